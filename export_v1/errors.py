@@ -1,0 +1,55 @@
+"""ExportError, and the one builder of its messages."""
+
+import difflib
+from collections.abc import Iterable
+
+SHOWN = 10
+
+
+class ExportError(ValueError):
+    """Something the user can put right; the message is complete in itself and is printed without a traceback."""
+
+
+def quoted(names: Iterable[str], limit: int = SHOWN) -> str:
+    """Returns the names sorted, quoted and joined, at most `limit` of them.
+
+    >>> quoted(["b", "a"])
+    "'a', 'b'"
+    >>> quoted(["b", "a", "c"], limit=2)
+    "'a', 'b', …"
+    """
+    ordered = sorted(names)
+    return ", ".join(repr(name) for name in ordered[:limit]) + (", …" if len(ordered) > limit else "")
+
+
+def closest(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
+    """Returns up to `limit` known names that resemble `name`, best first, looking at the last path part too.
+
+    >>> closest("logit:0", ["logits:0", "loss:0", "x:0"])
+    ['logits:0', 'loss:0']
+    """
+    known = sorted(set(known))
+    found = difflib.get_close_matches(name, known, limit, 0.5)
+    leaf = name.rsplit("/", 1)[-1].lower()
+    by_leaf = [other for other in known if other.rsplit("/", 1)[-1].lower() == leaf]
+    return list(dict.fromkeys(found + by_leaf))[:limit]
+
+
+def unknown(what: str, name: str, place: str, known: Iterable[str], remedy: str = "") -> ExportError:
+    """Returns the error for a name that is not there: nearest names, what exists, what to do.
+
+    >>> print(unknown("Output", "logit:0", "graph model.ckpt.meta", ["logits:0", "loss:0"], "Pass --output=y=logits:0."))
+    Output 'logit:0' is not in graph model.ckpt.meta.
+      Closest: 'logits:0', 'loss:0'.
+      Known (2): 'logits:0', 'loss:0'.
+      Pass --output=y=logits:0.
+    """
+    known = sorted(set(known))
+    near = closest(name, known)
+    lines = [f"{what} {name!r} is not in {place}."]
+    if near:
+        lines.append(f"  Closest: {', '.join(map(repr, near))}.")
+    lines.append(f"  Known ({len(known)}): {quoted(known)}." if known else "  There are none.")
+    if remedy:
+        lines.append(f"  {remedy}")
+    return ExportError("\n".join(lines))

@@ -1,0 +1,182 @@
+"""Reading a GraphDef: names, edges, what a node takes and gives. Nothing here changes a graph."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2
+from tensorflow.python.framework import op_def_registry
+
+AttrValue = attr_value_pb2.AttrValue
+GraphDef = graph_pb2.GraphDef
+NodeDef = node_def_pb2.NodeDef
+
+# Which op builds a variable; the first two hold a reference, the last a resource.
+REF_VARIABLES = frozenset({"Variable", "VariableV2"})
+VARIABLES = REF_VARIABLES | {"VarHandleOp"}
+PLACEHOLDERS = frozenset({"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """A tensor name taken apart: the node that makes it, and which of its outputs it is (-1: a control edge)."""
+
+    node: str
+    index: int = 0
+
+    @property
+    def name(self) -> str:
+        """The tensor name, "node:index"."""
+        return f"{self.node}:{self.index}"
+
+    @property
+    def edge(self) -> str:
+        """How a NodeDef's `input` field writes it: "^node", "node" or "node:1"."""
+        if self.index < 0:
+            return "^" + self.node
+        return self.node if self.index == 0 else self.name
+
+
+def parse(edge: str) -> Tensor:
+    """Returns the tensor that an edge or a tensor name stands for.
+
+    >>> parse("a/b"), parse("a/b:1"), parse("^a").index
+    (Tensor(node='a/b', index=0), Tensor(node='a/b', index=1), -1)
+    """
+    if edge.startswith("^"):
+        return Tensor(edge[1:], -1)
+    node, colon, index = edge.rpartition(":")
+    if colon and index.isdigit():
+        return Tensor(node, int(index))
+    return Tensor(edge, 0)
+
+
+def data_inputs(node: NodeDef) -> list[Tensor]:
+    """Returns the tensors a node computes with, in order; control edges left out."""
+    return [parse(edge) for edge in node.input if not edge.startswith("^")]
+
+
+def control_inputs(node: NodeDef) -> list[str]:
+    """Returns the names of the nodes that a node waits for."""
+    return [edge[1:] for edge in node.input if edge.startswith("^")]
+
+
+class Index:
+    """A GraphDef looked up by node name and by edge. The graph must not change while the index is in use."""
+
+    def __init__(self, graph_def: GraphDef):
+        self.graph_def = graph_def
+        self.nodes: dict[str, NodeDef] = {node.name: node for node in graph_def.node}
+        self._consumers: dict[str, list[tuple[NodeDef, int]]] | None = None
+
+    def __contains__(self, node: str) -> bool:
+        return node in self.nodes
+
+    def __getitem__(self, node: str) -> NodeDef:
+        return self.nodes[node]
+
+    def consumers(self, node: str) -> list[tuple[NodeDef, int]]:
+        """Returns (consumer, position in its `input`) for every edge out of `node`, control edges included."""
+        if self._consumers is None:
+            table: dict[str, list[tuple[NodeDef, int]]] = {}
+            for other in self.graph_def.node:
+                for position, edge in enumerate(other.input):
+                    table.setdefault(parse(edge).node, []).append((other, position))
+            self._consumers = table
+        return self._consumers.get(node, [])
+
+    def tensor_consumers(self, tensor: Tensor) -> list[tuple[NodeDef, int]]:
+        """Returns (consumer, input position) of one tensor; control edges are not among them."""
+        return [(node, at) for node, at in self.consumers(tensor.node) if parse(node.input[at]) == tensor]
+
+    def ancestors(self, nodes: Iterable[str], stop: Iterable[str] = ()) -> set[str]:
+        """Returns every node that `nodes` depend on, themselves included; the walk does not pass `stop`."""
+        stop, seen, todo = set(stop), set(), list(nodes)
+        while todo:
+            name = todo.pop()
+            if name in seen or name not in self.nodes:
+                continue
+            seen.add(name)
+            if name not in stop:
+                todo.extend(parse(edge).node for edge in self.nodes[name].input)
+        return seen
+
+    def descendants(self, nodes: Iterable[str]) -> set[str]:
+        """Returns every node that depends on `nodes`, themselves included."""
+        seen, todo = set(), list(nodes)
+        while todo:
+            name = todo.pop()
+            if name not in seen:
+                seen.add(name)
+                todo.extend(consumer.name for consumer, _ in self.consumers(name))
+        return seen
+
+
+def op_def(op: str):
+    """Returns the OpDef registered under `op`, or None.
+
+    `op_def_registry` is private: TensorFlow has no public look-up that also sees ops loaded by tf.load_op_library.
+    Tried with TensorFlow 2.21.
+    """
+    return op_def_registry.get(op)
+
+
+def _arg_types(node: NodeDef, args) -> Iterator[tuple[int, bool]]:
+    for arg in args:
+        if arg.type_list_attr:
+            types = list(node.attr[arg.type_list_attr].list.type)
+        else:
+            one = arg.type or node.attr[arg.type_attr].type
+            types = [one] * (node.attr[arg.number_attr].i if arg.number_attr else 1)
+        for data_type in types:
+            yield data_type, arg.is_ref
+
+
+def output_types(node: NodeDef) -> list[int]:
+    """Returns the DataType of each output of a node; empty where the op is not registered and has no default."""
+    definition = op_def(node.op)
+    return [data_type for data_type, _ in _arg_types(node, definition.output_arg)] if definition else []
+
+
+def input_types(node: NodeDef) -> list[int]:
+    """Returns the DataType of each data input of a node; empty where the op is not registered."""
+    definition = op_def(node.op)
+    return [data_type for data_type, _ in _arg_types(node, definition.input_arg)] if definition else []
+
+
+def ref_inputs(node: NodeDef) -> list[bool]:
+    """Returns, for each data input of a node, whether the op takes it by reference."""
+    definition = op_def(node.op)
+    return [is_ref for _, is_ref in _arg_types(node, definition.input_arg)] if definition else []
+
+
+def ref_outputs(node: NodeDef) -> list[bool]:
+    """Returns, for each output of a node, whether the op gives it by reference."""
+    definition = op_def(node.op)
+    return [is_ref for _, is_ref in _arg_types(node, definition.output_arg)] if definition else []
+
+
+def recorded_shape(node: NodeDef, index: int) -> list[int | None] | None:
+    """Returns the static shape that TensorFlow 1 recorded for an output, None for unknown rank or no record.
+
+    TF1 Savers wrote shape inference's results into `_output_shapes`; a placeholder has them in `shape` too.
+    """
+    shapes = node.attr["_output_shapes"].list.shape if "_output_shapes" in node.attr else []
+    proto = shapes[index] if index < len(shapes) else None
+    if proto is None and index == 0 and node.op in PLACEHOLDERS | VARIABLES and "shape" in node.attr:
+        proto = node.attr["shape"].shape
+        if node.op == "Placeholder" and not proto.dim and not proto.unknown_rank:
+            # Before GraphDef version 24 an unset placeholder shape was written as a scalar: it says nothing.
+            proto = None if "_output_shapes" in node.attr else proto
+    if proto is None or proto.unknown_rank:
+        return None
+    return [dim.size if dim.size >= 0 else None for dim in proto.dim]
+
+
+def fresh_name(wanted: str, taken: set[str]) -> str:
+    """Returns `wanted`, or `wanted_1`, `wanted_2`, … where it is taken; adds the result to `taken`."""
+    name, count = wanted, 0
+    while name in taken:
+        count += 1
+        name = f"{wanted}_{count}"
+    taken.add(name)
+    return name
