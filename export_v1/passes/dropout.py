@@ -1,0 +1,115 @@
+"""dropout: a dropout that keeps everything is taken out.
+
+With `keep_prob` frozen to 1 (or `rate` to 0) TensorFlow 1's dropout still draws random numbers and multiplies by a
+mask of ones; Grappler leaves it, because a random op has state. Both of its forms come down to a mask made of numbers
+in [0, 1) by a comparison that a rate of 0 always passes:
+
+    until 1.12:  x / keep_prob * floor(keep_prob + uniform)           from 1.13:  x * (1 / (1 - rate)) * (uniform >= rate)
+
+Source: tf.nn.dropout of TensorFlow 1.0 to 1.15, as its graphs show it.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from export_v1 import rewrite
+from export_v1.graph import GraphDef, Index, NodeDef, Tensor, data_inputs
+from export_v1.passes import fold
+
+_PASSES_ON = frozenset({"Identity", "StopGradient"})
+
+
+def of_rate_zero(graph_def: GraphDef) -> tuple[GraphDef, int]:
+    """Returns the graph without dropouts of rate 0, and how many there were.
+
+    Only a mask of the data's own shape is taken out: ones of another shape could broadcast.
+
+    Args:
+        graph_def: not modified; constants as `freeze` leaves them.
+    """
+    index, values = Index(graph_def), fold.known_values(graph_def)
+    replaced: dict[str, Tensor] = {}
+    for node in graph_def.node:
+        if node.op == "Mul":
+            kept = _without_mask(node, index, values)
+            if kept is not None:
+                replaced[node.name] = kept
+    nodes = []
+    for node in graph_def.node:
+        if node.name in replaced:
+            made = rewrite.node(node.name, "Identity", [replaced[node.name]])
+            made.attr["T"].CopyFrom(node.attr["T"])
+            made.input.extend(edge for edge in node.input if edge.startswith("^"))
+            nodes.append(made)
+        else:
+            nodes.append(node)
+    return rewrite.with_nodes(graph_def, nodes), len(replaced)
+
+
+def _without_mask(node: NodeDef, index: Index, values: dict[Tensor, np.ndarray]) -> Tensor | None:
+    """Returns what a multiplication by a mask of ones amounts to, or None where it is something else."""
+    pair = data_inputs(node)
+    for data, mask in (pair, reversed(pair)):
+        uniform = _mask_source(mask, index, values)
+        if uniform is None:
+            continue
+        unscaled = _unscaled(data, index, values)
+        shape = index[data_inputs(uniform)[0].node]
+        if shape.op == "Shape" and data_inputs(shape)[0] in (data, unscaled):
+            return unscaled
+        if shape.op == "Const" and _recorded_sizes(index, data) == list(tf.make_ndarray(shape.attr["value"].tensor)):
+            return unscaled
+    return None
+
+
+def _recorded_sizes(index: Index, tensor: Tensor) -> list[int] | None:
+    shapes = index[tensor.node].attr["_output_shapes"].list.shape if tensor.node in index else []
+    return [dim.size for dim in shapes[tensor.index].dim] if tensor.index < len(shapes) else None
+
+
+def _mask_source(mask: Tensor, index: Index, values: dict[Tensor, np.ndarray]) -> NodeDef | None:
+    """Returns the RandomUniform behind a mask that is all ones, or None."""
+    node = index.nodes.get(mask.node)
+    if node is None:
+        return None
+    if node.op == "Cast" and index[data_inputs(node)[0].node].op == "GreaterEqual":
+        uniform, rate = data_inputs(index[data_inputs(node)[0].node])
+        return _unit_uniform(uniform, index, values) if _is(values, rate, 0) else None
+    if node.op == "Floor":
+        total = index[data_inputs(node)[0].node]
+        if total.op in ("Add", "AddV2"):
+            for one, other in (data_inputs(total), reversed(data_inputs(total))):
+                if _is(values, one, 1):
+                    return _unit_uniform(other, index, values)
+    return None
+
+
+def _unit_uniform(tensor: Tensor, index: Index, values: dict[Tensor, np.ndarray]) -> NodeDef | None:
+    """Returns the RandomUniform node that `tensor` is, through a scale of 1 and a shift of 0 as TF1 wrote them."""
+    node = index.nodes.get(tensor.node)
+    while node is not None and node.op != "RandomUniform":
+        inputs = data_inputs(node)
+        if node.op in _PASSES_ON:
+            node = index.nodes.get(inputs[0].node)
+        elif node.op == "Mul" and _is(values, inputs[1], 1) or node.op in ("Add", "AddV2") and _is(values, inputs[1], 0):
+            node = index.nodes.get(inputs[0].node)
+        else:
+            return None
+    return node
+
+
+def _unscaled(tensor: Tensor, index: Index, values: dict[Tensor, np.ndarray]) -> Tensor:
+    """Returns the tensor without a scale of exactly 1."""
+    node = index[tensor.node]
+    inputs = data_inputs(node)
+    if node.op in ("Mul", "RealDiv") and len(inputs) == 2:
+        if _is(values, inputs[1], 1):
+            return inputs[0]
+        if node.op == "Mul" and _is(values, inputs[0], 1):
+            return inputs[1]
+    return tensor
+
+
+def _is(values: dict[Tensor, np.ndarray], tensor: Tensor, number: float) -> bool:
+    value = values.get(tensor)
+    return value is not None and value.shape == () and bool(value == number)

@@ -1,0 +1,22 @@
+"""portable: leaves out of each node what ties it to the machine and the graph that it came from."""
+
+from export_v1.graph import GraphDef
+from export_v1.rewrite import with_nodes
+
+# What TensorFlow 1 wrote into nodes and TensorFlow 2 stumbles over or must not trust:
+#   _output_shapes  shape inference's results of that day. A later TensorFlow infers other shapes for some ops and then
+#                   refuses the node ("_output_shapes attribute inconsistent"); without them it infers afresh.
+#   _class          colocation with nodes that pruning may have dropped.
+#   _XlaCompile…    cluster marks of a session that is long over; a cluster cut in half does not compile.
+MARKS = ("_output_shapes", "_class", "_XlaCompile", "_XlaScope", "_XlaSeparateCompiledGradients", "_tpu_replicate")
+
+
+def nodes(graph_def: GraphDef) -> GraphDef:
+    """Returns the graph without devices, colocation, recorded shapes and cluster marks, in functions too."""
+    new = with_nodes(graph_def, graph_def.node)
+    bodies = [function.node_def for function in new.library.function]
+    for node in (node for body in [new.node, *bodies] for node in body):
+        node.device = ""
+        for mark in MARKS:
+            node.attr.pop(mark, None)
+    return new

@@ -1,0 +1,70 @@
+"""prune: the part of the graph that the outputs need, taken out before anything is imported."""
+
+from collections.abc import Collection
+
+from export_v1 import errors
+from export_v1.graph import GraphDef, Index, parse
+from export_v1.rewrite import with_nodes
+
+
+def to_outputs(graph_def: GraphDef, outputs: Collection[str]) -> GraphDef:
+    """Returns the part of the graph that `outputs` depend on.
+
+    Node order and every kept NodeDef are unchanged, so pruning twice equals pruning once. Control inputs count as
+    dependencies, because a TF1 graph may order reads after assignments through them. Functions that no kept node
+    reaches leave the library.
+
+    Args:
+        graph_def: the whole graph, training ops included. Not modified.
+        outputs: tensor names ("logits:0") or node names ("hash_table/table_init"); at least one.
+
+    Returns:
+        A new GraphDef.
+
+    Raises:
+        ExportError: an output is not a node of this graph, or a kept node reads one that is not there.
+
+    Source: same reachability as tf.compat.v1.graph_util.extract_sub_graph, which takes node names instead and keeps
+    the library whole.
+    """
+    index = Index(graph_def)
+    targets = [parse(output).node for output in outputs]
+    for output, target in zip(outputs, targets, strict=True):
+        if target not in index:
+            raise errors.unknown("Output", output, "the graph", (f"{name}:0" for name in index.nodes))
+    keep = index.ancestors(targets)
+    kept = with_nodes(graph_def, (node for node in graph_def.node if node.name in keep))
+    _refuse_dangling(kept, index)
+    _drop_unreached_functions(kept)
+    return kept
+
+
+def _refuse_dangling(graph_def: GraphDef, index: Index) -> None:
+    for node in graph_def.node:
+        for edge in node.input:
+            if parse(edge).node not in index:
+                raise errors.ExportError(
+                    f"Node {node.name!r} ({node.op}) reads {edge!r}, and the graph has no such node.\n"
+                    "  The graph file is damaged or was cut by another tool; get a fresh copy of it."
+                )
+
+
+def _drop_unreached_functions(graph_def: GraphDef) -> None:
+    functions = {function.signature.name: function for function in graph_def.library.function}
+    reached, todo = set(), [attr for node in graph_def.node for attr in node.attr.values()]
+    todo_ops = [node.op for node in graph_def.node]
+    while todo or todo_ops:
+        names = {todo_ops.pop()} if todo_ops else _called(todo.pop())
+        for name in names & functions.keys() - reached:
+            reached.add(name)
+            todo.extend(attr for node in functions[name].node_def for attr in node.attr.values())
+            todo_ops.extend(node.op for node in functions[name].node_def)
+    kept = [function for name, function in functions.items() if name in reached]
+    gradients = [one for one in graph_def.library.gradient if one.function_name in reached]
+    del graph_def.library.function[:], graph_def.library.gradient[:]
+    graph_def.library.function.extend(kept)
+    graph_def.library.gradient.extend(one for one in gradients if one.gradient_func in reached)
+
+
+def _called(attr) -> set[str]:
+    return {attr.func.name} | {func.name for func in attr.list.func}

@@ -1,0 +1,185 @@
+"""variables: reference variables become resource variables, and nothing that takes or gives a reference is left.
+
+A reference variable is a buffer that ops read and write in place; TensorFlow 2 makes no Python object of one. Every op
+that passes a reference on is an alias of its variable, every write becomes its resource twin, every other reader gets a
+ReadVariableOp of its own that waits for what the reader waited for, because that is when a reference was read:
+
+    w VariableV2 ─► read Identity ─► MatMul           w VarHandleOp ─► read ReadVariableOp ─► MatMul
+         └─► AssignAdd ─► Identity            ==>          └─► AssignAddVariableOp ─^─► ReadVariableOp ─► Identity
+"""
+
+import tensorflow as tf
+
+from export_v1 import errors, graph, rewrite
+from export_v1.graph import GraphDef, NodeDef, Tensor, control_inputs, data_inputs, parse
+
+# Ops that hand a reference on, and the op that hands a resource on in the same place. None: nothing is needed there.
+ALIASES = {
+    "RefIdentity": "Identity",
+    "RefSwitch": "Switch",
+    "RefMerge": "Merge",
+    "RefEnter": "Enter",
+    "RefExit": "Exit",
+    "RefNextIteration": "NextIteration",
+}
+# Ops that write through a reference, and their resource twins; the inputs after the reference are the same.
+WRITES = {
+    "Assign": "AssignVariableOp",
+    "AssignAdd": "AssignAddVariableOp",
+    "AssignSub": "AssignSubVariableOp",
+    "CountUpTo": "ResourceCountUpTo",
+    **{f"Scatter{kind}": f"ResourceScatter{kind}" for kind in ("Update", "Add", "Sub", "Mul", "Div", "Min", "Max")},
+    **{f"ScatterNd{kind}": f"ResourceScatterNd{kind}" for kind in ("Update", "Add", "Sub", "Min", "Max")},
+    "StridedSliceAssign": "ResourceStridedSliceAssign",
+    **{
+        f"Apply{kind}": f"ResourceApply{kind}"
+        for kind in ("GradientDescent", "Momentum", "Adam", "Adagrad", "RMSProp", "CenteredRMSProp", "Adadelta", "Ftrl")
+    },
+}
+# Writes whose twin has outputs of its own, which are no reference.
+GIVES_VALUE = frozenset({"CountUpTo"})
+
+
+def to_resources(graph_def: GraphDef) -> GraphDef:
+    """Returns the graph with a VarHandleOp for each reference variable; no reference type is left in it.
+
+    Every variable keeps its name, dtype and shape. Tensors keep their names too, but for the variable itself: "w:0" is
+    the handle now, and what fetched the reference gets "w/value:0".
+
+    Args:
+        graph_def: pruned; what the outputs do not need may take references in ways that have no twin. Not modified.
+
+    Raises:
+        ExportError: an op writes through a reference and has no resource twin; all of them are named.
+    """
+    converting = _Converting(graph_def)
+    for node in graph_def.node:
+        converting.visit(node)
+    converting.refuse_leftovers()
+    return rewrite.with_nodes(graph_def, converting.nodes)
+
+
+def value_name(variable: str) -> str:
+    """Returns the tensor that holds the value of a variable that was fetched itself."""
+    return f"{variable}/value:0"
+
+
+class _Converting:
+    def __init__(self, graph_def: GraphDef):
+        self.nodes: list[NodeDef] = []
+        self._index = graph.Index(graph_def)
+        self._taken = set(self._index.nodes)
+        self._handles = self._find_handles(graph_def)
+        self._resistant: list[str] = []
+
+    def _find_handles(self, graph_def: GraphDef) -> dict[Tensor, Tensor]:
+        """Returns, for each tensor that is a reference, the tensor that is the variable's handle in its place."""
+        handles: dict[Tensor, Tensor] = {}
+        todo = [Tensor(node.name) for node in graph_def.node if node.op in graph.REF_VARIABLES]
+        handles.update((tensor, tensor) for tensor in todo)
+        while todo:
+            tensor = todo.pop()
+            for consumer, at in self._index.tensor_consumers(tensor):
+                refs = graph.ref_inputs(consumer)
+                if at >= len(refs) or not refs[at]:
+                    continue
+                for index, is_ref in enumerate(graph.ref_outputs(consumer)):
+                    output = Tensor(consumer.name, index)
+                    if is_ref and output not in handles:
+                        # A write gives the reference it took; an alias op is kept, and gives the handle itself.
+                        handles[output] = output if consumer.op in ALIASES else handles[tensor]
+                        todo.append(output)
+        return handles
+
+    def visit(self, node: NodeDef) -> None:
+        if node.op in graph.REF_VARIABLES:
+            self._variable(node)
+        elif node.op in ALIASES and data_inputs(node)[0] in self._handles:
+            self._alias(node)
+        elif node.op == "Identity" and data_inputs(node)[0] in self._handles:
+            self._read(node.name, data_inputs(node)[0], control_inputs(node), node.attr["T"].type)
+        elif not any(tensor in self._handles for tensor in data_inputs(node)):
+            self.nodes.append(node)
+        elif any(graph.ref_inputs(node)):
+            self._write(node)
+        else:
+            self._reader(node)
+
+    def _variable(self, node: NodeDef) -> None:
+        made = rewrite.node(node.name, "VarHandleOp", shared_name=node.name, container="")
+        made.attr["dtype"].CopyFrom(node.attr["dtype"])
+        made.attr["shape"].CopyFrom(node.attr["shape"])
+        self.nodes.append(made)
+        if any(True for _ in self._index.consumers(node.name)):
+            return
+        self._read(parse(value_name(node.name)).node, Tensor(node.name), [], node.attr["dtype"].type)
+
+    def _alias(self, node: NodeDef) -> None:
+        made = rewrite.rewired(node, self._handle_of)
+        made.op = ALIASES[node.op]
+        made.attr["T"].type = tf.resource.as_datatype_enum
+        self.nodes.append(made)
+
+    def _handle_of(self, tensor: Tensor) -> Tensor:
+        return self._handles.get(tensor, tensor)
+
+    def _writer(self, tensor: Tensor) -> list[str]:
+        """Returns the write that a reference came out of: who reads it there has to wait for that write."""
+        node = self._index[tensor.node]
+        return [node.name] if node.op not in ALIASES and node.op not in graph.REF_VARIABLES else []
+
+    def _read(self, name: str, tensor: Tensor, waits: list[str], data_type: int) -> None:
+        made = rewrite.node(name, "ReadVariableOp", [self._handle_of(tensor)], dtype=tf.as_dtype(data_type).base_dtype)
+        made.input.extend(dict.fromkeys("^" + wait for wait in waits + self._writer(tensor)))
+        self.nodes.append(made)
+
+    def _reader(self, node: NodeDef) -> None:
+        types = graph.input_types(node)
+        reads: dict[Tensor, Tensor] = {}
+        for at, tensor in enumerate(data_inputs(node)):
+            if tensor in self._handles and tensor not in reads:
+                reads[tensor] = Tensor(graph.fresh_name(f"{node.name}/read_{at}", self._taken))
+                self._read(reads[tensor].node, tensor, control_inputs(node), types[at])
+        self.nodes.append(rewrite.rewired(node, reads))
+
+    def _write(self, node: NodeDef) -> None:
+        refs = graph.ref_inputs(node)
+        if node.op == "IsVariableInitialized":
+            made = rewrite.node(node.name, "VarIsInitializedOp", [self._handle_of(data_inputs(node)[0])])
+            made.input.extend("^" + wait for wait in control_inputs(node))
+            self.nodes.append(made)
+            return
+        if node.op not in WRITES:
+            self._resistant.append(f"{node.name!r} ({node.op})")
+            return
+        values: dict[Tensor, Tensor] = {}
+        waits: list[str] = []
+        for at, tensor in enumerate(data_inputs(node)):
+            if tensor in self._handles and refs[at]:
+                waits += self._writer(tensor)
+            elif tensor in self._handles:
+                values[tensor] = Tensor(graph.fresh_name(f"{node.name}/read_{at}", self._taken))
+                self._read(values[tensor].node, tensor, control_inputs(node), graph.input_types(node)[at])
+        self._twin(node, values, waits, refs)
+
+    def _twin(self, node: NodeDef, values: dict[Tensor, Tensor], waits: list[str], refs: list[bool]) -> None:
+        made = rewrite.node(node.name, WRITES[node.op])
+        made.input.extend(
+            (self._handle_of(tensor) if refs[at] else values.get(tensor, tensor)).edge
+            for at, tensor in enumerate(data_inputs(node))
+        )
+        made.input.extend(dict.fromkeys("^" + wait for wait in control_inputs(node) + waits))
+        attributes = {attr.name for attr in graph.op_def(made.op).attr}
+        for key, value in node.attr.items():
+            target = "dtype" if key == "T" and "T" not in attributes else key
+            if target in attributes:
+                made.attr[target].CopyFrom(value)
+        self.nodes.append(made)
+
+    def refuse_leftovers(self) -> None:
+        if self._resistant:
+            raise errors.ExportError(
+                f"{len(self._resistant)} ops write a reference variable on the way to the outputs and have no "
+                f"counterpart for resource variables: {errors.quoted(self._resistant)}.\n"
+                "  Choose outputs that do not depend on them, or cut the graph after them with --input=KEY=TENSOR."
+            )
