@@ -78,7 +78,9 @@ def tensor(index: graph.Index, text: str, *, flag: str, key: str, place: str) ->
     types = graph.output_types(index[found.node])
     if graph.op_def(index[found.node].op) and found.index >= len(types):
         names = [f"{found.node}:{at}" for at in range(len(types))]
-        remedy = _paste(flag, key, names[0]) if names else f"{found.node!r} is a {index[found.node].op}: it gives nothing."
+        remedy = (
+            _paste(flag, key, names[0]) if names else f"{found.node!r} is a {index[found.node].op}: it gives nothing."
+        )
         raise errors.unknown(what, found.name, place, names, remedy)
     return found
 
@@ -200,7 +202,10 @@ def convert(value: object, dtype: int, shape: Shape, *, name: str, flag: str) ->
             f"{value!r} has shape {shape_text(list(array.shape))}, but {name!r} is {shape_text(shape)} in the graph.\n"
             f"  Pass --{flag}={name}=VALUE with a value of that shape, such as [1,2] for a vector of two."
         )
-    return array.item() if array.ndim == 0 else array
+    if array.ndim:
+        return array
+    # A float stays as it was written: 0.8 is rounded to float32 when the constant is made, and reads as 0.8 till then.
+    return float(_parsed(value, kind)) if kind.is_floating else array.item()
 
 
 def _parsed(value: object, kind: tf.DType) -> object:

@@ -1,0 +1,22 @@
+"""Which nodes came from tf.gradients and the optimizer: they read the model, they are no part of it."""
+
+import re
+
+from export_v1.graph import Index, NodeDef
+
+# tf.gradients opens the scope "gradients" unless told otherwise; every gradient op of TensorFlow ends in Grad.
+_SCOPE = re.compile(r"(^|/)gradients(_\d+)?/")
+_GRADIENT_OP = re.compile(r"Grad(V\d+)?$|Grad(Input|Filter)|Backprop(Input|Filter)")
+_UPDATE_OP = re.compile(r"^(Resource)?(Sparse)?Apply")
+
+
+def nodes(index: Index) -> set[str]:
+    """Returns the names of all nodes that the gradients, or what is done with them, consist of."""
+    return index.descendants(node.name for node in index.graph_def.node if _is_gradient(node))
+
+
+def _is_gradient(node: NodeDef) -> bool:
+    if _UPDATE_OP.match(node.op) or _SCOPE.search(node.name):
+        return True
+    # A transposed convolution is a forward op that TensorFlow calls by the gradient's name.
+    return bool(_GRADIENT_OP.search(node.op)) and "Backprop" not in node.op

@@ -1,0 +1,137 @@
+"""The part of a graph that runs when some tensors are fed and some have known values."""
+
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from export_v1 import graph
+from export_v1.graph import Index, NodeDef, Tensor
+from export_v1.passes import fold
+
+SELECTS = frozenset({"Select", "SelectV2"})
+
+
+class Live:
+    """Which tensors are known, which never run, and what a tensor needs, under given values and cuts.
+
+    Predicates are followed as `fold` follows them, so what is not needed here is what the exported graph drops.
+
+    Args:
+        index: the graph.
+        order: its nodes, each after what it reads (`fold.in_order`): shared, for it is slow to find.
+        values: tensor -> the value it is frozen to.
+        cuts: tensors that are fed.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        order: list[NodeDef],
+        values: Mapping[Tensor, object] = (),
+        cuts: Collection[Tensor] = (),
+    ):
+        self._index = index
+        self.stops = set(cuts) | set(values)
+        self.known: dict[Tensor, np.ndarray] = {tensor: np.asarray(value) for tensor, value in dict(values).items()}
+        self._dead: set[Tensor] = set()
+        self._dead_nodes: set[str] = set()
+        for node in order:
+            self._visit(node)
+
+    def is_dead(self, tensor: Tensor) -> bool:
+        """Returns whether a tensor is never computed; frozen and fed ones always are there."""
+        return tensor not in self.stops and (tensor.node in self._dead_nodes or tensor in self._dead)
+
+    def _visit(self, node: NodeDef) -> None:
+        inputs = graph.data_inputs(node)
+        if node.op in fold.MERGES:
+            live = [tensor for tensor in inputs if not self.is_dead(tensor)]
+            # A loop's way back runs only if the loop is entered.
+            if not [tensor for tensor in live if not self._is_way_back(tensor)]:
+                self._dead_nodes.add(node.name)
+            elif len(live) == 1 and live[0] in self.known:
+                self.known.setdefault(Tensor(node.name), self.known[live[0]])
+            return
+        if any(map(self.is_dead, inputs)) or any(name in self._dead_nodes for name in graph.control_inputs(node)):
+            self._dead_nodes.add(node.name)
+            return
+        if node.op in fold.SWITCHES:
+            self._switch(node, inputs)
+        elif Tensor(node.name) not in self.known:
+            value = _evaluated(node, inputs, self.known)
+            if value is not None:
+                self.known[Tensor(node.name)] = value
+
+    def _is_way_back(self, tensor: Tensor) -> bool:
+        node = self._index.nodes.get(tensor.node)
+        return node is not None and node.op in ("NextIteration", "RefNextIteration")
+
+    def _switch(self, node: NodeDef, inputs: list[Tensor]) -> None:
+        predicate = self.known.get(inputs[1])
+        if predicate is not None and predicate.shape == ():
+            self._dead.add(Tensor(node.name, 0 if predicate else 1))
+        if inputs[0] in self.known:
+            for at in (0, 1):
+                self.known.setdefault(Tensor(node.name, at), self.known[inputs[0]])
+
+    def reads(self, node: NodeDef) -> list[Tensor]:
+        """Returns what a node waits for: its live inputs, less the side of a known choice that is not taken."""
+        inputs = graph.data_inputs(node)
+        if node.op in fold.MERGES:
+            inputs = [tensor for tensor in inputs if not self.is_dead(tensor)]
+        elif node.op in fold.SWITCHES and inputs[1] in self.known:
+            inputs = inputs[:1]
+        elif node.op in SELECTS and inputs[0] in self.known and self.known[inputs[0]].shape == ():
+            inputs = [inputs[1 if self.known[inputs[0]] else 2]]
+        controls = [Tensor(name, 0) for name in graph.control_inputs(node) if name not in self._dead_nodes]
+        return [tensor for tensor in inputs + controls if tensor not in self.stops]
+
+    def needed(self, roots: Iterable[Tensor]) -> dict[str, str | None]:
+        """Returns every node that `roots` need -> the node that asked for it first; None for a root.
+
+        Breadth first, so following the values gives a shortest path. The node of a fed or frozen tensor is not there
+        unless something else needs another output of it.
+        """
+        asked: dict[str, str | None] = {}
+        todo = deque()
+        for tensor in roots:
+            if tensor not in self.stops and tensor.node not in asked:
+                asked[tensor.node] = None
+                todo.append(tensor.node)
+        while todo:
+            name = todo.popleft()
+            for tensor in self.reads(self._index[name]):
+                if tensor.node not in asked and tensor.node in self._index:
+                    asked[tensor.node] = name
+                    todo.append(tensor.node)
+        return asked
+
+
+def path(asked: Mapping[str, str | None], node: str) -> list[str]:
+    """Returns the nodes from the root down to `node`, from what `Live.needed` gives."""
+    steps = [node]
+    while asked[steps[-1]] is not None:
+        steps.append(asked[steps[-1]])
+    return steps[::-1]
+
+
+def _evaluated(node: NodeDef, inputs: list[Tensor], known: Mapping[Tensor, np.ndarray]) -> np.ndarray | None:
+    """The value of a node that small constants determine, or None."""
+    if node.op == "Const":
+        proto = node.attr["value"].tensor
+        small = np.prod([dim.size for dim in proto.tensor_shape.dim], dtype=np.int64) <= fold.MOST_ELEMENTS
+        return tf.make_ndarray(proto) if small else None
+    if node.op in ("LogicalAnd", "LogicalOr"):
+        for tensor in inputs:
+            if tensor in known and known[tensor].shape == () and bool(known[tensor]) == (node.op == "LogicalOr"):
+                return np.asarray(node.op == "LogicalOr")
+    if node.op not in fold.EVALUATORS or not inputs or not all(tensor in known for tensor in inputs):
+        return None
+    try:
+        value = fold.EVALUATORS[node.op](node, *(known[tensor] for tensor in inputs))
+    except (ValueError, TypeError, IndexError):
+        # A graph that would fail there when run: nothing is known about it, and nothing is lost by not knowing.
+        return None
+    return None if value is None or np.size(value) > fold.MOST_ELEMENTS else np.asarray(value)

@@ -1,0 +1,61 @@
+"""Decides a graph's inputs, outputs and frozen values from what was given."""
+
+from collections.abc import Mapping
+
+from export_v1 import errors, graph, source
+from export_v1.interface import backward, given
+from export_v1.interface.records import Interface
+from export_v1.interface.settle import Settling, text
+from export_v1.passes import fold
+
+
+def resolve(
+    model: source.Graph,
+    *,
+    place: str,
+    inputs: Mapping[str, str] | None = None,
+    outputs: Mapping[str, str] | None = None,
+    freeze: Mapping[str, object] | None = None,
+    train_freeze: Mapping[str, object] | None = None,
+) -> Interface:
+    """Returns what goes into a graph, what comes out and what is frozen: as given, the rest chosen and said.
+
+    Guaranteed: with these inputs fed and these values frozen, nothing else from outside the graph is needed for the
+    outputs. Flags that steer training are frozen to their inference values, by what reads them.
+
+    Args:
+        model: the whole graph.
+        place: what it is called in messages, "graph model.ckpt.meta".
+        inputs: key -> "tensor" or "tensor[shape]", in call order; empty: chosen.
+        outputs: key -> tensor; empty: chosen.
+        freeze: tensor -> value during inference, as text or as a Python value.
+        train_freeze: tensor -> value during training; empty: no training values are asked for.
+
+    Raises:
+        ExportError: a name is not there, a shape or a value does not fit, a tensor is given twice, something needed
+            is neither fed nor frozen, or the choice is not clear.
+    """
+    index = graph.Index(model.graph_def)
+    settling = Settling(index, fold.in_order(model.graph_def), backward.nodes(index))
+    fed = given.inputs(index, inputs or {}, place=place)
+    wanted = given.outputs(index, outputs or {}, place=place)
+    frozen = given.values(index, freeze or {}, flag="freeze", place=place)
+    train = given.values(index, train_freeze or {}, flag="train_freeze", place=place)
+    cuts = [one.tensor for one in fed.values()]
+    _refuse_both(cuts, {**frozen, **train})
+    all_frozen, choices = settling.inference(frozen, cuts, list(wanted.values()), train)
+    settling.refuse_unfed(settling.unfed(all_frozen, cuts, wanted.values()), wanted, place, "freeze")
+    all_train: dict[str, object] = {}
+    if train:
+        all_train, train_choices = settling.training(frozen, train, cuts, list(wanted.values()))
+        settling.refuse_unfed(settling.unfed(all_train, cuts, wanted.values()), wanted, place, "train_freeze")
+        choices += train_choices
+    return Interface(fed, wanted, all_frozen, all_train, tuple(choices))
+
+
+def _refuse_both(cuts: list[str], values: Mapping[str, object]) -> None:
+    for name in cuts:
+        if name in values:
+            raise errors.ExportError(
+                f"{name!r} is given both as an input and as frozen to {text(values[name])}.\n  Give one of the two."
+            )

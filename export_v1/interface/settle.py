@@ -1,0 +1,233 @@
+"""Settles every tensor that the outputs need from outside: fed, frozen, or named in one error."""
+
+from collections.abc import Collection, Iterable, Mapping
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import types_pb2
+
+from export_v1 import errors, graph
+from export_v1.graph import Index, NodeDef, Tensor
+from export_v1.interface import given, live
+from export_v1.interface.flags import Flag, Flags
+from export_v1.interface.records import Choice
+
+# Ops whose outputs come from outside the graph: nothing can compute them here.
+QUEUES = frozenset(f"QueueDequeue{many}{version}" for many in ("", "Many", "UpTo") for version in ("", "V2"))
+ITERATORS = frozenset({"IteratorGetNext", "IteratorGetNextSync"})
+PLACEHOLDERS = frozenset({"Placeholder", "PlaceholderV2"})
+SOURCES = PLACEHOLDERS | QUEUES | ITERATORS
+READS = frozenset({"Identity", "ReadVariableOp"})
+# Nodes shown of a path, at each end.
+_PATH_ENDS = 3
+
+
+class Settling:
+    """One graph, its nodes in order, and the flags in it. `backward` are the nodes of the gradients."""
+
+    def __init__(self, index: Index, order: list[NodeDef], backward: set[str]):
+        self.index, self._order, self._backward = index, order, backward
+        self.flags = Flags(index, order, backward)
+
+    def live(self, values: Mapping[str, object], cuts: Iterable[str]) -> live.Live:
+        """Returns what runs when `values` are frozen and `cuts` are fed; both by tensor name."""
+        known = {graph.parse(name): value for name, value in values.items()}
+        return live.Live(self.index, self._order, known, [graph.parse(name) for name in cuts])
+
+    def unfed(self, values: Mapping[str, object], cuts: Iterable[str], outputs: Iterable[str]) -> dict[str, list[str]]:
+        """Returns each tensor from outside that `outputs` need and do not get -> the nodes on the way to it."""
+        running = self.live(values, cuts)
+        asked = running.needed(map(graph.parse, outputs))
+        found = {}
+        for name in asked:
+            if self.index[name].op in PLACEHOLDERS:
+                found[f"{name}:0"] = live.path(asked, name)
+            elif self.index[name].op in SOURCES:
+                readers = [self.index[reader] for reader in asked]
+                wanted = {one for reader in readers for one in running.reads(reader) if one.node == name}
+                wanted |= {graph.parse(one) for one in outputs if graph.parse(one).node == name}
+                for tensor in sorted(wanted, key=lambda one: one.index):
+                    found[tensor.name] = live.path(asked, name)
+        return found
+
+    def inference(
+        self,
+        values: Mapping[str, object],
+        cuts: Collection[str],
+        outputs: Collection[str],
+        train: Mapping[str, object] = (),
+    ) -> tuple[dict[str, object], list[Choice]]:
+        """Returns the values to freeze during inference, the given ones first, and the choices among them.
+
+        One flag may hide another (a keep_prob inside a condition), so each look is at what the last one left.
+
+        Args:
+            values: tensor name -> value, as given.
+            cuts: names of the tensors that are fed.
+            outputs: names of the tensors wanted.
+            train: values given for training: they tell what a flag is not during inference.
+        """
+        frozen, choices, left_alone = dict(values), [], set()
+        while True:
+            pending = self._adjustable(frozen, cuts, outputs, left_alone)
+            if not pending:
+                return frozen, choices
+            name = pending[0]
+            value, why = self._at_inference(name, dict(train))
+            if value is None:
+                left_alone.add(name)
+                if why:
+                    choices.append(Choice(f"{name} keeps its default", why))
+                continue
+            frozen[name] = value
+            choices.append(Choice(f"{name} is frozen to {text(value)}", why))
+
+    def _adjustable(self, frozen, cuts, outputs, left_alone: set[str]) -> list[str]:
+        """The needed tensors that may be flags: placeholders, and scalar variables that are read."""
+        names = []
+        asked = self.live(frozen, cuts).needed(map(graph.parse, outputs))
+        for name in asked:
+            node = self.index[name]
+            if node.op in graph.PLACEHOLDERS or (node.op in READS and self._reads_bool_variable(node)):
+                names.append(f"{name}:0")
+        # Modes first: a condition that is settled may leave a rate without use.
+        names.sort(key=lambda name: given.tensor_type(self.index, graph.parse(name)) != types_pb2.DT_BOOL)
+        return [name for name in names if name not in left_alone]
+
+    def _reads_bool_variable(self, node: NodeDef) -> bool:
+        variable = self.index.nodes.get(graph.parse(node.input[0]).node) if node.input else None
+        return (
+            variable is not None and variable.op in graph.VARIABLES and variable.attr["dtype"].type == types_pb2.DT_BOOL
+        )
+
+    def flag(self, name: str) -> Flag | None:
+        """Returns the flag that the tensor `name` is, or None."""
+        tensor = graph.parse(name)
+        shape = graph.recorded_shape(self.index[tensor.node], tensor.index)
+        dtype = given.tensor_type(self.index, tensor)
+        return None if shape or dtype is None else self.flags.recognised(tensor, dtype)
+
+    def _at_inference(self, name: str, train: Mapping[str, object]) -> tuple[object, str]:
+        flag = self.flag(name)
+        default = self._default(name)
+        if flag is not None:
+            differs = default is not None and default != flag.inference
+            return flag.inference, flag.why + (f"; its default is {text(default)}" if differs else "")
+        if isinstance(train.get(name), bool):
+            return not train[name], f"it is {text(train[name])} during training, as given"
+        if default is not None:
+            return default, "that is its default"
+        if self.index[graph.parse(name).node].op == "PlaceholderWithDefault":
+            return None, "nothing is given for it and its default is computed"
+        return None, ""
+
+    def _default(self, name: str) -> object:
+        """The default of a PlaceholderWithDefault that is a small constant, or None."""
+        node = self.index[graph.parse(name).node]
+        if node.op != "PlaceholderWithDefault":
+            return None
+        ancestors = sorted(self.index.ancestors([graph.parse(node.input[0]).node]))
+        value = live.Live(self.index, self._ordered(ancestors)).known.get(graph.parse(node.input[0]))
+        if value is None:
+            return None
+        return value.item() if value.ndim == 0 else value
+
+    def _ordered(self, names: Iterable[str]) -> list[NodeDef]:
+        wanted = set(names)
+        return [node for node in self._order if node.name in wanted]
+
+    def training(
+        self,
+        freeze: Mapping[str, object],
+        train: Mapping[str, object],
+        cuts: Collection[str],
+        outputs: Collection[str],
+    ) -> tuple[dict[str, object], list[Choice]]:
+        """Returns the values to freeze during training, the given ones first, and the choices among them.
+
+        A value given for inference holds in training too, unless it is a flag's.
+
+        Raises:
+            ExportError: a dropout's rate is needed and was not given: nothing in the graph tells it.
+        """
+        flags = {name: self.flag(name) for name in freeze if name not in train}
+        frozen = {name: value for name, value in freeze.items() if name not in train and flags[name] is None}
+        frozen.update(train)
+        choices, left_alone = [], set()
+        while True:
+            pending = self._adjustable(frozen, cuts, outputs, left_alone)
+            if not pending:
+                return frozen, choices
+            name = pending[0]
+            flag, default = self.flag(name), self._default(name)
+            value = default if flag is None or flag.training is None else flag.training
+            if value is None and flag is not None:
+                raise errors.ExportError(
+                    f"What {name!r} is during training is not given, and it decides how much is dropped: {flag.why}.\n"
+                    f"  Pass --train_freeze={name}=0.5, or what it was trained with."
+                )
+            if value is None:
+                left_alone.add(name)
+                continue
+            frozen[name] = value
+            why = "that is its default" if flag is None or flag.training is None else flag.why
+            choices.append(Choice(f"{name} is frozen to {text(value)} during training", why))
+
+    def refuse_unfed(self, unfed: Mapping[str, list[str]], outputs: Mapping[str, str], place: str, flag: str) -> None:
+        """Raises one ExportError that names every tensor still needed, the way to it, and the flags to add."""
+        if not unfed:
+            return
+        keys = {graph.parse(name).node: key for key, name in outputs.items()}
+        count = f"{len(unfed)} tensors are" if len(unfed) > 1 else "1 tensor is"
+        lines = [f"{count} needed, but neither fed nor frozen, in {place}:"]
+        for name, steps in unfed.items():
+            lines.append(f"  {name!r} ({self.describe(name)}), by {_shortened(steps)}, for output {keys[steps[0]]!r}.")
+            lines.append(f"    Pass {self._remedy(name, flag)}.")
+        raise errors.ExportError("\n".join(lines))
+
+    def describe(self, name: str) -> str:
+        """Returns a tensor's op, type and shape: "Placeholder, float32 [None,3]"."""
+        tensor = graph.parse(name)
+        node = self.index[tensor.node]
+        dtype = given.tensor_type(self.index, tensor)
+        kind = tf.as_dtype(dtype).name if dtype else "unknown type"
+        shape = graph.recorded_shape(node, tensor.index)
+        sizes = "scalar" if shape == [] else given.shape_text(shape)
+        return f"{node.op}, {kind} {sizes}".rstrip()
+
+    def _remedy(self, name: str, flag: str) -> str:
+        tensor = graph.parse(name)
+        dtype = given.tensor_type(self.index, tensor)
+        feed = f"--input={key(name)}={name}"
+        if dtype == types_pb2.DT_BOOL:
+            return f"--{flag}={name}=false or --{flag}={name}=true (what reads it does not tell which), or {feed}"
+        if self.index[tensor.node].op in PLACEHOLDERS and not graph.recorded_shape(self.index[tensor.node], 0):
+            return f"{feed} or --{flag}={name}=VALUE"
+        return feed
+
+
+def key(name: str) -> str:
+    """Returns the key that a tensor's name suggests: its last part."""
+    tensor = graph.parse(name)
+    leaf = tensor.node.rsplit("/", 1)[-1]
+    return leaf if tensor.index == 0 else f"{leaf}_{tensor.index}"
+
+
+def text(value: object) -> str:
+    """Returns a value as the flags write it.
+
+    >>> text(True), text(1.0), text(b"ab"), text([1, 2])
+    ('true', '1.0', 'ab', '[1,2]')
+    """
+    if isinstance(value, (bool, np.bool_)):
+        return str(bool(value)).lower()
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return "[" + ",".join(text(item) for item in value) + "]"
+    return str(value)
+
+
+def _shortened(steps: list[str]) -> str:
+    shown = steps if len(steps) <= 2 * _PATH_ENDS else [*steps[:_PATH_ENDS], "…", *steps[-_PATH_ENDS:]]
+    return " <- ".join(shown)
