@@ -1,7 +1,8 @@
 """Reading a GraphDef: names, edges, what a node takes and gives. Nothing here changes a graph."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2
 from tensorflow.python.framework import op_def_registry
@@ -66,6 +67,7 @@ class Index:
     def __init__(self, graph_def: GraphDef):
         self.graph_def = graph_def
         self.nodes: dict[str, NodeDef] = {node.name: node for node in graph_def.node}
+        self.functions = {function.signature.name: function.signature for function in graph_def.library.function}
         self._consumers: dict[str, list[tuple[NodeDef, int]]] | None = None
 
     def __contains__(self, node: str) -> bool:
@@ -73,6 +75,11 @@ class Index:
 
     def __getitem__(self, node: str) -> NodeDef:
         return self.nodes[node]
+
+    def data_type(self, tensor: Tensor) -> int | None:
+        """Returns the DataType of a tensor, or None where the op that makes it is not known."""
+        types = output_types(self.nodes[tensor.node], self.functions)
+        return types[tensor.index] if tensor.index < len(types) else None
 
     def consumers(self, node: str) -> list[tuple[NodeDef, int]]:
         """Returns (consumer, position in its `input`) for every edge out of `node`, control edges included."""
@@ -131,9 +138,14 @@ def _arg_types(node: NodeDef, args) -> Iterator[tuple[int, bool]]:
             yield data_type, arg.is_ref
 
 
-def output_types(node: NodeDef) -> list[int]:
-    """Returns the DataType of each output of a node; empty where the op is not registered and has no default."""
-    definition = op_def(node.op)
+def output_types(node: NodeDef, functions: Mapping = MappingProxyType({})) -> list[int]:
+    """Returns the DataType of each output of a node; empty where the op is not registered.
+
+    Args:
+        node: the node.
+        functions: OpDefs of the function library by name, for nodes that call a function as their op.
+    """
+    definition = functions.get(node.op) or op_def(node.op)
     return [data_type for data_type, _ in _arg_types(node, definition.output_arg)] if definition else []
 
 

@@ -11,7 +11,7 @@ ReadVariableOp of its own that waits for what the reader waited for, because tha
 import tensorflow as tf
 
 from export_v1 import errors, graph, rewrite
-from export_v1.graph import GraphDef, NodeDef, Tensor, control_inputs, data_inputs, parse
+from export_v1.graph import GraphDef, NodeDef, Tensor, control_inputs, data_inputs
 
 # Ops that hand a reference on, and the op that hands a resource on in the same place. None: nothing is needed there.
 ALIASES = {
@@ -43,8 +43,7 @@ GIVES_VALUE = frozenset({"CountUpTo"})
 def to_resources(graph_def: GraphDef) -> GraphDef:
     """Returns the graph with a VarHandleOp for each reference variable; no reference type is left in it.
 
-    Every variable keeps its name, dtype and shape. Tensors keep their names too, but for the variable itself: "w:0" is
-    the handle now, and what fetched the reference gets "w/value:0".
+    Every variable keeps its name, dtype and shape; "w:0" is its handle now. All other tensors keep their names.
 
     Args:
         graph_def: pruned; what the outputs do not need may take references in ways that have no twin. Not modified.
@@ -57,11 +56,6 @@ def to_resources(graph_def: GraphDef) -> GraphDef:
         converting.visit(node)
     converting.refuse_leftovers()
     return rewrite.with_nodes(graph_def, converting.nodes)
-
-
-def value_name(variable: str) -> str:
-    """Returns the tensor that holds the value of a variable that was fetched itself."""
-    return f"{variable}/value:0"
 
 
 class _Converting:
@@ -110,9 +104,6 @@ class _Converting:
         made.attr["dtype"].CopyFrom(node.attr["dtype"])
         made.attr["shape"].CopyFrom(node.attr["shape"])
         self.nodes.append(made)
-        if any(True for _ in self._index.consumers(node.name)):
-            return
-        self._read(parse(value_name(node.name)).node, Tensor(node.name), [], node.attr["dtype"].type)
 
     def _alias(self, node: NodeDef) -> None:
         made = rewrite.rewired(node, self._handle_of)

@@ -16,25 +16,39 @@ class Signature:
 
 
 @dataclasses.dataclass(frozen=True)
+class Restored:
+    """Where a checkpoint holds a variable: the key, and (start, size) per axis for a part of it; () for all of it."""
+
+    key: str
+    part: tuple[tuple[int, int], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class Graph:
     """A GraphDef and what the collections of its MetaGraphDef say about it.
 
     Attributes:
         graph_def: the whole graph as it was written, training ops included; never imported as it is.
         trainable: variable name -> its `trainable` flag, for every variable that a collection lists.
+        local: names of variables in LOCAL_VARIABLES; a checkpoint has no value for these.
+        restored: variable name -> where its Saver, or its save slice, says that a checkpoint has it.
         signatures: signatures that come with the source; empty for a checkpoint.
         update_ops: names of the UPDATE_OPS collection (ops or tensors).
         regularization_losses: tensor names of the REGULARIZATION_LOSSES collection.
-        init_ops: ops that ready the graph for use: table initializers, legacy_init_op, main_op.
+        losses: tensor names of the LOSSES collection.
+        train_ops: names of the TRAIN_OP collection.
         assets: tensor name of a file name -> path of the file, for the sources that say where it is.
     """
 
     graph_def: GraphDef
     trainable: Mapping[str, bool] = dataclasses.field(default_factory=dict)
+    local: frozenset[str] = frozenset()
+    restored: Mapping[str, Restored] = dataclasses.field(default_factory=dict)
     signatures: Mapping[str, Signature] = dataclasses.field(default_factory=dict)
     update_ops: tuple[str, ...] = ()
     regularization_losses: tuple[str, ...] = ()
-    init_ops: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
+    train_ops: tuple[str, ...] = ()
     assets: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -48,6 +62,7 @@ class Source:
         graph: the graph that answers in inference mode.
         train_graph: a graph of its own for training mode (Hub modules, builders), or None.
         checkpoint: Saver prefix to restore from, or None where all values are in the graph.
+        values: variable name -> value, for variables that were made from constants of the graph.
         tensorflow_version: what wrote the graph, as it says itself; "" where it does not.
         asset_dirs: folders to look for asset files in.
         notes: choices made while reading, each with its reason.
@@ -58,6 +73,7 @@ class Source:
     graph: Graph
     train_graph: Graph | None = None
     checkpoint: str | None = None
+    values: Mapping[str, object] = dataclasses.field(default_factory=dict)
     tensorflow_version: str = ""
     asset_dirs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -1,0 +1,109 @@
+"""A folder that appears whole or not at all."""
+
+import contextlib
+import ctypes
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+
+from export_v1 import errors
+
+# Linux: swap two paths in one step. (renameat2(2); AT_FDCWD is -100, RENAME_EXCHANGE is 2.)
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+@contextlib.contextmanager
+def whole(path: str, overwrite: bool = False) -> Iterator[str]:
+    """Yields a folder to write into; it becomes `path` when the block ends well, and goes away when it does not.
+
+    The folder stands beside `path`, so that the last step is one rename. Everything in it reaches the disk before. With
+    `overwrite`, what stood at `path` stays there until that step.
+
+    Raises:
+        ExportError: `path` exists and `overwrite` is false, or it cannot be written.
+    """
+    path = os.path.realpath(path)
+    check_free(path, overwrite)
+    parent, name = os.path.split(path)
+    try:
+        os.makedirs(parent, exist_ok=True)
+        partial = tempfile.mkdtemp(prefix=f".{name}.partial-", dir=parent)
+    except OSError as error:
+        raise errors.ExportError(
+            f"Folder {path!r} cannot be made: {error.strerror}.\n  Pass another --export_dir=DIR."
+        ) from error
+    try:
+        yield partial
+        _sync(partial)
+        check_free(path, overwrite)
+        _publish(partial, path)
+    except OSError as error:
+        raise errors.ExportError(
+            f"The export cannot be written to {path!r}: {error.strerror or error}.\n"
+            f"  {_free_space(parent)}Make room, or pass another --export_dir=DIR."
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_free(path: str, overwrite: bool) -> None:
+    """Checks that an export may go to `path`.
+
+    Raises:
+        ExportError: something is there, and is not to be replaced or is no folder.
+    """
+    if not os.path.lexists(path):
+        return
+    if not os.path.isdir(path):
+        raise errors.ExportError(f"{path!r} exists and is a file.\n  Pass another --export_dir=DIR.")
+    if not overwrite and os.listdir(path):
+        raise errors.ExportError(
+            f"Folder {path!r} exists and is not empty.\n  Pass --overwrite to replace it, or another --export_dir=DIR."
+        )
+
+
+def _publish(partial: str, path: str) -> None:
+    os.chmod(partial, 0o755)
+    if not os.path.isdir(path):
+        os.rename(partial, path)
+    elif not os.listdir(path):
+        # rename(2) replaces an empty folder.
+        os.rename(partial, path)
+    elif not _exchange(partial, path):
+        aside = tempfile.mkdtemp(prefix=f".{os.path.basename(path)}.old-", dir=os.path.dirname(path))
+        os.rename(path, aside)
+        os.rename(partial, path)
+        shutil.rmtree(aside, ignore_errors=True)
+    _sync_one(os.path.dirname(path))
+
+
+def _exchange(one: str, other: str) -> bool:
+    """Swaps two folders in one step; returns False where the system cannot."""
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        return libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0
+    except (OSError, AttributeError):
+        return False
+
+
+def _sync(folder: str) -> None:
+    for root, _, files in os.walk(folder):
+        for file in files:
+            _sync_one(os.path.join(root, file))
+        _sync_one(root)
+
+
+def _sync_one(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _free_space(folder: str) -> str:
+    try:
+        return f"{shutil.disk_usage(folder).free / 2**20:,.0f} MiB are free there. "
+    except OSError:
+        return ""

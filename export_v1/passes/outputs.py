@@ -1,0 +1,33 @@
+"""outputs: every output gets an Identity of its own, so that no later pass has to know what makes it."""
+
+from collections.abc import Iterable, Mapping
+
+import tensorflow as tf
+
+from export_v1 import graph, rewrite
+from export_v1.graph import GraphDef, Tensor, parse
+
+
+
+def pinned(graph_def: GraphDef, outputs: Mapping[str, str], waits: Iterable[str] = ()) -> tuple[GraphDef, dict[str, str]]:
+    """Returns the graph with an Identity per output, and the tensor name of each output key.
+
+    The Identity reads a variable that is an output itself, keeps an output apart from the input or the constant it may
+    be, and makes whoever runs the output run `waits` too.
+
+    Args:
+        graph_def: not modified.
+        outputs: key -> tensor name.
+        waits: nodes that have to run whenever an output does, such as update ops.
+    """
+    index = graph.Index(graph_def)
+    taken, made = set(index.nodes), {}
+    nodes = []
+    for key, name in outputs.items():
+        tensor = parse(name)
+        pin = rewrite.node(graph.fresh_name(f"output/{key}", taken), "Identity", [tensor])
+        pin.attr["T"].type = tf.as_dtype(index.data_type(tensor)).base_dtype.as_datatype_enum
+        pin.input.extend("^" + parse(wait).node for wait in waits)
+        nodes.append(pin)
+        made[key] = Tensor(pin.name).name
+    return rewrite.with_nodes(graph_def, [*graph_def.node, *nodes]), made

@@ -1,0 +1,182 @@
+"""export(): from a TensorFlow 1 model as it was found to a SavedModel of today, step by step."""
+
+import os
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from export_v1 import (
+    assets,
+    destination,
+    errors,
+    interface,
+    plan,
+    report,
+    restore,
+    sample,
+    save,
+    source,
+    variant,
+    weights,
+)
+from export_v1.passes import merge
+from export_v1.request import Request
+
+DEFAULT = "serving_default"
+
+
+def run(request: Request, export_dir: str) -> report.Report:
+    """Returns the report of a finished export; see `export_v1.export`."""
+    kind = request.source_kind
+    destination.check_free(os.path.realpath(export_dir), request.overwrite)
+    for library in request.op_library:
+        _load_ops(library)
+    model = read(kind, request)
+    planned = plan.variants(model, request)
+    files = assets.Files(request.asset, model.asset_dirs)
+    transformed = [variant.transformed(one, files) for one in planned.variants]
+    graph_def = merge.graphs({one.prefix: done.graph_def for one, done in zip(planned.variants, transformed, strict=True)})
+    found = weights.of(graph_def, model, request)
+    exported = _exported(graph_def, planned, transformed, found.weights)
+    with destination.whole(export_dir, request.overwrite) as folder:
+        recorded = None if request.no_sample else _sample(planned, found.weights, files, request)
+        _write(exported, recorded, os.path.join(folder, "model"))
+        record = _record(model, planned, transformed, exported, found, files, recorded)
+        _finish(folder, record, recorded)
+    return report.Report(export_dir, record)
+
+
+def _load_ops(library: str) -> None:
+    try:
+        tf.load_op_library(library)
+    except (tf.errors.OpError, OSError) as error:
+        raise errors.ExportError(f"Op library {library!r} cannot be loaded: {error}") from error
+
+
+def listing(request: Request) -> str:
+    """Returns what `--list` prints: candidates as flags to paste, and every variable; writes nothing."""
+    model = read(request.source_kind, request)
+    return interface.listing(model.graph, weights.listed(model))
+
+
+def read(kind: str, request: Request) -> source.Source:
+    """Returns the model that a request names, read from its kind of source."""
+    if kind == "checkpoint":
+        from export_v1.source import checkpoint
+
+        return checkpoint.read(request.checkpoint, request.meta_graph)
+    if kind == "saved_model":
+        from export_v1.source import saved_model
+
+        return saved_model.read(request.saved_model, request.tags)
+    if kind == "graph_def":
+        from export_v1.source import graph_def
+
+        return graph_def.read(request.graph_def, unfreeze=request.unfreeze)
+    from export_v1.source import builder
+
+    return builder.read(request.builder, request.checkpoint)
+
+
+def _exported(graph_def, planned: plan.Plan, transformed, found: restore.Weights) -> save.Exported:
+    """Gathers what the variants became under the names that they have in the merged graph."""
+    signatures, losses, inits, files = {}, [], {}, {}
+    for one, done in zip(planned.variants, transformed, strict=True):
+        for key, signature in one.signatures.items():
+            for name in (key, *planned.aliases.get(key, ())):
+                signatures[name] = (
+                    {input_key: one.prefix + tensor for input_key, tensor in done.inputs[key].items()},
+                    {output_key: one.prefix + tensor for output_key, tensor in done.outputs[key].items()},
+                    signature.method_name,
+                )
+        losses += [one.prefix + tensor for tensor in done.losses]
+        # A table that an earlier variant has, too, is initialized there.
+        for init in done.table_inits:
+            inits.setdefault(init, one.prefix + init)
+        files |= {one.prefix + tensor: path for tensor, path in done.asset_files.items() if _is_used(one.prefix, inits)}
+    return save.Exported(graph_def, signatures, tuple(inits.values()), files, tuple(losses), found)
+
+
+def _is_used(prefix: str, inits: Mapping[str, str]) -> bool:
+    return any(name == prefix + init for init, name in inits.items())
+
+
+def _sample(planned: plan.Plan, found: restore.Weights, files: assets.Files, request: Request) -> sample.Sample | None:
+    asked = next((one for one in planned.variants if planned.default in one.signatures), None)
+    if asked is None:
+        return None
+    given = sample.read(request.sample, asked.signatures[planned.default].inputs) if request.sample else None
+    return sample.record(asked, planned.default, found, files, given)
+
+
+def _write(exported: save.Exported, recorded: sample.Sample | None, folder: str) -> None:
+    if recorded is None:
+        save.write(exported, folder)
+        return
+    inputs, outputs, _ = exported.signatures[DEFAULT]
+    save.write(exported, folder, check=lambda session: sample.check(recorded, session, inputs, outputs))
+
+
+def _finish(folder: str, record: Mapping[str, object], recorded: sample.Sample | None) -> None:
+    """Moves the SavedModel up into its folder and puts the record and the sample beside it."""
+    # SavedModelBuilder refuses a folder that exists, and this one has to exist to be claimed.
+    written = os.path.join(folder, "model")
+    for name in os.listdir(written):
+        os.rename(os.path.join(written, name), os.path.join(folder, name))
+    os.rmdir(written)
+    extra = os.path.join(folder, "assets.extra")
+    os.makedirs(extra)
+    report.write(record, os.path.join(extra, "export_v1.json"))
+    if recorded is not None:
+        sample.write(recorded, os.path.join(extra, "sample.npz"))
+
+
+def _record(model, planned, transformed, exported, found, files, recorded) -> dict[str, object]:
+    described = planned.described()
+    choices = [interface.Choice(note, "found so") for note in model.notes]
+    choices += list(planned.choices)
+    choices += [interface.Choice(what, why) for what, why in [*found.choices, *dict.fromkeys(files.choices)]]
+    kept, original = len(exported.graph_def.node), planned.original_nodes
+    return {
+        "format_version": report.FORMAT_VERSION,
+        "source": {"kind": model.kind, "path": model.path},
+        "graph_tensorflow_version": model.tensorflow_version,
+        "exported_by_tensorflow": tf.__version__,
+        "inputs": described.get(DEFAULT, {}).get("inputs", {}),
+        "outputs": described.get(DEFAULT, {}).get("outputs", {}),
+        "signatures": described,
+        "frozen": planned.frozen,
+        "train_frozen": planned.train_frozen,
+        "nodes": {
+            "original": original,
+            "kept": kept,
+            "dropped": max(original - kept, 0),
+            "folded": sum(done.folded for done in transformed),
+        },
+        "variables": [
+            {
+                "name": one.name,
+                "dtype": one.dtype.name,
+                "shape": list(one.shape),
+                "trainable": one.trainable,
+                "checkpoint_key": one.location.key if one.location else None,
+            }
+            for one in found.weights.variables
+        ],
+        "regularization_losses": list(exported.losses),
+        "converted": _summed(done.converted for done in transformed),
+        "unconverted": [
+            {"construct": construct, "why": why}
+            for construct, why in dict.fromkeys(pair for done in transformed for pair in done.unconverted)
+        ],
+        "choices": [{"what": choice.what, "why": choice.why} for choice in choices],
+        "sample": None if recorded is None else {"origin": recorded.origin, "unstable": list(recorded.unstable)},
+    }
+
+
+def _summed(counts) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for one in counts:
+        for kind, count in one.items():
+            total[kind] = total.get(kind, 0) + count
+    return total

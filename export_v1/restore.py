@@ -1,0 +1,217 @@
+"""Where a checkpoint has the value of each variable, and those values, one at a time."""
+
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from export_v1 import errors
+from export_v1.source import Graph, Restored
+
+# tf.train.ExponentialMovingAverage names a shadow variable "VARIABLE/NAME", and NAME is this unless it was given.
+EMA = "ExponentialMovingAverage"
+
+
+@dataclasses.dataclass(frozen=True)
+class Variable:
+    """A variable of the graph that is exported.
+
+    Attributes:
+        name: variable name, "dense/kernel".
+        dtype: what the graph computes with.
+        shape: static shape; None where the graph leaves it open.
+        trainable: whether TRAINABLE_VARIABLES lists it.
+        location: where the checkpoint has it; None where its value is its initializer's.
+    """
+
+    name: str
+    dtype: tf.DType
+    shape: tuple[int, ...] | None
+    trainable: bool
+    location: Restored | None = None
+
+
+class Checkpoint:
+    """A checkpoint of either format, read tensor by tensor.
+
+    Raises:
+        ExportError: it is no checkpoint, or its index is damaged.
+    """
+
+    def __init__(self, prefix: str):
+        self.prefix = prefix
+        try:
+            self._reader = tf.train.load_checkpoint(prefix)
+            self.shapes: Mapping[str, list[int]] = self._reader.get_variable_to_shape_map()
+            self.dtypes: Mapping[str, tf.DType] = self._reader.get_variable_to_dtype_map()
+        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+            raise errors.ExportError(
+                f"Checkpoint {prefix!r} cannot be read: {_first_line(error)}\n"
+                "  Its index is damaged or of another program; copy the checkpoint again."
+            ) from error
+
+    def value(self, location: Restored) -> np.ndarray:
+        """Returns one tensor, or a part of one; TensorFlow verifies its checksum while reading.
+
+        Raises:
+            ExportError: the data file is cut short, or its bytes are not those that were written.
+        """
+        try:
+            value = self._reader.get_tensor(location.key)
+        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+            raise errors.ExportError(
+                f"Variable {location.key!r} cannot be read from checkpoint {self.prefix!r}: {_first_line(error)}\n"
+                "  The data file is cut short or damaged; copy the checkpoint again."
+            ) from error
+        value = np.asarray(value)
+        return value[tuple(slice(start, start + size) for start, size in location.part)] if location.part else value
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def parse_renames(renames: Iterable[str]) -> list[tuple[re.Pattern, str]]:
+    """Returns the compiled "REGEX=REPLACEMENT" pairs.
+
+    Raises:
+        ExportError: one is not of that form, or its expression does not compile.
+    """
+    pairs = []
+    for rename in renames:
+        pattern, equals, replacement = rename.rpartition("=")
+        try:
+            if not equals:
+                raise re.error("no '=' in it")
+            pairs.append((re.compile(pattern), replacement))
+        except re.error as error:
+            raise errors.ExportError(
+                f"Rename {rename!r} is not REGEX=REPLACEMENT: {error}.\n  Write it as --rename='^model/=net/'."
+            ) from error
+    return pairs
+
+
+def locate(
+    variables: Iterable[Variable],
+    checkpoint: Checkpoint,
+    graph: Graph,
+    *,
+    renames: Iterable[tuple[re.Pattern, str]] = (),
+    ema: bool = False,
+    init_missing: bool = False,
+) -> tuple[list[Variable], list[tuple[str, str]]]:
+    """Returns the variables with their locations, and the choices made: (what, why).
+
+    The key of a variable is, in this order: what `renames` make of its name; what the Saver of this graph restores it
+    from; its save slice; its own name. With `ema` the shadow value is used wherever the checkpoint has one.
+
+    Raises:
+        ExportError: variables that the checkpoint lacks, or has in another shape; all of them, both sides.
+    """
+    renames = list(renames)
+    found, choices, missing, misshapen = [], [], [], []
+    for variable in variables:
+        location = _location(variable.name, checkpoint, graph, renames)
+        if location is not None and ema:
+            location, choice = _shadow(location, checkpoint)
+            choices += [choice] if choice else []
+        if location is None and (variable.name in graph.local or init_missing):
+            why = "it is a local variable" if variable.name in graph.local else "the checkpoint lacks it (--init_missing)"
+            choices.append((f"variable {variable.name!r} takes its initializer's value", why))
+        elif location is None:
+            missing.append(variable.name)
+        elif not _fits(variable, _shape(location, checkpoint)):
+            misshapen.append((variable, location))
+        found.append(dataclasses.replace(variable, location=location))
+    if missing or misshapen:
+        raise _restore_error(len(found), missing, misshapen, checkpoint)
+    if ema and not any(EMA in what for what, _ in choices):
+        raise errors.ExportError(
+            f"--ema was given and checkpoint {checkpoint.prefix!r} has no shadow value for any variable in use.\n"
+            f"  Shadow values are named VARIABLE/{EMA}.\n  Leave --ema away."
+        )
+    return found, choices
+
+
+def _location(name: str, checkpoint: Checkpoint, graph: Graph, renames) -> Restored | None:
+    recorded = graph.restored.get(name)
+    key = recorded.key if recorded else name
+    for pattern, replacement in renames:
+        for candidate in dict.fromkeys((name, key)):
+            renamed = pattern.sub(replacement, candidate)
+            if renamed != candidate:
+                return Restored(renamed, recorded.part if recorded else ()) if renamed in checkpoint.shapes else None
+    if recorded and recorded.key in checkpoint.shapes:
+        return recorded
+    return Restored(name) if name in checkpoint.shapes else None
+
+
+def _shadow(location: Restored, checkpoint: Checkpoint) -> tuple[Restored, tuple[str, str] | None]:
+    key = f"{location.key}/{EMA}"
+    # Under a variable scope of its own the shadow's name has that scope in front.
+    nested = [other for other in checkpoint.shapes if other.endswith("/" + key)]
+    for candidate in [key, *(nested if len(nested) == 1 else [])]:
+        if candidate in checkpoint.shapes:
+            return Restored(candidate, location.part), (f"{location.key!r} is restored from {candidate!r}", "--ema")
+    return location, None
+
+
+def _shape(location: Restored, checkpoint: Checkpoint) -> tuple[int, ...]:
+    return tuple(size for _, size in location.part) or tuple(checkpoint.shapes[location.key])
+
+
+def _fits(variable: Variable, shape: tuple[int, ...]) -> bool:
+    return variable.shape is None or tuple(variable.shape) == shape
+
+
+def _restore_error(total: int, missing: list[str], misshapen: list, checkpoint: Checkpoint) -> errors.ExportError:
+    lines = [f"{len(missing) + len(misshapen)} of {total} variables cannot be restored from {checkpoint.prefix!r}:"]
+    free = list(checkpoint.shapes)
+    remedies = []
+    for name in missing[: errors.SHOWN]:
+        near = errors.closest(name, free)
+        lines.append(f"  missing in the checkpoint: {name!r}" + (f"; closest: {', '.join(map(repr, near))}" if near else ""))
+        if near:
+            remedies.append(f"--rename='^{re.escape(name)}$={near[0]}'")
+    if len(missing) > errors.SHOWN:
+        lines.append(f"  … and {len(missing) - errors.SHOWN} more")
+    for variable, location in misshapen[: errors.SHOWN]:
+        lines.append(
+            f"  shape of {variable.name!r}: {list(variable.shape)} in the graph, "
+            f"{list(_shape(location, checkpoint))} in the checkpoint"
+        )
+    if len(misshapen) > errors.SHOWN:
+        lines.append(f"  … and {len(misshapen) - errors.SHOWN} more")
+    lines.append(f"  The checkpoint has {len(free)} keys: {errors.quoted(free)}.")
+    if remedies:
+        lines.append(f"  Pass {remedies[0]}, or --init_missing to take their initializers.")
+    elif missing:
+        lines.append("  Pass --rename='REGEX=REPLACEMENT' to map names, or --init_missing to take their initializers.")
+    return errors.ExportError("\n".join(lines))
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """The variables that are exported and where their values are.
+
+    Attributes:
+        variables: all of them, in graph order.
+        checkpoint: what those with a location are restored from.
+        initial: the values of those without.
+    """
+
+    variables: tuple[Variable, ...]
+    checkpoint: Checkpoint | None = None
+    initial: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def value(self, variable: Variable) -> np.ndarray:
+        """Returns the value of one variable in the variable's own dtype.
+
+        Raises:
+            ExportError: it cannot be read.
+        """
+        located = variable.location is not None
+        value = self.checkpoint.value(variable.location) if located else self.initial[variable.name]
+        return value if variable.dtype == tf.string else value.astype(variable.dtype.as_numpy_dtype, copy=False)

@@ -1,0 +1,104 @@
+"""Writes the SavedModel: graph, variables, tables, assets, signatures."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import tensorflow as tf
+from tensorflow.core.protobuf import meta_graph_pb2
+
+from export_v1.graph import GraphDef
+from export_v1.passes import initializers
+from export_v1.restore import Weights
+from export_v1.session import CONFIG, fill
+
+v1 = tf.compat.v1
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """A graph ready to be written.
+
+    Attributes:
+        graph_def: of resource variables only.
+        signatures: signature key -> (inputs, outputs, method name); keys -> tensor names.
+        table_inits: ops that initialize the tables.
+        asset_files: filename tensor -> path.
+        losses: tensor names for the REGULARIZATION_LOSSES collection.
+        weights: the variables and their values.
+    """
+
+    graph_def: GraphDef
+    signatures: Mapping[str, tuple[Mapping[str, str], Mapping[str, str], str]]
+    table_inits: tuple[str, ...]
+    asset_files: Mapping[str, str]
+    losses: tuple[str, ...]
+    weights: Weights
+
+
+def meta_graph(exported: Exported) -> meta_graph_pb2.MetaGraphDef:
+    """Returns a MetaGraphDef of the exported graph with its VARIABLES and REGULARIZATION_LOSSES collections."""
+    graph_def, definitions = initializers.added(exported.graph_def, exported.weights.variables)
+    meta = meta_graph_pb2.MetaGraphDef(graph_def=graph_def)
+    if not graph_def.versions.producer:
+        meta.graph_def.versions.producer = tf.version.GRAPH_DEF_VERSION
+    for definition in definitions:
+        content = definition.SerializeToString()
+        meta.collection_def["variables"].bytes_list.value.append(content)
+        if definition.trainable:
+            meta.collection_def["trainable_variables"].bytes_list.value.append(content)
+    if exported.losses:
+        meta.collection_def["regularization_losses"].node_list.value.extend(exported.losses)
+    return meta
+
+
+def write(exported: Exported, folder: str, check=lambda session: None) -> None:
+    """Writes a SavedModel of the exported graph into `folder`, which must not exist.
+
+    One signature under its usual key goes through simple_save; several through SavedModelBuilder, which it wraps.
+
+    Args:
+        exported: what to write.
+        folder: where to.
+        check: is called with the filled session before anything is written; raises where the answers are wrong.
+    """
+    with tf.Graph().as_default() as new_graph:
+        v1.train.import_meta_graph(meta_graph(exported))
+        with v1.Session(graph=new_graph, config=CONFIG) as session:
+            fill(session, exported.weights)
+            for filename, path in exported.asset_files.items():
+                v1.add_to_collection(v1.GraphKeys.ASSET_FILEPATHS, new_graph.get_tensor_by_name(filename))
+            inits = [new_graph.get_operation_by_name(name) for name in exported.table_inits]
+            init = tf.group(*inits, name="init_tables") if inits else None
+            if init is not None:
+                session.run(init)
+            check(session)
+            _save(session, exported, folder, init)
+
+
+def _save(session: v1.Session, exported: Exported, folder: str, init) -> None:
+    def tensors(names: Mapping[str, str]):
+        return {key: session.graph.get_tensor_by_name(name) for key, name in names.items()}
+
+    predict = v1.saved_model.signature_constants.PREDICT_METHOD_NAME
+    default = v1.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+    if list(exported.signatures) == [default] and exported.signatures[default][2] == predict:
+        inputs, outputs, _ = exported.signatures[default]
+        v1.saved_model.simple_save(session, folder, tensors(inputs), tensors(outputs), legacy_init_op=init)
+        return
+    builder = v1.saved_model.Builder(folder)
+    builder.add_meta_graph_and_variables(
+        session,
+        [v1.saved_model.tag_constants.SERVING],
+        signature_def_map={
+            key: v1.saved_model.build_signature_def(
+                {name: v1.saved_model.build_tensor_info(tensor) for name, tensor in tensors(inputs).items()},
+                {name: v1.saved_model.build_tensor_info(tensor) for name, tensor in tensors(outputs).items()},
+                method,
+            )
+            for key, (inputs, outputs, method) in exported.signatures.items()
+        },
+        assets_collection=v1.get_collection(v1.GraphKeys.ASSET_FILEPATHS),
+        main_op=init,
+        clear_devices=True,
+    )
+    builder.save()

@@ -1,0 +1,148 @@
+"""A Saver checkpoint: its prefix however it was named, and the MetaGraphDef beside it."""
+
+import glob
+import os
+import re
+
+import tensorflow as tf
+
+from export_v1 import errors
+from export_v1.source import Source, meta_graph
+
+_DATA = re.compile(r"\.data-\d{5}-of-\d{5}$")
+# What a V1 checkpoint is written as when it is sharded; TensorFlow reads it by the pattern with "?????".
+_V1_SHARD = re.compile(r"-\d{5}-of-(\d{5})$")
+
+
+def read(checkpoint: str, meta_graph_file: str | None = None) -> Source:
+    """Returns a checkpoint and its MetaGraphDef as a source.
+
+    Args:
+        checkpoint: Saver prefix, its folder (latest checkpoint), or any of its files.
+        meta_graph_file: MetaGraphDef file; None: beside the checkpoint.
+
+    Raises:
+        ExportError: no checkpoint is there, or no MetaGraphDef, or one of their files is missing or damaged.
+    """
+    prefix, notes = find_prefix(checkpoint)
+    check_files(prefix)
+    path = meta_graph_file or _meta_beside(prefix)
+    meta = meta_graph.read(path)
+    folders = dict.fromkeys((os.path.dirname(os.path.abspath(prefix)), os.path.dirname(os.path.abspath(path))))
+    return Source(
+        kind="checkpoint",
+        path=prefix,
+        graph=meta_graph.to_graph(meta),
+        checkpoint=prefix,
+        tensorflow_version=meta.meta_info_def.tensorflow_version,
+        asset_dirs=tuple(folders),
+        notes=notes,
+    )
+
+
+def find_prefix(named: str) -> tuple[str, tuple[str, ...]]:
+    """Returns the Saver prefix that `named` means, and a note where more than one reading was possible.
+
+    Raises:
+        ExportError: nothing of that name is a checkpoint; what is there is listed.
+    """
+    if os.path.isdir(named):
+        return _in_folder(named)
+    stem = _DATA.sub("", named)
+    for ending in (".index", ".meta"):
+        stem = stem.removesuffix(ending)
+    shard = _V1_SHARD.search(named)
+    pattern = _V1_SHARD.sub(r"-?????-of-\1", named)
+    for prefix in dict.fromkeys((named, stem, *((pattern,) if shard else ()))):
+        if os.path.exists(prefix + ".index") or (glob.glob(prefix) and not prefix.endswith((".meta", ".index"))):
+            if not _DATA.search(prefix):
+                return prefix, ()
+    folder = os.path.dirname(stem) or "."
+    if glob.glob(glob.escape(stem) + ".data-*") or os.path.exists(stem + ".meta"):
+        present = [os.path.basename(path) for path in glob.glob(glob.escape(stem) + ".*")]
+        raise errors.ExportError(
+            f"Checkpoint {stem!r} has no index: {stem + '.index'!r} is missing.\n"
+            f"  There is: {errors.quoted(present)}.\n"
+            "  A checkpoint is PREFIX.index, PREFIX.data-00000-of-00001 and PREFIX.meta; copy all of them."
+        )
+    if not os.path.isdir(folder):
+        raise errors.ExportError(f"Checkpoint {named!r} is not there: no folder {folder!r}.")
+    known = _prefixes(folder)
+    raise errors.unknown(
+        "Checkpoint", named, f"folder {folder!r}", known, f"Pass --checkpoint={known[0]}." if known else ""
+    )
+
+
+def _prefixes(folder: str) -> list[str]:
+    found = [path.removesuffix(".index") for path in glob.glob(os.path.join(glob.escape(folder), "*.index"))]
+    found += [path.removesuffix(".index") for path in glob.glob(os.path.join(glob.escape(folder), ".index"))]
+    return sorted(found)
+
+
+def _in_folder(folder: str) -> tuple[str, tuple[str, ...]]:
+    # A Saver given "folder/" as its prefix writes files that are named by their ending alone: "folder/.index".
+    bare = os.path.join(folder, "")
+    if os.path.exists(bare + ".index"):
+        return bare, ()
+    state = tf.train.get_checkpoint_state(folder) if os.path.exists(os.path.join(folder, "checkpoint")) else None
+    latest = state.model_checkpoint_path if state is not None else ""
+    # The path in there is of the machine that trained the model.
+    for prefix in (latest, os.path.join(folder, os.path.basename(latest))):
+        if latest and (os.path.exists(prefix + ".index") or os.path.isfile(prefix)):
+            return prefix, (f"checkpoint {prefix!r}: the latest, by {os.path.join(folder, 'checkpoint')!r}",)
+    found = _prefixes(folder) or _v1_prefixes(folder)
+    if len(found) == 1:
+        return found[0], (f"checkpoint {found[0]!r}: the only one in {folder!r}",)
+    if not found:
+        raise errors.ExportError(
+            f"Folder {folder!r} holds no checkpoint.\n"
+            f"  There is: {errors.quoted(os.listdir(folder)) or 'nothing'}.\n"
+            "  A checkpoint is PREFIX.index, PREFIX.data-00000-of-00001 and PREFIX.meta."
+        )
+    raise errors.ExportError(
+        f"Folder {folder!r} holds {len(found)} checkpoints and no record of the latest.\n"
+        f"  There are: {errors.quoted(found)}.\n"
+        f"  Pass --checkpoint={found[-1]}."
+    )
+
+
+def _v1_prefixes(folder: str) -> list[str]:
+    metas = glob.glob(os.path.join(glob.escape(folder), "*.meta"))
+    return sorted(path.removesuffix(".meta") for path in metas if os.path.isfile(path.removesuffix(".meta")))
+
+
+def check_files(prefix: str) -> None:
+    """Checks that every file of a checkpoint is there.
+
+    Raises:
+        ExportError: a data file is missing; which, and what is there.
+    """
+    if not os.path.exists(prefix + ".index"):
+        return
+    found = sorted(glob.glob(glob.escape(prefix) + ".data-*"))
+    counts = {path[-5:] for path in found}
+    if len(counts) == 1:
+        count = int(counts.pop())
+        wanted = [f"{prefix}.data-{shard:05d}-of-{count:05d}" for shard in range(count)]
+        missing = sorted(set(wanted) - set(found))
+    else:
+        missing = [f"{prefix}.data-00000-of-00001"] if not found else []
+    if missing:
+        raise errors.ExportError(
+            f"Checkpoint {prefix!r} is not complete: {errors.quoted(missing)} is missing.\n"
+            f"  There is: {errors.quoted(os.path.basename(path) for path in glob.glob(glob.escape(prefix) + '.*'))}.\n"
+            "  Copy the whole checkpoint: PREFIX.index and every PREFIX.data-…-of-…."
+        )
+
+
+def _meta_beside(prefix: str) -> str:
+    folder = os.path.dirname(prefix) or "."
+    for path in (prefix + ".meta", os.path.join(folder, "export.meta")):
+        if os.path.isfile(path):
+            return path
+    others = sorted(glob.glob(os.path.join(glob.escape(folder), "*.meta")))
+    raise errors.ExportError(
+        f"Checkpoint {prefix!r} has no MetaGraphDef beside it: {prefix + '.meta'!r} is missing.\n"
+        f"  Other MetaGraphDefs in the folder: {errors.quoted(others) or 'none'}.\n"
+        "  Name it with --meta_graph=FILE; where none was kept, rebuild the graph with --builder=FILE.py:FUNCTION."
+    )

@@ -1,0 +1,183 @@
+"""A MetaGraphDef read into a `Graph`: what its collections say, without importing it."""
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+from google.protobuf import text_format
+from google.protobuf.message import DecodeError
+from tensorflow.core.framework import variable_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
+
+from export_v1 import errors
+from export_v1.source import Graph, Restored, Signature
+
+MetaGraphDef = meta_graph_pb2.MetaGraphDef
+# Collections that hold VariableDefs. MODEL_VARIABLES and others repeat these.
+VARIABLE_COLLECTIONS = ("variables", "trainable_variables", "local_variables", "model_variables", "moving_average_variables")
+
+
+def read(path: str) -> MetaGraphDef:
+    """Returns the MetaGraphDef in a file, binary or text.
+
+    Raises:
+        ExportError: the file cannot be read, or holds no MetaGraphDef or half of one.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise errors.ExportError(f"MetaGraphDef {path!r} cannot be read: {error.strerror}.") from error
+    meta_graph = MetaGraphDef()
+    try:
+        meta_graph.ParseFromString(content)
+    except DecodeError as error:
+        try:
+            text_format.Parse(content.decode(), meta_graph)
+        except (UnicodeDecodeError, text_format.ParseError):
+            raise errors.ExportError(
+                f"{path!r} is not a MetaGraphDef, or only a part of one ({len(content):,} bytes).\n"
+                "  A Saver writes it as PREFIX.meta; copy it again, or name another file with --meta_graph=FILE."
+            ) from error
+    if not meta_graph.graph_def.node:
+        raise errors.ExportError(
+            f"{path!r} holds a MetaGraphDef without a graph ({len(content):,} bytes).\n"
+            "  Copy it again, or name another file with --meta_graph=FILE."
+        )
+    return meta_graph
+
+
+def to_graph(meta_graph: MetaGraphDef, assets: Mapping[str, str] | None = None) -> Graph:
+    """Returns the graph and what its collections say; collections that cannot be parsed are passed over.
+
+    Libraries put Python objects of their own into collections (tflearn's `trainops`), so one that does not parse is
+    nobody's fault and nothing to stop for.
+
+    Args:
+        meta_graph: not modified.
+        assets: tensor name of a file name -> path of that file.
+    """
+    collections = meta_graph.collection_def
+    return Graph(
+        graph_def=meta_graph.graph_def,
+        trainable=_trainable(meta_graph),
+        local=frozenset(name(one) for one in variable_defs(meta_graph, "local_variables")),
+        restored={**_sliced(meta_graph), **_restored_by_saver(meta_graph)},
+        signatures=_signatures(meta_graph),
+        update_ops=_names(collections, "update_ops"),
+        regularization_losses=_names(collections, "regularization_losses"),
+        losses=_names(collections, "losses"),
+        train_ops=_names(collections, "train_op"),
+        assets=dict(assets or {}),
+    )
+
+
+def name(variable: variable_pb2.VariableDef) -> str:
+    """Returns the variable name that a VariableDef is about."""
+    return variable.variable_name.rsplit(":", 1)[0]
+
+
+def variable_defs(meta_graph: MetaGraphDef, collection: str) -> list[variable_pb2.VariableDef]:
+    """Returns the VariableDefs of a collection, those that parse."""
+    found = []
+    for content in meta_graph.collection_def[collection].bytes_list.value if collection in meta_graph.collection_def else ():
+        variable = variable_pb2.VariableDef()
+        try:
+            variable.ParseFromString(content)
+        except DecodeError:
+            continue
+        if variable.variable_name:
+            found.append(variable)
+    return found
+
+
+def _trainable(meta_graph: MetaGraphDef) -> dict[str, bool]:
+    """A variable is trainable where TRAINABLE_VARIABLES lists it; VariableDef.trainable is younger than most files."""
+    listed = {name(one) for one in variable_defs(meta_graph, "trainable_variables")}
+    every = [name(one) for collection in VARIABLE_COLLECTIONS for one in variable_defs(meta_graph, collection)]
+    return {one: one in listed for one in every}
+
+
+def _sliced(meta_graph: MetaGraphDef) -> dict[str, Restored]:
+    """Returns where the parts of partitioned variables are in a checkpoint, as their VariableDefs say."""
+    found = {}
+    for collection in VARIABLE_COLLECTIONS:
+        for variable in variable_defs(meta_graph, collection):
+            info = variable.save_slice_info_def
+            if info.full_name:
+                found[name(variable)] = Restored(
+                    info.full_name,
+                    tuple((start, size) for start, size in zip(info.var_offset, info.var_shape, strict=True)),
+                )
+    return found
+
+
+def _restored_by_saver(meta_graph: MetaGraphDef) -> dict[str, Restored]:
+    """Returns the checkpoint keys that the Saver restores variables from, read off its own restore ops.
+
+    A Saver made from a dict ("ema name": variable) uses keys that no other record holds. Only the Saver that wrote this
+    MetaGraphDef counts: there may be others in the graph, for pre-trained parts say.
+    """
+    nodes = {node.name: node for node in meta_graph.graph_def.node}
+    found: dict[str, Restored] = {}
+    todo = [meta_graph.saver_def.restore_op_name.split(":")[0]]
+    seen = set()
+    while todo:
+        node = nodes.get(todo.pop())
+        if node is None or node.name in seen:
+            continue
+        seen.add(node.name)
+        if node.op in ("Assign", "AssignVariableOp"):
+            variable, value = (_through_identity(edge, nodes) for edge in node.input[:2])
+            restored = _restore_op_output(value, nodes)
+            if restored is not None:
+                found[variable.split(":")[0]] = restored
+        elif node.op == "NoOp":
+            todo.extend(edge[1:] for edge in node.input if edge.startswith("^"))
+    return found
+
+
+def _through_identity(edge: str, nodes) -> str:
+    while edge.split(":")[0] in nodes and nodes[edge.split(":")[0]].op in ("Identity", "Reshape"):
+        edge = nodes[edge.split(":")[0]].input[0]
+    return edge
+
+
+def _restore_op_output(edge: str, nodes) -> Restored | None:
+    name, _, index = edge.partition(":")
+    node = nodes.get(name)
+    if node is None or node.op not in ("RestoreV2", "Restore", "RestoreSlice"):
+        return None
+    keys = nodes.get(node.input[1].split(":")[0])
+    if keys is None or keys.op != "Const":
+        return None
+    values = tf.make_ndarray(keys.attr["value"].tensor).ravel()
+    specs = nodes.get(node.input[2].split(":")[0]) if len(node.input) > 2 else None
+    spec = tf.make_ndarray(specs.attr["value"].tensor).ravel()[int(index or 0)] if specs is not None else b""
+    return Restored(values[int(index or 0)].decode(), _slice(spec.decode()))
+
+
+def _slice(spec: str) -> tuple[tuple[int, int], ...]:
+    """Returns (start, size) per axis of a `shape_and_slice` such as "20 6 7,7:0,6"; () for the whole tensor."""
+    if not spec.strip():
+        return ()
+    sizes, _, ranges = spec.strip().rpartition(" ")
+    pairs = []
+    for size, part in zip(sizes.split(), ranges.split(":"), strict=True):
+        start, _, length = part.partition(",")
+        pairs.append((0, int(size)) if part == "-" else (int(start), int(length)))
+    return tuple(pairs)
+
+
+def _names(collections, key: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(collections[key].node_list.value)) if key in collections else ()
+
+
+def _signatures(meta_graph: MetaGraphDef) -> dict[str, Signature]:
+    return {
+        key: Signature(
+            {name: info.name for name, info in one.inputs.items()},
+            {name: info.name for name, info in one.outputs.items()},
+            one.method_name,
+        )
+        for key, one in meta_graph.signature_def.items()
+    }
