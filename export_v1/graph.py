@@ -127,13 +127,19 @@ def op_def(op: str):
     return op_def_registry.get(op)
 
 
-def _arg_types(node: NodeDef, args) -> Iterator[tuple[int, bool]]:
+def _arg_types(node: NodeDef, definition, args) -> Iterator[tuple[int, bool]]:
+    # An attribute at its default may have been stripped from the node.
+    defaults = {attr.name: attr.default_value for attr in definition.attr if attr.HasField("default_value")}
+
+    def value(name: str) -> AttrValue:
+        return node.attr[name] if name in node.attr else defaults.get(name, AttrValue())
+
     for arg in args:
         if arg.type_list_attr:
-            types = list(node.attr[arg.type_list_attr].list.type)
+            types = list(value(arg.type_list_attr).list.type)
         else:
-            one = arg.type or node.attr[arg.type_attr].type
-            types = [one] * (node.attr[arg.number_attr].i if arg.number_attr else 1)
+            one = arg.type or value(arg.type_attr).type
+            types = [one] * (value(arg.number_attr).i if arg.number_attr else 1)
         for data_type in types:
             yield data_type, arg.is_ref
 
@@ -146,25 +152,25 @@ def output_types(node: NodeDef, functions: Mapping = MappingProxyType({})) -> li
         functions: OpDefs of the function library by name, for nodes that call a function as their op.
     """
     definition = functions.get(node.op) or op_def(node.op)
-    return [data_type for data_type, _ in _arg_types(node, definition.output_arg)] if definition else []
+    return [data_type for data_type, _ in _arg_types(node, definition, definition.output_arg)] if definition else []
 
 
 def input_types(node: NodeDef) -> list[int]:
     """Returns the DataType of each data input of a node; empty where the op is not registered."""
     definition = op_def(node.op)
-    return [data_type for data_type, _ in _arg_types(node, definition.input_arg)] if definition else []
+    return [data_type for data_type, _ in _arg_types(node, definition, definition.input_arg)] if definition else []
 
 
 def ref_inputs(node: NodeDef) -> list[bool]:
     """Returns, for each data input of a node, whether the op takes it by reference."""
     definition = op_def(node.op)
-    return [is_ref for _, is_ref in _arg_types(node, definition.input_arg)] if definition else []
+    return [is_ref for _, is_ref in _arg_types(node, definition, definition.input_arg)] if definition else []
 
 
 def ref_outputs(node: NodeDef) -> list[bool]:
     """Returns, for each output of a node, whether the op gives it by reference."""
     definition = op_def(node.op)
-    return [is_ref for _, is_ref in _arg_types(node, definition.output_arg)] if definition else []
+    return [is_ref for _, is_ref in _arg_types(node, definition, definition.output_arg)] if definition else []
 
 
 def recorded_shape(node: NodeDef, index: int) -> list[int | None] | None:
