@@ -1,0 +1,137 @@
+"""The pass: the order in which constructs are converted, and what happens to those that cannot be."""
+
+import dataclasses
+from collections.abc import Collection, Mapping
+
+from export_v1 import graph
+from export_v1.graph import GraphDef, NodeDef
+from export_v1.passes.functional import array_ops, conditions, contexts, emit, loops, shapes, tensor_arrays
+from export_v1.passes.functional.array_ops import Array
+from export_v1.passes.functional.region import Region, Unconvertible
+
+
+@dataclasses.dataclass(frozen=True)
+class Converted:
+    """What `convert` returns.
+
+    Attributes:
+        graph_def: the graph with functional control flow.
+        converted: how many of each were made: "while", "cond", "tensor_array".
+        unconverted: (node that stands for the construct, why it stays as it was), sorted.
+    """
+
+    graph_def: GraphDef
+    converted: Mapping[str, int]
+    unconverted: list[tuple[str, str]]
+
+
+def convert(graph_def: GraphDef, *, keep: Collection[str]) -> Converted:
+    """Returns the graph with its v1 control flow turned into While, If and TensorList ops.
+
+    Every tensor of `keep` can be fetched from the result by the same name and has the same value; an Exit or a Merge
+    becomes an Identity of its name. Gradients pass the result where they passed the original. Variables that a loop
+    or a branch only reads are read before it. A construct that cannot be converted stays, whole, with all that is in
+    it; the rest is converted. A graph without v1 control flow comes back equal.
+
+    Args:
+        graph_def: a graph without reference variables, pruned to what `keep` needs. Not modified.
+        keep: tensor or node names.
+
+    Returns:
+        The graph, what was converted, and what was not with the reason.
+    """
+    wanted = {graph.parse(name).node for name in keep} | {graph.parse(name).name for name in keep}
+    blocked: dict[str, str] = {}
+    while True:
+        region = Region({})
+        for node in graph_def.node:
+            copy = region.nodes[node.name] = NodeDef()
+            copy.CopyFrom(node)
+        try:
+            arrays = _convert_all(region, wanted, blocked)
+        except Unconvertible as error:
+            if error.construct in blocked:
+                raise AssertionError(f"{error} was to be left alone") from error
+            blocked[error.construct] = error.reason
+        else:
+            break
+    counts = _count(region, sum(len(array.names) for array in arrays))
+    if not any(counts.values()):
+        result = GraphDef()
+        result.CopyFrom(graph_def)
+        return Converted(result, counts, _unconverted(region, blocked))
+    known = shapes.annotate(region, graph_def.library)
+    while any([array_ops.refine(region, array, known) for array in arrays]):
+        known = shapes.annotate(region, graph_def.library)
+    return Converted(emit.graph_def(region, graph_def), counts, _unconverted(region, blocked))
+
+
+def _convert_all(region: Region, keep: set[str], blocked: Mapping[str, str]) -> list[Array]:
+    """Converts a graph in place and returns its TensorArrays; raises Unconvertible for the first that fails.
+
+    TensorArrays go first, while their flow can still be followed through one graph; loops before conditions, because
+    the Switches of a loop are not those of a condition.
+    """
+    taken = set(region.nodes)
+    frozen = {name for loop in loops.outermost(region, blocked) if loop.condition in blocked for name in loop.members}
+    arrays = tensor_arrays.convert(region, keep, taken, frozen, blocked)
+    _convert_loops(region, keep, taken, blocked)
+    _convert_conditions(region, keep, taken, blocked)
+    return arrays
+
+
+def _convert_loops(region: Region, keep: set[str], taken: set[str], blocked: Mapping[str, str]) -> None:
+    def inner(part: Region) -> None:
+        _convert_loops(part, set(), taken, {})
+        _convert_conditions(part, set(), taken, {})
+
+    for loop in loops.outermost(region, blocked):
+        if loop.condition in blocked:
+            continue
+        try:
+            fetched = sorted(loop.members & keep)
+            if fetched:
+                raise Unconvertible(loop.condition, f"{fetched[0]}, inside the loop, is to be kept")
+            loops.convert(region, loop, taken, inner)
+        except Unconvertible as error:
+            raise _outer(loop.condition, error) from error
+
+
+def _convert_conditions(region: Region, keep: set[str], taken: set[str], blocked: Mapping[str, str]) -> None:
+    def inner(part: Region) -> None:
+        _convert_conditions(part, set(), taken, {})
+
+    opaque = {name for name, path in loops.frame_paths(region).items() if path}
+    while True:
+        found = contexts.analyse(region, opaque)
+        if conditions.settle(region, found, keep):
+            continue
+        todo = [c for c in conditions.outermost(region, found) if not any(m in blocked for m in c.merges)]
+        if not todo:
+            break
+        condition = todo[0]
+        try:
+            conditions.convert(region, condition, found, keep, taken, inner)
+        except Unconvertible as error:
+            raise _outer(condition.merges[0], error) from error
+    for name, reason in found.unresolved.items():
+        if name not in blocked:
+            raise Unconvertible(name, reason)
+
+
+def _outer(construct: str, error: Unconvertible) -> Unconvertible:
+    return error if error.construct == construct else Unconvertible(construct, f"in it, {error}")
+
+
+def _count(region: Region, arrays: int) -> dict[str, int]:
+    names = [node.op for part in region.walk() for node in part.nodes.values() if node.name in part.bodies]
+    loops_made = sum(op in ("While", "StatelessWhile") for op in names)
+    return {"while": loops_made, "cond": len(names) - loops_made, "tensor_array": arrays}
+
+
+def _unconverted(region: Region, blocked: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Returns the blocked constructs, and any other Switch that no Merge ends."""
+    left = [name for name, node in region.nodes.items() if node.op == "Switch"]
+    if left and not blocked:
+        return [(left[0], "one of its branches is not ended by a Merge")]
+    return sorted(blocked.items())
