@@ -43,7 +43,8 @@ class Checkpoint:
     def __init__(self, prefix: str):
         self.prefix = prefix
         try:
-            self._reader = tf.train.load_checkpoint(prefix)
+            # tf.train.load_checkpoint takes a prefix that ends in "/" for a folder.
+            self._reader = tf.compat.v1.train.NewCheckpointReader(prefix)
             self.shapes: Mapping[str, list[int]] = self._reader.get_variable_to_shape_map()
             self.dtypes: Mapping[str, tf.DType] = self._reader.get_variable_to_dtype_map()
         except (tf.errors.OpError, ValueError, RuntimeError) as error:

@@ -122,8 +122,8 @@ def inputs(index: graph.Index, given: Mapping[str, str], *, place: str) -> dict[
         dtype = tensor_type(index, found)
         if dtype is None:
             raise errors.ExportError(
-                f"The type of input {key!r}, {found.name!r} in {place}, is not known: op {index[found.node].op!r} is not "
-                "registered.\n  Pass --op_library=FILE that registers it."
+                f"The type of input {key!r}, {found.name!r} in {place}, is not known: "
+                f"op {index[found.node].op!r} is not registered.\n  Pass --op_library=FILE that registers it."
             )
         recorded = graph.recorded_shape(index[found.node], found.index)
         if has_shape:

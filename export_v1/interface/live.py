@@ -76,8 +76,8 @@ class Live:
             for at in (0, 1):
                 self.known.setdefault(Tensor(node.name, at), self.known[inputs[0]])
 
-    def reads(self, node: NodeDef) -> list[Tensor]:
-        """Returns what a node waits for: its live inputs, less the side of a known choice that is not taken."""
+    def data(self, node: NodeDef) -> list[Tensor]:
+        """Returns what a node computes with: its live inputs, less the side of a known choice that is not taken."""
         inputs = graph.data_inputs(node)
         if node.op in fold.MERGES:
             inputs = [tensor for tensor in inputs if not self.is_dead(tensor)]
@@ -85,8 +85,16 @@ class Live:
             inputs = inputs[:1]
         elif node.op in SELECTS and inputs[0] in self.known and self.known[inputs[0]].shape == ():
             inputs = [inputs[1 if self.known[inputs[0]] else 2]]
-        controls = [Tensor(name, 0) for name in graph.control_inputs(node) if name not in self._dead_nodes]
-        return [tensor for tensor in inputs + controls if tensor not in self.stops]
+        return [tensor for tensor in inputs if tensor not in self.stops]
+
+    def reads(self, node: NodeDef) -> list[Tensor]:
+        """Returns what a node waits for: the tensors of `data`, and the nodes of its live control edges."""
+        controls = [Tensor(name) for name in graph.control_inputs(node) if name not in self._dead_nodes]
+        return self.data(node) + [tensor for tensor in controls if tensor not in self.stops]
+
+    def runs(self, node: NodeDef) -> bool:
+        """Returns whether a node ever runs."""
+        return node.name not in self._dead_nodes
 
     def needed(self, roots: Iterable[Tensor]) -> dict[str, str | None]:
         """Returns every node that `roots` need -> the node that asked for it first; None for a root.

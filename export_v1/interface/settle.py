@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
 from export_v1 import errors, graph
-from export_v1.graph import Index, NodeDef, Tensor
+from export_v1.graph import Index, NodeDef
 from export_v1.interface import given, live
 from export_v1.interface.flags import Flag, Flags
 from export_v1.interface.records import Choice
