@@ -1,0 +1,19 @@
+"""TensorFlow 2 side: exports of step 1 as Keras 3 layers, checked against the answers of the original graph."""
+
+import importlib
+
+_HOMES = {
+    "SignatureLayer": "load_v2.layer",
+    "load_checkpoint_weights": "load_v2.porting",
+    "verify": "load_v2.verify",
+    "LoadError": "load_v2.errors",
+    "Rule": "load_v2.porting",
+}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str):
+    # Importing TensorFlow takes seconds: `python -m load_v2 --help` must not.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,77 @@
+"""Shows, checks, runs and converts what step 1 exported.
+
+    python -m load_v2 show DIR
+    python -m load_v2 verify DIR
+    python -m load_v2 predict DIR --inputs=IN.npz --outputs=OUT.npz
+    python -m load_v2 to_keras DIR --keras=MODEL.keras
+    python -m load_v2 port --checkpoint=PREFIX --model=MODULE:FUNCTION --rules=RULES.toml --weights=OUT.weights.h5
+
+`python -m load_v2 COMMAND --help` tells the flags of a command.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+
+from absl import app, flags, logging
+from absl.flags import argparse_flags
+
+# Command -> module. A module is imported when its command is asked for; only `run` may import TensorFlow.
+_COMMANDS = {
+    "show": ("load_v2.commands.show", "signatures, weights, and what step 1 did"),
+    "verify": ("load_v2.commands.verify", "replay the recorded answers; exit 0 when equal, 1 when not"),
+    "predict": ("load_v2.commands.predict", "run a signature over a file, batch by batch"),
+    "to_keras": ("load_v2.commands.to_keras", "write a .keras archive that needs the export no more"),
+    "port": ("load_v2.porting.command", "fill a Keras model with a checkpoint's weights, by rules"),
+}
+
+
+class _Parser(argparse_flags.ArgumentParser):
+    """Exits 1 on a bad flag, as absl programs do, and says what was wrong before the usage."""
+
+    def error(self, message):
+        self.exit(1, f"{self.prog}: {message}\n{self.format_usage()}")
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Returns the parsed command line; `argv[0]` is the program."""
+    parser = _Parser(
+        prog="python -m load_v2", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    asked = next((word for word in argv[1:] if not word.startswith("-")), None)
+    for name, (module, summary) in _COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary, inherited_absl_flags=None)
+        if name == asked:
+            home = importlib.import_module(module)
+            home.add_flags(command)
+            command.add_argument("--verbosity", type=int, default=0, help="1 shows where an error came from")
+            command.set_defaults(run=home.run)
+    return parser.parse_args(argv[1:])
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs one command and returns its exit code; what the user can put right is one message and exit code 1."""
+    # What TensorFlow's C++ says at start (no GPU, oneDNN) is not about the user's model.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        return args.run(args)
+    except ValueError as error:
+        # By name: a command imports what it needs by itself, and every part raises the same class.
+        if type(error).__name__ != "LoadError" or args.verbosity > 0 or flags.FLAGS.verbosity > 0:
+            raise
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        logging.error("Stopped; nothing was left behind.")
+        return 1
+
+
+def run_main() -> None:
+    """Entry point of `python -m load_v2`."""
+    app.run(main, flags_parser=parse)
+
+
+if __name__ == "__main__":
+    run_main()

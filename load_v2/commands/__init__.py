@@ -1,0 +1,1 @@
+"""The commands of `python -m load_v2`, one module each: `add_flags(parser)` and `run(args) -> exit code`."""

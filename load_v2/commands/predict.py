@@ -1,0 +1,157 @@
+"""`predict`: a signature over a file, batch by batch, in memory that does not grow with the file."""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Mapping
+
+_SAY_AFTER_SECONDS = 2.0
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Declares the flags of `predict`."""
+    parser.add_argument("dir", metavar="DIR", help="--export_dir of step 1, or another SavedModel")
+    parser.add_argument("--inputs", required=True, metavar="IN.npz",
+                        help="one array for each input: .npz, .npy (one input), a folder of KEY.npy, or .tfrecord of tf.Example")  # fmt: skip
+    parser.add_argument("--outputs", required=True, metavar="OUT.npz",
+                        help="where the answers go: .npz, .npy (one output), a new folder, or .tfrecord")  # fmt: skip
+    parser.add_argument("--signature", default="serving_default", help="signature to run; default serving_default")
+    parser.add_argument("--batch_size", type=_positive, default=None, metavar="N",
+                        help="rows at a time; default 256, or the graph's own where it is fixed")  # fmt: skip
+    parser.add_argument("--allow_ops", action="append", default=[], metavar="NAME",
+                        help="let an op run that could touch files, network or Python; repeatable")  # fmt: skip
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.lstrip("-").isdigit() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number; for example --batch_size=256")
+    return value
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the signature over the file; returns 0."""
+    from load_v2.layer import SignatureLayer
+
+    layer = SignatureLayer(args.dir, args.signature, allow_ops=args.allow_ops)
+    rows, seconds = predict(layer, args.inputs, args.outputs, args.batch_size)
+    print(f"{args.outputs}: {rows} rows, {rows / max(seconds, 1e-9):,.0f} a second")
+    return 0
+
+
+def predict(layer, inputs: str, outputs: str, batch_size: int | None = None) -> tuple[int, float]:
+    """Runs a SignatureLayer over a file; the output file appears whole, or not at all.
+
+    The next batches are read while one is computed. A last, smaller batch is run as it is; where the graph has a fixed
+    batch size it is filled up by repeating its last row, and the surplus answers are dropped.
+
+    Returns:
+        How many rows, and how many seconds after the first batch was read.
+    """
+    from load_v2 import files
+
+    specs = layer.input_specs
+    fixed = _fixed_batch(specs)
+    source = files.reader(inputs, specs)
+    start, rows, said = time.monotonic(), 0, 0.0
+    with files.writer(outputs, list(layer.output_specs)) as target:
+        for batch in _prefetched(source.batches(fixed or batch_size or 256)):
+            count = _rows(batch, specs)
+            target.write(_answers(layer, _filled(batch, specs, count, fixed), count, fixed))
+            rows += count
+            said = _progress(rows, source.count, time.monotonic() - start, said)
+    if said:
+        print(file=sys.stderr)
+    return rows, time.monotonic() - start
+
+
+def _fixed_batch(specs: Mapping) -> int | None:
+    sizes = {spec.shape[0] for spec in specs.values() if spec.shape}
+    return next(iter(sizes)) if len(sizes) == 1 else None
+
+
+def _rows(batch: Mapping, specs: Mapping) -> int:
+    lengths = [len(batch[key]) for key, spec in specs.items() if spec.shape is None or spec.shape]
+    return lengths[0] if lengths else 1
+
+
+def _filled(batch: Mapping, specs: Mapping, count: int, fixed: int | None) -> dict:
+    import numpy as np
+
+    if fixed is None or count == fixed:
+        return dict(batch)
+    return {
+        key: np.concatenate([value, np.repeat(np.asarray(value)[-1:], fixed - count, axis=0)])
+        if specs[key].shape
+        else value
+        for key, value in batch.items()
+    }
+
+
+def _answers(layer, batch: Mapping, count: int, fixed: int | None) -> dict:
+    import numpy as np
+
+    from load_v2.errors import LoadError
+
+    got = layer(batch)
+    got = got if isinstance(got, dict) else {next(iter(layer.output_specs)): got}
+    answers = {}
+    for key, value in got.items():
+        array = np.asarray(value)
+        expected = fixed or count
+        if array.ndim == 0 or len(array) != expected:
+            raise LoadError(
+                f"Output {key!r} has shape {list(array.shape)} for {expected} rows in: it is not one answer for each row.\n"
+                "  Call the layer yourself: load_v2.SignatureLayer(DIR)."
+            )
+        answers[key] = array[:count]
+    return answers
+
+
+def _prefetched(batches: Iterator) -> Iterator:
+    """Yields what `batches` yields, reading up to two ahead in a thread: the graph's own kernels keep the cores busy."""
+    import queue
+    import threading
+
+    waiting: queue.Queue = queue.Queue(maxsize=2)
+    stopped = threading.Event()
+
+    def put(item) -> bool:
+        while not stopped.is_set():
+            try:
+                waiting.put(item, timeout=0.2)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def fill():
+        try:
+            for batch in batches:
+                if not put((batch, None)):
+                    return
+            put((None, None))
+        except BaseException as error:  # it belongs to the thread that consumes the batches
+            put((None, error))
+
+    threading.Thread(target=fill, daemon=True).start()
+    try:
+        while True:
+            batch, error = waiting.get()
+            if error is not None:
+                raise error
+            if batch is None:
+                return
+            yield batch
+    finally:
+        stopped.set()
+
+
+def _progress(rows: int, count: int | None, seconds: float, said: float) -> float:
+    """Says how far it is every two seconds, on one line of a terminal; returns when it last did."""
+    if seconds - said < _SAY_AFTER_SECONDS:
+        return said
+    rate = rows / seconds
+    of = f" of {count:,}, {(count - rows) / rate:,.0f} s left" if count else ""
+    print(f"\r{rows:,} rows{of}, {rate:,.0f} a second   ", end="", file=sys.stderr, flush=True)
+    return seconds

@@ -1,0 +1,67 @@
+"""`show`: what an export holds and what step 1 did, as text."""
+
+import argparse
+from collections.abc import Iterator
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Declares the flags of `show`."""
+    parser.add_argument("dir", metavar="DIR", help="--export_dir of step 1, or another SavedModel")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the export; returns 0."""
+    from load_v2 import artefact
+
+    for line in describe(artefact.read(args.dir)):
+        print(line)
+    return 0
+
+
+def describe(source) -> Iterator[str]:
+    """Yields the lines of the description of an artefact: signatures in call order, variables, the record, risky ops."""
+    from load_v2 import safety
+
+    record = source.record
+    origin = record.get("source", {})
+    made = f", from {origin.get('kind')} {origin.get('path')}" if origin else ", not made by step 1"
+    version = record.get("graph_tensorflow_version")
+    yield f"{source.path}{made}" + (f", TensorFlow {version}" if version else "")
+    for key, signature in source.signatures.items():
+        yield f"signature {key}"
+        for side, specs in (("input", signature.inputs), ("output", signature.outputs)):
+            yield from (f"  {side:6} {name}: {spec}   {spec.tensor}" for name, spec in specs.items())
+    yield from _variables(source)
+    yield from _record(record)
+    found = safety.refused(source.meta_graph.graph_def, source.assets) if not source.is_object_graph else {}
+    saver = {"RestoreV2", "SaveV2", "MergeV2Checkpoints"}
+    for op, nodes in sorted((op, nodes) for op, nodes in found.items() if op not in saver):
+        yield f"could touch files, network or Python: {op} in {', '.join(nodes[:5])}"
+
+
+def _variables(source) -> Iterator[str]:
+    from math import prod
+
+    count = sum(prod(variable.shape) for variable in source.variables)
+    trainable = sum(variable.trainable for variable in source.variables)
+    yield f"variables: {len(source.variables)}, {trainable} of them trainable, {count:,} numbers"
+    for variable in source.variables:
+        fixed = "" if variable.trainable else "  (not trainable)"
+        yield f"  {variable.name}: {variable.dtype} {list(variable.shape)}{fixed}"
+    for name, file in source.assets.items():
+        yield f"asset {file}   {name}"
+
+
+def _record(record) -> Iterator[str]:
+    if not record:
+        return
+    for name in ("frozen", "train_frozen"):
+        for tensor, value in (record.get(name) or {}).items():
+            yield f"{name.replace('_', ' ')}: {tensor} = {value}"
+    nodes = record.get("nodes") or {}
+    if nodes:
+        yield "nodes: " + ", ".join(f"{count} {what}" for what, count in nodes.items())
+    for choice in record.get("choices", []):
+        yield f"chosen: {choice['what']} ({choice['why']})" if isinstance(choice, dict) else f"chosen: {choice}"
+    for item in record.get("unconverted", []):
+        yield f"not converted: {item['construct']} ({item['why']})"

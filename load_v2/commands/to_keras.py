@@ -1,0 +1,77 @@
+"""`to_keras`: an export as a .keras archive."""
+
+import argparse
+import os
+import tempfile
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Declares the flags of `to_keras`."""
+    parser.add_argument("dir", metavar="DIR", help="--export_dir of step 1, or another SavedModel")
+    parser.add_argument("--keras", required=True, metavar="MODEL.keras", help="archive to write; it must end in .keras")
+    parser.add_argument("--signature", default="serving_default", help="signature to take; default serving_default")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing archive")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes the archive; returns 0."""
+    from load_v2.errors import LoadError
+
+    if not args.keras.endswith(".keras"):
+        raise LoadError(f"--keras={args.keras} does not end in .keras, the one format Keras 3 loads whole.")
+    if os.path.lexists(args.keras) and not args.overwrite:
+        raise LoadError(f"{args.keras!r} is there already.\n  Pass --overwrite to replace it.")
+    model = as_model(args.dir, args.signature)
+    save(model, args.keras)
+    print(f"{args.keras}: {len(model.weights)} weights, {os.path.getsize(args.keras):,} bytes")
+    return 0
+
+
+def as_model(path: str, key: str = "serving_default"):
+    """Returns a functional Keras model of one signature: inputs by key, outputs as the layer gives them.
+
+    Raises:
+        LoadError: as SignatureLayer, or the rank of an input is unknown.
+    """
+    import keras
+
+    from load_v2.errors import LoadError
+    from load_v2.layer import SignatureLayer
+
+    layer = SignatureLayer(path, key)
+    inputs = {}
+    for name, spec in layer.input_specs.items():
+        if spec.shape is None:
+            raise LoadError(
+                f"The rank of input {name!r} is unknown, and a functional model needs it.\n"
+                f"  Give it in step 1: --input={name}={spec.tensor}[None,3]"
+            )
+        inputs[name] = keras.Input(batch_shape=spec.shape, dtype=spec.dtype, name=_keras_name(name))
+    return keras.Model(inputs, layer(inputs))
+
+
+def _keras_name(key: str) -> str:
+    return key.replace("/", "_")
+
+
+def save(model, file: str) -> None:
+    """Saves a Keras model so that `file` appears whole or not at all, and what stood there stays until then."""
+    folder = os.path.dirname(os.path.abspath(file))
+    os.makedirs(folder, exist_ok=True)
+    handle, part = tempfile.mkstemp(suffix=".keras", prefix=".part_", dir=folder)
+    os.close(handle)
+    try:
+        model.save(part)
+        with open(part, "rb+") as stream:
+            os.fsync(stream.fileno())
+        os.chmod(part, 0o666 & ~_umask())
+        os.replace(part, file)
+    finally:
+        if os.path.exists(part):
+            os.unlink(part)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,18 @@
+"""`verify`: replays the answers that step 1 recorded."""
+
+import argparse
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Declares the flags of `verify`."""
+    parser.add_argument("dir", metavar="DIR", help="--export_dir of step 1")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints one line for each output and each damaged variable; returns 0 when all is equal, else 1."""
+    from load_v2 import verify
+
+    report = verify.verify(args.dir)
+    for line in report.lines():
+        print(line)
+    return 0 if report.equal else 1

@@ -1,0 +1,148 @@
+"""Concrete functions over a program's parts, one per part, replica and kind of input shapes; made when first called."""
+
+import threading
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+from load_v2 import program, signature
+from load_v2.weights import Weight
+
+
+class Functions:
+    """Calls the parts of a program on the tensors of a layer.
+
+    `tf.compat.v1.wrap_function` builds them rather than `tf.function`: it adds no automatic control dependencies, which
+    break TensorFlow 1 control flow and would order what the original graph left unordered, and the result is called
+    without looking for a matching trace, which is the layer's speed in eager mode.
+    """
+
+    def __init__(self, weights: Mapping[str, Weight], others: Mapping[str, object], reasons: Sequence[str] = ()):
+        """Args:
+        weights: tensor name of a variable's handle -> its weight.
+        others: tensor name -> a table (by its resource) or an asset (by its path).
+        reasons: why gradients cannot pass what is left of TensorFlow 1 control flow.
+        """
+        self._weights = weights
+        self._others = others
+        self._reasons = reasons
+        self._cache: dict = {}
+        self._lock = threading.RLock()
+        self.is_distributed = any(isinstance(w.value, tf.distribute.DistributedValues) for w in weights.values())
+
+    def get(
+        self, part: program.Part, watch: bool, shapes: tuple | None = None
+    ) -> tf.types.experimental.ConcreteFunction:
+        """Returns the function of a part: tensors in the part's input order to a tuple of tensors.
+
+        Args:
+            part: a part of the program these functions were made for.
+            watch: whether gradient tapes see the weights it reads.
+            shapes: static shapes of the inputs where they say more than the graph's own.
+        """
+        handles = self._handles() if self.is_distributed else None
+        replica = id(next(iter(handles.values()))) if handles else None
+        key = (id(part), watch, shapes, replica)
+        found = self._cache.get(key)
+        if found is None:
+            with self._lock:
+                found = self._cache.get(key)
+                if found is None:
+                    found = self._cache[key] = self._build(part, watch, shapes, handles or self._handles())
+        return found
+
+    @property
+    def count(self) -> int:
+        """How many functions there are; it stays the same once every kind of call was made."""
+        return len(self._cache)
+
+    def _handles(self) -> dict[str, tf.Tensor]:
+        return {name: _handle(weight) for name, weight in self._weights.items()}
+
+    def _build(self, part: program.Part, watch: bool, shapes: tuple | None, handles: Mapping[str, tf.Tensor]):
+        shapes = shapes or [spec.shape for spec in part.inputs]
+        specs = [tf.TensorSpec(shape, spec.dtype) for shape, spec in zip(shapes, part.inputs, strict=False)]
+        used = _names_used(part)
+
+        def run(*inputs):
+            feeds = {spec.tensor: value for spec, value in zip(part.inputs, inputs, strict=False)}
+            feeds |= {name: handle for name, handle in handles.items() if name in used}
+            feeds |= {name: _resource(item) for name, item in self._others.items() if name in used}
+            names = [spec.tensor for spec in part.outputs.values()]
+            outputs = program.import_into_current(part.graph_def, names, feeds)
+            if watch:
+                self._watch(used)
+            return tuple(self._guarded(part, key, value) for key, value in zip(part.outputs, outputs, strict=False))
+
+        with tf.init_scope():
+            return tf.compat.v1.wrap_function(run, specs)
+
+    def _watch(self, used: set[str]) -> None:
+        # Imported nodes are not seen by gradient tapes; a function's list of variables is what a tape watches when the
+        # function is called, and gradients then go through the function as a whole. IndexedSlices stay what they are.
+        building = tf.compat.v1.get_default_graph()
+        for name, weight in self._weights.items():
+            if name in used and weight.trainable:
+                building.watch_variable(weight.value)
+
+    def _guarded(self, part: program.Part, key: str, value: tf.Tensor) -> tf.Tensor:
+        if key not in part.v1_control_flow:
+            return tf.identity(value)
+        why = "; ".join(self._reasons) or "the graph holds a TensorFlow 1 while loop or condition"
+        message = (
+            f"output {key!r} cannot be differentiated: {why}. Set layer.trainable = False, or use it for inference"
+        )
+        return tf.raw_ops.PreventGradient(input=value, message=message)
+
+
+def _names_used(part: program.Part) -> set[str]:
+    from load_v2 import graph
+
+    ends = {spec.tensor for spec in part.outputs.values()}
+    return ends | {graph.tensor_name(edge) for node in part.graph_def.node for edge in node.input}
+
+
+def _handle(weight: Weight) -> tf.Tensor:
+    variable = weight.value
+    if not isinstance(variable, tf.distribute.DistributedValues):
+        return variable.handle
+    if tf.distribute.in_cross_replica_context():
+        return tf.distribute.get_strategy().experimental_local_results(variable)[0].handle
+    return variable.handle
+
+
+def _resource(item: object) -> tf.Tensor:
+    return item.asset_path if isinstance(item, tf.saved_model.Asset) else item.resource_handle
+
+
+def finer_shapes(part: program.Part, tensors: Sequence) -> tuple | None:
+    """Returns the static shapes of tensors where, beside the leading size, they say more than the graph; else None.
+
+    The leading size stays as the graph has it, so that a last, smaller batch makes no new function.
+    """
+    if all(spec.shape is not None and None not in spec.shape[1:] for spec in part.inputs):
+        return None
+    shapes = []
+    for spec, tensor in zip(part.inputs, tensors, strict=False):
+        shape = tf.TensorShape(tensor.shape)
+        if shape.rank is None:
+            return None
+        known = shape.as_list()
+        shapes.append(tuple(known if spec.shape is None else [*_leading(spec, known), *known[1:]]))
+    plain = tuple(None if spec.shape is None else tuple(spec.shape) for spec in part.inputs)
+    return None if tuple(shapes) == plain else tuple(shapes)
+
+
+def _leading(spec: signature.Spec, known: list) -> list:
+    return list(spec.shape[:1]) if known else []
+
+
+class Penalty:
+    """A Keras regularizer that computes regularization losses of the graph; it reads the variables by itself."""
+
+    def __init__(self, made: Functions, parts: Sequence[program.Part]):
+        self._functions = made
+        self._parts = parts
+
+    def __call__(self, _) -> tf.Tensor:
+        return tf.add_n([self._functions.get(part, watch=True)()[0] for part in self._parts])

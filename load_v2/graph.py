@@ -1,0 +1,171 @@
+"""GraphDefs in, new GraphDefs out: the part that some tensors need, with functions renamed. Nothing runs here."""
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator
+
+from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2
+
+GraphDef = graph_pb2.GraphDef
+NodeDef = node_def_pb2.NodeDef
+
+V1_CONTROL_FLOW = frozenset({"Switch", "RefSwitch", "Merge", "RefMerge", "Enter", "RefEnter", "Exit", "RefExit",
+                             "NextIteration", "RefNextIteration", "LoopCond"})  # fmt: skip
+REF_VARIABLES = frozenset({"Variable", "VariableV2", "TemporaryVariable"})
+# Attributes that say where and how the graph once ran. Colocation names nodes that are gone, devices are machines long
+# gone (and stop a distribution strategy from placing replicas), and recorded shapes contradict newer shape functions.
+_PLACEMENT = ("_class", "_output_shapes")
+
+
+def split(edge: str) -> tuple[str, int]:
+    """Returns node and output index of an edge or a tensor name; -1 for a control edge.
+
+    >>> split("a/b:1"), split("a"), split("^a")
+    (('a/b', 1), ('a', 0), ('a', -1))
+    """
+    if edge.startswith("^"):
+        return edge[1:], -1
+    node, colon, index = edge.rpartition(":")
+    return (node, int(index)) if colon and index.isdigit() else (edge, 0)
+
+
+def tensor_name(edge: str) -> str:
+    """Returns the tensor name of a data edge: "a" is "a:0"."""
+    node, index = split(edge)
+    return f"{node}:{index}"
+
+
+def needed(graph_def: GraphDef, tensors: Iterable[str], cut: Collection[str] = ()) -> GraphDef:
+    """Returns the part of a graph that `tensors` need when the tensors `cut` are given from outside.
+
+    Guaranteed: node order and every kept node's inputs are as they were, except control edges to nodes that only gave
+    cut tensors, which are dropped with their nodes. Placement attributes are dropped. Functions are kept whole.
+
+    Args:
+        graph_def: not modified.
+        tensors: tensor names, or node names for what is run for its effect.
+        cut: tensor names "node:index".
+    """
+    nodes = {node.name: node for node in graph_def.node}
+    cut = set(cut)
+    cut_nodes = {split(name)[0] for name in cut}
+    seen: set[str] = set()
+    todo = [split(name)[0] for name in tensors if name not in cut]
+    while todo:
+        name = todo.pop()
+        if name in seen or name not in nodes:
+            continue
+        seen.add(name)
+        for edge in nodes[name].input:
+            source, index = split(edge)
+            if f"{source}:{index}" not in cut and not (index < 0 and source in cut_nodes):
+                todo.append(source)
+    part = GraphDef(versions=graph_def.versions, library=graph_def.library)
+    for node in graph_def.node:
+        if node.name in seen:
+            part.node.append(_portable(node, seen, cut))
+    return part
+
+
+def _portable(node: NodeDef, kept: set[str], cut: set[str]) -> NodeDef:
+    copy = NodeDef()
+    copy.CopyFrom(node)
+    copy.device = ""
+    for key in _PLACEMENT:
+        if key in copy.attr:
+            del copy.attr[key]
+    edges = [edge for edge in node.input if split(edge)[0] in kept or tensor_name(edge) in cut]
+    if len(edges) != len(node.input):
+        del copy.input[:]
+        copy.input.extend(edges)
+    return copy
+
+
+def all_nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
+    """Yields every node: the graph's own, then those inside its functions."""
+    yield from graph_def.node
+    for function in graph_def.library.function:
+        yield from function.node_def
+
+
+def reachable_functions(graph_def: GraphDef) -> set[str]:
+    """Returns names of the functions that the graph's nodes call, directly or through other functions."""
+    library = {function.signature.name: function for function in graph_def.library.function}
+    gradients = {gradient.function_name: gradient.gradient_func for gradient in graph_def.library.gradient}
+    found: set[str] = set()
+    todo = [name for node in graph_def.node for name in called(node)]
+    while todo:
+        name = todo.pop()
+        if name in found or name not in library:
+            continue
+        found.add(name)
+        todo.extend(other for node in library[name].node_def for other in called(node))
+        todo.extend([gradients[name]] if name in gradients else [])
+    return found
+
+
+def called(node: NodeDef) -> list[str]:
+    """Returns names of the functions that a node calls; its op may be a function's name itself."""
+    names = [node.op]
+    for value in node.attr.values():
+        names.extend([value.func.name] if value.HasField("func") else [])
+        names.extend(function.name for function in value.list.func)
+    return names
+
+
+def with_own_functions(graph_def: GraphDef) -> GraphDef:
+    """Returns a copy in which each function is named after its content, and functions that nobody calls are gone.
+
+    TensorFlow holds functions in one table for the whole process and refuses a second one with the same name and
+    another body; exports from different graphs do use the same names (`cond_true_1`).
+    """
+    copy = GraphDef()
+    copy.CopyFrom(graph_def)
+    reachable = reachable_functions(graph_def)
+    del copy.library.function[:]
+    kept = [function for function in graph_def.library.function if function.signature.name in reachable]
+    digest = hashlib.sha256(b"".join(function.SerializeToString(deterministic=True) for function in kept)).hexdigest()
+    renamed = {function.signature.name: f"{function.signature.name}_{digest[:12]}" for function in kept}
+    for function in kept:
+        added = copy.library.function.add()
+        added.CopyFrom(function)
+        added.signature.name = renamed[function.signature.name]
+    for gradient in copy.library.gradient:
+        gradient.function_name = renamed.get(gradient.function_name, gradient.function_name)
+        gradient.gradient_func = renamed.get(gradient.gradient_func, gradient.gradient_func)
+    for node in all_nodes(copy):
+        node.op = renamed.get(node.op, node.op)
+        for value in node.attr.values():
+            _rename(value, renamed)
+    return copy
+
+
+def _rename(value: attr_value_pb2.AttrValue, renamed: dict[str, str]) -> None:
+    if value.HasField("func"):
+        value.func.name = renamed.get(value.func.name, value.func.name)
+    for function in value.list.func:
+        function.name = renamed.get(function.name, function.name)
+
+
+def restored_from(graph_def: GraphDef) -> dict[str, tuple[str, str]]:
+    """Returns VarHandleOp name -> (checkpoint key, slice), as the graph's own Saver would restore them."""
+    nodes = {node.name: node for node in graph_def.node}
+    found = {}
+    for node in graph_def.node:
+        if node.op != "AssignVariableOp" or len(node.input) < 2:
+            continue
+        source, index = split(node.input[1])
+        while source in nodes and nodes[source].op == "Identity":
+            source, index = split(nodes[source].input[0])
+        restore = nodes.get(source)
+        if restore is None or restore.op != "RestoreV2" or len(restore.input) < 3:
+            continue
+        keys, parts = _strings(nodes.get(restore.input[1])), _strings(nodes.get(restore.input[2]))
+        if index < len(keys):
+            found[split(node.input[0])[0]] = (keys[index], parts[index] if index < len(parts) else "")
+    return found
+
+
+def _strings(node: NodeDef | None) -> list[str]:
+    if node is None or node.op != "Const":
+        return []
+    return [value.decode("utf-8", "replace") for value in node.attr["value"].tensor.string_val]

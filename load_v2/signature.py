@@ -1,0 +1,82 @@
+"""Signatures: what a graph takes and gives, by key, in call order."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """One input or output: its tensor in the graph, its type, its shape (None: unknown rank; None inside: any size)."""
+
+    tensor: str
+    dtype: str
+    shape: tuple[int | None, ...] | None
+
+    def __str__(self) -> str:
+        return f"{self.dtype} {shape_text(self.shape)}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """Inputs by key in call order, and outputs by key."""
+
+    inputs: Mapping[str, Spec]
+    outputs: Mapping[str, Spec]
+
+
+def shape_text(shape) -> str:
+    """Returns a shape as people write it.
+
+    >>> shape_text((None, 16)), shape_text(()), shape_text(None)
+    ('[None, 16]', 'scalar', 'of unknown rank')
+    """
+    if shape is None:
+        return "of unknown rank"
+    return "[" + ", ".join(map(str, shape)) + "]" if shape else "scalar"
+
+
+def read_all(meta_graph, record: Mapping) -> dict[str, Signature]:
+    """Returns every signature of a MetaGraphDef that has outputs.
+
+    Call order is the record's where step 1 wrote one, else alphabetical: a SignatureDef is a map and has no order.
+    The init op's pseudo-signature (TensorFlow 2 writes `__saved_model_init_op`) is left out.
+    """
+    found = {}
+    for key, definition in meta_graph.signature_def.items():
+        if key.startswith("__saved_model"):
+            continue
+        order = _order(key, record)
+        inputs, outputs = _specs(definition.inputs), _specs(definition.outputs)
+        found[key] = Signature(_sorted(inputs, order[0]), _sorted(outputs, order[1]))
+    return found
+
+
+def _order(key: str, record: Mapping) -> tuple[list[str], list[str]]:
+    of_key = (record.get("signatures") or {}).get(key)
+    if of_key is None or not of_key.get("inputs"):
+        of_key = record
+    return list(of_key.get("inputs") or []), list(of_key.get("outputs") or [])
+
+
+def _sorted(specs: dict[str, Spec], order: list[str]) -> dict[str, Spec]:
+    keys = [key for key in order if key in specs] + sorted(set(specs) - set(order))
+    return {key: specs[key] for key in keys}
+
+
+def _specs(infos) -> dict[str, Spec]:
+    specs = {}
+    for key, info in infos.items():
+        if info.WhichOneof("encoding") == "coo_sparse":
+            # Same keys as tf.saved_model.load gives the three tensors of a sparse one.
+            dtype = tf.as_dtype(info.dtype).name
+            sparse = info.coo_sparse
+            specs[f"{key}_indices"] = Spec(sparse.indices_tensor_name, "int64", (None, None))
+            specs[f"{key}_values"] = Spec(sparse.values_tensor_name, dtype, (None,))
+            specs[f"{key}_dense_shape"] = Spec(sparse.dense_shape_tensor_name, "int64", (None,))
+        else:
+            shape = tf.TensorShape(info.tensor_shape)
+            known = None if shape.rank is None else tuple(shape.as_list())
+            specs[key] = Spec(info.name, tf.as_dtype(info.dtype).name, known)
+    return specs

@@ -1,0 +1,94 @@
+"""Lookup tables of a graph, held by the layer: initialised once, saved and exported with it."""
+
+import itertools
+import uuid
+from collections.abc import Callable, Mapping
+
+import tensorflow as tf
+
+from load_v2 import graph
+
+# Ops that hold a table as a resource, all of which take `shared_name`.
+TABLE_OPS = frozenset({"HashTableV2", "MutableHashTableV2", "MutableHashTableOfTensorsV2", "MutableDenseHashTableV2"})
+REF_TABLE_OPS = frozenset({"HashTable", "MutableHashTable", "MutableHashTableOfTensors", "MutableDenseHashTable"})
+INITIALIZER_OPS = frozenset({"InitializeTableV2", "InitializeTableFromTextFileV2", "LookupTableImportV2"})
+_count = itertools.count()
+
+
+class Table(tf.saved_model.experimental.TrackableResource):
+    """One table, with its own name in the process: two exports with a table of the same name stay apart.
+
+    Args:
+        node: the table's NodeDef.
+        create: builds the table's handle from a NodeDef, in whatever graph or eager context is current.
+        initialize: fills the table, given its handle; None for one that starts empty.
+    """
+
+    def __init__(self, node: graph.NodeDef, create: Callable, initialize: Callable | None):
+        super().__init__()
+        self._node = graph.NodeDef()
+        self._node.CopyFrom(node)
+        self._node.attr["shared_name"].s = f"{node.name}_{next(_count)}_{uuid.uuid4().hex}".encode()
+        self._create = create
+        self._fill = initialize
+        with tf.init_scope():
+            _ = self.resource_handle
+            self._initialize()
+
+    def _create_resource(self) -> tf.Tensor:
+        return self._create(self._node)
+
+    def _initialize(self) -> None:
+        if self._fill is not None:
+            self._fill(self.resource_handle)
+
+    def _destroy_resource(self) -> None:
+        # A table with a shared name outlives its handle otherwise, and the process would keep every layer's vocabulary.
+        tf.raw_ops.DestroyResourceOp(resource=self.resource_handle, ignore_lookup_error=True)
+
+
+def shared_nodes(graph_def: graph.GraphDef) -> dict[str, list[graph.NodeDef]]:
+    """Returns the table nodes of a graph by the name that makes them one table (`shared_name`, else their own)."""
+    found: dict[str, list[graph.NodeDef]] = {}
+    for node in graph_def.node:
+        if node.op in TABLE_OPS:
+            found.setdefault(node.attr["shared_name"].s.decode() or node.name, []).append(node)
+    return found
+
+
+def initializers(graph_def: graph.GraphDef) -> dict[str, list[str]]:
+    """Returns table node name -> names of the nodes that fill it."""
+    found: dict[str, list[str]] = {}
+    for node in graph_def.node:
+        if node.op in INITIALIZER_OPS and node.input:
+            found.setdefault(graph.split(node.input[0])[0], []).append(node.name)
+    return found
+
+
+def create_all(
+    graph_def: graph.GraphDef, run: Callable, assets: Mapping[str, tf.saved_model.Asset]
+) -> dict[str, Table]:
+    """Returns table node name -> Table, for every table node of the graph; nodes that share a table share the Table.
+
+    Args:
+        graph_def: the whole graph, initializers included.
+        run: `run(graph_def, fetches, feeds)` imports a part of the graph in the current context and returns the tensors.
+        assets: tensor name of a file name -> the file, wherever it is now.
+    """
+    fillers = initializers(graph_def)
+    found = {}
+    for nodes in shared_nodes(graph_def).values():
+        ops = [op for node in nodes for op in fillers.get(node.name, [])]
+        handles = [f"{node.name}:0" for node in nodes]
+
+        def initialize(handle, ops=ops, handles=handles):
+            feeds = {name: handle for name in handles} | {name: asset.asset_path for name, asset in assets.items()}
+            run(graph.needed(graph_def, ops, feeds), ops, feeds)
+
+        def create(node):
+            alone = graph.GraphDef(versions=graph_def.versions, node=[node])
+            return run(alone, [f"{node.name}:0"], {})[0]
+
+        table = Table(nodes[0], create, initialize if ops else None)
+        found.update({node.name: table for node in nodes})
+    return found
