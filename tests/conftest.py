@@ -1,0 +1,48 @@
+"""What tests share: exports of the golden cases, made once per session."""
+
+import logging
+import os
+import pathlib
+from collections.abc import Callable
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pytest
+
+from tests import cases
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_tensorflow():
+    # What simple_save says about its own deprecation on each call.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory) -> Callable[..., pathlib.Path]:
+    """Returns a function (case name, flags of export_v1.export) -> export folder; the same export is made once.
+
+    The folder is shared by all tests: whoever changes it works on a copy.
+    """
+    done: dict[str, pathlib.Path] = {}
+
+    def export(name: str, **flags) -> pathlib.Path:
+        import export_v1
+
+        wanted = {**cases.load(name).flags(), **flags}
+        key = repr((name, sorted(wanted.items(), key=str)))
+        if key not in done:
+            folder = tmp_path_factory.mktemp(name) / "1"
+            export_v1.export(export_dir=str(folder), **wanted)
+            done[key] = folder
+        return done[key]
+
+    return export
+
+
+@pytest.fixture(scope="session")
+def subprocess_env() -> dict[str, str]:
+    """Returns an environment in which a child process finds the packages as this one does."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
