@@ -5,7 +5,7 @@ import importlib
 _HOMES = {
     "SignatureLayer": "load_v2.layer",
     "load_checkpoint_weights": "load_v2.porting",
-    "verify": "load_v2.verify",
+    "verify": "load_v2.verification",
     "LoadError": "load_v2.errors",
     "Rule": "load_v2.porting",
 }

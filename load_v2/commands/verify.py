@@ -10,9 +10,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints one line for each output and each damaged variable; returns 0 when all is equal, else 1."""
-    from load_v2 import verify
+    from load_v2 import verification
 
-    report = verify.verify(args.dir)
+    report = verification.verify(args.dir)
     for line in report.lines():
         print(line)
     return 0 if report.equal else 1
