@@ -1,0 +1,316 @@
+"""Which variable of the checkpoint is which weight of the model, where that can be known without being told.
+
+A wrong match that looks right is the worst outcome, so nothing is scored and nothing is guessed: each step below removes
+possibilities, and a match is used only when one is left. The steps, for whole layers (a scope's variables together) first,
+and then for single variables in what remains:
+
+1. *Parts.* A variable's role is the last part of its name, in every dialect (`weights` is a kernel). A scope fits a layer
+   if roles and shapes are equal, all of them. Nothing is transposed or reshaped here. Scopes and layers that fit one
+   another make a class; a scope whose only fit is one layer, which fits no other, is matched: "only one fits".
+2. *Graph.* Where the checkpoint has its .meta file and the model is functional, both sides know what computes before what.
+   Members of a class are told apart by the classes of their nearest neighbours, upstream and downstream, and those by
+   theirs, until nothing changes. If the two sides differ at any point (the model computes something else), this step is
+   not used at all.
+3. *Names.* In a class of several, drop what all its members have in common on each side; if what is left names every
+   member, and the same on both sides, that is the match. Numbers that Keras made up (`dense_7`) are no names: they count
+   the layers of the process. A number tells nothing if both sides cannot be paired by it completely.
+4. *Attachment.* A scope inside the scope of a matched layer (`conv1/BatchNorm` in `conv1`) belongs to the layer that
+   follows the matched one directly.
+5. *Order.* Scopes whose names differ in numbers only (`dense`, `dense_1`, `block2/conv_3`) were made in the order of the
+   numbers. Layers have an order only if each computes from the one before, as in a `Sequential`: two heads side by side
+   have none. Then the n-th scope is the n-th layer, provided that every other member of the same family of names that was
+   matched above lies where that order says.
+
+Where more is known than needed, it must agree: names against order is no match. What remains is reported with every
+candidate. A class of unequal sides is matched by names only.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from load_v2.porting import refine, roles
+from load_v2.porting.flow import Flow
+from load_v2.porting.records import Ambiguity, Entry, Weight
+from load_v2.porting.roles import Group
+
+
+@dataclass(frozen=True)
+class Pair:
+    key: str
+    weight: str
+    how: str
+
+
+@dataclass
+class Matching:
+    pairs: list[Pair] = field(default_factory=list)
+    ambiguous: list[Ambiguity] = field(default_factory=list)
+
+
+def match(
+    entries: Iterable[Entry],
+    weights: Iterable[Weight],
+    source_flow: Flow | None = None,
+    target_flow: Flow | None = None,
+) -> Matching:
+    """Returns the matches that are the only ones possible, and the candidates where there are several."""
+    entries, weights = list(entries), list(weights)
+    matching = Matching()
+    layers = _Stage(roles.groups(entries), roles.groups(weights), source_flow, target_flow)
+    matching.pairs += layers.run()
+    used = {pair.key for pair in matching.pairs} | {pair.weight for pair in matching.pairs}
+    # A class of layers that fit but could not be told apart stays as it is: its variables one by one would be no better.
+    matching.ambiguous += layers.ambiguous()
+    undecided = layers.undecided()
+    singles = _Stage(
+        _singles(entry for entry in entries if entry.key not in used | undecided),
+        _singles(weight for weight in weights if weight.path not in used | undecided),
+        source_flow,
+        target_flow,
+    )
+    matching.pairs += singles.run()
+    matching.ambiguous += singles.ambiguous()
+    return matching
+
+
+def _singles(variables: Iterable[Entry | Weight]) -> list[Group]:
+    return [
+        Group(group.path, (member,), group.given, group.members)
+        for group in roles.groups(variables)
+        for member in group.members
+    ]
+
+
+@dataclass(frozen=True)
+class Class:
+    """Scopes and layers that fit one another."""
+
+    sources: tuple[Group, ...]
+    targets: tuple[Group, ...]
+
+    @property
+    def even(self) -> bool:
+        return len(self.sources) == len(self.targets)
+
+
+class _Stage:
+    def __init__(self, sources: list[Group], targets: list[Group], source_flow, target_flow):
+        self.sources, self.targets = sources, targets
+        self.source_flow, self.target_flow = source_flow, target_flow
+        self.found: list[tuple[Group, Group, str]] = []
+
+    def run(self) -> list[Pair]:
+        """Applies the steps until none of them finds anything more."""
+        steps = (self._forced, self._by_graph, self._by_names, self._attached, self._by_order)
+        while any(step() for step in steps):
+            pass
+        return [
+            Pair(source[2], target[2], how)
+            for one, other, how in self.found
+            for source, target in zip(one.members, other.members, strict=True)
+        ]
+
+    def classes(self) -> list[Class]:
+        """Returns the classes of what is not matched yet: connected parts of the relation 'fits'."""
+        done = {id(group) for one, other, _ in self.found for group in (one, other)}
+        sources = [group for group in self.sources if id(group) not in done]
+        targets = [group for group in self.targets if id(group) not in done]
+        found = []
+        while targets:
+            these, those = [targets.pop(0)], []
+            grown = True
+            while grown:
+                more = [s for s in sources if any(roles.alike(s, t) for t in these)]
+                sources = [s for s in sources if s not in more]
+                those += more
+                also = [t for t in targets if any(roles.alike(s, t) for s in those)]
+                targets = [t for t in targets if t not in also]
+                these += also
+                grown = bool(more or also)
+            if those:
+                found.append(Class(tuple(those), tuple(these)))
+        return found
+
+    def ambiguous(self) -> list[Ambiguity]:
+        found = []
+        for group in self.classes():
+            for target in group.targets:
+                fits = [source for source in group.sources if roles.alike(source, target)]
+                whole = len(target.members) > 1
+                name = target.path if whole else target.members[0][2]
+                names = tuple(source.path if whole else source.members[0][2] for source in fits)
+                found.append(Ambiguity(name, names, whole))
+        return found
+
+    def undecided(self) -> set[str]:
+        """Returns the names of the variables and weights of classes that could not be told apart."""
+        groups = [group for found in self.classes() for group in (*found.sources, *found.targets)]
+        return {name for group in groups for _, _, name in group.members}
+
+    def _add(self, pairs: list[tuple[Group, Group]], how: str) -> bool:
+        self.found += [(source, target, how) for source, target in pairs]
+        return bool(pairs)
+
+    def _forced(self) -> bool:
+        # A one-to-one match that is the only one always has a member with a single partner (a leaf), so taking leaves
+        # away one after another finds it, and finds nothing where there are two.
+        for found in self.classes():
+            if not found.even:
+                continue
+            for target in found.targets:
+                fits = [source for source in found.sources if roles.alike(source, target)]
+                if len(fits) == 1 and _solvable(found, fits[0], target):
+                    return self._add([(fits[0], target)], "only one fits")
+        return False
+
+    def _by_graph(self) -> bool:
+        if self.source_flow is None or self.target_flow is None:
+            return False
+        matched = [(source, target) for source, target, _ in self.found]
+        classes = [(found.sources, found.targets) for found in self.classes()]
+        pairs = refine.told_apart(matched, classes, self.source_flow, self.target_flow)
+        return self._add([(s, t) for s, t in pairs if roles.alike(s, t)], "same place in both graphs")
+
+    def _by_names(self) -> bool:
+        for found in self.classes():
+            pairs = by_names(found.sources, found.targets) if found.even else same_names(found.sources, found.targets)
+            if pairs and all(roles.alike(s, t) for s, t in pairs) and not self._against_order(found, pairs):
+                return self._add(pairs, "same name")
+        return False
+
+    def _against_order(self, found: Class, pairs) -> bool:
+        """Tells whether the scopes' numbers and the layers' order contradict a match by names."""
+        ordered = numbered(found.sources)
+        chain = chained([target for _, target in pairs], self.target_flow)
+        if ordered is None or chain is None:
+            return False
+        partner = {id(source): target for source, target in pairs}
+        return [partner[id(source)] for source in ordered if id(source) in partner] != chain
+
+    def _attached(self) -> bool:
+        if self.target_flow is None:
+            return False
+        owners = {source.path: target for source, target, _ in self.found if source.path}
+        for found in self.classes():
+            for source in found.sources:
+                owner = owners.get(_enclosing(source.path, owners))
+                if owner is None:
+                    continue
+                weights = {name for _, _, name in owner.members}
+                after = [t for t in found.targets if roles.alike(source, t) and self._follows(t, weights)]
+                rivals = [s for s in found.sources if owners.get(_enclosing(s.path, owners)) is owner]
+                if len(after) == 1 and len(rivals) == 1:
+                    return self._add([(source, after[0])], "attached to a matched layer")
+        return False
+
+    def _follows(self, target: Group, weights: set[str]) -> bool:
+        nearest = self.target_flow.nearest(name for _, _, name in target.members)
+        return bool(nearest) and nearest <= weights
+
+    def _by_order(self) -> bool:
+        for found in self.classes():
+            if not found.even or not all(roles.alike(s, t) for s in found.sources for t in found.targets):
+                continue
+            sources, targets = numbered(found.sources), chained(found.targets, self.target_flow)
+            if sources is None or targets is None or not self._family_agrees(sources, targets):
+                continue
+            return self._add(list(zip(sources, targets, strict=True)), "same order")
+        return False
+
+    def _family_agrees(self, sources: list[Group], targets: list[Group]) -> bool:
+        """Tells whether already matched scopes of the same family lie where the order of their numbers says."""
+        pairs = list(zip(sources, targets, strict=True))
+        family = skeleton(sources[0])
+        pairs += [(source, target) for source, target, _ in self.found if skeleton(source) == family]
+        pairs.sort(key=lambda pair: numbers(pair[0]))
+        return chained([target for _, target in pairs], self.target_flow) == [target for _, target in pairs]
+
+
+def _solvable(found: Class, source: Group, target: Group) -> bool:
+    """Tells whether the rest of a class can still be matched completely (Kuhn's augmenting paths)."""
+    rest = [group for group in found.sources if group is not source]
+    partner: dict[int, Group] = {}
+
+    def place(wanted: Group, tried: set[int]) -> bool:
+        for candidate in rest:
+            if id(candidate) in tried or not roles.alike(candidate, wanted):
+                continue
+            tried.add(id(candidate))
+            holder = partner.get(id(candidate))
+            if holder is None or place(holder, tried):
+                partner[id(candidate)] = wanted
+                return True
+        return False
+
+    return all(place(wanted, set()) for wanted in found.targets if wanted is not target)
+
+
+def by_names(sources: Sequence[Group], targets: Sequence[Group]) -> list[tuple[Group, Group]]:
+    """Returns the pairs whose distinguishing words are equal, or nothing if that does not pair all of them."""
+    one, other = _distinguishing(sources), _distinguishing(targets)
+    if len(one) != len(sources) or set(one) != set(other) or len(other) != len(targets):
+        return []
+    return [(one[words], other[words]) for words in one]
+
+
+def _distinguishing(groups: Sequence[Group]) -> dict[tuple, Group]:
+    worded = [(roles.words(group.given), group) for group in groups]
+    common = set.intersection(*(set(words) for words, _ in worded))
+    return {tuple(word for word in words if word not in common): group for words, group in worded}
+
+
+def same_names(sources: Sequence[Group], targets: Sequence[Group]) -> list[tuple[Group, Group]]:
+    """Returns the pairs with equal paths, one perhaps within some outer scope, for the smaller side; all of it or nothing."""
+    pairs = [(s, t) for s in sources for t in targets if same_path(s.given, t.given)]
+    smaller = min(len(sources), len(targets))
+    unique = len({id(s) for s, _ in pairs}) == len({id(t) for _, t in pairs}) == len(pairs)
+    return pairs if unique and len(pairs) == smaller else []
+
+
+def same_path(one: str, other: str) -> bool:
+    """Tells whether two paths are equal, or one is the end of the other.
+
+    >>> same_path("model/conv1", "conv1"), same_path("conv11", "conv1")
+    (True, False)
+    """
+    one, other = f"/{one.lower()}", f"/{other.lower()}"
+    return one.endswith(other) or other.endswith(one)
+
+
+def skeleton(group: Group) -> tuple[str, ...]:
+    return tuple(base for base, _ in roles.parts(group.given))
+
+
+def numbers(group: Group) -> tuple[int, ...]:
+    # The first of a TF1 family has no number, the second has 1.
+    return tuple(number or 0 for _, number in roles.parts(group.given))
+
+
+def numbered(groups: Iterable[Group]) -> list[Group] | None:
+    """Returns the scopes in the order of their numbers, or None if their names differ in more than numbers."""
+    groups = sorted(groups, key=numbers)
+    if len({skeleton(group) for group in groups}) > 1 or len({numbers(group) for group in groups}) < len(groups):
+        return None
+    return groups
+
+
+def chained(groups: Iterable[Group], flow: Flow | None) -> list[Group] | None:
+    """Returns the layers in the order of computation, or None unless each of them computes from the one before."""
+    groups = list(groups)
+    if flow is None or not all(flow.knows(name for _, _, name in group.members) for group in groups):
+        return None
+    upstream = {id(group): flow.after(name for _, _, name in group.members) for group in groups}
+    groups.sort(key=lambda group: len(upstream[id(group)]))
+    for earlier, later in zip(groups, groups[1:], strict=False):
+        first, second = ({name for _, _, name in group.members} for group in (earlier, later))
+        if not first <= upstream[id(later)] or second & upstream[id(earlier)]:
+            return None
+    return groups
+
+
+def _enclosing(path: str, known: dict) -> str:
+    """Returns the innermost known scope around a path, or ''."""
+    outer = path.rpartition("/")[0]
+    while outer and outer not in known:
+        outer = outer.rpartition("/")[0]
+    return outer

@@ -1,0 +1,221 @@
+"""From two lists of names and shapes to a plan: rules first, in their order, then matching for what they do not mention.
+
+No tensor is read here and no model is touched, so a plan can be made, shown and refused at no cost.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from load_v2 import errors
+from load_v2.errors import LoadError
+from load_v2.porting import bookkeeping, fitting, matching, presets, roles, transforms
+from load_v2.porting.flow import Flow
+from load_v2.porting.records import Assignment, Entry, Plan, Term, Weight
+from load_v2.porting.rules import Concatenate, Rule, RuleSet
+
+
+def make(
+    entries: Mapping[str, Entry],
+    weights: Iterable[Weight],
+    rule_set: RuleSet | None = None,
+    *,
+    source_flow: Flow | None = None,
+    target_flow: Flow | None = None,
+) -> Plan:
+    """Returns what goes where, and everything that does not fit.
+
+    Guaranteed: every variable is in exactly one of assigned, skipped, left over; every weight in exactly one of assigned,
+    missing. An assignment in the plan fits by shape and dtype; one that does not is in `misfits`, and its weight among
+    neither the assigned nor the missing.
+
+    Args:
+        entries: the checkpoint's variables by key.
+        weights: the model's weights.
+        rule_set: the rules; none if None.
+        source_flow: what computes before what in the graph that was saved, where it is known.
+        target_flow: the same for the model.
+    """
+    planner = _Planner(entries, list(weights))
+    for number, rule in enumerate((rule_set or RuleSet()).rules, 1):
+        planner.follow(rule, f"rule {number}")
+    planner.match(source_flow, target_flow)
+    return planner.finish()
+
+
+class _Planner:
+    def __init__(self, entries: Mapping[str, Entry], weights: list[Weight]):
+        self.entries, self.weights = entries, {weight.path: weight for weight in weights}
+        self.reasons = bookkeeping.reasons(entries)
+        self.plan = Plan()
+        self.taken: set[str] = set()
+        self.filled: dict[str, Assignment] = {}
+        # Those that a message in `misfits` speaks of already.
+        self.failed_keys: set[str] = set()
+        self.failed_weights: set[str] = set()
+
+    def free(self) -> dict[str, Entry]:
+        return {key: entry for key, entry in self.entries.items() if key not in self.taken}
+
+    def follow(self, rule: Rule, label: str) -> None:
+        """Applies one rule to every variable that it matches."""
+        if rule.skip:
+            used = self._skip(rule, label)
+        elif rule.preset:
+            used = self._preset(rule, label)
+        else:
+            used = self._map(rule, label)
+        if not used:
+            self.plan.unused_rules.append(f"{label} ({', '.join(rule.key)})")
+
+    def _skip(self, rule: Rule, label: str) -> bool:
+        keys = [key for key in self.free() for pattern in rule.key if re.fullmatch(pattern, key)]
+        for key in keys:
+            reason = rule.skip if isinstance(rule.skip, str) else f"skipped by {label}"
+            self.plan.skipped[key] = self.reasons.get(key, reason)
+            self.taken.add(key)
+        return bool(keys)
+
+    def _preset(self, rule: Rule, label: str) -> bool:
+        free = {key: entry for key, entry in self.free().items() if key not in self.reasons}
+        scopes = sorted({key[:end.start()] for key in free for end in re.finditer("/", key)})
+        used = False
+        for scope in scopes:
+            match = re.fullmatch(rule.key[0], scope)
+            source = presets.members(rule.preset, scope, free) if match else None
+            if source is None:
+                continue
+            used = True
+            try:
+                target = self._layer(match.expand(rule.weight[0]), beneath=rule.preset in presets.RECURRENT)
+                found = presets.expand(rule.preset, source, target, rule.forget_bias)
+            except LoadError as error:
+                self._refuse(f"{label}: {scope!r}: {error}", [entry.key for entry in source.values()])
+                continue
+            for assignment in found:
+                self._assign(assignment, f"{label}, preset {rule.preset}", rule.more)
+        return used
+
+    def _map(self, rule: Rule, label: str) -> bool:
+        """Groups the variables that a rule matches by the weights they are for; joined ones come in the patterns' order."""
+        wanted: dict[tuple[str, ...], dict[int, list[str]]] = {}
+        for key in self.free():
+            for position, pattern in enumerate(rule.key):
+                match = re.fullmatch(pattern, key)
+                if match:
+                    targets = tuple(match.expand(template) for template in rule.weight)
+                    wanted.setdefault(targets, {}).setdefault(position, []).append(key)
+        for targets, by_position in wanted.items():
+            keys = [key for position in sorted(by_position) for key in by_position[position]]
+            if all(key in self.reasons for key in keys) and not any(self._named(target) for target in targets):
+                continue  # A wide pattern caught an optimizer slot: there is no such weight, and none is meant.
+            if len(keys) != len(rule.key) or len(by_position) != len(rule.key):
+                self._refuse(f"{label}: {errors.quoted(keys)} for {targets[0]!r}: expected {len(rule.key)}", keys)
+                continue
+            self._feed(rule, label, keys, targets)
+        return bool(wanted)
+
+    def _feed(self, rule: Rule, label: str, keys: list[str], targets: tuple[str, ...]) -> None:
+        for index, target in enumerate(targets):
+            weights = self._named(target)
+            if len(weights) != 1:
+                self._refuse(f"{label}: {self._nameless(target, weights)}", keys)
+                continue
+            steps = [step.part(index) if isinstance(step, transforms.Split) else step for step in rule.transform]
+            self._assign(_assignment(weights[0], keys, steps), label, rule.more)
+
+    def _assign(self, assignment: Assignment, how: str, more: bool = False) -> None:
+        assignment = Assignment(assignment.weight, assignment.terms, assignment.steps, assignment.axis, how)
+        if not more:
+            self.taken.update(assignment.keys)
+        weight = self.weights[assignment.weight]
+        earlier = self.filled.get(weight.path)
+        fault = f"{earlier.how} gives it {errors.quoted(earlier.keys)} already" if earlier else fitting.misfit(assignment, weight, self.entries)
+        if fault:
+            self._refuse(f"{how}: {errors.quoted(assignment.keys)} for {weight.path!r}: {fault}", assignment.keys)
+            self.failed_weights.add(weight.path)
+        else:
+            self.filled[weight.path] = assignment
+
+    def _refuse(self, message: str, keys: Iterable[str]) -> None:
+        self.plan.misfits.append(message)
+        self.taken.update(keys)
+        self.failed_keys.update(keys)
+
+    def _named(self, template: str) -> list[str]:
+        """Returns the weights meant by a path: the one that is it, else those that end with it at a part boundary."""
+        if template in self.weights:
+            return [template]
+        return [path for path in self.weights if path.split("#")[0].endswith(f"/{template}")]
+
+    def _nameless(self, template: str, found: list[str]) -> str:
+        if found:
+            return f"weight {template!r} could be any of {errors.quoted(found)}; write more of its path"
+        near = errors.closest(template, self.weights)
+        return f"weight {template!r} is not in the model" + (f"; closest: {', '.join(map(repr, near))}" if near else "")
+
+    def _layer(self, template: str, *, beneath: bool) -> dict[str, Weight]:
+        """Returns the weights of the layer with that path, or of the one cell beneath it, by role."""
+        found: dict[str, list[Weight]] = {}
+        for path, weight in self.weights.items():
+            owner = roles.scope_of(path)
+            if f"/{owner}".endswith(f"/{template}") or (beneath and f"/{template}/" in f"/{owner}/"):
+                role = roles.role_of(path)
+                found.setdefault(role if role != roles.UNKNOWN else path.rsplit("/", 1)[-1], []).append(weight)
+        several = sorted({roles.scope_of(weight.path) for same in found.values() if len(same) > 1 for weight in same})
+        if several:
+            raise LoadError(f"layer {template!r} could be any of {errors.quoted(several)}; write more of its path")
+        if not found:
+            layers = {roles.scope_of(path) for path in self.weights}
+            near = errors.closest(template, layers)
+            raise LoadError(
+                f"layer {template!r} is not in the model" + (f"; closest: {', '.join(map(repr, near))}" if near else "")
+            )
+        return {role: same[0] for role, same in found.items()}
+
+    def match(self, source_flow: Flow | None, target_flow: Flow | None) -> None:
+        """Matches by itself what the rules have not mentioned."""
+        used = {key for assignment in self.filled.values() for key in assignment.keys}
+        entries = [entry for key, entry in self.free().items() if key not in self.reasons and key not in used]
+        weights = [w for path, w in self.weights.items() if path not in self.filled and path not in self.failed_weights]
+        found = matching.match(entries, weights, source_flow, target_flow)
+        for pair in found.pairs:
+            self._assign(Assignment(pair.weight, (Term(pair.key),)), pair.how)
+        self.plan.ambiguous = found.ambiguous
+
+    def finish(self) -> Plan:
+        """Accounts for every variable and every weight."""
+        plan = self.plan
+        plan.assignments = [self.filled[path] for path in self.weights if path in self.filled]
+        used = {key for assignment in plan.assignments for key in assignment.keys}
+        rest = [key for key in self.entries if key not in used and key not in plan.skipped]
+        plan.skipped.update({key: self.reasons[key] for key in rest if key in self.reasons})
+        plan.left_over = [key for key in rest if key not in self.reasons and key not in self.failed_keys]
+        plan.missing = [path for path in self.weights if path not in self.filled and path not in self.failed_weights]
+        self._pair_misshapen()
+        return plan
+
+    def _pair_misshapen(self) -> None:
+        """Turns a missing weight and a left over variable of the same name and role into one misfit."""
+        undecided = {name for found in self.plan.ambiguous for name in (found.layer, *found.candidates)}
+        for path in list(self.plan.missing):
+            weight, layer = self.weights[path], roles.scope_of(path)
+            same = [
+                key
+                for key in self.plan.left_over
+                if roles.role_of(key) == roles.role_of(path) != roles.UNKNOWN
+                and matching.same_path(roles.scope_of(key), weight.given or layer)
+            ]
+            if len(same) == 1 and not undecided & {path, layer, same[0], roles.scope_of(same[0])}:
+                fault = fitting.misfit(Assignment(path, (Term(same[0]),)), weight, self.entries)
+                if fault:
+                    self.plan.misfits.append(f"{same[0]!r} for {path!r}: {fault}")
+                    self.plan.missing.remove(path)
+                    self.plan.left_over.remove(same[0])
+
+
+def _assignment(weight: str, keys: list[str], steps: list) -> Assignment:
+    joins = [position for position, step in enumerate(steps) if isinstance(step, Concatenate)]
+    if not joins:
+        return Assignment(weight, (Term(keys[0]),), tuple(steps))
+    before, after = tuple(steps[: joins[0]]), tuple(steps[joins[0] + 1 :])
+    return Assignment(weight, tuple(Term(key, before) for key in keys), after, steps[joins[0]].axis)

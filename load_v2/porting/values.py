@@ -1,0 +1,73 @@
+"""From a plan to numbers: the value of one weight at a time, its assignment, and the way back."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+
+import keras
+import numpy as np
+
+from load_v2.porting.records import Assignment
+
+
+def of(assignment: Assignment, read: Callable[[str], np.ndarray], dtype: str) -> np.ndarray:
+    """Returns the value that an assignment makes, in the weight's dtype; nothing is kept of what was read for it."""
+    terms = []
+    for term in assignment.terms:
+        value = read(term.key)
+        for step in term.steps:
+            value = step.apply(value)
+        terms.append(value)
+    value = terms[0] if assignment.axis is None else np.concatenate(terms, assignment.axis)
+    for step in assignment.steps:
+        value = step.apply(value)
+    return np.ascontiguousarray(value).astype(dtype, copy=False).reshape(value.shape)
+
+
+def held(variable: keras.Variable) -> np.ndarray:
+    """Returns what a weight holds now."""
+    return np.asarray(keras.ops.convert_to_numpy(variable)).astype(_dtype(variable), copy=False)
+
+
+def _dtype(variable: keras.Variable) -> str:
+    return keras.backend.standardize_dtype(variable.dtype)
+
+
+class Backup:
+    """What weights held before, on disk, so that a model need not be held in memory twice; an error puts it back."""
+
+    def __init__(self, variables: Iterable[keras.Variable]):
+        self._folder = tempfile.TemporaryDirectory(prefix="weights-")
+        self._variables = list(variables)
+        for number, variable in enumerate(self._variables):
+            # Plain bytes, because the .npy format does not know bfloat16.
+            with open(os.path.join(self._folder.name, str(number)), "wb") as file:
+                file.write(np.ascontiguousarray(held(variable)).tobytes())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, error, *_):
+        if error is not None:
+            self._put_back()
+        self._folder.cleanup()
+
+    def _put_back(self) -> None:
+        for number, variable in enumerate(self._variables):
+            with open(os.path.join(self._folder.name, str(number)), "rb") as file:
+                value = np.frombuffer(file.read(), dtype=_dtype(variable)).reshape(tuple(variable.shape))
+            variable.assign(value)
+
+
+def assign(assignments: Iterable[Assignment], read, variables: Mapping[str, keras.Variable]) -> None:
+    """Writes each weight's value, one at a time."""
+    for assignment in assignments:
+        variable = variables[assignment.weight]
+        variable.assign(of(assignment, read, _dtype(variable)))
+
+
+def rehearse(assignments: Iterable[Assignment], read, variables: Mapping[str, keras.Variable]) -> None:
+    """Makes each value and throws it away, so that damaged files are found while the model is still as it was."""
+    for assignment in assignments:
+        variable = variables[assignment.weight]
+        assert of(assignment, read, _dtype(variable)).shape == tuple(variable.shape), assignment
