@@ -26,25 +26,41 @@ def whole(path: str, overwrite: bool = False) -> Iterator[str]:
     path = os.path.realpath(path)
     check_free(path, overwrite)
     parent, name = os.path.split(path)
+    with partial(parent, f".{name}.partial-", path) as folder:
+        yield folder
+        sync(folder)
+        check_free(path, overwrite)
+        _publish(folder, path)
+
+
+@contextlib.contextmanager
+def partial(parent: str, prefix: str, path: str) -> Iterator[str]:
+    """Yields a new folder in `parent` that goes away when the block ends, unless it has been renamed.
+
+    Args:
+        parent: made where it is missing.
+        prefix: what its name starts with.
+        path: what the export is called in messages.
+
+    Raises:
+        ExportError: the folder cannot be made, or something in the block could not be written.
+    """
     try:
         os.makedirs(parent, exist_ok=True)
-        partial = tempfile.mkdtemp(prefix=f".{name}.partial-", dir=parent)
+        folder = tempfile.mkdtemp(prefix=prefix, dir=parent)
     except OSError as error:
         raise errors.ExportError(
             f"Folder {path!r} cannot be made: {error.strerror}.\n  Pass another --export_dir=DIR."
         ) from error
     try:
-        yield partial
-        _sync(partial)
-        check_free(path, overwrite)
-        _publish(partial, path)
+        yield folder
     except OSError as error:
         raise errors.ExportError(
             f"The export cannot be written to {path!r}: {error.strerror or error}.\n"
             f"  {_free_space(parent)}Make room, or pass another --export_dir=DIR."
         ) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_free(path: str, overwrite: bool) -> None:
@@ -75,7 +91,7 @@ def _publish(partial: str, path: str) -> None:
         os.rename(path, aside)
         os.rename(partial, path)
         shutil.rmtree(aside, ignore_errors=True)
-    _sync_one(os.path.dirname(path))
+    sync_one(os.path.dirname(path))
 
 
 def _exchange(one: str, other: str) -> bool:
@@ -87,14 +103,16 @@ def _exchange(one: str, other: str) -> bool:
         return False
 
 
-def _sync(folder: str) -> None:
+def sync(folder: str) -> None:
+    """Makes everything in a folder survive a power cut."""
     for root, _, files in os.walk(folder):
         for file in files:
-            _sync_one(os.path.join(root, file))
-        _sync_one(root)
+            sync_one(os.path.join(root, file))
+        sync_one(root)
 
 
-def _sync_one(path: str) -> None:
+def sync_one(path: str) -> None:
+    """Makes one file, or the names in one folder, survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from export_v1 import (
     assets,
-    destination,
     errors,
     interface,
     plan,
@@ -17,6 +16,7 @@ from export_v1 import (
     save,
     source,
     variant,
+    versions,
     weights,
 )
 from export_v1.passes import merge
@@ -28,7 +28,8 @@ DEFAULT = "serving_default"
 def run(request: Request, export_dir: str) -> report.Report:
     """Returns the report of a finished export; see `export_v1.export`."""
     kind = request.source_kind
-    destination.check_free(os.path.realpath(export_dir), request.overwrite)
+    place = {"overwrite": request.overwrite, "versioned": request.versioned}
+    versions.check(export_dir, **place)
     for library in request.op_library:
         _load_ops(library)
     model = read(kind, request)
@@ -38,12 +39,12 @@ def run(request: Request, export_dir: str) -> report.Report:
     graph_def = merge.graphs({one.prefix: done.graph_def for one, done in zip(planned.variants, transformed, strict=True)})
     found = weights.of(graph_def, model, request)
     exported = _exported(graph_def, planned, transformed, found.weights)
-    with destination.whole(export_dir, request.overwrite) as folder:
+    with versions.target(export_dir, **place) as target:
         recorded = None if request.no_sample else _sample(planned, found.weights, files, request)
-        _write(exported, recorded, os.path.join(folder, "model"))
+        _write(exported, recorded, os.path.join(target.folder, "model"))
         record = _record(model, planned, transformed, exported, found, files, recorded)
-        _finish(folder, record, recorded)
-    return report.Report(export_dir, record)
+        _finish(target.folder, record, recorded)
+    return report.Report(target.path, record)
 
 
 def _load_ops(library: str) -> None:

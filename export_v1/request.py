@@ -63,4 +63,9 @@ class Request:
             raise errors.ExportError("--unfreeze goes with --graph_def: other sources have their variables.")
         if self.sample and self.no_sample:
             raise errors.ExportError("--sample and --no_sample exclude each other.\n  Leave one of them away.")
+        if self.versioned and self.overwrite:
+            raise errors.ExportError(
+                "--versioned and --overwrite exclude each other: a new version never replaces one.\n"
+                "  Leave one of them away."
+            )
         return given[0]
