@@ -106,6 +106,8 @@ def _write_assets(meta_graph: artefact.MetaGraphDef, taken: program.Program, fol
     for index, (name, file) in enumerate(taken.assets.items()):
         stored = f"{index}_{os.path.basename(file)}"
         os.makedirs(os.path.join(folder, "assets"), exist_ok=True)
+        if not os.path.isfile(file):
+            raise LoadError(f"The file {file!r} that the graph reads is gone.\n  Put the export back, then save again.")
         shutil.copyfile(file, os.path.join(folder, "assets", stored))
         definition = meta_graph.asset_file_def.add(filename=stored)
         definition.tensor_info.name = name

@@ -209,10 +209,21 @@ def _collection(meta_graph: MetaGraphDef, name: str) -> list[str]:
     return names
 
 
+def _asset_definitions(meta_graph: MetaGraphDef) -> list[meta_graph_pb2.AssetFileDef]:
+    """Returns the asset definitions from either place: TensorFlow 1's builder wrote them into a collection."""
+    definitions = list(meta_graph.asset_file_def)
+    if not definitions and "saved_model_assets" in meta_graph.collection_def:
+        for packed in meta_graph.collection_def["saved_model_assets"].any_list.value:
+            definition = meta_graph_pb2.AssetFileDef()
+            if packed.Unpack(definition):
+                definitions.append(definition)
+    return definitions
+
+
 def _assets(meta_graph: MetaGraphDef, path: str) -> dict[str, str]:
     folder = os.path.realpath(os.path.join(path, "assets"))
     assets = {}
-    for definition in meta_graph.asset_file_def:
+    for definition in _asset_definitions(meta_graph):
         file = os.path.realpath(os.path.join(folder, definition.filename))
         if not file.startswith(folder + os.sep):
             raise LoadError(f"{path!r} names an asset outside its folder: {definition.filename!r}.\n  Export again.")

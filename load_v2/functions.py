@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from load_v2 import program, signature
+from load_v2 import graph, program, signature
 from load_v2.weights import Weight
 
 
@@ -17,15 +17,15 @@ class Functions:
     without looking for a matching trace, which is the layer's speed in eager mode.
     """
 
-    def __init__(self, weights: Mapping[str, Weight], others: Mapping[str, object], reasons: Sequence[str] = ()):
+    def __init__(self, taken: program.Program, weights: Mapping[str, Weight], others: Mapping[str, object]):
         """Args:
+        taken: the program whose parts are called.
         weights: tensor name of a variable's handle -> its weight.
         others: tensor name -> a table (by its resource) or an asset (by its path).
-        reasons: why gradients cannot pass what is left of TensorFlow 1 control flow.
         """
+        self._program = taken
         self._weights = weights
         self._others = others
-        self._reasons = reasons
         self._cache: dict = {}
         self._lock = threading.RLock()
         self.is_distributed = any(isinstance(w.value, tf.distribute.DistributedValues) for w in weights.values())
@@ -88,7 +88,7 @@ class Functions:
     def _guarded(self, part: program.Part, key: str, value: tf.Tensor) -> tf.Tensor:
         if key not in part.v1_control_flow:
             return tf.identity(value)
-        why = "; ".join(self._reasons) or "the graph holds a TensorFlow 1 while loop or condition"
+        why = "; ".join(self._program.source.unconverted) or "the graph holds a TensorFlow 1 while loop or condition"
         message = (
             f"output {key!r} cannot be differentiated: {why}. Set layer.trainable = False, or use it for inference"
         )
@@ -96,8 +96,6 @@ class Functions:
 
 
 def _names_used(part: program.Part) -> set[str]:
-    from load_v2 import graph
-
     ends = {spec.tensor for spec in part.outputs.values()}
     return ends | {graph.tensor_name(edge) for node in part.graph_def.node for edge in node.input}
 

@@ -52,7 +52,7 @@ class SignatureLayer(keras.Layer):
         private.take_arguments_as_they_are(self)
         self._allowed = tuple(allow_ops)
         self._safe = True
-        self._program = self._functions = None
+        self._program = self._functions = self._model = None
         self._said: set[str] = set()
         taken, bundle = None, None
         if isinstance(path, description.Description):
@@ -85,7 +85,7 @@ class SignatureLayer(keras.Layer):
         self._resources = resources
         others = {f"{name}:0": table for name, table in made.items()} | assets
         self._program = taken
-        self._functions = functions.Functions(held, others, taken.source.unconverted)
+        self._functions = functions.Functions(taken, held, others)
         self._set_regularizers(taken, by_name)
 
     def _set_regularizers(self, taken: program.Program, by_name: dict) -> None:
@@ -128,8 +128,8 @@ class SignatureLayer(keras.Layer):
             for (key, spec), value in zip(specs.items(), values, strict=False)
         ]
         part = self._part(training)
-        shapes = None if tf.executing_eagerly() else functions.finer_shapes(part, tensors)
-        results = self._functions.get(part, self.trainable, shapes)(*tensors)
+        finer = None if tf.executing_eagerly() else functions.finer_shapes(part, tensors)
+        results = self._functions.get(part, self.trainable, finer)(*tensors)
         return results[0] if len(results) == 1 else dict(zip(part.outputs, results, strict=False))
 
     def _part(self, training) -> program.Part:
@@ -147,9 +147,12 @@ class SignatureLayer(keras.Layer):
         return taken.train
 
     def _ready(self) -> program.Program:
+        model = self._model() if self._model is not None else None
+        if self._program is None and model is not None and model._program is not None:
+            self._attach(model._program, model._resources.kept)
         if self._program is None:
             raise LoadError(
-                f"Layer {self.name!r} was made from a config and has no graph yet.\n"
+                f"Layer {self.name!r} was made from a config and has no graph.\n"
                 "  Load the model with keras.models.load_model, or create the layer with SignatureLayer(DIR)."
             )
         return self._program
@@ -161,9 +164,9 @@ class SignatureLayer(keras.Layer):
             binding.tensor(key, spec, value, self.name)
             for (key, spec), value in zip(specs.items(), values, strict=False)
         ]
-        shapes = self._output_shapes(tensors)
+        made_shapes = self._output_shapes(tensors)
         made = {}
-        for (key, spec), shape in zip(self._description.outputs.items(), shapes, strict=False):
+        for (key, spec), shape in zip(self._description.outputs.items(), made_shapes, strict=False):
             if shape is None:
                 raise LoadError(
                     f"Layer {self.name!r}: the rank of output {key!r} is unknown, so it cannot go into a functional model.\n"
@@ -173,19 +176,18 @@ class SignatureLayer(keras.Layer):
         return next(iter(made.values())) if len(made) == 1 else made
 
     def _output_shapes(self, tensors: list) -> tuple:
-        declared = tuple(spec.shape for spec in self._description.outputs.values())
+        """Returns the outputs' shapes; kept for the config, from which a model is rebuilt before its graphs are there."""
         given = tuple(tuple(tensor.shape) for tensor in tensors)
-        if given in self._shapes:
-            return self._shapes[given]
-        if self._program is None:
-            return declared
-        finer = functions.finer_shapes(self._program.serve, tensors)
-        if finer is None and None not in declared:
-            return declared
-        made = self._functions.get(self._program.serve, self.trainable, finer).outputs
-        shapes = tuple(None if o.shape.rank is None else tuple(o.shape.as_list()) for o in made)
-        self._shapes = {**self._shapes, given: shapes}
-        return shapes
+        if given not in self._shapes:
+            found = tuple(spec.shape for spec in self._description.outputs.values())
+            if self._program is not None or self._model is not None:
+                part = self._ready().serve
+                finer = functions.finer_shapes(part, tensors)
+                if finer is not None or None in found:
+                    made = self._functions.get(part, self.trainable, finer).outputs
+                    found = tuple(None if o.shape.rank is None else tuple(o.shape.as_list()) for o in made)
+            self._shapes = {**self._shapes, given: found}
+        return self._shapes[given]
 
     def get_config(self):
         known = tuple(self._shapes.items())
@@ -201,11 +203,12 @@ class SignatureLayer(keras.Layer):
         )
         layer = cls(described, **config)
         layer._safe = private.safe_mode() is not False
-        if origin is not None and origin._program is not None and not origin._description.same_as(described):
-            # A clone in the same process. What is read from an archive afterwards replaces all of it.
-            layer._allowed = origin._allowed
-            layer._attach(origin._program, origin._resources.kept)
-            layer.set_weights(origin.get_weights())
+        if origin is not None and not origin._description.same_as(described):
+            # A clone in the same process starts from the values of the layer it was made from, and takes its graph when
+            # first called: before that an archive may bring another.
+            layer._allowed, layer._model = origin._allowed, weakref.ref(origin)
+            for weight, value in zip(layer._own, origin._own, strict=True):
+                weight.assign(value)
         return layer
 
     def save_assets(self, dir_path):

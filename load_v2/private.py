@@ -1,11 +1,14 @@
-"""Everything here rests on names that Keras does not promise to keep. Tried with Keras 3.15.
+"""Everything here rests on names that Keras and TensorFlow do not promise to keep. Tried with Keras 3.15, TensorFlow 2.21.
 
-Keras has no public way to ask these questions, and the layer cannot do without the answers.
+There is no public way to ask these questions, and the layer cannot do without the answers.
 """
 
 import keras
+import tensorflow as tf
 from keras.src.backend.common import global_state
 from keras.src.saving import serialization_lib
+from tensorflow.python.framework import cpp_shape_inference_pb2
+from tensorflow.python.ops import handle_data_util
 
 
 def inside_a_layer_call() -> bool:
@@ -25,3 +28,14 @@ def take_arguments_as_they_are(layer: keras.Layer) -> None:
     """
     layer._convert_input_args = False
     layer._allow_non_tensor_positional_args = True
+
+
+def tell_element_types(handle: tf.Tensor, key_dtype: int, value_dtype: int) -> None:
+    """Tells shape inference what a table with scalar keys and values holds, given its eager handle and two DataTypes.
+
+    Only Python code that builds a table knows it, and without it whatever is looked up has an unknown rank.
+    """
+    result = cpp_shape_inference_pb2.CppShapeInferenceResult
+    scalar = tf.TensorShape(()).as_proto()
+    types = [result.HandleShapeAndType(shape=scalar, dtype=dtype) for dtype in (key_dtype, value_dtype)]
+    handle_data_util.set_handle_data(handle, result.HandleData(is_set=True, shape_and_type=types))

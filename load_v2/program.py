@@ -181,6 +181,7 @@ def run_now(graph_def: graph.GraphDef, fetches: list[str], feeds: Mapping[str, t
         got = import_into_current(graph_def, fetches, feeds)
         operations = [item for item in got if isinstance(item, tf.Operation)]
         with tf.control_dependencies(operations):
-            return [tf.no_op() if isinstance(item, tf.Operation) else tf.identity(item) for item in got]
+            # A function gives tensors back; what was run for its effect is told by a constant that waits for it.
+            return [tf.constant(0) if isinstance(item, tf.Operation) else tf.identity(item) for item in got]
 
     return tf.compat.v1.wrap_function(build, [])()

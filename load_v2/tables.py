@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
-from load_v2 import graph
+from load_v2 import graph, private
 
 # Ops that hold a table as a resource, all of which take `shared_name`.
 TABLE_OPS = frozenset({"HashTableV2", "MutableHashTableV2", "MutableHashTableOfTensorsV2", "MutableDenseHashTableV2"})
 REF_TABLE_OPS = frozenset({"HashTable", "MutableHashTable", "MutableHashTableOfTensors", "MutableDenseHashTable"})
+_SCALAR_VALUES = frozenset({"HashTableV2", "MutableHashTableV2"})
 INITIALIZER_OPS = frozenset({"InitializeTableV2", "InitializeTableFromTextFileV2", "LookupTableImportV2"})
 _count = itertools.count()
 
@@ -32,7 +33,9 @@ class Table(tf.saved_model.experimental.TrackableResource):
         self._create = create
         self._fill = initialize
         with tf.init_scope():
-            _ = self.resource_handle
+            handle = self.resource_handle
+            if node.op in _SCALAR_VALUES:
+                private.tell_element_types(handle, node.attr["key_dtype"].type, node.attr["value_dtype"].type)
             self._initialize()
 
     def _create_resource(self) -> tf.Tensor:

@@ -133,21 +133,19 @@ def compare(key: str, want: np.ndarray, have: np.ndarray) -> Comparison:
     wide = "complex128" if want.dtype.kind == "c" else "float64" if tolerance else "int64"
     if not want.size:
         return Comparison(key, True, 0.0, 0.0, (), tolerance)
-    if not tolerance:
-        equal = want == have
-        difference = np.abs(want.astype(wide) - have.astype(wide)).astype("float64")
-        difference[equal] = 0
-    else:
-        want, have = want.astype(wide), have.astype(wide)
-        with np.errstate(invalid="ignore"):
-            same = (want == have) | (np.isnan(want) & np.isnan(have))
-            difference = np.where(same, 0.0, np.abs(want - have))
-        difference[np.isnan(difference)] = np.inf
-        finite = np.abs(want[np.isfinite(want)])
-        scale = max(np.sqrt(np.mean(finite**2)) if finite.size else 0.0, _FLOOR.get(want.dtype.name, 1e-2))
-        with np.errstate(invalid="ignore"):
-            equal = same | (difference <= tolerance * (np.abs(want) + scale))
-    return _summed_up(key, want, difference, bool(np.all(equal)), tolerance)
+    wide_want, wide_have = want.astype(wide), have.astype(wide)
+    with np.errstate(invalid="ignore"):
+        same = (want == have) | (np.isnan(wide_want) & np.isnan(wide_have))
+        difference = np.where(same, 0.0, np.abs(wide_want - wide_have).astype("float64"))
+        difference = np.where(np.isnan(difference), np.inf, difference)
+        allowed = tolerance * (np.abs(wide_want) + _scale(wide_want, want.dtype.name))
+        equal = same | (difference <= allowed) if tolerance else same
+    return _summed_up(key, wide_want, difference, bool(np.all(equal)), tolerance)
+
+
+def _scale(values: np.ndarray, dtype: str) -> float:
+    finite = np.abs(values[np.isfinite(values)])
+    return max(float(np.sqrt(np.mean(finite**2))) if finite.size else 0.0, _FLOOR.get(dtype, 1e-2))
 
 
 def _summed_up(key: str, want: np.ndarray, difference: np.ndarray, equal: bool, tolerance: float) -> Comparison:
