@@ -9,6 +9,7 @@ Look at what is in a checkpoint, then export it:
 With no --input and --output the tool chooses, says what and why, or stops and lists the candidates.
 """
 
+import contextlib
 import logging
 import os
 import sys
@@ -103,6 +104,22 @@ def _request() -> dict[str, object]:
     }
 
 
+@contextlib.contextmanager
+def _silent_stderr():
+    """Keeps quiet what C++ code writes to stderr meanwhile.
+
+    While it is imported, TensorFlow 2.21 says that there is no GPU, twice, before any of its log levels has an effect.
+    """
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def _run(argv: list[str]) -> int:
     from export_v1.request import Request
 
@@ -112,10 +129,12 @@ def _run(argv: list[str]) -> int:
     request.source_kind  # noqa: B018 - raises where the flags contradict each other
     if not _LIST.value and not _EXPORT_DIR.value:
         raise errors.ExportError("No --export_dir is given.\n  Pass --export_dir=DIR, or --list to look first.")
-    # TensorFlow's own log would bury the report; whoever wants it sets the variable.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if flags.FLAGS.verbosity <= 0:
+        # TensorFlow's own log would bury the report; --verbosity=1 shows it.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
+        with _silent_stderr():
+            import tensorflow  # noqa: F401
     from export_v1 import pipeline
 
     if _LIST.value:

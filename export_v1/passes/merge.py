@@ -33,7 +33,8 @@ def graphs(parts: Mapping[str, GraphDef]) -> GraphDef:
                 continue
             taken.add(renamed[node.name])
             merged.node.append(_copy(node, renamed, functions))
-        merged.versions.producer = max(merged.versions.producer, part.versions.producer)
+    # Ops that were withdrawn at some version run only in a graph that says it is older.
+    merged.versions.producer = min((part.versions.producer for part in parts.values()), default=0)
     return merged
 
 

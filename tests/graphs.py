@@ -1,0 +1,51 @@
+"""Small TensorFlow 1 graphs for tests, built with tf.compat.v1 as TensorFlow 1 would have."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+v1 = tf.compat.v1
+
+
+@contextlib.contextmanager
+def tensorflow_1() -> Iterator[tf.Graph]:
+    """Yields a new default graph in which conditions and loops are TensorFlow 1's and variables are references."""
+    was_v2 = v1.control_flow_v2_enabled()
+    was_resource = v1.resource_variables_enabled()
+    v1.disable_control_flow_v2()
+    v1.disable_resource_variables()
+    try:
+        with tf.Graph().as_default() as graph:
+            yield graph
+    finally:
+        if was_v2:
+            v1.enable_control_flow_v2()
+        if was_resource:
+            v1.enable_resource_variables()
+
+
+def run(graph_def, fetches, feeds: Mapping[str, object] | None = None, values: Mapping[str, object] | None = None):
+    """Returns what a v1 Session answers on an imported GraphDef, its variables given values first."""
+    with tf.Graph().as_default() as graph:
+        tf.graph_util.import_graph_def(graph_def, name="")
+        with v1.Session() as session:
+            for name, value in (values or {}).items():
+                operation = graph.get_operation_by_name(name)
+                placed = tf.constant(np.asarray(value, operation.get_attr("dtype").base_dtype.as_numpy_dtype))
+                if operation.type == "VarHandleOp":
+                    session.run(tf.raw_ops.AssignVariableOp(resource=operation.outputs[0], value=placed))
+                else:
+                    session.run(tf.raw_ops.Assign(ref=operation.outputs[0], value=placed))
+            return session.run(fetches, dict(feeds or {}))
+
+
+def kinds(graph_def) -> set[str]:
+    """Returns the op types of a graph."""
+    return {node.op for node in graph_def.node}
+
+
+def names(graph_def) -> list[str]:
+    """Returns the node names of a graph, in order."""
+    return [node.name for node in graph_def.node]
