@@ -101,7 +101,7 @@ class Files:
                 if not os.path.isfile(new):
                     raise errors.ExportError(f"Asset {new!r} is not there (--asset={old}={new}).")
                 return os.path.abspath(new)
-        if known:
+        if known and os.path.isfile(known):
             return known
         candidates = [os.path.join(folder, os.path.basename(written)) for folder in self._folders]
         candidates += [os.path.join(folder, written) for folder in self._folders if not os.path.isabs(written)]

@@ -15,6 +15,9 @@ from export_v1.interface import Input
 from export_v1.passes import dropout, fold, freeze, functional, outputs, portable, prune, tables, variables
 
 
+PREDICT = "tensorflow/serving/predict"
+
+
 @dataclasses.dataclass(frozen=True)
 class Signature:
     """What one signature asks of a graph.
@@ -29,7 +32,7 @@ class Signature:
     inputs: Mapping[str, Input]
     outputs: Mapping[str, str]
     frozen: Mapping[str, object] = dataclasses.field(default_factory=dict)
-    method_name: str = "tensorflow/serving/predict"
+    method_name: str = PREDICT
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,11 +8,19 @@ from export_v1.graph import GraphDef
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """What a SignatureDef says: keys to tensor names of the graph, in call order, and the method name."""
+    """What a SignatureDef says.
+
+    Attributes:
+        inputs: key -> tensor name of the graph, in call order.
+        outputs: key -> tensor name.
+        method_name: which of TensorFlow Serving's calls it is for.
+        shapes: input key -> static shape, None in it for unknown sizes; no key where it says nothing.
+    """
 
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     method_name: str = "tensorflow/serving/predict"
+    shapes: Mapping[str, list[int | None]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +46,9 @@ class Graph:
         losses: tensor names of the LOSSES collection.
         train_ops: names of the TRAIN_OP collection.
         assets: tensor name of a file name -> path of the file, for the sources that say where it is.
+        main_ops: ops that a loader runs once the variables are restored.
+        answers_with_defaults: whether its signatures are known to answer with the defaults of what is not fed.
+        original: the graph that answers are recorded from, where `graph_def` is not what was found; else None.
     """
 
     graph_def: GraphDef
@@ -50,6 +61,9 @@ class Graph:
     losses: tuple[str, ...] = ()
     train_ops: tuple[str, ...] = ()
     assets: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    main_ops: tuple[str, ...] = ()
+    answers_with_defaults: bool = False
+    original: GraphDef | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +80,7 @@ class Source:
         tensorflow_version: what wrote the graph, as it says itself; "" where it does not.
         asset_dirs: folders to look for asset files in.
         notes: choices made while reading, each with its reason.
+        holds: keeps what the paths lead to in existence (an unpacked archive) as long as the source is in use.
     """
 
     kind: str
@@ -77,3 +92,4 @@ class Source:
     tensorflow_version: str = ""
     asset_dirs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    holds: object = None

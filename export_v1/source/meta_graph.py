@@ -173,11 +173,28 @@ def _names(collections, key: str) -> tuple[str, ...]:
 
 
 def _signatures(meta_graph: MetaGraphDef) -> dict[str, Signature]:
-    return {
-        key: Signature(
-            {name: info.name for name, info in one.inputs.items()},
-            {name: info.name for name, info in one.outputs.items()},
-            one.method_name,
-        )
-        for key, one in meta_graph.signature_def.items()
-    }
+    found = {}
+    for key, one in meta_graph.signature_def.items():
+        inputs, shapes = {}, {}
+        for name, info in _tensors(one.inputs):
+            inputs[name] = info.name
+            if info.HasField("tensor_shape") and not info.tensor_shape.unknown_rank:
+                shapes[name] = [dim.size if dim.size >= 0 else None for dim in info.tensor_shape.dim]
+        outputs = {name: info.name for name, info in _tensors(one.outputs)}
+        found[key] = Signature(inputs, outputs, one.method_name, shapes)
+    return found
+
+
+def _tensors(infos) -> list[tuple[str, meta_graph_pb2.TensorInfo]]:
+    """Returns key and TensorInfo of each tensor, by key; a sparse one comes as the three tensors that it consists of."""
+    found = []
+    # A map of a proto has no order; by key is how TensorFlow's own tools list it.
+    for key in sorted(infos):
+        info = infos[key]
+        if info.WhichOneof("encoding") != "coo_sparse":
+            found.append((key, info))
+            continue
+        sparse = info.coo_sparse
+        parts = {"values": sparse.values_tensor_name, "indices": sparse.indices_tensor_name, "shape": sparse.dense_shape_tensor_name}
+        found += [(f"{key}_{part}", meta_graph_pb2.TensorInfo(name=name)) for part, name in parts.items()]
+    return found
