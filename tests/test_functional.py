@@ -1,5 +1,7 @@
 """Each v1 construct, converted: its values and gradients are those of the original graph in a Session."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -95,16 +97,15 @@ def test_loop_variable_that_grows():
 
 
 def test_two_loops_of_one_frame_name():
-    """A GraphDef imported twice has two loops in one frame."""
-    model = build(lambda x: v1.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, y * x), [0, x]), X)
-
-    def make(x):
-        first = tf.import_graph_def(model.graph_def, {"x0:0": x}, ["y1:0"], name="a")[0]
-        second = tf.import_graph_def(model.graph_def, {"x0:0": x + 1}, ["y1:0"], name="b")[0]
-        return first, second
-
-    result = check(build(make, X, gradients=False))
-    assert result.converted["while"] == 2
+    """A GraphDef imported twice has two loops in one frame: TensorFlow 2 refuses to run that, TensorFlow 1 did."""
+    model = build(lambda x: v1.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, y * x), [0, x])[1], X)
+    with control_flow.graph() as twice:
+        x = v1.placeholder(tf.float32, X.shape, "x0")
+        first = tf.import_graph_def(model.graph_def, {"x0:0": x}, ["y0:0"], name="a")[0]
+        second = tf.import_graph_def(model.graph_def, {"x0:0": x + 1}, ["y0:0"], name="b")[0]
+    both = dataclasses.replace(model, graph_def=twice.as_graph_def(), outputs=[first.name, second.name],
+                               values=[X**4, (X + 1) ** 4], gradients={})
+    assert check(both).converted["while"] == 2
 
 
 def test_two_conditions_on_one_predicate():
@@ -162,7 +163,10 @@ def test_effects_in_a_body_keep_their_order():
         def body(i, y):
             with tf.control_dependencies([log.assign(log.read_value() * 2.0)]):
                 with tf.control_dependencies([log.assign_add(tf.cast(i, tf.float32))]):
-                    return i + 1, y + log.read_value()
+                    now = log.read_value()
+            # The next iteration would otherwise be free to write before this one has read.
+            with tf.control_dependencies([now]):
+                return i + 1, y + now
 
         i, y = v1.while_loop(lambda i, y: i < n, body, [0, x])
         with tf.control_dependencies([i]):
@@ -230,7 +234,7 @@ def test_tensor_array_operations():
     def make(x, n):
         array = v1.TensorArray(tf.float32, size=0, dynamic_size=True, infer_shape=False, clear_after_read=False)
         array = v1.while_loop(lambda i, a: i < n, lambda i, a: (i + 1, a.write(i, x[: i % 2 + 1] * 2.0)), [0, array])[1]
-        parts = v1.TensorArray(tf.float32, size=2, infer_shape=False).split(x, [1, 2])
+        parts = v1.TensorArray(tf.float32, size=2, infer_shape=False, clear_after_read=False).split(x, [1, 2])
         fixed = v1.TensorArray(tf.float32, size=3, clear_after_read=False).unstack(x)
         scattered = v1.TensorArray(tf.float32, size=5, element_shape=[2], clear_after_read=False).scatter([4, 1, 0], x)
         return (array.concat(), parts.concat(), parts.read(1), fixed.gather([2, 0, 2]), scattered.stack(),
