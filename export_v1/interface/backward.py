@@ -7,12 +7,18 @@ from export_v1.graph import Index, NodeDef
 # tf.gradients opens the scope "gradients" unless told otherwise; every gradient op of TensorFlow ends in Grad.
 _SCOPE = re.compile(r"(^|/)gradients(_\d+)?/")
 _GRADIENT_OP = re.compile(r"Grad(V\d+)?$|Grad(Input|Filter)|Backprop(Input|Filter)")
+_SAVER = re.compile(r"(^|/)save(_\d+)?/")
 _UPDATE_OP = re.compile(r"^(Resource)?(Sparse)?Apply")
 
 
 def nodes(index: Index) -> set[str]:
     """Returns the names of all nodes that the gradients, or what is done with them, consist of."""
     return index.descendants(node.name for node in index.graph_def.node if _is_gradient(node))
+
+
+def is_saver(node: NodeDef) -> bool:
+    """Returns whether a node is part of a Saver."""
+    return bool(_SAVER.search(node.name))
 
 
 def _is_gradient(node: NodeDef) -> bool:

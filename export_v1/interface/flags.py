@@ -159,6 +159,18 @@ class Flags:
         more = f" and {len(places) - 1} more" if len(places) > 1 else ""
         return Flag(tensor, value, None, f"nothing is dropped at {value} in {places[0]!r}{more}")
 
+    def constant_rate(self, dropout: Dropout) -> tuple[Tensor, float] | None:
+        """Returns the constant that sets a dropout's rate and the value of it for which nothing is dropped."""
+        names = [dropout.rate.node]
+        for _ in range(_RANDOM_STEPS):
+            for tensor in (Tensor(name) for name in names if self._index[name].op == "Const"):
+                slope, offset = self._affine(tensor).get(dropout.rate, (0.0, 0.0))
+                value = round((dropout.off - offset) / slope, 6) + 0.0 if slope else None
+                if value in (0.0, 1.0) and value != _constants([self._index[tensor.node]]).get(tensor):
+                    return tensor, value
+            names = [one.node for name in names for one in graph.data_inputs(self._index[name])]
+        return None
+
     def _affine(self, tensor: Tensor) -> dict[Tensor, tuple[float, float]]:
         """Tensor -> (a, b) for every tensor that is a * `tensor` + b with constant a and b."""
         known = _constants(self._order)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import types_pb2
 
 from export_v1 import errors, graph
 from export_v1.interface.records import Input, Shape
@@ -54,6 +55,11 @@ def tensor_type(index: graph.Index, tensor: graph.Tensor) -> int | None:
         if position < len(types):
             return types[position]
     return None
+
+
+def is_bool(index: graph.Index, tensor: graph.Tensor) -> bool:
+    """Returns whether a tensor is a bool."""
+    return tensor_type(index, tensor) == types_pb2.DT_BOOL
 
 
 def tensor(index: graph.Index, text: str, *, flag: str, key: str, place: str) -> graph.Tensor:

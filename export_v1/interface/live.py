@@ -33,7 +33,8 @@ class Live:
         cuts: Collection[Tensor] = (),
     ):
         self._index = index
-        self.stops = set(cuts) | set(values)
+        self._frozen = set(values)
+        self.stops = set(cuts) | self._frozen
         self.known: dict[Tensor, np.ndarray] = {tensor: np.asarray(value) for tensor, value in dict(values).items()}
         self._dead: set[Tensor] = set()
         self._dead_nodes: set[str] = set()
@@ -77,7 +78,7 @@ class Live:
                 self.known.setdefault(Tensor(node.name, at), self.known[inputs[0]])
 
     def data(self, node: NodeDef) -> list[Tensor]:
-        """Returns what a node computes with: its live inputs, less the side of a known choice that is not taken."""
+        """Returns what a node computes with: its live inputs, less frozen ones and the side of a choice not taken."""
         inputs = graph.data_inputs(node)
         if node.op in fold.MERGES:
             inputs = [tensor for tensor in inputs if not self.is_dead(tensor)]
@@ -85,12 +86,12 @@ class Live:
             inputs = inputs[:1]
         elif node.op in SELECTS and inputs[0] in self.known and self.known[inputs[0]].shape == ():
             inputs = [inputs[1 if self.known[inputs[0]] else 2]]
-        return [tensor for tensor in inputs if tensor not in self.stops]
+        return [tensor for tensor in inputs if tensor not in self._frozen]
 
     def reads(self, node: NodeDef) -> list[Tensor]:
-        """Returns what a node waits for: the tensors of `data`, and the nodes of its live control edges."""
+        """Returns what a node waits for: the tensors of `data` that are not fed, and what its control edges name."""
         controls = [Tensor(name) for name in graph.control_inputs(node) if name not in self._dead_nodes]
-        return self.data(node) + [tensor for tensor in controls if tensor not in self.stops]
+        return [tensor for tensor in self.data(node) + controls if tensor not in self.stops]
 
     def runs(self, node: NodeDef) -> bool:
         """Returns whether a node ever runs."""

@@ -1,10 +1,10 @@
-"""Decides a graph's inputs, outputs and frozen values from what was given."""
+"""Decides a graph's inputs, outputs and frozen values: as given, and the rest by what the graph shows."""
 
 from collections.abc import Mapping
 
 from export_v1 import errors, graph, source
-from export_v1.interface import backward, given
-from export_v1.interface.records import Interface
+from export_v1.interface import backward, choose, given, offers
+from export_v1.interface.records import Choice, Interface
 from export_v1.interface.settle import Settling, text
 from export_v1.passes import fold
 
@@ -35,14 +35,28 @@ def resolve(
         ExportError: a name is not there, a shape or a value does not fit, a tensor is given twice, something needed
             is neither fed nor frozen, or the choice is not clear.
     """
-    index = graph.Index(model.graph_def)
-    settling = Settling(index, fold.in_order(model.graph_def), backward.nodes(index))
+    settling = of(model)
+    index = settling.index
     fed = given.inputs(index, inputs or {}, place=place)
     wanted = given.outputs(index, outputs or {}, place=place)
     frozen = given.values(index, freeze or {}, flag="freeze", place=place)
     train = given.values(index, train_freeze or {}, flag="train_freeze", place=place)
     cuts = [one.tensor for one in fed.values()]
     _refuse_both(cuts, {**frozen, **train})
+    chosen: list[Choice] = []
+    if not fed or not wanted:
+        anatomy = choose.Anatomy(model, settling, frozen, cuts, train)
+        if not wanted:
+            named, doubt = choose.outputs(anatomy)
+            if doubt:
+                raise offers.unclear(anatomy, doubt, place)
+            wanted = {one.key: one.tensor for one in named}
+            chosen = choose.as_choices("output", named)
+        if not fed:
+            named = choose.inputs(anatomy, list(wanted.values()), frozen, train)
+            fed = given.inputs(index, {one.key: one.tensor for one in named}, place=place)
+            cuts = [one.tensor for one in fed.values()]
+            chosen = choose.as_choices("input", named) + chosen
     all_frozen, choices = settling.inference(frozen, cuts, list(wanted.values()), train)
     settling.refuse_unfed(settling.unfed(all_frozen, cuts, wanted.values()), wanted, place, "freeze")
     all_train: dict[str, object] = {}
@@ -50,7 +64,13 @@ def resolve(
         all_train, train_choices = settling.training(frozen, train, cuts, list(wanted.values()))
         settling.refuse_unfed(settling.unfed(all_train, cuts, wanted.values()), wanted, place, "train_freeze")
         choices += train_choices
-    return Interface(fed, wanted, all_frozen, all_train, tuple(choices))
+    return Interface(fed, wanted, all_frozen, all_train, tuple(chosen + choices))
+
+
+def of(model: source.Graph) -> Settling:
+    """Returns what is asked about a graph's flags and placeholders."""
+    index = graph.Index(model.graph_def)
+    return Settling(index, fold.in_order(model.graph_def), backward.nodes(index))
 
 
 def _refuse_both(cuts: list[str], values: Mapping[str, object]) -> None:

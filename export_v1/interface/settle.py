@@ -26,13 +26,13 @@ class Settling:
     """One graph, its nodes in order, and the flags in it. `backward` are the nodes of the gradients."""
 
     def __init__(self, index: Index, order: list[NodeDef], backward: set[str]):
-        self.index, self._order, self._backward = index, order, backward
+        self.index, self.order, self.backward = index, order, backward
         self.flags = Flags(index, order, backward)
 
     def live(self, values: Mapping[str, object], cuts: Iterable[str]) -> live.Live:
         """Returns what runs when `values` are frozen and `cuts` are fed; both by tensor name."""
         known = {graph.parse(name): value for name, value in values.items()}
-        return live.Live(self.index, self._order, known, [graph.parse(name) for name in cuts])
+        return live.Live(self.index, self.order, known, [graph.parse(name) for name in cuts])
 
     def unfed(self, values: Mapping[str, object], cuts: Iterable[str], outputs: Iterable[str]) -> dict[str, list[str]]:
         """Returns each tensor from outside that `outputs` need and do not get -> the nodes on the way to it."""
@@ -71,7 +71,7 @@ class Settling:
         while True:
             pending = self._adjustable(frozen, cuts, outputs, left_alone)
             if not pending:
-                return frozen, choices
+                break
             name = pending[0]
             value, why = self._at_inference(name, dict(train))
             if value is None:
@@ -81,6 +81,30 @@ class Settling:
                 continue
             frozen[name] = value
             choices.append(Choice(f"{name} is frozen to {text(value)}", why))
+        for name, value in self._always_dropping(frozen, cuts, outputs).items():
+            frozen[name] = value
+            choices.append(
+                Choice(f"{name} is frozen to {text(value)}", "the graph was built for training: it always drops")
+            )
+        return frozen, choices
+
+    def _always_dropping(self, frozen, cuts, outputs) -> dict[str, float]:
+        """Returns the constants to change for no dropout, in a graph that was built for training and nothing else.
+
+        Where a flag tells training from inference, or nothing was ever trained, a dropout outside the flag is meant.
+        """
+        if not self.backward or any(self.flag(name) is not None for name in frozen):
+            return {}
+        running = self.live(frozen, cuts)
+        needed = running.needed(map(graph.parse, outputs))
+        found = {}
+        for dropout in self.flags.dropouts:
+            rate = running.known.get(dropout.rate)
+            if dropout.node in needed and rate is not None and rate.size == 1 and float(rate) != dropout.off:
+                constant = self.flags.constant_rate(dropout)
+                if constant is not None:
+                    found[constant[0].name] = constant[1]
+        return found
 
     def _adjustable(self, frozen, cuts, outputs, left_alone: set[str]) -> list[str]:
         """The needed tensors that may be flags: placeholders, and scalar variables that are read."""
@@ -134,7 +158,7 @@ class Settling:
 
     def _ordered(self, names: Iterable[str]) -> list[NodeDef]:
         wanted = set(names)
-        return [node for node in self._order if node.name in wanted]
+        return [node for node in self.order if node.name in wanted]
 
     def training(
         self,

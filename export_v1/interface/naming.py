@@ -1,0 +1,100 @@
+"""What the names in a graph say: which were chosen by a person, and what key they suggest."""
+
+import re
+
+from export_v1 import graph
+from export_v1.graph import NodeDef
+
+# Names that TensorFlow's Python functions give, where they differ from the op's own.
+_DEFAULTS = frozenset(
+    "add sub mul div truediv floordiv mod pow neg not and or eq ne transpose concat stack unstack split "
+    "stridedslice slice sum mean max min prod all any norm cast tofloat toint32 toint64 todouble expanddims "
+    "squeeze reshape oneslike zeroslike ones zeros fill range onehot embeddinglookup embeddinglookupsparse "
+    "xwplusb clipbyvalue clipbynorm tensordot identity read controldependency merge switch exit readvariableop "
+    "gather boolmask where batchdequeue gathernd argmax argmin log exp sqrt square abs sigmoid softmax relu "
+    "tanh leakyrelu placeholder lambda iteratorgetnext xentropy unweightedloss labelsstopgradient assign "
+    "inverse flatten dense l2loss resizebilinear conv2d maxpool shape begin size axis start limit delta "
+    "reductionindices dimension matmul biasadd batchnorm lookuptablefindv2 lookup importexample parseexample "
+    "ctcgreedydecoder".split()
+)
+# Scopes that functions of TensorFlow open around their steps.
+_FUNCTIONS = frozenset(
+    "moments batchnorm dropout gradients l2normalize randomuniform randomnormal sequencemask".split()
+)
+# Scopes that layers open for themselves.
+_LAYER_SCOPES = re.compile(
+    r"^(dense|conv\d?d?|convolution\d?d?|fully_?connected|linear|fc|layer|logistic|rnn|lstm|gru|flatten|dropout|batch_?norm"
+    r"(alization)?|batchnorm|layernorm|cond|while|model|network|net|nn|loss|cost|tower|output|input|inputdata|targetsdata"
+    r"|bert|pooler|hash_table_lookup|string_to_index_lookup|embedding_lookup|sequential|iteratorgetnext|placeholder)"
+    r"(_?\d+)?$",
+    re.IGNORECASE,
+)
+_LOSS = re.compile(
+    r"loss|cost|entropy|xent|accuracy|metric|error|objective|regulari[sz]|penalty|logistic", re.IGNORECASE
+)
+_ANSWER = re.compile(r"pred|output|answer|result|response", re.IGNORECASE)
+
+
+def leaf(node: str) -> str:
+    """Returns the last part of a node's name."""
+    return node.rsplit("/", 1)[-1]
+
+
+def scopes(node: str) -> list[str]:
+    """Returns the scopes a node is in, outermost first: "a/b/c" is in "a" and "a/b"."""
+    parts = node.split("/")[:-1]
+    return ["/".join(parts[: at + 1]) for at in range(len(parts))]
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"_\d+$", "", name).replace("_", "").lower()
+
+
+def is_given(node: NodeDef) -> bool:
+    """Returns whether a person chose the last part of a node's name, so far as one can tell."""
+    bare, op = _bare(leaf(node.name)), node.op.lower()
+    if node.op in graph.PLACEHOLDERS:
+        return bare != "placeholder"
+    return bare not in _DEFAULTS and bare != op and not (bare and op.startswith(bare))
+
+
+def is_given_scope(scope: str) -> bool:
+    """Returns whether a person opened a scope, so far as one can tell: not a function of TensorFlow for itself."""
+    return _bare(leaf(scope)) not in _DEFAULTS | _FUNCTIONS
+
+
+def is_step(node: str) -> bool:
+    """Returns whether a node is a step of a function of TensorFlow, by the scope it is in."""
+    within = scopes(node)
+    return bool(within) and _bare(leaf(within[-1])) in _FUNCTIONS
+
+
+def about_loss(name: str) -> bool:
+    """Returns whether a name speaks of a loss or a metric."""
+    return bool(_LOSS.search(name))
+
+
+def is_answer(node: NodeDef) -> bool:
+    """Returns whether a person named a node as the model's answer."""
+    return is_given(node) and bool(_ANSWER.search(leaf(node.name))) and not about_loss(leaf(node.name))
+
+
+def key(node: NodeDef, index: int, role: str) -> str:
+    """Returns the key a tensor goes by: its own name or its scope's, where a person chose it, else `role`."""
+    if is_given(node):
+        name = leaf(node.name)
+    else:
+        named = [part for part in node.name.split("/")[:-1] if not _LAYER_SCOPES.match(part)]
+        name = named[-1] if named else role
+    name = re.sub(r"\W", "_", name)
+    return f"{name}_{index}" if index and not name.endswith(f"_{index}") else name
+
+
+def unique(wanted: list[str]) -> list[str]:
+    """Returns the keys with a number behind every one that was there before.
+
+    >>> unique(["x", "y", "x"])
+    ['x', 'y', 'x_1']
+    """
+    taken: set[str] = set()
+    return [graph.fresh_name(name, taken) for name in wanted]

@@ -1,0 +1,146 @@
+"""What could be chosen from, as flags ready to paste."""
+
+from collections.abc import Iterable
+
+import tensorflow as tf
+
+from export_v1 import errors, graph, source
+from export_v1.graph import Tensor
+from export_v1.interface import choose, given, naming, settle
+from export_v1.interface.choose import Anatomy, Named
+from export_v1.interface.records import Candidate, Candidates
+from export_v1.interface.settle import SOURCES
+
+# Candidates shown of each sort; a listing on request shows all.
+_SHOWN = 10
+
+
+def of(anatomy: Anatomy) -> Candidates:
+    """Returns all that could be an input, an output or frozen, the likeliest first."""
+    return Candidates(
+        tuple(_candidate(anatomy, named) for named in _inputs(anatomy)),
+        tuple(_candidate(anatomy, named) for named in _outputs(anatomy)),
+        tuple(_flags(anatomy)),
+    )
+
+
+def _candidate(anatomy: Anatomy, named: Named) -> Candidate:
+    tensor = graph.parse(named.tensor)
+    dtype = given.tensor_type(anatomy.index, tensor) or 0
+    shape = graph.recorded_shape(anatomy.index[tensor.node], tensor.index)
+    return Candidate(named.key, named.tensor, dtype, shape, named.why)
+
+
+def _inputs(anatomy: Anatomy) -> list[Named]:
+    roles = anatomy.roles
+    order = {node.name: at for at, node in enumerate(anatomy.index.graph_def.node)}
+    ranked = sorted(roles.sources, key=lambda one: (one not in roles.data, order[one.node], one.index))
+    why: dict[Tensor, str] = {}
+    for tensor in ranked:
+        if tensor in roles.data:
+            cut = anatomy.input_tensor(tensor)
+            why[cut] = "it meets weights, as data does"
+            if cut != tensor:
+                why[tensor] = f"what {cut.name!r} is read from"
+        else:
+            why[tensor] = "it meets no weights: a label, or a setting of the training"
+    for node in roles.nodes:
+        if node.op == "PlaceholderWithDefault" and f"{node.name}:0" not in anatomy.frozen:
+            why[Tensor(node.name)] = "a placeholder whose default is computed"
+    return anatomy.named_inputs(list(why), why)
+
+
+def _outputs(anatomy: Anatomy) -> list[Named]:
+    """The ends, then named tensors of the model, then named tensors that nothing reads."""
+    roles = anatomy.roles
+    why = {end.tensor: end.why for end in anatomy.ends}
+    for node in reversed(roles.nodes):
+        if naming.is_given(node) and node.op not in SOURCES | graph.VARIABLES and node.op != "Const":
+            tensor = Tensor(node.name)
+            if roles.in_model(node.name) and not roles.is_scalar(tensor):
+                why.setdefault(tensor, "a person named it, and it depends on data and weights")
+            elif not roles.readers(node.name) and not naming.about_loss(node.name) and not roles.meets_label(node.name):
+                why.setdefault(tensor, "a person named it, and nothing reads it")
+    return anatomy.named(list(why), why)
+
+
+def _flags(anatomy: Anatomy) -> Iterable[Candidate]:
+    for name, value in anatomy.frozen.items():
+        flag = anatomy.settling.flag(name)
+        tensor = graph.parse(name)
+        why = flag.why if flag is not None else "its default"
+        named = _candidate(anatomy, Named(settle.key(name), name, why))
+        yield Candidate(named.key, tensor.name, named.dtype, named.shape, why, value)
+    for tensor in anatomy.roles.sources:
+        if given.is_bool(anatomy.index, tensor):
+            yield _candidate(
+                anatomy, Named(settle.key(tensor.name), tensor.name, "what reads it does not tell its use")
+            )
+
+
+def candidates(model: source.Graph) -> Candidates:
+    """Returns what could be the inputs, the outputs and the frozen values of a graph, the likeliest first."""
+    from export_v1.interface import resolving
+
+    return of(choose.Anatomy(model, resolving.of(model), {}, [], {}))
+
+
+def unclear(anatomy: Anatomy, reason: str, place: str) -> errors.ExportError:
+    """Returns the error for a choice that is not clear: why, and what there is, as flags to paste."""
+    found = of(anatomy)
+    lines = [f"What goes in and what comes out is not clear in {place}: {reason}."]
+    lines += _section("Inputs", found.inputs, _SHOWN) + _section("Outputs", found.outputs, _SHOWN)
+    lines += _section("Frozen unless given", [one for one in found.freeze if one.value is not None], _SHOWN)
+    lines.append("  Pass the --output flags you want; the inputs they need follow from them. --list shows everything.")
+    return errors.ExportError("\n".join(lines))
+
+
+def _section(title: str, found: Iterable[Candidate], limit: int | None = None) -> list[str]:
+    found = list(found)
+    lines = [f"  {title} ({len(found)}):" if found else f"  {title}: none found."]
+    for one in found[:limit]:
+        lines.append(f"    {_flag(title, one)}   {_type(one)}; {one.why}")
+    if limit is not None and len(found) > limit:
+        lines.append(f"    … and {len(found) - limit} more")
+    return lines
+
+
+def _flag(title: str, one: Candidate) -> str:
+    if title == "Inputs":
+        return f"--input={one.key}={one.tensor}"
+    if title == "Outputs":
+        return f"--output={one.key}={one.tensor}"
+    return f"--freeze={one.tensor}={'false|true' if one.value is None else settle.text(one.value)}"
+
+
+def _type(one: Candidate) -> str:
+    kind = tf.as_dtype(one.dtype).name if one.dtype else "unknown type"
+    return f"{kind} {'scalar' if one.shape == [] else given.shape_text(one.shape) or 'of unknown shape'}"
+
+
+def listing(model: source.Graph, variables: Iterable) -> str:
+    """Returns what `--list` prints: candidates as flags to paste, what would be chosen, and every variable.
+
+    Args:
+        model: the whole graph.
+        variables: records with `name`, `dtype`, `shape` and `trainable`.
+    """
+    from export_v1.interface import resolving
+
+    anatomy = choose.Anatomy(model, resolving.of(model), {}, [], {})
+    found = of(anatomy)
+    named, doubt = choose.outputs(anatomy)
+    if doubt:
+        lines = [f"Without flags the choice is not clear: {doubt}."]
+    else:
+        taken = choose.inputs(anatomy, [one.tensor for one in named], {}, {})
+        flags = [f"--input={one.key}={one.tensor}" for one in taken]
+        flags += [f"--output={one.key}={one.tensor}" for one in named]
+        lines = [f"Without flags this is chosen: {' '.join(flags)}"]
+    lines += _section("Inputs", found.inputs) + _section("Outputs", found.outputs) + _section("Freeze", found.freeze)
+    rows = list(variables)
+    lines.append(f"  Variables ({len(rows)}):")
+    for one in rows:
+        shape = given.shape_text(None if one.shape is None else list(one.shape)) or "of unknown shape"
+        lines.append(f"    {one.name}   {one.dtype.name} {shape}{'' if one.trainable else '; not trainable'}")
+    return "\n".join(lines)
