@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 
 from export_v1 import errors, graph, rewrite
-from export_v1.graph import GraphDef, Index, Tensor, data_inputs, parse
+from export_v1.graph import GraphDef, Index, Tensor, attr, data_inputs, parse
 from export_v1.passes import tables
 
 _TABLES = tables.TABLES | {old for old, new in tables.TWINS.items() if new in tables.TABLES}
@@ -129,7 +129,7 @@ def _constant_behind(index: Index, tensor: Tensor, known: Mapping[str, str]) -> 
 
 
 def _text(node: graph.NodeDef) -> str:
-    return tf.make_ndarray(node.attr["value"].tensor).item().decode()
+    return tf.make_ndarray(attr(node, "value").tensor).item().decode()
 
 
 def file_tensors(graph_def: GraphDef, inits: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import tensorflow as tf
 
-from export_v1.graph import GraphDef, Index, NodeDef, Tensor, data_inputs, parse, recorded_shape
+from export_v1.graph import GraphDef, Index, NodeDef, Tensor, attr, data_inputs, parse, recorded_shape
 from export_v1.interface import Input
 
 BATCH = 3
@@ -23,19 +23,22 @@ _GATHERS = {"Gather": 0, "GatherV2": 0, "ResourceGather": 0}
 WORDS = (b"the", b"cat", b"sat", b"on", b"mat", b"a", b"1", b"2")
 
 
-def attempts(whole: GraphDef, cut: GraphDef, inputs: Mapping[str, Input]) -> Iterator[dict[str, np.ndarray]]:
+def attempts(
+    whole: GraphDef, cut: GraphDef, inputs: Mapping[str, Input], seed: int = 1
+) -> Iterator[dict[str, np.ndarray]]:
     """Yields dicts of arrays by input key, likelier ones first; the graph may refuse any of them.
 
     Args:
         whole: the graph as it was written, with the shapes that TensorFlow 1 recorded in it.
         cut: the graph with placeholders for the inputs, as it will run.
         inputs: key -> where the graph is cut.
+        seed: another one gives other values.
     """
     original, index = Index(whole), Index(cut)
     open_axes = any(None in (_shape(original, one) or [None])[1:] for one in inputs.values())
     for size in SIZES if open_axes else SIZES[:1]:
         yield {
-            key: _example(original, index, one, size, np.random.default_rng([zlib.crc32(key.encode()), 1]))
+            key: _example(original, index, one, size, np.random.default_rng([zlib.crc32(key.encode()), seed]))
             for key, one in inputs.items()
         }
 
@@ -97,7 +100,7 @@ def _range(index: Index, reader) -> tuple[int, int]:
         if node.op == "OneHot" and at == 0:
             depth = index[data_inputs(node)[1].node]
             if depth.op == "Const":
-                return 0, max(int(tf.make_ndarray(depth.attr["value"].tensor)), 1)
+                return 0, max(int(tf.make_ndarray(attr(depth, "value").tensor)), 1)
     # Small enough for most vocabularies, and as lengths within every axis made up here.
     return 1, 3
 
@@ -108,7 +111,7 @@ def _static_shape(index: Index, tensor: Tensor) -> list[int | None] | None:
         shape = recorded_shape(node, tensor.index)
         if shape is not None or node.op not in ("Identity", "Enter", "Switch"):
             if shape is None and node.op == "Const":
-                return [dim.size for dim in node.attr["value"].tensor.tensor_shape.dim]
+                return [dim.size for dim in attr(node, "value").tensor.tensor_shape.dim]
             return shape
         tensor = data_inputs(node)[0]
 
@@ -123,13 +126,13 @@ def _strings(index: Index, reader, sizes: list[int], rng) -> np.ndarray:
 
 
 def _png(index: Index, node: NodeDef, rng) -> bytes:
-    channels = node.attr["channels"].i or 3
+    channels = attr(node, "channels").i or 3
     image = rng.integers(0, 256, (64, 64, channels)).astype(np.uint8)
     return _eager(tf.io.encode_png, image)
 
 
 def _jpeg(index: Index, node: NodeDef, rng) -> bytes:
-    image = rng.integers(0, 256, (64, 64, 1 if node.attr["channels"].i == 1 else 3)).astype(np.uint8)
+    image = rng.integers(0, 256, (64, 64, 1 if attr(node, "channels").i == 1 else 3)).astype(np.uint8)
     return _eager(tf.io.encode_jpeg, image)
 
 
@@ -140,7 +143,7 @@ def _eager(encode: Callable, image: np.ndarray) -> bytes:
 
 def _wav(index: Index, node: NodeDef, rng) -> bytes:
     """One second of 16-bit mono at 16 kHz, or as many samples as the decoder asks for."""
-    wanted = node.attr["desired_samples"].i
+    wanted = attr(node, "desired_samples").i
     count = wanted if wanted > 0 else 16000
     samples = (rng.standard_normal(count) * 3000).astype("<i2").tobytes()
     out = io.BytesIO()
@@ -173,25 +176,25 @@ def _example_proto(index: Index, node: NodeDef, rng) -> bytes:
 
 
 def _features(index: Index, node: NodeDef) -> Iterator[tuple[str, int, int]]:
-    dense = [(one, shape) for one, shape in zip(node.attr["Tdense"].list.type, node.attr["dense_shapes"].list.shape, strict=True)]
+    dense = [(one, shape) for one, shape in zip(attr(node, "Tdense").list.type, attr(node, "dense_shapes").list.shape, strict=True)]
     if node.op == "ParseExample":
-        inputs, sparse_count = data_inputs(node), node.attr["Nsparse"].i
+        inputs, sparse_count = data_inputs(node), attr(node, "Nsparse").i
         sparse_keys = [_key(index, tensor) for tensor in inputs[2 : 2 + sparse_count]]
         dense_keys = [_key(index, tensor) for tensor in inputs[2 + sparse_count : 2 + sparse_count + len(dense)]]
     elif node.op == "ParseExampleV2":
         inputs = data_inputs(node)
         sparse_keys, dense_keys = (_keys(index, inputs[at]) for at in (2, 3))
     else:
-        sparse_keys = [key.decode() for key in node.attr["sparse_keys"].list.s]
-        dense_keys = [key.decode() for key in node.attr["dense_keys"].list.s]
+        sparse_keys = [key.decode() for key in attr(node, "sparse_keys").list.s]
+        dense_keys = [key.decode() for key in attr(node, "dense_keys").list.s]
     for key, (data_type, shape) in zip(dense_keys, dense, strict=True):
         yield key, data_type, int(np.prod([max(dim.size, 1) for dim in shape.dim], dtype=np.int64))
-    for key, data_type in zip(sparse_keys, node.attr["sparse_types"].list.type, strict=True):
+    for key, data_type in zip(sparse_keys, attr(node, "sparse_types").list.type, strict=True):
         yield key, data_type, 2
 
 
 def _keys(index: Index, tensor: Tensor) -> list[str]:
-    return [key.decode() for key in tf.make_ndarray(index[tensor.node].attr["value"].tensor).ravel()]
+    return [key.decode() for key in tf.make_ndarray(attr(index[tensor.node], "value").tensor).ravel()]
 
 
 def _key(index: Index, tensor: Tensor) -> str:

@@ -127,6 +127,18 @@ def op_def(op: str):
     return op_def_registry.get(op)
 
 
+def attr(node: NodeDef, key: str) -> AttrValue:
+    """Returns an attribute of a node, its op's default where the node has none, or an empty one; for reading only.
+
+    A plain `node.attr[key]` adds what it does not find to the node, and an empty attribute is one that import refuses.
+    """
+    if key in node.attr:
+        return node.attr[key]
+    definition = op_def(node.op)
+    defaults = (one.default_value for one in definition.attr if one.name == key) if definition else ()
+    return next(iter(defaults), AttrValue())
+
+
 def _arg_types(node: NodeDef, definition, args) -> Iterator[tuple[int, bool]]:
     # An attribute at its default may have been stripped from the node.
     defaults = {attr.name: attr.default_value for attr in definition.attr if attr.HasField("default_value")}

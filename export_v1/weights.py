@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1 import errors, graph, restore, session, source
-from export_v1.graph import GraphDef, Index, Tensor, data_inputs
+from export_v1.graph import GraphDef, Index, Tensor, attr, data_inputs
 from export_v1.passes import portable, prune
 from export_v1.request import Request
 from export_v1.restore import Checkpoint, Variable, Weights
@@ -49,9 +49,9 @@ def of(graph_def: GraphDef, model: source.Source, request: Request) -> Found:
 
 
 def _variable(node, model: source.Source) -> Variable:
-    shape = node.attr["shape"].shape
+    shape = attr(node, "shape").shape
     known = not shape.unknown_rank and all(dim.size >= 0 for dim in shape.dim)
-    dtype = tf.as_dtype(node.attr["dtype"].type)
+    dtype = tf.as_dtype(attr(node, "dtype").type)
     listed = {**(model.train_graph.trainable if model.train_graph else {}), **model.graph.trainable}
     return Variable(
         name=node.name,

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1 import rewrite
-from export_v1.graph import GraphDef, Index, NodeDef, Tensor, data_inputs
+from export_v1.graph import GraphDef, Index, NodeDef, Tensor, attr, data_inputs
 from export_v1.passes import fold
 
 _PASSES_ON = frozenset({"Identity", "StopGradient"})
@@ -57,13 +57,13 @@ def _without_mask(node: NodeDef, index: Index, values: dict[Tensor, np.ndarray])
         shape = index[data_inputs(uniform)[0].node]
         if shape.op == "Shape" and data_inputs(shape)[0] in (data, unscaled):
             return unscaled
-        if shape.op == "Const" and _recorded_sizes(index, data) == list(tf.make_ndarray(shape.attr["value"].tensor)):
+        if shape.op == "Const" and _recorded_sizes(index, data) == list(tf.make_ndarray(attr(shape, "value").tensor)):
             return unscaled
     return None
 
 
 def _recorded_sizes(index: Index, tensor: Tensor) -> list[int] | None:
-    shapes = index[tensor.node].attr["_output_shapes"].list.shape if tensor.node in index else []
+    shapes = attr(index[tensor.node], "_output_shapes").list.shape if tensor.node in index else []
     return [dim.size for dim in shapes[tensor.index].dim] if tensor.index < len(shapes) else None
 
 

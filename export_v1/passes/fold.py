@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1 import rewrite
-from export_v1.graph import GraphDef, Index, NodeDef, Tensor, control_inputs, data_inputs, parse
+from export_v1.graph import GraphDef, Index, NodeDef, Tensor, attr, control_inputs, data_inputs, parse
 
 SWITCHES = frozenset({"Switch", "RefSwitch"})
 MERGES = frozenset({"Merge", "RefMerge"})
@@ -26,7 +26,7 @@ MOST_ELEMENTS = 16
 EVALUATORS = {
     "Identity": lambda node, x: x,
     "StopGradient": lambda node, x: x,
-    "Enter": lambda node, x: x if node.attr["is_constant"].b else None,
+    "Enter": lambda node, x: x if attr(node, "is_constant").b else None,
     "LogicalNot": lambda node, x: np.logical_not(x),
     "LogicalAnd": lambda node, x, y: np.logical_and(x, y),
     "LogicalOr": lambda node, x, y: np.logical_or(x, y),
@@ -41,12 +41,12 @@ EVALUATORS = {
     "Sub": lambda node, x, y: x - y,
     "Mul": lambda node, x, y: x * y,
     "RealDiv": lambda node, x, y: np.true_divide(x, y).astype(x.dtype) if np.all(y) else None,
-    "Cast": lambda node, x: x.astype(tf.as_dtype(node.attr["DstT"].type).as_numpy_dtype),
-    "Squeeze": lambda node, x: np.squeeze(x) if not node.attr["squeeze_dims"].list.i else None,
+    "Cast": lambda node, x: x.astype(tf.as_dtype(attr(node, "DstT").type).as_numpy_dtype),
+    "Squeeze": lambda node, x: np.squeeze(x) if not attr(node, "squeeze_dims").list.i else None,
     "Reshape": lambda node, x, shape: np.reshape(x, shape),
     "ExpandDims": lambda node, x, axis: np.expand_dims(x, int(axis)),
-    "All": lambda node, x, axes: np.all(x, axis=tuple(np.ravel(axes)), keepdims=node.attr["keep_dims"].b),
-    "Any": lambda node, x, axes: np.any(x, axis=tuple(np.ravel(axes)), keepdims=node.attr["keep_dims"].b),
+    "All": lambda node, x, axes: np.all(x, axis=tuple(np.ravel(axes)), keepdims=attr(node, "keep_dims").b),
+    "Any": lambda node, x, axes: np.any(x, axis=tuple(np.ravel(axes)), keepdims=attr(node, "keep_dims").b),
 }
 
 
@@ -98,7 +98,7 @@ def known_values(graph_def: GraphDef) -> dict[Tensor, np.ndarray]:
 def _evaluate(node: NodeDef, inputs: list[Tensor], values: dict[Tensor, np.ndarray]) -> None:
     value = None
     if node.op == "Const":
-        proto = node.attr["value"].tensor
+        proto = attr(node, "value").tensor
         if np.prod([dim.size for dim in proto.tensor_shape.dim], dtype=np.int64) <= MOST_ELEMENTS:
             value = tf.make_ndarray(proto)
     elif node.op in ("LogicalAnd", "LogicalOr"):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from export_v1 import rewrite
-from export_v1.graph import GraphDef, NodeDef, Tensor, parse
+from export_v1.graph import GraphDef, NodeDef, Tensor, attr, parse
 from export_v1.passes.tables import TABLES
 
 # What must exist once however many graphs use it: TensorFlow's loaders bind a variable to one handle node.
@@ -39,7 +39,7 @@ def graphs(parts: Mapping[str, GraphDef]) -> GraphDef:
 
 
 def _identity(node: NodeDef) -> tuple[str, str]:
-    shared_name = node.attr["shared_name"].s.decode() if node.op == "VarHandleOp" else ""
+    shared_name = attr(node, "shared_name").s.decode() if node.op == "VarHandleOp" else ""
     return node.op, shared_name or node.name
 
 
@@ -62,8 +62,8 @@ def _copy(node: NodeDef, renamed: Mapping[str, str], functions: Mapping[str, str
 
 def _rename_calls(node: NodeDef, functions: Mapping[str, str]) -> None:
     node.op = functions.get(node.op, node.op)
-    for attr in node.attr.values():
-        for func in [attr.func, *attr.list.func] if attr.WhichOneof("value") in ("func", "list") else ():
+    for value in node.attr.values():
+        for func in [value.func, *value.list.func] if value.WhichOneof("value") in ("func", "list") else ():
             if func.name in functions:
                 func.name = functions[func.name]
 

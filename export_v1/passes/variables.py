@@ -11,7 +11,7 @@ ReadVariableOp of its own that waits for what the reader waited for, because tha
 import tensorflow as tf
 
 from export_v1 import errors, graph, rewrite
-from export_v1.graph import GraphDef, NodeDef, Tensor, control_inputs, data_inputs
+from export_v1.graph import GraphDef, NodeDef, Tensor, attr, control_inputs, data_inputs
 
 # Ops that hand a reference on, and the op that hands a resource on in the same place. None: nothing is needed there.
 ALIASES = {
@@ -91,7 +91,7 @@ class _Converting:
         elif node.op in ALIASES and data_inputs(node)[0] in self._handles:
             self._alias(node)
         elif node.op == "Identity" and data_inputs(node)[0] in self._handles:
-            self._read(node.name, data_inputs(node)[0], control_inputs(node), node.attr["T"].type)
+            self._read(node.name, data_inputs(node)[0], control_inputs(node), attr(node, "T").type)
         elif not any(tensor in self._handles for tensor in data_inputs(node)):
             self.nodes.append(node)
         elif any(graph.ref_inputs(node)):

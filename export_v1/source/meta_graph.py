@@ -9,6 +9,7 @@ from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from export_v1 import errors
+from export_v1.graph import attr
 from export_v1.source import Graph, Restored, Signature
 
 MetaGraphDef = meta_graph_pb2.MetaGraphDef
@@ -150,9 +151,9 @@ def _restore_op_output(edge: str, nodes) -> Restored | None:
     keys = nodes.get(node.input[1].split(":")[0])
     if keys is None or keys.op != "Const":
         return None
-    values = tf.make_ndarray(keys.attr["value"].tensor).ravel()
+    values = tf.make_ndarray(attr(keys, "value").tensor).ravel()
     specs = nodes.get(node.input[2].split(":")[0]) if len(node.input) > 2 else None
-    spec = tf.make_ndarray(specs.attr["value"].tensor).ravel()[int(index or 0)] if specs is not None else b""
+    spec = tf.make_ndarray(attr(specs, "value").tensor).ravel()[int(index or 0)] if specs is not None else b""
     return Restored(values[int(index or 0)].decode(), _slice(spec.decode()))
 
 
