@@ -12,6 +12,8 @@ from export_v1.source import Graph, Restored
 
 # tf.train.ExponentialMovingAverage names a shadow variable "VARIABLE/NAME", and NAME is this unless it was given.
 EMA = "ExponentialMovingAverage"
+# What TensorFlow's reader raises for a file that is damaged, or shorter than its index says.
+_UNREADABLE = (tf.errors.OpError, ValueError, RuntimeError, IndexError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Checkpoint:
             self._reader = tf.compat.v1.train.NewCheckpointReader(prefix)
             self.shapes: Mapping[str, list[int]] = self._reader.get_variable_to_shape_map()
             self.dtypes: Mapping[str, tf.DType] = self._reader.get_variable_to_dtype_map()
-        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        except _UNREADABLE as error:
             raise errors.ExportError(
                 f"Checkpoint {prefix!r} cannot be read: {_first_line(error)}\n"
                 "  Its index is damaged or of another program; copy the checkpoint again."
@@ -61,7 +63,7 @@ class Checkpoint:
         """
         try:
             value = self._reader.get_tensor(location.key)
-        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        except _UNREADABLE as error:
             raise errors.ExportError(
                 f"Variable {location.key!r} cannot be read from checkpoint {self.prefix!r}: {_first_line(error)}\n"
                 "  The data file is cut short or damaged; copy the checkpoint again."

@@ -40,7 +40,9 @@ def test_a_condition_on_data_stays():
     graph = _conditional()
     folded, count = fold.conditions(graph.as_graph_def())
     assert count == 0
-    assert folded == graph.as_graph_def() or {node.name for node in folded.node} == set(graphs.names(graph.as_graph_def()))
+    assert folded == graph.as_graph_def() or {node.name for node in folded.node} == set(
+        graphs.names(graph.as_graph_def())
+    )
     for flag in (True, False):
         feeds = {"x:0": np.float32([1, 2]), "flag:0": flag}
         np.testing.assert_array_equal(graphs.run(folded, "y:0", feeds), graphs.run(graph.as_graph_def(), "y:0", feeds))

@@ -68,7 +68,10 @@ def test_scatter_updates_and_counters():
     values = {"w": [1, 2, 3, 4], "c": 5}
     old, new = _converted(graph, ["scattered", "counted"])
     assert _no_references(new)
-    for result in (graphs.run(old, ["scattered:0", "counted:0"], values=values), graphs.run(new, ["scattered:0", "counted:0"], values=values)):
+    for result in (
+        graphs.run(old, ["scattered:0", "counted:0"], values=values),
+        graphs.run(new, ["scattered:0", "counted:0"], values=values),
+    ):
         np.testing.assert_array_equal(result[0], [1, 12, 3, 24])
         assert result[1] == 5
 
@@ -97,7 +100,14 @@ def test_an_op_without_a_twin_is_named():
     with graphs.tensorflow_1() as graph:
         w = v1.get_variable("w", [2])
         tf.raw_ops.ApplyPowerSign(
-            var=w._ref(), m=v1.get_variable("m", [2])._ref(), lr=0.1, logbase=0.1, sign_decay=0.1, beta=0.1, grad=[1.0, 1.0], name="odd"
+            var=w._ref(),
+            m=v1.get_variable("m", [2])._ref(),
+            lr=0.1,
+            logbase=0.1,
+            sign_decay=0.1,
+            beta=0.1,
+            grad=[1.0, 1.0],
+            name="odd",
         )
     with pytest.raises(ExportError, match="'odd' .ApplyPowerSign."):
         _converted(graph, ["odd"])
