@@ -1,6 +1,7 @@
 """Where a checkpoint has the value of each variable, and those values, one at a time."""
 
 import dataclasses
+import math
 import re
 from collections.abc import Iterable, Mapping
 
@@ -62,14 +63,49 @@ class Checkpoint:
             ExportError: the data file is cut short, or its bytes are not those that were written.
         """
         try:
-            value = self._reader.get_tensor(location.key)
-        except _UNREADABLE as error:
-            raise errors.ExportError(
-                f"Variable {location.key!r} cannot be read from checkpoint {self.prefix!r}: {_first_line(error)}\n"
-                "  The data file is cut short or damaged; copy the checkpoint again."
-            ) from error
-        value = np.asarray(value)
-        return value[tuple(slice(start, start + size) for start, size in location.part)] if location.part else value
+            return np.asarray(self._part(location) if location.part else self._reader.get_tensor(location.key))
+        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+            raise unreadable([location.key], self.prefix, _first_line(error)) from error
+
+    def _part(self, location: Restored) -> np.ndarray:
+        # The reader gives whole tensors only, and a tensor is kept in parts because it is large.
+        with tf.Graph().as_default(), tf.device("CPU:0"), tf.compat.v1.Session() as session:
+            [value] = tf.raw_ops.RestoreV2(
+                prefix=self.prefix,
+                tensor_names=[location.key],
+                shape_and_slices=[slice_spec(self.shapes[location.key], location.part)],
+                dtypes=[self.dtypes[location.key]],
+            )
+            return session.run(value)
+
+
+def slice_spec(shape: Iterable[int], part: Iterable[tuple[int, int]]) -> str:
+    """Returns a part of a tensor as RestoreV2 and SaveV2 have it; "" for all of it.
+
+    >>> slice_spec([20, 4], [(5, 10), (0, 4)])
+    '20 4 5,10:0,4'
+    """
+    part = list(part)
+    return f"{' '.join(map(str, shape))} {':'.join(f'{start},{size}' for start, size in part)}" if part else ""
+
+
+def unreadable(keys: Iterable[str], prefix: str, why: str) -> errors.ExportError:
+    """Returns the error for variables whose bytes in a checkpoint are missing or not those that were written."""
+    keys = sorted(keys)
+    what = f"Variable {keys[0]!r}" if len(keys) == 1 else f"{len(keys)} variables ({errors.quoted(keys)})"
+    return errors.ExportError(
+        f"{what} cannot be read from checkpoint {prefix!r}: {why}\n"
+        "  The data file is cut short or damaged; copy the checkpoint again."
+    )
+
+
+def is_finite(value: np.ndarray) -> bool:
+    """Returns whether an array holds no NaN and no infinity; True for what is no float."""
+    if value.dtype.kind not in "fcV" or value.dtype.kind == "V" and "float" not in value.dtype.name:
+        return True
+    with np.errstate(over="ignore", invalid="ignore"):
+        # A sum is several times faster than looking at each element, and only ever too careful.
+        return bool(np.isfinite(value.sum(dtype=None))) or bool(np.isfinite(value).all())
 
 
 def _first_line(error: Exception) -> str:
@@ -218,3 +254,7 @@ class Weights:
         located = variable.location is not None
         value = self.checkpoint.value(variable.location) if located else self.initial[variable.name]
         return value if variable.dtype == tf.string else value.astype(variable.dtype.as_numpy_dtype, copy=False)
+
+    def size(self) -> int:
+        """Returns how many bytes all values take together; strings do not count."""
+        return sum(math.prod(one.shape) * one.dtype.size for one in self.variables if one.dtype != tf.string)

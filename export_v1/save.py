@@ -1,17 +1,39 @@
 """Writes the SavedModel: graph, variables, tables, assets, signatures."""
 
 import dataclasses
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from export_v1 import bundle, stream
 from export_v1.graph import GraphDef
 from export_v1.passes import initializers
 from export_v1.restore import Weights
 from export_v1.session import CONFIG, fill
 
 v1 = tf.compat.v1
+
+# Variables of more bytes than this together are streamed. simple_save needs them in a session, and the session needs
+# each of them a second time while it is filled. Below this that stays within 0.4 GB of what `import tensorflow` takes,
+# the answers can be compared, and the time it takes is lost beside the import; above it memory grows with the model.
+STREAMED_ABOVE = 128 * 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """What was written.
+
+    Attributes:
+        checksums: variable name -> the masked CRC-32C of its bytes.
+        not_finite: names of variables with NaN or infinity.
+        streamed: whether the variables went past in pieces.
+    """
+
+    checksums: Mapping[str, int]
+    not_finite: tuple[str, ...]
+    streamed: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,37 +73,58 @@ def meta_graph(exported: Exported) -> meta_graph_pb2.MetaGraphDef:
     return meta
 
 
-def write(exported: Exported, folder: str, check=lambda session: None) -> None:
+def is_streamed(weights: Weights) -> bool:
+    """Returns whether weights are too large to be held in memory for the sake of writing them."""
+    return weights.size() > STREAMED_ABOVE
+
+
+def write(exported: Exported, folder: str, check: Callable[[v1.Session], None] | None = None) -> Written:
     """Writes a SavedModel of the exported graph into `folder`, which must not exist.
 
-    One signature under its usual key goes through simple_save; several through SavedModelBuilder, which it wraps.
+    One signature under its usual key goes through simple_save; several through SavedModelBuilder, which it wraps, and
+    so do variables that are streamed. The variables are byte for byte the same either way.
 
     Args:
         exported: what to write.
         folder: where to.
-        check: is called with the filled session before anything is written; raises where the answers are wrong.
+        check: is called with the filled session before anything is written; raises where the answers are wrong. None:
+            variables that are streamed are then never in memory together.
+
+    Raises:
+        ExportError: a variable cannot be read.
+        OSError: a file cannot be written.
     """
+    streamed = is_streamed(exported.weights)
     with tf.Graph().as_default() as new_graph:
         v1.train.import_meta_graph(meta_graph(exported))
         with v1.Session(graph=new_graph, config=CONFIG) as session:
-            fill(session, exported.weights)
-            for filename in exported.asset_files:
+            not_finite = [] if streamed and check is None else fill(session, exported.weights)
+            for filename, path in exported.asset_files.items():
                 v1.add_to_collection(v1.GraphKeys.ASSET_FILEPATHS, new_graph.get_tensor_by_name(filename))
             inits = [new_graph.get_operation_by_name(name) for name in exported.table_inits]
             init = tf.group(*inits, name="init_tables") if inits else None
-            if init is not None:
-                session.run(init)
-            check(session)
-            _save(session, exported, folder, init)
+            if check is not None:
+                if init is not None:
+                    session.run(init)
+                check(session)
+            saver = stream.Saver(exported.weights) if streamed else None
+            try:
+                _save(session, exported, folder, init, saver)
+            except tf.errors.OpError as error:
+                # The disk is full, or a file too large.
+                raise OSError(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
+    index = bundle.read(os.path.join(folder, "variables", "variables"))
+    checksums = {one.name: index.checksum(one.name) for one in exported.weights.variables}
+    return Written(checksums, tuple(saver.not_finite if saver else not_finite), streamed)
 
 
-def _save(session: v1.Session, exported: Exported, folder: str, init) -> None:
+def _save(session: v1.Session, exported: Exported, folder: str, init, saver: v1.train.Saver | None) -> None:
     def tensors(names: Mapping[str, str]):
         return {key: session.graph.get_tensor_by_name(name) for key, name in names.items()}
 
     predict = v1.saved_model.signature_constants.PREDICT_METHOD_NAME
     default = v1.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY
-    if list(exported.signatures) == [default] and exported.signatures[default][2] == predict:
+    if saver is None and list(exported.signatures) == [default] and exported.signatures[default][2] == predict:
         inputs, outputs, _ = exported.signatures[default]
         v1.saved_model.simple_save(session, folder, tensors(inputs), tensors(outputs), legacy_init_op=init)
         return
@@ -100,5 +143,6 @@ def _save(session: v1.Session, exported: Exported, folder: str, init) -> None:
         assets_collection=v1.get_collection(v1.GraphKeys.ASSET_FILEPATHS),
         main_op=init,
         clear_devices=True,
+        saver=saver,
     )
     builder.save()

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from export_v1 import errors, graph
 from export_v1.graph import GraphDef
-from export_v1.restore import Variable, Weights
+from export_v1.restore import Variable, Weights, is_finite
 
 v1 = tf.compat.v1
 
@@ -66,13 +66,18 @@ def _listed(ops: Mapping[str, list[str]]) -> str:
     return "; ".join(f"{op} ({len(names)}: {errors.quoted(names, 3)})" for op, names in sorted(ops.items()))
 
 
-def fill(session: v1.Session, weights: Weights) -> None:
-    """Gives every variable of the session's graph its value, one in memory at a time."""
+def fill(session: v1.Session, weights: Weights) -> list[str]:
+    """Gives every variable of the session's graph its value; returns the names of those with NaN or infinity."""
+    not_finite = []
     there = {operation.name: operation for operation in session.graph.get_operations() if operation.type in graph.VARIABLES}
     for variable in weights.variables:
         if variable.name in there:
             assign, placeholder = _assign(session.graph, there[variable.name], variable)
-            session.run(assign, {placeholder: weights.value(variable)})
+            value = weights.value(variable)
+            session.run(assign, {placeholder: value})
+            if not is_finite(value):
+                not_finite.append(variable.name)
+    return sorted(not_finite)
 
 
 def _assign(into: tf.Graph, operation: tf.Operation, variable: Variable):
