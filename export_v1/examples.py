@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import tensorflow as tf
 
+from export_v1 import fitting
 from export_v1.graph import GraphDef, Index, NodeDef, Tensor, attr, data_inputs, parse, recorded_shape
 from export_v1.interface import Input
 
@@ -15,6 +16,8 @@ BATCH = 3
 # Sizes tried for an axis that the graph leaves open, other than the batch: enough for a stack of convolutions or for a
 # sequence, then what image networks were usually trained on.
 SIZES = (8, 32, 64, 128, 224, 299, 16, 1)
+# No made-up input is bigger: an image in 3-D at the larger sizes would take more memory than there is.
+MOST_ELEMENTS = 4_000_000
 _PASSED = frozenset(
     "Identity Cast Reshape ExpandDims Squeeze Transpose StopGradient Switch Enter StridedSlice Slice Pack ConcatV2 "
     "TensorArrayScatterV3 Minimum Maximum Print Add AddV2 Sub".split()
@@ -35,12 +38,37 @@ def attempts(
         seed: another one gives other values.
     """
     original, index = Index(whole), Index(cut)
-    open_axes = any(None in (_shape(original, one) or [None])[1:] for one in inputs.values())
-    for size in SIZES if open_axes else SIZES[:1]:
+    shapes = {key: _open_shape(original, one) for key, one in inputs.items()}
+    for sizes in _sizes(cut, inputs, shapes):
         yield {
-            key: _example(original, index, one, size, np.random.default_rng([zlib.crc32(key.encode()), seed]))
+            key: _example(original, index, one, sizes[key], np.random.default_rng([zlib.crc32(key.encode()), seed]))
             for key, one in inputs.items()
         }
+
+
+def _sizes(cut: GraphDef, inputs: Mapping[str, Input], shapes: Mapping[str, list]) -> Iterator[dict[str, list[int]]]:
+    """Yields a shape per input key: one size for every open axis first, then what shape inference lets through."""
+    if not any(None in shape[1:] for shape in shapes.values()):
+        yield {key: _filled(shape, SIZES[0]) for key, shape in shapes.items()}
+        return
+    # A cut in the middle of a node with several outputs has another name in the cut graph; it is left out here.
+    names = {key: parse(one.tensor).node for key, one in inputs.items()}
+    for size in SIZES:
+        filled = {key: _filled(shape, size) for key, shape in shapes.items()}
+        small = sum(int(np.prod(shape, dtype=np.int64)) for shape in filled.values()) <= MOST_ELEMENTS
+        if small and fitting.fits(cut, {names[key]: shape for key, shape in filled.items()}):
+            yield filled
+    for found in fitting.searched(cut, {names[key]: shape for key, shape in shapes.items()}, BATCH):
+        yield {key: found[name] for key, name in names.items()}
+
+
+def _filled(shape: list[int | None], size: int) -> list[int]:
+    return [BATCH if at == 0 and known is None else size if known is None else known for at, known in enumerate(shape)]
+
+
+def _open_shape(original: Index, one: Input) -> list[int | None]:
+    shape = _shape(original, one)
+    return _unknown_rank(one) if shape is None else shape
 
 
 def _shape(original: Index, one: Input) -> list[int | None] | None:
@@ -50,11 +78,7 @@ def _shape(original: Index, one: Input) -> list[int | None] | None:
     return recorded_shape(original[tensor.node], tensor.index) if tensor.node in original else None
 
 
-def _example(original: Index, index: Index, one: Input, size: int, rng) -> np.ndarray:
-    shape = _shape(original, one)
-    if shape is None:
-        shape = _unknown_rank(one)
-    sizes = [BATCH if at == 0 and known is None else size if known is None else known for at, known in enumerate(shape)]
+def _example(original: Index, index: Index, one: Input, sizes: list[int], rng) -> np.ndarray:
     dtype = tf.as_dtype(one.dtype).base_dtype
     reader = _reader(original, parse(one.tensor))
     if dtype == tf.string:

@@ -1,5 +1,6 @@
 """export(): from a TensorFlow 1 model as it was found to a SavedModel of today, step by step."""
 
+import dataclasses
 import os
 from collections.abc import Mapping
 
@@ -7,6 +8,7 @@ import tensorflow as tf
 
 from export_v1 import (
     assets,
+    batch,
     errors,
     interface,
     plan,
@@ -35,16 +37,33 @@ def run(request: Request, export_dir: str) -> report.Report:
     model = read(kind, request)
     planned = plan.variants(model, request)
     files = assets.Files(request.asset, model.asset_dirs)
-    transformed = [variant.transformed(one, files) for one in planned.variants]
-    graph_def = merge.graphs({one.prefix: done.graph_def for one, done in zip(planned.variants, transformed, strict=True)})
-    found = weights.of(graph_def, model, request)
-    exported = _exported(graph_def, planned, transformed, found.weights)
+    built = _built(planned, model, files, request)
+    recorded = None if request.no_sample else _sample(planned, built.found.weights, files, request)
+    wide = batch.opened(planned, recorded, built.found.weights, files, request)
+    if wide.fixed is not None:
+        built = _built(wide.planned, model, files, request)
     with versions.target(export_dir, **place) as target:
-        recorded = None if request.no_sample else _sample(planned, found.weights, files, request)
-        _write(exported, recorded, os.path.join(target.folder, "model"))
-        record = _record(model, planned, transformed, exported, found, files, recorded)
+        _write(built.exported, [recorded, *wide.proofs] if recorded else [], os.path.join(target.folder, "model"))
+        record = _record(model, planned, wide, built, files, recorded)
         _finish(target.folder, record, recorded)
     return report.Report(target.path, record)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Built:
+    """A plan carried out: each variant after all passes, the weights, and both together ready to be written."""
+
+    transformed: list[variant.Transformed]
+    found: weights.Found
+    exported: save.Exported
+
+
+def _built(planned: plan.Plan, model: source.Source, files: assets.Files, request: Request) -> _Built:
+    transformed = [variant.transformed(one, files) for one in planned.variants]
+    graphs = {one.prefix: done.graph_def for one, done in zip(planned.variants, transformed, strict=True)}
+    graph_def = merge.graphs(graphs)
+    found = weights.of(graph_def, model, request)
+    return _Built(transformed, found, _exported(graph_def, planned, transformed, found.weights))
 
 
 def _load_ops(library: str) -> None:
@@ -110,12 +129,15 @@ def _sample(planned: plan.Plan, found: restore.Weights, files: assets.Files, req
     return sample.record(asked, planned.default, found, files, given)
 
 
-def _write(exported: save.Exported, recorded: sample.Sample | None, folder: str) -> None:
-    if recorded is None:
-        save.write(exported, folder)
-        return
-    inputs, outputs, _ = exported.signatures[DEFAULT]
-    save.write(exported, folder, check=lambda session: sample.check(recorded, session, inputs, outputs))
+def _write(exported: save.Exported, answers: list[sample.Sample], folder: str) -> None:
+    """Writes the SavedModel after it has given the original's answers."""
+    inputs, outputs, _ = exported.signatures[DEFAULT] if answers else ({}, {}, "")
+
+    def check(session) -> None:
+        for one in answers:
+            sample.check(one, session, inputs, outputs)
+
+    save.write(exported, folder, check)
 
 
 def _finish(folder: str, record: Mapping[str, object], recorded: sample.Sample | None) -> None:
@@ -132,10 +154,11 @@ def _finish(folder: str, record: Mapping[str, object], recorded: sample.Sample |
         sample.write(recorded, os.path.join(extra, "sample.npz"))
 
 
-def _record(model, planned, transformed, exported, found, files, recorded) -> dict[str, object]:
-    described = planned.described()
+def _record(model, planned: plan.Plan, wide: batch.Opened, built: _Built, files, recorded) -> dict[str, object]:
+    transformed, exported, found = built.transformed, built.exported, built.found
+    described = wide.described(planned.described())
     choices = [interface.Choice(note, "found so") for note in model.notes]
-    choices += list(planned.choices)
+    choices += [*planned.choices, *wide.choices]
     choices += [interface.Choice(what, why) for what, why in [*found.choices, *dict.fromkeys(files.choices)]]
     kept, original = len(exported.graph_def.node), planned.original_nodes
     return {

@@ -48,7 +48,9 @@ class Report:
 
 
 def _listed(tensors: Mapping[str, Mapping[str, object]]) -> str:
-    return ", ".join(f"{key} {one['dtype']} {_shape_text(one['shape'])}" for key, one in tensors.items())
+    return ", ".join(
+        f"{key} {one['dtype']} {_shape_text(one.get('relaxed_shape', one['shape']))}" for key, one in tensors.items()
+    )
 
 
 def _shape_text(shape: Sequence[int | None] | None) -> str:

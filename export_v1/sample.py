@@ -5,14 +5,15 @@ reference variables, v1 control flow, frozen tensors fed. The exported graph has
 written, and `load_v2 verify` asks it again wherever it goes.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
 
 from export_v1 import assets, errors, examples, session, variant
-from export_v1.graph import Index, parse
+from export_v1.graph import GraphDef, Index, parse
 from export_v1.restore import Weights
 
 # The passes change no arithmetic, but Grappler may fuse or order a sum another way in another graph. Per dtype, what
@@ -60,28 +61,53 @@ def record(
         ExportError: the graph cannot be run on these inputs, or no generated ones fit.
     """
     signature = asked.signatures[key]
+    with asking(asked, key, weights, files) as (ask, graph_def):
+        whole = asked.model.graph_def
+        attempts = [given] if given is not None else examples.attempts(whole, graph_def, signature.inputs)
+        reasons = []
+        for inputs in attempts:
+            try:
+                first = ask(inputs)
+            except FAILURES as error:
+                reasons.append(reason(error))
+                continue
+            unstable = _changing(first, ask(inputs))
+            outputs = {name: value for name, value in first.items() if name not in unstable}
+            return Sample(inputs, outputs, unstable, "given" if given is not None else "generated")
+    raise _no_inputs_fit(given is not None, signature, reasons)
+
+
+# What TensorFlow raises where a graph refuses its inputs.
+FAILURES = (tf.errors.OpError, ValueError, TypeError)
+Answers = dict[str, np.ndarray]
+
+
+@contextlib.contextmanager
+def asking(
+    asked: variant.Variant, key: str, weights: Weights, files: assets.Files
+) -> Iterator[tuple[Callable[[Mapping[str, np.ndarray]], Answers], GraphDef]]:
+    """Yields a function from inputs by key to the original graph's answers by key, and the graph that it asks.
+
+    Each answer is that of the restored weights: what a run writes to a variable does not last.
+
+    Raises:
+        ExportError: TensorFlow refuses the graph.
+    """
+    signature = asked.signatures[key]
     graph_def, cut_names, inits = variant.original(asked)
     graph_def, _ = files.located(graph_def, inits, asked.model.assets)
-    attempts = [given] if given is not None else examples.attempts(asked.model.graph_def, graph_def, signature.inputs)
     with session.opened(lambda: tf.graph_util.import_graph_def(graph_def, name="")) as opened:
         opened.run([opened.graph.get_operation_by_name(name) for name in inits])
         feeds = {key: cut_names[one.tensor] for key, one in signature.inputs.items()}
         fetches = {key: cut_names.get(tensor, tensor) for key, tensor in signature.outputs.items()}
         there = Index(graph_def)
         frozen = {name: value for name, value in signature.frozen.items() if parse(name).node in there}
-        reasons = []
-        for inputs in attempts:
+
+        def ask(inputs: Mapping[str, np.ndarray]) -> Answers:
             session.fill(opened, weights)
-            try:
-                first = _run(opened, inputs, feeds, fetches, frozen)
-            except (tf.errors.OpError, ValueError, TypeError) as error:
-                reasons.append(_reason(error))
-                continue
-            session.fill(opened, weights)
-            unstable = _changing(first, _run(opened, inputs, feeds, fetches, frozen))
-            outputs = {name: value for name, value in first.items() if name not in unstable}
-            return Sample(inputs, outputs, unstable, "given" if given is not None else "generated")
-    raise _no_inputs_fit(given is not None, signature, reasons)
+            return _run(opened, inputs, feeds, fetches, frozen)
+
+        yield ask, graph_def
 
 
 def _run(opened, inputs, feeds, fetches, frozen) -> dict[str, np.ndarray]:
@@ -94,8 +120,13 @@ def _changing(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray])
     return tuple(key for key in first if not equal(first[key], second[key]))
 
 
-def _reason(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
+def reason(error: Exception) -> str:
+    """Returns what TensorFlow says about a failure in one line: without stack traces, with the node where it has one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # The fact stands before the line that names the node; what comes before both is about Python stacks.
+    node = next((at for at, line in enumerate(lines) if line.startswith("[[{{node")), 0)
+    if node:
+        return f"{lines[node - 1]} {lines[node].partition(']]')[0]}]]"[:300]
     return lines[0][:300] if lines else type(error).__name__
 
 
@@ -172,7 +203,7 @@ def read(path: str, keys: Mapping[str, object]) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as arrays:
             found = {key.removeprefix("in/"): arrays[key] for key in arrays.files if not key.startswith("out/")}
     except (OSError, ValueError, EOFError) as error:
-        raise errors.ExportError(f"Sample {path!r} cannot be read as .npz: {_reason(error)}") from error
+        raise errors.ExportError(f"Sample {path!r} cannot be read as .npz: {reason(error)}") from error
     for key in keys:
         if key not in found:
             raise errors.unknown("Input key", key, f"sample {path!r}", found, "Name the arrays as the inputs.")
