@@ -173,7 +173,9 @@ def _resolved(model: source.Graph, key: str, request: Request, place: str, train
     signature, index = model.signatures[key], Index(model.graph_def)
     frozen = {parse(name).name for name in (*request.freeze, *(train_freeze or ()))}
     cuts = {name: tensor for name, tensor in signature.inputs.items() if parse(tensor).name not in frozen}
-    defaults = grouping.defaults(index, signature.outputs.values(), cuts.values()) if model.answers_with_defaults else {}
+    defaults = (
+        grouping.defaults(index, signature.outputs.values(), cuts.values()) if model.answers_with_defaults else {}
+    )
     freeze = {name: value for name, value in defaults.items() if name not in frozen} | dict(request.freeze)
     chosen = interface.resolve(
         model,
@@ -270,5 +272,3 @@ def _variables(one: variant.Variant) -> set[str]:
     outputs = [parse(tensor).node for signature in one.signatures.values() for tensor in signature.outputs.values()]
     reached = index.ancestors(outputs, stop=stops)
     return {name for name in reached if index[name].op in graph.VARIABLES}
-
-

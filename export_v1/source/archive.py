@@ -46,7 +46,8 @@ def unpacked(path: str) -> Unpacked:
     except (tarfile.TarError, EOFError, OSError) as error:
         made.remove()
         raise errors.ExportError(
-            f"{path!r} cannot be unpacked: {error}.\n  Get it again, or unpack it yourself and pass --saved_model=FOLDER."
+            f"{path!r} cannot be unpacked: {error}.\n"
+            "  Get it again, or unpack it yourself and pass --saved_model=FOLDER."
         ) from error
     except errors.ExportError:
         made.remove()

@@ -14,7 +14,13 @@ from export_v1.source import Graph, Restored, Signature
 
 MetaGraphDef = meta_graph_pb2.MetaGraphDef
 # Collections that hold VariableDefs. MODEL_VARIABLES and others repeat these.
-VARIABLE_COLLECTIONS = ("variables", "trainable_variables", "local_variables", "model_variables", "moving_average_variables")
+VARIABLE_COLLECTIONS = (
+    "variables",
+    "trainable_variables",
+    "local_variables",
+    "model_variables",
+    "moving_average_variables",
+)
 
 
 def read(path: str) -> MetaGraphDef:
@@ -80,7 +86,9 @@ def name(variable: variable_pb2.VariableDef) -> str:
 def variable_defs(meta_graph: MetaGraphDef, collection: str) -> list[variable_pb2.VariableDef]:
     """Returns the VariableDefs of a collection, those that parse."""
     found = []
-    for content in meta_graph.collection_def[collection].bytes_list.value if collection in meta_graph.collection_def else ():
+    for content in (
+        meta_graph.collection_def[collection].bytes_list.value if collection in meta_graph.collection_def else ()
+    ):
         variable = variable_pb2.VariableDef()
         try:
             variable.ParseFromString(content)
@@ -187,7 +195,7 @@ def _signatures(meta_graph: MetaGraphDef) -> dict[str, Signature]:
 
 
 def _tensors(infos) -> list[tuple[str, meta_graph_pb2.TensorInfo]]:
-    """Returns key and TensorInfo of each tensor, by key; a sparse one comes as the three tensors that it consists of."""
+    """Returns key and TensorInfo of each tensor, by key; a sparse one comes as the three tensors that make it up."""
     found = []
     # A map of a proto has no order; by key is how TensorFlow's own tools list it.
     for key in sorted(infos):
@@ -196,6 +204,10 @@ def _tensors(infos) -> list[tuple[str, meta_graph_pb2.TensorInfo]]:
             found.append((key, info))
             continue
         sparse = info.coo_sparse
-        parts = {"values": sparse.values_tensor_name, "indices": sparse.indices_tensor_name, "shape": sparse.dense_shape_tensor_name}
+        parts = {
+            "values": sparse.values_tensor_name,
+            "indices": sparse.indices_tensor_name,
+            "shape": sparse.dense_shape_tensor_name,
+        }
         found += [(f"{key}_{part}", meta_graph_pb2.TensorInfo(name=name)) for part, name in parts.items()]
     return found

@@ -189,7 +189,9 @@ def _main_ops(meta: MetaGraphDef) -> tuple[str, ...]:
 def _assets(meta: MetaGraphDef, folder: str) -> dict[str, str]:
     """Returns filename tensor -> path of each asset; SavedModels before schema 2 list them in a collection."""
     listed = list(meta.asset_file_def)
-    older = meta.collection_def["saved_model_assets"].any_list.value if "saved_model_assets" in meta.collection_def else ()
+    older = (
+        meta.collection_def["saved_model_assets"].any_list.value if "saved_model_assets" in meta.collection_def else ()
+    )
     for content in older:
         asset = meta_graph_pb2.AssetFileDef()
         if content.Unpack(asset):
@@ -210,8 +212,10 @@ def _variables(meta: MetaGraphDef, folder: str, path: str) -> str | None:
     if not wanted:
         return None
     beside = os.path.dirname(prefix)
-    found = f"there is: {errors.quoted(os.listdir(beside)) or 'nothing'}" if os.path.isdir(beside) else "there is no such folder"
+    found = "there is no such folder"
+    if os.path.isdir(beside):
+        found = f"there is: {errors.quoted(os.listdir(beside)) or 'nothing'}"
     raise errors.ExportError(
-        f"SavedModel {path!r} is not complete: its graph has {len(wanted)} variables, and 'variables/variables.index' is "
-        f"missing.\n  In 'variables/' {found}.\n  Copy the whole folder, variables/ included."
+        f"SavedModel {path!r} is not complete: its graph has {len(wanted)} variables, and "
+        f"'variables/variables.index' is missing.\n  In 'variables/' {found}.\n  Copy the whole folder, variables/ included."
     )
