@@ -49,7 +49,7 @@ class Anatomy:
         self.settling = settling
         roots = [
             f"{node.name}:0"
-            for node in settling.order
+            for node in settling.steps.nodes
             if node.name not in settling.backward and not backward.is_saver(node)
         ]
         self.frozen, _ = settling.inference(frozen, cuts, roots, train)

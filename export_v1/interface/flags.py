@@ -4,12 +4,11 @@ import dataclasses
 import functools
 
 import numpy as np
-import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
 from export_v1 import graph
-from export_v1.graph import Index, NodeDef, Tensor
-from export_v1.interface.live import SELECTS, Live
+from export_v1.graph import NodeDef, Tensor
+from export_v1.interface.live import SELECTS, Live, Steps
 
 RANDOM = frozenset({"RandomUniform", "RandomStandardNormal", "TruncatedNormal", "StatelessRandomUniform"})
 BATCH_NORMS = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
@@ -17,6 +16,7 @@ ASSIGNS = frozenset(
     {"Assign", "AssignAdd", "AssignSub", "AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp"}
 )
 FLOATS = frozenset({types_pb2.DT_HALF, types_pb2.DT_BFLOAT16, types_pb2.DT_FLOAT, types_pb2.DT_DOUBLE})
+_INTEGERS = frozenset({types_pb2.DT_INT32, types_pb2.DT_INT64})
 # Ops that hand on one value, possibly in another form.
 _PASS = frozenset({"Identity", "Enter", "StopGradient", "Cast", "Reshape", "ExpandDims", "Squeeze", "Switch"})
 # How far back from a comparison its random numbers may be: uniform(a, b) is RandomUniform * (b - a) + a.
@@ -51,14 +51,14 @@ class Dropout:
 class Flags:
     """Recognises flags of one graph. `backward` are the nodes of the gradients, which say nothing about a flag."""
 
-    def __init__(self, index: Index, order: list[NodeDef], backward: set[str]):
-        self._index, self._order, self._backward = index, order, backward
+    def __init__(self, steps: Steps, backward: set[str]):
+        self._index, self._steps, self._backward = steps.index, steps, backward
 
     @functools.cached_property
     def dropouts(self) -> list[Dropout]:
         """Every place outside the gradients where values are dropped at random."""
         found = []
-        for node in self._order:
+        for node in self._steps.nodes:
             if node.name not in self._backward and self._is_mask(node.name):
                 found += self._dropout(node)
         return found
@@ -109,40 +109,45 @@ class Flags:
     def recognised(self, tensor: Tensor, dtype: int) -> Flag | None:
         """Returns the flag that a scalar is, or None where what reads it does not tell."""
         if dtype == types_pb2.DT_BOOL:
-            return self._mode(tensor)
+            return self._mode(tensor, False, True)
+        if dtype in _INTEGERS and self._is_compared(tensor):
+            return self._mode(tensor, 0, 1)
         return self._keep(tensor) if dtype in FLOATS else None
 
-    def _mode(self, tensor: Tensor) -> Flag | None:
-        sides = {value: Live(self._index, self._order, {tensor: value}) for value in (False, True)}
+    def _is_compared(self, tensor: Tensor) -> bool:
+        readers = [reader for reader, _ in self._index.tensor_consumers(tensor)]
+        return any(reader.op in ("Equal", "NotEqual", "Greater", "Less", "Cast") for reader in readers)
+
+    def _mode(self, tensor: Tensor, no: object, yes: object) -> Flag | None:
+        """The flag that chooses between two ways, told by what only one of them does."""
+        sides = {value: Live(self._steps, {tensor: value}) for value in (no, yes)}
         choosers = [
             Tensor(name)
             for name in self._index.descendants([tensor.node]) - self._backward
-            if sides[False].reads(self._index[name]) != sides[True].reads(self._index[name])
+            if sides[no].reads(self._index[name]) != sides[yes].reads(self._index[name])
         ]
         needed = {value: set(live.needed(choosers)) - self._backward for value, live in sides.items()}
+        alone = {no: needed[no] - needed[yes], yes: needed[yes] - needed[no]}
         verdicts = {}
         for what, is_sign in _SIGNS:
-            trains = [
-                value
-                for value in (False, True)
-                if any(is_sign(self._index[name]) for name in needed[value] - needed[not value])
-            ]
+            trains = [value for value in (no, yes) if any(is_sign(self._index[name]) for name in alone[value])]
             if len(trains) == 1:
                 verdicts[what] = trains[0]
         verdicts.update(self._by_rate(sides))
         if len(set(verdicts.values())) != 1:
             return None
         training = next(iter(verdicts.values()))
-        return Flag(tensor, not training, training, f"{str(training).lower()} chooses {', '.join(verdicts)}")
+        inference = no if training == yes else yes
+        return Flag(tensor, inference, training, f"{str(training).lower()} chooses {', '.join(verdicts)}")
 
-    def _by_rate(self, sides: dict[bool, Live]) -> dict[str, bool]:
+    def _by_rate(self, sides: dict[object, Live]) -> dict[str, object]:
         """Which value makes a dropout drop, where the flag chooses between constant rates."""
         trains = set()
         for dropout in self.dropouts:
             drops = {value: live.known.get(dropout.rate) for value, live in sides.items()}
             if all(rate is not None and rate.shape == () for rate in drops.values()):
                 off = [value for value, rate in drops.items() if np.isclose(float(rate), dropout.off)]
-                trains |= {not value for value in off} if len(off) == 1 else set()
+                trains |= set(sides) - set(off) if len(off) == 1 else set()
         return {"a dropout rate": trains.pop()} if len(trains) == 1 else {}
 
     def _keep(self, tensor: Tensor) -> Flag | None:
@@ -166,14 +171,14 @@ class Flags:
             for tensor in (Tensor(name) for name in names if self._index[name].op == "Const"):
                 slope, offset = self._affine(tensor).get(dropout.rate, (0.0, 0.0))
                 value = round((dropout.off - offset) / slope, 6) + 0.0 if slope else None
-                if value in (0.0, 1.0) and value != _constants([self._index[tensor.node]]).get(tensor):
+                if value in (0.0, 1.0) and value != self._steps.constants.get(tensor):
                     return tensor, value
             names = [one.node for name in names for one in graph.data_inputs(self._index[name])]
         return None
 
     def _affine(self, tensor: Tensor) -> dict[Tensor, tuple[float, float]]:
         """Tensor -> (a, b) for every tensor that is a * `tensor` + b with constant a and b."""
-        known = _constants(self._order)
+        known = self._steps.constants
         found, todo = {tensor: (1.0, 0.0)}, [tensor]
         while todo:
             source = todo.pop()
@@ -187,23 +192,13 @@ class Flags:
         return found
 
 
-def _constants(order: list[NodeDef]) -> dict[Tensor, np.ndarray]:
-    known: dict[Tensor, np.ndarray] = {}
-    for node in order:
-        if node.op == "Const" and not node.attr["value"].tensor.tensor_shape.dim:
-            proto = node.attr["value"].tensor
-            if proto.dtype in FLOATS:
-                known[Tensor(node.name)] = tf.make_ndarray(proto)
-    return known
-
-
 def _through(node: NodeDef, at: int, pair: tuple[float, float], known) -> tuple[float, float] | None:
     """What a * x + b becomes in a node that reads it as input `at`; None if it is not of that form any more."""
     slope, offset = pair
     if node.op in _PASS:
         return pair if at == 0 else None
     inputs = graph.data_inputs(node)
-    if len(inputs) != 2 or inputs[1 - at] not in known:
+    if len(inputs) != 2 or inputs[1 - at] not in known or known[inputs[1 - at]].shape != ():
         return None
     other = float(known[inputs[1 - at]])
     if node.op in ("Add", "AddV2"):
@@ -218,8 +213,7 @@ def _through(node: NodeDef, at: int, pair: tuple[float, float], known) -> tuple[
 
 
 def _is_batch_statistics(node: NodeDef) -> bool:
-    # `is_training` is true where it is not written: that is the op's default.
-    return node.op in BATCH_NORMS and (node.attr["is_training"].b if "is_training" in node.attr else True)
+    return node.op in BATCH_NORMS and graph.attr(node, "is_training").b
 
 
 # What only training does; where the two values of a flag differ in one of these, that one is training.

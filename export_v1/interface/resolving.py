@@ -6,7 +6,6 @@ from export_v1 import errors, graph, source
 from export_v1.interface import backward, choose, given, offers
 from export_v1.interface.records import Choice, Interface
 from export_v1.interface.settle import Settling, text
-from export_v1.passes import fold
 
 
 def resolve(
@@ -70,7 +69,7 @@ def resolve(
 def of(model: source.Graph) -> Settling:
     """Returns what is asked about a graph's flags and placeholders."""
     index = graph.Index(model.graph_def)
-    return Settling(index, fold.in_order(model.graph_def), backward.nodes(index))
+    return Settling(index, backward.nodes(index))
 
 
 def _refuse_both(cuts: list[str], values: Mapping[str, object]) -> None:

@@ -18,6 +18,8 @@ from export_v1.passes import fold
 TRAINED, OTHER_VARIABLE = 1, 2
 _FIRST_SOURCE = 2
 _ADDITIONS = frozenset({"Add", "AddV2", "AddN", "Sub", "BiasAdd"})
+# How big something is says nothing of what it is: zeros of a batch's size do not depend on the batch.
+_SIZES = frozenset({"Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike"})
 # Ops that put a value into a variable, a table or a queue.
 KEEPERS = frozenset(
     "Assign AssignAdd AssignSub AssignVariableOp AssignAddVariableOp AssignSubVariableOp ScatterUpdate "
@@ -47,7 +49,7 @@ class Roles:
         self._trainable = {name for name, trained in model.trainable.items() if trained}
         self.nodes = [
             node
-            for node in settling.order
+            for node in settling.steps.nodes
             if node.name not in settling.backward
             and node.op not in _OBSERVERS
             and "Summary" not in node.op
@@ -100,7 +102,7 @@ class Roles:
                     made = TRAINED if not self._trainable or node.name in self._trainable else OTHER_VARIABLE
                 # What a predicate is computed from decides whether a value is there, not what it is made of.
                 reads = self.live.data(node)[:1] if node.op in fold.SWITCHES else self.live.data(node)
-                for tensor in reads:
+                for tensor in reads if node.op not in _SIZES else ():
                     made |= self._tensor_mask(tensor)
                 if node.op not in SOURCES and made != self._mask.get(node.name, 0):
                     self._mask[node.name] = made

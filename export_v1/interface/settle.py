@@ -1,5 +1,6 @@
 """Settles every tensor that the outputs need from outside: fed, frozen, or named in one error."""
 
+import functools
 from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
@@ -8,8 +9,9 @@ from tensorflow.core.framework import types_pb2
 
 from export_v1 import errors, graph
 from export_v1.graph import Index, NodeDef
-from export_v1.interface import given, live
+from export_v1.interface import given
 from export_v1.interface.flags import Flag, Flags
+from export_v1.interface.live import Live, Steps, path
 from export_v1.interface.records import Choice
 
 # Ops whose outputs come from outside the graph: nothing can compute them here.
@@ -23,31 +25,33 @@ _PATH_ENDS = 3
 
 
 class Settling:
-    """One graph, its nodes in order, and the flags in it. `backward` are the nodes of the gradients."""
+    """One graph and the flags in it. `backward` are the nodes of the gradients."""
 
-    def __init__(self, index: Index, order: list[NodeDef], backward: set[str]):
-        self.index, self.order, self.backward = index, order, backward
-        self.flags = Flags(index, order, backward)
+    def __init__(self, index: Index, backward: set[str]):
+        self.index, self.backward = index, backward
+        self.steps = Steps(index)
+        self.flags = Flags(self.steps, backward)
+        self._flags: dict[str, Flag | None] = {}
 
-    def live(self, values: Mapping[str, object], cuts: Iterable[str]) -> live.Live:
+    def live(self, values: Mapping[str, object], cuts: Iterable[str]) -> Live:
         """Returns what runs when `values` are frozen and `cuts` are fed; both by tensor name."""
         known = {graph.parse(name): value for name, value in values.items()}
-        return live.Live(self.index, self.order, known, [graph.parse(name) for name in cuts])
+        return Live(self.steps, known, [graph.parse(name) for name in cuts])
 
     def unfed(self, values: Mapping[str, object], cuts: Iterable[str], outputs: Iterable[str]) -> dict[str, list[str]]:
         """Returns each tensor from outside that `outputs` need and do not get -> the nodes on the way to it."""
         running = self.live(values, cuts)
-        asked = running.needed(map(graph.parse, outputs))
+        asked = running.needed(map(graph.parse, outputs), SOURCES)
         found = {}
         for name in asked:
             if self.index[name].op in PLACEHOLDERS:
-                found[f"{name}:0"] = live.path(asked, name)
+                found[f"{name}:0"] = path(asked, name)
             elif self.index[name].op in SOURCES:
                 readers = [self.index[reader] for reader in asked]
                 wanted = {one for reader in readers for one in running.reads(reader) if one.node == name}
                 wanted |= {graph.parse(one) for one in outputs if graph.parse(one).node == name}
                 for tensor in sorted(wanted, key=lambda one: one.index):
-                    found[tensor.name] = live.path(asked, name)
+                    found[tensor.name] = path(asked, name)
         return found
 
     def inference(
@@ -96,7 +100,7 @@ class Settling:
         if not self.backward or any(self.flag(name) is not None for name in frozen):
             return {}
         running = self.live(frozen, cuts)
-        needed = running.needed(map(graph.parse, outputs))
+        needed = running.needed(map(graph.parse, outputs), SOURCES)
         found = {}
         for dropout in self.flags.dropouts:
             rate = running.known.get(dropout.rate)
@@ -109,7 +113,7 @@ class Settling:
     def _adjustable(self, frozen, cuts, outputs, left_alone: set[str]) -> list[str]:
         """The needed tensors that may be flags: placeholders, and scalar variables that are read."""
         names = []
-        asked = self.live(frozen, cuts).needed(map(graph.parse, outputs))
+        asked = self.live(frozen, cuts).needed(map(graph.parse, outputs), SOURCES)
         for name in asked:
             node = self.index[name]
             if node.op in graph.PLACEHOLDERS or (node.op in READS and self._reads_bool_variable(node)):
@@ -126,10 +130,12 @@ class Settling:
 
     def flag(self, name: str) -> Flag | None:
         """Returns the flag that the tensor `name` is, or None."""
-        tensor = graph.parse(name)
-        shape = graph.recorded_shape(self.index[tensor.node], tensor.index)
-        dtype = given.tensor_type(self.index, tensor)
-        return None if shape or dtype is None else self.flags.recognised(tensor, dtype)
+        if name not in self._flags:
+            tensor = graph.parse(name)
+            shape = graph.recorded_shape(self.index[tensor.node], tensor.index)
+            dtype = given.tensor_type(self.index, tensor)
+            self._flags[name] = None if shape or dtype is None else self.flags.recognised(tensor, dtype)
+        return self._flags[name]
 
     def _at_inference(self, name: str, train: Mapping[str, object]) -> tuple[object, str]:
         flag = self.flag(name)
@@ -150,15 +156,15 @@ class Settling:
         node = self.index[graph.parse(name).node]
         if node.op != "PlaceholderWithDefault":
             return None
-        ancestors = sorted(self.index.ancestors([graph.parse(node.input[0]).node]))
-        value = live.Live(self.index, self._ordered(ancestors)).known.get(graph.parse(node.input[0]))
+        value = self._plain.known.get(graph.parse(node.input[0]))
         if value is None:
             return None
         return value.item() if value.ndim == 0 else value
 
-    def _ordered(self, names: Iterable[str]) -> list[NodeDef]:
-        wanted = set(names)
-        return [node for node in self.order if node.name in wanted]
+    @functools.cached_property
+    def _plain(self) -> Live:
+        """The graph with nothing fed and nothing frozen."""
+        return Live(self.steps)
 
     def training(
         self,
