@@ -42,6 +42,8 @@ class Anatomy:
         frozen: values of every flag in the graph, whatever may be wanted of it later.
         roles: data, labels, model and loss.
         ends: where the model ends.
+        doubtful: sources that may be data or labels; taken for labels.
+        other_ends: where the model ends if they are data.
     """
 
     def __init__(self, model: source.Graph, settling: Settling, frozen: Mapping[str, object], cuts: list[str], train):
@@ -54,8 +56,22 @@ class Anatomy:
         ]
         self.frozen, _ = settling.inference(frozen, cuts, roots, train)
         self.live = settling.live(self.frozen, cuts)
-        self.roles = Roles(settling, self.live, model, [graph.parse(name) for name in cuts])
+        given_cuts = [graph.parse(name) for name in cuts]
+        self.roles = Roles(settling, self.live, model, given_cuts)
         self.ends = ends.find(self.roles)
+        self.doubtful = self._doubtful()
+        self.other_ends: list[End] = []
+        if self.doubtful and not cuts:
+            self.other_ends = self.ends
+            self.roles = Roles(settling, self.live, model, labels=self.doubtful)
+            self.ends = ends.find(self.roles)
+
+    def _doubtful(self) -> list[Tensor]:
+        """What meets weights as data does, but has the name of a label: a loss may look weights up by its labels."""
+        if all(end.kind == "unread" for end in self.ends):
+            return []
+        found = [tensor for tensor in self.roles.data if _LABEL_NAME.search(tensor.node)]
+        return found if len(found) < len(self.roles.data) else []
 
     def named(self, tensors: list[Tensor], why: Mapping[Tensor, str]) -> list[Named]:
         """Returns the tensors with the keys that their names, or what they are, suggest."""
@@ -94,6 +110,8 @@ class Anatomy:
 def outputs(anatomy: Anatomy) -> tuple[list[Named], str]:
     """Returns the outputs chosen and "", or nothing and the reason why they are not clear."""
     chosen, doubt = _chosen(anatomy)
+    if anatomy.doubtful:
+        doubt = f"{anatomy.doubtful[0].name!r} meets weights as data does, but has the name of a label"
     doubt = doubt or _doubt(anatomy, chosen)
     if doubt:
         return [], doubt
@@ -144,9 +162,6 @@ def _doubt(anatomy: Anatomy, chosen: list[End]) -> str:
     roles = anatomy.roles
     if not chosen:
         return "no tensor is found that depends on both data and weights and ends the model"
-    labels = [tensor.name for tensor in roles.data if _LABEL_NAME.search(tensor.node)]
-    if labels and any(end.kind != "unread" for end in anatomy.ends):
-        return f"{labels[0]!r} meets weights as data does, but has the name of a label"
     nested = [end.tensor.name for end in chosen if end.nested]
     if nested:
         return f"another answer is computed from {nested[0]!r} through more weights, so it may be no answer itself"

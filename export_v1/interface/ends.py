@@ -59,6 +59,20 @@ def find(roles: Roles) -> list[End]:
     return [End(tensor, kinds[tensor], finding.leads_on(tensor, kinds)) for tensor in ranked]
 
 
+def scope_results(roles: Roles) -> list[Tensor]:
+    """Returns what each outermost scope of the model gives to nodes outside it, the last first."""
+    finding = _Finding(roles)
+    found = []
+    for node in reversed(roles.nodes):
+        tensor, within = Tensor(node.name), naming.scopes(node.name)
+        if not within or not roles.in_model(node.name) or roles.is_scalar(tensor) or node.op in _NO_RESULTS:
+            continue
+        outside = [reader for reader in roles.readers(node.name) if not reader.name.startswith(within[0] + "/")]
+        if outside and is_number(tensor_type(roles.index, tensor)) and not finding.in_loss_scope(node):
+            found.append(tensor)
+    return found
+
+
 class _Finding:
     def __init__(self, roles: Roles):
         self._roles = roles
@@ -102,11 +116,11 @@ class _Finding:
             return False
         if node.op in _LOOP_RESULTS or self._finishes_layer(node):
             return True
-        if naming.about_loss(node.name) and self._in_loss_scope(node):
+        if naming.about_loss(node.name) and self.in_loss_scope(node):
             return False
         if naming.is_given(node):
             return not naming.about_loss(naming.leaf(node.name))
-        if self._in_loss_scope(node):
+        if self.in_loss_scope(node):
             return False
         if not is_number(tensor_type(roles.index, tensor)):
             return False
@@ -123,8 +137,8 @@ class _Finding:
             and all(self._roles.mask(name) & TRAINED for name in above)
         )
 
-    def _in_loss_scope(self, node: NodeDef) -> bool:
-        """Whether a scope around the node has a loss's name, or labels in it, and no weights come in there."""
+    def in_loss_scope(self, node: NodeDef) -> bool:
+        """Returns whether a scope around the node has a loss's name, or labels in it, and no weights come in there."""
         return any(
             scope not in self._with_weights and (scope in self._with_labels or naming.about_loss(naming.leaf(scope)))
             for scope in naming.scopes(node.name)
@@ -152,7 +166,7 @@ class _Finding:
 
     def _is_result(self, node: NodeDef) -> bool:
         """Whether a node that nothing reads was made for its value."""
-        if node.op in _NO_RESULTS or self._in_loss_scope(node) or self._is_kept(node):
+        if node.op in _NO_RESULTS or self.in_loss_scope(node) or self._is_kept(node):
             return False
         return naming.is_given(node) or not (naming.is_step(node.name) or self._is_summarized(node))
 

@@ -127,10 +127,13 @@ class Flags:
             if sides[no].reads(self._index[name]) != sides[yes].reads(self._index[name])
         ]
         needed = {value: set(live.needed(choosers)) - self._backward for value, live in sides.items()}
-        alone = {no: needed[no] - needed[yes], yes: needed[yes] - needed[no]}
+        alone = {
+            value: [self._index[name] for name in needed[value] - needed[other]] + self._called(sides[value], tensor)
+            for value, other in ((no, yes), (yes, no))
+        }
         verdicts = {}
         for what, is_sign in _SIGNS:
-            trains = [value for value in (no, yes) if any(is_sign(self._index[name]) for name in alone[value])]
+            trains = [value for value in (no, yes) if any(map(is_sign, alone[value]))]
             if len(trains) == 1:
                 verdicts[what] = trains[0]
         verdicts.update(self._by_rate(sides))
@@ -139,6 +142,17 @@ class Flags:
         training = next(iter(verdicts.values()))
         inference = no if training == yes else yes
         return Flag(tensor, inference, training, f"{str(training).lower()} chooses {', '.join(verdicts)}")
+
+    def _called(self, side: Live, tensor: Tensor) -> list[NodeDef]:
+        """The nodes of the functions that If ops call on one side."""
+        functions = {one.signature.name: one.node_def for one in self._index.graph_def.library.function}
+        nodes: list[NodeDef] = []
+        for name in self._index.descendants([tensor.node]) - self._backward if functions else ():
+            node = self._index[name]
+            if node.op in ("If", "StatelessIf") and graph.data_inputs(node)[0] in side.known:
+                taken = "then_branch" if side.known[graph.data_inputs(node)[0]].all() else "else_branch"
+                nodes += functions.get(node.attr[taken].func.name, ())
+        return nodes
 
     def _by_rate(self, sides: dict[object, Live]) -> dict[str, object]:
         """Which value makes a dropout drop, where the flag chooses between constant rates."""
@@ -212,13 +226,14 @@ def _through(node: NodeDef, at: int, pair: tuple[float, float], known) -> tuple[
     return None
 
 
-def _is_batch_statistics(node: NodeDef) -> bool:
+def is_batch_statistics(node: NodeDef) -> bool:
+    """Returns whether a node is a batch norm in its training form."""
     return node.op in BATCH_NORMS and graph.attr(node, "is_training").b
 
 
 # What only training does; where the two values of a flag differ in one of these, that one is training.
 _SIGNS = (
-    ("batch statistics", _is_batch_statistics),
+    ("batch statistics", is_batch_statistics),
     ("moments of the batch", lambda node: node.op == "SquaredDifference"),
     ("updates of moving averages", lambda node: node.op in ASSIGNS),
     ("random numbers", lambda node: node.op in RANDOM),

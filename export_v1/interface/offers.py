@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from export_v1 import errors, graph, source
 from export_v1.graph import Tensor
-from export_v1.interface import choose, given, naming, settle
+from export_v1.interface import choose, ends, given, naming, settle
 from export_v1.interface.choose import Anatomy, Named
 from export_v1.interface.records import Candidate, Candidates
 from export_v1.interface.settle import SOURCES
@@ -53,7 +53,9 @@ def _inputs(anatomy: Anatomy) -> list[Named]:
 def _outputs(anatomy: Anatomy) -> list[Named]:
     """The ends, then named tensors of the model, then named tensors that nothing reads."""
     roles = anatomy.roles
-    why = {end.tensor: end.why for end in anatomy.ends}
+    why = {end.tensor: end.why for end in [*anatomy.ends, *anatomy.other_ends]}
+    for end in ends.scope_results(roles):
+        why.setdefault(end, f"what scope {naming.scopes(end.node)[0]!r} gives to others")
     for node in reversed(roles.nodes):
         if naming.is_given(node) and node.op not in SOURCES | graph.VARIABLES and node.op != "Const":
             tensor = Tensor(node.name)

@@ -36,7 +36,9 @@ _OBSERVERS = KEEPERS | frozenset(
 
 
 class Roles:
-    """The roles in one live graph. Where inputs are given (`cuts`), they are the data and no other source is.
+    """The roles in one live graph.
+
+    Inputs that are given (`cuts`) are the data, and then no other source is; `labels` never are.
 
     Attributes:
         sources: every tensor from outside that something but the gradients reads, in graph order.
@@ -44,7 +46,14 @@ class Roles:
         labels: those that meet only what the weights have made.
     """
 
-    def __init__(self, settling: Settling, live: Live, model: source.Graph, cuts: Iterable[Tensor] = ()):
+    def __init__(
+        self,
+        settling: Settling,
+        live: Live,
+        model: source.Graph,
+        cuts: Iterable[Tensor] = (),
+        labels: Iterable[Tensor] = (),
+    ):
         self.index, self.live, self._cuts = settling.index, live, set(cuts)
         self._trainable = {name for name, trained in model.trainable.items() if trained}
         self.nodes = [
@@ -65,7 +74,8 @@ class Roles:
         self._mask: dict[str, int] = {}
         self._spread()
         self.mixing = {node.name for node in self.nodes if self._mixes(node)}
-        self.data = [tensor for tensor in self.sources if tensor in (self._cuts or self._met())]
+        met = set(self._cuts or self._met()) - set(labels)
+        self.data = [tensor for tensor in self.sources if tensor in met]
         self.labels = [tensor for tensor in self.sources if tensor not in self.data]
 
     def _sources(self) -> list[Tensor]:

@@ -8,9 +8,10 @@ import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
 from export_v1 import errors, graph
+from export_v1.errors import quoted
 from export_v1.graph import Index, NodeDef
 from export_v1.interface import given
-from export_v1.interface.flags import Flag, Flags
+from export_v1.interface.flags import Flag, Flags, is_batch_statistics
 from export_v1.interface.live import Live, Steps, path
 from export_v1.interface.records import Choice
 
@@ -90,7 +91,16 @@ class Settling:
             choices.append(
                 Choice(f"{name} is frozen to {text(value)}", "the graph was built for training: it always drops")
             )
-        return frozen, choices
+        return frozen, choices + self._batch_statistics(frozen, cuts, outputs)
+
+    def _batch_statistics(self, frozen, cuts, outputs) -> list[Choice]:
+        """Says so where batch norm was built for training: no value that could be frozen changes that."""
+        needed = self.live(frozen, cuts).needed(map(graph.parse, outputs), SOURCES)
+        norms = [name for name in needed if is_batch_statistics(self.index[name])]
+        if not norms:
+            return []
+        why = f"the graph was built for training; {quoted(norms, 3)} has no form for inference in it"
+        return [Choice("batch norm goes by the statistics of each batch, as in training", why)]
 
     def _always_dropping(self, frozen, cuts, outputs) -> dict[str, float]:
         """Returns the constants to change for no dropout, in a graph that was built for training and nothing else.
