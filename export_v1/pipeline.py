@@ -38,13 +38,13 @@ def run(request: Request, export_dir: str) -> report.Report:
     planned = plan.variants(model, request)
     files = assets.Files(request.asset, model.asset_dirs)
     built = _built(planned, model, files, request)
-    recorded = None if request.no_sample else _sample(planned, built.found.weights, files, request)
+    recorded = _sample(planned, built.found.weights, files, request)
     wide = batch.opened(planned, recorded, built.found.weights, files, request)
     if wide.fixed is not None:
         built = _built(wide.planned, model, files, request)
     with versions.target(export_dir, **place) as target:
-        _write(built.exported, [recorded, *wide.proofs] if recorded else [], os.path.join(target.folder, "model"))
-        record = _record(model, planned, wide, built, files, recorded)
+        written = _write(built.exported, [recorded, *wide.proofs] if recorded else [], os.path.join(target.folder, "model"))
+        record = _record(model, planned, wide, built, files) | _proof(built.found.weights, written, recorded)
         _finish(target.folder, record, recorded)
     return report.Report(target.path, record)
 
@@ -123,21 +123,26 @@ def _is_used(prefix: str, inits: Mapping[str, str]) -> bool:
 
 def _sample(planned: plan.Plan, found: restore.Weights, files: assets.Files, request: Request) -> sample.Sample | None:
     asked = next((one for one in planned.variants if planned.default in one.signatures), None)
-    if asked is None:
+    if asked is None or request.no_sample:
+        return None
+    # To run a model that is streamed would bring back the memory that streaming saves; real inputs are asked for by name.
+    if save.is_streamed(found) and not request.sample:
         return None
     given = sample.read(request.sample, asked.signatures[planned.default].inputs) if request.sample else None
     return sample.record(asked, planned.default, found, files, given)
 
 
-def _write(exported: save.Exported, answers: list[sample.Sample], folder: str) -> None:
-    """Writes the SavedModel after it has given the original's answers."""
-    inputs, outputs, _ = exported.signatures[DEFAULT] if answers else ({}, {}, "")
+def _write(exported: save.Exported, answers: list[sample.Sample], folder: str) -> save.Written:
+    """Writes the SavedModel after it has given the original's answers, where there are some."""
+    if not answers:
+        return save.write(exported, folder)
+    inputs, outputs, _ = exported.signatures[DEFAULT]
 
     def check(session) -> None:
         for one in answers:
             sample.check(one, session, inputs, outputs)
 
-    save.write(exported, folder, check)
+    return save.write(exported, folder, check)
 
 
 def _finish(folder: str, record: Mapping[str, object], recorded: sample.Sample | None) -> None:
@@ -154,7 +159,7 @@ def _finish(folder: str, record: Mapping[str, object], recorded: sample.Sample |
         sample.write(recorded, os.path.join(extra, "sample.npz"))
 
 
-def _record(model, planned: plan.Plan, wide: batch.Opened, built: _Built, files, recorded) -> dict[str, object]:
+def _record(model, planned: plan.Plan, wide: batch.Opened, built: _Built, files) -> dict[str, object]:
     transformed, exported, found = built.transformed, built.exported, built.found
     described = wide.described(planned.described())
     choices = [interface.Choice(note, "found so") for note in model.notes]
@@ -177,16 +182,6 @@ def _record(model, planned: plan.Plan, wide: batch.Opened, built: _Built, files,
             "dropped": max(original - kept, 0),
             "folded": sum(done.folded for done in transformed),
         },
-        "variables": [
-            {
-                "name": one.name,
-                "dtype": one.dtype.name,
-                "shape": list(one.shape),
-                "trainable": one.trainable,
-                "checkpoint_key": one.location.key if one.location else None,
-            }
-            for one in found.weights.variables
-        ],
         "regularization_losses": list(exported.losses),
         "converted": _summed(done.converted for done in transformed),
         "unconverted": [
@@ -194,7 +189,27 @@ def _record(model, planned: plan.Plan, wide: batch.Opened, built: _Built, files,
             for construct, why in dict.fromkeys(pair for done in transformed for pair in done.unconverted)
         ],
         "choices": [{"what": choice.what, "why": choice.why} for choice in choices],
+    }
+
+
+def _proof(found: restore.Weights, written: save.Written, recorded: sample.Sample | None) -> dict[str, object]:
+    """Returns the fields of the record by which anybody can tell that the export is still what was written."""
+    too_large = written.streamed and recorded is None
+    return {
+        "variables": [
+            {
+                "name": one.name,
+                "dtype": one.dtype.name,
+                "shape": list(one.shape),
+                "trainable": one.trainable,
+                "checkpoint_key": one.location.key if one.location else None,
+                "crc32c": written.checksums[one.name],
+            }
+            for one in found.variables
+        ],
         "sample": None if recorded is None else {"origin": recorded.origin, "unstable": list(recorded.unstable)},
+        "sample_left_out": f"the variables take {found.size() / 2**20:,.0f} MiB" if too_large else None,
+        "warnings": [f"variable {name!r} holds NaN or infinity" for name in written.not_finite],
     }
 
 

@@ -38,8 +38,11 @@ class Report:
         lines += [f"  made functional: {count} {kind}" for kind, count in record["converted"].items() if count]
         lines += [f"  left as it was: {one['construct']}: {one['why']}" for one in record["unconverted"]]
         lines += [f"  chosen: {choice['what']} ({choice['why']})" for choice in record["choices"]]
+        lines += [f"  warning: {warning}" for warning in record["warnings"]]
         sample = record["sample"]
-        if sample is None:
+        if record["sample_left_out"]:
+            lines.append(f"  sample: none recorded: {record['sample_left_out']}; --sample=FILE.npz records one all the same")
+        elif sample is None:
             lines.append("  sample: none recorded (--no_sample)")
         else:
             lines.append(f"  sample: {sample['origin']} inputs; the export answers as the original does")
