@@ -25,7 +25,7 @@ def locate(path: str | os.PathLike) -> str:
         LoadError: there is no checkpoint, or a folder holds several and does not say which is the latest.
     """
     path = os.fspath(path)
-    for prefix in (path, _OWN_FILE.sub("", path)):
+    for prefix in (_OWN_FILE.sub("", path), path):
         if tf.io.gfile.exists(f"{prefix}.index") or (tf.io.gfile.exists(prefix) and not tf.io.gfile.isdir(prefix)):
             return _V1_SHARD.sub("-?????-of-?????", prefix)
         if tf.io.gfile.glob(f"{prefix}-?????-of-?????"):
@@ -89,7 +89,7 @@ class Checkpoint:
         keys, axis = self.parts.get(key, ((key,), 0))
         try:
             values = [np.asarray(self._reader.get_tensor(part)) for part in keys]
-        except (tf.errors.OpError, RuntimeError, ValueError) as error:
+        except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
             raise LoadError(f"Variable {key!r} of {self.prefix!r} cannot be read: {error}") from error
         return values[0] if len(values) == 1 else np.concatenate(values, axis)
 

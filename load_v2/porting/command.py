@@ -43,20 +43,17 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Does the work; 0 if the weights file is there, proven, and 1 with one message on stderr if not."""
-    try:
-        # Late, so that --help and flag errors do not wait for tensorflow.
-        from load_v2.porting.load import load_checkpoint_weights
+    """Builds the model, loads and proves its weights, writes the file; returns 0.
 
-        model = _built(args.model)
-        report = load_checkpoint_weights(model, args.checkpoint, args.rules, ema=args.ema, expect=args.expect)
-        _save(model, args.weights)
-    except LoadError as error:
-        if int(getattr(args, "verbosity", 0) or 0) > 0:
-            traceback.print_exc()
-        else:
-            print(error, file=sys.stderr)
-        return 1
+    Raises:
+        LoadError: something does not fit; no file was written.
+    """
+    # Late, so that --help and flag errors do not wait for tensorflow.
+    from load_v2.porting.load import load_checkpoint_weights
+
+    model = _built(args.model)
+    report = load_checkpoint_weights(model, args.checkpoint, args.rules, ema=args.ema, expect=args.expect)
+    _save(model, args.weights)
     print(f"{report}\n{args.weights}: written")
     return 0
 

@@ -26,7 +26,7 @@ def of(assignment: Assignment, read: Callable[[str], np.ndarray], dtype: str) ->
 
 def held(variable: keras.Variable) -> np.ndarray:
     """Returns what a weight holds now."""
-    return np.asarray(keras.ops.convert_to_numpy(variable)).astype(_dtype(variable), copy=False)
+    return np.asarray(keras.ops.convert_to_numpy(variable.value)).astype(_dtype(variable), copy=False)
 
 
 def _dtype(variable: keras.Variable) -> str:
