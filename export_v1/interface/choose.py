@@ -116,13 +116,20 @@ def outputs(anatomy: Anatomy) -> tuple[list[Named], str]:
     if doubt:
         return [], doubt
     tensors = [end.tensor for end in chosen]
-    why = {end.tensor: end.why for end in chosen}
+    why = {end.tensor: _why_output(anatomy, end) for end in chosen}
     encoded = _first_token_encoder(anatomy, tensors)
     if encoded is not None:
         tensors, why = [*tensors, encoded], {**why, encoded: "the pooled answer is made of its first position"}
         pair = anatomy.named(tensors, why)
         return [dataclasses.replace(pair[0], key="pooled"), dataclasses.replace(pair[1], key="sequence")], ""
     return anatomy.named(tensors, why), ""
+
+
+def _why_output(anatomy: Anatomy, end: End) -> str:
+    read = [one.tensor for one in anatomy.ends if one.kind != "unread" and _reads(anatomy, end.tensor, [one])]
+    if end.kind != "unread" or not read:
+        return end.why
+    return f"it is computed from {read[0].name}, which the loss takes from the model, and {end.why}"
 
 
 def _chosen(anatomy: Anatomy) -> tuple[list[End], str]:

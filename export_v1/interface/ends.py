@@ -13,7 +13,7 @@ from export_v1.interface.roles import KEEPERS, TRAINED, Roles, is_number
 _ACTIVATIONS = frozenset({"Softmax", "Sigmoid", "Tanh", "Relu", "Relu6", "Elu", "Selu"})
 # A loop's results come out of these; nothing inside a loop can be an output.
 _LOOP_RESULTS = frozenset({"Exit", "TensorArrayGatherV3", "TensorArrayConcatV3"})
-_NO_RESULTS = frozenset(
+NO_RESULTS = frozenset(
     {"Merge", "Switch", "Exit", "Enter", "Shape", "ShapeN", "Size", "Rank", "LoopCond", "NextIteration"}
 )
 _ADDITIONS = frozenset({"Add", "AddV2", "Sub"})
@@ -65,7 +65,10 @@ def scope_results(roles: Roles) -> list[Tensor]:
     found = []
     for node in reversed(roles.nodes):
         tensor, within = Tensor(node.name), naming.scopes(node.name)
-        if not within or not roles.in_model(node.name) or roles.is_scalar(tensor) or node.op in _NO_RESULTS:
+        if not within or not roles.in_model(node.name) or roles.is_scalar(tensor) or node.op in NO_RESULTS:
+            continue
+        # A function's steps have the name of its result for a scope: "embeddings/Rsqrt" is a step to "embeddings".
+        if within[0] in roles.index or not naming.is_given_scope(within[0]):
             continue
         outside = [reader for reader in roles.readers(node.name) if not reader.name.startswith(within[0] + "/")]
         if outside and is_number(tensor_type(roles.index, tensor)) and not finding.in_loss_scope(node):
@@ -166,7 +169,7 @@ class _Finding:
 
     def _is_result(self, node: NodeDef) -> bool:
         """Whether a node that nothing reads was made for its value."""
-        if node.op in _NO_RESULTS or self.in_loss_scope(node) or self._is_kept(node):
+        if node.op in NO_RESULTS or self.in_loss_scope(node) or self._is_kept(node):
             return False
         return naming.is_given(node) or not (naming.is_step(node.name) or self._is_summarized(node))
 

@@ -7,15 +7,15 @@ from export_v1.graph import NodeDef
 
 # Names that TensorFlow's Python functions give, where they differ from the op's own.
 _DEFAULTS = frozenset(
-    "add sub mul div truediv floordiv mod pow neg not and or eq ne transpose concat stack unstack split "
-    "stridedslice slice sum mean max min prod all any norm cast tofloat toint32 toint64 todouble expanddims "
-    "squeeze reshape oneslike zeroslike ones zeros fill range onehot embeddinglookup embeddinglookupsparse "
-    "xwplusb clipbyvalue clipbynorm tensordot identity read controldependency merge switch exit readvariableop "
-    "gather boolmask where batchdequeue gathernd argmax argmin log exp sqrt square abs sigmoid softmax relu "
-    "tanh leakyrelu placeholder lambda iteratorgetnext xentropy unweightedloss labelsstopgradient assign "
-    "inverse flatten dense l2loss resizebilinear conv2d maxpool shape begin size axis start limit delta "
-    "reductionindices dimension matmul biasadd batchnorm lookuptablefindv2 lookup importexample parseexample "
-    "ctcgreedydecoder".split()
+    "abs add all and any argmax argmin assign axis batchdequeue batchnorm begin biasadd boolmask cast clipbynorm "
+    "clipbyvalue concat controldependency conv2d conv2dtranspose ctcgreedydecoder delta dense dimension div "
+    "embeddinglookup embeddinglookupsparse eq exit exp expanddims fill flatten floordiv gather gathernd identity "
+    "importexample inverse iteratorgetnext l2loss labelsstopgradient lambda leakyrelu limit log lookup "
+    "lookuptablefindv2 matmul max maxpool mean merge min mod mul ne neg norm not onehot ones oneslike or "
+    "parseexample placeholder pow predid prod randomnormal randomuniform range read readvariableop "
+    "reductionindices relu reshape resizebilinear shape sigmoid size slice softmax split sqrt square squeeze "
+    "stack start stridedslice sub sum switch switchf switcht tanh tensordot todouble tofloat toint32 toint64 "
+    "transpose truediv truncatednormal unstack unweightedloss where xentropy xwplusb zeros zeroslike".split()
 )
 # Scopes that functions of TensorFlow open around their steps.
 _FUNCTIONS = frozenset(

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 import tensorflow as tf
 
 from export_v1 import errors, graph, source
-from export_v1.graph import Tensor
-from export_v1.interface import choose, ends, given, naming, settle
+from export_v1.graph import NodeDef, Tensor
+from export_v1.interface import choose, ends, given, naming, roles, settle
+from export_v1.interface.backward import is_saver
 from export_v1.interface.choose import Anatomy, Named
 from export_v1.interface.records import Candidate, Candidates
 from export_v1.interface.settle import SOURCES
@@ -32,38 +33,46 @@ def _candidate(anatomy: Anatomy, named: Named) -> Candidate:
 
 
 def _inputs(anatomy: Anatomy) -> list[Named]:
-    roles = anatomy.roles
+    parts = anatomy.roles
     order = {node.name: at for at, node in enumerate(anatomy.index.graph_def.node)}
-    ranked = sorted(roles.sources, key=lambda one: (one not in roles.data, order[one.node], one.index))
+    ranked = sorted(parts.sources, key=lambda one: (one not in parts.data, order[one.node], one.index))
     why: dict[Tensor, str] = {}
     for tensor in ranked:
-        if tensor in roles.data:
+        if tensor in parts.data:
             cut = anatomy.input_tensor(tensor)
             why[cut] = "it meets weights, as data does"
             if cut != tensor:
                 why[tensor] = f"what {cut.name!r} is read from"
         else:
             why[tensor] = "it meets no weights: a label, or a setting of the training"
-    for node in roles.nodes:
-        if node.op == "PlaceholderWithDefault" and f"{node.name}:0" not in anatomy.frozen:
+    for node in parts.nodes:
+        if node.op == "PlaceholderWithDefault" and f"{node.name}:0" not in anatomy.frozen and not is_saver(node):
             why[Tensor(node.name)] = "a placeholder whose default is computed"
     return anatomy.named_inputs(list(why), why)
 
 
 def _outputs(anatomy: Anatomy) -> list[Named]:
-    """The ends, then named tensors of the model, then named tensors that nothing reads."""
-    roles = anatomy.roles
+    """The ends, then what has a name of its own or leaves a scope, then what depends on variables alone."""
+    parts = anatomy.roles
     why = {end.tensor: end.why for end in [*anatomy.ends, *anatomy.other_ends]}
-    for end in ends.scope_results(roles):
-        why.setdefault(end, f"what scope {naming.scopes(end.node)[0]!r} gives to others")
-    for node in reversed(roles.nodes):
-        if naming.is_given(node) and node.op not in SOURCES | graph.VARIABLES and node.op != "Const":
-            tensor = Tensor(node.name)
-            if roles.in_model(node.name) and not roles.is_scalar(tensor):
-                why.setdefault(tensor, "a person named it, and it depends on data and weights")
-            elif not roles.readers(node.name) and not naming.about_loss(node.name) and not roles.meets_label(node.name):
-                why.setdefault(tensor, "a person named it, and nothing reads it")
+    named = [node for node in reversed(parts.nodes) if _is_result(anatomy, node)]
+    for node in named:
+        if parts.in_model(node.name):
+            why.setdefault(Tensor(node.name), "it has a name of its own, and depends on data and weights")
+    for tensor in ends.scope_results(parts):
+        why.setdefault(tensor, f"what scope {naming.scopes(tensor.node)[0]!r} gives to others")
+    for node in named:
+        if parts.mask(node.name) and not parts.sources_of(node.name) and not parts.readers(node.name):
+            why.setdefault(Tensor(node.name), "it has a name of its own, and depends on variables alone")
     return anatomy.named(list(why), why)
+
+
+def _is_result(anatomy: Anatomy, node: NodeDef) -> bool:
+    """Whether a person named a node that is no variable, no loss and no step of something else."""
+    if node.op in SOURCES | graph.VARIABLES or not naming.is_given(node) or naming.is_step(node.name):
+        return False
+    kept = any(reader.op in roles.KEEPERS for reader, _ in anatomy.index.consumers(node.name))
+    return not (kept or naming.about_loss(node.name) or node.op in ends.NO_RESULTS)
 
 
 def _flags(anatomy: Anatomy) -> Iterable[Candidate]:
