@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -13,6 +14,8 @@ from export_v1.passes import functional
 v1 = tf.compat.v1
 
 V1_OPS = re.compile(r"(Ref)?(Enter|Exit|NextIteration|Merge|Switch)|LoopCond|TensorArray.*|Stack(V2|PushV2|PopV2)")
+
+_SERIAL = itertools.count()
 
 
 @contextlib.contextmanager
@@ -106,6 +109,24 @@ def left(graph_def) -> list[str]:
     return [node.name for node in [*graph_def.node, *functions] if V1_OPS.fullmatch(node.op)]
 
 
+def _renamed(graph_def):
+    """Returns the graph with function names used nowhere else in this process, as tf.saved_model.load gives them.
+
+    TensorFlow registers the functions that a gradient rewrites process-wide, under names derived from these.
+    """
+    result = v1.GraphDef()
+    result.CopyFrom(graph_def)
+    names = {function.signature.name: f"{function.signature.name}_{next(_SERIAL)}" for function in result.library.function}
+    for function in result.library.function:
+        function.signature.name = names[function.signature.name]
+    nodes = [node for function in result.library.function for node in function.node_def]
+    for node in [*result.node, *nodes]:
+        for value in node.attr.values():
+            if value.HasField("func"):
+                value.func.name = names.get(value.func.name, value.func.name)
+    return result
+
+
 def answers(graph_def, model: Model):
     """Returns the values and gradients (where the model has them) of a graph, fed as the model was, in a Session."""
     with tf.Graph().as_default():
@@ -116,7 +137,7 @@ def answers(graph_def, model: Model):
         there = {node.name for node in graph_def.node}
         mapping = {f"{v.op.name}:0": v.handle for v in variables if v.op.name in there}
         mapping |= {name: x for name, x in zip(model.feeds, inputs, strict=True) if name.split(":")[0] in there}
-        outputs = tf.import_graph_def(graph_def, mapping, return_elements=list(model.outputs), name="")
+        outputs = tf.import_graph_def(_renamed(graph_def), mapping, return_elements=list(model.outputs), name="")
         named = {x.name: feed for x, feed in zip(inputs, model.feeds.values(), strict=True)}
         values, gradients, _ = _answers(outputs, inputs, variables, named, bool(model.gradients))
     return values, {name.removeprefix("fed/"): gradient for name, gradient in gradients.items()}

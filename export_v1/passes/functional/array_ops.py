@@ -104,11 +104,17 @@ def _element(node: NodeDef, shapes: Mapping):
     return shape[1:] if node.op != "TensorListSplit" else shape[1:].__class__([None]).concatenate(shape[1:])
 
 
-def reserve(array: Array, node: NodeDef) -> list[NodeDef]:
-    """Returns what makes the list: all its elements are there, unwritten ones read as zeros."""
+def reserve(array: Array, node: NodeDef, taken: set[str]) -> list[NodeDef]:
+    """Returns what makes the list: all its elements are there, unwritten ones read as zeros.
+
+    A list that a write may make longer also passes a TensorListResize, which changes nothing. XLA has no such op, and
+    so refuses the graph; without it, XLA would compile a write beyond the end to no write at all.
+    """
     controls = [edge for edge in node.input if edge.startswith("^")]
-    return [regions.make(node.name, "TensorListReserve", [array.shape_node, node.input[0], *controls],
-                         element_dtype=array.dtype, shape_type=types_pb2.DT_INT32)]
+    name = graph.fresh_name(f"{node.name}/reserve", taken) if array.dynamic else node.name
+    made = regions.make(name, "TensorListReserve", [array.shape_node, node.input[0], *controls],
+                        element_dtype=array.dtype, shape_type=types_pb2.DT_INT32)
+    return [made, regions.make(node.name, "TensorListResize", [name, node.input[0]])] if array.dynamic else [made]
 
 
 def rewrite(array: Array, region: Region, node: NodeDef, taken: set[str]) -> list[NodeDef]:

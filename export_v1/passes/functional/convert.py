@@ -60,10 +60,10 @@ def convert(graph_def: GraphDef, *, keep: Collection[str]) -> Converted:
         result = GraphDef()
         result.CopyFrom(graph_def)
         return Converted(result, counts, _unconverted(region, blocked))
-    known = shapes.annotate(region, graph_def.library)
+    known = shapes.annotate(region, graph_def)
     while any([array_ops.refine(region, array, known) for array in arrays]):
-        known = shapes.annotate(region, graph_def.library)
-    return Converted(emit.graph_def(region, graph_def), counts, _unconverted(region, blocked))
+        known = shapes.annotate(region, graph_def)
+    return Converted(emit.graph_def(region, graph_def, known), counts, _unconverted(region, blocked))
 
 
 def _convert_all(region: Region, keep: set[str], blocked: Mapping[str, str]) -> list[Array]:

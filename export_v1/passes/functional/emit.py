@@ -9,59 +9,76 @@ from export_v1 import graph
 from export_v1.graph import GraphDef, NodeDef
 from export_v1.passes.functional import region as regions
 from export_v1.passes.functional.region import Region
+from export_v1.passes.functional.shapes import Shapes
 
 
-def graph_def(region: Region, original: GraphDef) -> GraphDef:
+def graph_def(region: Region, original: GraphDef, shapes: Shapes) -> GraphDef:
     """Returns a GraphDef of `region`, with the library and versions of `original` and a function for every body.
 
-    A function's name ends in a hash of what it does: equal functions of two graphs have one name, different ones two,
-    so that libraries can be joined.
+    Functions say what shapes their arguments have, from `shapes`: a reload takes them from there, not from the node
+    that calls them, and gradients through a loop compile for XLA only where the shapes in it are known.
+
+    A function's name ends in a hash of what it does: different functions of two graphs have different names, so that
+    libraries can be joined. Two nodes never share a function, however equal: a gradient rewrites the functions of the
+    loop it passes and registers them under derived names, which would then stand for two different things.
     """
     result = GraphDef(versions=original.versions)
     result.library.CopyFrom(original.library)
-    written: dict[str, function_pb2.FunctionDef] = {}
+    writer = _Writer(shapes)
     for node in region.nodes.values():
-        result.node.append(_with_functions(region, node, written))
-    result.library.function.extend(written[name] for name in sorted(written))
+        result.node.append(writer.with_functions(region, node))
+    result.library.function.extend(writer.functions[name] for name in sorted(writer.functions))
     return result
 
 
-def _with_functions(region: Region, node: NodeDef, written: dict) -> NodeDef:
-    """Returns the node with the names of its functions, which are added to `written`."""
-    parts = region.bodies.get(node.name)
-    if not parts:
-        return node
-    result = NodeDef()
-    result.CopyFrom(node)
-    for attr, part in parts.items():
-        result.attr[attr].func.name = _write(part, f"{node.name}_{attr}", written)
-    return result
+class _Writer:
+    """Writes functions."""
 
+    def __init__(self, shapes: Shapes):
+        self.shapes = shapes
+        self.functions: dict[str, function_pb2.FunctionDef] = {}
 
-def _write(region: Region, hint: str, written: dict) -> str:
-    function = function_pb2.FunctionDef()
-    names = {arg: f"arg_{at}_{_plain(arg.rsplit('/', 1)[-1])}" for at, arg in enumerate(region.args)}
-    for arg in region.args:
-        function.signature.input_arg.add(name=names[arg], type=region.nodes[arg].attr["T"].type)
-    for name, node in region.nodes.items():
-        if node.op == "_Arg":
-            continue
-        copy = function.node_def.add()
-        copy.CopyFrom(_with_functions(region, node, written))
-        del copy.input[:]
-        copy.input.extend(_edge(region, names, edge) for edge in node.input if graph.parse(edge).node not in names
-                          or not edge.startswith("^"))
-        if regions.stateful(node):
-            function.signature.is_stateful = True
-            function.signature.control_output.append(name)
-            function.control_ret[name] = name
-    for at, edge in enumerate(region.results):
-        result = function.signature.output_arg.add(name=f"result_{at}", type=region.dtype(graph.parse(edge)))
-        function.ret[result.name] = _edge(region, names, edge)
-    digest = hashlib.sha1(function.SerializeToString(deterministic=True), usedforsecurity=False).hexdigest()
-    function.signature.name = f"{_plain(hint)}_{digest[:10]}"
-    written[function.signature.name] = function
-    return function.signature.name
+    def with_functions(self, region: Region, node: NodeDef) -> NodeDef:
+        """Returns the node with the names of its functions, which are added to `functions`."""
+        parts = region.bodies.get(node.name)
+        if not parts:
+            return node
+        result = NodeDef()
+        result.CopyFrom(node)
+        for attr, part in parts.items():
+            result.attr[attr].func.name = self._write(part, f"{node.name}_{attr}")
+        return result
+
+    def _write(self, region: Region, hint: str) -> str:
+        function = function_pb2.FunctionDef()
+        names = {arg: f"arg_{at}_{_plain(arg.rsplit('/', 1)[-1])}" for at, arg in enumerate(region.args)}
+        self._write_args(region, names, function)
+        for name, node in region.nodes.items():
+            if node.op == "_Arg":
+                continue
+            copy = function.node_def.add()
+            copy.CopyFrom(self.with_functions(region, node))
+            del copy.input[:]
+            copy.input.extend(_edge(region, names, edge) for edge in node.input)
+            if regions.stateful(node):
+                function.signature.is_stateful = True
+                function.signature.control_output.append(name)
+                function.control_ret[name] = name
+        for at, edge in enumerate(region.results):
+            result = function.signature.output_arg.add(name=f"result_{at}", type=region.dtype(graph.parse(edge)))
+            function.ret[result.name] = _edge(region, names, edge)
+        content = hint.encode() + function.SerializeToString(deterministic=True)
+        digest = hashlib.sha1(content, usedforsecurity=False).hexdigest()
+        function.signature.name = f"{_plain(hint)}_{digest[:10]}"
+        self.functions[function.signature.name] = function
+        return function.signature.name
+
+    def _write_args(self, region: Region, names: dict[str, str], function: function_pb2.FunctionDef) -> None:
+        for at, arg in enumerate(region.args):
+            function.signature.input_arg.add(name=names[arg], type=region.nodes[arg].attr["T"].type)
+            shape = self.shapes[f"{arg}:0"]
+            if shape.rank is not None:
+                function.arg_attr[at].attr["_output_shapes"].list.shape.append(shape.as_proto())
 
 
 def _plain(name: str) -> str:

@@ -18,23 +18,23 @@ Shapes = dict[str, tf.TensorShape]
 UNKNOWN = frozenset({"Enter", "Exit", "NextIteration", "LoopCond", "Switch", "Merge"})
 
 
-def annotate(region: Region, library) -> Shapes:
+def annotate(region: Region, original: GraphDef) -> Shapes:
     """Sets `output_shapes` of every While and If, in place, and returns the shape of every tensor by name.
 
     Args:
         region: the whole graph.
-        library: functions its nodes may call.
+        original: the graph it came from: the functions its nodes may call, and the version to read them by.
     """
     shapes: Shapes = {}
-    _Inference(library, shapes).run(region, [])
+    _Inference(original, shapes).run(region, [])
     return shapes
 
 
 class _Inference:
     """Shape inference over a region and the regions below it."""
 
-    def __init__(self, library, shapes: Shapes):
-        self.library, self.shapes = library, shapes
+    def __init__(self, original: GraphDef, shapes: Shapes):
+        self.original, self.shapes = original, shapes
 
     def run(self, region: Region, args: list[tf.TensorShape]) -> list[tf.TensorShape]:
         """Returns the shapes of a region's results, given those of its arguments."""
@@ -57,8 +57,8 @@ class _Inference:
 
     def _import(self, region: Region, nodes: list[NodeDef], known: dict[str, tf.Tensor]) -> None:
         """Adds the outputs of `nodes` to `known`; of unknown shape where they do not import by themselves."""
-        part = GraphDef()
-        part.library.CopyFrom(self.library)
+        # Without a version, a graph counts as so old that the scalar shape of a placeholder means an unknown one.
+        part = GraphDef(versions=self.original.versions, library=self.original.library)
         needed = {}
         for node in nodes:
             copy = part.node.add()
