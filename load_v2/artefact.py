@@ -174,12 +174,28 @@ def _variables(meta_graph: MetaGraphDef, bundle: str | None, path: str) -> tuple
                 handles=tuple(node.name for node in nodes),
                 dtype=tf.as_dtype(nodes[0].attr["dtype"].type).name,
                 shape=_full_shape(nodes[0], shapes.get(key)),
-                trainable=any(node.name in trainable for node in nodes),
+                trainable=any(node.name in trainable for node in nodes) or _is_trainable_object(meta_graph, key),
                 key=key,
                 part=part,
             )
         )
     return tuple(found)
+
+
+def _is_trainable_object(meta_graph: MetaGraphDef, key: str) -> bool:
+    """Whether the object at a TensorFlow 2 checkpoint key ("a/b/.ATTRIBUTES/VARIABLE_VALUE") is a trainable variable."""
+    path, attributes, _ = key.partition("/.ATTRIBUTES/")
+    objects = meta_graph.object_graph_def.nodes
+    if not attributes or not objects:
+        return False
+    node = objects[0]
+    for escaped in path.split("/"):
+        name = escaped.replace(".S", "/").replace("..", ".")
+        children = [child.node_id for child in node.children if child.local_name == name]
+        if not children:
+            return False
+        node = objects[children[0]]
+    return node.variable.trainable
 
 
 def _full_shape(node, stored: list[int] | None) -> tuple[int, ...]:

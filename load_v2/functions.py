@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from load_v2 import graph, program, signature
+from load_v2 import graph, private, program, signature
+from load_v2.errors import LoadError, quoted
 from load_v2.weights import Weight
 
 
@@ -29,6 +30,35 @@ class Functions:
         self._cache: dict = {}
         self._lock = threading.RLock()
         self.is_distributed = any(isinstance(w.value, tf.distribute.DistributedValues) for w in weights.values())
+
+    def __call__(self, part: program.Part, tensors: Sequence, watch: bool, shapes: tuple | None = None) -> Sequence:
+        """Returns the outputs of a part for tensors in its input order; the other arguments are those of `get`."""
+        if watch and part.v1_control_flow:
+            return self._without_gradient(part, tensors, shapes)
+        return self.get(part, watch, shapes)(*tensors)
+
+    def _without_gradient(self, part: program.Part, tensors: Sequence, shapes: tuple | None) -> Sequence:
+        """Calls a part with a TensorFlow 1 loop or condition in it, so that asking for its gradient tells why there is none.
+
+        TensorFlow would fail inside its own gradient code, and as soon as a tape is there, wanted or not.
+        """
+        function = self.get(part, False, shapes)
+        reasons = "; ".join(self._program.source.unconverted)
+        weights = [weight.value.read_value() for weight in self._weights.values() if weight.trainable]
+
+        @tf.custom_gradient
+        def run(*values):
+            def gradient(*_, **__):
+                raise LoadError(
+                    f"Outputs {quoted(part.v1_control_flow)} cannot be differentiated: they are behind a TensorFlow 1 loop "
+                    f"or condition.\n  {reasons or 'Step 1 turns these into TensorFlow 2 ones: run it on this model.'}\n"
+                    "  Set layer.trainable = False, or use the layer for inference alone."
+                )
+
+            with private.no_recording():
+                return list(function(*values[: len(tensors)])), gradient
+
+        return run(*tensors, *weights)
 
     def get(
         self, part: program.Part, watch: bool, shapes: tuple | None = None
@@ -72,7 +102,7 @@ class Functions:
             outputs = program.import_into_current(part.graph_def, names, feeds)
             if watch:
                 self._watch(used)
-            return tuple(self._guarded(part, key, value) for key, value in zip(part.outputs, outputs, strict=False))
+            return tuple(tf.identity(output) for output in outputs)
 
         with tf.init_scope():
             return tf.compat.v1.wrap_function(run, specs)
@@ -84,15 +114,6 @@ class Functions:
         for name, weight in self._weights.items():
             if name in used and weight.trainable:
                 building.watch_variable(weight.value)
-
-    def _guarded(self, part: program.Part, key: str, value: tf.Tensor) -> tf.Tensor:
-        if key not in part.v1_control_flow:
-            return tf.identity(value)
-        why = "; ".join(self._program.source.unconverted) or "the graph holds a TensorFlow 1 while loop or condition"
-        message = (
-            f"output {key!r} cannot be differentiated: {why}. Set layer.trainable = False, or use it for inference"
-        )
-        return tf.raw_ops.PreventGradient(input=value, message=message)
 
 
 def _names_used(part: program.Part) -> set[str]:
@@ -143,4 +164,4 @@ class Penalty:
         self._parts = parts
 
     def __call__(self, _) -> tf.Tensor:
-        return tf.add_n([self._functions.get(part, watch=True)()[0] for part in self._parts])
+        return tf.add_n([self._functions(part, (), watch=True)[0] for part in self._parts])

@@ -147,25 +147,63 @@ def _rename(value: attr_value_pb2.AttrValue, renamed: dict[str, str]) -> None:
 
 
 def restored_from(graph_def: GraphDef) -> dict[str, tuple[str, str]]:
-    """Returns VarHandleOp name -> (checkpoint key, slice), as the graph's own Saver would restore them."""
-    nodes = {node.name: node for node in graph_def.node}
-    found = {}
+    """Returns VarHandleOp name -> (checkpoint key, slice), as the graph's own Saver would restore them.
+
+    TensorFlow 1 has the Saver's nodes in the graph, TensorFlow 2 in a function that gets the handles as arguments.
+    """
+    found = _restored(graph_def.node, {})
+    functions = {function.signature.name: function for function in graph_def.library.function}
     for node in graph_def.node:
+        function = functions.get(node.attr["f"].func.name) if "f" in node.attr else None
+        if function is not None and any(inner.op == "RestoreV2" for inner in function.node_def):
+            arguments = [argument.name for argument in function.signature.input_arg]
+            outer = {name: split(edge)[0] for name, edge in zip(arguments, node.input, strict=False)}
+            found.update(_restored(function.node_def, outer))
+    return found
+
+
+def _restored(nodes_: Iterable[NodeDef], outer: dict[str, str]) -> dict[str, tuple[str, str]]:
+    nodes = {node.name: node for node in nodes_}
+    found = {}
+    for node in nodes.values():
         if node.op != "AssignVariableOp" or len(node.input) < 2:
             continue
-        source, index = split(node.input[1])
+        source, index = _producer(node.input[1])
         while source in nodes and nodes[source].op == "Identity":
-            source, index = split(nodes[source].input[0])
+            source, index = _producer(nodes[source].input[0])
         restore = nodes.get(source)
         if restore is None or restore.op != "RestoreV2" or len(restore.input) < 3:
             continue
-        keys, parts = _strings(nodes.get(restore.input[1])), _strings(nodes.get(restore.input[2]))
+        keys, parts = (_strings(nodes.get(_producer(edge)[0])) for edge in restore.input[1:3])
         if index < len(keys):
-            found[split(node.input[0])[0]] = (keys[index], parts[index] if index < len(parts) else "")
+            handle = _producer(node.input[0])[0]
+            found[outer.get(handle, handle)] = (keys[index], parts[index] if index < len(parts) else "")
     return found
+
+
+def _producer(edge: str) -> tuple[str, int]:
+    """Returns node and output index; inside a function an edge is "node:output_name:index"."""
+    pieces = edge.split(":")
+    return pieces[0].lstrip("^"), int(pieces[-1]) if len(pieces) > 1 and pieces[-1].isdigit() else 0
 
 
 def _strings(node: NodeDef | None) -> list[str]:
     if node is None or node.op != "Const":
         return []
     return [value.decode("utf-8", "replace") for value in node.attr["value"].tensor.string_val]
+
+
+def without_custom_gradients(graph_def: GraphDef) -> tuple[GraphDef, list[str]]:
+    """Returns the graph with TensorFlow's own gradients everywhere, and the names of nodes that had one of their own.
+
+    tf.custom_gradient leaves the name of a Python function in the graph; the function itself is not in any file.
+    """
+    named = [node.name for node in all_nodes(graph_def) if "_gradient_op_type" in node.attr]
+    if not named:
+        return graph_def, []
+    copy = GraphDef()
+    copy.CopyFrom(graph_def)
+    for node in all_nodes(copy):
+        if "_gradient_op_type" in node.attr:
+            del node.attr["_gradient_op_type"]
+    return copy, named

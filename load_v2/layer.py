@@ -10,7 +10,7 @@ import tensorflow as tf
 from absl import logging
 
 from load_v2 import archive, binding, description, functions, private, program, safety, tables, weights
-from load_v2.errors import LoadError
+from load_v2.errors import LoadError, quoted
 
 _EAGER = type(tf.constant(0))
 # Layers alive in this process, so that a clone made from a config finds the graph of the layer it was cloned from.
@@ -129,22 +129,30 @@ class SignatureLayer(keras.Layer):
         ]
         part = self._part(training)
         finer = None if tf.executing_eagerly() else functions.finer_shapes(part, tensors)
-        results = self._functions.get(part, self.trainable, finer)(*tensors)
+        results = self._functions(part, tensors, self.trainable, finer)
         return results[0] if len(results) == 1 else dict(zip(part.outputs, results, strict=False))
 
     def _part(self, training) -> program.Part:
         taken = self._ready()
         if not training or not self.trainable:
             return taken.serve
+        if taken.custom_gradients:
+            self._say_once(
+                "Layer %r: %d nodes had a gradient of their own, a Python function that is in no file; TensorFlow's gradient of "
+                "what they compute is used: %s.", len(taken.custom_gradients), quoted(taken.custom_gradients)
+            )  # fmt: skip
         if taken.train is None:
-            if "train" not in self._said:
-                self._said.add("train")
-                logging.warning(
-                    "Layer %r has no training graph: training runs the inference graph (no dropout, moving averages fixed). "
-                    "Step 1 makes one when told --train_freeze.", self.name
-                )  # fmt: skip
+            self._say_once(
+                "Layer %r has no training graph: training runs the inference graph (no dropout, moving averages fixed). "
+                "Step 1 makes one when told --train_freeze."
+            )
             return taken.serve
         return taken.train
+
+    def _say_once(self, message: str, *values) -> None:
+        if message not in self._said:
+            self._said.add(message)
+            logging.warning(message, self.name, *values)
 
     def _ready(self) -> program.Program:
         model = self._model() if self._model is not None else None

@@ -40,6 +40,7 @@ class Program:
         variables: in the graph's order, those that some part reads or writes.
         written: names of the variables that the graph itself writes.
         assets: tensor name -> file.
+        custom_gradients: nodes whose gradient was a Python function; they have TensorFlow's own gradient now.
     """
 
     source: artefact.Artefact
@@ -51,6 +52,7 @@ class Program:
     variables: tuple[artefact.Variable, ...]
     written: frozenset[str]
     assets: Mapping[str, str]
+    custom_gradients: tuple[str, ...] = ()
 
 
 def take(source: artefact.Artefact, key: str) -> Program:
@@ -63,14 +65,15 @@ def take(source: artefact.Artefact, key: str) -> Program:
         remedy = f'Pass signature="{min(source.signatures)}".' if source.signatures else "Run step 1 on it."
         raise unknown("Signature", key, repr(source.path), source.signatures, remedy)
     chosen = source.signatures[key]
-    full = graph.with_own_functions(source.meta_graph.graph_def)
+    full, custom = graph.without_custom_gradients(graph.with_own_functions(source.meta_graph.graph_def))
     given = _given(full, source.assets)
     serve = _part(full, chosen.inputs.values(), chosen.outputs, given)
     train = _train_part(full, source.signatures.get(TRAIN), chosen, key, given)
     losses = [_part(full, (), {"loss": signature.Spec(name, "float32", ())}, given) for name in _present(full, source)]
     parts = [serve] + ([train] if train else []) + losses
     _refuse_references(parts, source.path)
-    kept = _kept(full, parts, source.assets)
+    kept = _kept(full, parts)
+    _refuse_hidden_tables(kept, source.path)
     held = {node.name for node in kept.node}
     variables = tuple(variable for variable in source.variables if held.intersection(variable.handles))
     by_handle = {handle: variable.name for variable in variables for handle in variable.handles}
@@ -84,6 +87,7 @@ def take(source: artefact.Artefact, key: str) -> Program:
         variables=variables,
         written=frozenset(by_handle[name] for name in weights.written_by(kept) if name in by_handle),
         assets={name: file for name, file in source.assets.items() if graph.split(name)[0] in held},
+        custom_gradients=tuple(name for name in custom if name in held),
     )
 
 
@@ -140,7 +144,21 @@ def _refuse_references(parts: Iterable[Part], path: str) -> None:
     )
 
 
-def _kept(full: graph.GraphDef, parts: Iterable[Part], assets: Mapping[str, str]) -> graph.GraphDef:
+def _refuse_hidden_tables(kept: graph.GraphDef, path: str) -> None:
+    hidden = [
+        node.name
+        for function in kept.library.function
+        for node in function.node_def
+        if node.op in tables.TABLE_OPS or node.op == "VarHandleOp"
+    ]
+    if hidden:
+        raise LoadError(
+            f"{path!r} makes tables or variables inside functions, as TensorFlow 2 does, where a layer cannot own them: "
+            f"{quoted(hidden)}.\n  Use keras.layers.TFSMLayer for it, or save the model with Keras: model.save('m.keras')."
+        )
+
+
+def _kept(full: graph.GraphDef, parts: Iterable[Part]) -> graph.GraphDef:
     ends = [spec.tensor for part in parts for spec in part.outputs.values()]
     ends += [spec.tensor for part in parts for spec in part.inputs]
     part = graph.needed(full, ends)
