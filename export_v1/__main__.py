@@ -57,10 +57,34 @@ _LIST = flags.DEFINE_bool("list", False, "Print candidates for --input, --output
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace what is at --export_dir.")
 _INIT_MISSING = flags.DEFINE_bool("init_missing", False, "Variables that the checkpoint lacks take their initializer.")
 _UNFREEZE = flags.DEFINE_bool("unfreeze", False, "Constants of --graph_def that act as weights become variables.")
-_VERSIONED = flags.DEFINE_bool("versioned", False, "Write to the next integer version folder below --export_dir.")
-_WARMUP = flags.DEFINE_multi_integer(
-    "warmup", [], "Batch size of a TensorFlow Serving warm-up request; one record each.", lower_bound=1
+_VERSIONED = flags.DEFINE_bool(
+    "versioned", False, "--export_dir is a base path of TensorFlow Serving: write to its next integer version folder."
 )
+
+
+class _BatchSize(flags.ArgumentParser):
+    """A size, or nothing: a flag without a value reads "true"."""
+
+    def parse(self, argument):
+        if argument == "true":
+            return 0
+        if not str(argument).isdigit() or not int(argument):
+            raise ValueError(f"{argument!r} is not a batch size; write --warmup=8, or --warmup for the sample's own")
+        return int(argument)
+
+    def flag_type(self):
+        return "batch size"
+
+
+_WARMUP = flags.DEFINE_multi(
+    _BatchSize(),
+    flags.ArgumentSerializer(),
+    "warmup",
+    [],
+    "Batch size of a TensorFlow Serving warm-up request made from the sample; one request each. Without a size: the "
+    "sample's own. Needs the extra `serving`.",
+)
+flags.FLAGS["warmup"].boolean = True
 _ALLOW_OPS = flags.DEFINE_list("allow_ops", [], "Ops that may touch files, network or Python and are let in: NAME,…")
 
 

@@ -19,6 +19,7 @@ from export_v1 import (
     source,
     variant,
     versions,
+    warmup,
     weights,
 )
 from export_v1.passes import merge
@@ -32,6 +33,7 @@ def run(request: Request, export_dir: str) -> report.Report:
     kind = request.source_kind
     place = {"overwrite": request.overwrite, "versioned": request.versioned}
     versions.check(export_dir, **place)
+    warmup.check(request)
     for library in request.op_library:
         _load_ops(library)
     model = read(kind, request)
@@ -42,10 +44,15 @@ def run(request: Request, export_dir: str) -> report.Report:
     wide = batch.opened(planned, recorded, built.found.weights, files, request)
     if wide.fixed is not None:
         built = _built(wide.planned, model, files, request)
+    requests = _warmup(wide.planned, recorded, request)
     with versions.target(export_dir, **place) as target:
-        written = _write(built.exported, [recorded, *wide.proofs] if recorded else [], os.path.join(target.folder, "model"))
+        answers = [recorded, *wide.proofs] if recorded else []
+        written = _write(built.exported, answers, requests, os.path.join(target.folder, "model"))
         record = _record(model, planned, wide, built, files) | _proof(built.found.weights, written, recorded)
+        record["warmup"] = sorted(requests)
         _finish(target.folder, record, recorded)
+        if requests:
+            warmup.write(requests, os.path.join(target.folder, "assets.extra"), DEFAULT)
     return report.Report(target.path, record)
 
 
@@ -132,7 +139,13 @@ def _sample(planned: plan.Plan, found: restore.Weights, files: assets.Files, req
     return sample.record(asked, planned.default, found, files, given)
 
 
-def _write(exported: save.Exported, answers: list[sample.Sample], folder: str) -> save.Written:
+def _warmup(planned: plan.Plan, recorded: sample.Sample | None, request: Request) -> dict[int, warmup.Batch]:
+    asked = next((one for one in planned.variants if planned.default in one.signatures), None)
+    inputs = asked.signatures[planned.default].inputs if asked else {}
+    return warmup.batches(warmup.sizes(request), recorded, inputs)
+
+
+def _write(exported: save.Exported, answers: list[sample.Sample], requests, folder: str) -> save.Written:
     """Writes the SavedModel after it has given the original's answers, where there are some."""
     if not answers:
         return save.write(exported, folder)
@@ -141,6 +154,7 @@ def _write(exported: save.Exported, answers: list[sample.Sample], folder: str) -
     def check(session) -> None:
         for one in answers:
             sample.check(one, session, inputs, outputs)
+        warmup.try_out(requests, session, inputs, outputs)
 
     return save.write(exported, folder, check)
 

@@ -47,7 +47,14 @@ class Report:
         else:
             lines.append(f"  sample: {sample['origin']} inputs; the export answers as the original does")
             lines += [f"  not compared: output {key!r} changes from run to run" for key in sample["unstable"]]
+        if record.get("warmup"):
+            lines.append(f"  warm-up requests: of {_counted(record['warmup'])} rows")
         return "\n".join(lines)
+
+
+def _counted(sizes: Sequence[int]) -> str:
+    shown = [str(size) for size in sizes[:8]]
+    return ", ".join(shown + [f"… ({len(sizes)} in all)"] * (len(sizes) > 8))
 
 
 def _listed(tensors: Mapping[str, Mapping[str, object]]) -> str:
