@@ -1,12 +1,11 @@
 """A GraphDef brought to life: imported into a graph of its own, its variables filled, its tables ready."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import tensorflow as tf
 
 from export_v1 import errors, graph
-from export_v1.graph import GraphDef
 from export_v1.restore import Variable, Weights, is_finite
 
 v1 = tf.compat.v1
@@ -29,41 +28,6 @@ def opened(importing) -> Iterator[v1.Session]:
             raise errors.ExportError(f"TensorFlow {tf.__version__} refuses the pruned graph: {error}") from error
         with v1.Session(graph=new_graph, config=CONFIG) as session:
             yield session
-
-
-def check_ops(graph_def: GraphDef) -> None:
-    """Checks that this TensorFlow can run every op of a pruned graph.
-
-    Raises:
-        ExportError: an op is not registered, or calls back into the Python that built it; which, and where.
-    """
-    functions = {function.signature.name for function in graph_def.library.function}
-    unknown: dict[str, list[str]] = {}
-    python: dict[str, list[str]] = {}
-    bodies = [function.node_def for function in graph_def.library.function]
-    for node in (node for body in [graph_def.node, *bodies] for node in body):
-        if node.op in _PYTHON_OPS:
-            python.setdefault(node.op, []).append(node.name)
-        elif node.op not in functions and graph.op_def(node.op) is None:
-            unknown.setdefault(node.op, []).append(node.name)
-    if python:
-        raise errors.ExportError(
-            f"The outputs need Python code that a graph does not hold: {_listed(python)}.\n"
-            "  tf.py_func left only a number in the graph; its function lived in the process that built it.\n"
-            "  Cut the graph after it, --input=KEY=TENSOR, or rebuild it in TensorFlow ops with --builder=FILE.py:FUNCTION."
-        )
-    if unknown:
-        raise errors.ExportError(
-            f"TensorFlow {tf.__version__} does not know {len(unknown)} of the ops that the outputs need: {_listed(unknown)}.\n"
-            "  Bring a custom op with --op_library=FILE.so, or cut the graph after it with --input=KEY=TENSOR."
-        )
-
-
-_PYTHON_OPS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
-
-
-def _listed(ops: Mapping[str, list[str]]) -> str:
-    return "; ".join(f"{op} ({len(names)}: {errors.quoted(names, 3)})" for op, names in sorted(ops.items()))
 
 
 def fill(session: v1.Session, weights: Weights) -> list[str]:

@@ -9,11 +9,10 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from export_v1 import assets, graph, session, source
+from export_v1 import assets, graph, kernels, source
 from export_v1.graph import GraphDef, Index, Tensor, parse
 from export_v1.interface import Input
 from export_v1.passes import dropout, fold, freeze, functional, outputs, portable, prune, tables, variables
-
 
 PREDICT = "tensorflow/serving/predict"
 
@@ -100,13 +99,14 @@ def original(variant: Variant) -> tuple[GraphDef, dict[str, str], tuple[str, ...
         The GraphDef, the tensor name that each cut has now, and the ops that initialize its tables.
     """
     cuts = {name: (one.dtype, one.shape) for name, one in variant.cuts.items()}
-    whole, cut_names = freeze.to_placeholders(variant.model.graph_def, cuts)
+    found = variant.model.graph_def if variant.model.original is None else variant.model.original
+    whole, cut_names = freeze.to_placeholders(found, cuts)
     wanted = [*_wanted(variant, cut_names), *variant.updates]
     pruned = prune.to_outputs(whole, wanted)
     inits = assets.table_initializers(whole, pruned)
     if inits:
         pruned = prune.to_outputs(whole, [*wanted, *inits])
-    session.check_ops(pruned)
+    kernels.check(pruned)
     return portable.nodes(pruned), cut_names, inits
 
 
@@ -148,7 +148,7 @@ def transformed(variant: Variant, files: assets.Files) -> Transformed:
         initial = prune.to_outputs(whole, inits)
         there = {node.name for node in needed.node}
         needed.node.extend(node for node in initial.node if node.name not in there)
-    session.check_ops(needed)
+    kernels.check(needed)
     needed, asset_files = files.located(needed, inits, variant.model.assets)
     resources = variables.to_resources(tables.to_resources(portable.nodes(needed)))
     modern = functional.convert(resources, keep=[*keep, *inits])

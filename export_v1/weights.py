@@ -2,16 +2,12 @@
 
 import dataclasses
 
-import numpy as np
 import tensorflow as tf
 
-from export_v1 import errors, graph, restore, session, source
-from export_v1.graph import GraphDef, Index, Tensor, attr, data_inputs
-from export_v1.passes import portable, prune
+from export_v1 import errors, graph, initial, restore, source, statistics
+from export_v1.graph import GraphDef, Index, attr
 from export_v1.request import Request
 from export_v1.restore import Checkpoint, Variable, Weights
-
-_ASSIGNS = frozenset({"Assign", "AssignVariableOp"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,12 +24,13 @@ def of(graph_def: GraphDef, model: source.Source, request: Request) -> Found:
     Raises:
         ExportError: the checkpoint lacks some or has them in another shape; a value cannot be computed.
     """
-    wanted = [_variable(node, model) for node in graph_def.node if node.op == "VarHandleOp"]
+    wanted = _variables([node for node in graph_def.node if node.op == "VarHandleOp"], graph_def, model)
     if not wanted:
         return Found(Weights(()), ())
     if model.checkpoint is None:
-        initial = _initial_values(wanted, model)
-        return Found(Weights(_shaped(wanted, initial), None, initial), ())
+        _refuse_without_values(wanted, model, request)
+        values = initial.values([one.name for one in wanted], model, Weights(()))
+        return Found(Weights(_shaped(wanted, values), None, values), ())
     checkpoint = Checkpoint(model.checkpoint)
     located, choices = restore.locate(
         wanted,
@@ -43,22 +40,36 @@ def of(graph_def: GraphDef, model: source.Source, request: Request) -> Found:
         ema=request.ema,
         init_missing=request.init_missing,
     )
-    initial = _initial_values([one for one in located if one.location is None], model)
     variables = [_of_checkpoint_shape(one, checkpoint) for one in located]
-    return Found(Weights(_shaped(variables, initial), checkpoint, initial), tuple(choices))
+    restored = Weights(tuple(one for one in variables if one.location is not None), checkpoint)
+    values = initial.values([one.name for one in located if one.location is None], model, restored)
+    reset = initial.reset(model.graph, Weights(_shaped(variables, values), checkpoint, values))
+    choices += [(f"variable {name!r} is {reset[name]}", "the main op sets it after restoring") for name in reset]
+    variables = [dataclasses.replace(one, location=None) if one.name in reset else one for one in variables]
+    values |= reset
+    return Found(Weights(_shaped(variables, values), checkpoint, values), tuple(choices))
 
 
-def _variable(node, model: source.Source) -> Variable:
+def _variables(nodes, graph_def: GraphDef, model: source.Source) -> list[Variable]:
+    listed = {**(model.train_graph.trainable if model.train_graph else {}), **model.graph.trainable}
+    if any(listed.values()):
+        return [_variable(node, listed.get(node.name, False)) for node in nodes]
+    # Without any TRAINABLE_VARIABLES to go by, floats are trainable unless they are a batch norm's statistics.
+    statistic = statistics.moving(Index(graph_def), {node.name for node in nodes})
+    return [
+        _variable(node, tf.as_dtype(attr(node, "dtype").type).is_floating and node.name not in statistic)
+        for node in nodes
+    ]
+
+
+def _variable(node, trainable: bool) -> Variable:
     shape = attr(node, "shape").shape
     known = not shape.unknown_rank and all(dim.size >= 0 for dim in shape.dim)
-    dtype = tf.as_dtype(attr(node, "dtype").type)
-    listed = {**(model.train_graph.trainable if model.train_graph else {}), **model.graph.trainable}
     return Variable(
         name=node.name,
-        dtype=dtype,
+        dtype=tf.as_dtype(attr(node, "dtype").type),
         shape=tuple(dim.size for dim in shape.dim) if known else None,
-        # Without any TRAINABLE_VARIABLES to go by, whatever can have a gradient is trainable.
-        trainable=listed.get(node.name, False) if any(listed.values()) else dtype.is_floating,
+        trainable=trainable,
     )
 
 
@@ -69,44 +80,25 @@ def _of_checkpoint_shape(variable: Variable, checkpoint: Checkpoint) -> Variable
     return dataclasses.replace(variable, shape=tuple(sizes))
 
 
-def _shaped(variables, initial) -> tuple[Variable, ...]:
+def _shaped(variables, values) -> tuple[Variable, ...]:
     return tuple(
-        dataclasses.replace(one, shape=initial[one.name].shape) if one.name in initial else one for one in variables
+        dataclasses.replace(one, shape=values[one.name].shape) if one.name in values else one for one in variables
     )
 
 
-def _initial_values(variables: list[Variable], model: source.Source) -> dict[str, np.ndarray]:
-    """Returns what the initializers of variables compute, in the graph as it was written."""
-    given = {one.name: model.values[one.name] for one in variables if one.name in model.values}
-    wanted = [one.name for one in variables if one.name not in given]
-    if not wanted:
-        return given
-    index = Index(model.graph.graph_def)
-    tensors = {name: _initial_tensor(index, name) for name in wanted}
-    pruned = portable.nodes(prune.to_outputs(model.graph.graph_def, [tensor.name for tensor in tensors.values()]))
-    session.check_ops(pruned)
-    with session.opened(lambda: tf.graph_util.import_graph_def(pruned, name="")) as opened:
-        try:
-            computed = opened.run({name: tensor.name for name, tensor in tensors.items()})
-        except tf.errors.OpError as error:
-            raise errors.ExportError(
-                f"The initializers of {errors.quoted(wanted)} cannot be run: {str(error).splitlines()[0]}"
-            ) from error
-    return given | {name: np.asarray(value) for name, value in computed.items()}
-
-
-def _initial_tensor(index: Index, variable: str) -> Tensor:
-    for consumer, at in index.consumers(variable):
-        if consumer.op in _ASSIGNS and at == 0:
-            value = data_inputs(consumer)[1]
-            if not any(index[name].op in ("RestoreV2", "Restore") for name in index.ancestors([value.node])):
-                return value
-    raise errors.ExportError(
-        f"Variable {variable!r} has no value in the checkpoint and no initializer in the graph.\n"
-        "  Pass --rename='REGEX=REPLACEMENT' if the checkpoint has it under another name."
-    )
+def _refuse_without_values(wanted: list[Variable], model: source.Source, request: Request) -> None:
+    """A graph with variables and no checkpoint is not frozen: initial values would be silently wrong answers."""
+    known = model.graph.local | set(model.values)
+    missing = [one.name for one in wanted if one.name not in known]
+    if missing and not request.init_missing:
+        raise errors.ExportError(
+            f"{len(missing)} variables have no values in {model.path!r}: {errors.quoted(missing)}.\n"
+            "  The graph is not frozen. Pass --checkpoint=PREFIX --meta_graph=FILE with the checkpoint that belongs to "
+            "it, or --init_missing to take their initializers."
+        )
 
 
 def listed(model: source.Source) -> list[Variable]:
     """Returns every variable of the graph as it was written, for a listing."""
-    return [_variable(node, model) for node in model.graph.graph_def.node if node.op in graph.VARIABLES]
+    nodes = [node for node in model.graph.graph_def.node if node.op in graph.VARIABLES]
+    return _variables(nodes, model.graph.graph_def, model)

@@ -8,7 +8,7 @@ from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from export_v1 import errors
+from export_v1 import errors, initial
 from export_v1.source import Graph, Source, archive, meta_graph
 from export_v1.source.checkpoint import check_files
 
@@ -175,7 +175,15 @@ def _training(saved_model, chosen: MetaGraphDef) -> MetaGraphDef | None:
 def _graph(meta: MetaGraphDef, folder: str) -> Graph:
     graph = meta_graph.to_graph(meta, assets=_assets(meta, folder))
     signatures = {key: one for key, one in graph.signatures.items() if key not in (_INIT_SIGNATURE, _TRAIN_SIGNATURE)}
-    return dataclasses.replace(graph, signatures=signatures, main_ops=_main_ops(meta), answers_with_defaults=True)
+    main_ops = _main_ops(meta)
+    return dataclasses.replace(
+        graph,
+        signatures=signatures,
+        # What a loader initializes itself is no part of the checkpoint.
+        local=graph.local | initial.written_by(graph, main_ops),
+        main_ops=main_ops,
+        answers_with_defaults=True,
+    )
 
 
 def _main_ops(meta: MetaGraphDef) -> tuple[str, ...]:
@@ -217,5 +225,6 @@ def _variables(meta: MetaGraphDef, folder: str, path: str) -> str | None:
         found = f"there is: {errors.quoted(os.listdir(beside)) or 'nothing'}"
     raise errors.ExportError(
         f"SavedModel {path!r} is not complete: its graph has {len(wanted)} variables, and "
-        f"'variables/variables.index' is missing.\n  In 'variables/' {found}.\n  Copy the whole folder, variables/ included."
+        f"'variables/variables.index' is missing.\n  In 'variables/' {found}.\n"
+        "  Copy the whole folder, variables/ included."
     )
