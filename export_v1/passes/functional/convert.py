@@ -5,7 +5,16 @@ from collections.abc import Collection, Mapping
 
 from export_v1 import graph
 from export_v1.graph import GraphDef, NodeDef
-from export_v1.passes.functional import array_ops, conditions, contexts, emit, loops, shapes, tensor_arrays
+from export_v1.passes.functional import (
+    array_ops,
+    conditions,
+    contexts,
+    element_shapes,
+    emit,
+    loops,
+    shapes,
+    tensor_arrays,
+)
 from export_v1.passes.functional.array_ops import Array
 from export_v1.passes.functional.region import Region, Unconvertible
 
@@ -63,6 +72,8 @@ def convert(graph_def: GraphDef, *, keep: Collection[str]) -> Converted:
     known = shapes.annotate(region, graph_def)
     while any([array_ops.refine(region, array, known) for array in arrays]):
         known = shapes.annotate(region, graph_def)
+    for array in arrays:
+        element_shapes.measure(region, array, set(region.nodes))
     return Converted(emit.graph_def(region, graph_def, known), counts, _unconverted(region, blocked))
 
 

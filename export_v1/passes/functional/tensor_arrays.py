@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from tensorflow.core.framework import types_pb2
 
 from export_v1 import graph
-from export_v1.graph import NodeDef, Tensor
+from export_v1.graph import Tensor
 from export_v1.passes.functional import array_ops
 from export_v1.passes.functional.array_ops import Array
 from export_v1.passes.functional.region import Region, Unconvertible
@@ -154,7 +154,7 @@ def _convert_group(region: Region, trace: _Trace, root: str, members: list[str],
     for node in region.nodes.values():
         if node.op in PASSING and ours(trace.flows, Tensor(node.name, 0)):
             node.attr["T"].type = types_pb2.DT_VARIANT
-    rewritten: dict[str, list[NodeDef]] = {name: array_ops.reserve(array, region.nodes[name], taken) for name in members}
+    rewritten = {name: array_ops.reserve(array, region.nodes[name], taken) for name in members}
     rewritten |= {node.name: array_ops.rewrite(array, region, node, taken) for node in uses}
     for name, nodes in rewritten.items():
         del region.nodes[name]
