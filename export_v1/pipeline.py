@@ -14,6 +14,7 @@ from export_v1 import (
     plan,
     report,
     restore,
+    safety,
     sample,
     save,
     source,
@@ -70,7 +71,9 @@ def _built(planned: plan.Plan, model: source.Source, files: assets.Files, reques
     graphs = {one.prefix: done.graph_def for one, done in zip(planned.variants, transformed, strict=True)}
     graph_def = merge.graphs(graphs)
     found = weights.of(graph_def, model, request)
-    return _Built(transformed, found, _exported(graph_def, planned, transformed, found.weights))
+    exported = _exported(graph_def, planned, transformed, found.weights)
+    safety.check(graph_def, exported.asset_files, request.allow_ops, model.path)
+    return _Built(transformed, found, exported)
 
 
 def _load_ops(library: str) -> None:
