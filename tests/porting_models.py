@@ -1,4 +1,4 @@
-"""Keras models written by hand after the TF1 code of the golden cases; layers bear no names unless a test needs them."""
+"""Keras models written by hand after the TF1 code of golden cases; layers bear no names unless a test needs them."""
 
 import keras
 from keras import layers
@@ -43,8 +43,6 @@ def same_shapes(depth=11, *, heads=("policy", "value")):
         hidden = layers.Dense(8, activation="tanh")(hidden)
     first, second = (layers.Dense(3, name=name)(hidden) for name in heads)
     return keras.Model(inputs, {"policy": first, "value": second})
-
-
 
 
 class LastState(keras.Model):

@@ -1,4 +1,4 @@
-"""Checkpoints of TensorFlow 1.15 into Keras models: the answers are TensorFlow 1.15's, and nothing happens in silence."""
+"""Checkpoints of TensorFlow 1.15 in Keras models: the answers are TensorFlow 1.15's, and nothing is done in silence."""
 
 import keras
 import numpy as np
@@ -125,9 +125,7 @@ def test_partitioned_variables_come_whole():
     total = layers.Lambda(lambda e: keras.ops.sum(e, 1))(layers.Embedding(20, 6)(ids))
     model = keras.Model(ids, layers.Dense(4, use_bias=False)(total))
     assert_accounted(
-        load_checkpoint_weights(
-            model, cases.FOLDER / "partitioned_embedding", expect=oracle("partitioned_embedding")
-        )
+        load_checkpoint_weights(model, cases.FOLDER / "partitioned_embedding", expect=oracle("partitioned_embedding"))
     )
 
 
@@ -139,9 +137,9 @@ def test_partitioned_variables_come_whole():
         ("v1_format", ""),
         ("sharded_ckpt", "model.ckpt-3.data-00001-of-00002"),
         ("sharded_ckpt", "model.ckpt-3.index"),
-        ("port_sharded_v1", "model.ckpt-3"),
-        ("port_sharded_v1", "model.ckpt-3-00001-of-00002"),
-        ("port_sharded_v1", ""),
+        ("port_files/sharded_v1", "model.ckpt-3"),
+        ("port_files/sharded_v1", "model.ckpt-3-00001-of-00002"),
+        ("port_files/sharded_v1", ""),
     ],
 )
 def test_any_file_of_a_checkpoint_names_it(case, file):

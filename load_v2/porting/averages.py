@@ -49,7 +49,7 @@ def choose(entries: Mapping[str, Entry], ema: bool | None) -> Chosen:
 
 
 def settle(plan: Plan, chosen: Chosen) -> None:
-    """Puts the averages' own keys into a plan that was made under the variables' names, and accounts for the plain ones."""
+    """Puts the averages' own keys into a plan made under the variables' names, and accounts for the plain ones."""
     if chosen.choice:
         plan.choices.append(chosen.choice)
     keys = chosen.stand_ins

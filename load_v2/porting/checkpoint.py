@@ -18,8 +18,8 @@ _PART = re.compile(r"(?P<name>.*)/part_(?P<number>\d+)(?P<rest>/.*)?")
 def locate(path: str | os.PathLike) -> str:
     """Returns the prefix that TensorFlow reads, for a prefix, its folder, or any one of its files.
 
-    A folder means its latest checkpoint, the only one it holds, or a SavedModel's `variables/variables`. V1 files, whole
-    or sharded, are found too.
+    A folder means its latest checkpoint, the only one it holds, or a SavedModel's `variables/variables`. V1 files,
+    whole or sharded, are found too.
 
     Raises:
         LoadError: there is no checkpoint, or a folder holds several and does not say which is the latest.

@@ -1,7 +1,7 @@
 """Loads a TF1 checkpoint's variables into a Keras model built by your code, and writes a Keras weights file.
 
-    python -m load_v2 port --checkpoint=model.ckpt-3 --model=my_code.py:build --weights=out.weights.h5
-    python -m load_v2 port --checkpoint=bert/ --model=my_code:bert --rules=bert.toml --expect=io.npz --weights=out.weights.h5
+python -m load_v2 port --checkpoint=model.ckpt-3 --model=my_code.py:build --weights=out.weights.h5
+python -m load_v2 port --checkpoint=bert/ --model=my_code:bert --rules=bert.toml --weights=out.weights.h5
 """
 
 import argparse
@@ -15,7 +15,6 @@ import traceback
 
 from load_v2.errors import LoadError, unknown
 
-HELP = "load a checkpoint's variables into a Keras model, and write its weights file"
 _TAIL = ".weights.h5"
 
 
@@ -38,7 +37,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar=f"OUT{_TAIL}",
         help="where the weights go, for model.load_weights; a file that is there is replaced, whole, at the end",
     )
-    add("--expect", metavar="IO.npz", help="in/KEY and out/KEY arrays: the model must answer these inputs with these outputs")
+    add(
+        "--expect",
+        metavar="IO.npz",
+        help="in/KEY and out/KEY arrays: the model must answer these inputs with these outputs",
+    )
     add("--ema", action="store_true", default=None, help="take ExponentialMovingAverage values where there are any")
 
 
@@ -67,7 +70,9 @@ def _named_function(text: str) -> tuple[str, str]:
 
 def _weights_file(text: str) -> str:
     if not text.endswith(_TAIL):
-        raise argparse.ArgumentTypeError(f"{text!r} does not end with {_TAIL}, as Keras demands: {text.split('.')[0]}{_TAIL}")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} does not end with {_TAIL}, as Keras demands: {text.split('.')[0]}{_TAIL}"
+        )
     return text
 
 
@@ -91,7 +96,9 @@ def _built(named: tuple[str, str]):
 def _imported(place: str):
     is_file = place.endswith(".py")
     if is_file and not os.path.isfile(place):
-        raise LoadError(f"There is no file {place!r}.\n  Pass --model=MODULE_OR_FILE:FUNCTION, such as my_code.py:build.")
+        raise LoadError(
+            f"There is no file {place!r}.\n  Pass --model=MODULE_OR_FILE:FUNCTION, such as my_code.py:build."
+        )
     folder = os.path.dirname(os.path.abspath(place)) if is_file else os.getcwd()
     # Its neighbours are imported by their bare names, as when it is run by itself.
     sys.path.insert(0, folder)

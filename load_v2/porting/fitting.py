@@ -54,7 +54,10 @@ def result_shape(assignment: Assignment, entries: Mapping[str, Entry]) -> Shape:
     shape = shapes[0]
     if assignment.axis is not None:
         axis = assignment.axis % len(shape) if shape else 0
-        if any(len(other) != len(shape) or _without(other, axis) != _without(shape, axis) for other in shapes) or not shape:
+        if (
+            any(len(other) != len(shape) or _without(other, axis) != _without(shape, axis) for other in shapes)
+            or not shape
+        ):
             raise LoadError(f"concatenate: shapes {[list(other) for other in shapes]} do not join along axis {axis}")
         shape = (*shape[:axis], sum(other[axis] for other in shapes), *shape[axis + 1 :])
     return _through(assignment.steps, shape)

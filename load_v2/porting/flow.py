@@ -22,7 +22,7 @@ class Flow:
                 self._users.setdefault(operation, set()).add(name)
 
     def nearest(self, names: Iterable[str]) -> frozenset[str]:
-        """Returns the variables met first when going back from what uses `names`; those themselves are not among them."""
+        """Returns the variables met first when going back from what uses `names`; `names` are not among them."""
         start = {operation for name in names for operation in self.operations.get(name, ())}
         own, seen, found = set(names), set(start), set()
         stack = [source for operation in start for source in self.feeds.get(operation, ())]

@@ -27,17 +27,17 @@ def load_checkpoint_weights(
 ) -> Report:
     """Loads a TF1 checkpoint's variables into a Keras model, completely or not at all, and proves it.
 
-    Guaranteed when it returns (with `strict`): every weight of the model holds a value from the checkpoint, read back and
-    equal bit for bit; every variable of the checkpoint is used, or skipped for a reason that the report gives. When it
-    raises, the model is as it was. Values pass through memory one weight at a time.
+    Guaranteed when it returns (with `strict`): every weight of the model holds a value from the checkpoint, read back
+    and equal bit for bit; every variable of the checkpoint is used, or skipped for a reason that the report gives.
+    When it raises, the model is as it was. Values pass through memory one weight at a time.
 
     Args:
         model: a built Keras 3 model or layer. One that is not built is built by the inputs of `expect`.
         checkpoint: a prefix, its folder, or any of its files; V1 and V2, whole or sharded.
         rules: a TOML file or Rule objects, tried first; what they do not mention is matched by itself.
         strict: False loads what fits, and returns the rest in the report instead of raising.
-        ema: True takes ExponentialMovingAverage values where there are any; False the plain ones. None: as the rules file
-            says, else plain.
+        ema: True takes ExponentialMovingAverage values where there are any, False the plain ones; None does as the
+            rules file says, and takes the plain ones if it says nothing.
         expect: an .npz file with `in/KEY` and `out/KEY`: the model must answer these inputs with these outputs.
 
     Raises:
@@ -84,7 +84,8 @@ def _prove(report: Report, source: Checkpoint, variables, model, expected, stric
     if wrong and strict:
         lines = "".join(f"\n  Output {answer}." for answer in wrong)
         raise LoadError(
-            f"Model {report.model!r} does not answer as {expected.source!r} says: {len(wrong)} of {len(report.answers)} "
-            f"outputs differ; the model is unchanged.{lines}\n  Every weight holds what its rule says: look for a wrong rule "
-            "(square kernels can be transposed, equal gates swapped), a forget_bias, an epsilon, an activation."
+            f"Model {report.model!r} does not answer as {expected.source!r} says: "
+            f"{len(wrong)} of {len(report.answers)} outputs differ; the model is unchanged.{lines}\n"
+            "  Every weight held what its rule says: look for a wrong rule (a square kernel transposed, swapped gates),"
+            " a forget_bias, an epsilon, an activation."
         )

@@ -1,25 +1,25 @@
 """Which variable of the checkpoint is which weight of the model, where that can be known without being told.
 
-A wrong match that looks right is the worst outcome, so nothing is scored and nothing is guessed: each step below removes
-possibilities, and a match is used only when one is left. The steps, for whole layers (a scope's variables together) first,
-and then for single variables in what remains:
+A wrong match that looks right is the worst outcome, so nothing is scored and nothing is guessed: each step below
+removes possibilities, and a match is used only when one is left. The steps, for whole layers (a scope's variables
+together) first, and then for single variables in what remains:
 
-1. *Parts.* A variable's role is the last part of its name, in every dialect (`weights` is a kernel). A scope fits a layer
-   if roles and shapes are equal, all of them. Nothing is transposed or reshaped here. Scopes and layers that fit one
-   another make a class; a scope whose only fit is one layer, which fits no other, is matched: "only one fits".
-2. *Graph.* Where the checkpoint has its .meta file and the model is functional, both sides know what computes before what.
-   Members of a class are told apart by the classes of their nearest neighbours, upstream and downstream, and those by
-   theirs, until nothing changes. If the two sides differ at any point (the model computes something else), this step is
-   not used at all.
+1. *Parts.* A variable's role is the last part of its name, in every dialect (`weights` is a kernel). A scope fits a
+   layer if roles and shapes are equal, all of them. Nothing is transposed or reshaped here. Scopes and layers that fit
+   one another make a class; a scope whose only fit is one layer, which fits no other, is matched: "only one fits".
+2. *Graph.* Where the checkpoint has its .meta file and the model is functional, both sides know what computes before
+   what. Members of a class are told apart by the classes of their nearest neighbours, upstream and downstream, and
+   those by theirs, until nothing changes. If the two sides differ at any point (the model computes something else),
+   this step is not used at all.
 3. *Names.* In a class of several, drop what all its members have in common on each side; if what is left names every
-   member, and the same on both sides, that is the match. Numbers that Keras made up (`dense_7`) are no names: they count
-   the layers of the process. A number tells nothing if both sides cannot be paired by it completely.
+   member, and the same on both sides, that is the match. Numbers that Keras made up (`dense_7`) are no names: they
+   count the layers of the process.
 4. *Attachment.* A scope inside the scope of a matched layer (`conv1/BatchNorm` in `conv1`) belongs to the layer that
    follows the matched one directly.
-5. *Order.* Scopes whose names differ in numbers only (`dense`, `dense_1`, `block2/conv_3`) were made in the order of the
-   numbers. Layers have an order only if each computes from the one before, as in a `Sequential`: two heads side by side
-   have none. Then the n-th scope is the n-th layer, provided that every other member of the same family of names that was
-   matched above lies where that order says.
+5. *Order.* Scopes whose names differ in numbers only (`dense`, `dense_1`, `block2/conv_3`) were made in the order of
+   the numbers. Layers have an order only if each computes from the one before, as in a `Sequential`: two heads side by
+   side have none. Then the n-th scope is the n-th layer, provided that every other member of the same family of names
+   that was matched above lies where that order says.
 
 Where more is known than needed, it must agree: names against order is no match. What remains is reported with every
 candidate. A class of unequal sides is matched by names only.
@@ -59,7 +59,8 @@ def match(
     layers = _Stage(roles.groups(entries), roles.groups(weights), source_flow, target_flow)
     matching.pairs += layers.run()
     used = {pair.key for pair in matching.pairs} | {pair.weight for pair in matching.pairs}
-    # A class of layers that fit but could not be told apart stays as it is: its variables one by one would be no better.
+    # A class of layers that fit but could not be told apart stays as it is: its variables one by one would be no
+    # better.
     matching.ambiguous += layers.ambiguous()
     undecided = layers.undecided()
     singles = _Stage(
@@ -152,16 +153,15 @@ class _Stage:
         return bool(pairs)
 
     def _forced(self) -> bool:
-        # A one-to-one match that is the only one always has a member with a single partner (a leaf), so taking leaves
+        # A complete match that is the only one always has a member with a single partner (a leaf), so taking leaves
         # away one after another finds it, and finds nothing where there are two.
+        pairs = []
         for found in self.classes():
-            if not found.even:
-                continue
-            for target in found.targets:
+            for target in found.targets if found.even else ():
                 fits = [source for source in found.sources if roles.alike(source, target)]
                 if len(fits) == 1 and _solvable(found, fits[0], target):
-                    return self._add([(fits[0], target)], "only one fits")
-        return False
+                    pairs.append((fits[0], target))
+        return self._add(pairs, "only one fits")
 
     def _by_graph(self) -> bool:
         if self.source_flow is None or self.target_flow is None:
@@ -172,11 +172,12 @@ class _Stage:
         return self._add([(s, t) for s, t in pairs if roles.alike(s, t)], "same place in both graphs")
 
     def _by_names(self) -> bool:
+        added = False
         for found in self.classes():
             pairs = by_names(found.sources, found.targets) if found.even else same_names(found.sources, found.targets)
             if pairs and all(roles.alike(s, t) for s, t in pairs) and not self._against_order(found, pairs):
-                return self._add(pairs, "same name")
-        return False
+                added = self._add(pairs, "same name")
+        return added
 
     def _against_order(self, found: Class, pairs) -> bool:
         """Tells whether the scopes' numbers and the layers' order contradict a match by names."""
@@ -191,17 +192,19 @@ class _Stage:
         if self.target_flow is None:
             return False
         owners = {source.path: target for source, target, _ in self.found if source.path}
+        pairs = []
         for found in self.classes():
+            inside = {id(source): owners.get(_enclosing(source.path, owners)) for source in found.sources}
             for source in found.sources:
-                owner = owners.get(_enclosing(source.path, owners))
-                if owner is None:
+                owner = inside[id(source)]
+                if owner is None or sum(other is owner for other in inside.values()) > 1:
                     continue
                 weights = {name for _, _, name in owner.members}
                 after = [t for t in found.targets if roles.alike(source, t) and self._follows(t, weights)]
-                rivals = [s for s in found.sources if owners.get(_enclosing(s.path, owners)) is owner]
-                if len(after) == 1 and len(rivals) == 1:
-                    return self._add([(source, after[0])], "attached to a matched layer")
-        return False
+                if len(after) == 1:
+                    pairs.append((source, after[0]))
+        unique = len({id(target) for _, target in pairs}) == len(pairs)
+        return self._add(pairs if unique else [], "attached to a matched layer")
 
     def _follows(self, target: Group, weights: set[str]) -> bool:
         nearest = self.target_flow.nearest(name for _, _, name in target.members)
@@ -212,9 +215,8 @@ class _Stage:
             if not found.even or not all(roles.alike(s, t) for s in found.sources for t in found.targets):
                 continue
             sources, targets = numbered(found.sources), chained(found.targets, self.target_flow)
-            if sources is None or targets is None or not self._family_agrees(sources, targets):
-                continue
-            return self._add(list(zip(sources, targets, strict=True)), "same order")
+            if sources and targets and _names_agree(sources, targets) and self._family_agrees(sources, targets):
+                return self._add(list(zip(sources, targets, strict=True)), "same order")
         return False
 
     def _family_agrees(self, sources: list[Group], targets: list[Group]) -> bool:
@@ -224,6 +226,13 @@ class _Stage:
         pairs += [(source, target) for source, target, _ in self.found if skeleton(source) == family]
         pairs.sort(key=lambda pair: numbers(pair[0]))
         return chained([target for _, target in pairs], self.target_flow) == [target for _, target in pairs]
+
+
+def _names_agree(sources: list[Group], targets: list[Group]) -> bool:
+    """Tells whether the layers' own names allow this order: neither other names nor other numbers."""
+    named = by_names(sources, targets)
+    order = numbered(targets)
+    return (not named or [target for _, target in named] == targets) and order in (None, targets)
 
 
 def _solvable(found: Class, source: Group, target: Group) -> bool:
@@ -260,7 +269,7 @@ def _distinguishing(groups: Sequence[Group]) -> dict[tuple, Group]:
 
 
 def same_names(sources: Sequence[Group], targets: Sequence[Group]) -> list[tuple[Group, Group]]:
-    """Returns the pairs with equal paths, one perhaps within some outer scope, for the smaller side; all of it or nothing."""
+    """Returns the pairs with equal paths, one perhaps within an outer scope: all of the smaller side, or nothing."""
     pairs = [(s, t) for s in sources for t in targets if same_path(s.given, t.given)]
     smaller = min(len(sources), len(targets))
     unique = len({id(s) for s, _ in pairs}) == len({id(t) for _, t in pairs}) == len(pairs)

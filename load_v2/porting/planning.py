@@ -1,4 +1,4 @@
-"""From two lists of names and shapes to a plan: rules first, in their order, then matching for what they do not mention.
+"""From two lists of names and shapes to a plan: rules first, in their order, then matching for the rest.
 
 No tensor is read here and no model is touched, so a plan can be made, shown and refused at no cost.
 """
@@ -24,9 +24,9 @@ def make(
 ) -> Plan:
     """Returns what goes where, and everything that does not fit.
 
-    Guaranteed: every variable is in exactly one of assigned, skipped, left over; every weight in exactly one of assigned,
-    missing. An assignment in the plan fits by shape and dtype; one that does not is in `misfits`, and its weight among
-    neither the assigned nor the missing.
+    Guaranteed: every variable is in exactly one of assigned, skipped, left over; every weight in exactly one of
+    assigned, missing. An assignment in the plan fits by shape and dtype; one that does not is in `misfits`, and its
+    weight among neither the assigned nor the missing.
 
     Args:
         entries: the checkpoint's variables by key.
@@ -77,7 +77,7 @@ class _Planner:
 
     def _preset(self, rule: Rule, label: str) -> bool:
         free = {key: entry for key, entry in self.free().items() if key not in self.reasons}
-        scopes = sorted({key[:end.start()] for key in free for end in re.finditer("/", key)})
+        scopes = sorted({key[: end.start()] for key in free for end in re.finditer("/", key)})
         used = False
         for scope in scopes:
             match = re.fullmatch(rule.key[0], scope)
@@ -96,7 +96,7 @@ class _Planner:
         return used
 
     def _map(self, rule: Rule, label: str) -> bool:
-        """Groups the variables that a rule matches by the weights they are for; joined ones come in the patterns' order."""
+        """Groups the variables that a rule matches by the weights they are for; joined ones come in pattern order."""
         wanted: dict[tuple[str, ...], dict[int, list[str]]] = {}
         for key in self.free():
             for position, pattern in enumerate(rule.key):
@@ -129,7 +129,10 @@ class _Planner:
             self.taken.update(assignment.keys)
         weight = self.weights[assignment.weight]
         earlier = self.filled.get(weight.path)
-        fault = f"{earlier.how} gives it {errors.quoted(earlier.keys)} already" if earlier else fitting.misfit(assignment, weight, self.entries)
+        if earlier:
+            fault = f"{earlier.how} gives it {errors.quoted(earlier.keys)} already"
+        else:
+            fault = fitting.misfit(assignment, weight, self.entries)
         if fault:
             self._refuse(f"{how}: {errors.quoted(assignment.keys)} for {weight.path!r}: {fault}", assignment.keys)
             self.failed_weights.add(weight.path)

@@ -1,13 +1,14 @@
 """What TF1 did differently, layer by layer: how a scope's variables become the weights of one Keras layer.
 
 `layer`       same layout, other names: weights -> kernel, biases -> bias, and so on.
-`attention`   the same, with kernels and biases reshaped to [hidden, heads, size], [heads, size] or [heads, size, hidden].
-`lstm`        BasicLSTMCell, LSTMCell, LSTMBlockCell. One kernel [inputs + units, 4 units], gates i, j, f, o; Keras has two
-              kernels, gates i, f, c, o. TF1 adds forget_bias (1.0 unless the code said otherwise) when it runs; Keras
-              has it in the bias.
+`attention`   the same, with kernels and biases reshaped to [hidden, heads, size], [heads, size] or [heads, size,
+              hidden].
+`lstm`        BasicLSTMCell, LSTMCell, LSTMBlockCell. One kernel [inputs + units, 4 units], gates i, j, f, o; Keras has
+              two kernels, gates i, f, c, o. TF1 adds forget_bias (1.0 unless the code said otherwise) when it runs;
+              Keras has it in the bias.
 `cudnn_lstm`  CudnnLSTM as its Saver writes it, CudnnCompatibleLSTMCell: the same without forget_bias.
-`gru`         GRUCell, GRUBlockCell. Gates r, u and a candidate; Keras has z (= u), r, h. TF1 applies the reset gate before the
-              product, so the Keras layer is GRU(reset_after=False).
+`gru`         GRUCell, GRUBlockCell. Gates r, u and a candidate; Keras has z (= u), r, h. TF1 applies the reset gate
+              before the product, so the Keras layer is GRU(reset_after=False).
 `cudnn_gru`   CudnnGRU as its Saver writes it: reset gate after the product, so GRU(reset_after=True), two biases.
 """
 
@@ -33,7 +34,7 @@ _GRU_ORDER = Reorder(-1, (1, 0, 2))
 
 
 def members(preset: str, scope: str, entries: Mapping[str, Entry]) -> dict[str, Entry] | None:
-    """Returns the scope's variables by role (`gates/kernel` for nested ones), or None where the preset cannot mean it."""
+    """Returns the scope's variables by role (`gates/kernel` for nested ones), or None if the preset cannot mean it."""
     found = {}
     for key, entry in entries.items():
         if not key.startswith(f"{scope}/"):
@@ -86,7 +87,9 @@ def _plain(source, target, heads):
 
 def _check_recurrent(preset, target):
     if not {"kernel", "recurrent_kernel"} <= set(target):
-        raise LoadError(f"preset {preset!r} needs a layer with kernel and recurrent_kernel; this one has {quoted(target)}")
+        raise LoadError(
+            f"preset {preset!r} needs a layer with kernel and recurrent_kernel; this one has {quoted(target)}"
+        )
     biased = len(target["bias"].shape) if "bias" in target else 1
     if preset == "gru" and biased == 2:
         raise LoadError("TF1's GRUCell applies the reset gate before the product: build GRU(reset_after=False)")

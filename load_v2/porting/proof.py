@@ -12,7 +12,8 @@ from load_v2.errors import LoadError, quoted
 from load_v2.porting import values
 from load_v2.porting.records import Assignment
 
-# Two implementations of one float32 model differ by a few units in the last place per layer; a wrong weight by far more.
+# Two implementations of one float32 model differ by a few units in the last place per layer; a wrong weight by far
+# more.
 TOLERANCE = 1e-5
 
 
@@ -97,7 +98,8 @@ class Expected:
         outputs = {key[4:]: value for key, value in arrays.items() if key.startswith("out/")}
         if not inputs or not outputs:
             raise LoadError(
-                f"Expected answers {name!r} need arrays named in/KEY and out/KEY.\n  Known: {quoted(arrays) or 'none'}.\n"
+                f"Expected answers {name!r} need arrays named in/KEY and out/KEY.\n"
+                f"  Known: {quoted(arrays) or 'none'}.\n"
                 "  Write them with numpy.savez(path, **{'in/x': x, 'out/y': y})."
             )
         return cls(inputs, outputs, name)
@@ -134,8 +136,8 @@ class Expected:
             if not fits:
                 shapes = ", ".join(f"{name!r} {list(array.shape)}" for name, array in candidates.items())
                 raise LoadError(
-                    f"Output {key!r} of model {model.name!r} has shape {list(value.shape)}; no answer in {self.source!r} has.\n"
-                    f"  Known: {shapes or 'none left'}."
+                    f"Output {key!r} of model {model.name!r} has shape {list(value.shape)}, "
+                    f"which no answer in {self.source!r} has.\n  Known: {shapes or 'none left'}."
                 )
             best = min(fits, key=lambda difference: (not difference.equal, difference.largest))
             rest.pop(best.name, None)

@@ -2,8 +2,8 @@
 
 A layer's first colour is the class it is in. Each round, its new colour is the old one together with the colours of its
 nearest neighbours upstream and downstream. Two layers end with the same colour only if the graph around them looks the
-same as far as it goes. A graph that is the same on both sides gives the same colours on both; where a colour has one layer
-on each side, these are the same layer. Where the graphs differ, nothing is said at all.
+same as far as it goes. A graph that is the same on both sides gives the same colours on both; where a colour has one
+layer on each side, these are the same layer. Where the graphs differ, nothing is said at all.
 """
 
 from collections import Counter
@@ -15,7 +15,9 @@ from load_v2.porting.roles import Group
 Pairs = list[tuple[Group, Group]]
 
 
-def told_apart(matched: Pairs, classes: list[tuple[tuple[Group, ...], tuple[Group, ...]]], one: Flow, other: Flow) -> Pairs:
+def told_apart(
+    matched: Pairs, classes: list[tuple[tuple[Group, ...], tuple[Group, ...]]], one: Flow, other: Flow
+) -> Pairs:
     """Returns the pairs, out of the classes, that are the only ones in the same place of both graphs.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from load_v2.errors import SHOWN, LoadError
-from load_v2.porting import presets, roles
+from load_v2.porting import suggestions
 from load_v2.porting.proof import Difference
 from load_v2.porting.records import Ambiguity, Assignment, Entry, Plan, Weight
 from load_v2.porting.transforms import text
@@ -16,11 +16,11 @@ from load_v2.porting.transforms import text
 class Report:
     """The account of one loading.
 
-    `assignments`: a weight, the variables it came from, how they were found. `skipped`: variable -> why. `left_over` and
-    `missing`: variables without a weight and weights without a variable. `misfits`: sentences, each naming both sides.
-    `ambiguous`: layers with several candidates. `choices`: what was decided without being asked. `proven`: how many
-    weights were read back and found equal, bit for bit. `unequal`: those that were not. `answers`: the worst element of each
-    output, if answers were expected.
+    `assignments`: a weight, the variables it came from, how they were found. `skipped`: variable -> why. `left_over`
+    and `missing`: variables without a weight and weights without a variable. `misfits`: sentences, each naming both
+    sides. `ambiguous`: layers with several candidates. `choices`: what was decided without being asked. `proven`: how
+    many weights were read back and found equal, bit for bit. `unequal`: those that were not. `answers`: the worst
+    element of each output, if answers were expected.
     """
 
     checkpoint: str
@@ -71,9 +71,10 @@ class Report:
             f"{os.path.basename(self.checkpoint)!r} have no place in model {self.model!r}"
         )
         lines = [f"{first}; the model is unchanged.", *self._faults()]
-        pasted = suggestions(self)
+        pasted = suggestions.lines(self)
         if pasted:
-            lines += ["  Paste what is right into a rules file, and pass it as rules:", *(f"    {line}" for line in pasted)]
+            lines.append("  Paste what is right into a rules file, and pass it as rules:")
+            lines += [f"    {line}" for line in pasted]
         return LoadError("\n".join(lines))
 
     def _faults(self) -> list[str]:
@@ -88,7 +89,8 @@ class Report:
         return lines
 
     def __str__(self):
-        lines = [f"{len(self.assignments)} of {len(self.weights)} weights of {self.model!r} loaded from {self.checkpoint!r}"]
+        count = f"{len(self.assignments)} of {len(self.weights)} weights"
+        lines = [f"{count} of {self.model!r} loaded from {self.checkpoint!r}"]
         for assignment in self.assignments:
             steps = [text(step) for term in assignment.terms for step in term.steps]
             steps += [text(step) for step in assignment.steps]
@@ -115,91 +117,3 @@ def _listed(title: str, names: list[str]) -> list[str]:
     if not names:
         return []
     return [f"  {title} ({len(names)}): {', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}."]
-
-
-def suggestions(report: Report) -> list[str]:
-    """Returns rules, as lines of TOML, that would place what is missing and account for what is left over.
-
-    They are candidates, in a plausible order, with the alternatives beside them: which are right is for a person to say.
-    """
-    rules, spoken = _undecided(report), {name for found in report.ambiguous for name in found.candidates}
-    recurrent, keys = _recurrent(report)
-    rules += recurrent
-    undecided = {found.layer for found in report.ambiguous}
-    left = [key for key in report.left_over if not _within(key, spoken) and key not in keys]
-    for path in report.missing:
-        if path in undecided or roles.scope_of(path) in undecided or any(f"weight = '{w}'" in "".join(recurrent) for w in ()):
-            continue
-        weight = report.weights[path]
-        fits = [key for key in left if _could_be(report.entries[key], weight)]
-        if fits and not any(_within(path, {line[10:-1]}) for line in recurrent if line.startswith("weight = ")):
-            rules += _rule(fits[0], path, fits[1:], *_steps(report.entries[fits[0]], weight))
-            left.remove(fits[0])
-    if left and not report.missing:
-        rules += [line for key in left[:SHOWN] for line in ("[[rule]]", f"key = '{_escaped(key)}'", 'skip = "not in this model"')]
-    return rules
-
-
-def _escaped(key: str) -> str:
-    return re.sub(r"([.+*?^$()\[\]{}|\\])", r"\\\1", key)
-
-
-def _within(name: str, scopes) -> bool:
-    return any(name == scope or name.startswith(f"{scope}/") for scope in scopes)
-
-
-def _rule(key: str, weight: str, others, *more: str) -> list[str]:
-    alternatives = f"    # or {', '.join(map(repr, list(others)[:3]))}" if others else ""
-    return ["[[rule]]", f"key = '{_escaped(key)}'{alternatives}", f"weight = '{weight}'", *more]
-
-
-def _undecided(report: Report) -> list[str]:
-    lines, used = [], set()
-    for found in report.ambiguous[:SHOWN]:
-        ordered = sorted(found.candidates, key=lambda name: [(base, number or 0) for base, number in roles.parts(name)])
-        free = [name for name in ordered if name not in used] or ordered
-        used.add(free[0])
-        others = [name for name in ordered if name != free[0]]
-        lines += _rule(free[0], found.layer, others, *(['preset = "layer"'] if found.whole_layer else []))
-    return lines
-
-
-def _recurrent(report: Report) -> tuple[list[str], set[str]]:
-    """Returns preset rules for Keras recurrent layers whose TF1 cells are in the checkpoint, and those cells' variables."""
-    lines, keys = [], set()
-    left = {key: report.entries[key] for key in report.left_over}
-    for path in report.missing:
-        if roles.role_of(path) != "recurrent_kernel":
-            continue
-        layer = roles.scope_of(path)
-        units, inputs = report.weights[path].shape[0], report.weights.get(f"{layer}/kernel")
-        for scope in sorted({roles.scope_of(key) for key in left} | {roles.scope_of(roles.scope_of(key)) for key in left}):
-            for preset in ("cudnn_lstm", "lstm") if "cudnn" in scope else ("lstm", "cudnn_gru", "gru"):
-                source = presets.members(preset, scope, left) if scope and inputs else None
-                first = source and (source.get("kernel") or source.get("gates/kernel"))
-                if first and first.shape[0] == inputs.shape[0] + units and not keys & {e.key for e in source.values()}:
-                    note = ["forget_bias = 1.0    # what the cell was built with"] if preset == "lstm" else []
-                    lines += _rule(scope, layer, (), f'preset = "{preset}"', *note)
-                    keys |= {entry.key for entry in source.values()}
-                    break
-    return lines, keys
-
-
-def _could_be(entry: Entry, weight: Weight) -> bool:
-    return entry.shape == weight.shape or bool(_steps(entry, weight))
-
-
-def _steps(entry: Entry, weight: Weight) -> list[str]:
-    if entry.shape == weight.shape:
-        return []
-    if entry.shape == weight.shape[::-1] and len(entry.shape) == 2:
-        return ["transform = [{ transpose = [1, 0] }]"]
-    if roles.role_of(entry.key) == roles.role_of(weight.path) and len(weight.shape) == len(entry.shape) + 1:
-        size = 1
-        for side in weight.shape:
-            size *= side
-        total = 1
-        for side in entry.shape:
-            total *= side
-        return [f"transform = [{{ reshape = {list(weight.shape)} }}]"] if size == total else []
-    return []

@@ -1,4 +1,4 @@
-"""What part of a layer a variable is, told by the last part of its name, in all the dialects TF1 code was written in."""
+"""What part of a layer a variable is, told by the last part of its name, in all the dialects of TF1 code."""
 
 import re
 from collections.abc import Iterable
@@ -38,7 +38,7 @@ def role_of(name: str) -> str:
 class Group:
     """The variables of one layer: `members` are (role, shape, name), sorted by role.
 
-    `given` is the path without numbers that Keras made up. A single variable on its own keeps its layer's members in `whole`.
+    `given` is the path without numbers that Keras made up. A single variable keeps its layer's members in `whole`.
     """
 
     path: str

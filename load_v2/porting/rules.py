@@ -4,8 +4,8 @@ A rules file is TOML: `ema` (true, false) and any number of `[[rule]]`, tried in
 variable takes it. What no rule mentions is matched by itself.
 
     [[rule]]
-    key = 'block_(\\d+)/conv/weights'     # regular expression on the whole variable name; a list joins several variables
-    weight = 'stage_\\1/kernel'           # path of the Keras weight, or enough of its end; a list feeds several weights
+    key = 'block_(\\d+)/conv/weights'     # regular expression on the whole name; a list joins several variables
+    weight = 'stage_\\1/kernel'           # path of the Keras weight, or enough of its end; a list feeds several
     transform = [{ transpose = [0, 1, 3, 2] }]      # in order; see `transforms`
 
     [[rule]]
@@ -112,7 +112,9 @@ def load(rules: str | os.PathLike | Iterable[Rule] | None) -> RuleSet:
 def _parsed(content: dict, name: str) -> RuleSet:
     for field in content:
         if field not in ("ema", "rule"):
-            raise errors.unknown("Field", field, f"rules file {name!r}: it", ["ema", "rule"], "Write [[rule]] above each rule.")
+            raise errors.unknown(
+                "Field", field, f"rules file {name!r}: it", ["ema", "rule"], "Write [[rule]] above each rule."
+            )
     tables, ema = content.get("rule", []), content.get("ema")
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise LoadError(f"Rules file {name!r}: write [[rule]], in double brackets, above each rule.")

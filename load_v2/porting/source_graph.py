@@ -10,6 +10,9 @@ from load_v2.porting.flow import Flow
 from load_v2.porting.records import Entry
 
 _VARIABLES = ("VariableV2", "Variable", "VarHandleOp")
+# Gradients ask for the shapes of what the forward computation had; a shape is no value.
+_MEASURES = frozenset({"Shape", "ShapeN", "Size", "Rank", "BroadcastGradientArgs"})
+_WRITES = re.compile(r"(Resource)?(Sparse)?(Assign|Apply|Scatter)|Save|Restore")
 _PART = re.compile(r"/part_\d+$")
 
 
@@ -33,20 +36,24 @@ def flow(prefix: str, entries: Mapping[str, Entry]) -> Flow | None:
 
 def of_graph(graph_def, entries: Mapping[str, Entry]) -> Flow:
     """Returns the same for a GraphDef; a variable of another name than its key is not in it."""
+    ops = {node.name: node.op for node in graph_def.node}
     inputs = {node.name: _data_inputs(node) for node in graph_def.node}
     keys = {}
-    for node in graph_def.node:
-        key = node.name if node.name in entries else _PART.sub("", node.name)
-        if node.op in _VARIABLES and key in entries:
-            keys[node.name] = key
-    active = _active(graph_def, inputs)
+    for name, op in ops.items():
+        key = name if name in entries else _PART.sub("", name)
+        if op in _VARIABLES and key in entries:
+            keys[name] = key
+    active = _active(ops, inputs)
     users = _users(inputs, keys, active)
-    first = _first(inputs, users)
+    first = _first(ops, inputs, users)
     feeds = {name: frozenset(source for source in inputs[name] if source in active) for name in active}
     return Flow(first, feeds)
 
 
 def _data_inputs(node) -> list[str]:
+    """Returns the nodes whose values a node computes with: neither those it writes, nor those it only measures."""
+    if node.op in _MEASURES or _WRITES.match(node.op):
+        return []
     names = [name.partition(":")[0] for name in node.input if not name.startswith("^")]
     # The second input of a Switch says whether to compute, not from what.
     return names[:1] if node.op in ("Switch", "RefSwitch") else names
@@ -60,13 +67,13 @@ def _consumers(inputs: Mapping[str, list[str]]) -> dict[str, list[str]]:
     return found
 
 
-def _active(graph_def, inputs) -> set[str]:
+def _active(ops: Mapping[str, str], inputs) -> set[str]:
     """Returns the nodes that depend on what the model is given, rather than on constants and variables alone."""
-    passive = ("Const", "NoOp", *_VARIABLES)
+    passive = {"Const", "NoOp", *_VARIABLES, *_MEASURES}
     stack = [
-        node.name
-        for node in graph_def.node
-        if node.op == "PlaceholderWithDefault" or (not inputs[node.name] and node.op not in passive)
+        name
+        for name, op in ops.items()
+        if op == "PlaceholderWithDefault" or not (inputs[name] or op in passive or _WRITES.match(op))
     ]
     consumers, active = _consumers(inputs), set(stack)
     while stack:
@@ -92,10 +99,11 @@ def _users(inputs, keys: Mapping[str, str], active: set[str]) -> dict[str, set[s
     return found
 
 
-def _first(inputs, users: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:
+def _first(ops, inputs, users: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:
     """Returns the users of each variable that are not downstream of another of its users."""
-    bits = {name: 1 << number for number, name in enumerate(sorted({name for names in users.values() for name in names}))}
-    upstream = _upstream(inputs, bits)
+    every = sorted(set().union(*users.values()))
+    bits = {name: 1 << number for number, name in enumerate(every)}
+    upstream = _upstream(_unrolled(ops, inputs), bits)
     found = {}
     for key, names in users.items():
         mask = sum(bits[name] for name in names)
@@ -103,23 +111,39 @@ def _first(inputs, users: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:
     return found
 
 
+def _unrolled(ops: Mapping[str, str], inputs) -> dict[str, list[str]]:
+    """Returns the inputs without cycles: what a v1 loop's NextIteration gives goes to its Exit, not to its Merge."""
+    found, loops = {}, ("NextIteration", "RefNextIteration")
+    for name, sources in inputs.items():
+        if ops[name] in ("Merge", "RefMerge"):
+            found[name] = [source for source in sources if ops.get(source) not in loops]
+        elif ops[name] in ("Exit", "RefExit"):
+            merges = [merge for switch in sources for merge in inputs.get(switch, ())]
+            again = [source for merge in merges for source in inputs.get(merge, ())]
+            found[name] = sources + [source for source in again if ops.get(source) in loops]
+        else:
+            found[name] = sources
+    return found
+
+
 def _upstream(inputs, bits: Mapping[str, int]) -> dict[str, int]:
-    """Returns, for each node, which of the nodes in `bits` lie upstream, as a bit mask."""
-    # A v1 loop closes through NextIteration only, whose output feeds a Merge: without those edges there is no cycle.
-    loops = {name for name in inputs if name.rpartition("/")[2].startswith("NextIteration")}
+    """Returns, for each node, which of the nodes in `bits` lie upstream, as a bit mask; `inputs` has no cycle."""
     found: dict[str, int] = {}
+    # Were there a cycle after all, its second visit would end it, instead of going round for ever.
+    opened: set[str] = set()
     for start in inputs:
         stack = [start]
         while stack:
-            name = stack[-1]
-            waiting = [s for s in inputs[name] if s not in found and s in inputs and s not in loops] if name not in found else []
-            if waiting:
-                stack.extend(waiting)
+            name = stack.pop()
+            if name in found or name not in inputs:
                 continue
-            stack.pop()
-            mask = 0
-            for source in inputs[name]:
-                if source not in loops and source in found:
-                    mask |= found[source] | bits.get(source, 0)
-            found.setdefault(name, mask)
+            sources = [source for source in inputs[name] if source in inputs]
+            waiting = [source for source in sources if source not in found]
+            if waiting and name not in opened:
+                opened.add(name)
+                stack += [name, *waiting]
+                continue
+            found[name] = 0
+            for source in sources:
+                found[name] |= found[source] | bits.get(source, 0)
     return found

@@ -23,7 +23,7 @@ def variables(model: keras.layers.Layer) -> dict[str, "keras.Variable"]:
     if not model.built or not model.weights:
         raise LoadError(
             f"Model {model.name!r} has no weights yet: it does not know the shape of its input.\n"
-            "  Add keras.Input(shape) as its first layer, call it once on an example, or pass expect=, whose inputs build it."
+            "  Add keras.Input(shape) as its first layer, or call it once on an example, or pass expect= to do so."
         )
     found: dict[str, keras.Variable] = {}
     for variable in model.weights:
@@ -61,7 +61,8 @@ def _given(path: str, classes: dict[str, str]) -> str:
 def flow(model: keras.layers.Layer) -> Flow | None:
     """Returns what computes before what, or None where the model is code (a subclass) and nobody knows before it runs.
 
-    A layer made of layers counts as one operation, so no order is claimed inside it; nested functional models are entered.
+    A layer made of layers counts as one operation, so no order is claimed inside it; nested functional models are
+    entered.
     """
     try:
         outputs = keras.tree.flatten(model.outputs)

@@ -1,7 +1,7 @@
 """What may be done to a variable on its way into a weight: small frozen steps, each with a shape rule and an action.
 
-Every step has `shape(shape) -> shape`, which refuses what cannot work, and `apply(array) -> array`; they agree, so a whole
-plan is checked on shapes before any tensor is read. In a rules file a step is a table with one key:
+Every step has `shape(shape) -> shape`, which refuses what cannot work, and `apply(array) -> array`; they agree, so a
+whole plan is checked on shapes before any tensor is read. In a rules file a step is a table with one key:
 
     {transpose = [1, 0]}                  axes in their new order
     {reshape = [-1, 3, 8]}                C order; one -1 at most
@@ -191,7 +191,7 @@ class Reorder:
 
 @dataclass(frozen=True)
 class Heads:
-    """A reshape that does nothing but split one axis in two or more, as attention kernels need: [16, 16] to [16, 2, 8]."""
+    """A reshape that only splits one axis in two or more, as attention kernels need: [16, 16] to [16, 2, 8]."""
 
     to: tuple[int, ...]
 

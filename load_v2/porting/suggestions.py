@@ -1,0 +1,114 @@
+"""Rules to paste where nothing could be decided: candidates in a plausible order, with the alternatives beside them."""
+
+import math
+import re
+from collections.abc import Iterable
+
+from load_v2.errors import SHOWN
+from load_v2.porting import presets, roles
+from load_v2.porting.records import Entry, Weight
+
+
+def lines(report) -> list[str]:
+    """Returns rules, as lines of TOML, that would place what is missing and account for what is left over.
+
+    Which of them are right is for a person to say; as many as there is something to say about, ten layers at most.
+
+    Args:
+        report: a `Report` that is not complete.
+    """
+    left = {key: report.entries[key] for key in report.left_over}
+    rules = []
+    for found in report.ambiguous[:SHOWN]:
+        rules.append(_undecided(found, {rule.candidates[0] for rule in rules}))
+    spoken = {found.layer for found in report.ambiguous} | {n for found in report.ambiguous for n in found.candidates}
+    rules += _recurrent(report, {key: entry for key, entry in left.items() if not _within(key, spoken)})
+    spoken |= {name for rule in rules for name in (*rule.candidates, rule.weight)}
+    for path in [path for path in report.missing if not _within(path, spoken)]:
+        free = [entry for key, entry in left.items() if not _within(key, spoken)]
+        rule = _by_shape(free, report.weights[path])
+        if rule:
+            rules.append(rule)
+            spoken.add(rule.candidates[0])
+    if not report.missing:
+        rules += [_Rule((key,), more=('skip = "not in this model"',)) for key in left if not _within(key, spoken)]
+    return [line for rule in rules[: 2 * SHOWN] for line in rule.toml()]
+
+
+class _Rule:
+    """A rule for the first candidate; the others are its comment."""
+
+    def __init__(self, candidates: Iterable[str], weight: str = "", more: Iterable[str] = ()):
+        self.candidates, self.weight, self.more = tuple(candidates), weight, tuple(more)
+
+    def toml(self) -> list[str]:
+        key = re.sub(r"([.+*?^$()\[\]{}|\\])", r"\\\1", self.candidates[0])
+        others = f"    # or {', '.join(map(repr, self.candidates[1:4]))}" if self.candidates[1:] else ""
+        weight = [f"weight = '{self.weight}'"] if self.weight else []
+        return ["[[rule]]", f"key = '{key}'{others}", *weight, *self.more]
+
+
+def _within(name: str, scopes: Iterable[str]) -> bool:
+    return any(name == scope or name.startswith(f"{scope}/") for scope in scopes)
+
+
+def _undecided(found, offered: set[str]) -> _Rule:
+    ordered = sorted(found.candidates, key=lambda name: [(base, number or 0) for base, number in roles.parts(name)])
+    # A candidate that no earlier layer has been offered, so that pasting all of it uses each of them once.
+    first = next((name for name in ordered if name not in offered), ordered[0])
+    others = [name for name in ordered if name != first]
+    return _Rule((first, *others), found.layer, ('preset = "layer"',) if found.whole_layer else ())
+
+
+def _recurrent(report, left: dict[str, Entry]) -> list[_Rule]:
+    """Returns preset rules for recurrent layers whose TF1 cells are in the checkpoint."""
+    rules, used = [], set()
+    scopes = sorted({roles.scope_of(key) for key in left} | {roles.scope_of(roles.scope_of(key)) for key in left})
+    for path in report.missing:
+        layer = roles.scope_of(path)
+        inputs = report.weights.get(f"{layer}/kernel")
+        if roles.role_of(path) != "recurrent_kernel" or inputs is None:
+            continue
+        rows = inputs.shape[0] + report.weights[path].shape[0]
+        cells = [(scope, _preset_of(scope, left, rows, inputs.shape)) for scope in scopes if scope not in used]
+        fits = [(scope, preset) for scope, preset in cells if preset]
+        if fits:
+            scope, preset = fits[0]
+            used.add(scope)
+            note = ["forget_bias = 1.0    # what the cell was built with"] if preset == "lstm" else []
+            same = [other for other, kind in fits if kind == preset]
+            rules.append(_Rule(same, layer, (f'preset = "{preset}"', *note)))
+    return rules
+
+
+def _preset_of(scope: str, left: dict[str, Entry], rows: int, kernel: tuple[int, ...]) -> str:
+    """Returns the preset by which the scope's variables could be a layer with that kernel, or ''."""
+    units = kernel[1] // (4 if kernel[1] == 4 * (rows - kernel[0]) else 3)
+    for preset in ("cudnn_lstm" if "cudnn" in scope else "lstm", "cudnn_gru", "gru"):
+        source = presets.members(preset, scope, left) if scope else None
+        if source is None:
+            continue
+        gates = 4 if "lstm" in preset else 2
+        first = source["kernel" if "lstm" in preset else "gates/kernel"]
+        if first.shape == (rows, gates * units) and kernel[1] == (4 if gates == 4 else 3) * units:
+            return preset
+    return ""
+
+
+def _by_shape(free: list[Entry], weight: Weight) -> _Rule | None:
+    """Returns a rule for the variables that are the weight in size: as they are, transposed, or split into heads."""
+    same = [entry.key for entry in free if entry.shape == weight.shape]
+    if same:
+        return _Rule(same, weight.path)
+    turned = [entry.key for entry in free if len(entry.shape) == 2 and entry.shape[::-1] == weight.shape]
+    if turned:
+        return _Rule(turned, weight.path, ["transform = [{ transpose = [1, 0] }]"])
+    role = roles.role_of(weight.path)
+    split = [
+        entry.key
+        for entry in free
+        if roles.role_of(entry.key) == role
+        and len(entry.shape) < len(weight.shape)
+        and math.prod(entry.shape) == math.prod(weight.shape)
+    ]
+    return _Rule(split, weight.path, [f"transform = [{{ reshape = {list(weight.shape)} }}]"]) if split else None
