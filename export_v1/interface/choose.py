@@ -134,8 +134,9 @@ def _why_output(anatomy: Anatomy, end: End) -> str:
 
 def _chosen(anatomy: Anatomy) -> tuple[list[End], str]:
     """The ends that are answers, less those that another says better; or what else may be an answer too."""
-    taken = [end for end in anatomy.ends if end.kind != "unread"]
-    for end in anatomy.ends:
+    found = _fed_by_hand(anatomy)
+    taken = [end for end in found if end.kind != "unread"]
+    for end in found:
         if end.kind != "unread":
             continue
         if not taken or naming.is_given(anatomy.index[end.tensor.node]) or _reads(anatomy, end.tensor, taken):
@@ -145,6 +146,21 @@ def _chosen(anatomy: Anatomy) -> tuple[list[End], str]:
         else:
             return [], f"{end.tensor.name!r} may be an answer too: nothing reads it"
     return [end for end in taken if not _said_better(anatomy, end, taken)], ""
+
+
+def _fed_by_hand(anatomy: Anatomy) -> list[End]:
+    """The ends, but where one model reads placeholders and its like read queues, those of the first.
+
+    Queues and iterators ran in training only; who built the same model again on placeholders meant to serve that one.
+    """
+    by_sources: dict[tuple[Tensor, ...], list[End]] = {}
+    for end in anatomy.ends:
+        by_sources.setdefault(tuple(anatomy.roles.needed_sources([end.tensor.node])), []).append(end)
+    by_hand = [key for key in by_sources if all(map(anatomy.roles.is_plain_placeholder, key))]
+    by_queue = [key for key in by_sources if not any(map(anatomy.roles.is_plain_placeholder, key))]
+    if len(by_hand) == 1 and len(by_hand) + len(by_queue) == len(by_sources):
+        return by_sources[by_hand[0]]
+    return anatomy.ends
 
 
 def _reads(anatomy: Anatomy, tensor: Tensor, others: list[End]) -> bool:
@@ -233,6 +249,11 @@ def inputs(anatomy: Anatomy, tensors: list[str], frozen: Mapping[str, object], t
     needed.sort(key=lambda tensor: (order[tensor.node], tensor.index))
     found = [anatomy.input_tensor(tensor) for tensor in needed if not given.is_bool(anatomy.index, tensor)]
     return anatomy.named_inputs(found, {tensor: _why_input(anatomy, tensor) for tensor in found})
+
+
+def undecided(settling: Settling, name: str) -> str:
+    """Returns why a needed tensor was not chosen for an input."""
+    return f"the outputs depend on {name!r}, a {settling.describe(name)}, and what reads it does not tell its use"
 
 
 def _why_input(anatomy: Anatomy, tensor: Tensor) -> str:

@@ -17,8 +17,8 @@ NO_RESULTS = frozenset(
     {"Merge", "Switch", "Exit", "Enter", "Shape", "ShapeN", "Size", "Rank", "LoopCond", "NextIteration"}
 )
 _ADDITIONS = frozenset({"Add", "AddV2", "Sub"})
-# Ops of which every output is a result, not only the first.
-_ALL_RESULTS = frozenset({"TopK", "TopKV2", "Unique", "UniqueV2", "Split", "SplitV", "Unpack"})
+# Ops of which every output is a result, of whatever type.
+_ALL_RESULTS = frozenset({"ArgMax", "TopK", "TopKV2", "Unique", "UniqueV2", "Split", "SplitV", "Unpack"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class End:
         return {
             "compared": "this is what the loss or a metric compares with labels",
             "in the loss": "this is what the loss reads from the model",
-            "unread": "nothing in the graph reads it",
+            "unread": "nothing in the graph reads it, or only what nothing reads",
         }[self.kind]
 
 
@@ -165,6 +165,8 @@ class _Finding:
                     wanted = is_number(dtype) or dtype == types_pb2.DT_STRING or naming.is_given(node)
                     if (wanted or node.op in _ALL_RESULTS) and not roles.is_scalar(tensor):
                         found.append(tensor)
+                if node.op == "ArgMax" and roles.in_model(node.name):
+                    found.append(graph.data_inputs(node)[0])
         return found
 
     def _is_result(self, node: NodeDef) -> bool:

@@ -84,9 +84,7 @@ def tensor(index: graph.Index, text: str, *, flag: str, key: str, place: str) ->
     types = graph.output_types(index[found.node])
     if graph.op_def(index[found.node].op) and found.index >= len(types):
         names = [f"{found.node}:{at}" for at in range(len(types))]
-        remedy = (
-            _paste(flag, key, names[0]) if names else f"{found.node!r} is a {index[found.node].op}: it gives nothing."
-        )
+        remedy = _paste(flag, key, names[0]) if names else f"{index[found.node].op} gives no tensor."
         raise errors.unknown(what, found.name, place, names, remedy)
     return found
 

@@ -9,7 +9,7 @@ from export_v1.graph import NodeDef, Tensor
 from export_v1.interface import choose, ends, given, naming, roles, settle
 from export_v1.interface.backward import is_saver
 from export_v1.interface.choose import Anatomy, Named
-from export_v1.interface.records import Candidate, Candidates
+from export_v1.interface.records import Candidate, Candidates, Shape
 from export_v1.interface.settle import SOURCES
 
 # Candidates shown of each sort; a listing on request shows all.
@@ -101,7 +101,7 @@ def unclear(anatomy: Anatomy, reason: str, place: str) -> errors.ExportError:
     found = of(anatomy)
     lines = [f"What goes in and what comes out is not clear in {place}: {reason}."]
     lines += _section("Inputs", found.inputs, _SHOWN) + _section("Outputs", found.outputs, _SHOWN)
-    lines += _section("Frozen unless given", [one for one in found.freeze if one.value is not None], _SHOWN)
+    lines += _section("Frozen", found.freeze, _SHOWN)
     lines.append("  Pass the --output flags you want; the inputs they need follow from them. --list shows everything.")
     return errors.ExportError("\n".join(lines))
 
@@ -125,8 +125,12 @@ def _flag(title: str, one: Candidate) -> str:
 
 
 def _type(one: Candidate) -> str:
-    kind = tf.as_dtype(one.dtype).name if one.dtype else "unknown type"
-    return f"{kind} {'scalar' if one.shape == [] else given.shape_text(one.shape) or 'of unknown shape'}"
+    return _sized(tf.as_dtype(one.dtype) if one.dtype else None, one.shape)
+
+
+def _sized(dtype: tf.DType | None, shape: Shape) -> str:
+    sizes = "scalar" if shape == [] else given.shape_text(shape) or "of unknown shape"
+    return f"{dtype.name if dtype else 'unknown type'} {sizes}"
 
 
 def listing(model: source.Graph, variables: Iterable) -> str:
@@ -141,17 +145,22 @@ def listing(model: source.Graph, variables: Iterable) -> str:
     anatomy = choose.Anatomy(model, resolving.of(model), {}, [], {})
     found = of(anatomy)
     named, doubt = choose.outputs(anatomy)
+    if not doubt:
+        tensors = [one.tensor for one in named]
+        taken = choose.inputs(anatomy, tensors, {}, {})
+        settled, _ = anatomy.settling.inference({}, [one.tensor for one in taken], tensors)
+        unfed = anatomy.settling.unfed(settled, [one.tensor for one in taken], tensors)
+        doubt = choose.undecided(anatomy.settling, next(iter(unfed))) if unfed else ""
     if doubt:
         lines = [f"Without flags the choice is not clear: {doubt}."]
     else:
-        taken = choose.inputs(anatomy, [one.tensor for one in named], {}, {})
         flags = [f"--input={one.key}={one.tensor}" for one in taken]
         flags += [f"--output={one.key}={one.tensor}" for one in named]
         lines = [f"Without flags this is chosen: {' '.join(flags)}"]
-    lines += _section("Inputs", found.inputs) + _section("Outputs", found.outputs) + _section("Freeze", found.freeze)
+    lines += _section("Inputs", found.inputs) + _section("Outputs", found.outputs) + _section("Frozen", found.freeze)
     rows = list(variables)
     lines.append(f"  Variables ({len(rows)}):")
     for one in rows:
-        shape = given.shape_text(None if one.shape is None else list(one.shape)) or "of unknown shape"
-        lines.append(f"    {one.name}   {one.dtype.name} {shape}{'' if one.trainable else '; not trainable'}")
+        shape = None if one.shape is None else list(one.shape)
+        lines.append(f"    {one.name}   {_sized(one.dtype, shape)}{'' if one.trainable else '; not trainable'}")
     return "\n".join(lines)

@@ -57,7 +57,10 @@ def resolve(
             cuts = [one.tensor for one in fed.values()]
             chosen = choose.as_choices("input", named) + chosen
     all_frozen, choices = settling.inference(frozen, cuts, list(wanted.values()), train)
-    settling.refuse_unfed(settling.unfed(all_frozen, cuts, wanted.values()), wanted, place, "freeze")
+    unfed = settling.unfed(all_frozen, cuts, wanted.values())
+    if unfed and not inputs and not outputs:
+        raise offers.unclear(anatomy, choose.undecided(settling, next(iter(unfed))), place)
+    settling.refuse_unfed(unfed, wanted, place, "freeze")
     all_train: dict[str, object] = {}
     if train:
         all_train, train_choices = settling.training(frozen, train, cuts, list(wanted.values()))

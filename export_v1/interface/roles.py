@@ -5,6 +5,7 @@ more weights: only a loss and metrics. So the sources whose values are combined 
 others labels, and the model ends where labels come in or, where a loss has none, where weights stop.
 """
 
+import math
 from collections.abc import Iterable
 
 from tensorflow.core.framework import types_pb2
@@ -56,6 +57,7 @@ class Roles:
     ):
         self.index, self.live, self._cuts = settling.index, live, set(cuts)
         self._trainable = {name for name, trained in model.trainable.items() if trained}
+        self._frozen_graph = not any(node.op in graph.VARIABLES for node in self.index.graph_def.node)
         self.nodes = [
             node
             for node in settling.steps.nodes
@@ -64,7 +66,6 @@ class Roles:
             and "Summary" not in node.op
             and live.runs(node)
         ]
-        self._in = {node.name for node in self.nodes}
         self._readers: dict[str, list[NodeDef]] = {}
         for node in self.nodes:
             for name in dict.fromkeys(tensor.node for tensor in live.data(node)):
@@ -107,9 +108,7 @@ class Roles:
         while changed:
             changed = False
             for node in self.nodes:
-                made = 0
-                if node.op in graph.VARIABLES:
-                    made = TRAINED if not self._trainable or node.name in self._trainable else OTHER_VARIABLE
+                made = self._own(node)
                 # What a predicate is computed from decides whether a value is there, not what it is made of.
                 reads = self.live.data(node)[:1] if node.op in fold.SWITCHES else self.live.data(node)
                 for tensor in reads if node.op not in _SIZES else ():
@@ -117,6 +116,15 @@ class Roles:
                 if node.op not in SOURCES and made != self._mask.get(node.name, 0):
                     self._mask[node.name] = made
                     changed = True
+
+    def _own(self, node: NodeDef) -> int:
+        """The mask of a variable, or in a graph without any, of a constant as big as a weight."""
+        if node.op in graph.VARIABLES:
+            return TRAINED if not self._trainable or node.name in self._trainable else OTHER_VARIABLE
+        if self._frozen_graph and node.op == "Const" and is_number(node.attr["dtype"].type):
+            sizes = [dim.size for dim in node.attr["value"].tensor.tensor_shape.dim]
+            return TRAINED if math.prod(sizes) > fold.MOST_ELEMENTS else 0
+        return 0
 
     def _mixes(self, node: NodeDef) -> bool:
         """Whether a node combines something from outside with weights alone. A penalty on a loss does not count."""
