@@ -86,7 +86,16 @@ def _load_ops(library: str) -> None:
 def listing(request: Request) -> str:
     """Returns what `--list` prints: candidates as flags to paste, and every variable; writes nothing."""
     model = read(request.source_kind, request)
-    return interface.listing(model.graph, weights.listed(model))
+    said = interface.listing(model.graph, weights.listed(model))
+    found = interface.candidates(model.graph)
+    reaching_out = safety.before(model.graph.graph_def, _tensors(found.outputs), _tensors(found.inputs))
+    if reaching_out:
+        said += f"\nOps that could touch files, network, Python or other devices:\n{safety.listed(reaching_out)}"
+    return said
+
+
+def _tensors(candidates) -> list[str]:
+    return [one.tensor for one in candidates]
 
 
 def read(kind: str, request: Request) -> source.Source:

@@ -8,8 +8,9 @@ named and refused, unless the user lets it in by name. Step 2 holds to the same 
 
 from collections.abc import Collection, Iterator
 
-from export_v1 import errors, graph
+from export_v1 import errors, graph, rewrite
 from export_v1.graph import GraphDef, NodeDef
+from export_v1.passes import tables, variables
 
 # Stateful ops whose state is a variable, a table, a random generator, a list or stack inside one call, or a function call.
 STATEFUL = frozenset(
@@ -64,6 +65,20 @@ def refused(graph_def: GraphDef, assets: Collection[str] = ()) -> dict[str, list
         if node.op not in functions and not (_is_harmless(node.op) and _reads_own_assets(node, assets)):
             found.setdefault(node.op, []).append(node.name)
     return found
+
+
+def before(graph_def: GraphDef, outputs: Collection[str], inputs: Collection[str]) -> dict[str, list[str]]:
+    """Returns what `refused` would say of a graph as it was written, cut at `inputs` and pruned to `outputs`.
+
+    What reads and writes references is let in: the export has its resource twins.
+    """
+    cuts = {graph.parse(name).node for name in inputs}
+    ends = [graph.parse(name).node for name in outputs]
+    needed = graph.Index(graph_def).ancestors(ends, stop=cuts) - cuts
+    kept = rewrite.with_nodes(graph_def, (node for node in graph_def.node if node.name in needed))
+    twins = graph.REF_VARIABLES | variables.WRITES.keys() | variables.ALIASES.keys() | tables.TWINS.keys()
+    found = refused(kept, [f"{node.name}:0" for node in kept.node if node.op == "Const"])
+    return {op: names for op, names in found.items() if op not in twins}
 
 
 def _nodes(graph_def: GraphDef) -> Iterator[NodeDef]:

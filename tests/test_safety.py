@@ -67,3 +67,11 @@ def test_what_reaches_outside_is_refused(op):
     graph_def = tf.compat.v1.GraphDef()
     graph_def.node.add(name="n", op=op)
     assert safety.refused(graph_def) == {op: ["n"]}
+
+
+def test_the_listing_names_them_before_anything_is_exported(reads_a_file):
+    from export_v1 import pipeline
+    from export_v1.request import Request
+
+    said = pipeline.listing(Request(checkpoint=reads_a_file["checkpoint"]))
+    assert "ReadFile: 'ReadFile'" in said and "VariableV2:" not in said
