@@ -168,7 +168,9 @@ def _signed(key: bytes, at: int) -> tuple[int, int]:
 
 
 def _explicit(part: Part, sizes: list[int]) -> Part:
-    return tuple((0, size) if length < 0 else (start, length) for (start, length), size in zip(part, sizes, strict=False))
+    return tuple(
+        (0, size) if length < 0 else (start, length) for (start, length), size in zip(part, sizes, strict=False)
+    )
 
 
 def joined(first: int, second: int, size: int) -> int:

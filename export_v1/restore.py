@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+import threading
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -47,14 +48,17 @@ class Checkpoint:
         self.prefix = prefix
         try:
             # tf.train.load_checkpoint takes a prefix that ends in "/" for a folder.
-            self._reader = tf.compat.v1.train.NewCheckpointReader(prefix)
-            self.shapes: Mapping[str, list[int]] = self._reader.get_variable_to_shape_map()
-            self.dtypes: Mapping[str, tf.DType] = self._reader.get_variable_to_dtype_map()
+            reader = tf.compat.v1.train.NewCheckpointReader(prefix)
+            self.shapes: Mapping[str, list[int]] = reader.get_variable_to_shape_map()
+            self.dtypes: Mapping[str, tf.DType] = reader.get_variable_to_dtype_map()
         except _UNREADABLE as error:
             raise errors.ExportError(
                 f"Checkpoint {prefix!r} cannot be read: {_first_line(error)}\n"
                 "  Its index is damaged or of another program; copy the checkpoint again."
             ) from error
+        self._session = tf.compat.v1.Session(graph=tf.Graph())
+        self._values: dict[tf.DType, tuple[tf.Tensor, tf.Tensor, tf.Tensor]] = {}
+        self._asking = threading.Lock()
 
     def value(self, location: Restored) -> np.ndarray:
         """Returns one tensor, or a part of one; TensorFlow verifies its checksum while reading.
@@ -63,20 +67,27 @@ class Checkpoint:
             ExportError: the data file is cut short, or its bytes are not those that were written.
         """
         try:
-            return np.asarray(self._part(location) if location.part else self._reader.get_tensor(location.key))
-        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+            return np.asarray(self._restored(location))
+        except _UNREADABLE as error:
             raise unreadable([location.key], self.prefix, _first_line(error)) from error
 
-    def _part(self, location: Restored) -> np.ndarray:
-        # The reader gives whole tensors only, and a tensor is kept in parts because it is large.
-        with tf.Graph().as_default(), tf.device("CPU:0"), tf.compat.v1.Session() as session:
+    def _restored(self, location: Restored) -> np.ndarray:
+        # The reader would read a part by way of the whole, and knows fewer types than the op.
+        dtype = self.dtypes[location.key]
+        with self._asking:
+            if dtype not in self._values:
+                self._values[dtype] = self._restore_op(dtype)
+        names, slices, value = self._values[dtype]
+        spec = slice_spec(self.shapes[location.key], location.part)
+        return self._session.run(value, {names: [location.key], slices: [spec]})
+
+    def _restore_op(self, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        with self._session.graph.as_default(), tf.device("CPU:0"):
+            names, slices = tf.compat.v1.placeholder(tf.string, [1]), tf.compat.v1.placeholder(tf.string, [1])
             [value] = tf.raw_ops.RestoreV2(
-                prefix=self.prefix,
-                tensor_names=[location.key],
-                shape_and_slices=[slice_spec(self.shapes[location.key], location.part)],
-                dtypes=[self.dtypes[location.key]],
+                prefix=self.prefix, tensor_names=names, shape_and_slices=slices, dtypes=[dtype]
             )
-            return session.run(value)
+        return names, slices, value
 
 
 def slice_spec(shape: Iterable[int], part: Iterable[tuple[int, int]]) -> str:
@@ -157,7 +168,9 @@ def locate(
             location, choice = _shadow(location, checkpoint)
             choices += [choice] if choice else []
         if location is None and (variable.name in graph.local or init_missing):
-            why = "it is a local variable" if variable.name in graph.local else "the checkpoint lacks it (--init_missing)"
+            why = (
+                "it is a local variable" if variable.name in graph.local else "the checkpoint lacks it (--init_missing)"
+            )
             choices.append((f"variable {variable.name!r} takes its initializer's value", why))
         elif location is None:
             missing.append(variable.name)
@@ -211,7 +224,9 @@ def _restore_error(total: int, missing: list[str], misshapen: list, checkpoint: 
     remedies = []
     for name in missing[: errors.SHOWN]:
         near = errors.closest(name, free)
-        lines.append(f"  missing in the checkpoint: {name!r}" + (f"; closest: {', '.join(map(repr, near))}" if near else ""))
+        lines.append(
+            f"  missing in the checkpoint: {name!r}" + (f"; closest: {', '.join(map(repr, near))}" if near else "")
+        )
         if near:
             remedies.append(f"--rename='^{re.escape(name)}$={near[0]}'")
     if len(missing) > errors.SHOWN:

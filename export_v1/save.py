@@ -99,7 +99,7 @@ def write(exported: Exported, folder: str, check: Callable[[v1.Session], None] |
         v1.train.import_meta_graph(meta_graph(exported))
         with v1.Session(graph=new_graph, config=CONFIG) as session:
             not_finite = [] if streamed and check is None else fill(session, exported.weights)
-            for filename, path in exported.asset_files.items():
+            for filename in exported.asset_files:
                 v1.add_to_collection(v1.GraphKeys.ASSET_FILEPATHS, new_graph.get_tensor_by_name(filename))
             inits = [new_graph.get_operation_by_name(name) for name in exported.table_inits]
             init = tf.group(*inits, name="init_tables") if inits else None

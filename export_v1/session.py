@@ -33,7 +33,9 @@ def opened(importing) -> Iterator[v1.Session]:
 def fill(session: v1.Session, weights: Weights) -> list[str]:
     """Gives every variable of the session's graph its value; returns the names of those with NaN or infinity."""
     not_finite = []
-    there = {operation.name: operation for operation in session.graph.get_operations() if operation.type in graph.VARIABLES}
+    there = {
+        operation.name: operation for operation in session.graph.get_operations() if operation.type in graph.VARIABLES
+    }
     for variable in weights.variables:
         if variable.name in there:
             assign, placeholder = _assign(session.graph, there[variable.name], variable)

@@ -1,8 +1,9 @@
 """Writes the variables straight from the checkpoint's files, a few at a time: they are never in memory together.
 
-Where the checkpoint has a variable's bytes in one piece, they are read and handed to SaveV2 as they are. Everything else
-(another type in the graph, strings, checkpoints of the first format, slices cut another way, values of initializers)
-goes through `Weights.value`, one variable at a time. MergeV2Checkpoints makes one bundle of it all without copying.
+Where the checkpoint has a variable's bytes in one piece, they are read and handed to SaveV2 as they are. Everything
+else (another type in the graph, strings, checkpoints of the first format, slices cut another way, values of
+initializers) goes through `Weights.value`, one variable at a time. MergeV2Checkpoints makes one bundle of it all
+without copying.
 
 Nothing unchecked gets through: SaveV2 records a checksum of what it writes, and that has to be the one that the
 checkpoint recorded when it was written; `Weights.value` has TensorFlow check while it reads.
@@ -14,7 +15,6 @@ import dataclasses
 import math
 import os
 import queue
-import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -25,13 +25,15 @@ from export_v1.restore import Variable, Weights
 
 v1 = tf.compat.v1
 
-# What is read, checked and written at a time. Large enough that the cost of a SaveV2 (a file, a session: 10 ms) does not
-# count, small enough that a piece for each worker stays far below what `import tensorflow` itself takes.
+# What is read, checked and written at a time. Large enough that the cost of a SaveV2 (a file, a session: 10 ms) does
+# not count, small enough that a piece for each worker stays far below what `import tensorflow` itself takes.
 PIECE = 64 * 2**20
 # One reads while the other writes. More would add memory and contend for one disk.
 WORKERS = 2
 # TensorFlow takes a fed array as it is where it starts at a multiple of this, and copies it otherwise.
 _ALIGNED = 64
+# TensorFlow 2.21 writes slices of these and cannot put them together again ("Dtype half not supported").
+_NEVER_SLICED = frozenset({tf.float16, tf.uint16, tf.uint32, tf.uint64})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +63,7 @@ def write(weights: Weights, prefix: str, piece: int = PIECE) -> list[str]:
     """Writes every variable into a new bundle under its own name; returns the names of those with NaN or infinity.
 
     The tensors are, byte for byte, those that a Saver writes after restoring them. One larger than `piece` is stored as
-    slices, which every reader of bundles puts together.
+    slices, which every reader of bundles puts together, where TensorFlow can do that for its type.
 
     Args:
         weights: the variables, of known shape.
@@ -78,9 +80,7 @@ def write(weights: Weights, prefix: str, piece: int = PIECE) -> list[str]:
     written = writing.run()
     with tf.Graph().as_default(), v1.Session() as session:
         session.run(
-            tf.raw_ops.MergeV2Checkpoints(
-                checkpoint_prefixes=written, destination_prefix=prefix, delete_old_dirs=True
-            )
+            tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=written, destination_prefix=prefix, delete_old_dirs=True)
         )
     _compare(items, bundle.read(prefix), weights)
     return sorted(writing.not_finite)
@@ -89,11 +89,13 @@ def write(weights: Weights, prefix: str, piece: int = PIECE) -> list[str]:
 def _items(variable: Variable, source: bundle.Index | None, piece: int) -> Iterator[_Item]:
     size = math.prod(variable.shape) * variable.dtype.size
     entry = source.entry(variable.location.key, variable.location.part) if source and variable.location else None
-    if entry is None or entry.dtype != variable.dtype.as_datatype_enum or not _is_plain(variable.dtype) or entry.size != size:
-        yield _Item(variable, size if _is_plain(variable.dtype) else piece)
+    plain = _is_plain(variable.dtype)
+    if entry is None or not plain or (entry.dtype, entry.size) != (variable.dtype.as_datatype_enum, size):
+        yield _Item(variable, size if plain else piece)
         return
     skipped = 0
-    for part in _parts(variable.shape, max(piece // variable.dtype.size, 1)):
+    most = size if variable.dtype in _NEVER_SLICED else piece
+    for part in _parts(variable.shape, max(most // variable.dtype.size, 1)):
         item_size = math.prod(length for _, length in part) * variable.dtype.size if part else size
         yield _Item(variable, item_size, part, entry, skipped)
         skipped += item_size
@@ -140,8 +142,6 @@ class _Writing:
         self.not_finite: set[str] = set()
         self._weights, self._source, self._folder, self._groups = weights, source, folder, groups
         self._buffers: queue.SimpleQueue[np.ndarray] = queue.SimpleQueue()
-        # A reader of bundles is for one thread at a time.
-        self._reading = threading.Lock()
 
     def run(self) -> list[str]:
         """Returns the prefixes of the bundles."""
@@ -166,8 +166,7 @@ class _Writing:
                     values.append(self._read(item, buffer[used : used + item.size]))
                     used += _padded(item.size)
                 else:
-                    with self._reading:
-                        values.append(self._weights.value(item.variable))
+                    values.append(self._weights.value(item.variable))
                 if not restore.is_finite(values[-1]):
                     self.not_finite.add(item.variable.name)
             _save(prefix, self._groups[number], values)
