@@ -335,6 +335,14 @@ def test_damaged_files_leave_the_model_alone(tmp_path):
     assert all(np.array_equal(was, weight.numpy()) for was, weight in zip(before, model.weights, strict=True))
 
 
+def test_a_prefix_may_be_a_folder_with_its_slash(tmp_path):
+    for file in (cases.FOLDER / "port_textbook").glob("model.ckpt-3.*"):
+        (tmp_path / file.name.removeprefix("model.ckpt-3")).write_bytes(file.read_bytes())
+    for path in (tmp_path, f"{tmp_path}/", tmp_path / ".index"):
+        report = load_checkpoint_weights(porting_models.textbook(), path, expect=oracle("port_textbook"))
+        assert_accounted(report)
+
+
 def test_no_checkpoint_there(tmp_path):
     with pytest.raises(LoadError, match="no checkpoint at"):
         load_checkpoint_weights(porting_models.textbook(), tmp_path / "model.ckpt-9")

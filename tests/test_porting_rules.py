@@ -224,7 +224,8 @@ def test_joining_needs_shapes_that_join():
 
 def test_what_belongs_to_training_is_told_by_what_it_belongs_to():
     shapes = {
-        "dense/kernel": (2, 3), "dense/kernel/Adam": (2, 3), "dense/kernel/Adam_1": (2, 3), "dense/kernel/Momentum": (2, 3),
+        "dense/kernel": (2, 3), "dense/kernel/Adam": (2, 3), "dense/kernel/Adam_1": (2, 3),
+        "dense/kernel/Momentum": (2, 3),
         "dense/kernel/adam_m": (2, 3), "train/dense/kernel/RMSProp": (2, 3), "training/Adam/dense/kernel/m": (2, 3),
         "dense/kernel/ExponentialMovingAverage": (2, 3), "bn/moving_mean": (3,), "bn/moving_mean/biased": (3,),
         "bn/moving_mean/local_step": (), "table": (9, 2), "table/vr": (9,), "global_step": (), "opt/beta1_power": (),

@@ -69,7 +69,8 @@ class Checkpoint:
     def __init__(self, path: str | os.PathLike):
         self.prefix = locate(path)
         try:
-            self._reader = tf.train.load_checkpoint(self.prefix)
+            # Not tf.train.load_checkpoint: it takes a prefix that ends with a slash (`model/.index`) for a folder.
+            self._reader = tf.compat.v1.train.NewCheckpointReader(self.prefix)
             shapes, dtypes = self._reader.get_variable_to_shape_map(), self._reader.get_variable_to_dtype_map()
         except (tf.errors.OpError, ValueError, RuntimeError) as error:
             raise LoadError(f"{self.prefix!r} cannot be read as a checkpoint: {error}") from error

@@ -14,7 +14,8 @@ class Flow:
 
     operations: Mapping[str, frozenset[Hashable]]
     feeds: Mapping[Hashable, frozenset[Hashable]]
-    _users: dict = field(default_factory=dict, compare=False)
+    _users: dict = field(default_factory=dict, compare=False, repr=False)
+    _upstream: dict = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self):
         for name, operations in self.operations.items():
@@ -40,17 +41,25 @@ class Flow:
 
     def after(self, names: Iterable[str]) -> frozenset[str]:
         """Returns every variable that `names` cannot do without: those used upstream, however far."""
-        seen = {operation for name in names for operation in self.operations.get(name, ())}
-        stack, found = [source for operation in seen for source in self.feeds.get(operation, ())], set()
-        reached = set()
+        start = frozenset(operation for name in names for operation in self.operations.get(name, ()))
+        if start not in self._upstream:
+            self._upstream[start] = self._reached(start)
+        return self._upstream[start]
+
+    def _reached(self, start: frozenset[Hashable]) -> frozenset[str]:
+        stack, reached, found = (
+            [source for operation in start for source in self.feeds.get(operation, ())],
+            set(),
+            set(),
+        )
         while stack:
             operation = stack.pop()
-            if operation in reached:
-                continue
-            reached.add(operation)
-            found |= self._users.get(operation, set())
-            stack.extend(self.feeds.get(operation, ()))
+            if operation not in reached:
+                reached.add(operation)
+                found |= self._users.get(operation, set())
+                stack.extend(self.feeds.get(operation, ()))
         return frozenset(found)
 
     def knows(self, names: Iterable[str]) -> bool:
+        """Tells whether the graph has all these variables."""
         return all(self.operations.get(name) for name in names)

@@ -48,17 +48,8 @@ def load_checkpoint_weights(
     expected = proof.Expected.read(expect) if expect is not None else None
     if expected and isinstance(model, keras.layers.Layer) and not (model.built and model.weights):
         expected.ask(model)
-    variables, weights = target.variables(model), target.weights(model)
-    chosen = averages.choose(source.entries, rule_set.ema if ema is None else ema)
-    plan = planning.make(
-        chosen.entries,
-        weights,
-        rule_set,
-        source_flow=source_graph.flow(source.prefix, chosen.entries),
-        target_flow=target.flow(model),
-    )
-    averages.settle(plan, chosen)
-    report = Report.of_plan(plan, source.prefix, model.name, source.entries, weights)
+    variables = target.variables(model)
+    report = _planned(model, source, rule_set, rule_set.ema if ema is None else ema)
     for choice in report.choices:
         _LOG.info("%s", choice)
     if strict and not report.complete:
@@ -70,6 +61,20 @@ def load_checkpoint_weights(
         values.assign(report.assignments, source.read, variables)
         _prove(report, source, variables, model, expected, strict)
     return report
+
+
+def _planned(model: keras.Model, source: Checkpoint, rule_set: rules_module.RuleSet, ema: bool | None) -> Report:
+    """Returns the account of what is about to be done, from names and shapes alone."""
+    chosen, weights = averages.choose(source.entries, ema), target.weights(model)
+    plan = planning.make(
+        chosen.entries,
+        weights,
+        rule_set,
+        source_flow=source_graph.flow(source.prefix, chosen.entries),
+        target_flow=target.flow(model),
+    )
+    averages.settle(plan, chosen)
+    return Report.of_plan(plan, source.prefix, model.name, source.entries, weights)
 
 
 def _prove(report: Report, source: Checkpoint, variables, model, expected, strict: bool) -> None:

@@ -53,7 +53,15 @@ def _within(name: str, scopes: Iterable[str]) -> bool:
 
 
 def _undecided(found, offered: set[str]) -> _Rule:
-    ordered = sorted(found.candidates, key=lambda name: [(base, number or 0) for base, number in roles.parts(name)])
+    named = set(roles.words(found.layer))
+    # Those first that share most words with the layer; then as they are numbered.
+    ordered = sorted(
+        found.candidates,
+        key=lambda name: (
+            -len(named & set(roles.words(name))),
+            [(base, number or 0) for base, number in roles.parts(name)],
+        ),
+    )
     # A candidate that no earlier layer has been offered, so that pasting all of it uses each of them once.
     first = next((name for name in ordered if name not in offered), ordered[0])
     others = [name for name in ordered if name != first]
