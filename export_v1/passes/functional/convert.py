@@ -15,6 +15,7 @@ from export_v1.passes.functional import (
     shapes,
     tensor_arrays,
 )
+from export_v1.passes.functional import region as regions
 from export_v1.passes.functional.array_ops import Array
 from export_v1.passes.functional.region import Region, Unconvertible
 
@@ -83,12 +84,27 @@ def _convert_all(region: Region, keep: set[str], blocked: Mapping[str, str]) -> 
     TensorArrays go first, while their flow can still be followed through one graph; loops before conditions, because
     the Switches of a loop are not those of a condition.
     """
-    taken = set(region.nodes)
+    taken, sinks = set(region.nodes), _sinks(region)
     frozen = {name for loop in loops.outermost(region, blocked) if loop.condition in blocked for name in loop.members}
     arrays = tensor_arrays.convert(region, keep, taken, frozen, blocked)
     _convert_loops(region, keep, taken, blocked)
     _convert_conditions(region, keep, taken, blocked)
+    _drop_idle(region, keep | sinks)
     return arrays
+
+
+def _drop_idle(region: Region, roots: set[str]) -> None:
+    """Drops what the conversion left without use (indices of a `stack`), but nothing that can be fed or has effects."""
+    index = graph.Index(emit.plain(region))
+    fed = {name for name, node in region.nodes.items() if node.op in graph.PLACEHOLDERS or regions.stateful(node)}
+    needed = index.ancestors((roots & set(region.nodes)) | fed)
+    region.nodes = {name: node for name, node in region.nodes.items() if name in needed}
+
+
+def _sinks(region: Region) -> set[str]:
+    """Returns the nodes that no other reads: someone may want them."""
+    read = {graph.parse(edge).node for node in region.nodes.values() for edge in node.input}
+    return set(region.nodes) - read
 
 
 def _convert_loops(region: Region, keep: set[str], taken: set[str], blocked: Mapping[str, str]) -> None:

@@ -8,6 +8,7 @@ shape. Then the list is reserved with the shape of that tensor.
 from tensorflow.core.framework import types_pb2
 
 from export_v1 import graph
+from export_v1.passes.functional import emit
 from export_v1.passes.functional import region as regions
 from export_v1.passes.functional.array_ops import Array
 from export_v1.passes.functional.region import Region
@@ -31,7 +32,8 @@ def measure(region: Region, array: Array, taken: set[str]) -> None:
         if reserve is None or reserve.op != "TensorListReserve":
             return
         sources = {_root(region, [], writer, array) for writer in array.writers} - {None}
-        sources = {source for source in sources if name not in _ancestors(region, source)}
+        index = graph.Index(emit.plain(region))
+        sources = {source for source in sources if name not in index.ancestors([graph.parse(source).node])}
         if not sources:
             return
         shape = graph.fresh_name(f"{name}/measured_shape", taken)
@@ -72,14 +74,3 @@ def _shaped(region: Region, above: list, edge: str) -> str | None:
         body = outer.bodies[name]["body"]
         return _shaped(outer, above[:-1], outer.nodes[name].input[at]) if body.results[at] == node.name else None
     return _shaped(outer, above[:-1], outer.nodes[name].input[at + 1])
-
-
-def _ancestors(region: Region, tensor: str) -> set[str]:
-    seen: set[str] = set()
-    todo = [graph.parse(tensor).node]
-    while todo:
-        name = todo.pop()
-        if name not in seen:
-            seen.add(name)
-            todo.extend(graph.parse(edge).node for edge in region.nodes[name].input)
-    return seen

@@ -31,6 +31,13 @@ def graph_def(region: Region, original: GraphDef, shapes: Shapes) -> GraphDef:
     return result
 
 
+def plain(region: Region) -> GraphDef:
+    """Returns the nodes of a region as a GraphDef, to look things up in."""
+    result = GraphDef()
+    result.node.extend(region.nodes.values())
+    return result
+
+
 class _Writer:
     """Writes functions."""
 

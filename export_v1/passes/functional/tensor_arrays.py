@@ -17,7 +17,7 @@ from tensorflow.core.framework import types_pb2
 
 from export_v1 import graph
 from export_v1.graph import Tensor
-from export_v1.passes.functional import array_ops
+from export_v1.passes.functional import array_ops, emit
 from export_v1.passes.functional.array_ops import Array
 from export_v1.passes.functional.region import Region, Unconvertible
 
@@ -88,7 +88,7 @@ def convert(
 def _follow(region: Region, created: list[str], keep: set[str], frozen: set[str]) -> _Trace:
     """Follows handles and flows from where arrays are made to every use."""
     trace = _Trace({}, {}, {name: name for name in created}, {})
-    users = graph.Index(_as_graph(region))
+    users = graph.Index(emit.plain(region))
     todo = []
     for name in created:
         todo += [(f"{name}:0", name, trace.handles), (f"{name}:1", name, trace.flows)]
@@ -113,12 +113,6 @@ def _follow(region: Region, created: list[str], keep: set[str], frozen: set[str]
                 trace.faults[array] = f"{node.name} ({node.op}) uses it"
     _check_complete(region, trace)
     return trace
-
-
-def _as_graph(region: Region) -> graph.GraphDef:
-    result = graph.GraphDef()
-    result.node.extend(region.nodes.values())
-    return result
 
 
 def _check_complete(region: Region, trace: _Trace) -> None:
