@@ -59,7 +59,7 @@ class _Item:
         return tuple(size for _, size in self.part) if self.part else self.variable.shape
 
 
-def write(weights: Weights, prefix: str, piece: int = PIECE) -> list[str]:
+def write(weights: Weights, prefix: str, piece: int) -> list[str]:
     """Writes every variable into a new bundle under its own name; returns the names of those with NaN or infinity.
 
     The tensors are, byte for byte, those that a Saver writes after restoring them. One larger than `piece` is stored as
@@ -231,5 +231,5 @@ class Saver(v1.train.Saver):
         """Writes the bundle `save_path`."""
         with contextlib.suppress(FileExistsError):
             os.makedirs(os.path.dirname(save_path))
-        self.not_finite = write(self._weights, save_path)
+        self.not_finite = write(self._weights, save_path, PIECE)
         return save_path

@@ -11,10 +11,15 @@ from load_v2.errors import LoadError
 
 _FOOTER = 48
 _MAGIC = 0xDB4775248B80FB57
+# CRC-32C's polynomial, lowest power in the highest bit; and what a stored checksum is shifted by.
+_POLYNOMIAL = 0x82F63B78
+_MASK_DELTA = 0xA282EAD8
 
 
 def checksums(prefix: str) -> dict[str, int]:
     """Returns key -> masked crc32c of its bytes, for every tensor of the bundle `prefix`.
+
+    A tensor that is kept in slices along its first axes, as large ones are, has the checksum that it would have whole.
 
     Raises:
         LoadError: the index is not one, or was cut.
@@ -29,7 +34,42 @@ def checksums(prefix: str) -> dict[str, int]:
         raise LoadError(f"{prefix}.index is damaged: {error}.\n  Export again.") from error
     except Exception as error:  # protobuf's DecodeError is another class in each of its implementations
         raise LoadError(f"{prefix}.index is damaged: {error}.\n  Export again.") from error
-    return {key.decode("utf-8", "replace"): entry.crc32c for key, entry in entries}
+    found, cut = {}, {}
+    for key, entry in entries:
+        if key[0] != 0:
+            found[key.decode("utf-8", "replace")] = entry.crc32c
+        else:
+            # The key of a slice: a zero, the tensor's name, an end mark, and where it starts; the table is sorted by it.
+            name = key[1 : key.index(b"\0\1", 1)].decode("utf-8", "replace")
+            cut[name] = _appended(cut.get(name, 0), _unmasked(entry.crc32c), entry.size)
+    return found | {name: _masked(checksum) for name, checksum in cut.items()}
+
+
+def _appended(checksum: int, of_more: int, size: int) -> int:
+    """Returns the crc32c of some bytes and `size` more after them, from that of each."""
+    # A checksum is a polynomial over two elements, lowest power first; eight zero bits more multiply it by x to the 8th.
+    shift, square = 1 << 31, 1 << 23
+    while size:
+        shift = _multiplied(shift, square) if size & 1 else shift
+        square, size = _multiplied(square, square), size >> 1
+    return _multiplied(checksum, shift) ^ of_more
+
+
+def _multiplied(left: int, right: int) -> int:
+    product = 0
+    for bit in reversed(range(32)):
+        product ^= left if right >> bit & 1 else 0
+        left = left >> 1 ^ (_POLYNOMIAL if left & 1 else 0)
+    return product
+
+
+def _masked(checksum: int) -> int:
+    return ((checksum >> 15 | checksum << 17) + _MASK_DELTA) % 2**32
+
+
+def _unmasked(checksum: int) -> int:
+    rotated = (checksum - _MASK_DELTA) % 2**32
+    return (rotated >> 17 | rotated << 15) % 2**32
 
 
 def _table(content: bytes) -> Iterator[tuple[bytes, bytes]]:

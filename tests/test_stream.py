@@ -135,7 +135,7 @@ NAMES = ("mlp_layers", "sharded_ckpt", "partitioned_embedding", "lookup_vocab", 
 def both_ways(case: cases.Case, tmp_path, monkeypatch, **flags) -> tuple[pathlib.Path, pathlib.Path]:
     for name, line in (("simple", 2**40), ("stream", 0)):
         monkeypatch.setattr(save, "STREAMED_ABOVE", line)
-        monkeypatch.setattr(stream, "PIECE", 400)
+        monkeypatch.setattr(stream, "PIECE", 100)
         export_v1.export(export_dir=str(tmp_path / name), **case.flags(), **flags)
     return tmp_path / "simple", tmp_path / "stream"
 
@@ -289,3 +289,29 @@ def test_a_session_that_is_in_use_stays_as_it_was(tmp_path, prefix):
         graph = stack.enter_context(tf.Graph().as_default())
         written(tmp_path / "out", weights_of(prefix))
         assert not graph.get_operations() and v1.get_default_graph() is graph
+
+
+def test_step_2_knows_the_checksums_of_both_writers(tmp_path, monkeypatch):
+    from load_v2 import bundle as reader
+
+    for name in ("mlp_layers", "lookup_vocab"):
+        (tmp_path / name).mkdir()
+        folders = both_ways(cases.load(name), tmp_path / name, monkeypatch)
+        simple, streamed = (reader.checksums(str(folder / "variables" / "variables")) for folder in folders)
+        assert simple == streamed
+        assert len([*(folders[1] / "variables").iterdir()]) > 2
+
+
+def test_verify_without_answers_compares_the_variables(tmp_path, monkeypatch):
+    from load_v2 import verify
+
+    monkeypatch.setattr(save, "STREAMED_ABOVE", 0)
+    monkeypatch.setattr(stream, "PIECE", 100)
+    export_v1.export(export_dir=str(tmp_path / "1"), **cases.load("mlp_layers").flags())
+    found = verify(tmp_path / "1")
+    assert found.equal and not found.outputs and any("only the variables" in line for line in found.lines())
+    record = tmp_path / "1" / "assets.extra" / "export_v1.json"
+    content = json.loads(record.read_text())
+    content["variables"][0]["crc32c"] ^= 1
+    record.write_text(json.dumps(content))
+    assert verify(tmp_path / "1").damaged == (content["variables"][0]["name"],)
