@@ -1,6 +1,7 @@
 """TensorFlow 2 side: exports of step 1 as Keras 3 layers, checked against the answers of the original graph."""
 
 import importlib
+import sys
 
 _HOMES = {
     "SignatureLayer": "load_v2.layer",
@@ -17,3 +18,10 @@ def __getattr__(name: str):
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+# An archive names the layer's class, and Keras finds it only when it is registered: `import load_v2` has to be enough for
+# keras.models.load_model. `python -m load_v2` must not pay for it with seconds before --help; while Python looks for the
+# module to run, sys.argv[0] is "-m".
+if sys.argv[:1] != ["-m"]:
+    importlib.import_module("load_v2.layer")

@@ -31,18 +31,18 @@ class Functions:
         self._lock = threading.RLock()
         self.is_distributed = any(isinstance(w.value, tf.distribute.DistributedValues) for w in weights.values())
 
-    def __call__(self, part: program.Part, tensors: Sequence, watch: bool, shapes: tuple | None = None) -> Sequence:
-        """Returns the outputs of a part for tensors in its input order; the other arguments are those of `get`."""
-        if watch and part.v1_control_flow:
+    def __call__(self, part: program.Part, tensors: Sequence, shapes: tuple | None = None) -> Sequence:
+        """Returns the outputs of a part for tensors in its input order; `shapes` as for `get`."""
+        if part.v1_control_flow:
             return self._without_gradient(part, tensors, shapes)
-        return self.get(part, watch, shapes)(*tensors)
+        return self.get(part, shapes)(*tensors)
 
     def _without_gradient(self, part: program.Part, tensors: Sequence, shapes: tuple | None) -> Sequence:
         """Calls a part with a TensorFlow 1 loop or condition in it, so that asking for its gradient tells why there is none.
 
         TensorFlow would fail inside its own gradient code, and as soon as a tape is there, wanted or not.
         """
-        function = self.get(part, False, shapes)
+        function = self.get(part, shapes)
         reasons = "; ".join(self._program.source.unconverted)
         weights = [weight.value.read_value() for weight in self._weights.values() if weight.trainable]
 
@@ -60,25 +60,22 @@ class Functions:
 
         return run(*tensors, *weights)
 
-    def get(
-        self, part: program.Part, watch: bool, shapes: tuple | None = None
-    ) -> tf.types.experimental.ConcreteFunction:
+    def get(self, part: program.Part, shapes: tuple | None = None) -> tf.types.experimental.ConcreteFunction:
         """Returns the function of a part: tensors in the part's input order to a tuple of tensors.
 
         Args:
             part: a part of the program these functions were made for.
-            watch: whether gradient tapes see the weights it reads.
             shapes: static shapes of the inputs where they say more than the graph's own.
         """
         handles = self._handles() if self.is_distributed else None
         replica = id(next(iter(handles.values()))) if handles else None
-        key = (id(part), watch, shapes, replica)
+        key = (id(part), shapes, replica)
         found = self._cache.get(key)
         if found is None:
             with self._lock:
                 found = self._cache.get(key)
                 if found is None:
-                    found = self._cache[key] = self._build(part, watch, shapes, handles or self._handles())
+                    found = self._cache[key] = self._build(part, shapes, handles or self._handles())
         return found
 
     @property
@@ -89,7 +86,7 @@ class Functions:
     def _handles(self) -> dict[str, tf.Tensor]:
         return {name: _handle(weight) for name, weight in self._weights.items()}
 
-    def _build(self, part: program.Part, watch: bool, shapes: tuple | None, handles: Mapping[str, tf.Tensor]):
+    def _build(self, part: program.Part, shapes: tuple | None, handles: Mapping[str, tf.Tensor]):
         shapes = shapes or [spec.shape for spec in part.inputs]
         specs = [tf.TensorSpec(shape, spec.dtype) for shape, spec in zip(shapes, part.inputs, strict=False)]
         used = _names_used(part)
@@ -100,19 +97,19 @@ class Functions:
             feeds |= {name: _resource(item) for name, item in self._others.items() if name in used}
             names = [spec.tensor for spec in part.outputs.values()]
             outputs = program.import_into_current(part.graph_def, names, feeds)
-            if watch:
-                self._watch(used)
+            self._watch(used)
             return tuple(tf.identity(output) for output in outputs)
 
         with tf.init_scope():
             return tf.compat.v1.wrap_function(run, specs)
 
     def _watch(self, used: set[str]) -> None:
-        # Imported nodes are not seen by gradient tapes; a function's list of variables is what a tape watches when the
-        # function is called, and gradients then go through the function as a whole. IndexedSlices stay what they are.
+        # Imported nodes are not seen by gradient tapes. A function's list of variables is what a tape watches when the
+        # function is called, and what Keras exports; gradients go through the function as a whole, and IndexedSlices stay
+        # what they are.
         building = tf.compat.v1.get_default_graph()
         for name, weight in self._weights.items():
-            if name in used and weight.trainable:
+            if name in used:
                 building.watch_variable(weight.value)
 
 
@@ -164,4 +161,4 @@ class Penalty:
         self._parts = parts
 
     def __call__(self, _) -> tf.Tensor:
-        return tf.add_n([self._functions(part, (), watch=True)[0] for part in self._parts])
+        return tf.add_n([self._functions(part, ())[0] for part in self._parts])

@@ -129,7 +129,7 @@ class SignatureLayer(keras.Layer):
         ]
         part = self._part(training)
         finer = None if tf.executing_eagerly() else functions.finer_shapes(part, tensors)
-        results = self._functions(part, tensors, self.trainable, finer)
+        results = self._functions(part, tensors, finer)
         return results[0] if len(results) == 1 else dict(zip(part.outputs, results, strict=False))
 
     def _part(self, training) -> program.Part:
@@ -192,7 +192,7 @@ class SignatureLayer(keras.Layer):
                 part = self._ready().serve
                 finer = functions.finer_shapes(part, tensors)
                 if finer is not None or None in found:
-                    made = self._functions.get(part, self.trainable, finer).outputs
+                    made = self._functions.get(part, finer).outputs
                     found = tuple(None if o.shape.rank is None else tuple(o.shape.as_list()) for o in made)
             self._shapes = {**self._shapes, given: found}
         return self._shapes[given]
@@ -214,7 +214,7 @@ class SignatureLayer(keras.Layer):
         if origin is not None and not origin._description.same_as(described):
             # A clone in the same process starts from the values of the layer it was made from, and takes its graph when
             # first called: before that an archive may bring another.
-            layer._allowed, layer._model = origin._allowed, weakref.ref(origin)
+            layer._model = weakref.ref(origin)
             for weight, value in zip(layer._own, origin._own, strict=True):
                 weight.assign(value)
         return layer

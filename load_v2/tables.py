@@ -2,7 +2,8 @@
 
 import itertools
 import uuid
-from collections.abc import Callable, Mapping
+import weakref
+from collections.abc import Callable, Iterable, Mapping
 
 import tensorflow as tf
 
@@ -23,10 +24,14 @@ class Table(tf.saved_model.experimental.TrackableResource):
         node: the table's NodeDef.
         create: builds the table's handle from a NodeDef, in whatever graph or eager context is current.
         initialize: fills the table, given its handle; None for one that starts empty.
+        assets: files that filling it reads. They are tracked here, because Keras's export follows tables and nothing else.
     """
 
-    def __init__(self, node: graph.NodeDef, create: Callable, initialize: Callable | None):
+    def __init__(self, node: graph.NodeDef, create: Callable, initialize: Callable | None, assets: Iterable):
         super().__init__()
+        for index, asset in enumerate(assets):
+            # Underscored, yet how TensorFlow's own resources declare what they hold; tried with TensorFlow 2.21.
+            self._track_trackable(asset, f"asset_{index}")
         self._node = graph.NodeDef()
         self._node.CopyFrom(node)
         self._node.attr["shared_name"].s = f"{node.name}_{next(_count)}_{uuid.uuid4().hex}".encode()
@@ -37,6 +42,9 @@ class Table(tf.saved_model.experimental.TrackableResource):
             if node.op in _SCALAR_VALUES:
                 private.tell_element_types(handle, node.attr["key_dtype"].type, node.attr["value_dtype"].type)
             self._initialize()
+        # A table with a shared name outlives its handle, and the process would keep every layer's vocabulary. The resource's own
+        # `_destroy_resource` would be saved with a model, and take the table from whoever loads it and keeps a signature only.
+        weakref.finalize(self, _destroy, handle).atexit = False
 
     def _create_resource(self) -> tf.Tensor:
         return self._create(self._node)
@@ -45,9 +53,9 @@ class Table(tf.saved_model.experimental.TrackableResource):
         if self._fill is not None:
             self._fill(self.resource_handle)
 
-    def _destroy_resource(self) -> None:
-        # A table with a shared name outlives its handle otherwise, and the process would keep every layer's vocabulary.
-        tf.raw_ops.DestroyResourceOp(resource=self.resource_handle, ignore_lookup_error=True)
+
+def _destroy(handle: tf.Tensor) -> None:
+    tf.raw_ops.DestroyResourceOp(resource=handle, ignore_lookup_error=True)
 
 
 def shared_nodes(graph_def: graph.GraphDef) -> dict[str, list[graph.NodeDef]]:
@@ -92,6 +100,8 @@ def create_all(
             alone = graph.GraphDef(versions=graph_def.versions, node=[node])
             return run(alone, [f"{node.name}:0"], {})[0]
 
-        table = Table(nodes[0], create, initialize if ops else None)
+        reads = {edge for node in graph.needed(graph_def, ops, handles).node for edge in node.input}
+        own = [asset for name, asset in assets.items() if name in map(graph.tensor_name, reads)]
+        table = Table(nodes[0], create, initialize if ops else None, own)
         found.update({node.name: table for node in nodes})
     return found
