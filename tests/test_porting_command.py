@@ -144,21 +144,22 @@ def test_one_message_and_exit_code_1(code, subprocess_env, tmp_path):
 
 
 def test_one_weight_at_a_time_in_memory(tmp_path, subprocess_env):
-    # Eight weights of 32 MB. What loading adds must stay below two or three of them, far from all eight.
+    # Twelve weights of 32 MB. A weight exists four times while it is read, assigned and compared: 128 MB, whatever the
+    # number of weights.
     script = f"""
 import os, resource, sys
 import keras, numpy as np, tensorflow as tf
 from load_v2 import load_checkpoint_weights
 prefix = os.path.join({str(tmp_path)!r}, "big")
-names = [f"layer_{{n}}/kernel" for n in range(8)]
+names = [f"layer_{{n}}/kernel" for n in range(12)]
 for n, name in enumerate(names):
     tf.raw_ops.SaveV2(prefix=f"{{prefix}}_{{n}}", tensor_names=[name], shape_and_slices=[""],
                       tensors=[tf.fill((2048, 4096 + n), float(n))])
-tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=[f"{{prefix}}_{{n}}" for n in range(8)], destination_prefix=prefix)
+tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=[f"{{prefix}}_{{n}}" for n in range(12)], destination_prefix=prefix)
 class Model(keras.Model):
     def __init__(self):
         super().__init__()
-        self.all = [self.add_weight(shape=(2048, 4096 + n), name=f"kernel", initializer="zeros") for n in range(8)]
+        self.all = [self.add_weight(shape=(2048, 4096 + n), name=f"kernel", initializer="zeros") for n in range(12)]
 model = Model()
 model.built = True
 def peak():
@@ -177,8 +178,8 @@ print(report.proven, peak() - before)
     )
     assert done.returncode == 0, done.stderr[-2000:]
     proven, grown = done.stdout.split()
-    assert int(proven) == 8
-    assert float(grown) < 130, f"{grown} MB above the model itself"
+    assert int(proven) == 12
+    assert float(grown) < 170, f"{grown} MB above the model itself"
 
 
 def test_a_keras_file_is_what_load_weights_reads(code, tmp_path):

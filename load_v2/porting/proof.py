@@ -41,7 +41,7 @@ def unequal_weights(
     for assignment in assignments:
         got = values.held(variables[assignment.weight])
         expected = values.of(assignment, read, str(got.dtype))
-        if got.tobytes() != expected.tobytes():
+        if values.bits(got) != values.bits(expected):
             found.append(compare(assignment.weight, got, expected, 0.0))
     return found
 

@@ -29,6 +29,11 @@ def held(variable: keras.Variable) -> np.ndarray:
     return np.asarray(keras.ops.convert_to_numpy(variable.value)).astype(_dtype(variable), copy=False)
 
 
+def bits(array: np.ndarray) -> memoryview:
+    """Returns an array's bytes, not copied if they lie in order; NaN and -0.0 compare as what they are."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
 def _dtype(variable: keras.Variable) -> str:
     return keras.backend.standardize_dtype(variable.dtype)
 
@@ -42,7 +47,7 @@ class Backup:
         for number, variable in enumerate(self._variables):
             # Plain bytes, because the .npy format does not know bfloat16.
             with open(os.path.join(self._folder.name, str(number)), "wb") as file:
-                file.write(np.ascontiguousarray(held(variable)).tobytes())
+                file.write(bits(held(variable)))
 
     def __enter__(self):
         return self
