@@ -33,11 +33,16 @@ class Settling:
         self.steps = Steps(index)
         self.flags = Flags(self.steps, backward)
         self._flags: dict[str, Flag | None] = {}
+        self._lives: dict[object, Live] = {}
 
     def live(self, values: Mapping[str, object], cuts: Iterable[str]) -> Live:
         """Returns what runs when `values` are frozen and `cuts` are fed; both by tensor name."""
-        known = {graph.parse(name): value for name, value in values.items()}
-        return Live(self.steps, known, [graph.parse(name) for name in cuts])
+        cuts = frozenset(cuts)
+        key = cuts, tuple(sorted((name, np.asarray(value).tobytes()) for name, value in values.items()))
+        if key not in self._lives:
+            known = {graph.parse(name): value for name, value in values.items()}
+            self._lives[key] = Live(self.steps, known, [graph.parse(name) for name in cuts])
+        return self._lives[key]
 
     def unfed(self, values: Mapping[str, object], cuts: Iterable[str], outputs: Iterable[str]) -> dict[str, list[str]]:
         """Returns each tensor from outside that `outputs` need and do not get -> the nodes on the way to it."""
