@@ -141,7 +141,7 @@ def compare(key: str, want: np.ndarray, have: np.ndarray) -> Comparison:
         difference = np.where(same, 0.0, np.abs(wide_want - wide_have).astype("float64"))
         difference = np.where(np.isnan(difference), np.inf, difference)
         allowed = tolerance * (np.abs(wide_want) + _scale(wide_want, want.dtype.name))
-        equal = same | (difference <= allowed) if tolerance else same
+        equal = same | (np.isfinite(difference) & (difference <= allowed)) if tolerance else same
     return _summed_up(key, wide_want, difference, bool(np.all(equal)), tolerance)
 
 
