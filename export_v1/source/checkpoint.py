@@ -12,6 +12,7 @@ from export_v1.source import Source, meta_graph
 _DATA = re.compile(r"\.data-\d{5}-of-\d{5}$")
 # What a V1 checkpoint is written as when it is sharded; TensorFlow reads it by the pattern with "?????".
 _V1_SHARD = re.compile(r"-\d{5}-of-(\d{5})$")
+_V1_SHARD_PATTERN = re.compile(r"-\?{5}-of-\d{5}$")
 
 
 def read(checkpoint: str, meta_graph_file: str | None = None) -> Source:
@@ -51,12 +52,12 @@ def find_prefix(named: str) -> tuple[str, tuple[str, ...]]:
     stem = _DATA.sub("", named)
     for ending in (".index", ".meta"):
         stem = stem.removesuffix(ending)
-    shard = _V1_SHARD.search(named)
-    pattern = _V1_SHARD.sub(r"-?????-of-\1", named)
-    for prefix in dict.fromkeys((named, stem, *((pattern,) if shard else ()))):
-        if os.path.exists(prefix + ".index") or (glob.glob(prefix) and not prefix.endswith((".meta", ".index"))):
-            if not _DATA.search(prefix):
+    if not _DATA.search(named):
+        for prefix in dict.fromkeys((_V1_SHARD.sub(r"-?????-of-\1", named), named, stem, *_v1_patterns(stem))):
+            if _exists(prefix):
                 return prefix, ()
+    elif _exists(stem):
+        return stem, ()
     folder = os.path.dirname(stem) or "."
     if glob.glob(glob.escape(stem) + ".data-*") or os.path.exists(stem + ".meta"):
         present = [os.path.basename(path) for path in glob.glob(glob.escape(stem) + ".*")]
@@ -71,6 +72,19 @@ def find_prefix(named: str) -> tuple[str, tuple[str, ...]]:
     raise errors.unknown(
         "Checkpoint", named, f"folder {folder!r}", known, f"Pass --checkpoint={known[0]}." if known else ""
     )
+
+
+def _exists(prefix: str) -> bool:
+    """Tells whether a checkpoint of either format has this prefix; one in V1 format is a file, or a pattern of some."""
+    if os.path.exists(prefix + ".index"):
+        return True
+    return bool(glob.glob(prefix)) and not os.path.isdir(prefix) and not prefix.endswith((".meta", ".index"))
+
+
+def _v1_patterns(stem: str) -> list[str]:
+    """Returns the pattern of a sharded V1 checkpoint, where its Saver was given `stem` as a path."""
+    shards = glob.glob(glob.escape(stem) + "-?????-of-?????")
+    return sorted({_V1_SHARD.sub(r"-?????-of-\1", path) for path in shards})
 
 
 def _prefixes(folder: str) -> list[str]:
@@ -88,7 +102,7 @@ def _in_folder(folder: str) -> tuple[str, tuple[str, ...]]:
     latest = state.model_checkpoint_path if state is not None else ""
     # The path in there is of the machine that trained the model.
     for prefix in (latest, os.path.join(folder, os.path.basename(latest))):
-        if latest and (os.path.exists(prefix + ".index") or os.path.isfile(prefix)):
+        if latest and _exists(prefix):
             return prefix, (f"checkpoint {prefix!r}: the latest, by {os.path.join(folder, 'checkpoint')!r}",)
     found = _prefixes(folder) or _v1_prefixes(folder)
     if len(found) == 1:
@@ -137,7 +151,7 @@ def check_files(prefix: str) -> None:
 
 def _meta_beside(prefix: str) -> str:
     folder = os.path.dirname(prefix) or "."
-    for path in (prefix + ".meta", os.path.join(folder, "export.meta")):
+    for path in (prefix + ".meta", _V1_SHARD_PATTERN.sub("", prefix) + ".meta", os.path.join(folder, "export.meta")):
         if os.path.isfile(path):
             return path
     others = sorted(glob.glob(os.path.join(glob.escape(folder), "*.meta")))
