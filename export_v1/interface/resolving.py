@@ -40,33 +40,42 @@ def resolve(
     wanted = given.outputs(index, outputs or {}, place=place)
     frozen = given.values(index, freeze or {}, flag="freeze", place=place)
     train = given.values(index, train_freeze or {}, flag="train_freeze", place=place)
-    cuts = [one.tensor for one in fed.values()]
-    _refuse_both(cuts, {**frozen, **train})
+    _refuse_both([one.tensor for one in fed.values()], {**frozen, **train})
     chosen: list[Choice] = []
     if not fed or not wanted:
-        anatomy = choose.Anatomy(model, settling, frozen, cuts, train)
-        if not wanted:
-            named, doubt = choose.outputs(anatomy)
-            if doubt:
-                raise offers.unclear(anatomy, doubt, place)
-            wanted = {one.key: one.tensor for one in named}
-            chosen = choose.as_choices("output", named)
-        if not fed:
-            named = choose.inputs(anatomy, list(wanted.values()), frozen, train)
-            fed = given.inputs(index, {one.key: one.tensor for one in named}, place=place)
-            cuts = [one.tensor for one in fed.values()]
-            chosen = choose.as_choices("input", named) + chosen
-    all_frozen, choices = settling.inference(frozen, cuts, list(wanted.values()), train)
-    unfed = settling.unfed(all_frozen, cuts, wanted.values())
-    if unfed and not inputs and not outputs:
-        raise offers.unclear(anatomy, choose.undecided(settling, next(iter(unfed))), place)
-    settling.refuse_unfed(unfed, wanted, place, "freeze")
+        fed, wanted, chosen = _completed(model, settling, fed, wanted, frozen, train, place)
+    cuts, names = [one.tensor for one in fed.values()], list(wanted.values())
+    all_frozen, choices = settling.inference(frozen, cuts, names, train)
+    settling.refuse_unfed(settling.unfed(all_frozen, cuts, names), wanted, place, "freeze")
     all_train: dict[str, object] = {}
     if train:
-        all_train, train_choices = settling.training(frozen, train, cuts, list(wanted.values()))
-        settling.refuse_unfed(settling.unfed(all_train, cuts, wanted.values()), wanted, place, "train_freeze")
+        all_train, train_choices = settling.training(frozen, train, cuts, names)
+        settling.refuse_unfed(settling.unfed(all_train, cuts, names), wanted, place, "train_freeze")
         choices += train_choices
     return Interface(fed, wanted, all_frozen, all_train, tuple(chosen + choices))
+
+
+def _completed(model, settling: Settling, fed, wanted, frozen, train, place: str):
+    """Returns the inputs, the outputs and the choices made, where one of the two was not given, or neither."""
+    nothing_given = not fed and not wanted
+    anatomy = choose.Anatomy(model, settling, frozen, [one.tensor for one in fed.values()], train)
+    chosen: list[Choice] = []
+    if not wanted:
+        named, doubt = choose.outputs(anatomy)
+        if doubt:
+            raise offers.unclear(anatomy, doubt, place)
+        wanted = {one.key: one.tensor for one in named}
+        chosen = choose.as_choices("output", named)
+    if not fed:
+        named = choose.inputs(anatomy, list(wanted.values()), frozen, train)
+        fed = given.inputs(settling.index, {one.key: one.tensor for one in named}, place=place)
+        chosen = choose.as_choices("input", named) + chosen
+    if nothing_given:
+        cuts, names = [one.tensor for one in fed.values()], list(wanted.values())
+        settled, _ = settling.inference(frozen, cuts, names, train)
+        for name in settling.unfed(settled, cuts, names):
+            raise offers.unclear(anatomy, choose.undecided(settling, name), place)
+    return fed, wanted, chosen
 
 
 def of(model: source.Graph) -> Settling:
