@@ -1,0 +1,185 @@
+"""Scores TFRecord or Parquet files with an export, on any runner of Apache Beam.
+
+    python -m load_v2.beam DIR --input='data/*.tfrecord' --output=scored/part.tfrecord
+    python -m load_v2.beam DIR --input='data/*.parquet' --output=scored/part.parquet --failed=scored/failed.jsonl \\
+        --runner=DirectRunner --direct_num_workers=4 --direct_running_mode=multi_processing
+
+Each record comes out with the answers to it: what the signature does not take, such as an id, is kept beside them, and
+so is what --keep names. Records that have no answer stop the job, or go to --failed with their reasons. Flags that are
+not listed here go to Beam: --runner, --direct_num_workers, --flink_master, --project, ….
+"""
+
+import argparse
+import functools
+import importlib.util
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+
+from load_v2.errors import LoadError
+
+# Runner -> (the module that it needs, what to do where that is missing).
+_NEEDS = {
+    "DataflowRunner": ("google.cloud.storage", "pip install 'apache-beam[gcp]'"),
+    "DaskRunner": ("dask.distributed", "pip install 'apache-beam[dask]'"),
+    "InteractiveRunner": ("IPython", "pip install 'apache-beam[interactive]'"),
+}
+_JAVA = ("FlinkRunner", "SparkRunner", "SamzaRunner")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command's own flags."""
+    made = argparse.ArgumentParser(
+        prog="python -m load_v2.beam", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )  # fmt: skip
+    made.add_argument("dir", metavar="DIR", help="--export_dir of step 1; the same path on every worker")
+    add = made.add_argument
+    add("--input", required=True, metavar="PATTERN", help="files of tf.Example, .tfrecord, or tables, .parquet")
+    add("--output", required=True, metavar="FILE", help="what the shards are called, .tfrecord or .parquet")
+    add("--failed", metavar="FILE", help="JSON lines of records without an answer; default: they stop the job")
+    add("--signature", default="serving_default", help="signature to run; default serving_default")
+    add("--batch_size", type=int, help="rows at a time; default 256, or the graph's own where it is fixed")
+    add("--keep", action="append", default=[], metavar="KEY", help="an input to keep in the output; repeatable")
+    add("--allow_ops", action="append", default=[], metavar="NAME",
+        help="let an op run that could touch files, network or Python; repeatable")  # fmt: skip
+    return made
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs the job to its end; returns 0.
+
+    Raises:
+        LoadError: something that the user can put right; a runner or a package is missing, say.
+    """
+    args, beam_flags = parser().parse_known_args(argv)
+    if args.batch_size is not None and args.batch_size < 1:
+        raise LoadError(f"--batch_size={args.batch_size} is not a positive number.\n  For example --batch_size=256.")
+    beam = _beam()
+    from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
+
+    _check_packages(args)
+    options = PipelineOptions(beam_flags)
+    # What is in this module's main session is of no use to a worker.
+    options.view_as(SetupOptions).save_main_session = False
+    runner = check_runner(options.get_all_options().get("runner") or "DirectRunner", options)
+    with beam.Pipeline(runner=runner, options=options) as pipeline:
+        build(pipeline, args)
+    return 0
+
+
+def _beam():
+    try:
+        return importlib.import_module("apache_beam")
+    except ModuleNotFoundError as error:
+        from load_v2.beam import MISSING
+
+        raise LoadError(MISSING.format(error)) from error
+
+
+def _check_packages(args: argparse.Namespace) -> None:
+    """Checks that there is what Beam reads and writes the files with; it would find out in the middle of the job."""
+    from load_v2.beam import records
+
+    kinds = {records.kind("input", args.input), records.kind("output", args.output)}
+    checksums = ("google_crc32c", "crcmod", "snappy")
+    if "tfrecord" in kinds and not any(importlib.util.find_spec(name) for name in checksums):
+        raise LoadError("Beam needs a checksum package for TFRecord files.\n  pip install google-crc32c")
+    if "parquet" in kinds and not importlib.util.find_spec("pyarrow"):
+        raise LoadError("Beam needs pyarrow for Parquet files.\n  pip install pyarrow")
+
+
+def check_runner(name: str, options):
+    """Returns a runner, by Beam's name for it.
+
+    Raises:
+        LoadError: it is not known, or what it needs is not installed; what to install.
+    """
+    from apache_beam.runners import runner
+
+    short = name.rpartition(".")[2]
+    module, remedy = _NEEDS.get(short, ("", ""))
+    if module:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise LoadError(f"{short} is not installed: {error}.\n  {remedy}") from error
+    if short in _JAVA and not shutil.which("java"):
+        raise LoadError(
+            f"{short} starts a job server, which needs Java, and there is no program `java`.\n"
+            "  Install a Java runtime (apt-get install default-jre-headless), or pass --runner=PortableRunner "
+            "--job_endpoint=HOST:PORT of a job server that runs."
+        )
+    try:
+        return runner.create_runner(name)
+    except (ValueError, ImportError, AttributeError) as error:
+        raise LoadError(f"--runner={name} is not there: {error}") from error
+
+
+def build(pipeline, args: argparse.Namespace) -> None:
+    """Adds the job to a pipeline: read, score, write."""
+    import apache_beam as beam
+
+    from load_v2 import artefact
+    from load_v2.beam import handler, records, score
+
+    read_kind, write_kind = records.kind("input", args.input), records.kind("output", args.output)
+    specs = handler.specs_of(args.dir, args.signature)
+    outputs = artefact.read(args.dir).signatures[args.signature].outputs
+    records.check_kept(args.keep, specs, "the signature's inputs")
+    read = beam.io.ReadFromTFRecord(args.input) if read_kind == "tfrecord" else beam.io.ReadFromParquet(args.input)
+    pairs = pipeline | "Read" >> read | "Keep" >> beam.ParDo(records.Keyed(specs, args.keep))
+    answers, failed = pairs | "Score" >> score.Score(
+        args.dir, args.signature, keyed=True, max_batch_size=args.batch_size, allow_ops=args.allow_ops
+    )
+    merged = answers | "Merge" >> beam.MapTuple(lambda kept, result: records.merged(kept, result.inference))
+    _write(merged, args, read_kind, write_kind, specs, outputs)
+    if args.failed:
+        stem, dot, ending = args.failed.rpartition(".")
+        lines = failed | "Explain" >> beam.MapTuple(_line)
+        name, suffix = (stem, dot + ending) if stem else (args.failed, "")
+        lines | "WriteFailed" >> beam.io.WriteToText(name, file_name_suffix=suffix)  # noqa: B018
+    else:
+        failed | "Stop" >> beam.MapTuple(_stop)  # noqa: B018
+
+
+def _write(merged, args: argparse.Namespace, read_kind: str, write_kind: str, specs: Mapping, outputs: Mapping) -> None:
+    import apache_beam as beam
+
+    from load_v2.beam import records
+
+    if write_kind == "tfrecord":
+        ending = next(one for one in records.TFRECORD[::-1] if args.output.endswith(one))
+        stem = args.output.removesuffix(ending)
+        examples = merged | "Serialize" >> beam.Map(records.example)
+        examples | "Write" >> beam.io.WriteToTFRecord(stem, file_name_suffix=ending)  # noqa: B018
+        return
+    if read_kind != "parquet":
+        raise LoadError(
+            f"--output={args.output} needs to know its columns beforehand, and --input={args.input} has none.\n"
+            "  Write TFRecord from TFRecord: --output=FILE.tfrecord."
+        )
+    from pyarrow import parquet
+
+    columns = records.first_schema(args.input, parquet).names
+    kept = [name for name in columns if name not in specs or name in args.keep]
+    schema = records.table_schema(args.input, kept, outputs)
+    rows = merged | "Cells" >> beam.Map(functools.partial(records.cells, outputs=dict(outputs)))
+    stem = args.output.removesuffix(".parquet")
+    rows | "Write" >> beam.io.WriteToParquet(stem, schema, file_name_suffix=".parquet")  # noqa: B018
+
+
+def _line(element, reason: str) -> str:
+    """Returns a record without an answer as a line of JSON: what was kept of it, and the reason."""
+    kept, _ = element
+    return json.dumps({"record": kept, "reason": reason}, default=_plain, ensure_ascii=False)
+
+
+def _plain(value):
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def _stop(element, reason: str) -> None:
+    raise LoadError(f"{reason}\n  --failed=FILE.jsonl lets the job go on and writes such records there.")

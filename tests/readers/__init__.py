@@ -1,0 +1,1 @@
+"""What else reads SavedModels, each reading the exports of the golden cases: `python -m tests.readers`."""
