@@ -116,7 +116,8 @@ def _renamed(graph_def):
     """
     result = v1.GraphDef()
     result.CopyFrom(graph_def)
-    names = {function.signature.name: f"{function.signature.name}_{next(_SERIAL)}" for function in result.library.function}
+    old = [function.signature.name for function in result.library.function]
+    names = {name: f"{name}_{next(_SERIAL)}" for name in old}
     for function in result.library.function:
         function.signature.name = names[function.signature.name]
     nodes = [node for function in result.library.function for node in function.node_def]
@@ -176,3 +177,31 @@ def load(model: Model, graph_def, folder: str):
                                        {f"y{at}": y for at, y in enumerate(outputs)})
     loaded = tf.saved_model.load(folder)
     return loaded, loaded.signatures["serving_default"]
+
+
+def train_step(model: Model, loaded, signature, compiled: bool):
+    """Returns the values of a loaded model and the gradients of `loss` by variable name, from one tf.function."""
+    inputs = {f"x{at}": tf.constant(feed) for at, feed in enumerate(model.feeds.values())}
+    variables = {variable.name.split(":")[0]: variable for variable in loaded.variables}
+
+    @tf.function(jit_compile=compiled)
+    def step():
+        with tf.GradientTape() as tape:
+            outputs = signature(**inputs)
+            outputs = [outputs[f"y{at}"] for at in range(len(model.outputs))]
+            total = loss(outputs)
+        return outputs, tape.gradient(total, variables)
+
+    with _shapes_stay(compiled):
+        return step()
+
+
+@contextlib.contextmanager
+def _shapes_stay(on: bool):
+    """Compiling a gradient needs this TensorFlow switch: without it, TensorFlow moves the shapes that the gradient of
+    a loaded loop needs into the forward loop, and passes them on in lists, where XLA cannot see them."""
+    v1.experimental.output_all_intermediates(on)
+    try:
+        yield
+    finally:
+        v1.experimental.output_all_intermediates(None)

@@ -26,7 +26,8 @@ class Cell:
 
 
 def variable(name: str, shape, seed: int = 3):
-    return v1.get_variable(name, shape, initializer=v1.random_normal_initializer(stddev=0.4, seed=seed), use_resource=True)
+    initializer = v1.random_normal_initializer(stddev=0.4, seed=seed)
+    return v1.get_variable(name, shape, initializer=initializer, use_resource=True)
 
 
 def lstm(inputs, state, units, normalise=None):
@@ -51,8 +52,9 @@ def layer_norm_lstm(inputs, state, units):
 
 def gru(inputs, state, units):
     both = tf.concat([inputs, state], 1)
-    r, u = tf.split(tf.sigmoid(both @ variable("gates", [int(inputs.shape[1]) + units, 2 * units])), 2, 1)
-    candidate = tf.tanh(tf.concat([inputs, r * state], 1) @ variable("candidate", [int(inputs.shape[1]) + units, units]))
+    rows = int(inputs.shape[1]) + units
+    r, u = tf.split(tf.sigmoid(both @ variable("gates", [rows, 2 * units])), 2, 1)
+    candidate = tf.tanh(tf.concat([inputs, r * state], 1) @ variable("candidate", [rows, units]))
     state = u * state + (1 - u) * candidate
     return state, state
 

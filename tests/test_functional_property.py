@@ -36,7 +36,8 @@ class Builder:
 
     def __init__(self, x):
         self.x = x
-        self.weight = v1.get_variable("w", initializer=np.array([[0.3, -0.7], [0.9, 0.2]], np.float32), use_resource=True)
+        values = np.array([[0.3, -0.7], [0.9, 0.2]], np.float32)
+        self.weight = v1.get_variable("w", initializer=values, use_resource=True)
 
     def predicate(self, which, state, counter):
         kind, number = which

@@ -1,6 +1,5 @@
 """Recurrent networks and decoders made functional: values and gradients, compilers, and a reload from disk."""
 
-import contextlib
 import functools
 
 import numpy as np
@@ -31,17 +30,6 @@ NETWORKS = {
 }
 
 
-@contextlib.contextmanager
-def keeping_shapes_where_they_are(on: bool):
-    """Compiling a gradient needs this TensorFlow switch: without it, TensorFlow moves the shapes that the gradient of
-    a loaded loop needs into the forward loop, and passes them on in lists, where XLA cannot see them."""
-    tf.compat.v1.experimental.output_all_intermediates(on)
-    try:
-        yield
-    finally:
-        tf.compat.v1.experimental.output_all_intermediates(None)
-
-
 @pytest.mark.parametrize("static", [True, False], ids=["static", "dynamic"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_values_and_gradients(name, static):
@@ -62,29 +50,17 @@ def test_reloaded(name, compiled, tmp_path):
     make, feeds = NETWORKS[name]
     model = build(make, *feeds)
     loaded, signature = control_flow.load(model, control_flow.converted(model).graph_def, str(tmp_path / "model"))
-    inputs = {f"x{at}": tf.constant(feed) for at, feed in enumerate(feeds)}
-    variables = sorted(loaded.variables, key=lambda v: v.name)
-
-    @tf.function(jit_compile=compiled)
-    def step():
-        with tf.GradientTape() as tape:
-            outputs = signature(**inputs)
-            outputs = [outputs[f"y{at}"] for at in range(len(model.outputs))]
-            total = control_flow.loss(outputs)
-        return outputs, tape.gradient(total, variables)
-
     if compiled and name == "beam_search":
         # Its outputs have as many rows as it took steps, which XLA cannot know: it has to say so.
         with pytest.raises(tf.errors.InvalidArgumentError, match="TensorListResize"):
-            step()
+            control_flow.train_step(model, loaded, signature, compiled)
         return
-    with keeping_shapes_where_they_are(compiled):
-        outputs, gradients = step()
+    outputs, gradients = control_flow.train_step(model, loaded, signature, compiled)
     for got, want in zip(outputs, model.values, strict=True):
         np.testing.assert_allclose(got, want, 1e-5, 1e-5)
-    for variable, got in zip(variables, gradients, strict=True):
-        want = model.gradients[variable.name.split(":")[0]]
-        np.testing.assert_allclose(got, want, 1e-5, 1e-5 * np.abs(want).max(), err_msg=variable.name)
+    for variable, got in gradients.items():
+        want = model.gradients[variable]
+        np.testing.assert_allclose(got, want, 1e-5, 1e-5 * np.abs(want).max(), err_msg=variable)
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "lstm_all_steps"])
