@@ -1,5 +1,6 @@
 """tf.contrib, as far as tf-slim, tf-keras and TensorFlow itself still provide it."""
 
+import importlib
 import sys
 import types
 
@@ -16,6 +17,11 @@ from export_v1.legacy import crf, hparams, sequences
 from export_v1.legacy.modules import Forwarding
 
 v1 = tf.compat.v1
+# Modules of their own, which tf_slim.nets does not import.
+_NETS = {
+    name: importlib.import_module(f"tf_slim.nets.{name}")
+    for name in ("alexnet", "inception", "overfeat", "resnet_utils", "resnet_v1", "resnet_v2", "vgg")
+}
 
 
 class _Modes:
@@ -38,7 +44,7 @@ def module(rnn_cell, layers) -> Forwarding:
     training = types.SimpleNamespace(HParams=hparams.HParams, hparam=hparams)
     losses = part("losses", tf_slim.losses, v1.losses)
     own = {
-        "slim": part("slim", tf_slim, losses=losses),
+        "slim": part("slim", tf_slim, losses=losses, nets=Forwarding("tensorflow.contrib.slim.nets", own=_NETS)),
         "layers": part(
             "layers",
             # By name: `tf_slim.layers` as an attribute is the module of that name inside that package.

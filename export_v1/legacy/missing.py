@@ -23,7 +23,8 @@ class MissingError(AttributeError):
         """What can be done about it."""
         parts = self.name.split(".")
         instead = _INSTEAD.get(parts[2], _ADVICE) if len(parts) > 2 else _ADVICE
-        return f"In the builder's code, {instead}; or export from the graph of that time: --checkpoint=PREFIX with its .meta."
+        by_graph = "or export from the graph of that time: --checkpoint=PREFIX with its .meta"
+        return f"In the builder's code, {instead}; {by_graph}."
 
 
 # `from x import y` turns an AttributeError into an ImportError of its own words; this is the one behind it.

@@ -24,8 +24,8 @@ _OURS = ("export_v1", "load_v2")
 def old_api(folders: list[str], hidden: str) -> Iterator[types.ModuleType]:
     """Yields the stand-in for `tensorflow`; while the block runs, `import tensorflow` gives it.
 
-    After the block sys.modules, sys.path, sys.argv, TensorShape's and the graph's switches are as they were before. What
-    the code imported while it ran, and what holds the stand-in, is forgotten: the next import reads it anew.
+    After the block sys.modules, sys.path, sys.argv, TensorShape's and the graph's switches are as they were before.
+    What the code imported while it ran, and what holds the stand-in, is forgotten: the next import reads it anew.
 
     Args:
         folders: go in front of sys.path.
@@ -161,7 +161,7 @@ def _modules(alias: types.ModuleType, flag_module: types.ModuleType, hidden: str
 
 
 def _forgotten(before: dict[str, types.ModuleType]) -> list[str]:
-    """Returns the modules that came while the code ran and are of it: they hold a stand-in, or share a package with one."""
+    """Returns the modules that came with the code: they hold a stand-in, or share a package with one that does."""
     new = [name for name, module in sys.modules.items() if before.get(name) is not module]
     of_code = {name.split(".")[0] for name in new if _holds_stand_in(sys.modules[name])} - {"tensorflow", "absl"}
     return [
