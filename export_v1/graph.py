@@ -1,6 +1,7 @@
 """Reading a GraphDef: names, edges, what a node takes and gives. Nothing here changes a graph."""
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
@@ -14,6 +15,8 @@ NodeDef = node_def_pb2.NodeDef
 # Which op builds a variable; the first two hold a reference, the last a resource.
 REF_VARIABLES = frozenset({"Variable", "VariableV2"})
 VARIABLES = REF_VARIABLES | {"VarHandleOp"}
+# No node has more inputs or outputs than this; a number in a damaged graph may say so.
+MOST_ENDS = 100_000
 PLACEHOLDERS = frozenset({"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"})
 
 
@@ -37,6 +40,8 @@ class Tensor:
         return self.node if self.index == 0 else self.name
 
 
+# Every pass takes the same edges apart.
+@functools.lru_cache(maxsize=2**17)
 def parse(edge: str) -> Tensor:
     """Returns the tensor that an edge or a tensor name stands for.
 
@@ -151,7 +156,7 @@ def _arg_types(node: NodeDef, definition, args) -> Iterator[tuple[int, bool]]:
             types = list(value(arg.type_list_attr).list.type)
         else:
             one = arg.type or value(arg.type_attr).type
-            types = [one] * (value(arg.number_attr).i if arg.number_attr else 1)
+            types = [one] * (min(value(arg.number_attr).i, MOST_ENDS) if arg.number_attr else 1)
         for data_type in types:
             yield data_type, arg.is_ref
 

@@ -31,19 +31,50 @@ def opened(importing) -> Iterator[v1.Session]:
 
 
 def fill(session: v1.Session, weights: Weights) -> list[str]:
-    """Gives every variable of the session's graph its value; returns the names of those with NaN or infinity."""
-    not_finite = []
-    there = {
-        operation.name: operation for operation in session.graph.get_operations() if operation.type in graph.VARIABLES
-    }
+    """Gives every variable of the session's graph its value; returns the names of those with NaN or infinity.
+
+    No more than a variable, or `_TOGETHER` bytes of small ones, is in memory a second time.
+    """
+    assigns = _assigns(session.graph, weights)
+    waiting, size, not_finite = {}, 0, []
     for variable in weights.variables:
-        if variable.name in there:
-            assign, placeholder = _assign(session.graph, there[variable.name], variable)
-            value = weights.value(variable)
-            session.run(assign, {placeholder: value})
+        if variable.name in assigns:
+            waiting[variable.name] = value = weights.value(variable)
+            size += value.nbytes
             if not is_finite(value):
                 not_finite.append(variable.name)
+        if size > _TOGETHER:
+            _run_assigns(session, assigns, waiting)
+            waiting, size = {}, 0
+    _run_assigns(session, assigns, waiting)
     return sorted(not_finite)
+
+
+# Each run of a session that sees new fetches costs milliseconds, so small variables share one.
+_TOGETHER = 16 * 2**20
+_COLLECTION = "export_v1/assigns"
+
+
+def _run_assigns(session: v1.Session, assigns, values) -> None:
+    if values:
+        session.run([assigns[name][0] for name in values], {assigns[name][1]: value for name, value in values.items()})
+
+
+def _assigns(into: tf.Graph, weights: Weights) -> dict[str, tuple[tf.Operation, tf.Tensor]]:
+    """Returns, by variable name, an op that assigns and the tensor to feed it with.
+
+    Where the graph lists a variable it is that variable's own initializer: a graph that will be written gets no node
+    that it has not got. The original's reference variables get nodes, once.
+    """
+    listed = into.get_collection(v1.GraphKeys.GLOBAL_VARIABLES)
+    found = {variable.op.name: (variable.initializer, variable.initial_value) for variable in listed}
+    found.update(into.get_collection(_COLLECTION))
+    there = {one.name: one for one in into.get_operations() if one.type in graph.VARIABLES and one.name not in found}
+    for variable in weights.variables:
+        if variable.name in there:
+            found[variable.name] = _assign(into, there[variable.name], variable)
+            into.add_to_collection(_COLLECTION, (variable.name, found[variable.name]))
+    return found
 
 
 def _assign(into: tf.Graph, operation: tf.Operation, variable: Variable):
