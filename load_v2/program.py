@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
 
-from load_v2 import artefact, graph, signature, tables, weights
+from load_v2 import artefact, graph, inline, signature, tables, weights
 from load_v2.errors import LoadError, quoted, unknown
 
 TRAIN = "train"
@@ -65,7 +65,8 @@ def take(source: artefact.Artefact, key: str) -> Program:
         remedy = f'Pass signature="{min(source.signatures)}".' if source.signatures else "Run step 1 on it."
         raise unknown("Signature", key, repr(source.path), source.signatures, remedy)
     chosen = source.signatures[key]
-    full, custom = graph.without_custom_gradients(graph.with_own_functions(source.meta_graph.graph_def))
+    full, custom = graph.without_custom_gradients(inline.calls(source.meta_graph.graph_def))
+    full = graph.with_own_functions(full)
     given = _given(full, source.assets)
     serve = _part(full, chosen.inputs.values(), chosen.outputs, given)
     train = _train_part(full, source.signatures.get(TRAIN), chosen, key, given)
