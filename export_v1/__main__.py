@@ -16,7 +16,7 @@ import sys
 
 from absl import app, flags
 
-from export_v1 import errors
+from export_v1 import errors, supervise
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "Saver prefix, its folder (latest checkpoint), or any of its files."
@@ -172,7 +172,8 @@ def main(argv: list[str]) -> int:
     """Runs the command; returns its exit code, 1 after an error the user can put right."""
     verbose = flags.FLAGS.verbosity > 0
     try:
-        return _run(argv)
+        with supervise.interruptible():
+            return _run(argv)
     except errors.ExportError as error:
         if verbose:
             raise
@@ -191,5 +192,15 @@ def main(argv: list[str]) -> int:
     return 1
 
 
+def _supervised(argv: list[str]) -> int:
+    from export_v1 import destination
+
+    def clear(child: int) -> None:
+        if _EXPORT_DIR.value:
+            destination.sweep_for(_EXPORT_DIR.value, _VERSIONED.value)
+
+    return supervise.supervised(lambda: main(argv), "export_v1", clear)
+
+
 if __name__ == "__main__":
-    app.run(main)
+    app.run(_supervised)

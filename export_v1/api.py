@@ -35,4 +35,4 @@ def inspect(**flags) -> interface.Candidates:
         ExportError: the model cannot be read.
     """
     request = Request(**flags)
-    return interface.candidates(pipeline.read(request.source_kind, request).graph)
+    return pipeline.candidates(request)

@@ -3,7 +3,9 @@
 import contextlib
 import ctypes
 import os
+import re
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 
@@ -26,6 +28,8 @@ def whole(path: str, overwrite: bool = False) -> Iterator[str]:
     path = os.path.realpath(path)
     check_free(path, overwrite)
     parent, name = os.path.split(path)
+    if os.path.exists(path):
+        sweep(parent, f".{name}.old-")
     with partial(parent, f".{name}.partial-", path) as folder:
         yield folder
         sync(folder)
@@ -47,7 +51,8 @@ def partial(parent: str, prefix: str, path: str) -> Iterator[str]:
     """
     try:
         os.makedirs(parent, exist_ok=True)
-        folder = tempfile.mkdtemp(prefix=prefix, dir=parent)
+        sweep(parent, prefix)
+        folder = _made(parent, prefix)
     except OSError as error:
         raise errors.ExportError(
             f"Folder {path!r} cannot be made: {error.strerror}.\n  Pass another --export_dir=DIR."
@@ -61,6 +66,43 @@ def partial(parent: str, prefix: str, path: str) -> Iterator[str]:
         ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _made(parent: str, prefix: str) -> str:
+    """Returns a new folder whose name says which process on which machine it belongs to."""
+    return tempfile.mkdtemp(prefix=f"{prefix}{_machine()}.{os.getpid()}-", dir=parent)
+
+
+def _machine() -> str:
+    return re.sub(r"[^A-Za-z0-9_]", "_", socket.gethostname())[:64]
+
+
+def sweep(parent: str, prefix: str) -> None:
+    """Removes the folders that runs left which were killed outright: those of processes of this machine that are gone."""
+    owned = re.compile(re.escape(f"{prefix}{_machine()}.") + r"(\d+)-[^/]*")
+    for name in os.listdir(parent):
+        match = owned.fullmatch(name)
+        if match and not _is_alive(int(match[1])):
+            shutil.rmtree(os.path.join(parent, name), ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        # Of another user.
+        pass
+    return True
+
+
+def sweep_for(path: str, versioned: bool = False) -> None:
+    """Removes what killed runs left of an export to `path`; see `sweep`."""
+    path = os.path.realpath(path)
+    parent, prefix = (path, ".partial-") if versioned else (os.path.dirname(path), f".{os.path.basename(path)}.partial-")
+    with contextlib.suppress(OSError):
+        sweep(parent, prefix)
 
 
 def check_free(path: str, overwrite: bool) -> None:
@@ -87,7 +129,7 @@ def _publish(partial: str, path: str) -> None:
         # rename(2) replaces an empty folder.
         os.rename(partial, path)
     elif not _exchange(partial, path):
-        aside = tempfile.mkdtemp(prefix=f".{os.path.basename(path)}.old-", dir=os.path.dirname(path))
+        aside = _made(os.path.dirname(path), f".{os.path.basename(path)}.old-")
         os.rename(path, aside)
         os.rename(partial, path)
         shutil.rmtree(aside, ignore_errors=True)

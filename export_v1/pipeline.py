@@ -23,7 +23,7 @@ from export_v1 import (
     warmup,
     weights,
 )
-from export_v1.passes import merge
+from export_v1.passes import merge, wellformed
 from export_v1.request import Request
 
 DEFAULT = "serving_default"
@@ -38,6 +38,11 @@ def run(request: Request, export_dir: str) -> report.Report:
     for library in request.op_library:
         _load_ops(library)
     model = read(kind, request)
+    with _blamed(model):
+        return _run(model, request, export_dir, place)
+
+
+def _run(model: source.Source, request: Request, export_dir: str, place: Mapping[str, bool]) -> report.Report:
     planned = plan.variants(model, request)
     files = assets.Files(request.asset, model.asset_dirs)
     built = _built(planned, model, files, request)
@@ -86,6 +91,23 @@ def _load_ops(library: str) -> None:
 def listing(request: Request) -> str:
     """Returns what `--list` prints: candidates as flags to paste, and every variable; writes nothing."""
     model = read(request.source_kind, request)
+    with _blamed(model):
+        return _listing(model)
+
+
+def candidates(request: Request) -> interface.Candidates:
+    """Returns what `export_v1.inspect` does."""
+    model = read(request.source_kind, request)
+    with _blamed(model):
+        return interface.candidates(model.graph)
+
+
+def _blamed(model: source.Source):
+    graphs = [one.graph_def for one in (model.graph, model.train_graph) if one is not None]
+    return wellformed.blamed(lambda: graphs, f"The graph of {model.path!r}")
+
+
+def _listing(model: source.Source) -> str:
     said = interface.listing(model.graph, weights.listed(model))
     found = interface.candidates(model.graph)
     reaching_out = safety.before(model.graph.graph_def, _tensors(found.outputs), _tensors(found.inputs))

@@ -7,6 +7,9 @@ written, and `load_v2 verify` asks it again wherever it goes.
 
 import contextlib
 import dataclasses
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
@@ -193,6 +196,11 @@ def _shown(value: np.ndarray) -> str:
     return np.array2string(value.ravel()[:4], precision=7, separator=", ") + f" of shape {list(value.shape)}"
 
 
+# What numpy lets through from zipfile, zlib and its own parser of headers where a file is damaged.
+_NO_ARRAYS = (OSError, ValueError, EOFError, KeyError, SyntaxError, TypeError, NotImplementedError, RuntimeError, MemoryError,
+              zipfile.BadZipFile, zlib.error, tokenize.TokenError)  # fmt: skip
+
+
 def read(path: str, keys: Mapping[str, object]) -> dict[str, np.ndarray]:
     """Returns the inputs in an .npz file, by key ("x", or "in/x").
 
@@ -202,7 +210,7 @@ def read(path: str, keys: Mapping[str, object]) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             found = {key.removeprefix("in/"): arrays[key] for key in arrays.files if not key.startswith("out/")}
-    except (OSError, ValueError, EOFError) as error:
+    except _NO_ARRAYS as error:
         raise errors.ExportError(f"Sample {path!r} cannot be read as .npz: {reason(error)}") from error
     for key in keys:
         if key not in found:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from export_v1 import assets, graph, kernels, source
 from export_v1.graph import GraphDef, Index, Tensor, parse
 from export_v1.interface import Input
-from export_v1.passes import dropout, fold, freeze, functional, outputs, portable, prune, tables, variables
+from export_v1.passes import dropout, fold, freeze, functional, outputs, portable, prune, tables, variables, wellformed
 
 PREDICT = "tensorflow/serving/predict"
 
@@ -106,6 +106,7 @@ def original(variant: Variant) -> tuple[GraphDef, dict[str, str], tuple[str, ...
     inits = assets.table_initializers(whole, pruned)
     if inits:
         pruned = prune.to_outputs(whole, [*wanted, *inits])
+    wellformed.check(pruned)
     kernels.check(pruned)
     return portable.nodes(pruned), cut_names, inits
 
@@ -140,6 +141,7 @@ def transformed(variant: Variant, files: assets.Files) -> Transformed:
     whole, losses = outputs.pinned(whole, {f"regularization_loss_{at}": name for at, name in enumerate(variant.losses)})
     keep = [tensor for one in names.values() for tensor in one.values()] + list(losses.values()) + list(cut_names.values())
     pruned = prune.to_outputs(whole, keep)
+    wellformed.check(pruned)
     folded_graph, folded = fold.conditions(pruned)
     folded_graph, dropouts = dropout.of_rate_zero(folded_graph)
     needed = prune.to_outputs(folded_graph, keep)
@@ -148,6 +150,7 @@ def transformed(variant: Variant, files: assets.Files) -> Transformed:
         initial = prune.to_outputs(whole, inits)
         there = {node.name for node in needed.node}
         needed.node.extend(node for node in initial.node if node.name not in there)
+    wellformed.check(needed)
     kernels.check(needed)
     needed, asset_files = files.located(needed, inits, variant.model.assets)
     resources = variables.to_resources(tables.to_resources(portable.nodes(needed)))

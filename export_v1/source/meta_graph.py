@@ -10,6 +10,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from export_v1 import errors
 from export_v1.graph import attr
+from export_v1.passes import wellformed
 from export_v1.source import Graph, Restored, Signature
 
 MetaGraphDef = meta_graph_pb2.MetaGraphDef
@@ -63,6 +64,11 @@ def to_graph(meta_graph: MetaGraphDef, assets: Mapping[str, str] | None = None) 
         meta_graph: not modified.
         assets: tensor name of a file name -> path of that file.
     """
+    with wellformed.blamed(lambda: [meta_graph.graph_def], "The graph"):
+        return _read(meta_graph, dict(assets or {}))
+
+
+def _read(meta_graph: MetaGraphDef, assets: dict[str, str]) -> Graph:
     collections = meta_graph.collection_def
     return Graph(
         graph_def=meta_graph.graph_def,
@@ -74,7 +80,7 @@ def to_graph(meta_graph: MetaGraphDef, assets: Mapping[str, str] | None = None) 
         regularization_losses=_names(collections, "regularization_losses"),
         losses=_names(collections, "losses"),
         train_ops=_names(collections, "train_op"),
-        assets=dict(assets or {}),
+        assets=assets,
     )
 
 
@@ -146,7 +152,9 @@ def _restored_by_saver(meta_graph: MetaGraphDef) -> dict[str, Restored]:
 
 
 def _through_identity(edge: str, nodes) -> str:
-    while edge.split(":")[0] in nodes and nodes[edge.split(":")[0]].op in ("Identity", "Reshape"):
+    seen = set()
+    while edge not in seen and edge.split(":")[0] in nodes and nodes[edge.split(":")[0]].op in ("Identity", "Reshape"):
+        seen.add(edge)
         edge = nodes[edge.split(":")[0]].input[0]
     return edge
 
