@@ -17,6 +17,7 @@ import dataclasses
 from tensorflow.core.framework import types_pb2
 
 from export_v1 import graph
+from export_v1.graph import NodeDef
 from export_v1.passes.functional import contexts, reads
 from export_v1.passes.functional import region as regions
 from export_v1.passes.functional.contexts import Contexts
@@ -162,17 +163,7 @@ def convert(region: Region, condition: Condition, found: Contexts, keep: set[str
     for part in parts:
         part.args = list(captures.args.values())
         captures.declare(part)
-    controls = ["^" + control for control in captures.controls]
-    effects = any(regions.stateful(node) for part in parts for node in part.nodes.values())
-    predicate = graph.parse(condition.predicate)
-    node = regions.make(name, "If" if effects else "StatelessIf", [predicate.edge, *captures.edges(), *controls])
-    node.attr["Tcond"].type = region.dtype(predicate)
-    node.attr["Tin"].list.type.extend(region.dtype(graph.parse(edge)) for edge in captures.edges())
-    node.attr["Tout"].list.type.extend(region.nodes[m].attr["T"].type for m in condition.merges)
-    node.attr["Tout"].list.type.extend(types_pb2.DT_INT32 for _ in indexed)
-    # As cond_v2 does: a branch that is inlined costs less than one that is called.
-    node.attr["_lower_using_switch_merge"].b = True
-    node.attr["_xla_propagate_compile_time_consts"].b = True
+    node = _if_node(captures, condition, len(indexed), parts)
     for at, merge in enumerate(condition.merges):
         own = [edge for edge in region.nodes[merge].input if edge.startswith("^")]
         position = f"{name}:{len(condition.merges) + indexed.index(merge)}" if merge in indexed else None
@@ -180,6 +171,21 @@ def convert(region: Region, condition: Condition, found: Contexts, keep: set[str
     region.add(node)
     region.bodies[name] = {"then_branch": parts[1], "else_branch": parts[0]}
     _drop_moved(region, condition, keep)
+
+
+def _if_node(captures: Captures, condition: Condition, indexed: int, parts: list[Region]) -> NodeDef:
+    region, controls = captures.outer, ["^" + control for control in captures.controls]
+    effects = any(regions.stateful(node) for part in parts for node in part.nodes.values())
+    source = graph.parse(condition.predicate)
+    node = regions.make(captures.name, "If" if effects else "StatelessIf", [source.edge, *captures.edges(), *controls])
+    node.attr["Tcond"].type = region.dtype(source)
+    node.attr["Tin"].list.type.extend(region.dtype(graph.parse(edge)) for edge in captures.edges())
+    node.attr["Tout"].list.type.extend(region.nodes[m].attr["T"].type for m in condition.merges)
+    node.attr["Tout"].list.type.extend([types_pb2.DT_INT32] * indexed)
+    # As cond_v2 does: a branch that is inlined costs less than one that is called.
+    node.attr["_lower_using_switch_merge"].b = True
+    node.attr["_xla_propagate_compile_time_consts"].b = True
+    return node
 
 
 def _carve(region, condition: Condition, found: Contexts, captures: Captures, side: int, indexed: list[str]) -> Region:

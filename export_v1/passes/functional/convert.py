@@ -53,10 +53,7 @@ def convert(graph_def: GraphDef, *, keep: Collection[str]) -> Converted:
     wanted = {graph.parse(name).node for name in keep} | {graph.parse(name).name for name in keep}
     blocked: dict[str, str] = {}
     while True:
-        region = Region({})
-        for node in graph_def.node:
-            copy = region.nodes[node.name] = NodeDef()
-            copy.CopyFrom(node)
+        region = _region_of(graph_def)
         try:
             arrays = _convert_all(region, wanted, blocked)
         except Unconvertible as error:
@@ -76,6 +73,14 @@ def convert(graph_def: GraphDef, *, keep: Collection[str]) -> Converted:
     for array in arrays:
         element_shapes.measure(region, array, set(region.nodes))
     return Converted(emit.graph_def(region, graph_def, known), counts, _unconverted(region, blocked))
+
+
+def _region_of(graph_def: GraphDef) -> Region:
+    region = Region({})
+    for node in graph_def.node:
+        copy = region.nodes[node.name] = NodeDef()
+        copy.CopyFrom(node)
+    return region
 
 
 def _convert_all(region: Region, keep: set[str], blocked: Mapping[str, str]) -> list[Array]:

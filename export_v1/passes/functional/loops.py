@@ -160,17 +160,21 @@ def convert(region: Region, loop: Loop, taken: set[str], convert_region) -> None
         part.args = [*fixed, *captures.args.values()]
         captures.declare(part)
     body.results += list(captures.args.values())
-    node = _while_node(region, name, inputs, loop, captures, cond, body)
-    for exit_name, at in loop.exits.items():
-        node_type = node.attr["T"].list.type[at + 2]
-        controls = [edge for edge in region.nodes[exit_name].input if edge.startswith("^")]
-        controls = [edge for edge in controls if edge[1:] not in loop.members]
-        region.nodes[exit_name] = regions.make(exit_name, "Identity", [f"{name}:{at + 2}", *controls], T=node_type)
+    node = _while_node(captures, inputs, loop, [cond, body])
+    _replace(region, loop, node)
+    region.bodies[name] = {"cond": cond, "body": body}
+
+
+def _replace(region: Region, loop: Loop, node: NodeDef) -> None:
+    """Takes the loop's nodes out of a region and puts its While in; an Exit becomes an Identity of one output."""
+    for name, at in loop.exits.items():
+        dtype = node.attr["T"].list.type[at + 2]
+        controls = [edge for edge in region.nodes[name].input if edge.startswith("^") and edge[1:] not in loop.members]
+        region.nodes[name] = regions.make(name, "Identity", [f"{node.name}:{at + 2}", *controls], T=dtype)
     for member in loop.members:
         region.nodes.pop(member)
         region.bodies.pop(member, None)
     region.add(node)
-    region.bodies[name] = {"cond": cond, "body": body}
 
 
 def _carve(region: Region, loop: Loop, captures: Captures) -> tuple[Region, Region, list[str]]:
@@ -217,11 +221,11 @@ def _check_effects(region: Region, loop: Loop, cond: Region, body: Region) -> No
             raise Unconvertible(loop.condition, f"{name} has effects, and both the condition and the body need it")
 
 
-def _while_node(region, name: str, inputs: list[str], loop: Loop, captures: Captures, cond, body) -> NodeDef:
-    effects = any(regions.stateful(node) for part in (cond, body) for node in part.nodes.values())
+def _while_node(captures: Captures, inputs: list[str], loop: Loop, parts: list[Region]) -> NodeDef:
+    effects = any(regions.stateful(node) for part in parts for node in part.nodes.values())
     op = "While" if effects else "StatelessWhile"
-    node = regions.make(name, op, [*inputs, *("^" + control for control in captures.controls)])
-    node.attr["T"].list.type.extend(region.dtype(graph.parse(edge)) for edge in inputs)
+    node = regions.make(captures.name, op, [*inputs, *("^" + control for control in captures.controls)])
+    node.attr["T"].list.type.extend(captures.outer.dtype(graph.parse(edge)) for edge in inputs)
     node.attr["parallel_iterations"].i = loop.parallel
     # What while_v2 sets on the nodes it makes: how many outputs are the loop's own, lowering to Switch and Merge
     # where a Session or a tf.function runs it (a While that is called costs more), constants seen through for XLA.

@@ -188,18 +188,20 @@ def carve(
     copied: dict[str, NodeDef] = {}
     while todo:
         name = todo.pop()
-        if name in copied:
-            continue
-        node = copied[name] = NodeDef()
-        node.CopyFrom(outer.nodes[name])
-        if node.op.startswith("TensorArray"):
-            raise Unconvertible(name, f"{node.op} stays as it is, and cannot be in a function")
-        inputs = [translate(edge) for edge in node.input]
-        del node.input[:]
-        node.input.extend(dict.fromkeys(edge for edge in inputs if edge and edge.startswith("^")))
-        controls = list(node.input)
-        del node.input[:]
-        node.input.extend([edge for edge in inputs if edge and not edge.startswith("^")] + controls)
-        if name in outer.bodies:
-            region.bodies[name] = outer.bodies[name]
+        if name not in copied:
+            copied[name] = _copy(outer.nodes[name], translate)
     region.nodes.update((name, copied[name]) for name in outer.nodes if name in copied)
+    region.bodies.update((name, outer.bodies[name]) for name in copied if name in outer.bodies)
+
+
+def _copy(node: NodeDef, translate: Callable[[str], str | None]) -> NodeDef:
+    """Returns a node with each edge translated; those without a translation are dropped."""
+    if node.op.startswith("TensorArray"):
+        raise Unconvertible(node.name, f"{node.op} stays as it is, and cannot be in a function")
+    copy = NodeDef()
+    copy.CopyFrom(node)
+    del copy.input[:]
+    edges = [edge for edge in map(translate, node.input) if edge]
+    copy.input.extend(edge for edge in edges if not edge.startswith("^"))
+    copy.input.extend(dict.fromkeys(edge for edge in edges if edge.startswith("^")))
+    return copy
