@@ -29,7 +29,9 @@ def read(checkpoint: str, meta_graph_file: str | None = None) -> Source:
     check_files(prefix)
     path = meta_graph_file or _meta_beside(prefix)
     meta = meta_graph.read(path)
-    folders = dict.fromkeys((os.path.dirname(os.path.abspath(prefix)), os.path.dirname(os.path.abspath(path))))
+    beside = (os.path.dirname(os.path.abspath(prefix)), os.path.dirname(os.path.abspath(path)))
+    # A Session bundle has its files in a folder of that name.
+    folders = dict.fromkeys((*beside, os.path.join(beside[0], "assets")))
     return Source(
         kind="checkpoint",
         path=prefix,
@@ -121,8 +123,12 @@ def _in_folder(folder: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _v1_prefixes(folder: str) -> list[str]:
-    metas = glob.glob(os.path.join(glob.escape(folder), "*.meta"))
-    return sorted(path.removesuffix(".meta") for path in metas if os.path.isfile(path.removesuffix(".meta")))
+    found = set()
+    for path in glob.glob(os.path.join(glob.escape(folder), "*.meta")):
+        stem = path.removesuffix(".meta")
+        shards = glob.glob(glob.escape(stem) + "-[0-9][0-9][0-9][0-9][0-9]-of-*")
+        found |= {_V1_SHARD.sub(r"-?????-of-\1", shard) for shard in shards} or ({stem} if os.path.isfile(stem) else set())
+    return sorted(found)
 
 
 def check_files(prefix: str) -> None:

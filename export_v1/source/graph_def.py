@@ -46,25 +46,25 @@ def parse(path: str) -> GraphDef:
             content = file.read()
     except OSError as error:
         raise errors.ExportError(f"GraphDef {path!r} cannot be read: {error.strerror}.") from error
-    graph_def = _parsed(content)
-    if graph_def is not None and _is_graph(graph_def):
-        return graph_def
+    found = parsed(content)
+    if found is not None:
+        return found
     raise errors.ExportError(
         f"{path!r} is not a GraphDef, or only a part of one ({len(content):,} bytes).\n  {_remedy(path, content)}"
     )
 
 
-def _parsed(content: bytes) -> GraphDef | None:
-    graph_def = GraphDef()
+def parsed(content: bytes) -> GraphDef | None:
+    """Returns the GraphDef that bytes are, binary or text, or None."""
+    found = GraphDef()
     try:
-        graph_def.ParseFromString(content)
-        return graph_def
+        found.ParseFromString(content)
     except DecodeError:
-        pass
-    try:
-        return text_format.Parse(content.decode(), GraphDef())
-    except (UnicodeDecodeError, text_format.ParseError):
-        return None
+        try:
+            text_format.Parse(content.decode(), found)
+        except (UnicodeDecodeError, text_format.ParseError):
+            return None
+    return found if _is_graph(found) else None
 
 
 def _is_graph(graph_def: GraphDef) -> bool:

@@ -11,7 +11,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from export_v1 import errors
 from export_v1.graph import attr
 from export_v1.passes import wellformed
-from export_v1.source import Graph, Restored, Signature
+from export_v1.source import Graph, Restored, Signature, graph_def, session_bundle
 
 MetaGraphDef = meta_graph_pb2.MetaGraphDef
 # Collections that hold VariableDefs. MODEL_VARIABLES and others repeat these.
@@ -35,23 +35,31 @@ def read(path: str) -> MetaGraphDef:
             content = file.read()
     except OSError as error:
         raise errors.ExportError(f"MetaGraphDef {path!r} cannot be read: {error.strerror}.") from error
+    meta_graph = _parsed(content)
+    if meta_graph is not None and meta_graph.graph_def.node:
+        return meta_graph
+    # tf.train.write_graph leaves a graph without collections; with a checkpoint it is as good.
+    alone = graph_def.parsed(content)
+    if alone is not None:
+        return MetaGraphDef(graph_def=alone)
+    what = "holds a MetaGraphDef without a graph" if meta_graph is not None else "is not a MetaGraphDef"
+    raise errors.ExportError(
+        f"{path!r} {what}, or only a part of one ({len(content):,} bytes).\n"
+        "  A Saver writes it as PREFIX.meta; copy it again, or name another file with --meta_graph=FILE."
+    )
+
+
+def _parsed(content: bytes) -> MetaGraphDef | None:
     meta_graph = MetaGraphDef()
     try:
         meta_graph.ParseFromString(content)
-    except DecodeError as error:
-        try:
-            text_format.Parse(content.decode(), meta_graph)
-        except (UnicodeDecodeError, text_format.ParseError):
-            raise errors.ExportError(
-                f"{path!r} is not a MetaGraphDef, or only a part of one ({len(content):,} bytes).\n"
-                "  A Saver writes it as PREFIX.meta; copy it again, or name another file with --meta_graph=FILE."
-            ) from error
-    if not meta_graph.graph_def.node:
-        raise errors.ExportError(
-            f"{path!r} holds a MetaGraphDef without a graph ({len(content):,} bytes).\n"
-            "  Copy it again, or name another file with --meta_graph=FILE."
-        )
-    return meta_graph
+        return meta_graph
+    except DecodeError:
+        pass
+    try:
+        return text_format.Parse(content.decode(), MetaGraphDef())
+    except (UnicodeDecodeError, text_format.ParseError):
+        return None
 
 
 def to_graph(meta_graph: MetaGraphDef, assets: Mapping[str, str] | None = None) -> Graph:
@@ -70,12 +78,15 @@ def to_graph(meta_graph: MetaGraphDef, assets: Mapping[str, str] | None = None) 
 
 def _read(meta_graph: MetaGraphDef, assets: dict[str, str]) -> Graph:
     collections = meta_graph.collection_def
+    signatures = {**session_bundle.signatures(meta_graph), **_signatures(meta_graph)}
     return Graph(
         graph_def=meta_graph.graph_def,
         trainable=_trainable(meta_graph),
         local=frozenset(name(one) for one in variable_defs(meta_graph, "local_variables")),
         restored={**_sliced(meta_graph), **_restored_by_saver(meta_graph)},
-        signatures=_signatures(meta_graph),
+        signatures=signatures,
+        # A server feeds a signature's inputs and nothing else.
+        answers_with_defaults=bool(signatures),
         update_ops=_names(collections, "update_ops"),
         regularization_losses=_names(collections, "regularization_losses"),
         losses=_names(collections, "losses"),

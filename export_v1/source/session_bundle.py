@@ -1,0 +1,95 @@
+"""Signatures of a Session bundle, what TensorFlow Serving took before SavedModels: in collections of its MetaGraphDef."""
+
+import functools
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import meta_graph_pb2
+
+from export_v1.source import Signature
+
+_COLLECTION = "serving_signatures"
+_PACKAGE = "tensorflow.serving"
+# The messages of TensorFlow 1's manifest.proto, which TensorFlow 2 does not have: message -> (number, name, type).
+_MESSAGES = {
+    "TensorBinding": [(1, "tensor_name", "string")],
+    "RegressionSignature": [(1, "input", "TensorBinding"), (2, "output", "TensorBinding")],
+    "ClassificationSignature": [
+        (1, "input", "TensorBinding"),
+        (2, "classes", "TensorBinding"),
+        (3, "scores", "TensorBinding"),
+    ],
+    "GenericEntry": [(1, "key", "string"), (2, "value", "TensorBinding")],
+    "GenericSignature": [(1, "map", "repeated GenericEntry")],
+    "Signature": [
+        (1, "regression_signature", "RegressionSignature"),
+        (2, "classification_signature", "ClassificationSignature"),
+        (3, "generic_signature", "GenericSignature"),
+    ],
+    "NamedEntry": [(1, "key", "string"), (2, "value", "Signature")],
+    "Signatures": [(1, "default_signature", "Signature"), (2, "named_signatures", "repeated NamedEntry")],
+}
+
+
+def signatures(meta_graph: meta_graph_pb2.MetaGraphDef) -> dict[str, Signature]:
+    """Returns the signatures of a Session bundle by key, empty for any other MetaGraphDef.
+
+    The default signature is `serving_default`; the generic signatures named "inputs" and "outputs" are the two sides of
+    one, which is `serving_default` where there is no other and `predict` otherwise. The rest keep their names.
+    """
+    if _COLLECTION not in meta_graph.collection_def:
+        return {}
+    found: dict[str, Signature] = {}
+    for content in meta_graph.collection_def[_COLLECTION].any_list.value:
+        message = _classes()["Signatures"]()
+        try:
+            message.ParseFromString(content.value)
+        except DecodeError:
+            continue
+        named = {entry.key: entry.value for entry in message.named_signatures}
+        whole = {"serving_default": _whole(message.default_signature)}
+        whole |= {key: _whole(one) for key, one in named.items()}
+        found |= {key: one for key, one in whole.items() if one is not None}
+        sides = [dict(_generic(named[side])) if side in named else {} for side in ("inputs", "outputs")]
+        if all(sides):
+            found["predict" if "serving_default" in found else "serving_default"] = Signature(*sides)
+    return found
+
+
+def _whole(one) -> Signature | None:
+    """Returns a signature that has both sides; None for a generic one, which is a plain map of tensors."""
+    if one.HasField("regression_signature"):
+        sides = one.regression_signature
+        outputs = {"outputs": sides.output.tensor_name}
+        return Signature({"inputs": sides.input.tensor_name}, outputs, "tensorflow/serving/regress")
+    if one.HasField("classification_signature"):
+        sides = one.classification_signature
+        outputs = {"classes": sides.classes.tensor_name, "scores": sides.scores.tensor_name}
+        outputs = {key: tensor for key, tensor in outputs.items() if tensor}
+        return Signature({"inputs": sides.input.tensor_name}, outputs, "tensorflow/serving/classify")
+    return None
+
+
+def _generic(one) -> list[tuple[str, str]]:
+    return sorted((entry.key, entry.value.tensor_name) for entry in one.generic_signature.map)
+
+
+@functools.cache
+def _classes() -> dict[str, type]:
+    # A pool of its own: a library that brings the real manifest.proto must not meet this one.
+    file = descriptor_pb2.FileDescriptorProto(name="session_bundle_signatures.proto", package=_PACKAGE, syntax="proto3")
+    field = descriptor_pb2.FieldDescriptorProto
+    for name, fields in _MESSAGES.items():
+        message = file.message_type.add(name=name)
+        for number, key, kind in fields:
+            repeated, kind = kind.startswith("repeated "), kind.removeprefix("repeated ")
+            added = message.field.add(number=number, name=key)
+            added.label = field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL
+            added.type = field.TYPE_STRING if kind == "string" else field.TYPE_MESSAGE
+            if kind != "string":
+                added.type_name = f".{_PACKAGE}.{kind}"
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return {
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in _MESSAGES
+    }
