@@ -58,7 +58,7 @@ def run(argv: Sequence[str]) -> int:
     beam = _beam()
     from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
 
-    _check_packages(args)
+    _check_files(args)
     options = PipelineOptions(beam_flags)
     # What is in this module's main session is of no use to a worker.
     options.view_as(SetupOptions).save_main_session = False
@@ -77,11 +77,17 @@ def _beam():
         raise LoadError(MISSING.format(error)) from error
 
 
-def _check_packages(args: argparse.Namespace) -> None:
-    """Checks that there is what Beam reads and writes the files with; it would find out in the middle of the job."""
+def _check_files(args: argparse.Namespace) -> None:
+    """Checks that Beam can read and write such files here; it would find out in the middle of the job."""
     from load_v2.beam import records
 
-    kinds = {records.kind("input", args.input), records.kind("output", args.output)}
+    read_kind, write_kind = records.kind("input", args.input), records.kind("output", args.output)
+    if (read_kind, write_kind) == ("tfrecord", "parquet"):
+        raise LoadError(
+            f"--output={args.output} needs to know its columns beforehand, and --input={args.input} has none.\n"
+            "  Write TFRecord from TFRecord: --output=FILE.tfrecord."
+        )
+    kinds = {read_kind, write_kind}
     checksums = ("google_crc32c", "crcmod", "snappy")
     if "tfrecord" in kinds and not any(importlib.util.find_spec(name) for name in checksums):
         raise LoadError("Beam needs a checksum package for TFRecord files.\n  pip install google-crc32c")
@@ -127,13 +133,14 @@ def build(pipeline, args: argparse.Namespace) -> None:
     specs = handler.specs_of(args.dir, args.signature)
     outputs = artefact.read(args.dir).signatures[args.signature].outputs
     records.check_kept(args.keep, specs, "the signature's inputs")
+    records.matching(args.input)
     read = beam.io.ReadFromTFRecord(args.input) if read_kind == "tfrecord" else beam.io.ReadFromParquet(args.input)
     pairs = pipeline | "Read" >> read | "Keep" >> beam.ParDo(records.Keyed(specs, args.keep))
     answers, failed = pairs | "Score" >> score.Score(
         args.dir, args.signature, keyed=True, max_batch_size=args.batch_size, allow_ops=args.allow_ops
     )
     merged = answers | "Merge" >> beam.MapTuple(lambda kept, result: records.merged(kept, result.inference))
-    _write(merged, args, read_kind, write_kind, specs, outputs)
+    _write(merged, args, write_kind, specs, outputs)
     if args.failed:
         stem, dot, ending = args.failed.rpartition(".")
         lines = failed | "Explain" >> beam.MapTuple(_line)
@@ -143,7 +150,7 @@ def build(pipeline, args: argparse.Namespace) -> None:
         failed | "Stop" >> beam.MapTuple(_stop)  # noqa: B018
 
 
-def _write(merged, args: argparse.Namespace, read_kind: str, write_kind: str, specs: Mapping, outputs: Mapping) -> None:
+def _write(merged, args: argparse.Namespace, write_kind: str, specs: Mapping, outputs: Mapping) -> None:
     import apache_beam as beam
 
     from load_v2.beam import records
@@ -154,16 +161,9 @@ def _write(merged, args: argparse.Namespace, read_kind: str, write_kind: str, sp
         examples = merged | "Serialize" >> beam.Map(records.example)
         examples | "Write" >> beam.io.WriteToTFRecord(stem, file_name_suffix=ending)  # noqa: B018
         return
-    if read_kind != "parquet":
-        raise LoadError(
-            f"--output={args.output} needs to know its columns beforehand, and --input={args.input} has none.\n"
-            "  Write TFRecord from TFRecord: --output=FILE.tfrecord."
-        )
-    from pyarrow import parquet
-
-    columns = records.first_schema(args.input, parquet).names
-    kept = [name for name in columns if name not in specs or name in args.keep]
-    schema = records.table_schema(args.input, kept, outputs)
+    source = records.first_schema(args.input)
+    kept = [name for name in source.names if name not in specs or name in args.keep]
+    schema = records.table_schema(source, kept, outputs)
     rows = merged | "Cells" >> beam.Map(functools.partial(records.cells, outputs=dict(outputs)))
     stem = args.output.removesuffix(".parquet")
     rows | "Write" >> beam.io.WriteToParquet(stem, schema, file_name_suffix=".parquet")  # noqa: B018

@@ -1,11 +1,11 @@
 """Records of files for Score: read as (kept values, row), written as kept values and answers together."""
 
-import glob
 from collections.abc import Collection, Mapping
 
 import apache_beam as beam
 import numpy as np
 import tensorflow as tf
+from apache_beam.io import filesystems
 
 from load_v2.beam import elements
 from load_v2.errors import LoadError, quoted
@@ -75,30 +75,36 @@ def example(record: Mapping[str, object]) -> bytes:
     return made.SerializeToString(deterministic=True)
 
 
-def table_schema(pattern: str, kept: Collection[str], outputs: Mapping[str, Spec]):
-    """Returns the pyarrow schema of the answers to a Parquet file: its kept columns, then a column for each output.
+def matching(pattern: str) -> list[str]:
+    """Returns the files that a pattern matches, on any file system that Beam knows.
 
     Raises:
-        LoadError: there is no such file.
+        LoadError: there is none.
     """
-    import pyarrow
+    (found,) = filesystems.FileSystems.match([pattern])
+    if not found.metadata_list:
+        raise LoadError(f"No file matches --input={pattern}.")
+    return sorted(one.path for one in found.metadata_list)
+
+
+def first_schema(pattern: str):
+    """Returns the pyarrow schema of the first file that matches."""
     from pyarrow import parquet
 
-    source = first_schema(pattern, parquet)
-    fields = [source.field(name) for name in source.names if name in kept]
+    with filesystems.FileSystems.open(matching(pattern)[0]) as stream:
+        return parquet.read_schema(stream)
+
+
+def table_schema(source, kept: Collection[str], outputs: Mapping[str, Spec]):
+    """Returns the pyarrow schema of the answers to a table: its kept columns, then a column for each output."""
+    import pyarrow
+
+    fields = [source.field(name) for name in kept]
     for key, spec in outputs.items():
-        name = f"out/{key}" if key in {one.name for one in fields} else key
         dtype = pyarrow.binary() if spec.dtype == "string" else pyarrow.from_numpy_dtype(_stored(spec.dtype))
+        name = f"out/{key}" if key in kept else key
         fields.append(pyarrow.field(name, dtype if _is_single(spec) else pyarrow.list_(dtype)))
     return pyarrow.schema(fields)
-
-
-def first_schema(pattern: str, parquet):
-    """Returns the schema of the first file that matches."""
-    files = sorted(glob.glob(pattern))
-    if not files:
-        raise LoadError(f"No file matches --input={pattern}.")
-    return parquet.read_schema(files[0])
 
 
 def cells(record: Mapping[str, object], outputs: Mapping[str, Spec]) -> dict[str, object]:
