@@ -54,9 +54,7 @@ def test_replayed_requests_have_the_answers_of_the_sample(name, exported, reques
         for signature, values in got:
             count = max(len(value) for value in values.values())
             rows = np.arange(count) % ROWS
-            cases.assert_equal(
-                session.predict(values, signature), {key: value[rows] for key, value in answers.items()}
-            )
+            cases.assert_equal(session.predict(values, signature), {key: value[rows] for key, value in answers.items()})
 
 
 def test_the_sample_s_own_size_is_the_default(exported, requests):

@@ -6,7 +6,7 @@
 musicnn is a model that others trained with TensorFlow 1 and published on PyPI; its checkpoint is in the wheel:
 
     pip download --no-deps --dest=/tmp/musicnn musicnn==0.1.0
-    python -m zipfile -e /tmp/musicnn/musicnn-0.1.0-*.whl /tmp/musicnn     FOLDER is then /tmp/musicnn/musicnn/MTT_musicnn/
+    python -m zipfile -e /tmp/musicnn/musicnn-0.1.0-*.whl /tmp/musicnn       # FOLDER: /tmp/musicnn/musicnn/MTT_musicnn
 
 Needs the extra `bench`. Each cell runs in a process of its own, and every red one has its reason below the table.
 """

@@ -1,4 +1,4 @@
-"""One cell of the matrix, in a process of its own: `python -m tests.readers.cell READER EXPORT` prints one JSON line."""
+"""One cell of the matrix in a process of its own: `python -m tests.readers.cell READER EXPORT` prints one JSON line."""
 
 import json
 import os
@@ -11,8 +11,8 @@ import numpy as np
 
 from tests.readers import readers
 
-# Other runtimes have kernels of their own: a share of the value and of the answer's root mean square. One changed weight
-# shows in the third or fourth digit.
+# Other runtimes have kernels of their own: a share of the value and of the answer's root mean square. One changed
+# weight shows in the third or fourth digit.
 TOLERANCE = 1e-4
 RESULT = "CELL "
 
@@ -22,12 +22,14 @@ def sample(folder: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     with np.load(os.path.join(folder, "assets.extra", "sample.npz")) as arrays:
         found = {key: arrays[key] for key in arrays.files}
     found = {key: value.astype(object) if value.dtype.kind == "S" else value for key, value in found.items()}
-    sides = ({key[len(side) :]: value for key, value in found.items() if key.startswith(side)} for side in ("in/", "out/"))
+    sides = (
+        {key[len(side) :]: value for key, value in found.items() if key.startswith(side)} for side in ("in/", "out/")
+    )
     return tuple(sides)
 
 
 def difference(want: np.ndarray, got: np.ndarray) -> float:
-    """Returns how far an answer is from the recorded one, in shares of its size; infinity where they cannot be compared."""
+    """Returns how far an answer is from the recorded one, in shares of its size; infinity where it is another thing."""
     got = np.asarray(got)
     if want.dtype.kind == "O":
         plain = [item if isinstance(item, bytes) else str(item).encode() for item in got.ravel().tolist()]
