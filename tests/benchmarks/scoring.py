@@ -71,9 +71,8 @@ def main() -> int:
                     took = seconds(args.export_dir, sources[rows], scratch, count)
                     found.setdefault((count, rows), []).append(took)
     print(f"Load of the machine meanwhile: {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores.\n")
-    print(
-        f"| processes | {sizes[0]} rows | {sizes[1]} rows | before the first row | rows a second |\n|---|---|---|---|---|"
-    )
+    print(f"| processes | {sizes[0]} rows | {sizes[1]} rows | before the first row | rows a second |")
+    print("|---|---|---|---|---|")
     for count in processes:
         few, many = (statistics.median(found[count, rows]) for rows in sizes)
         rate = (sizes[1] - sizes[0]) / max(many - few, 1e-9)
