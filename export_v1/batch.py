@@ -71,7 +71,7 @@ def opened(
     shown = ", ".join(f"{key} {list(one.shape)}" for key, one in signature.inputs.items() if one.shape)
     try:
         if recorded is None:
-            raise _Kept("nothing was run that could show whether another gives the same answers (--no_sample)")
+            raise _Kept("no sample is recorded, so nothing shows whether another gives the same answers")
         wider = _relaxed(planned, signature.inputs, size)
         proofs = _proofs(wider, planned.default, recorded, size, weights, files)
     except _Kept as kept:

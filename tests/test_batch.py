@@ -135,7 +135,7 @@ def test_without_a_sample_it_stays_and_the_reason_is_said(saved, tmp_path):
     report = _export(saved(_per_row, [8, 6]), tmp_path, no_sample=True)
     assert _shapes(report.export_dir)["x"] == [8, 6]
     (choice,) = [one for one in report["choices"] if "batch size" in one["what"]]
-    assert "--no_sample" in choice["why"] and "--input=KEY=TENSOR[None,…]" in choice["why"]
+    assert "no sample is recorded" in choice["why"] and "--input=KEY=TENSOR[None,…]" in choice["why"]
 
 
 def test_inputs_of_different_first_sizes_stay(saved, tmp_path):

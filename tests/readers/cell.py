@@ -54,14 +54,24 @@ def run(reader: str, folder: str) -> dict[str, object]:
     worst = {key: difference(value, got[key]) if key in got else np.inf for key, value in answers.items()}
     wrong = [key for key, value in worst.items() if not value <= TOLERANCE]
     if wrong:
-        shown = "; ".join(f"{key}: {got.get(key)!r} for {answers[key]!r}" for key in wrong)
-        return {"reason": _short(f"other answers: {shown}")}
+        return {"reason": _short("; ".join(_compared(key, answers[key], got.get(key)) for key in wrong))}
     return {"worst": max(worst.values(), default=0.0)}
+
+
+def _compared(key: str, want: np.ndarray, got: object) -> str:
+    if got is None:
+        return f"no output {key!r}"
+    got = np.asarray(got)
+    if got.shape != want.shape:
+        return f"{key!r} has shape {list(got.shape)}, TensorFlow's {list(want.shape)}"
+    if got.dtype.kind != want.dtype.kind:
+        return f"{key!r} is {got.dtype}, TensorFlow's {want.dtype}"
+    return f"{key!r} is off by {difference(want, got):.1g} of its size"
 
 
 def _short(text: str) -> str:
     text = re.sub(r"\s+", " ", re.sub(r"\S*/tmp\S*", "…", text)).strip()
-    return text.removeprefix("Red: ")[:600]
+    return text.removeprefix("Red: ")[:400]
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ What a reader needs is imported in its function: one that is not installed is a 
 """
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -98,7 +99,13 @@ def _tflite(folder: str, inputs: Arrays, ops: list[str]) -> Arrays:
 
     converter = tf.lite.TFLiteConverter.from_saved_model(folder, ["serving_default"], {"serve"})
     converter.target_spec.supported_ops = [getattr(tf.lite.OpsSet, name) for name in ops]
-    interpreter = tf.lite.Interpreter(model_content=converter.convert())
+    try:
+        content = converter.convert()
+    except Exception as error:
+        # Hundreds of lines, of which those that name an op matter.
+        missing = sorted(set(re.findall(r"'(tf\.\w+)' op is neither a custom op nor a flex op", str(error))))
+        raise Red(f"the converter lacks {', '.join(missing)}") if missing else error from None
+    interpreter = tf.lite.Interpreter(model_content=content)
     runner = interpreter.get_signature_runner("serving_default")
     return runner(**inputs)
 
