@@ -20,8 +20,8 @@ def __getattr__(name: str):
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 
-# An archive names the layer's class, and Keras finds it only when it is registered: `import load_v2` has to be enough for
-# keras.models.load_model. `python -m load_v2` must not pay for it with seconds before --help; while Python looks for the
-# module to run, sys.argv[0] is "-m".
+# An archive names the layer's class, and Keras finds it only when it is registered: `import load_v2` has to be enough
+# for keras.models.load_model. `python -m load_v2` must not pay for it with seconds before --help; while Python looks
+# for the module to run, sys.argv[0] is "-m".
 if sys.argv[:1] != ["-m"]:
     importlib.import_module("load_v2.layer")

@@ -1,4 +1,4 @@
-"""The graph of a layer in a Keras archive: one folder with the graph, the files it reads and step 1's record, no weights."""
+"""The graph of a layer in a Keras archive: one folder with graph, files it reads and step 1's record; no weights."""
 
 import json
 import os
@@ -61,7 +61,7 @@ def write(taken: program.Program, folder: str) -> None:
     for key, part in [(taken.key, taken.serve)] + ([(program.TRAIN, taken.train)] if taken.train else []):
         definition = meta_graph.signature_def[key]
         definition.method_name = "tensorflow/serving/predict"
-        inputs = dict(zip(taken.source.signatures[taken.key].inputs, part.inputs, strict=False))
+        inputs = dict(zip(taken.source.signatures[taken.key].inputs, part.inputs, strict=True))
         _write_specs(definition.inputs, inputs)
         _write_specs(definition.outputs, part.outputs)
     _write_variables(meta_graph, taken)

@@ -56,11 +56,14 @@ def _from_mapping(keys: list[str], given: Mapping, name: str) -> list:
 def _takes(name: str, keys: list[str], problem: str) -> str:
     order = ", ".join(repr(key) for key in keys) or "no inputs"
     example = f"layer({', '.join(f'{key}=…' for key in keys)})"
-    return f"Layer {name!r} got other inputs than its signature has: {problem}.\n  Known, in call order: {order}.\n  Call {example}."
+    return (
+        f"Layer {name!r} got other inputs than its signature has: {problem}.\n"
+        f"  Known, in call order: {order}.\n  Call {example}."
+    )
 
 
 def tensor(key: str, spec: Spec, value, name: str):
-    """Returns `value` as a dense tensor of the signature's type; symbolic Keras tensors are checked and returned as they are.
+    """Returns `value` as a dense tensor of the signature's type; a symbolic Keras tensor as it is, checked.
 
     Types of one kind are cast (float64 to float32, int64 to int32, float16 from mixed precision to float32), integers
     become floats; what could lose its meaning (floats to integers, numbers to strings) is refused.
@@ -124,7 +127,7 @@ def _check_shape(key: str, spec: Spec, shape, name: str) -> None:
     if given is None:
         return
     fits = len(given) == len(spec.shape) and all(
-        have is None or want is None or have == want for have, want in zip(given, spec.shape, strict=False)
+        have is None or want is None or have == want for have, want in zip(given, spec.shape, strict=True)
     )
     if not fits:
         raise LoadError(f"Layer {name!r}: input {key!r} is {shape_text(given)}; the signature has {spec}.")

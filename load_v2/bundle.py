@@ -1,7 +1,7 @@
 """The index of a checkpoint bundle, read without TensorFlow: what tensors there are, and their checksums.
 
-An index is a sorted string table as LevelDB writes it, uncompressed: blocks of prefix-compressed keys and their values, an
-index block of block positions, and a footer of 48 bytes. Values are BundleEntryProtos.
+An index is a sorted string table as LevelDB writes it, uncompressed: blocks of prefix-compressed keys and their
+values, an index block of block positions, and a footer of 48 bytes. Values are BundleEntryProtos.
 """
 
 import struct
@@ -39,7 +39,8 @@ def checksums(prefix: str) -> dict[str, int]:
         if key[0] != 0:
             found[key.decode("utf-8", "replace")] = entry.crc32c
         else:
-            # The key of a slice: a zero, the tensor's name, an end mark, and where it starts; the table is sorted by it.
+            # The key of a slice: a zero, the tensor's name, an end mark, and where it starts; the table is sorted by
+            # it.
             name = key[1 : key.index(b"\0\1", 1)].decode("utf-8", "replace")
             cut[name] = _appended(cut.get(name, 0), _unmasked(entry.crc32c), entry.size)
     return found | {name: _masked(checksum) for name, checksum in cut.items()}
@@ -47,7 +48,8 @@ def checksums(prefix: str) -> dict[str, int]:
 
 def _appended(checksum: int, of_more: int, size: int) -> int:
     """Returns the crc32c of some bytes and `size` more after them, from that of each."""
-    # A checksum is a polynomial over two elements, lowest power first; eight zero bits more multiply it by x to the 8th.
+    # A checksum is a polynomial over two elements, lowest power first; eight zero bits more multiply it by x to the
+    # 8th.
     shift, square = 1 << 31, 1 << 23
     while size:
         shift = _multiplied(shift, square) if size & 1 else shift

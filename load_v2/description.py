@@ -12,7 +12,7 @@ from load_v2.signature import Spec
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """A layer as its config tells it. A Keras archive is read in two steps: layers from configs, then graphs and weights.
+    """A layer as its config tells it. Keras reads an archive in two steps: configs first, then graphs and weights.
 
     Attributes:
         signature: key of the signature.

@@ -1,8 +1,8 @@
 """Function calls of a graph replaced by the functions' bodies.
 
 TensorFlow differentiates a call that it traced itself, but not one that came from a file: the gradient of an imported
-PartitionedCall is a C++ SymbolicGradient, which knows nothing of resource variables. Variables and tables that functions
-make inside are out of a layer's reach as well.
+PartitionedCall is a C++ SymbolicGradient, which knows nothing of resource variables. Variables and tables that
+functions make inside are out of a layer's reach as well.
 """
 
 from collections.abc import Mapping

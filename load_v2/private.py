@@ -1,4 +1,4 @@
-"""Everything here rests on names that Keras and TensorFlow do not promise to keep. Tried with Keras 3.15, TensorFlow 2.21.
+"""What rests on names that Keras and TensorFlow do not promise to keep. Tried with Keras 3.15 and TensorFlow 2.21.
 
 There is no public way to ask these questions, and the layer cannot do without the answers.
 """
@@ -18,7 +18,7 @@ def inside_a_layer_call() -> bool:
 
 
 def safe_mode() -> bool | None:
-    """Returns the `safe_mode` of the load in progress; None where nothing is being loaded and no global default is set."""
+    """Returns the `safe_mode` of the load in progress; None where nothing is loading and no global default is set."""
     return serialization_lib.in_safe_mode()
 
 
@@ -43,5 +43,5 @@ def tell_element_types(handle: tf.Tensor, key_dtype: int, value_dtype: int) -> N
 
 
 def no_recording():
-    """Returns a context in which no gradient tape records; tf.GradientTape.stop_recording does it for one tape one holds."""
+    """Returns a context in which no gradient tape records; the public stop_recording is for a tape that one holds."""
     return record.stop_recording()

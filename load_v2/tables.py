@@ -24,7 +24,7 @@ class Table(tf.saved_model.experimental.TrackableResource):
         node: the table's NodeDef.
         create: builds the table's handle from a NodeDef, in whatever graph or eager context is current.
         initialize: fills the table, given its handle; None for one that starts empty.
-        assets: files that filling it reads. They are tracked here, because Keras's export follows tables and nothing else.
+        assets: files that filling it reads; tracked here, because Keras's export follows tables and nothing else.
     """
 
     def __init__(self, node: graph.NodeDef, create: Callable, initialize: Callable | None, assets: Iterable):
@@ -42,8 +42,9 @@ class Table(tf.saved_model.experimental.TrackableResource):
             if node.op in _SCALAR_VALUES:
                 private.tell_element_types(handle, node.attr["key_dtype"].type, node.attr["value_dtype"].type)
             self._initialize()
-        # A table with a shared name outlives its handle, and the process would keep every layer's vocabulary. The resource's own
-        # `_destroy_resource` would be saved with a model, and take the table from whoever loads it and keeps a signature only.
+        # A table with a shared name outlives its handle, and the process would keep every layer's vocabulary. The
+        # resource's own `_destroy_resource` would be saved with a model, and take the table from whoever loads it and
+        # keeps a signature only.
         weakref.finalize(self, _destroy, handle).atexit = False
 
     def _create_resource(self) -> tf.Tensor:
@@ -55,7 +56,9 @@ class Table(tf.saved_model.experimental.TrackableResource):
 
 
 def _destroy(handle: tf.Tensor) -> None:
-    tf.raw_ops.DestroyResourceOp(resource=handle, ignore_lookup_error=True)
+    # Garbage is collected at any moment, also while a function is being traced: it must not become a node of that.
+    with tf.init_scope():
+        tf.raw_ops.DestroyResourceOp(resource=handle, ignore_lookup_error=True)
 
 
 def shared_nodes(graph_def: graph.GraphDef) -> dict[str, list[graph.NodeDef]]:
@@ -83,7 +86,7 @@ def create_all(
 
     Args:
         graph_def: the whole graph, initializers included.
-        run: `run(graph_def, fetches, feeds)` imports a part of the graph in the current context and returns the tensors.
+        run: `run(graph_def, fetches, feeds)` imports a part of the graph here and returns the tensors.
         assets: tensor name of a file name -> the file, wherever it is now.
     """
     fillers = initializers(graph_def)

@@ -18,8 +18,8 @@ _CHUNK_BYTES = 64 * 2**20
 class Weight(keras.Variable):
     """A Keras variable under its TensorFlow 1 name.
 
-    `name` is the graph's name, slashes and all, which Keras's own constructor does not take; `path` is the layer's name and
-    that name. It is never autocast: the graph computes in the types it was built with.
+    `name` is the graph's name, slashes and all, which Keras's own constructor does not take; `path` is the layer's
+    name and that name. It is never autocast: the graph computes in the types it was built with.
     """
 
     def __init__(self, graph_name: str, layer_name: str, **kwargs):
@@ -41,10 +41,10 @@ def create(
 ) -> list[Weight]:
     """Returns one Keras weight for each variable, with the values of `bundle`, or zeros where that is None.
 
-    Inside a tf.distribute scope the weights are what the strategy makes of them. A variable that the graph itself writes
-    (`written`: moving averages, counters) is then read locally by each replica and averaged when it is saved or read from
-    outside, as a BatchNormalization of Keras 2 had it; integers take the first replica's value. It cannot be mirrored:
-    the graph writes each replica's copy by itself, so the copies differ between two savings.
+    Inside a tf.distribute scope the weights are what the strategy makes of them. A variable that the graph itself
+    writes (`written`: moving averages, counters) is then read locally by each replica and averaged when it is saved
+    or read from outside, as a BatchNormalization of Keras 2 had it; integers take the first replica's value. It
+    cannot be mirrored: the graph writes each replica's copy by itself, so the copies differ between two savings.
 
     Raises:
         LoadError: values are missing, or have another type or shape than the graph wants; all are listed at once.
@@ -53,7 +53,7 @@ def create(
     weights = []
     for chunk in _chunks(variables):
         values = _restore(chunk, bundle) if bundle else [None] * len(chunk)
-        for variable, value in zip(chunk, values, strict=False):
+        for variable, value in zip(chunk, values, strict=True):
             weights.append(_create_one(variable, layer_name, variable.name in written, value))
     return weights
 

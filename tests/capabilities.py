@@ -1,9 +1,9 @@
-"""Tries what a layer can do with an export: this layer, keras.layers.TFSMLayer, hub.KerasLayer. Prints the README's table.
+"""Tries what a layer can do with an export, for this layer and two others, and prints the README's table.
 
     python -m tests.capabilities            needs the packages tensorflow_hub and tf_keras beside the project's own
 
-Each cell is tried now. A cell is "yes", or "no" with what happened; hub.KerasLayer is a Keras 2 layer, so its models are
-tf_keras models.
+Each cell is tried now. A cell is "yes", or "no" with what happened; hub.KerasLayer is a Keras 2 layer, so its models
+are tf_keras models.
 """
 
 import contextlib
@@ -226,7 +226,9 @@ def _cell(trial, peer):
         with contextlib.redirect_stdout(io.StringIO()):
             trial(peer)
     except Exception as error:  # whatever a peer raises is the cell's content
-        why = " ".join(re.sub(r"\x1b\[\d+m|Exception encountered when calling [^.]*\.(call\(\)\.)?", "", str(error)).split())
+        why = " ".join(
+            re.sub(r"\x1b\[\d+m|Exception encountered when calling [^.]*\.(call\(\)\.)?", "", str(error)).split()
+        )
         why = why[:110] or type(error).__name__
         return f"no: {type(error).__name__ if not isinstance(error, AssertionError) else ''} {why}".replace("|", "/")
     return "yes"

@@ -27,7 +27,8 @@ def save(folder: pathlib.Path, current, inputs: dict, outputs: dict, **signature
     builder = v1.saved_model.Builder(str(folder))
     sides = {"serving_default": (inputs, outputs), **signatures}
     definitions = {
-        key: v1.saved_model.predict_signature_def(inputs=given, outputs=wanted) for key, (given, wanted) in sides.items()
+        key: v1.saved_model.predict_signature_def(inputs=given, outputs=wanted)
+        for key, (given, wanted) in sides.items()
     }
     assets = v1.get_collection(v1.GraphKeys.ASSET_FILEPATHS)
     builder.add_meta_graph_and_variables(
@@ -49,7 +50,7 @@ def scale(folder: pathlib.Path, value: float = 3.0) -> str:
 
 
 def two_inputs(folder: pathlib.Path) -> str:
-    """`ids` and `mask` to `sum` and `product` of them, with a variable `w`; the alphabetical order of inputs is the call order."""
+    """`ids` and `mask` to `sum` and `product` of them, with a variable `w`; called in alphabetical order."""
     with session() as current:
         ids = v1.placeholder(tf.int32, [None, 2], name="ids")
         mask = v1.placeholder(tf.float32, [None, 2], name="mask")
@@ -59,7 +60,7 @@ def two_inputs(folder: pathlib.Path) -> str:
 
 
 def with_train(folder: pathlib.Path, stale: float = 0.9) -> str:
-    """Batch centring: inference subtracts `moving`, training the batch mean and updates `moving`; a dropout in training too.
+    """Batch centring: inference subtracts `moving`, training the batch mean, updating `moving`; and a dropout.
 
     Regularization losses: half the sum of squares of `w`, and the sum of `w` and `b`, which belong to `w`.
     """

@@ -41,13 +41,23 @@ def _elsewhere(file, inputs, folder, subprocess_env, form="dict"):
     """Answers of an archive in a process of its own."""
     arrays = {k: v.astype("S") if v.dtype == object else v for k, v in inputs.items()}
     np.savez(folder / "in.npz", **arrays)
-    command = [sys.executable, "-c", IN_ANOTHER_PROCESS, str(file), str(folder / "in.npz"), str(folder / "out.npz"), form]
+    command = [
+        sys.executable,
+        "-c",
+        IN_ANOTHER_PROCESS,
+        str(file),
+        str(folder / "in.npz"),
+        str(folder / "out.npz"),
+        form,
+    ]
     done = subprocess.run(command, env=subprocess_env, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return dict(np.load(folder / "out.npz"))
 
 
-@pytest.mark.parametrize("name", ["mlp_layers", "lookup_vocab", "multi_io_int", "lstm_dynamic_rnn", "convnet_bn_dropout"])
+@pytest.mark.parametrize(
+    "name", ["mlp_layers", "lookup_vocab", "multi_io_int", "lstm_dynamic_rnn", "convnet_bn_dropout"]
+)
 def test_an_archive_answers_where_the_export_does_not_exist(exported, tmp_path, subprocess_env, name):
     path = _copy(exported(name), tmp_path / "export")
     case = cases.load(name)
@@ -222,7 +232,9 @@ def test_a_cut_or_changed_archive_gets_one_clear_error(tmp_path, change, part):
 
 
 def test_weights_of_another_model_are_refused_by_name(exported, tmp_path):
-    keras.Sequential([keras.Input((3,)), SignatureLayer(exported("v1_format"))]).save_weights(tmp_path / "other.weights.h5")
+    keras.Sequential([keras.Input((3,)), SignatureLayer(exported("v1_format"))]).save_weights(
+        tmp_path / "other.weights.h5"
+    )
     model = keras.Sequential([keras.Input((16,)), SignatureLayer(exported("mlp_layers"))])
     with pytest.raises(ValueError, match="do not fit layer"):
         model.load_weights(tmp_path / "other.weights.h5")

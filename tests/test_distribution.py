@@ -31,13 +31,18 @@ def fit(model):
     return model.fit(data.with_options(options), epochs=3, shuffle=False, verbose=0).history["loss"]
 """
 
-ONE = COMMON + """
+ONE = (
+    COMMON
+    + """
 layer, model = build()
 result = {"loss": fit(model), "predicted": model.predict(x, batch_size=10, verbose=0).tolist()}
 json.dump(result, open(out, "w"))
 """
+)
 
-MIRRORED = COMMON + """
+MIRRORED = (
+    COMMON
+    + """
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
@@ -48,7 +53,7 @@ start = {w.name: w.numpy() for w in layer.weights}
 result = {"loss": fit(model), "kinds": kinds, "predicted": model.predict(x, batch_size=10, verbose=0).tolist()}
 copies = {w.name: [v.numpy().tolist() for v in w.value.values] for w in layer.weights}
 result["mirrored"] = [name for name, kind in kinds.items() if np.array_equal(*copies[name])]
-result["means"] = [name for name in kinds if np.allclose(np.mean(copies[name], 0), [w for w in layer.weights if w.name == name][0].numpy())]
+result["means"] = [w.name for w in layer.weights if np.allclose(np.mean(copies[w.name], 0), w.numpy())]
 result["changed"] = [w.name for w in layer.weights if not np.array_equal(w.numpy(), start[w.name])]
 model.save(out + ".keras")
 loaded = keras.models.load_model(out + ".keras")
@@ -58,11 +63,14 @@ restored = tf.saved_model.load(out + "_served")
 result["served"] = np.asarray(restored.serve(x)).tolist()
 json.dump(result, open(out, "w"))
 """
+)
 
 # Keras 3.15's own `fit` stops under MultiWorkerMirroredStrategy before the first step, for a single Dense layer too: it
 # reduces a PerReplica batch outside a function ("Attempt to convert a value (PerReplica...) to a Tensor"). So the loop
 # is TensorFlow's, as its guide to distributed training writes it; model, layer and optimizer are Keras's.
-WORKER = COMMON + """
+WORKER = (
+    COMMON
+    + """
 strategy = tf.distribute.MultiWorkerMirroredStrategy()
 with strategy.scope():
     layer, model = build()
@@ -84,6 +92,7 @@ shards = strategy.experimental_distribute_dataset(data.with_options(options))
 losses = [float(np.mean([float(step(*batch)) for batch in shards])) for _ in range(3)]
 json.dump({"loss": losses, "replicas": strategy.num_replicas_in_sync}, open(out, "w"))
 """
+)
 
 
 def _start(code, arguments, env):

@@ -231,7 +231,11 @@ def test_wrong_arguments_get_one_clear_error(two_inputs, call, parts):
 
 def test_what_cannot_be_loaded_gets_one_clear_error(tmp_path, two_inputs):
     cases_ = {
-        "serving_defualt": (two_inputs, {"signature": "serving_defualt"}, ["Closest: 'serving_default'", 'signature="']),
+        "serving_defualt": (
+            two_inputs,
+            {"signature": "serving_defualt"},
+            ["Closest: 'serving_default'", 'signature="'],
+        ),
         "nowhere": (str(tmp_path / "nowhere"), {}, ["There is no folder"]),
         "empty": (str(tmp_path), {}, ["is not a SavedModel"]),
         "reference": (savedmodels.reference(tmp_path / "ref"), {}, ["'old/w'", "python -m export_v1 --saved_model="]),

@@ -80,7 +80,9 @@ def test_strings_in_and_out(exported, tmp_path):
 def test_a_fixed_batch_size_is_filled_up(tmp_path):
     with savedmodels.session() as current:
         x = tf.compat.v1.placeholder(tf.float32, [4, 2], name="x")
-        path = savedmodels.save(tmp_path / "fixed", current, {"x": x}, {"y": x * savedmodels.variable("w", np.float32(2))})
+        path = savedmodels.save(
+            tmp_path / "fixed", current, {"x": x}, {"y": x * savedmodels.variable("w", np.float32(2))}
+        )
     values = np.arange(14, dtype="float32").reshape(7, 2)
     np.savez(tmp_path / "in.npz", x=values)
     predict.predict(SignatureLayer(path), str(tmp_path / "in.npz"), str(tmp_path / "out.npz"), 3)
@@ -159,7 +161,15 @@ def test_memory_does_not_grow_with_the_file(layer, tmp_path):
 
 def test_the_command(exported, rows, tmp_path, subprocess_env):
     np.savez(tmp_path / "in.npz", x=rows)
-    command = [sys.executable, "-m", "load_v2", "predict", str(exported("mlp_layers")), "--inputs", str(tmp_path / "in.npz")]
+    command = [
+        sys.executable,
+        "-m",
+        "load_v2",
+        "predict",
+        str(exported("mlp_layers")),
+        "--inputs",
+        str(tmp_path / "in.npz"),
+    ]
     command += ["--outputs", str(tmp_path / "out.npz"), "--batch_size=40"]
     done = subprocess.run(command, env=subprocess_env, capture_output=True, text=True)
     assert done.returncode == 0 and "103 rows" in done.stdout

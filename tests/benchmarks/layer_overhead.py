@@ -3,8 +3,8 @@
     python -m tests.benchmarks.layer_overhead [EXPORT] [--rounds=N]
 
 Peers, all on the same export in one process, called in turn: the raw concrete signature of tf.saved_model.load,
-keras.layers.TFSMLayer, this layer, and a Keras model around each layer. With --session=PYTHON, the path of a Python that
-has TensorFlow 1.15, session.run of the original checkpoint is measured in a process of its own right before.
+keras.layers.TFSMLayer, this layer, and a Keras model around each layer. With --session=PYTHON, the path of a Python
+that has TensorFlow 1.15, session.run of the original checkpoint is measured in a process of its own right before.
 """
 
 import argparse
@@ -74,7 +74,7 @@ def eager_calls(path: str) -> dict:
 
 
 def traced_calls(path: str) -> dict:
-    """Returns name -> a tf.function around it, ten batches chained in one call so that the function's own cost is shared."""
+    """Returns name -> a tf.function around ten chained calls, which share the function's own cost."""
     import tensorflow as tf
 
     from load_v2 import SignatureLayer
