@@ -17,6 +17,8 @@ import sys
 from absl import app, flags, logging
 from absl.flags import argparse_flags
 
+from load_v2 import supervise
+
 # Command -> module. A module is imported when its command is asked for; only `run` may import TensorFlow.
 _COMMANDS = {
     "show": ("load_v2.commands.show", "signatures, weights, and what step 1 did"),
@@ -56,7 +58,8 @@ def main(args: argparse.Namespace) -> int:
     # What TensorFlow's C++ says at start (no GPU, oneDNN) is not about the user's model.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        return args.run(args)
+        with supervise.interruptible():
+            return args.run(args)
     except ValueError as error:
         # By name: a command imports what it needs by itself, and every part raises the same class.
         if type(error).__name__ != "LoadError" or args.verbosity > 0 or flags.FLAGS.verbosity > 0:
@@ -70,7 +73,7 @@ def main(args: argparse.Namespace) -> int:
 
 def run_main() -> None:
     """Entry point of `python -m load_v2`."""
-    app.run(main, flags_parser=parse)
+    app.run(lambda args: supervise.supervised(lambda: main(args), "load_v2"), flags_parser=parse)
 
 
 if __name__ == "__main__":

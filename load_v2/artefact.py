@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from load_v2 import graph, signature
+from load_v2 import graph, signature, wellformed
 from load_v2.errors import LoadError, quoted
 
 RECORD = os.path.join("assets.extra", "export_v1.json")
@@ -52,7 +52,7 @@ class Artefact:
         assets: tensor name -> file, for files the graph reads (vocabularies).
         regularization_losses: tensor names of the REGULARIZATION_LOSSES collection.
         record: what step 1 wrote in export_v1.json; empty for a SavedModel made by something else.
-        bundle: prefix of the values of the variables, None where they are kept elsewhere (an archive) or there are none.
+        bundle: prefix of the values of the variables, None where an archive keeps them or there are none.
     """
 
     path: str
@@ -86,6 +86,12 @@ def read(path: str | os.PathLike) -> Artefact:
     path = os.fspath(path)
     saved_model = _saved_model(path)
     meta_graph = _serving_graph(saved_model, path)
+    wellformed.check(meta_graph.graph_def, path)
+    with wellformed.blamed(f"{path!r} cannot be read"):
+        return _read(path, meta_graph)
+
+
+def _read(path: str, meta_graph: MetaGraphDef) -> Artefact:
     record = _record(path)
     prefix = os.path.join(path, "variables", "variables")
     bundle = prefix if os.path.exists(prefix + ".index") else None
@@ -183,7 +189,7 @@ def _variables(meta_graph: MetaGraphDef, bundle: str | None, path: str) -> tuple
 
 
 def _is_trainable_object(meta_graph: MetaGraphDef, key: str) -> bool:
-    """Whether the object at a TensorFlow 2 checkpoint key ("a/b/.ATTRIBUTES/VARIABLE_VALUE") is a trainable variable."""
+    """Whether a TensorFlow 2 checkpoint key ("a/b/.ATTRIBUTES/VARIABLE_VALUE") is that of a trainable variable."""
     path, attributes, _ = key.partition("/.ATTRIBUTES/")
     objects = meta_graph.object_graph_def.nodes
     if not attributes or not objects:

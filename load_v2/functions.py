@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from load_v2 import graph, private, program, signature
+from load_v2 import graph, private, program, signature, wellformed
 from load_v2.errors import LoadError, quoted
 from load_v2.weights import Weight
 
@@ -38,7 +38,7 @@ class Functions:
         return self.get(part, shapes)(*tensors)
 
     def _without_gradient(self, part: program.Part, tensors: Sequence, shapes: tuple | None) -> Sequence:
-        """Calls a part with a TensorFlow 1 loop or condition in it, so that asking for its gradient tells why there is none.
+        """Calls a part with a TensorFlow 1 loop or condition in it; whoever asks for its gradient is told why not.
 
         TensorFlow would fail inside its own gradient code, and as soon as a tape is there, wanted or not.
         """
@@ -50,8 +50,8 @@ class Functions:
         def run(*values):
             def gradient(*_, **__):
                 raise LoadError(
-                    f"Outputs {quoted(part.v1_control_flow)} cannot be differentiated: they are behind a TensorFlow 1 loop "
-                    f"or condition.\n  {reasons or 'Step 1 turns these into TensorFlow 2 ones: run it on this model.'}\n"
+                    f"Outputs {quoted(part.v1_control_flow)} cannot be differentiated: they are behind a TensorFlow 1 "
+                    f"loop or condition.\n  {reasons or 'Step 1 turns these into TensorFlow 2 ones: run it.'}\n"
                     "  Set layer.trainable = False, or use the layer for inference alone."
                 )
 
@@ -88,11 +88,11 @@ class Functions:
 
     def _build(self, part: program.Part, shapes: tuple | None, handles: Mapping[str, tf.Tensor]):
         shapes = shapes or [spec.shape for spec in part.inputs]
-        specs = [tf.TensorSpec(shape, spec.dtype) for shape, spec in zip(shapes, part.inputs, strict=False)]
+        specs = [tf.TensorSpec(shape, spec.dtype) for shape, spec in zip(shapes, part.inputs, strict=True)]
         used = _names_used(part)
 
         def run(*inputs):
-            feeds = {spec.tensor: value for spec, value in zip(part.inputs, inputs, strict=False)}
+            feeds = {spec.tensor: value for spec, value in zip(part.inputs, inputs, strict=True)}
             feeds |= {name: handle for name, handle in handles.items() if name in used}
             feeds |= {name: _resource(item) for name, item in self._others.items() if name in used}
             names = [spec.tensor for spec in part.outputs.values()]
@@ -100,13 +100,13 @@ class Functions:
             self._watch(used)
             return tuple(tf.identity(output) for output in outputs)
 
-        with tf.init_scope():
+        with tf.init_scope(), wellformed.blamed(f"TensorFlow {tf.__version__} refuses the graph"):
             return tf.compat.v1.wrap_function(run, specs)
 
     def _watch(self, used: set[str]) -> None:
-        # Imported nodes are not seen by gradient tapes. A function's list of variables is what a tape watches when the
-        # function is called, and what Keras exports; gradients go through the function as a whole, and IndexedSlices stay
-        # what they are.
+        # Imported nodes are not seen by gradient tapes. A function's list of variables is what a tape watches when
+        # the function is called, and what Keras exports; gradients go through the function as a whole, and
+        # IndexedSlices stay what they are.
         building = tf.compat.v1.get_default_graph()
         for name, weight in self._weights.items():
             if name in used:
@@ -139,7 +139,7 @@ def finer_shapes(part: program.Part, tensors: Sequence) -> tuple | None:
     if all(spec.shape is not None and None not in spec.shape[1:] for spec in part.inputs):
         return None
     shapes = []
-    for spec, tensor in zip(part.inputs, tensors, strict=False):
+    for spec, tensor in zip(part.inputs, tensors, strict=True):
         shape = tf.TensorShape(tensor.shape)
         if shape.rank is None:
             return None

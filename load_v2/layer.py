@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-from load_v2 import archive, binding, description, functions, private, program, safety, tables, weights
+from load_v2 import archive, binding, description, functions, private, program, safety, tables, weights, wellformed
 from load_v2.errors import LoadError, quoted
 
 _EAGER = type(tf.constant(0))
@@ -22,10 +22,11 @@ _ALLOW = "If you trust where it comes from, pass allow_ops=[…] with their name
 class SignatureLayer(keras.Layer):
     """A signature of a SavedModel, as a layer that owns its weights.
 
-    Guaranteed: one Keras weight for each variable the graph needs, under its TensorFlow 1 name and with its value; called
-    with a tensor, a dict, keywords or positions in the order of step 1, it answers what the graph answers: the tensor where
-    there is one output, else a dict by key. `training=True` runs the export's `train` signature, its update ops included,
-    where there is one and the layer is trainable, else the same graph as in inference, which is said once.
+    Guaranteed: one Keras weight for each variable the graph needs, under its TensorFlow 1 name and with its value;
+    called with a tensor, a dict, keywords or positions in the order of step 1, it answers what the graph answers: the
+    tensor where there is one output, else a dict by key. `training=True` runs the export's `train` signature, its
+    update ops included, where there is one and the layer is trainable, else the same graph as in inference, which is
+    said once.
 
     Args:
         path: folder of an export, or another SavedModel.
@@ -78,7 +79,8 @@ class SignatureLayer(keras.Layer):
         by_name = {weight.name: weight for weight in self._own}
         held = {f"{handle}:0": by_name[v.name] for v in taken.variables for handle in v.handles}
         assets = {name: tf.saved_model.Asset(file) for name, file in taken.assets.items()}
-        made = tables.create_all(taken.graph_def, program.run_now, assets)
+        with wellformed.blamed(f"The tables of {taken.source.path!r} cannot be made"):
+            made = tables.create_all(taken.graph_def, program.run_now, assets)
         resources = tf.Module()
         resources.tables, resources.assets = list(dict.fromkeys(made.values())), list(assets.values())
         resources.kept = archive.Kept(keep)
@@ -115,7 +117,7 @@ class SignatureLayer(keras.Layer):
                 # The plain eager call: nothing that Keras would do around it (casting, masks, name scopes, a parent's
                 # training flag) applies, and it would cost as much as a small graph itself.
                 return self._run(values, training)
-        given = values[0] if len(inputs) == 1 else dict(zip(inputs, values, strict=False))
+        given = values[0] if len(inputs) == 1 else dict(zip(inputs, values, strict=True))
         return super().__call__(given, training=training) if inputs else super().__call__({}, training=training)
 
     def call(self, inputs, training=None):
@@ -125,12 +127,12 @@ class SignatureLayer(keras.Layer):
         specs = self._description.inputs
         tensors = [
             binding.tensor(key, spec, value, self.name)
-            for (key, spec), value in zip(specs.items(), values, strict=False)
+            for (key, spec), value in zip(specs.items(), values, strict=True)
         ]
         part = self._part(training)
         finer = None if tf.executing_eagerly() else functions.finer_shapes(part, tensors)
         results = self._functions(part, tensors, finer)
-        return results[0] if len(results) == 1 else dict(zip(part.outputs, results, strict=False))
+        return results[0] if len(results) == 1 else dict(zip(part.outputs, results, strict=True))
 
     def _part(self, training) -> program.Part:
         taken = self._ready()
@@ -138,13 +140,15 @@ class SignatureLayer(keras.Layer):
             return taken.serve
         if taken.custom_gradients:
             self._say_once(
-                "Layer %r: %d nodes had a gradient of their own, a Python function that is in no file; TensorFlow's gradient of "
-                "what they compute is used: %s.", len(taken.custom_gradients), quoted(taken.custom_gradients)
-            )  # fmt: skip
+                "Layer %r: %d nodes had a gradient of their own, a Python function that is in no file; TensorFlow's "
+                "gradient of what they compute is used: %s.",
+                len(taken.custom_gradients),
+                quoted(taken.custom_gradients),
+            )
         if taken.train is None:
             self._say_once(
-                "Layer %r has no training graph: training runs the inference graph (no dropout, moving averages fixed). "
-                "Step 1 makes one when told --train_freeze."
+                "Layer %r has no training graph: training runs the inference graph (no dropout, moving averages "
+                "fixed). Step 1 makes one when told --train_freeze."
             )
             return taken.serve
         return taken.train
@@ -170,21 +174,21 @@ class SignatureLayer(keras.Layer):
         values = binding.by_order(specs, (inputs,), {}, self.name)
         tensors = [
             binding.tensor(key, spec, value, self.name)
-            for (key, spec), value in zip(specs.items(), values, strict=False)
+            for (key, spec), value in zip(specs.items(), values, strict=True)
         ]
         made_shapes = self._output_shapes(tensors)
         made = {}
-        for (key, spec), shape in zip(self._description.outputs.items(), made_shapes, strict=False):
+        for (key, spec), shape in zip(self._description.outputs.items(), made_shapes, strict=True):
             if shape is None:
                 raise LoadError(
-                    f"Layer {self.name!r}: the rank of output {key!r} is unknown, so it cannot go into a functional model.\n"
+                    f"Layer {self.name!r}: the rank of output {key!r} is unknown, no output of a functional model.\n"
                     "  Call the layer on real tensors, or in the call() of a keras.Model of your own."
                 )
             made[key] = keras.KerasTensor(shape, dtype=spec.dtype)
         return next(iter(made.values())) if len(made) == 1 else made
 
     def _output_shapes(self, tensors: list) -> tuple:
-        """Returns the outputs' shapes; kept for the config, from which a model is rebuilt before its graphs are there."""
+        """Returns the outputs' shapes; kept for the config, from which a model is rebuilt before it has its graphs."""
         given = tuple(tuple(tensor.shape) for tensor in tensors)
         if given not in self._shapes:
             found = tuple(spec.shape for spec in self._description.outputs.values())
@@ -241,8 +245,9 @@ class SignatureLayer(keras.Layer):
                 [f"    {name!r} is missing" for name in missing[:10]] + [f"    {item}" for item in wrong[:10]]
             )
             raise LoadError(
-                f"The saved weights do not fit layer {self.name!r}: {len(store.keys())} in the file, {len(self._own)} in the "
-                f"layer.\n{listed}\n  Load a file that was saved from a model with the same export."
+                f"The saved weights do not fit layer {self.name!r}: {len(store.keys())} in the file, "
+                f"{len(self._own)} in the layer.\n{listed}\n"
+                "  Load a file that was saved from a model with the same export."
             )
         super().load_own_variables(store)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
 
-from load_v2 import artefact, graph, inline, signature, tables, weights
+from load_v2 import artefact, graph, inline, signature, tables, weights, wellformed
 from load_v2.errors import LoadError, quoted, unknown
 
 TRAIN = "train"
@@ -64,6 +64,11 @@ def take(source: artefact.Artefact, key: str) -> Program:
     if key not in source.signatures:
         remedy = f'Pass signature="{min(source.signatures)}".' if source.signatures else "Run step 1 on it."
         raise unknown("Signature", key, repr(source.path), source.signatures, remedy)
+    with wellformed.blamed(f"Signature {key!r} of {source.path!r} cannot be taken out of its graph"):
+        return _taken(source, key)
+
+
+def _taken(source: artefact.Artefact, key: str) -> Program:
     chosen = source.signatures[key]
     full, custom = graph.without_custom_gradients(inline.calls(source.meta_graph.graph_def))
     full = graph.with_own_functions(full)
@@ -154,8 +159,8 @@ def _refuse_hidden_tables(kept: graph.GraphDef, path: str) -> None:
     ]
     if hidden:
         raise LoadError(
-            f"{path!r} makes tables or variables inside functions, as TensorFlow 2 does, where a layer cannot own them: "
-            f"{quoted(hidden)}.\n  Use keras.layers.TFSMLayer for it, or save the model with Keras: model.save('m.keras')."
+            f"{path!r} makes tables or variables inside loops or conditions, where a layer cannot own them:\n"
+            f"  {quoted(hidden)}.\n  Use keras.layers.TFSMLayer for it."
         )
 
 
@@ -187,7 +192,7 @@ def import_into_current(graph_def: graph.GraphDef, fetches: list[str], feeds: Ma
     mapped = {name: tf.convert_to_tensor(value) for name, value in feeds.items() if name in used}
     inner = [name for name in fetches if name not in feeds]
     got = tf.graph_util.import_graph_def(graph_def, input_map=mapped, return_elements=inner, name="v1") if inner else []
-    by_name = dict(zip(inner, got, strict=False))
+    by_name = dict(zip(inner, got, strict=True))
     return [feeds[name] if name in feeds else by_name[name] for name in fetches]
 
 

@@ -5,15 +5,15 @@ import os
 
 import numpy as np
 
-from load_v2 import artefact, bundle
+from load_v2 import artefact, bundle, files, wellformed
 from load_v2.errors import LoadError
 from load_v2.layer import SignatureLayer
 
 # Floats may differ by this share of their own size plus this share of the output's root mean square. The original ran
-# in a TensorFlow 1 session and this in a TensorFlow 2 function: the same kernels, but Grappler may fold, fuse and reorder
-# differently, and each reordered sum is off by a few units in the last place (1.2e-7 in float32). Eighty of them are let
-# through: the cases here differ by less than 2e-6, and one changed weight shows in the third or fourth digit. The share of
-# the root mean square is for elements near zero, where large terms cancelled.
+# in a TensorFlow 1 session and this in a TensorFlow 2 function: the same kernels, but Grappler may fold, fuse and
+# reorder differently, and each reordered sum is off by a few units in the last place (1.2e-7 in float32). Eighty of
+# them are let through: the cases here differ by less than 2e-6, and one changed weight shows in the third or fourth
+# digit. The share of the root mean square is for elements near zero, where large terms cancelled.
 TOLERANCE = {"float16": 1e-2, "bfloat16": 5e-2, "float32": 1e-5, "float64": 1e-5, "complex64": 1e-5, "complex128": 1e-5}
 # Noise of intermediate values of size one, for outputs that are themselves nothing but cancelled noise.
 _FLOOR = {"float16": 1e-3, "bfloat16": 1e-2}
@@ -47,12 +47,13 @@ class Comparison:
             return f"{self.key}: {verdict}, {self.note}"
         allowed = f"tolerance {self.tolerance:g}" if self.tolerance else "must be identical"
         where = f" at {list(self.index)}" if self.largest else ""
-        return f"{self.key}: {verdict}, largest difference {self.largest:.3g} absolute, {self.relative:.3g} relative{where} ({allowed})"
+        size = f"{self.largest:.3g} absolute, {self.relative:.3g} relative"
+        return f"{self.key}: {verdict}, largest difference {size}{where} ({allowed})"
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What `verify` found: one comparison for each output; names of variables that changed since step 1; other notes."""
+    """What `verify` found: a comparison for each output, names of variables that changed since step 1, other notes."""
 
     outputs: tuple[Comparison, ...]
     damaged: tuple[str, ...] = ()
@@ -84,7 +85,8 @@ def verify(path: str | os.PathLike) -> Report:
     left_out = source.record.get("sample_left_out")
     inputs, recorded = ({}, {}) if left_out else _sample(path, source)
     layer = SignatureLayer(path)
-    got = layer(inputs) if recorded else {}
+    with wellformed.blamed(f"{path!r} cannot answer its recorded inputs"):
+        got = layer(inputs) if recorded else {}
     got = got if isinstance(got, dict) else {next(iter(recorded)): got}
     comparisons = [compare(key, want, np.asarray(got[key])) for key, want in recorded.items() if key in got]
     missing = [
@@ -109,7 +111,7 @@ def _sample(path: str, source: artefact.Artefact) -> tuple[dict, dict]:
         # stranger would run its code, so only the plain kinds are read.
         with np.load(file, allow_pickle=False) as arrays:
             sample = {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, EOFError, KeyError) as error:
+    except files.DAMAGED as error:
         raise LoadError(f"{file!r} cannot be read: {error}.\n  Export again.") from error
     sides = [{n.partition("/")[2]: a for n, a in sample.items() if n.startswith(side)} for side in ("in/", "out/")]
     if not sides[1]:
@@ -165,7 +167,8 @@ def _compare_strings(key: str, want: np.ndarray, have: np.ndarray) -> Comparison
     if not differ.any():
         return Comparison(key, True, 0.0, 0.0, (), 0.0)
     index = tuple(int(i) for i in np.argwhere(differ)[0])
-    note = f"{int(differ.sum())} strings differ, first at {list(index)}: {want[index]!r} in the TF1 sample, {have[index]!r} here"
+    first = f"{want[index]!r} in the TF1 sample, {have[index]!r} in the TF2 result"
+    note = f"{int(differ.sum())} strings differ, first at {list(index)}: {first}"
     return Comparison(key, False, np.nan, np.nan, index, 0.0, note)
 
 

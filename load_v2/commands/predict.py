@@ -6,15 +6,16 @@ import time
 from collections.abc import Iterator, Mapping
 
 _SAY_AFTER_SECONDS = 2.0
+_REMEDY = "Look at these rows; `python -m load_v2 show DIR` tells what the signature takes."
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Declares the flags of `predict`."""
     parser.add_argument("dir", metavar="DIR", help="--export_dir of step 1, or another SavedModel")
-    parser.add_argument("--inputs", required=True, metavar="IN.npz",
-                        help="one array for each input: .npz, .npy (one input), a folder of KEY.npy, or .tfrecord of tf.Example")  # fmt: skip
-    parser.add_argument("--outputs", required=True, metavar="OUT.npz",
-                        help="where the answers go: .npz, .npy (one output), a new folder, or .tfrecord")  # fmt: skip
+    kinds = ".npz, .npy (one input), a folder of KEY.npy, or .tfrecord of tf.Example"
+    parser.add_argument("--inputs", required=True, metavar="IN.npz", help=f"one array for each input: {kinds}")
+    kinds = ".npz, .npy (one output), a new folder, or .tfrecord"
+    parser.add_argument("--outputs", required=True, metavar="OUT.npz", help=f"where the answers go: {kinds}")
     parser.add_argument("--signature", default="serving_default", help="signature to run; default serving_default")
     parser.add_argument("--batch_size", type=_positive, default=None, metavar="N",
                         help="rows at a time; default 256, or the graph's own where it is fixed")  # fmt: skip
@@ -48,7 +49,10 @@ def predict(layer, inputs: str, outputs: str, batch_size: int | None = None) -> 
     Returns:
         How many rows, and how many seconds after the first batch was read.
     """
-    from load_v2 import files
+    import tensorflow as tf
+
+    from load_v2 import files, wellformed
+    from load_v2.errors import LoadError
 
     specs = layer.input_specs
     fixed = _fixed_batch(specs)
@@ -57,7 +61,12 @@ def predict(layer, inputs: str, outputs: str, batch_size: int | None = None) -> 
     with files.writer(outputs, list(layer.output_specs)) as target:
         for batch in _prefetched(source.batches(fixed or batch_size or 256)):
             count = _rows(batch, specs)
-            target.write(_answers(layer, _filled(batch, specs, count, fixed), count, fixed))
+            try:
+                answers = _answers(layer, _filled(batch, specs, count, fixed), count, fixed)
+            except tf.errors.OpError as error:
+                where = f"rows {rows} to {rows + count - 1} of {inputs!r}"
+                raise LoadError(f"The graph fails on {where}: {wellformed.reason(error)}\n  {_REMEDY}") from error
+            target.write(answers)
             rows += count
             said = _progress(rows, source.count, time.monotonic() - start, said)
     if said:
@@ -101,7 +110,7 @@ def _answers(layer, batch: Mapping, count: int, fixed: int | None) -> dict:
         expected = fixed or count
         if array.ndim == 0 or len(array) != expected:
             raise LoadError(
-                f"Output {key!r} has shape {list(array.shape)} for {expected} rows in: it is not one answer for each row.\n"
+                f"Output {key!r} has shape {list(array.shape)} for {expected} rows in: not one answer for each row.\n"
                 "  Call the layer yourself: load_v2.SignatureLayer(DIR)."
             )
         answers[key] = array[:count]
@@ -109,7 +118,7 @@ def _answers(layer, batch: Mapping, count: int, fixed: int | None) -> dict:
 
 
 def _prefetched(batches: Iterator) -> Iterator:
-    """Yields what `batches` yields, reading up to two ahead in a thread: the graph's own kernels keep the cores busy."""
+    """Yields what `batches` yields, reading up to two ahead in a thread while kernels keep the cores busy."""
     import queue
     import threading
 

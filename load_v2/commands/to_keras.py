@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import tempfile
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -56,22 +55,7 @@ def _keras_name(key: str) -> str:
 
 def save(model, file: str) -> None:
     """Saves a Keras model so that `file` appears whole or not at all, and what stood there stays until then."""
-    folder = os.path.dirname(os.path.abspath(file))
-    os.makedirs(folder, exist_ok=True)
-    handle, part = tempfile.mkstemp(suffix=".keras", prefix=".part_", dir=folder)
-    os.close(handle)
-    try:
+    from load_v2.files import atomic
+
+    with atomic.published(file, ".keras") as part:
         model.save(part)
-        with open(part, "rb+") as stream:
-            os.fsync(stream.fileno())
-        os.chmod(part, 0o666 & ~_umask())
-        os.replace(part, file)
-    finally:
-        if os.path.exists(part):
-            os.unlink(part)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -1,17 +1,25 @@
 """Batches from files and answers into files, in memory that does not grow: .npz, .npy, folders of .npy, TFRecord.
 
 A reader gives `count` (examples, None where it is not known beforehand) and `batches(size)`, dicts of arrays by key;
-inputs without a batch dimension come whole with each batch. A writer takes dicts of arrays with `write` and is a context
-manager: what it writes appears whole when the block ends well, and not at all otherwise.
+inputs without a batch dimension come whole with each batch. A writer takes dicts of arrays with `write` and is a
+context manager: what it writes appears whole when the block ends well, and not at all otherwise.
 """
 
 import os
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Mapping
 
 from load_v2.errors import LoadError
 from load_v2.signature import Spec
 
 _RECORDS = (".tfrecord", ".tfrecords", ".tfrecord.gz")
+
+
+# What numpy lets through from zipfile, zlib and its own parser of headers where a file is damaged.
+DAMAGED = (OSError, ValueError, EOFError, KeyError, SyntaxError, TypeError, NotImplementedError, RuntimeError, MemoryError,
+           zipfile.BadZipFile, zlib.error, tokenize.TokenError)  # fmt: skip
 
 
 def reader(path: str, specs: Mapping[str, Spec]):

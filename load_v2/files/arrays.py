@@ -1,23 +1,23 @@
 """Numpy files, read and written a few rows at a time."""
 
+import contextlib
 import io
 import os
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from load_v2.errors import LoadError, unknown
-from load_v2.files import atomic
+from load_v2.files import DAMAGED, atomic
 from load_v2.signature import Spec
 
 _COPY_BYTES = 2**22
 
 
-def _rows(spec: Spec, array) -> bool:
-    """Whether an input comes row by row: it has a batch dimension whose size the graph leaves open, or more rows than one."""
+def _has_rows(spec: Spec) -> bool:
+    """Whether an input comes row by row: it is no scalar."""
     return spec.shape is None or len(spec.shape) > 0
 
 
@@ -33,7 +33,7 @@ class _Batched:
         for key in self._specs:
             if key not in shapes:
                 raise unknown("Input", key, repr(self._path), shapes, f"Rename an array to {key!r}.")
-        lengths = {key: shapes[key][0] for key, spec in self._specs.items() if _rows(spec, None) and shapes[key]}
+        lengths = {key: shapes[key][0] for key, spec in self._specs.items() if _has_rows(spec) and shapes[key]}
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{key}: {length}" for key, length in lengths.items())
             raise LoadError(f"The arrays of {self._path!r} have different lengths: {told}.")
@@ -61,7 +61,7 @@ class MapReader(_Batched):
         for start in range(0, self.count, size):
             yield {
                 key: np.ascontiguousarray(array[start : start + size])
-                if array.ndim and _rows(self._specs[key], array)
+                if array.ndim and _has_rows(self._specs[key])
                 else array[()]
                 for key, array in self._arrays.items()
             }
@@ -70,7 +70,7 @@ class MapReader(_Batched):
 def _mapped(file: str) -> np.ndarray:
     try:
         return np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except DAMAGED as error:
         raise LoadError(f"{file!r} cannot be read as a plain array: {error}") from error
 
 
@@ -82,17 +82,25 @@ class ArchiveReader(_Batched):
         try:
             with zipfile.ZipFile(path) as archive:
                 headers = {n[:-4]: _header(archive, n) for n in archive.namelist() if n.endswith(".npy")}
-        except (zipfile.BadZipFile, ValueError, OSError) as error:
+        except DAMAGED as error:
             raise LoadError(f"{path!r} cannot be read as .npz: {error}") from error
         self._headers = headers
         self._check({key: header[0] for key, header in headers.items()})
 
     def batches(self, size: int) -> Iterator[dict]:
+        try:
+            yield from self._batches(size)
+        except LoadError:
+            raise
+        except DAMAGED as error:
+            raise LoadError(f"{self._path!r} is damaged: {error}") from error
+
+    def _batches(self, size: int) -> Iterator[dict]:
         with zipfile.ZipFile(self._path) as archive:
             streams, whole = {}, {}
             for key, spec in self._specs.items():
                 shape, fortran, dtype = self._headers[key]
-                if not shape or not _rows(spec, None) or fortran or dtype.hasobject:
+                if not shape or not _has_rows(spec) or fortran or dtype.hasobject:
                     # Columns first, or pickled: there are no rows to read one after the other.
                     whole[key] = _whole(self._path, key)
                 else:
@@ -102,7 +110,7 @@ class ArchiveReader(_Batched):
                 rows = min(size, self.count - start)
                 batch = {key: self._read(key, stream, rows) for key, stream in streams.items()}
                 for key, array in whole.items():
-                    batch[key] = array[start : start + rows] if array.ndim and _rows(self._specs[key], array) else array
+                    batch[key] = array[start : start + rows] if array.ndim and _has_rows(self._specs[key]) else array
                 yield batch
 
     def _read(self, key: str, stream, rows: int) -> np.ndarray:
@@ -180,7 +188,8 @@ def _plain_strings(rows: np.ndarray) -> np.ndarray:
     plain = rows.astype("S")
     if rows.size and any(value.endswith(b"\0") for value in rows.reshape(-1).tolist()):
         raise LoadError(
-            "An output holds strings that end in zero bytes, which numpy files drop.\n  Write TFRecord: --outputs=OUT.tfrecord"
+            "An output holds strings that end in zero bytes, which numpy files drop.\n"
+            "  Write TFRecord: --outputs=OUT.tfrecord"
         )
     return plain
 
@@ -238,18 +247,18 @@ class ArchiveWriter:
 
     def __init__(self, path: str):
         self._file = atomic.File(path)
-        self._near = os.path.dirname(os.path.abspath(path))
+        self._near = os.path.dirname(os.path.realpath(path))
 
     def __enter__(self):
         self._target = self._file.__enter__()
-        self._parts = tempfile.TemporaryDirectory(prefix=".part_", dir=self._near)
+        self._parts = atomic.new_folder(self._near)
         self._arrays: dict[str, tuple] = {}
         return self
 
     def write(self, batch: Mapping[str, np.ndarray]) -> None:
         for key, rows in batch.items():
             if key not in self._arrays:
-                stream = open(os.path.join(self._parts.name, str(len(self._arrays))), "wb+")
+                stream = open(os.path.join(self._parts, str(len(self._arrays))), "wb+")
                 self._arrays[key] = (stream, _GrowingArray(stream))
             self._arrays[key][1].write(rows)
 
@@ -257,12 +266,16 @@ class ArchiveWriter:
         try:
             if kind is None:
                 self._put_together()
+        except BaseException as failed:
+            # What could not be put together must not be taken for whole.
+            kind, error = type(failed), failed
+            raise
         finally:
+            shutil.rmtree(self._parts, ignore_errors=True)
             for stream, _ in self._arrays.values():
-                stream.close()
-            self._parts.cleanup()
-            result = self._file.__exit__(kind, error, trace)
-        return result
+                with contextlib.suppress(OSError):
+                    stream.close()
+            self._file.__exit__(kind, error, trace)
 
     def _put_together(self) -> None:
         with zipfile.ZipFile(self._target, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:

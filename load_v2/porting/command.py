@@ -10,7 +10,6 @@ import importlib
 import importlib.util
 import os
 import sys
-import tempfile
 import traceback
 
 from load_v2.errors import LoadError, unknown
@@ -125,18 +124,7 @@ def _where(error: BaseException) -> str:
 
 def _save(model, path: str) -> None:
     """Writes the weights file under another name and moves it into place: it is there whole, or not at all."""
-    folder = os.path.dirname(os.path.abspath(path))
-    try:
-        with tempfile.TemporaryDirectory(prefix=".weights-", dir=folder) as beside:
-            written = os.path.join(beside, f"out{_TAIL}")
-            model.save_weights(written)
-            with open(written, "rb") as file:
-                os.fsync(file.fileno())
-            os.replace(written, path)
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise LoadError(f"{path!r} cannot be written: {error.strerror or error}.") from error
+    from load_v2.files import atomic
+
+    with atomic.published(path, _TAIL) as part:
+        model.save_weights(part)

@@ -1,0 +1,70 @@
+"""The command in a process of its own, so that whatever ends it is one message.
+
+A graph from a stranger can make TensorFlow abort, or fill the memory until the system kills. No `except` sees that; the
+process that waits for it does. Nothing here needs TensorFlow: the fork comes before its import.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+# prctl(2): the signal that a process gets when its parent is gone.
+_SET_PARENT_DEATH_SIGNAL = 1
+_FORWARDED = (signal.SIGTERM, signal.SIGHUP)
+_WHY = {
+    signal.SIGKILL: "the system or somebody killed it; most often the memory had run out",
+    signal.SIGXFSZ: "a file became larger than is allowed here (ulimit -f)",
+    signal.SIGXCPU: "it took more processor time than is allowed here (ulimit -t)",
+}
+
+
+def supervised(main: Callable[[], int], name: str) -> int:
+    """Returns the exit code of `main` run in a child process; where a signal ended the child, says so and returns 1.
+
+    SIGTERM and SIGHUP are handed on; when this process is killed outright, the child gets SIGTERM and cleans up.
+
+    Args:
+        main: what to run; its exit code.
+        name: of the command, for the message.
+    """
+    if not hasattr(os, "fork"):
+        return main()
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+        return main()
+    for number in _FORWARDED:
+        signal.signal(number, lambda received, _: os.kill(child, received))
+    # The terminal sends Ctrl-C to both; the child says what there is to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return code
+    why = _WHY.get(-code, "TensorFlow does this to a graph or a file that is damaged, or made to do harm")
+    print(f"{name}: the process ended by {signal.Signals(-code).name}; nothing was written.\n  Why: {why}.", file=sys.stderr)
+    return 1
+
+
+@contextlib.contextmanager
+def interruptible():
+    """Makes SIGTERM and SIGHUP what Ctrl-C is: a KeyboardInterrupt, after which everything half-written goes away."""
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    try:
+        before = {number: signal.signal(number, interrupt) for number in _FORWARDED}
+    except ValueError:
+        # Not in the main thread: whoever runs this there has handlers of their own.
+        before = {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
