@@ -11,6 +11,7 @@ FOLDER = pathlib.Path(__file__).parent.parent / "fixtures"
 # |a - b| <= this * (1 + |a|): the answers come from another version of TensorFlow, another processor and another order
 # of summation. Integers and strings have to be identical.
 TOLERANCE = 1e-5
+KINDS = ("meta_ckpt", "saved_model", "hub_module", "frozen", "builder")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Case:
 
     @property
     def kind(self) -> str:
-        """Kind of source: "meta_ckpt", "saved_model", "hub_module" or "frozen"."""
+        """Kind of source: one of KINDS, or one that only tests of its own read."""
         return self.config.get("kind", "meta_ckpt")
 
     def flags(self) -> dict[str, object]:
@@ -42,6 +43,11 @@ class Case:
             return {"checkpoint": str(self.folder / self.config["checkpoint"]), **names}
         if self.kind == "frozen":
             return {"graph_def": str(self.folder / self.config["pb"]), **names}
+        if self.kind == "builder":
+            return {
+                "builder": str(self.folder / self.config["builder"]),
+                "checkpoint": str(self.folder / self.config["checkpoint"]),
+            }
         return {"saved_model": str(self.folder / (self.config.get("saved_model") or self.config["module"]))}
 
     def oracle(self, group: str = "out") -> dict[str, np.ndarray]:
@@ -62,7 +68,7 @@ def load(name: str) -> Case:
 def names(kind: str | None = None) -> list[str]:
     """Returns the names of the cases that have an oracle, of one kind of source or of all."""
     found = sorted(path.parent.name for path in FOLDER.glob("*/case.json") if (path.parent / "oracle.npz").exists())
-    return [name for name in found if kind is None or load(name).kind == kind]
+    return [name for name in found if load(name).kind in (KINDS if kind is None else (kind,))]
 
 
 def assert_equal(got: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> None:

@@ -117,13 +117,13 @@ def _slim_repaired() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _command_line() -> Iterator[None]:
-    """Shows the code an empty command line: argparse and flags in old files read it while they are imported."""
-    before = sys.argv
-    sys.argv = before[:1]
+    """Shows the code an empty command line, which old files read while they are imported; and writes no bytecode."""
+    before, bytecode = sys.argv, sys.dont_write_bytecode
+    sys.argv, sys.dont_write_bytecode = before[:1], True
     try:
         yield
     finally:
-        sys.argv = before
+        sys.argv, sys.dont_write_bytecode = before, bytecode
 
 
 @contextlib.contextmanager

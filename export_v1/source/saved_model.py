@@ -139,7 +139,7 @@ def _chosen(saved_model, tags: Sequence[str] | None, path: str) -> tuple[MetaGra
 def _no_such_tags(what: str, by_tags, path: str) -> errors.ExportError:
     known = sorted(_text(tags) for tags in by_tags)
     # The likeliest is the one for answering.
-    paste = sorted(by_tags, key=lambda tags: (_SERVE not in tags, _TRAIN in tags, sorted(tags)))[0]
+    paste = sorted(by_tags, key=lambda tags: (_SERVE not in tags, _TRAIN in tags, len(tags), sorted(tags)))[0]
     return errors.ExportError(
         f"SavedModel {path!r} {what}.\n"
         f"  It has {len(known)}: {'; '.join(known)}.\n"
