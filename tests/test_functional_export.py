@@ -12,7 +12,7 @@ from tests import cases, control_flow
 LOOPS = ["lstm_dynamic_rnn", "flow_decoder_stops_early", "flow_rnn_both_ways", "flow_scan_map_cond"]
 
 
-@pytest.mark.parametrize("name", cases.names())
+@pytest.mark.parametrize("name", [*cases.names("meta_ckpt"), *cases.names("saved_model"), *cases.names("hub_module")])
 def test_no_v1_control_flow_is_left(name, exported):
     folder = exported(name)
     record = json.loads((folder / "assets.extra" / "export_v1.json").read_text())
