@@ -44,7 +44,7 @@ def run(request: Request, export_dir: str) -> report.Report:
 
 def _run(model: source.Source, request: Request, export_dir: str, place: Mapping[str, bool]) -> report.Report:
     planned = plan.variants(model, request)
-    files = assets.Files(request.asset, model.asset_dirs)
+    files = assets.Files(request.asset, model.asset_dirs, anywhere=model.kind == "builder")
     built = _built(planned, model, files, request)
     recorded = _sample(planned, built.found.weights, files, request)
     wide = batch.opened(planned, recorded, built.found.weights, files, request)
@@ -185,12 +185,11 @@ def _write(exported: save.Exported, answers: list[sample.Sample], requests, fold
         return save.write(exported, folder)
     inputs, outputs, _ = exported.signatures[DEFAULT]
 
-    def check(session) -> None:
-        for one in answers:
-            sample.check(one, session, inputs, outputs)
-        warmup.try_out(requests, session, inputs, outputs)
+    def answers_as(one: sample.Sample):
+        return lambda session: sample.check(one, session, inputs, outputs)
 
-    return save.write(exported, folder, check)
+    warm = [lambda session: warmup.try_out(requests, session, inputs, outputs)] if requests else []
+    return save.write(exported, folder, [*map(answers_as, answers), *warm])
 
 
 def _finish(folder: str, record: Mapping[str, object], recorded: sample.Sample | None) -> None:

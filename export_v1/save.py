@@ -2,19 +2,21 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from export_v1 import bundle, stream
 from export_v1.graph import GraphDef
-from export_v1.passes import initializers
+from export_v1.passes import initializers, variables
 from export_v1.restore import Weights
 from export_v1.session import CONFIG, fill
 
 v1 = tf.compat.v1
 
+# Ops that change a variable.
+WRITES = frozenset(variables.WRITES.values()) | {"AssignVariableOp"}
 # Variables of more bytes than this together are streamed. simple_save needs them in a session, and the session needs
 # each of them a second time while it is filled. Below this that stays within 0.4 GB of what `import tensorflow` takes,
 # the answers can be compared, and the time it takes is lost beside the import; above it memory grows with the model.
@@ -78,7 +80,7 @@ def is_streamed(weights: Weights) -> bool:
     return weights.size() > STREAMED_ABOVE
 
 
-def write(exported: Exported, folder: str, check: Callable[[v1.Session], None] | None = None) -> Written:
+def write(exported: Exported, folder: str, checks: Sequence[Callable[[v1.Session], None]] = ()) -> Written:
     """Writes a SavedModel of the exported graph into `folder`, which must not exist.
 
     One signature under its usual key goes through simple_save; several through SavedModelBuilder, which it wraps, and
@@ -87,8 +89,9 @@ def write(exported: Exported, folder: str, check: Callable[[v1.Session], None] |
     Args:
         exported: what to write.
         folder: where to.
-        check: is called with the filled session before anything is written; raises where the answers are wrong. None:
-            variables that are streamed are then never in memory together.
+        checks: are called with the filled session before anything is written, each with the variables as they are
+            exported; raise where the answers are wrong. Without any, variables that are streamed are never in memory
+            together.
 
     Raises:
         ExportError: a variable cannot be read.
@@ -98,15 +101,18 @@ def write(exported: Exported, folder: str, check: Callable[[v1.Session], None] |
     with tf.Graph().as_default() as new_graph:
         v1.train.import_meta_graph(meta_graph(exported))
         with v1.Session(graph=new_graph, config=CONFIG) as session:
-            not_finite = [] if streamed and check is None else fill(session, exported.weights)
+            not_finite = [] if streamed and not checks else fill(session, exported.weights)
             for filename in exported.asset_files:
                 v1.add_to_collection(v1.GraphKeys.ASSET_FILEPATHS, new_graph.get_tensor_by_name(filename))
             inits = [new_graph.get_operation_by_name(name) for name in exported.table_inits]
             init = tf.group(*inits, name="init_tables") if inits else None
-            if check is not None:
-                if init is not None:
-                    session.run(init)
+            if checks and init is not None:
+                session.run(init)
+            for check in checks:
                 check(session)
+                if _writes(exported.graph_def):
+                    # The answer itself has changed the variables.
+                    fill(session, exported.weights)
             saver = stream.Saver(exported.weights) if streamed else None
             try:
                 _save(session, exported, folder, init, saver)
@@ -116,6 +122,12 @@ def write(exported: Exported, folder: str, check: Callable[[v1.Session], None] |
     index = bundle.read(os.path.join(folder, "variables", "variables"))
     checksums = {one.name: index.checksum(one.name) for one in exported.weights.variables}
     return Written(checksums, tuple(saver.not_finite if saver else not_finite), streamed)
+
+
+def _writes(graph_def: GraphDef) -> bool:
+    """Returns whether running the graph may change its variables."""
+    bodies = [graph_def.node, *(function.node_def for function in graph_def.library.function)]
+    return any(node.op in WRITES for body in bodies for node in body)
 
 
 def _save(session: v1.Session, exported: Exported, folder: str, init, saver: v1.train.Saver | None) -> None:

@@ -111,3 +111,23 @@ def test_an_op_without_a_twin_is_named():
         )
     with pytest.raises(ExportError, match="'odd' .ApplyPowerSign."):
         _converted(graph, ["odd"])
+
+
+def test_an_identity_shares_the_buffer_of_a_variable_that_is_written():
+    with graphs.tensorflow_1() as graph:
+        n = v1.get_variable("n", [], initializer=v1.zeros_initializer())
+        x = v1.placeholder(tf.float32, [3], name="x")
+        with tf.control_dependencies([v1.assign_add(n, 1.0)]):
+            # `n` is the Identity "n/read", which waits for nothing; the addition waits, and sees the write.
+            tf.add(x * 2.0, n, name="waits")
+        written = v1.assign_add(v1.get_variable("m", []), 5.0)
+        m = graph.get_tensor_by_name("m/read:0")
+        # No control edge here: the operand is what makes it wait.
+        tf.add(tf.identity(written) * 10.0, m, name="operand_waits")
+    fetches, feeds, values = ["waits:0", "operand_waits:0"], {"x:0": [0.0, 1.0, 2.0]}, {"n": 0.0, "m": 1.0}
+    old, new = _converted(graph, ["waits", "operand_waits"])
+    assert _no_references(new)
+    for graph_def in (old, new):
+        waits, operand_waits = graphs.run(graph_def, fetches, feeds, values)
+        np.testing.assert_array_equal(waits, [1, 3, 5])
+        assert operand_waits == 66.0

@@ -2,7 +2,11 @@
 
 A reference variable is a buffer that ops read and write in place; TensorFlow 2 makes no Python object of one. Every op
 that passes a reference on is an alias of its variable, every write becomes its resource twin, every other reader gets a
-ReadVariableOp of its own that waits for what the reader waited for, because that is when a reference was read:
+ReadVariableOp of its own that waits for what the reader waited for, because that is when a reference was read.
+
+An Identity of a reference (`w/read`) shares the variable's buffer, too. Where the graph writes the variable, whoever
+computes with that Identity sees the write if it runs later, so it gets a read of its own as well, which waits for all
+that it waits for.
 
     w VariableV2 ─► read Identity ─► MatMul           w VarHandleOp ─► read ReadVariableOp ─► MatMul
          └─► AssignAdd ─► Identity            ==>          └─► AssignAddVariableOp ─^─► ReadVariableOp ─► Identity
@@ -36,8 +40,8 @@ WRITES = {
         for kind in ("GradientDescent", "Momentum", "Adam", "Adagrad", "RMSProp", "CenteredRMSProp", "Adadelta", "Ftrl")
     },
 }
-# Writes whose twin has outputs of its own, which are no reference.
-GIVES_VALUE = frozenset({"CountUpTo"})
+# Ops that run as soon as one of their inputs is there.
+MERGES = frozenset({"Merge", "RefMerge"})
 
 
 def to_resources(graph_def: GraphDef) -> GraphDef:
@@ -63,7 +67,10 @@ class _Converting:
         self.nodes: list[NodeDef] = []
         self._index = graph.Index(graph_def)
         self._taken = set(self._index.nodes)
+        self._roots: dict[Tensor, str] = {}
         self._handles = self._find_handles(graph_def)
+        self._written = self._find_written()
+        self._shared = self._find_shared()
         self._resistant: list[str] = []
 
     def _find_handles(self, graph_def: GraphDef) -> dict[Tensor, Tensor]:
@@ -71,6 +78,7 @@ class _Converting:
         handles: dict[Tensor, Tensor] = {}
         todo = [Tensor(node.name) for node in graph_def.node if node.op in graph.REF_VARIABLES]
         handles.update((tensor, tensor) for tensor in todo)
+        self._roots.update((tensor, tensor.node) for tensor in todo)
         while todo:
             tensor = todo.pop()
             for consumer, at in self._index.tensor_consumers(tensor):
@@ -82,17 +90,40 @@ class _Converting:
                     if is_ref and output not in handles:
                         # A write gives the reference it took; an alias op is kept, and gives the handle itself.
                         handles[output] = output if consumer.op in ALIASES else handles[tensor]
+                        self._roots[output] = self._roots[tensor]
                         todo.append(output)
         return handles
+
+    def _find_written(self) -> set[str]:
+        """Returns the names of the variables that the graph writes."""
+        return {
+            self._roots[tensor]
+            for tensor in self._handles
+            for consumer, at in self._index.tensor_consumers(tensor)
+            if consumer.op in WRITES and graph.ref_inputs(consumer)[at]
+        }
+
+    def _find_shared(self) -> dict[Tensor, str]:
+        """Returns each Identity that shares the buffer of a variable which the graph writes, and the variable's name."""
+        shared: dict[Tensor, str] = {}
+        todo = [(tensor, root) for tensor, root in self._roots.items() if root in self._written]
+        while todo:
+            tensor, root = todo.pop()
+            for consumer, _ in self._index.tensor_consumers(tensor):
+                output = Tensor(consumer.name)
+                if consumer.op == "Identity" and output not in shared:
+                    shared[output] = root
+                    todo.append((output, root))
+        return shared
 
     def visit(self, node: NodeDef) -> None:
         if node.op in graph.REF_VARIABLES:
             self._variable(node)
         elif node.op in ALIASES and data_inputs(node)[0] in self._handles:
             self._alias(node)
-        elif node.op == "Identity" and data_inputs(node)[0] in self._handles:
+        elif node.op == "Identity" and self._is_variable(data_inputs(node)[0]):
             self._read(node.name, data_inputs(node)[0], control_inputs(node), attr(node, "T").type)
-        elif not any(tensor in self._handles for tensor in data_inputs(node)):
+        elif not any(map(self._is_variable, data_inputs(node))):
             self.nodes.append(node)
         elif any(graph.ref_inputs(node)):
             self._write(node)
@@ -120,18 +151,35 @@ class _Converting:
         return [node.name] if node.op not in ALIASES and node.op not in graph.REF_VARIABLES else []
 
     def _read(self, name: str, tensor: Tensor, waits: list[str], data_type: int) -> None:
+        while tensor in self._shared:
+            # The Identity on the way may have waited for something, such as the branch that it is in.
+            waits = waits + control_inputs(self._index[tensor.node])
+            tensor = data_inputs(self._index[tensor.node])[0]
         made = rewrite.node(name, "ReadVariableOp", [self._handle_of(tensor)], dtype=tf.as_dtype(data_type).base_dtype)
         made.input.extend(dict.fromkeys("^" + wait for wait in waits + self._writer(tensor)))
         self.nodes.append(made)
 
-    def _reader(self, node: NodeDef) -> None:
-        types = graph.input_types(node)
+    def _own_reads(self, node: NodeDef, positions: list[int]) -> dict[Tensor, Tensor]:
+        """Adds a read for each variable that a node computes with, made when the node itself would have run."""
+        inputs, types = data_inputs(node), graph.input_types(node)
         reads: dict[Tensor, Tensor] = {}
-        for at, tensor in enumerate(data_inputs(node)):
-            if tensor in self._handles and tensor not in reads:
+        for at in positions:
+            tensor = inputs[at]
+            if tensor not in reads:
+                waits = control_inputs(node)
+                if node.op not in MERGES and self._roots.get(tensor, self._shared.get(tensor)) in self._written:
+                    waits = waits + [other.node for other in inputs if not self._is_variable(other)]
                 reads[tensor] = Tensor(graph.fresh_name(f"{node.name}/read_{at}", self._taken))
-                self._read(reads[tensor].node, tensor, control_inputs(node), types[at])
-        self.nodes.append(rewrite.rewired(node, reads))
+                self._read(reads[tensor].node, tensor, waits, types[at])
+        return reads
+
+    def _is_variable(self, tensor: Tensor) -> bool:
+        """Tells whether a tensor is a reference, or an Identity that shares the buffer of one that is written."""
+        return tensor in self._handles or tensor in self._shared
+
+    def _reader(self, node: NodeDef) -> None:
+        read = [at for at, tensor in enumerate(data_inputs(node)) if self._is_variable(tensor)]
+        self.nodes.append(rewrite.rewired(node, self._own_reads(node, read)))
 
     def _write(self, node: NodeDef) -> None:
         refs = graph.ref_inputs(node)
@@ -143,14 +191,10 @@ class _Converting:
         if node.op not in WRITES:
             self._resistant.append(f"{node.name!r} ({node.op})")
             return
-        values: dict[Tensor, Tensor] = {}
-        waits: list[str] = []
-        for at, tensor in enumerate(data_inputs(node)):
-            if tensor in self._handles and refs[at]:
-                waits += self._writer(tensor)
-            elif tensor in self._handles:
-                values[tensor] = Tensor(graph.fresh_name(f"{node.name}/read_{at}", self._taken))
-                self._read(values[tensor].node, tensor, control_inputs(node), graph.input_types(node)[at])
+        inputs = data_inputs(node)
+        waits = [wait for at, tensor in enumerate(inputs) if refs[at] for wait in self._writer(tensor)]
+        read = [at for at, tensor in enumerate(inputs) if not refs[at] and self._is_variable(tensor)]
+        values = self._own_reads(node, read)
         self._twin(node, values, waits, refs)
 
     def _twin(self, node: NodeDef, values: dict[Tensor, Tensor], waits: list[str], refs: list[bool]) -> None:
