@@ -154,9 +154,10 @@ def _tensors(returned: object, spec: str) -> tuple[dict[str, tf.Tensor], dict[st
         tensors = {}
         for key, value in part.items():
             value = value.value() if isinstance(value, tf.Variable) else value
-            if not isinstance(key, str) or not isinstance(value, tf.Tensor):
+            wrong = value if isinstance(key, str) else key
+            if wrong is key or not isinstance(value, tf.Tensor):
                 raise errors.ExportError(
-                    f"The builder {spec} returned {_shown(value)} as {what} {key!r}.\n"
+                    f"The builder {spec} returned {_shown(wrong)} as {what}{' key' if wrong is key else ''} {key!r}.\n"
                     f"  Keys are strings and values tensors of the graph that it builds:\n    {_FORM}"
                 )
             tensors[key] = value
