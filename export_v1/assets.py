@@ -59,9 +59,14 @@ def _reads_checkpoint(index: Index, node: str) -> bool:
 class Files:
     """Finds asset files: where the user says, where the graph says, or beside the model."""
 
-    def __init__(self, moved: Mapping[str, str], folders: Sequence[str]):
+    def __init__(self, moved: Mapping[str, str], folders: Sequence[str], anywhere: bool = False):
+        """Takes --asset, the model's folders, and whether files outside of these may be read unasked.
+
+        An export carries its files along. A graph from a stranger that names a private file must not get it by itself.
+        """
         self._moved = dict(moved)
         self._folders = tuple(folders)
+        self._anywhere = anywhere
         self.choices: list[tuple[str, str]] = []
 
     def located(
@@ -102,18 +107,30 @@ class Files:
                     raise errors.ExportError(f"Asset {new!r} is not there (--asset={old}={new}).")
                 return os.path.abspath(new)
         if known and os.path.isfile(known):
+            self._refuse_outside(known, known)
             return known
         candidates = [os.path.join(folder, os.path.basename(written)) for folder in self._folders]
         candidates += [os.path.join(folder, written) for folder in self._folders if not os.path.isabs(written)]
         candidates.append(written)
         for path in candidates:
             if os.path.isfile(path):
+                self._refuse_outside(path, written)
                 self.choices.append((f"asset {written!r} is {path!r}", "a file of that name is there"))
                 return os.path.abspath(path)
         raise errors.ExportError(
             f"Asset {written!r} is not found.\n"
             f"  Looked for: {errors.quoted(dict.fromkeys(candidates))}.\n"
             f"  Pass --asset={written}=WHERE_IT_IS_NOW."
+        )
+
+    def _refuse_outside(self, path: str, written: str) -> None:
+        real = os.path.realpath(path)
+        if self._anywhere or any(real.startswith(os.path.join(os.path.realpath(one), "")) for one in self._folders):
+            return
+        raise errors.ExportError(
+            f"Asset {written!r} is outside of the model's folder: {real!r}.\n"
+            "  The export would carry a copy of that file along.\n"
+            f"  If it belongs to the model, pass --asset={written}={real}."
         )
 
 

@@ -1,13 +1,16 @@
 """A packed SavedModel (.tar.gz, as Hub modules travel), unpacked where nothing else is."""
 
+import lzma
 import os
 import shutil
 import tarfile
 import tempfile
 import weakref
+import zlib
 
 from export_v1 import errors
 
+_PIECE = 2**20
 _PACKED = (".tar.gz", ".tgz", ".tar")
 
 
@@ -43,15 +46,18 @@ def unpacked(path: str) -> Unpacked:
                 _refuse(member, path)
             for member in members:
                 _extract(archive, member, made.folder)
-    except (tarfile.TarError, EOFError, OSError) as error:
+            # The checksum of what was compressed stands behind the end of the archive; it is compared when that is read.
+            while archive.fileobj.read(_PIECE):
+                pass
+    except errors.ExportError:
+        made.remove()
+        raise
+    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as error:
         made.remove()
         raise errors.ExportError(
             f"{path!r} cannot be unpacked: {error}.\n"
             "  Get it again, or unpack it yourself and pass --saved_model=FOLDER."
         ) from error
-    except errors.ExportError:
-        made.remove()
-        raise
     return made
 
 

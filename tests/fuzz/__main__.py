@@ -68,6 +68,23 @@ def table(outcomes: Iterable[running.Outcome]) -> str:
     return "\n".join(lines)
 
 
+def _import_all() -> None:
+    """Imports once what every process forked from here needs; none of it runs anything yet."""
+    import keras  # noqa: F401
+    import tensorflow  # noqa: F401
+
+    import export_v1.pipeline
+    import export_v1.source.checkpoint
+    import export_v1.source.graph_def
+    import export_v1.source.saved_model
+    import load_v2.commands.predict
+    import load_v2.commands.to_keras
+    import load_v2.layer
+    import load_v2.porting.load
+    import load_v2.verification
+    import tests.porting_models  # noqa: F401
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long")
@@ -75,7 +92,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the first mutation")
     parser.add_argument("--target", action="append", help="only this one; repeatable")
     asked = parser.parse_args()
-    import tensorflow  # noqa: F401 - once, for every process forked from here
+    _import_all()
 
     chosen = [one for one in targets.ALL if not asked.target or one.name in asked.target]
     outcomes = []
