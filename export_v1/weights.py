@@ -52,9 +52,9 @@ def of(graph_def: GraphDef, model: source.Source, request: Request) -> Found:
 
 def _variables(nodes, graph_def: GraphDef, model: source.Source) -> list[Variable]:
     listed = {**(model.train_graph.trainable if model.train_graph else {}), **model.graph.trainable}
-    if any(listed.values()):
+    if listed:
         return [_variable(node, listed.get(node.name, False)) for node in nodes]
-    # Without any TRAINABLE_VARIABLES to go by, floats are trainable unless they are a batch norm's statistics.
+    # Without any collection of variables to go by, floats are trainable unless they are a batch norm's statistics.
     statistic = statistics.moving(Index(graph_def), {node.name for node in nodes})
     return [
         _variable(node, tf.as_dtype(attr(node, "dtype").type).is_floating and node.name not in statistic)
