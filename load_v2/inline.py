@@ -5,7 +5,7 @@ PartitionedCall is a C++ SymbolicGradient, which knows nothing of resource varia
 functions make inside are out of a layer's reach as well.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2
@@ -122,3 +122,29 @@ def _first_outputs(node: graph.NodeDef, functions: Functions) -> dict[str, int]:
         else:
             total += 1
     return firsts
+
+
+def assets(graph_def: graph.GraphDef, names: Collection[str]) -> graph.GraphDef:
+    """Returns the graph with file names read where they stand, not out of the variables that TensorFlow 2 puts them into.
+
+    Args:
+        graph_def: functions already inlined.
+        names: tensor names of the file names of assets.
+    """
+    held = {}
+    for node in graph_def.node:
+        if node.op == "AssignVariableOp" and graph.tensor_name(node.input[1]) in names:
+            held[graph.split(node.input[0])[0]] = node.input[1]
+    reads = {
+        node.name: held[graph.split(node.input[0])[0]]
+        for node in graph_def.node
+        if node.op == "ReadVariableOp" and graph.split(node.input[0])[0] in held
+    }
+    if not reads:
+        return graph_def
+    direct = graph.GraphDef()
+    direct.CopyFrom(graph_def)
+    for node in direct.node:
+        for index, edge in enumerate(node.input):
+            node.input[index] = reads.get(edge.removesuffix(":0"), edge)
+    return direct

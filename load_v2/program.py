@@ -71,6 +71,7 @@ def take(source: artefact.Artefact, key: str) -> Program:
 def _taken(source: artefact.Artefact, key: str) -> Program:
     chosen = source.signatures[key]
     full, custom = graph.without_custom_gradients(inline.calls(source.meta_graph.graph_def))
+    full = inline.assets(full, source.assets)
     full = graph.with_own_functions(full)
     given = _given(full, source.assets)
     serve = _part(full, chosen.inputs.values(), chosen.outputs, given)

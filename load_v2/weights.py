@@ -10,9 +10,9 @@ from load_v2.errors import LoadError, quoted
 
 # Ops that write a resource variable: what a graph's update ops are made of.
 _WRITERS = ("Assign", "ResourceScatter", "ResourceApply", "ResourceSparseApply", "ResourceStridedSliceAssign")
-# Variables restored by one RestoreV2: reading many at once lets TensorFlow use its threads, and a bound keeps what is
-# in flight small beside the variables themselves. Values are not copied on the way into a variable.
-_CHUNK_BYTES = 64 * 2**20
+# Variables restored by one RestoreV2: reading many at once lets TensorFlow use its threads. Values are not copied on
+# the way into a variable, so this costs no memory; the bound is for strategies, which do copy them for each replica.
+_CHUNK_BYTES = 512 * 2**20
 
 
 class Weight(keras.Variable):

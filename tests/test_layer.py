@@ -253,3 +253,28 @@ def test_allowed_ops_run(tmp_path):
     file.write_text("hello")
     layer = SignatureLayer(savedmodels.reads_file(tmp_path / "file"), allow_ops=["ReadFile"])
     assert layer(str(file)).numpy() == b"hello"
+
+
+def test_a_tensorflow_2_saved_model_of_a_keras_model_with_a_vocabulary(tmp_path):
+    (tmp_path / "words.txt").write_text("a\nb\n")
+    words = keras.Input((), dtype="string")
+    initializer = tf.lookup.TextFileInitializer(
+        str(tmp_path / "words.txt"),
+        tf.string,
+        tf.lookup.TextFileIndex.WHOLE_LINE,
+        tf.int64,
+        tf.lookup.TextFileIndex.LINE_NUMBER,
+    )
+    module = tf.Module()
+    module.table = tf.lookup.StaticHashTable(initializer, default_value=2)
+    module.rows = tf.Variable([[1.0], [2.0], [3.0]], name="rows")
+    module.fixed = tf.Variable(10.0, trainable=False, name="fixed")
+    signature = [tf.TensorSpec(words.shape, tf.string, name="words")]
+    module.f = tf.function(lambda words: tf.gather(module.rows, module.table.lookup(words)) * module.fixed, signature)
+    tf.saved_model.save(module, str(tmp_path / "tf2"), signatures=module.f)
+    layer = SignatureLayer(tmp_path / "tf2")
+    assert layer(["b", "z", "a"]).numpy().tolist() == [[20], [30], [10]]
+    assert {w.name: w.trainable for w in layer.weights} == {"rows": True, "fixed": False}
+    keras.Model(words, layer(words)).save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras")
+    assert loaded(tf.constant(["b"])).numpy().tolist() == [[20]]

@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def describe(source) -> Iterator[str]:
-    """Yields the lines of the description of an artefact: signatures in call order, variables, the record, risky ops."""
+    """Yields lines about an artefact: signatures in call order, variables, what step 1 did, ops that reach outside."""
     from load_v2 import safety
 
     record = source.record
