@@ -78,7 +78,7 @@ def _machine() -> str:
 
 
 def sweep(parent: str, prefix: str) -> None:
-    """Removes the folders that runs left which were killed outright: those of processes of this machine that are gone."""
+    """Removes the folders that killed runs left: those of processes of this machine that are gone."""
     owned = re.compile(re.escape(f"{prefix}{_machine()}.") + r"(\d+)-[^/]*")
     for name in os.listdir(parent):
         match = owned.fullmatch(name)
@@ -100,7 +100,9 @@ def _is_alive(process: int) -> bool:
 def sweep_for(path: str, versioned: bool = False) -> None:
     """Removes what killed runs left of an export to `path`; see `sweep`."""
     path = os.path.realpath(path)
-    parent, prefix = (path, ".partial-") if versioned else (os.path.dirname(path), f".{os.path.basename(path)}.partial-")
+    parent, prefix = (
+        (path, ".partial-") if versioned else (os.path.dirname(path), f".{os.path.basename(path)}.partial-")
+    )
     with contextlib.suppress(OSError):
         sweep(parent, prefix)
 

@@ -23,6 +23,8 @@ from export_v1.restore import Weights
 # rounding can make of that: |a - b| <= tolerance * (|a| + scale), where the scale is the root mean square of the answer,
 # since an element near zero that comes of large terms carries their rounding.
 TOLERANCES = {"float16": 2e-3, "bfloat16": 2e-2, "float32": 1e-5, "float64": 1e-9, "complex64": 1e-5, "complex128": 1e-9}
+# A model that takes longer for one small batch is one whose loop does not end.
+SECONDS = 1800
 # An answer this many tolerances away is not rounding any more.
 REFUSED = 100
 
@@ -116,7 +118,14 @@ def asking(
 def _run(opened, inputs, feeds, fetches, frozen) -> dict[str, np.ndarray]:
     fed = {feeds[key]: value for key, value in inputs.items() if key in feeds}
     fed.update(frozen)
-    return {key: np.asarray(value) for key, value in opened.run(fetches, fed).items()}
+    options = tf.compat.v1.RunOptions(timeout_in_ms=1000 * SECONDS)
+    try:
+        return {key: np.asarray(value) for key, value in opened.run(fetches, fed, options).items()}
+    except tf.errors.DeadlineExceededError as error:
+        raise errors.ExportError(
+            f"The graph has no answer to the sample after {SECONDS} seconds; it may have a loop without end.\n"
+            "  Pass --no_sample to export it unproven."
+        ) from error
 
 
 def _changing(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> tuple[str, ...]:
@@ -197,8 +206,10 @@ def _shown(value: np.ndarray) -> str:
 
 
 # What numpy lets through from zipfile, zlib and its own parser of headers where a file is damaged.
-_NO_ARRAYS = (OSError, ValueError, EOFError, KeyError, SyntaxError, TypeError, NotImplementedError, RuntimeError, MemoryError,
-              zipfile.BadZipFile, zlib.error, tokenize.TokenError)  # fmt: skip
+_NO_ARRAYS = (
+    *(OSError, ValueError, EOFError, KeyError, SyntaxError, TypeError, NotImplementedError, RuntimeError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
 
 
 def read(path: str, keys: Mapping[str, object]) -> dict[str, np.ndarray]:

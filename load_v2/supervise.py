@@ -6,6 +6,7 @@ process that waits for it does. Nothing here needs TensorFlow: the fork comes be
 
 import contextlib
 import ctypes
+import faulthandler
 import os
 import signal
 import sys
@@ -35,6 +36,8 @@ def supervised(main: Callable[[], int], name: str) -> int:
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
+        # absl has switched it on; this process has a parent that says what there is to say.
+        faulthandler.disable()
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
         return main()
@@ -47,7 +50,10 @@ def supervised(main: Callable[[], int], name: str) -> int:
     if code >= 0:
         return code
     why = _WHY.get(-code, "TensorFlow does this to a graph or a file that is damaged, or made to do harm")
-    print(f"{name}: the process ended by {signal.Signals(-code).name}; nothing was written.\n  Why: {why}.", file=sys.stderr)
+    print(
+        f"{name}: the process ended by {signal.Signals(-code).name}; nothing was written.\n  Why: {why}.",
+        file=sys.stderr,
+    )
     return 1
 
 

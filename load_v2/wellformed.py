@@ -1,7 +1,7 @@
 """Whether a graph from a file holds together, asked before TensorFlow gets to see it.
 
-Most of what is wrong with a damaged or a made-up graph is an error in TensorFlow, and becomes a LoadError here. What would
-end the whole process, never end, or ask for terabytes has to be found before: nodes and functions that depend on
+Most of what is wrong with a damaged or a made-up graph is an error in TensorFlow, and becomes a LoadError here. What
+would end the whole process, never end, or ask for terabytes has to be found before: nodes and functions that depend on
 themselves, names that are there twice, tensors larger than any file that could hold them.
 """
 
@@ -66,9 +66,13 @@ def _graph(graph_def: graph.GraphDef) -> Iterator[str]:
         yield from (f"node {node.name[:120]!r} ({node.op}) {what}" for what in _values(node))
     edges = {node.name: [graph.split(edge)[0] for edge in node.input] for node in graph_def.node}
     for name, needed in edges.items():
-        yield from (f"node {name[:120]!r} reads {one[:120]!r}, which is not there" for one in needed if one not in edges)
+        yield from (
+            f"node {name[:120]!r} reads {one[:120]!r}, which is not there" for one in needed if one not in edges
+        )
     loops = {node.name for node in graph_def.node if node.op in _LOOPS_BACK}
-    around = _unordered({name: [one for one in needed if one in edges and one not in loops] for name, needed in edges.items()})
+    around = _unordered(
+        {name: [one for one in needed if one in edges and one not in loops] for name, needed in edges.items()}
+    )
     if around and not twice:
         yield f"nodes depend on themselves: {', '.join(repr(name[:120]) for name in around[:5])}"
 
@@ -83,7 +87,11 @@ def _values(node: graph.NodeDef) -> Iterator[str]:
         tensors = [value.tensor] if value.HasField("tensor") else value.list.tensor
         for tensor in tensors:
             sizes = [dim.size for dim in tensor.tensor_shape.dim]
-            if any(size < 0 for size in sizes) or len(sizes) > _MOST_AXES or math.prod(sizes) * _size(tensor) > _LARGEST:
+            if (
+                any(size < 0 for size in sizes)
+                or len(sizes) > _MOST_AXES
+                or math.prod(sizes) * _size(tensor) > _LARGEST
+            ):
                 yield f"has an attribute {key!r} with a tensor of shape {sizes[:8]}"
 
 
@@ -96,7 +104,9 @@ def _size(tensor) -> int:
 
 def _functions(library) -> Iterator[str]:
     names = [function.signature.name for function in library.function]
-    yield from (f"two functions have the name {name!r}" for name in sorted({one for one in names if names.count(one) > 1}))
+    yield from (
+        f"two functions have the name {name!r}" for name in sorted({one for one in names if names.count(one) > 1})
+    )
     gradients = {one.function_name: one.gradient_func for one in library.gradient}
     calls = {}
     for function in library.function:

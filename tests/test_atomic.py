@@ -1,4 +1,4 @@
-"""What is written appears whole or not at all: killed, without room, without permission, at the same time, through links."""
+"""What is written appears whole or not at all: killed, without room or permission, at the same time, through links."""
 
 import json
 import os
@@ -37,8 +37,17 @@ def _flags(tmp_path: pathlib.Path, exported, what: str) -> list[str]:
         return ["load_v2", "to_keras", export, f"--keras={target}.keras", "--overwrite"]
     if what == "predict":
         np.savez(tmp_path / "in.npz", x=np.zeros((3000, *case.oracle("in")["x"].shape[1:]), "float32"))
-        return ["load_v2", "predict", export, f"--inputs={tmp_path}/in.npz", f"--outputs={target}.npz", "--batch_size=16"]
-    (tmp_path / "code.py").write_text("from tests import porting_models\ndef build():\n    return porting_models.textbook()\n")
+        return [
+            "load_v2",
+            "predict",
+            export,
+            f"--inputs={tmp_path}/in.npz",
+            f"--outputs={target}.npz",
+            "--batch_size=16",
+        ]
+    (tmp_path / "code.py").write_text(
+        "from tests import porting_models\ndef build():\n    return porting_models.textbook()\n"
+    )
     return ["load_v2", "port", f"--checkpoint={textbook.folder / 'model.ckpt-3'}", f"--model={tmp_path}/code.py:build",
             f"--weights={target}.weights.h5"]  # fmt: skip
 
@@ -50,7 +59,8 @@ def _target(folder: pathlib.Path, what: str) -> pathlib.Path:
 
 def _start(arguments: list[str], env, **more) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", *arguments], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True, **more
+        [sys.executable, "-m", *arguments], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        start_new_session=True, **more,
     )  # fmt: skip
 
 
@@ -147,7 +157,9 @@ def test_no_room(what, tmp_path, exported, subprocess_env):
     arguments, target = _flags(tmp_path, exported, what), _target(tmp_path, what)
     _put_old(target, what)
     few = 1500 if what != "port" else 4096
-    process = _start(arguments, subprocess_env, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (few, few)))
+    process = _start(
+        arguments, subprocess_env, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (few, few))
+    )
     said = process.communicate()[1].decode()
     assert process.returncode == 1
     assert "cannot be written" in said and "Traceback" not in said and "defect" not in said, said
@@ -221,7 +233,12 @@ def _gone() -> int:
 def test_what_killed_runs_left_is_swept_and_nothing_else(step, tmp_path):
     machine = re.sub("[^A-Za-z0-9_]", "_", socket.gethostname())[:64]
     prefix = ".e.partial-" if step == "export_v1" else ".part_"
-    stays = {f"{prefix}{machine}.{os.getpid()}-a", f"{prefix}elsewhere.{_gone()}-a", f"{prefix}mine", f".f{prefix}x.1-a"}
+    stays = {
+        f"{prefix}{machine}.{os.getpid()}-a",
+        f"{prefix}elsewhere.{_gone()}-a",
+        f"{prefix}mine",
+        f".f{prefix}x.1-a",
+    }
     for name in {*stays, f"{prefix}{machine}.{_gone()}-b"}:
         (tmp_path / name).mkdir()
     if step == "export_v1":

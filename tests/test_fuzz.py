@@ -93,7 +93,9 @@ def test_a_graph_that_does_not_hold_together_is_refused_with_the_reason(what):
         wellformed.check(_faulty(what))
 
 
-@pytest.mark.parametrize("what", ["a function that calls itself", "a cycle", "a name twice", "terabytes", "an impossible shape"])
+@pytest.mark.parametrize(
+    "what", ["a function that calls itself", "a cycle", "a name twice", "terabytes", "an impossible shape"]
+)
 def test_step_2_refuses_what_would_end_the_process(what):
     from load_v2 import LoadError, wellformed
 
@@ -111,12 +113,42 @@ def test_the_golden_graphs_hold_together():
         assert wellformed.problems(meta_graph.read(str(path)).graph_def) == []
 
 
+@pytest.mark.parametrize("functional", [False, True])
+def test_a_loop_without_end_is_an_error(functional, tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    import export_v1
+    from export_v1 import sample
+    from tests import graphs
+
+    monkeypatch.setattr(sample, "SECONDS", 2)
+    with graphs.tensorflow_1() as graph:
+        if functional:
+            tf.compat.v1.enable_control_flow_v2()
+        x = tf.compat.v1.placeholder(tf.float32, [None], name="x")
+        tf.identity(
+            tf.compat.v1.while_loop(lambda _: True, lambda value: value + 1, [x], [tf.TensorShape([None])]), name="y"
+        )
+        (tmp_path / "loop.pb").write_bytes(graph.as_graph_def().SerializeToString())
+        tf.compat.v1.disable_control_flow_v2()
+    with pytest.raises(export_v1.ExportError, match="(?s)no answer to the sample after 2 seconds.*--no_sample"):
+        export_v1.export(
+            graph_def=str(tmp_path / "loop.pb"),
+            export_dir=str(tmp_path / "export"),
+            inputs={"x": "x:0"},
+            outputs={"y": "y:0"},
+        )
+    assert os.listdir(tmp_path) == ["loop.pb"]
+
+
 @pytest.mark.parametrize("package", ["export_v1", "load_v2"])
 def test_a_process_that_dies_is_one_message(package, tmp_path, subprocess_env):
     code = f"from {package} import supervise; import os, sys\n"
     after = ", lambda child: print('cleared')" if package == "export_v1" else ""
     code += f"sys.exit(supervise.supervised(lambda: os.abort(), 'command'{after}))"
-    done = subprocess.run([sys.executable, "-c", code], env=subprocess_env, capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=subprocess_env, capture_output=True, text=True, cwd=tmp_path
+    )
     assert done.returncode == 1 and "SIGABRT" in done.stderr and "nothing was written" in done.stderr
     assert ("cleared" in done.stdout) == (package == "export_v1")
     assert os.listdir(tmp_path) == []

@@ -1,4 +1,4 @@
-"""Layers under load: many threads, many layers, for as long as it takes; slow by default, short where that tells enough."""
+"""Layers under load: many threads, many layers; for a minute or thousands of times with `-m slow`."""
 
 import gc
 import os
@@ -108,7 +108,7 @@ def test_one_layer_in_many_threads(threads, seconds, exported, tmp_path):
     assert found["grown_mib"] < 64
 
 
-# One process that makes and drops `count` layers, or as many bare tf.functions, and tells what memory was at four times.
+# One process that makes and drops `count` layers, or what TensorFlow loads by itself, and tells what each leaves.
 LEAK = """
 import gc, os, sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"

@@ -79,7 +79,11 @@ def _with_table(folder: pathlib.Path, file: str) -> dict[str, object]:
     with graphs.tensorflow_1():
         words = v1.placeholder(tf.string, [None], name="words")
         filler = tf.lookup.TextFileInitializer(
-            tf.constant(file), tf.string, tf.lookup.TextFileIndex.WHOLE_LINE, tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER
+            tf.constant(file),
+            tf.string,
+            tf.lookup.TextFileIndex.WHOLE_LINE,
+            tf.int64,
+            tf.lookup.TextFileIndex.LINE_NUMBER,
         )
         table = tf.lookup.StaticHashTable(filler, -1)
         w = v1.get_variable("w", [], tf.int64, initializer=v1.ones_initializer())
@@ -113,14 +117,17 @@ def test_an_export_that_names_a_file_outside_is_not_read(how, tmp_path, secret):
         os.unlink(folder / "assets" / name)
         (folder / "assets" / name).symlink_to(secret)
     else:
-        from tensorflow.core.protobuf import saved_model_pb2
+        from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
         path = folder / "saved_model.pb"
         model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+        changed = str(secret) if how == "absolute" else "../../private/secret.txt"
         for one in model.meta_graphs[0].asset_file_def:
-            one.filename = str(secret) if how == "absolute" else "../../private/secret.txt"
+            one.filename = changed
         for packed in model.meta_graphs[0].collection_def["saved_model_assets"].any_list.value:
-            packed.Clear()
+            older = meta_graph_pb2.AssetFileDef.FromString(packed.value)
+            older.filename = changed
+            packed.Pack(older)
         path.write_bytes(model.SerializeToString())
     with pytest.raises(LoadError, match="outside its folder"):
         artefact.read(folder)

@@ -1,4 +1,4 @@
-"""functions: whether the functions that a graph brings hold together; TensorFlow follows their calls without counting."""
+"""functions: whether a graph's functions hold together; TensorFlow follows their calls without counting."""
 
 from collections.abc import Iterator
 
@@ -50,7 +50,9 @@ def _body(function) -> Iterator[str]:
             yield f"returns {arg.name!r}, which nothing in it makes"
     loops = {name for name, node in nodes.items() if node.op in ordering.LOOPS_BACK}
     edges = {
-        name: [one for one in (edge.lstrip("^").split(":")[0] for edge in node.input) if one in nodes and one not in loops]
+        name: [
+            one for one in (edge.lstrip("^").split(":")[0] for edge in node.input) if one in nodes and one not in loops
+        ]
         for name, node in nodes.items()
     }
     if ordering.unordered(edges):

@@ -1,8 +1,8 @@
 """wellformed: whether a graph holds together, asked before TensorFlow gets to see it.
 
-TensorFlow takes a graph from a file at its word. Much of what is wrong in a damaged or a made-up one ends in an error there,
-but some of it in an abort of the whole process, a recursion without end, or an allocation of terabytes. What is looked at
-here is what the passes and TensorFlow's importer rely on; what an op computes is not looked at.
+TensorFlow takes a graph from a file at its word. Much of what is wrong in a damaged or a made-up one ends in an error
+there, but some of it in an abort of the whole process, a recursion without end, or an allocation of terabytes. What is
+looked at here is what the passes and TensorFlow's importer rely on; what an op computes is not looked at.
 """
 
 import collections
@@ -211,7 +211,7 @@ def _shortened(name: str) -> str:
 def blamed(graph_defs: Callable[[], Iterable[GraphDef]], place: str) -> Iterator[None]:
     """Where the block fails on a graph that does not hold together, says so instead.
 
-    What no output needs may be as it likes, so nobody checks a whole graph beforehand; but a walk over all of it may trip.
+    What no output needs may be as it likes, so nobody checks a whole graph beforehand; a walk over it may trip, though.
 
     Raises:
         ExportError: the block failed, and a graph has a fault that explains it.

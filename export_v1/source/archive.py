@@ -46,7 +46,7 @@ def unpacked(path: str) -> Unpacked:
                 _refuse(member, path)
             for member in members:
                 _extract(archive, member, made.folder)
-            # The checksum of what was compressed stands behind the end of the archive; it is compared when that is read.
+            # The checksum of what was compressed stands behind the archive's end; it is compared when that is read.
             while archive.fileobj.read(_PIECE):
                 pass
     except errors.ExportError:

@@ -18,8 +18,10 @@ _RECORDS = (".tfrecord", ".tfrecords", ".tfrecord.gz")
 
 
 # What numpy lets through from zipfile, zlib and its own parser of headers where a file is damaged.
-DAMAGED = (OSError, ValueError, EOFError, KeyError, SyntaxError, TypeError, NotImplementedError, RuntimeError, MemoryError,
-           zipfile.BadZipFile, zlib.error, tokenize.TokenError)  # fmt: skip
+DAMAGED = (
+    *(OSError, ValueError, EOFError, KeyError, SyntaxError, TypeError, NotImplementedError, RuntimeError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
 
 
 def reader(path: str, specs: Mapping[str, Spec]):

@@ -36,7 +36,7 @@ def _own() -> str:
 
 
 def sweep(folder: str) -> None:
-    """Removes what runs left in `folder` which were killed outright: those of processes of this machine that are gone."""
+    """Removes what killed runs left in `folder`: that of processes of this machine that are gone."""
     owned = re.compile(re.escape(_own()) + r"(\d+)-.*")
     for name in os.listdir(folder):
         match = owned.fullmatch(name)
@@ -132,13 +132,18 @@ class Folder:
 
 
 @contextlib.contextmanager
-def published(path: str, suffix: str):
-    """Yields the path of a file to write, with that ending; it takes the place of `path` when the block ends well."""
+def published(path: str, suffix: str, size: int = 0):
+    """Yields the path of a file to write, with that ending; it takes the place of `path` when the block ends well.
+
+    Raises:
+        LoadError: there is no room for `size` bytes, or the file cannot be written.
+    """
     path = os.path.realpath(path)
     with _told(path):
         folder = new_folder(_beside(path))
         try:
             part = os.path.join(folder, f"out{suffix}")
+            _refuse_without_room(part, size)
             yield part
             with open(part, "rb") as stream:
                 os.fsync(stream.fileno())
@@ -149,6 +154,14 @@ def published(path: str, suffix: str):
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _refuse_without_room(part: str, size: int) -> None:
+    """Raises OSError where a file of that size cannot be there: HDF5 crashes when the disk is full at its end."""
+    if size:
+        with open(part, "wb") as stream:
+            os.posix_fallocate(stream.fileno(), 0, size)
+        os.unlink(part)
+
+
 @contextlib.contextmanager
 def _told(path: str, error: BaseException | None = None):
     """Turns what the system says about `path`, in the block or as `error` before it, into a LoadError."""
@@ -157,7 +170,9 @@ def _told(path: str, error: BaseException | None = None):
     except OSError as failed:
         error = failed
     if isinstance(error, OSError):
-        raise LoadError(f"{path!r} cannot be written: {error.strerror or error}.\n  Make room, or name another.") from error
+        raise LoadError(
+            f"{path!r} cannot be written: {error.strerror or error}.\n  Make room, or name another."
+        ) from error
 
 
 def sync(folder: str) -> None:

@@ -126,5 +126,10 @@ def _save(model, path: str) -> None:
     """Writes the weights file under another name and moves it into place: it is there whole, or not at all."""
     from load_v2.files import atomic
 
-    with atomic.published(path, _TAIL) as part:
+    # What HDF5 adds to the numbers themselves is some kilobytes for each weight.
+    with atomic.published(path, _TAIL, sum(_bytes(weight) + 4096 for weight in model.weights)) as part:
         model.save_weights(part)
+
+
+def _bytes(weight) -> int:
+    return weight.value.dtype.size * (weight.value.shape.num_elements() or 0)

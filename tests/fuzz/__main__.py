@@ -63,7 +63,8 @@ def table(outcomes: Iterable[running.Outcome]) -> str:
         others = {kind: count for kind, count in kinds.items() if kind not in (*running.GOOD, "died", "hung")}
         lines.append(
             f"| {name} | {len(found)} | {kinds['refused']} | {kinds['same'] + kinds['changed']} | {kinds['died']} | "
-            f"{kinds['hung']} | {others or 0} | {max(one.seconds for one in found):.1f} | {max(one.peak for one in found):.0f} |"
+            f"{kinds['hung']} | {others or 0} | {max(one.seconds for one in found):.1f} | "
+            f"{max(one.peak for one in found):.0f} |"
         )
     return "\n".join(lines)
 
@@ -76,12 +77,12 @@ def _import_all() -> None:
     import export_v1.pipeline
     import export_v1.source.checkpoint
     import export_v1.source.graph_def
-    import export_v1.source.saved_model
+    import export_v1.source.saved_model  # noqa: F401
     import load_v2.commands.predict
     import load_v2.commands.to_keras
     import load_v2.layer
     import load_v2.porting.load
-    import load_v2.verification
+    import load_v2.verification  # noqa: F401
     import tests.porting_models  # noqa: F401
 
 
@@ -99,10 +100,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         material(pathlib.Path(folder))
         until = time.monotonic() + 60 * asked.minutes
-        for outcome in run(chosen, itertools.islice(itertools.count(asked.seed), asked.count), pathlib.Path(folder), until):
+        for outcome in run(
+            chosen, itertools.islice(itertools.count(asked.seed), asked.count), pathlib.Path(folder), until
+        ):
             outcomes.append(outcome)
             if outcome.is_finding:
-                print(f"{outcome.kind}: {outcome.target}, seed {outcome.seed}, {outcome.done}\n{outcome.said}\n", flush=True)
+                print(
+                    f"{outcome.kind}: {outcome.target}, seed {outcome.seed}, {outcome.done}\n{outcome.said}\n",
+                    flush=True,
+                )
     print(table(outcomes))
     return int(any(outcome.is_finding for outcome in outcomes))
 

@@ -110,7 +110,9 @@ def _is_shaped(node):
 def huge_shape(graph_def, rng):
     node = _some(graph_def, rng, _is_shaped)
     for value in node.attr.values():
-        shape = value.shape if value.HasField("shape") else value.tensor.tensor_shape if value.HasField("tensor") else None
+        shape = (
+            value.shape if value.HasField("shape") else value.tensor.tensor_shape if value.HasField("tensor") else None
+        )
         if shape is not None:
             del shape.dim[:]
             for _ in range(rng.choice((1, 2, 3, 300))):
@@ -189,7 +191,9 @@ def recursive_function(graph_def, rng):
 
 
 def _called(graph_def, rng, function: str):
-    node = _some(graph_def, rng, lambda one: one.op in ("Relu", "Identity", "MatMul", "BiasAdd", "Tanh", "Add", "Softmax"))
+    node = _some(
+        graph_def, rng, lambda one: one.op in ("Relu", "Identity", "MatMul", "BiasAdd", "Tanh", "Add", "Softmax")
+    )
     own = f"{node.name}/inner"
     copy = graph_def.node.add()
     copy.CopyFrom(node)
@@ -216,7 +220,9 @@ def damaged_function(graph_def, rng):
 
 
 def very_deep(graph_def, rng):
-    node = _some(graph_def, rng, lambda one: one.input and one.op in ("Relu", "BiasAdd", "MatMul", "Identity", "Softmax"))
+    node = _some(
+        graph_def, rng, lambda one: one.input and one.op in ("Relu", "BiasAdd", "MatMul", "Identity", "Softmax")
+    )
     if not node.input:
         return
     before = node.input[0]
@@ -230,7 +236,9 @@ def very_deep(graph_def, rng):
 
 def control_flow_ops(graph_def, rng):
     node = _some(graph_def, rng, lambda one: one.input)
-    node.op = rng.choice(("Enter", "Exit", "NextIteration", "Switch", "Merge", "LoopCond", "While", "If", "PartitionedCall"))
+    node.op = rng.choice(
+        ("Enter", "Exit", "NextIteration", "Switch", "Merge", "LoopCond", "While", "If", "PartitionedCall")
+    )
 
 
 def versions(graph_def, rng):
@@ -254,7 +262,8 @@ def place(graph_def, rng):
 ALL = (
     dangling_input, cycle, other_input, output_index, input_count, control_first, duplicate_name, strange_name,
     attribute_missing, attribute_of_another, number_attribute, wrong_type, huge_shape, constant_content, unknown_op,
-    other_op, any_op_in_between, recursive_function, damaged_function, very_deep, control_flow_ops, versions, shuffled, place,
+    other_op, any_op_in_between, recursive_function, damaged_function, very_deep, control_flow_ops, versions, shuffled,
+    place,
 )  # fmt: skip
 
 

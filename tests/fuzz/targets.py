@@ -183,7 +183,9 @@ def _from_graph(folder: pathlib.Path, out: pathlib.Path) -> object:
 
 def _with_sample(folder: pathlib.Path, out: pathlib.Path) -> object:
     flags = cases.load("mlp_layers").flags()
-    return _exported(folder, out, **{**flags, "checkpoint": str(folder / "model.ckpt-3"), "sample": str(folder / "oracle.npz")})
+    return _exported(
+        folder, out, **{**flags, "checkpoint": str(folder / "model.ckpt-3"), "sample": str(folder / "oracle.npz")}
+    )
 
 
 def _verified(folder: pathlib.Path, out: pathlib.Path) -> object:
@@ -237,8 +239,8 @@ _STEP_2 = ("LoadError",)
 _DATA = "model.ckpt-3.data-00000-of-00001"
 _INDEX = "model.ckpt-3.index"
 _META = "model.ckpt-3.meta"
-_PARTS = ("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001", "assets.extra/export_v1.json",
-          "assets.extra/sample.npz")  # fmt: skip
+_PARTS = ("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001",
+          "assets.extra/export_v1.json", "assets.extra/sample.npz")  # fmt: skip
 
 ALL = (
     Target(".meta, bytes", _bytes(_META), _from_checkpoint("mlp_layers"), "mlp_layers"),
@@ -255,7 +257,8 @@ ALL = (
     Target("sample of step 1", _bytes("oracle.npz"), _with_sample, "mlp_layers"),
     Target("export, bytes", _bytes(*_PARTS), _verified, "lookup_vocab_export", _STEP_2),
     Target("export, graph", _proto("saved_model.pb", "saved_model"), _verified, "lookup_vocab_export", _STEP_2),
-    Target("export, graph with a loop", _proto("saved_model.pb", "saved_model"), _verified, "lstm_dynamic_rnn_export", _STEP_2),
+    Target("export, graph with a loop", _proto("saved_model.pb", "saved_model"), _verified, "lstm_dynamic_rnn_export",
+           _STEP_2),
     # Keras has errors of its own for archives that are cut.
     Target(".keras archive", _archive, _loaded, "keras", ("LoadError", "Exception")),
     Target("inputs of predict", _bytes("in.npz"), _predicted, "words", _STEP_2),
