@@ -69,9 +69,14 @@ def variants(model: source.Source, request: Request) -> Plan:
         planned = _kept_signatures(model, request, place)
     else:
         planned = _one_signature(model, request, place)
-    losses = variant.regularization_losses(model.graph, _variables(planned.variants[0]))
-    first = dataclasses.replace(planned.variants[0], losses=losses)
-    return dataclasses.replace(planned, variants=(first, *planned.variants[1:]))
+    # The same losses are in the graph for training, and in some modules in that one alone.
+    for at, one in enumerate(planned.variants):
+        losses = variant.regularization_losses(one.model, _variables(one))
+        if losses:
+            kept = list(planned.variants)
+            kept[at] = dataclasses.replace(one, losses=losses)
+            return dataclasses.replace(planned, variants=tuple(kept))
+    return planned
 
 
 def _one_signature(model: source.Source, request: Request, place: str) -> Plan:

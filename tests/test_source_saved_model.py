@@ -10,6 +10,7 @@ import tarfile
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 import export_v1
 import load_v2
@@ -170,6 +171,31 @@ def test_our_own_export_can_be_exported_again(exported, tmp_path):
     case = cases.load("mlp_layers")
     export_v1.export(saved_model=str(exported("mlp_layers")), export_dir=str(tmp_path / "again"))
     cases.assert_equal(_v1_answers(tmp_path / "again", "serving_default", case.oracle("in")), case.oracle())
+
+
+def test_a_sparse_input_comes_as_its_three_tensors(tmp_path):
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.sparse_placeholder(tf.float32, [None, 4], name="x")
+        y = tf.sparse.reduce_sum(x, axis=1, name="y")
+        v1.saved_model.simple_save(session, str(tmp_path / "model"), {"x": x}, {"y": y})
+    report = export_v1.export(saved_model=str(tmp_path / "model"), export_dir=str(tmp_path / "out"), no_sample=True)
+    assert any("sparse 'x' of signature 'serving_default'" in one["what"] for one in report["choices"])
+    signature = tf.saved_model.load(str(tmp_path / "out")).signatures["serving_default"]
+    sparse = tf.sparse.from_dense([[0.0, 2.0, 0.0, 1.0], [4.0, 0.0, 0.0, 0.0]])
+    got = signature(x_values=sparse.values, x_indices=sparse.indices, x_shape=sparse.dense_shape)
+    np.testing.assert_array_equal(next(iter(got.values())), [3.0, 4.0])
+
+
+def test_regularization_losses_of_the_training_graph_alone_are_kept(copy, tmp_path):
+    folder = copy("hub_module_tags")
+    found = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    del found.meta_graphs[0].collection_def["regularization_losses"]
+    (folder / "saved_model.pb").write_bytes(found.SerializeToString())
+    export_v1.export(saved_model=str(folder), export_dir=str(tmp_path / "out"))
+    with np.load(cases.load("hub_module_tags").folder / "oracle.npz") as arrays:
+        want = arrays["regularization_loss"]
+    layer = load_v2.SignatureLayer(str(tmp_path / "out"))
+    np.testing.assert_allclose(sum(map(float, layer.losses)), want, rtol=1e-6)
 
 
 # Groups: what can share a graph.

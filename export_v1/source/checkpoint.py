@@ -127,7 +127,9 @@ def _v1_prefixes(folder: str) -> list[str]:
     for path in glob.glob(os.path.join(glob.escape(folder), "*.meta")):
         stem = path.removesuffix(".meta")
         shards = glob.glob(glob.escape(stem) + "-[0-9][0-9][0-9][0-9][0-9]-of-*")
-        found |= {_V1_SHARD.sub(r"-?????-of-\1", shard) for shard in shards} or ({stem} if os.path.isfile(stem) else set())
+        found |= {_V1_SHARD.sub(r"-?????-of-\1", shard) for shard in shards} or (
+            {stem} if os.path.isfile(stem) else set()
+        )
     return sorted(found)
 
 

@@ -48,7 +48,7 @@ def read(path: str, tags: Sequence[str] | None = None) -> Source:
         checkpoint=_variables(chosen, folder, path),
         tensorflow_version=chosen.meta_info_def.tensorflow_version,
         asset_dirs=(os.path.join(folder, "assets"), folder),
-        notes=(*notes, *choice),
+        notes=(*notes, *choice, *_sparse(chosen)),
         holds=unpacked,
     )
 
@@ -184,6 +184,17 @@ def _graph(meta: MetaGraphDef, folder: str) -> Graph:
         main_ops=main_ops,
         answers_with_defaults=True,
     )
+
+
+def _sparse(meta: MetaGraphDef) -> list[str]:
+    """Says which tensors are sparse: TensorFlow 2 calls a signature with dense ones only."""
+    said = []
+    for key, signature in sorted(meta.signature_def.items()):
+        for name, info in sorted({**signature.inputs, **signature.outputs}.items()):
+            if info.WhichOneof("encoding") == "coo_sparse":
+                parts = ", ".join(f"{name}_{part}" for part in ("values", "indices", "shape"))
+                said.append(f"sparse {name!r} of signature {key!r} is {parts}: a signature's tensors are dense")
+    return said
 
 
 def _main_ops(meta: MetaGraphDef) -> tuple[str, ...]:

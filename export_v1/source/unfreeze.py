@@ -73,10 +73,8 @@ def weights(graph_def: GraphDef) -> Thawed:
     still = statistics.moving(index, names)
     values = {name: tf.make_ndarray(floats[name].attr["value"].tensor) for name in names}
     total = sum(value.size for value in values.values())
-    note = (
-        f"{len(names)} constants ({total:,} numbers) are variables now, {len(still)} of them not trainable as moving "
-        f"statistics of batch norms: {why}"
-    )
+    kept = f", {len(still)} of them not trainable as moving statistics of batch norms" if still else ""
+    note = f"{len(names)} constants ({total:,} numbers) are variables now{kept}: {why}"
     return Thawed(_with_variables(graph_def, names), values, {name: name not in still for name in names}, (note,))
 
 
