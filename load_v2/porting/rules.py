@@ -95,8 +95,9 @@ def load(rules: str | os.PathLike | Iterable[Rule] | None) -> RuleSet:
     name = os.path.basename(os.fspath(rules))
     try:
         import tomllib
-    except ImportError as error:
-        raise LoadError(f"Rules file {name!r}: TOML needs Python 3.11 or later; pass Rule objects instead.") from error
+    except ImportError:
+        # Python 3.10 has none; this is the package that it came from.
+        import tomli as tomllib
     try:
         with open(rules, "rb") as file:
             content = tomllib.load(file)
