@@ -125,7 +125,7 @@ def _first_outputs(node: graph.NodeDef, functions: Functions) -> dict[str, int]:
 
 
 def assets(graph_def: graph.GraphDef, names: Collection[str]) -> graph.GraphDef:
-    """Returns the graph with file names read where they stand, not out of the variables that TensorFlow 2 puts them into.
+    """Returns the graph with file names read where they stand, not out of the variables TensorFlow 2 puts them into.
 
     Args:
         graph_def: functions already inlined.

@@ -138,8 +138,8 @@ def main(argv: list[str]) -> None:
     args = parser.parse_args(argv)
     path = args.export or _exported()
     session = _session(args.session, 3) if args.session else None
-    _table("Eager call, batch of 8, mlp_layers", measure(eager_calls(path), 1000, args.rounds), "raw signature")
-    _table("Ten calls in one tf.function", measure(traced_calls(path), 300, args.rounds), "raw signature")
+    _table("Eager call, batch of 8, mlp_layers", measure(eager_calls(path), 200, args.rounds * 5), "raw signature")
+    _table("Ten calls in one tf.function", measure(traced_calls(path), 60, args.rounds * 5), "raw signature")
     if session:
         print(f"\nsession.run in TensorFlow 1.15: {', '.join(f'{value:.0f}' for value in session)} µs")
 
