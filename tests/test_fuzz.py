@@ -127,7 +127,10 @@ def test_a_loop_without_end_is_an_error(functional, tmp_path, monkeypatch):
             tf.compat.v1.enable_control_flow_v2()
         x = tf.compat.v1.placeholder(tf.float32, [None], name="x")
         tf.identity(
-            tf.compat.v1.while_loop(lambda _: True, lambda value: value + 1, [x], [tf.TensorShape([None])]), name="y"
+            tf.compat.v1.while_loop(
+                lambda value: tf.reduce_sum(value) > -1, lambda value: value + 1, [x], [tf.TensorShape([None])]
+            ),
+            name="y",
         )
         (tmp_path / "loop.pb").write_bytes(graph.as_graph_def().SerializeToString())
         tf.compat.v1.disable_control_flow_v2()

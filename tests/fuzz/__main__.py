@@ -70,20 +70,13 @@ def table(outcomes: Iterable[running.Outcome]) -> str:
 
 
 def _import_all() -> None:
-    """Imports once what every process forked from here needs; none of it runs anything yet."""
-    import keras  # noqa: F401
+    """Imports once what every process forked from here needs; nothing that starts threads, as Keras does."""
     import tensorflow  # noqa: F401
 
     import export_v1.pipeline
     import export_v1.source.checkpoint
     import export_v1.source.graph_def
     import export_v1.source.saved_model  # noqa: F401
-    import load_v2.commands.predict
-    import load_v2.commands.to_keras
-    import load_v2.layer
-    import load_v2.porting.load
-    import load_v2.verification  # noqa: F401
-    import tests.porting_models  # noqa: F401
 
 
 def main() -> int:
