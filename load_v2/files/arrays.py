@@ -60,7 +60,7 @@ class MapReader(_Batched):
     def batches(self, size: int) -> Iterator[dict]:
         for start in range(0, self.count, size):
             yield {
-                key: np.ascontiguousarray(array[start : start + size])
+                key: _read_rows(array, start, size)
                 if array.ndim and _has_rows(self._specs[key])
                 else array[()]
                 for key, array in self._arrays.items()
@@ -72,6 +72,19 @@ def _mapped(file: str) -> np.ndarray:
         return np.load(file, mmap_mode="r", allow_pickle=False)
     except DAMAGED as error:
         raise LoadError(f"{file!r} cannot be read as a plain array: {error}") from error
+
+
+def _read_rows(array: np.memmap, start: int, size: int) -> np.ndarray:
+    """Returns rows as an array of their own, so that whoever reads ahead has read.
+
+    They are mapped for that alone: the pages of a map of the whole file would be counted as memory of this process, one
+    after the other, until they are all of it.
+    """
+    rows = array[start : start + size]
+    if not array.flags.c_contiguous or not rows.nbytes:
+        return np.array(rows)
+    offset = array.offset + start * (rows.nbytes // len(rows))
+    return np.array(np.memmap(array.filename, array.dtype, "r", offset, rows.shape))
 
 
 class ArchiveReader(_Batched):

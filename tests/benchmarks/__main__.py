@@ -19,6 +19,7 @@ ALL = {
     "start_up": "what a small model costs beyond importing TensorFlow",
     "loading": "load time and memory in step 2",
     "serving": "time to an answer, against the original and other runtimes",
+    "predicting": "predict over large files: speed, and memory that does not grow",
     "layer_overhead": "a call of SignatureLayer against the raw signature",
     "lstm_control_flow": "functional control flow against the v1 loop it was made from",
 }

@@ -5,6 +5,7 @@
 Runs under TensorFlow 1.15 and Python 3.7 as well, so that a genuine TensorFlow 1 can answer for itself.
 
 big       LAYERS matrices of 4096 x 4096 with Adam slots: 64 MiB that serve and 128 MiB that do not, each
+linear    one product, x:0 float32 [None, 4096] -> y:0 float32 [None, 8]
 convnet   an image classifier with batch norm behind `is_training`, dropout, Adam, summaries
 """
 
@@ -47,6 +48,15 @@ def big(folder, layers):
             fed,
         )
     return prefix
+
+
+def linear(folder, _):
+    """Writes one matrix."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        x = tf.placeholder(tf.float32, [None, WIDTH], name="x")
+        tf.matmul(x, tf.get_variable("w", [WIDTH, 8], use_resource=False), name="y")
+        session.run(tf.global_variables_initializer())
+        return tf.train.Saver().save(session, os.path.join(folder, "model.ckpt"))
 
 
 def convnet(folder, blocks):
@@ -102,4 +112,4 @@ def _convolution(name, x, given, made, stride, is_training):
 
 if __name__ == "__main__":
     os.makedirs(sys.argv[2], exist_ok=True)
-    print({"big": big, "convnet": convnet}[sys.argv[1]](sys.argv[2], int((sys.argv[3:] or [8])[0])))
+    print({"big": big, "linear": linear, "convnet": convnet}[sys.argv[1]](sys.argv[2], int((sys.argv[3:] or [8])[0])))
