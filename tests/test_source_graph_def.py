@@ -69,7 +69,7 @@ def test_unfreezing_is_said_and_recorded(tmp_path):
 
 def test_unfrozen_graph_fine_tunes_as_tensorflow_1_did(tmp_path):
     layer = load_v2.SignatureLayer(str(_thawed(tmp_path)))
-    config, expected, inputs = CASE.config["finetune"], CASE.oracle("finetune"), CASE.oracle("in")
+    config, expected, inputs = CASE.config["unfrozen_finetune"], CASE.oracle("finetune"), CASE.oracle("in")
     given = {key: keras.Input(value.shape[1:], name=key) for key, value in inputs.items()}
     model = keras.Model(given, layer(given))
     model.compile(keras.optimizers.SGD(config["learning_rate"]), loss="mse")

@@ -80,7 +80,7 @@ def module(values: flags.Flags) -> Forwarding:
         "app": Forwarding("tensorflow.app", own={"flags": flag_module, "run": lambda *args, **kwargs: None}),
         "logging": Forwarding("tensorflow.logging", v1.logging, own={"set_verbosity": lambda level: None}),
         "estimator": estimator,
-        "contrib": contrib.module(rnn_cell, layers),
+        "contrib": contrib.module(rnn_cell),
         **{name: _ignored(name) for name in _SWITCHES},
     }
     made = Forwarding("tensorflow", v1, own=own)

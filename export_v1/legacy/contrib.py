@@ -30,80 +30,75 @@ class _Modes:
     TRAIN, EVAL, PREDICT, INFER = "train", "eval", "infer", "infer"
 
 
-def module(rnn_cell, layers) -> Forwarding:
+def module(rnn_cell) -> Forwarding:
     """Returns a stand-in for tf.contrib; parts of it that nobody provides can be imported, but not used.
 
     Args:
         rnn_cell: what tf.nn.rnn_cell is.
-        layers: what tf.layers is.
     """
-
-    def part(name: str, *targets, **own) -> Forwarding:
-        return Forwarding(f"tensorflow.contrib.{name}", *targets, own=own)
-
-    training = types.SimpleNamespace(HParams=hparams.HParams, hparam=hparams)
-    losses = part("losses", tf_slim.losses, v1.losses)
-    own = {
-        "slim": part("slim", tf_slim, losses=losses, nets=Forwarding("tensorflow.contrib.slim.nets", own=_NETS)),
-        "layers": part(
-            "layers",
-            # By name: `tf_slim.layers` as an attribute is the module of that name inside that package.
-            sys.modules["tf_slim.layers.layers"],
-            sys.modules["tf_slim.layers"],
-            layers,
-            initializers=initializers,
-            regularizers=regularizers,
-            optimizers=optimizers,
-            summaries=summaries,
-            utils=utils,
-            embed_sequence=sequences.embed_sequence,
-        ),
-        "framework": part(
-            "framework",
-            variables,
-            framework_ops,
-            arg_scope,
-            tf_slim,
-            types.SimpleNamespace(
-                nest=nest,
-                is_tensor=tf.is_tensor,
-                argsort=tf.argsort,
-                sort=tf.sort,
-                list_variables=v1.train.list_variables,
-                load_variable=v1.train.load_variable,
-                load_checkpoint=v1.train.load_checkpoint,
-                init_from_checkpoint=v1.train.init_from_checkpoint,
-            ),
-            # A function and the module that it is in have one name; arg_scope the function is what is called.
-            arg_scope=tf_slim.arg_scope,
-            variables=variables,
-        ),
-        "rnn": _rnn(rnn_cell),
-        "training": part("training", training, tf_slim.training),
-        "legacy_seq2seq": part(
+    losses = _part("losses", tf_slim.losses, v1.losses)
+    constants = types.SimpleNamespace(
+        constant_value=tf.get_static_value, make_ndarray=tf.make_ndarray, make_tensor_proto=tf.make_tensor_proto
+    )
+    parts = (
+        losses,
+        _part("slim", tf_slim, losses=losses, nets=Forwarding("tensorflow.contrib.slim.nets", own=_NETS)),
+        _layers(),
+        _framework(),
+        _rnn(rnn_cell),
+        _part("training", types.SimpleNamespace(HParams=hparams.HParams, hparam=hparams), tf_slim.training),
+        _part(
             "legacy_seq2seq",
             rnn_decoder=sequences.rnn_decoder,
             sequence_loss_by_example=sequences.sequence_loss_by_example,
             sequence_loss=sequences.legacy_sequence_loss,
         ),
-        "seq2seq": Forwarding("tensorflow.contrib.seq2seq", own={"sequence_loss": sequences.sequence_loss}, lazy=True),
-        "crf": part("crf", crf),
-        "losses": losses,
-        "metrics": part("metrics", tf_slim.metrics, v1.metrics, set_ops=_set_ops()),
-        "lookup": part("lookup", lookup_ops, v1.lookup),
-        "learn": Forwarding("tensorflow.contrib.learn", own={"ModeKeys": _Modes}, lazy=True),
-        "data": part("data", v1.data.experimental, v1.data),
-        "distributions": part("distributions", v1.distributions),
-        "signal": part("signal", v1.signal),
-        "util": part(
-            "util",
-            v1,
-            constant_value=tf.get_static_value,
-            make_ndarray=tf.make_ndarray,
-            make_tensor_proto=tf.make_tensor_proto,
-        ),
-    }
-    return Contrib("tensorflow.contrib", own=own)
+        Forwarding("tensorflow.contrib.seq2seq", own={"sequence_loss": sequences.sequence_loss}, lazy=True),
+        _part("crf", crf),
+        _part("metrics", tf_slim.metrics, v1.metrics, set_ops=_set_ops()),
+        _part("lookup", lookup_ops, v1.lookup),
+        Forwarding("tensorflow.contrib.learn", own={"ModeKeys": _Modes}, lazy=True),
+        _part("data", v1.data.experimental, v1.data),
+        _part("distributions", v1.distributions),
+        _part("signal", v1.signal),
+        _part("util", v1, constants),
+    )
+    return Contrib("tensorflow.contrib", own={one.__name__.rsplit(".", 1)[-1]: one for one in parts})
+
+
+def _part(name: str, *targets, **own) -> Forwarding:
+    return Forwarding(f"tensorflow.contrib.{name}", *targets, own=own)
+
+
+def _layers() -> Forwarding:
+    return _part(
+        "layers",
+        # By name: `tf_slim.layers` as an attribute is the module of that name inside that package.
+        sys.modules["tf_slim.layers.layers"],
+        sys.modules["tf_slim.layers"],
+        initializers=initializers,
+        regularizers=regularizers,
+        optimizers=optimizers,
+        summaries=summaries,
+        utils=utils,
+        embed_sequence=sequences.embed_sequence,
+    )
+
+
+def _framework() -> Forwarding:
+    others = types.SimpleNamespace(
+        nest=nest,
+        is_tensor=tf.is_tensor,
+        argsort=tf.argsort,
+        sort=tf.sort,
+        list_variables=v1.train.list_variables,
+        load_variable=v1.train.load_variable,
+        load_checkpoint=v1.train.load_checkpoint,
+        init_from_checkpoint=v1.train.init_from_checkpoint,
+    )
+    # A function and the module that it is in have one name; arg_scope the function is what is called.
+    own = {"arg_scope": tf_slim.arg_scope, "variables": variables}
+    return _part("framework", variables, framework_ops, arg_scope, tf_slim, others, **own)
 
 
 class Contrib(Forwarding):

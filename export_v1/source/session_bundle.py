@@ -1,4 +1,4 @@
-"""Signatures of a Session bundle, what TensorFlow Serving took before SavedModels: in collections of its MetaGraphDef."""
+"""Signatures of a Session bundle, which TensorFlow Serving took before SavedModels: in its MetaGraphDef collections."""
 
 import functools
 
