@@ -14,9 +14,10 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import export_v1
 import load_v2
-from export_v1 import errors, grouping, variant
+from export_v1 import errors, grouping, pipeline, variant
 from export_v1.graph import Index
 from export_v1.interface import Input
+from export_v1.request import Request
 from export_v1.source import archive, saved_model
 from tests import cases
 
@@ -165,6 +166,13 @@ def test_a_frozen_value_is_no_input_any_more(exported):
     assert list(_v1_signatures(folder)["scaled"].inputs) == ["x"]
     case = cases.load("odd_saved_model")
     cases.assert_equal(_v1_answers(folder, "scaled", case.oracle("in")), case.oracle("scaled"))
+
+
+def test_the_listing_tells_the_signatures():
+    request = Request(saved_model=str(_folder("odd_saved_model")))
+    first = pipeline.listing(request).splitlines()
+    assert first[0] == "Without flags all 3 signatures are kept:"
+    assert "  scaled: scale=scale:0, x=x:0 -> y=y:0" in first
 
 
 def test_our_own_export_can_be_exported_again(exported, tmp_path):
