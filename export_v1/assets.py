@@ -114,8 +114,13 @@ class Files:
         candidates.append(written)
         for path in candidates:
             if os.path.isfile(path):
-                self._refuse_outside(path, written)
-                self.choices.append((f"asset {written!r} is {path!r}", "a file of that name is there"))
+                if path == written and ".." not in path.split(os.sep):
+                    # A checkpoint's own record of where its file was: people export where they trained.
+                    why = "the file is still at its old path; the export carries a copy of it"
+                else:
+                    self._refuse_outside(path, written)
+                    why = "a file of that name is beside the model"
+                self.choices.append((f"asset {written!r} is {path!r}", why))
                 return os.path.abspath(path)
         raise errors.ExportError(
             f"Asset {written!r} is not found.\n"

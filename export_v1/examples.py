@@ -171,7 +171,12 @@ def _wav(index: Index, node: NodeDef, rng) -> bytes:
     count = wanted if wanted > 0 else 16000
     samples = (rng.standard_normal(count) * 3000).astype("<i2").tobytes()
     out = io.BytesIO()
-    out.write(b"RIFF" + struct.pack("<I", 36 + len(samples)) + b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 16000, 32000, 2, 16))
+    out.write(
+        b"RIFF"
+        + struct.pack("<I", 36 + len(samples))
+        + b"WAVEfmt "
+        + struct.pack("<IHHIIHH", 16, 1, 1, 16000, 32000, 2, 16)
+    )
     out.write(b"data" + struct.pack("<I", len(samples)) + samples)
     return out.getvalue()
 
@@ -200,7 +205,10 @@ def _example_proto(index: Index, node: NodeDef, rng) -> bytes:
 
 
 def _features(index: Index, node: NodeDef) -> Iterator[tuple[str, int, int]]:
-    dense = [(one, shape) for one, shape in zip(attr(node, "Tdense").list.type, attr(node, "dense_shapes").list.shape, strict=True)]
+    dense = [
+        (one, shape)
+        for one, shape in zip(attr(node, "Tdense").list.type, attr(node, "dense_shapes").list.shape, strict=True)
+    ]
     if node.op == "ParseExample":
         inputs, sparse_count = data_inputs(node), attr(node, "Nsparse").i
         sparse_keys = [_key(index, tensor) for tensor in inputs[2 : 2 + sparse_count]]

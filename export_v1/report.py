@@ -41,7 +41,9 @@ class Report:
         lines += [f"  warning: {warning}" for warning in record["warnings"]]
         sample = record["sample"]
         if record["sample_left_out"]:
-            lines.append(f"  sample: none recorded: {record['sample_left_out']}; --sample=FILE.npz records one all the same")
+            lines.append(
+                f"  sample: none recorded: {record['sample_left_out']}; --sample=FILE.npz records one all the same"
+            )
         elif sample is None:
             lines.append("  sample: none recorded (--no_sample)")
         else:

@@ -56,7 +56,9 @@ class Request:
             raise errors.ExportError("--builder needs the weights too.\n  Pass --checkpoint=PREFIX.")
         if len(given) > 1 and given != ["builder", "checkpoint"]:
             listed = " and ".join(f"--{name}" for name in given)
-            raise errors.ExportError(f"Exactly one model can be exported; {listed} are given.\n  Leave all but one away.")
+            raise errors.ExportError(
+                f"Exactly one model can be exported; {listed} are given.\n  Leave all but one away."
+            )
         if self.meta_graph and given != ["checkpoint"]:
             raise errors.ExportError(f"--meta_graph goes with --checkpoint alone, not with --{given[0]}.")
         if self.unfreeze and given != ["graph_def"]:

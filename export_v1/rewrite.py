@@ -72,7 +72,9 @@ def rewired(
     return made
 
 
-def replace_tensors(graph_def: GraphDef, replacements: Mapping[Tensor, NodeDef]) -> tuple[GraphDef, dict[Tensor, Tensor]]:
+def replace_tensors(
+    graph_def: GraphDef, replacements: Mapping[Tensor, NodeDef]
+) -> tuple[GraphDef, dict[Tensor, Tensor]]:
     """Returns the graph with each tensor made by its new node's first output, and where each tensor went.
 
     A new node that carries the name of the node it replaces takes its place. Who waited for a replaced node waits for

@@ -50,8 +50,6 @@ _FAMILIES = ("Dataset", "Iterator", "Reader", "Rpc", "Collective", "Nccl", "TPU"
              "RecordInput", "IO>", "TensorRT", "TRTEngine", "Snapshot", "Record")  # fmt: skip
 
 
-
-
 def refused(graph_def: GraphDef, assets: Collection[str] = ()) -> dict[str, list[str]]:
     """Returns op -> names of its nodes, for every op in the graph and its functions that is not known to be harmless.
 

@@ -22,7 +22,14 @@ from export_v1.restore import Weights
 # The passes change no arithmetic, but Grappler may fuse or order a sum another way in another graph. Per dtype, what
 # rounding can make of that: |a - b| <= tolerance * (|a| + scale), where the scale is the root mean square of the answer,
 # since an element near zero that comes of large terms carries their rounding.
-TOLERANCES = {"float16": 2e-3, "bfloat16": 2e-2, "float32": 1e-5, "float64": 1e-9, "complex64": 1e-5, "complex128": 1e-9}
+TOLERANCES = {
+    "float16": 2e-3,
+    "bfloat16": 2e-2,
+    "float32": 1e-5,
+    "float64": 1e-9,
+    "complex64": 1e-5,
+    "complex128": 1e-9,
+}
 # A model that takes longer for one small batch is one whose loop does not end.
 SECONDS = 1800
 # An answer this many tolerances away is not rounding any more.
@@ -148,7 +155,11 @@ def _no_inputs_fit(given: bool, signature: variant.Signature, reasons: list[str]
         for key, one in signature.inputs.items()
     )
     return errors.ExportError(
-        ("The original graph fails on the sample given" if given else "The original graph fails on every generated sample")
+        (
+            "The original graph fails on the sample given"
+            if given
+            else "The original graph fails on every generated sample"
+        )
         + f": {reasons[-1] if reasons else 'there is none'}\n"
         f"  Inputs wanted: {wanted}.\n"
         "  Pass --sample=FILE.npz with real inputs, one array per key, or --no_sample to record no answers."
@@ -187,7 +198,9 @@ def check(sample: Sample, opened, inputs: Mapping[str, str], outputs: Mapping[st
     Raises:
         ExportError: an answer differs by more than rounding; which, and by how much.
     """
-    got = _run(opened, sample.inputs, inputs, {key: outputs[key] for key in sample.outputs}, {}) if sample.outputs else {}
+    got = (
+        _run(opened, sample.inputs, inputs, {key: outputs[key] for key in sample.outputs}, {}) if sample.outputs else {}
+    )
     wrong = [
         f"output {key!r} is {_shown(got[key])}, the original's is {_shown(value)}"
         for key, value in sample.outputs.items()

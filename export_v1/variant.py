@@ -139,7 +139,9 @@ def transformed(variant: Variant, files: assets.Files) -> Transformed:
         wanted = {name: moved.get(tensor, tensor) for name, tensor in signature.outputs.items()}
         whole, names[key] = outputs.pinned(whole, wanted, variant.updates)
     whole, losses = outputs.pinned(whole, {f"regularization_loss_{at}": name for at, name in enumerate(variant.losses)})
-    keep = [tensor for one in names.values() for tensor in one.values()] + list(losses.values()) + list(cut_names.values())
+    keep = (
+        [tensor for one in names.values() for tensor in one.values()] + list(losses.values()) + list(cut_names.values())
+    )
     pruned = prune.to_outputs(whole, keep)
     wellformed.check(pruned)
     folded_graph, folded = fold.conditions(pruned)

@@ -10,6 +10,7 @@
 """
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
@@ -53,10 +54,29 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return parser.parse_args(argv[1:])
 
 
+@contextlib.contextmanager
+def _silent_stderr():
+    """Keeps quiet what C++ code writes to stderr meanwhile.
+
+    While it is imported, TensorFlow 2.21 says that there is no GPU, twice, before any of its log levels has an effect.
+    """
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def main(args: argparse.Namespace) -> int:
     """Runs one command and returns its exit code; what the user can put right is one message and exit code 1."""
-    # What TensorFlow's C++ says at start (no GPU, oneDNN) is not about the user's model.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if args.verbosity <= 0 and flags.FLAGS.verbosity <= 0:
+        # What TensorFlow's C++ says at start (no GPU, oneDNN) is not about the user's model.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        with _silent_stderr():
+            import tensorflow  # noqa: F401
     try:
         with supervise.interruptible():
             return args.run(args)

@@ -1,7 +1,7 @@
 """Concrete functions over a program's parts, one per part, replica and kind of input shapes; made when first called."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import tensorflow as tf
 
@@ -93,11 +93,14 @@ class Functions:
 
         def run(*inputs):
             feeds = {spec.tensor: value for spec, value in zip(part.inputs, inputs, strict=True)}
-            feeds |= {name: handle for name, handle in handles.items() if name in used}
+            captured = {name: tf.convert_to_tensor(handle) for name, handle in handles.items() if name in used}
+            feeds |= captured
             feeds |= {name: _resource(item) for name, item in self._others.items() if name in used}
             names = [spec.tensor for spec in part.outputs.values()]
             outputs = program.import_into_current(part.graph_def, names, feeds)
             self._watch(used)
+            if not part.v1_control_flow:
+                _finish_with(captured.values())
             return tuple(tf.identity(output) for output in outputs)
 
         with tf.init_scope(), wellformed.blamed(f"TensorFlow {tf.__version__} refuses the graph"):
@@ -111,6 +114,17 @@ class Functions:
         for name, weight in self._weights.items():
             if name in used:
                 building.watch_variable(weight.value)
+
+
+def _finish_with(handles: Iterable[tf.Tensor]) -> None:
+    """Makes the function being built end only when every op on these variables has run.
+
+    Whoever assigns a variable after a call waits for the call to end. Without this, TensorFlow inlines the call into a
+    training step, finds nothing in it to wait for, and a loss is now and then read from weights already updated.
+    (A node inside a TensorFlow 1 loop or condition cannot be waited for; such parts do not train.)
+    """
+    ends = tf.compat.v1.get_default_graph().control_outputs
+    ends.extend(dict.fromkeys(operation for handle in handles for operation in handle.consumers()))
 
 
 def _names_used(part: program.Part) -> set[str]:

@@ -53,16 +53,21 @@ class Model:
 
 def loss(outputs):
     """A scalar that no output and no element can change without changing it."""
-    parts = [tf.reduce_sum(out * tf.cast(tf.reshape(tf.range(tf.size(out)) % 7 + 1, tf.shape(out)), out.dtype))
-             for out in outputs if out.dtype.is_floating]
+    parts = [
+        tf.reduce_sum(out * tf.cast(tf.reshape(tf.range(tf.size(out)) % 7 + 1, tf.shape(out)), out.dtype))
+        for out in outputs
+        if out.dtype.is_floating
+    ]
     return tf.add_n([tf.cast(part, tf.float64) for part in parts]) if parts else None
 
 
 def build(make: Callable, *feeds: np.ndarray, static: bool = True, gradients: bool = True) -> Model:
     """Returns the model that `make` builds from a placeholder for each of `feeds`, answered in a v1 Session."""
     with graph() as original:
-        inputs = [v1.placeholder(feed.dtype, feed.shape if static else [None] * feed.ndim, name=f"x{at}")
-                  for at, feed in enumerate(feeds)]
+        inputs = [
+            v1.placeholder(feed.dtype, feed.shape if static else [None] * feed.ndim, name=f"x{at}")
+            for at, feed in enumerate(feeds)
+        ]
         outputs = make(*inputs)
         outputs = list(outputs) if isinstance(outputs, list | tuple) else [outputs]
         outputs = [tf.identity(out, name=f"y{at}") for at, out in enumerate(outputs)]
@@ -131,10 +136,13 @@ def _renamed(graph_def):
 def answers(graph_def, model: Model):
     """Returns the values and gradients (where the model has them) of a graph, fed as the model was, in a Session."""
     with tf.Graph().as_default():
-        variables = [v1.get_variable(name, initializer=value, use_resource=True)
-                     for name, value in model.variables.items()]
-        inputs = [v1.placeholder(feed.dtype, feed.shape, name="fed/" + name.split(":")[0])
-                  for name, feed in model.feeds.items()]
+        variables = [
+            v1.get_variable(name, initializer=value, use_resource=True) for name, value in model.variables.items()
+        ]
+        inputs = [
+            v1.placeholder(feed.dtype, feed.shape, name="fed/" + name.split(":")[0])
+            for name, feed in model.feeds.items()
+        ]
         there = {node.name for node in graph_def.node}
         mapping = {f"{v.op.name}:0": v.handle for v in variables if v.op.name in there}
         mapping |= {name: x for name, x in zip(model.feeds, inputs, strict=True) if name.split(":")[0] in there}
@@ -150,7 +158,8 @@ def check(model: Model, rtol: float = 1e-5, complete: bool = True) -> functional
     values, gradients = answers(result.graph_def, model)
     for name, want, got in zip(model.outputs, model.values, values, strict=True):
         np.testing.assert_allclose(got, want, rtol, 1e-6, err_msg=name) if want.dtype.kind == "f" else (
-            np.testing.assert_array_equal(got, want, name))
+            np.testing.assert_array_equal(got, want, name)
+        )
     assert gradients.keys() == model.gradients.keys()
     for name, want in model.gradients.items():
         got = gradients[name]
@@ -165,16 +174,21 @@ def check(model: Model, rtol: float = 1e-5, complete: bool = True) -> functional
 def load(model: Model, graph_def, folder: str):
     """Returns the graph as a loaded SavedModel: the object, and its signature."""
     with tf.Graph().as_default():
-        variables = [v1.get_variable(name, initializer=value, use_resource=True)
-                     for name, value in model.variables.items()]
+        variables = [
+            v1.get_variable(name, initializer=value, use_resource=True) for name, value in model.variables.items()
+        ]
         there = {node.name for node in graph_def.node}
         mapping = {f"{v.op.name}:0": v.handle for v in variables if v.op.name in there}
         elements = tf.import_graph_def(graph_def, mapping, name="", return_elements=[*model.feeds, *model.outputs])
-        inputs, outputs = elements[: len(model.feeds)], elements[len(model.feeds):]
+        inputs, outputs = elements[: len(model.feeds)], elements[len(model.feeds) :]
         with v1.Session() as session:
             session.run(v1.global_variables_initializer())
-            v1.saved_model.simple_save(session, folder, {f"x{at}": x for at, x in enumerate(inputs)},
-                                       {f"y{at}": y for at, y in enumerate(outputs)})
+            v1.saved_model.simple_save(
+                session,
+                folder,
+                {f"x{at}": x for at, x in enumerate(inputs)},
+                {f"y{at}": y for at, y in enumerate(outputs)},
+            )
     loaded = tf.saved_model.load(folder)
     return loaded, loaded.signatures["serving_default"]
 

@@ -79,8 +79,9 @@ def beam_search(x, steps: int = 6, beams: int = 3, words: int = 5):
         parent, tokens = flat // words, flat % words
         alive = tf.gather(alive, parent) & tf.not_equal(tokens, 0)
         state = tf.tanh(tf.gather(state, parent) + tf.gather(e, tokens))
-        state = v1.cond(tf.reduce_any(~alive), lambda: state * 0.9, lambda: v1.cond(
-            i > 2, lambda: state + 0.1, lambda: state))
+        state = v1.cond(
+            tf.reduce_any(~alive), lambda: state * 0.9, lambda: v1.cond(i > 2, lambda: state + 0.1, lambda: state)
+        )
         return i + 1, state, scores, tokens, alive, history.write(i, tokens)
 
     history = v1.TensorArray(tf.int32, size=0, dynamic_size=True)

@@ -13,7 +13,10 @@ from tests import cases
 v1 = tf.compat.v1
 # Variables that the outputs need, counted in the models' own code: fixtures/zoo_tf115.py.
 VARIABLES = {
-    "bert_tiny": 2 + 2 + 2 * (4 * 2 + 2 + 2 * 2 + 2) + 2,  # embeddings, LayerNorm, per layer dense and LayerNorm, pooler
+    "bert_tiny": 2
+    + 2
+    + 2 * (4 * 2 + 2 + 2 * 2 + 2)
+    + 2,  # embeddings, LayerNorm, per layer dense and LayerNorm, pooler
     "convnet_bn_dropout": 1 + 4 + 2 + 4 + 2,
     "convnet_bn_finetune": 2 + 4 + 2,
     "dataset_iterator": 1 + 2,
@@ -86,7 +89,9 @@ def test_no_reference_and_no_training_op_is_left(name, exported):
         operations = [one for one in graph.get_operations() if not one.name.startswith("save/")]
     assert not [one.name for one in operations for output in one.outputs if output.dtype._is_ref_dtype]
     kinds = {one.type for one in operations}
-    assert not {kind for kind in kinds if kind.startswith(("ResourceApply", "Apply", "Queue", "Iterator")) or "Summary" in kind}
+    assert not {
+        kind for kind in kinds if kind.startswith(("ResourceApply", "Apply", "Queue", "Iterator")) or "Summary" in kind
+    }
 
 
 @pytest.mark.parametrize("name", ["convnet_bn_dropout", "slim_contrib_net", "convnet_bn_finetune"])

@@ -47,6 +47,7 @@ def test_nested_conditions():
     def make(x):
         w = weight()
         p, q = tf.reduce_sum(x) > 0, tf.reduce_max(x) > 0.5
+
         def inner():
             return v1.cond(q, lambda: x @ w, lambda: v1.cond(p, lambda: x + 1, lambda: x * x))
 
@@ -90,8 +91,12 @@ def test_nested_loops():
 
 def test_loop_variable_that_grows():
     def make(x, n):
-        return v1.while_loop(lambda i, y: i < n, lambda i, y: (i + 1, tf.concat([y, y[:1] * 2], 0)), [0, x],
-                             shape_invariants=[tf.TensorShape([]), tf.TensorShape([None, 2])])
+        return v1.while_loop(
+            lambda i, y: i < n,
+            lambda i, y: (i + 1, tf.concat([y, y[:1] * 2], 0)),
+            [0, x],
+            shape_invariants=[tf.TensorShape([]), tf.TensorShape([None, 2])],
+        )
 
     result = check(build(make, X, N))
     node = next(node for node in result.graph_def.node if "While" in node.op)
@@ -105,8 +110,13 @@ def test_two_loops_of_one_frame_name():
         x = v1.placeholder(tf.float32, X.shape, "x0")
         first = tf.import_graph_def(model.graph_def, {"x0:0": x}, ["y0:0"], name="a")[0]
         second = tf.import_graph_def(model.graph_def, {"x0:0": x + 1}, ["y0:0"], name="b")[0]
-    both = dataclasses.replace(model, graph_def=twice.as_graph_def(), outputs=[first.name, second.name],
-                               values=[X**4, (X + 1) ** 4], gradients={})
+    both = dataclasses.replace(
+        model,
+        graph_def=twice.as_graph_def(),
+        outputs=[first.name, second.name],
+        values=[X**4, (X + 1) ** 4],
+        gradients={},
+    )
     assert check(both).converted["while"] == 2
 
 
@@ -197,6 +207,7 @@ def test_assertion_fails_as_it_did():
 
 def test_table_in_a_loop():
     """The table itself goes into the loop; what readies it stays outside."""
+
     def make(x):
         keys, values = tf.constant([0, 1, 2]), tf.constant([2.0, 3.0, 5.0])
         table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, values), -1.0)
@@ -212,14 +223,17 @@ def test_table_in_a_loop():
 
 
 @pytest.mark.parametrize("static", [True, False])
-@pytest.mark.parametrize("make", [
-    pytest.param(lambda x: v1.map_fn(lambda row: tf.tanh(tf.tensordot(row, weight(), 1)), x), id="map_fn"),
-    pytest.param(lambda x: v1.map_fn(lambda r: r[0] * r[1][0], (x, x * 2), dtype=tf.float32), id="map_fn_of_two"),
-    pytest.param(lambda x: v1.scan(lambda a, e: tf.tanh(tf.tensordot(e, weight(), 1) + a), x), id="scan"),
-    pytest.param(lambda x: v1.scan(lambda a, e: tf.tanh(e * a), x, reverse=True), id="scan_reverse"),
-    pytest.param(lambda x: v1.foldl(lambda a, e: tf.tanh(tf.tensordot(a, weight(), 1)) + e, x), id="foldl"),
-    pytest.param(lambda x: v1.foldr(lambda a, e: tf.sin(a) * e, x), id="foldr"),
-])
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda x: v1.map_fn(lambda row: tf.tanh(tf.tensordot(row, weight(), 1)), x), id="map_fn"),
+        pytest.param(lambda x: v1.map_fn(lambda r: r[0] * r[1][0], (x, x * 2), dtype=tf.float32), id="map_fn_of_two"),
+        pytest.param(lambda x: v1.scan(lambda a, e: tf.tanh(tf.tensordot(e, weight(), 1) + a), x), id="scan"),
+        pytest.param(lambda x: v1.scan(lambda a, e: tf.tanh(e * a), x, reverse=True), id="scan_reverse"),
+        pytest.param(lambda x: v1.foldl(lambda a, e: tf.tanh(tf.tensordot(a, weight(), 1)) + e, x), id="foldl"),
+        pytest.param(lambda x: v1.foldr(lambda a, e: tf.sin(a) * e, x), id="foldr"),
+    ],
+)
 def test_higher_order(make, static):
     result = check(build(lambda x: _reused(make, x), X, static=static))
     assert result.converted["while"] == 1 and result.converted["tensor_array"] >= 1
@@ -237,8 +251,15 @@ def test_tensor_array_operations():
         parts = v1.TensorArray(tf.float32, size=2, infer_shape=False, clear_after_read=False).split(x, [1, 2])
         fixed = v1.TensorArray(tf.float32, size=3, clear_after_read=False).unstack(x)
         scattered = v1.TensorArray(tf.float32, size=5, element_shape=[2], clear_after_read=False).scatter([4, 1, 0], x)
-        return (array.concat(), parts.concat(), parts.read(1), fixed.gather([2, 0, 2]), scattered.stack(),
-                scattered.read(1) * scattered.read(4), array.size())
+        return (
+            array.concat(),
+            parts.concat(),
+            parts.read(1),
+            fixed.gather([2, 0, 2]),
+            scattered.stack(),
+            scattered.read(1) * scattered.read(4),
+            array.size(),
+        )
 
     result = check(build(make, X, N))
     assert result.converted["tensor_array"] == 4
@@ -283,6 +304,7 @@ def test_loop_that_holds_what_stays_is_left_whole():
 
 def test_greedy_decoder_stops_when_it_is_done():
     """The number of steps depends on the data; outputs are collected in an array of unknown length."""
+
     def make(x):
         w = weight((2, 5), "w")
         e = weight((5, 2), "e")
@@ -294,8 +316,11 @@ def test_greedy_decoder_stops_when_it_is_done():
             return i + 1, state, token, done | tf.equal(token, 0), out.write(i, logits)
 
         array = v1.TensorArray(tf.float32, size=0, dynamic_size=True)
-        loop = v1.while_loop(lambda i, s, t, done, o: (i < 9) & ~tf.reduce_all(done), body,
-                             [0, x, tf.zeros([3], tf.int32), tf.zeros([3], tf.bool), array])
+        loop = v1.while_loop(
+            lambda i, s, t, done, o: (i < 9) & ~tf.reduce_all(done),
+            body,
+            [0, x, tf.zeros([3], tf.int32), tf.zeros([3], tf.bool), array],
+        )
         return loop[4].stack(), loop[1], loop[0]
 
     result = check(build(make, X))
@@ -348,14 +373,20 @@ def condition(x):
 
 def condition_in_loop(x):
     w = weight()
-    return v1.while_loop(lambda i, y: i < 4, lambda i, y: (i + 1, v1.cond(
-        tf.equal(i % 2, 0), lambda: tf.tanh(y @ w), lambda: y + x)), [0, x])[1]
+    return v1.while_loop(
+        lambda i, y: i < 4,
+        lambda i, y: (i + 1, v1.cond(tf.equal(i % 2, 0), lambda: tf.tanh(y @ w), lambda: y + x)),
+        [0, x],
+    )[1]
 
 
 def loop_in_loop(x):
     w = weight()
-    return v1.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, v1.while_loop(
-        lambda j, z: j < 2, lambda j, z: (j + 1, tf.tanh(z @ w)), [0, y])[1] + x), [0, x])[1]
+    return v1.while_loop(
+        lambda i, y: i < 3,
+        lambda i, y: (i + 1, v1.while_loop(lambda j, z: j < 2, lambda j, z: (j + 1, tf.tanh(z @ w)), [0, y])[1] + x),
+        [0, x],
+    )[1]
 
 
 def mapped(x):

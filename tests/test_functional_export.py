@@ -22,8 +22,6 @@ def test_no_v1_control_flow_is_left(name, exported):
         assert control_flow.left(meta_graph.graph_def) == []
 
 
-
-
 @pytest.mark.parametrize("name", LOOPS)
 def test_answers_are_those_of_tensorflow_1_compiled_too(name, exported):
     case = cases.load(name)

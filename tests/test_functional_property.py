@@ -72,12 +72,18 @@ class Builder:
         return self.run(one, state, counter) * self.run(two, state, counter)
 
     def _cond(self, state, counter, which, one, two):
-        return v1.cond(self.predicate(which, state, counter), lambda: self.run(one, state, counter),
-                       lambda: self.run(two, state, counter))
+        return v1.cond(
+            self.predicate(which, state, counter),
+            lambda: self.run(one, state, counter),
+            lambda: self.run(two, state, counter),
+        )
 
     def _two_results(self, state, counter, which, one, two):
-        a, b = v1.cond(self.predicate(which, state, counter), lambda: (self.run(one, state, counter), state * 0.5),
-                       lambda: (tf.negative(state), self.run(two, state, counter)))
+        a, b = v1.cond(
+            self.predicate(which, state, counter),
+            lambda: (self.run(one, state, counter), state * 0.5),
+            lambda: (tf.negative(state), self.run(two, state, counter)),
+        )
         return a + b
 
     def _while(self, state, counter, times, part):
@@ -85,8 +91,11 @@ class Builder:
 
     def _while_until(self, state, counter, most, part):
         """As many steps as the data asks for."""
-        return v1.while_loop(lambda i, y: (i < most) & (tf.reduce_max(tf.abs(y)) < 2.0),
-                             lambda i, y: (i + 1, y * 1.3 + 0.1 * tf.tanh(self.run(part, y, i))), [0, state])[1]
+        return v1.while_loop(
+            lambda i, y: (i < most) & (tf.reduce_max(tf.abs(y)) < 2.0),
+            lambda i, y: (i + 1, y * 1.3 + 0.1 * tf.tanh(self.run(part, y, i))),
+            [0, state],
+        )[1]
 
     def _collect(self, state, counter, times, part):
         array = v1.TensorArray(tf.float32, size=times)

@@ -94,11 +94,11 @@ def _with_table(folder: pathlib.Path, file: str) -> dict[str, object]:
     return {"checkpoint": prefix, "inputs": {"words": "words:0"}, "outputs": {"y": "y:0"}}
 
 
-@pytest.mark.parametrize("how", ["absolute", "up", "link"])
+@pytest.mark.parametrize("how", ["up", "link"])
 def test_a_checkpoint_does_not_get_a_file_that_is_not_its_own(how, tmp_path, secret):
     model = tmp_path / "model"
     model.mkdir()
-    written = {"absolute": str(secret), "up": "../private/secret.txt", "link": "words.txt"}[how]
+    written = {"up": "../private/secret.txt", "link": "words.txt"}[how]
     if how == "link":
         (model / "words.txt").symlink_to(secret)
     flags = _with_table(model, written)

@@ -62,7 +62,9 @@ def test_ops_inside_functions_count():
     assert safety.refused(graph_def) == {"WriteFile": ["write"]}
 
 
-@pytest.mark.parametrize("op", ["PyFunc", "EagerPyFunc", "ReadFile", "SaveV2", "MatchingFiles", "PrintV2", "IteratorGetNext", "NoSuchOp"])
+@pytest.mark.parametrize(
+    "op", ["PyFunc", "EagerPyFunc", "ReadFile", "SaveV2", "MatchingFiles", "PrintV2", "IteratorGetNext", "NoSuchOp"]
+)
 def test_what_reaches_outside_is_refused(op):
     graph_def = tf.compat.v1.GraphDef()
     graph_def.node.add(name="n", op=op)

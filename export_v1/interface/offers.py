@@ -145,63 +145,6 @@ def listing(model: source.Graph, variables: Iterable) -> str:
     anatomy = choose.Anatomy(model, resolving.of(model), {}, [], {})
     found = of(anatomy)
     lines = _signatures(model) if model.signatures else _chosen(anatomy)
-    lines += _section("Inputs", found.inputs, _SHOWN) + _section("Outputs", found.outputs, _SHOWN)
-    lines += _section("Frozen", found.freeze, _SHOWN)
-    lines.append("  Pass the --output flags you want; the inputs they need follow from them. --list shows everything.")
-    return errors.ExportError("\n".join(lines))
-
-
-def _section(title: str, found: Iterable[Candidate], limit: int | None = None) -> list[str]:
-    found = list(found)
-    lines = [f"  {title} ({len(found)}):" if found else f"  {title}: none found."]
-    for one in found[:limit]:
-        lines.append(f"    {_flag(title, one)}   {_type(one)}; {one.why}")
-    if limit is not None and len(found) > limit:
-        lines.append(f"    … and {len(found) - limit} more")
-    return lines
-
-
-def _flag(title: str, one: Candidate) -> str:
-    if title == "Inputs":
-        return f"--input={one.key}={one.tensor}"
-    if title == "Outputs":
-        return f"--output={one.key}={one.tensor}"
-    return f"--freeze={one.tensor}={'false|true' if one.value is None else settle.text(one.value)}"
-
-
-def _type(one: Candidate) -> str:
-    return _sized(tf.as_dtype(one.dtype) if one.dtype else None, one.shape)
-
-
-def _sized(dtype: tf.DType | None, shape: Shape) -> str:
-    sizes = "scalar" if shape == [] else given.shape_text(shape) or "of unknown shape"
-    return f"{dtype.name if dtype else 'unknown type'} {sizes}"
-
-
-def listing(model: source.Graph, variables: Iterable) -> str:
-    """Returns what `--list` prints: candidates as flags to paste, what would be chosen, and every variable.
-
-    Args:
-        model: the whole graph.
-        variables: records with `name`, `dtype`, `shape` and `trainable`.
-    """
-    from export_v1.interface import resolving
-
-    anatomy = choose.Anatomy(model, resolving.of(model), {}, [], {})
-    found = of(anatomy)
-    named, doubt = choose.outputs(anatomy)
-    if not doubt:
-        tensors = [one.tensor for one in named]
-        taken = choose.inputs(anatomy, tensors, {}, {})
-        settled, _ = anatomy.settling.inference({}, [one.tensor for one in taken], tensors)
-        unfed = anatomy.settling.unfed(settled, [one.tensor for one in taken], tensors)
-        doubt = choose.undecided(anatomy.settling, next(iter(unfed))) if unfed else ""
-    if doubt:
-        lines = [f"Without flags the choice is not clear: {doubt}."]
-    else:
-        flags = [f"--input={one.key}={one.tensor}" for one in taken]
-        flags += [f"--output={one.key}={one.tensor}" for one in named]
-        lines = [f"Without flags this is chosen: {' '.join(flags)}"]
     lines += _section("Inputs", found.inputs) + _section("Outputs", found.outputs) + _section("Frozen", found.freeze)
     rows = list(variables)
     lines.append(f"  Variables ({len(rows)}):")

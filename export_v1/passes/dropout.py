@@ -91,7 +91,9 @@ def _unit_uniform(tensor: Tensor, index: Index, values: dict[Tensor, np.ndarray]
         inputs = data_inputs(node)
         if node.op in _PASSES_ON:
             node = index.nodes.get(inputs[0].node)
-        elif node.op == "Mul" and _is(values, inputs[1], 1) or node.op in ("Add", "AddV2") and _is(values, inputs[1], 0):
+        elif (
+            node.op == "Mul" and _is(values, inputs[1], 1) or node.op in ("Add", "AddV2") and _is(values, inputs[1], 0)
+        ):
             node = index.nodes.get(inputs[0].node)
         else:
             return None

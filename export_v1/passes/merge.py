@@ -74,7 +74,9 @@ def _functions(merged: GraphDef, part: GraphDef, prefix: str) -> dict[str, str]:
     added = []
     for function in part.library.function:
         known = there.get(function.signature.name)
-        if known is None or known.SerializeToString(deterministic=True) != function.SerializeToString(deterministic=True):
+        if known is None or known.SerializeToString(deterministic=True) != function.SerializeToString(
+            deterministic=True
+        ):
             added.append((function, known is not None))
     renamed = {function.signature.name: _function_name(function, prefix) for function, clash in added if clash}
     for function, _ in added:

@@ -8,8 +8,9 @@ from export_v1 import graph, rewrite
 from export_v1.graph import GraphDef, Tensor, parse
 
 
-
-def pinned(graph_def: GraphDef, outputs: Mapping[str, str], waits: Iterable[str] = ()) -> tuple[GraphDef, dict[str, str]]:
+def pinned(
+    graph_def: GraphDef, outputs: Mapping[str, str], waits: Iterable[str] = ()
+) -> tuple[GraphDef, dict[str, str]]:
     """Returns the graph with an Identity per output, and the tensor name of each output key.
 
     The Identity reads a variable that is an output itself, keeps an output apart from the input or the constant it may

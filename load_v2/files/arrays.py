@@ -60,9 +60,7 @@ class MapReader(_Batched):
     def batches(self, size: int) -> Iterator[dict]:
         for start in range(0, self.count, size):
             yield {
-                key: _read_rows(array, start, size)
-                if array.ndim and _has_rows(self._specs[key])
-                else array[()]
+                key: _read_rows(array, start, size) if array.ndim and _has_rows(self._specs[key]) else array[()]
                 for key, array in self._arrays.items()
             }
 

@@ -28,8 +28,12 @@ ROUNDS = 60
 
 def lstm(x, lengths):
     """An LSTM over `x` float32 [batch, steps, inputs] as `dynamic_rnn` builds it, written out."""
-    kernel = v1.get_variable("kernel", [INPUTS + UNITS, 4 * UNITS], use_resource=True,
-                             initializer=v1.random_normal_initializer(stddev=0.1, seed=1))
+    kernel = v1.get_variable(
+        "kernel",
+        [INPUTS + UNITS, 4 * UNITS],
+        use_resource=True,
+        initializer=v1.random_normal_initializer(stddev=0.1, seed=1),
+    )
     bias = v1.get_variable("bias", [4 * UNITS], use_resource=True, initializer=v1.zeros_initializer())
     steps = tf.shape(x)[1]
     inputs = v1.TensorArray(tf.float32, size=steps, element_shape=[None, INPUTS]).unstack(tf.transpose(x, [1, 0, 2]))
@@ -52,8 +56,9 @@ def lstm(x, lengths):
 def session_runner(graph_def, model):
     """Returns a function that runs a graph once in a Session of its own."""
     with tf.Graph().as_default():
-        variables = [v1.get_variable(name, initializer=value, use_resource=True)
-                     for name, value in model.variables.items()]
+        variables = [
+            v1.get_variable(name, initializer=value, use_resource=True) for name, value in model.variables.items()
+        ]
         tf.import_graph_def(graph_def, {f"{v.op.name}:0": v.handle for v in variables}, name="")
         session = v1.Session()
         session.run(v1.global_variables_initializer())
@@ -85,13 +90,17 @@ def main() -> None:
             start = time.perf_counter()
             run()
             times[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(values[ROUNDS // 10:]) for name, values in times.items()}
-    print(json.dumps({
-        "steps": STEPS,
-        "ratio_session": round(medians["converted"] / medians["original"], 3),
-        "ratio_loaded": round(medians["loaded"] / medians["original"], 3),
-        "milliseconds": {name: round(value * 1e3, 2) for name, value in medians.items()},
-    }))
+    medians = {name: statistics.median(values[ROUNDS // 10 :]) for name, values in times.items()}
+    print(
+        json.dumps(
+            {
+                "steps": STEPS,
+                "ratio_session": round(medians["converted"] / medians["original"], 3),
+                "ratio_loaded": round(medians["loaded"] / medians["original"], 3),
+                "milliseconds": {name: round(value * 1e3, 2) for name, value in medians.items()},
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

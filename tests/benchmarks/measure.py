@@ -25,6 +25,8 @@ class Run:
 def process(*command: str, quiet: bool = True) -> Run:
     """Runs a command to its end and returns what it took.
 
+    The caller has to be small: Linux counts a child's peak from its parent's size, and never lets it fall.
+
     Raises:
         RuntimeError: it failed; with what it printed.
     """

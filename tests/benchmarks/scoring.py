@@ -9,6 +9,7 @@ TensorFlow, as workers of a cluster have one core; the numbers of processes take
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -33,17 +34,18 @@ def table(export_dir: str, rows: int, path: str) -> None:
     parquet.write_table(pyarrow.table(columns), path, row_group_size=max(rows // 8, 1))
 
 
-def seconds(export_dir: str, source: str, scratch: str, processes: int) -> float:
-    """Returns how long a job takes from start to end."""
+def seconds(export_dir: str, source: str, scratch: str, processes: int) -> tuple[float, float]:
+    """Returns how long a job takes from start to end, and how much processor time, all its processes together."""
     target = os.path.join(tempfile.mkdtemp(dir=scratch), "out.parquet")
     command = [sys.executable, "-m", "load_v2.beam", export_dir, f"--input={source}", f"--output={target}"]
     command += [f"--direct_num_workers={processes}", "--direct_running_mode=multi_processing"]
     threads = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    start = time.perf_counter()
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(command, env={**os.environ, **threads}, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stderr)
-    return time.perf_counter() - start
+    after, end = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    return end - start, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main() -> int:
@@ -59,7 +61,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, action="append")
     args = parser.parse_args()
     processes = args.processes or [1, 2]
-    found: dict[tuple[int, int], list[float]] = {}
+    found: dict[tuple[int, int], list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         sizes = [args.rows // 10, args.rows]
         sources = {rows: os.path.join(scratch, f"{rows}.parquet") for rows in sizes}
@@ -71,12 +73,18 @@ def main() -> int:
                     took = seconds(args.export_dir, sources[rows], scratch, count)
                     found.setdefault((count, rows), []).append(took)
     print(f"Load of the machine meanwhile: {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores.\n")
-    print(f"| processes | {sizes[0]} rows | {sizes[1]} rows | before the first row | rows a second |")
+    print(
+        f"| processes | {sizes[0]} rows | {sizes[1]} rows | rows a second | processor seconds: before rows, per 1,000 |"
+    )
     print("|---|---|---|---|---|")
     for count in processes:
-        few, many = (statistics.median(found[count, rows]) for rows in sizes)
-        rate = (sizes[1] - sizes[0]) / max(many - few, 1e-9)
-        print(f"| {count} | {few:.1f} s | {many:.1f} s | {few - sizes[0] / rate:.1f} s | {rate:,.0f} |")
+        few, many = ([statistics.median(column) for column in zip(*found[count, rows], strict=True)] for rows in sizes)
+        more = sizes[1] - sizes[0]
+        cost = (many[1] - few[1]) / more
+        rate = more / max(many[0] - few[0], 1e-9)
+        print(
+            f"| {count} | {few[0]:.0f} s | {many[0]:.0f} s | {rate:,.0f} | {few[1] - cost * sizes[0]:.0f}, {1000 * cost:.2f} |"
+        )
     return 0
 
 

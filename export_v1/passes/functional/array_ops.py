@@ -48,8 +48,15 @@ def describe(region: Region, members: list[str], uses: list[NodeDef], taken: set
     others = [node for node in uses if node.op not in WRITES | {"TensorArrayReadV3", "TensorArrayCloseV3"}]
     name = graph.fresh_name(f"{members[0]}/element_shape", taken)
     region.add(shape_constant(name, shape))
-    return Array(members, first.attr["dtype"].type, any(region.nodes[m].attr["dynamic_size"].b for m in members), shape,
-                 name, writers, len(writers) == 1 and not others)
+    return Array(
+        members,
+        first.attr["dtype"].type,
+        any(region.nodes[m].attr["dynamic_size"].b for m in members),
+        shape,
+        name,
+        writers,
+        len(writers) == 1 and not others,
+    )
 
 
 def shape_constant(name: str, shape: Shape) -> NodeDef:
@@ -112,8 +119,13 @@ def reserve(array: Array, node: NodeDef, taken: set[str]) -> list[NodeDef]:
     """
     controls = [edge for edge in node.input if edge.startswith("^")]
     name = graph.fresh_name(f"{node.name}/reserve", taken) if array.dynamic else node.name
-    made = regions.make(name, "TensorListReserve", [array.shape_node, node.input[0], *controls],
-                        element_dtype=array.dtype, shape_type=types_pb2.DT_INT32)
+    made = regions.make(
+        name,
+        "TensorListReserve",
+        [array.shape_node, node.input[0], *controls],
+        element_dtype=array.dtype,
+        shape_type=types_pb2.DT_INT32,
+    )
     return [made, regions.make(node.name, "TensorListResize", [name, node.input[0]])] if array.dynamic else [made]
 
 
@@ -125,13 +137,17 @@ def rewrite(array: Array, region: Region, node: NodeDef, taken: set[str]) -> lis
 
 
 def _read(array: Array, region: Region, node: NodeDef, edges, controls, taken) -> list[NodeDef]:
-    return [regions.make(node.name, "TensorListGetItem", [edges[2], edges[1], array.shape_node, *controls],
-                         element_dtype=array.dtype)]
+    return [
+        regions.make(
+            node.name, "TensorListGetItem", [edges[2], edges[1], array.shape_node, *controls], element_dtype=array.dtype
+        )
+    ]
 
 
 def _write(array: Array, region: Region, node: NodeDef, edges, controls, taken) -> list[NodeDef]:
-    result = regions.make(node.name, "TensorListSetItem", [edges[3], edges[1], edges[2], *controls],
-                          element_dtype=array.dtype)
+    result = regions.make(
+        node.name, "TensorListSetItem", [edges[3], edges[1], edges[2], *controls], element_dtype=array.dtype
+    )
     result.attr["resize_if_index_out_of_bounds"].b = array.dynamic
     return [result]
 
@@ -154,8 +170,18 @@ def _gather(array: Array, region: Region, node: NodeDef, edges, controls, taken)
     if whole:
         return [stack]
     axis = regions.constant(graph.fresh_name(f"{node.name}/axis", taken), 0, types_pb2.DT_INT32)
-    return [stack, axis, regions.make(node.name, "GatherV2", [stack.name, edges[1], axis.name], Tparams=array.dtype,
-                                      Tindices=types_pb2.DT_INT32, Taxis=types_pb2.DT_INT32)]
+    return [
+        stack,
+        axis,
+        regions.make(
+            node.name,
+            "GatherV2",
+            [stack.name, edges[1], axis.name],
+            Tparams=array.dtype,
+            Tindices=types_pb2.DT_INT32,
+            Taxis=types_pb2.DT_INT32,
+        ),
+    ]
 
 
 def _is_whole(array: Array, region: Region, edge: str) -> bool:
@@ -167,8 +193,9 @@ def _is_whole(array: Array, region: Region, edge: str) -> bool:
         flow = graph.data_inputs(node)[-1]
         made = _first_flow(region, flow)
         return made in array.names
-    return not array.dynamic and any(_same(region, limit, _size_edge(region, name)) for name in array.names[:1]
-                                     if len(array.names) == 1)
+    return not array.dynamic and any(
+        _same(region, limit, _size_edge(region, name)) for name in array.names[:1] if len(array.names) == 1
+    )
 
 
 def _size_edge(region: Region, name: str) -> str:
@@ -199,18 +226,38 @@ def _scatter(array: Array, region: Region, node: NodeDef, edges, controls, taken
     source = graph.parse(edges[3])
     fresh = source.node in array.names and source.index == 1
     if fresh and limit is not None and (array.read_only or _same(region, limit, _size_edge(region, source.node))):
-        return [regions.make(node.name, "TensorListFromTensor", [edges[2], array.shape_node, *controls],
-                             element_dtype=array.dtype, shape_type=types_pb2.DT_INT32)]
-    return [regions.make(node.name, "TensorListScatterIntoExistingList", [edges[3], edges[2], edges[1], *controls],
-                         element_dtype=array.dtype)]
+        return [
+            regions.make(
+                node.name,
+                "TensorListFromTensor",
+                [edges[2], array.shape_node, *controls],
+                element_dtype=array.dtype,
+                shape_type=types_pb2.DT_INT32,
+            )
+        ]
+    return [
+        regions.make(
+            node.name,
+            "TensorListScatterIntoExistingList",
+            [edges[3], edges[2], edges[1], *controls],
+            element_dtype=array.dtype,
+        )
+    ]
 
 
 def _split(array: Array, region: Region, node: NodeDef, edges, controls, taken) -> list[NodeDef]:
     source = graph.parse(edges[3])
     if source.node not in array.names or source.index != 1:
         raise Unconvertible(array.names[0], f"{node.name} splits into an array that has elements already")
-    return [regions.make(node.name, "TensorListSplit", [edges[1], array.shape_node, edges[2], *controls],
-                         element_dtype=array.dtype, shape_type=types_pb2.DT_INT32)]
+    return [
+        regions.make(
+            node.name,
+            "TensorListSplit",
+            [edges[1], array.shape_node, edges[2], *controls],
+            element_dtype=array.dtype,
+            shape_type=types_pb2.DT_INT32,
+        )
+    ]
 
 
 def _concat(array: Array, region: Region, node: NodeDef, edges, controls, taken) -> list[NodeDef]:
@@ -218,8 +265,13 @@ def _concat(array: Array, region: Region, node: NodeDef, edges, controls, taken)
     shape = None if rest is None or rest.unknown_rank else [None, *(d.size if d.size >= 0 else None for d in rest.dim)]
     shape_node = shape_constant(graph.fresh_name(f"{node.name}/element_shape", taken), shape)
     none = regions.constant(graph.fresh_name(f"{node.name}/leading_dims", taken), [], types_pb2.DT_INT64)
-    concat = regions.make(node.name, "TensorListConcatV2", [edges[1], shape_node.name, none.name, *controls],
-                          element_dtype=array.dtype, shape_type=types_pb2.DT_INT32)
+    concat = regions.make(
+        node.name,
+        "TensorListConcatV2",
+        [edges[1], shape_node.name, none.name, *controls],
+        element_dtype=array.dtype,
+        shape_type=types_pb2.DT_INT32,
+    )
     return [shape_node, none, concat]
 
 

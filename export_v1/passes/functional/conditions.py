@@ -199,16 +199,20 @@ def _carve(region, condition: Condition, found: Contexts, captures: Captures, si
         source = graph.parse(region.nodes[switch].input[0])
         captures.controls.update(dict.fromkeys(graph.control_inputs(region.nodes[switch])))
         if _origin(region, source.name) == condition.predicate:
-            value = regions.constant(graph.fresh_name(f"{captures.name}/side", captures.taken), bool(side),
-                                     types_pb2.DT_BOOL)
+            value = regions.constant(
+                graph.fresh_name(f"{captures.name}/side", captures.taken), bool(side), types_pb2.DT_BOOL
+            )
             replaced[f"{switch}:{side}"] = part.add(value).name
         else:
             replaced[f"{switch}:{side}"] = captures.arg(source, part)
     results = [region.nodes[merge].input[found.resolved[merge][1][side]] for merge in condition.merges]
     regions.carve(captures, results, condition.branches[side].__contains__, replaced, part)
     for merge in indexed:
-        position = regions.constant(graph.fresh_name(f"{captures.name}/position", captures.taken),
-                                    found.resolved[merge][1][side], types_pb2.DT_INT32)
+        position = regions.constant(
+            graph.fresh_name(f"{captures.name}/position", captures.taken),
+            found.resolved[merge][1][side],
+            types_pb2.DT_INT32,
+        )
         part.results.append(part.add(position).name)
     return part
 

@@ -52,8 +52,11 @@ def analyse(region: Region, opaque: set[str]) -> Contexts:
     result = Contexts({})
     for name in regions.order(region.nodes):
         node = region.nodes[name]
-        edges = [_edge_context(region, result, graph.parse(edge), opaque) for edge in node.input
-                 if region.nodes[graph.parse(edge).node].op != "NextIteration"]
+        edges = [
+            _edge_context(region, result, graph.parse(edge), opaque)
+            for edge in node.input
+            if region.nodes[graph.parse(edge).node].op != "NextIteration"
+        ]
         if node.op == "Merge" and name not in opaque:
             result.of[name] = _merge(result, name, edges, len(graph.data_inputs(node)))
         else:

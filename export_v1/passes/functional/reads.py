@@ -53,7 +53,13 @@ def _from_value(part: Region, node: NodeDef, value: str, taken: set[str]) -> Nod
     axis = graph.fresh_name(f"{node.name}/axis", taken)
     batch_dims = node.attr["batch_dims"].i
     part.add(regions.constant(axis, batch_dims, types_pb2.DT_INT32))
-    result = regions.make(node.name, "GatherV2", [value, node.input[1], axis, *controls], Tparams=dtype,
-                          Tindices=node.attr["Tindices"].type, Taxis=types_pb2.DT_INT32)
+    result = regions.make(
+        node.name,
+        "GatherV2",
+        [value, node.input[1], axis, *controls],
+        Tparams=dtype,
+        Tindices=node.attr["Tindices"].type,
+        Taxis=types_pb2.DT_INT32,
+    )
     result.attr["batch_dims"].i = batch_dims
     return result

@@ -90,8 +90,9 @@ def order(nodes: Mapping[str, NodeDef]) -> list[str]:
             done[name] = False
             stack.append(name)
             sources = [graph.parse(edge).node for edge in nodes[name].input]
-            stack.extend(s for s in reversed(sources)
-                         if s in nodes and s not in done and nodes[s].op != "NextIteration")
+            stack.extend(
+                s for s in reversed(sources) if s in nodes and s not in done and nodes[s].op != "NextIteration"
+            )
     return result
 
 

@@ -71,8 +71,10 @@ class _Inference:
             made = tf.import_graph_def(part, needed, return_elements=[node.name for node in nodes], name="")
         except ValueError:
             for node in nodes:
-                known.update((f"{node.name}:{at}", tf.compat.v1.placeholder(dtype))
-                             for at, dtype in enumerate(graph.output_types(node)))
+                known.update(
+                    (f"{node.name}:{at}", tf.compat.v1.placeholder(dtype))
+                    for at, dtype in enumerate(graph.output_types(node))
+                )
             return
         for node, operation in zip(nodes, made, strict=True):
             known.update((f"{node.name}:{at}", tensor) for at, tensor in enumerate(operation.outputs))

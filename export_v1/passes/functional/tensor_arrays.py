@@ -137,14 +137,17 @@ def _check_complete(region: Region, trace: _Trace) -> None:
 
 def _convert_group(region: Region, trace: _Trace, root: str, members: list[str], taken: set[str]) -> Array:
     """Rewrites every node of a group of arrays."""
+
     def ours(table: dict[str, str], tensor: Tensor) -> bool:
         return tensor.name in table and trace.root(table[tensor.name]) == root
 
-    uses = [node for node in region.nodes.values()
-            if node.op in SLOTS and ours(trace.handles, graph.data_inputs(node)[0])]
+    uses = [
+        node for node in region.nodes.values() if node.op in SLOTS and ours(trace.handles, graph.data_inputs(node)[0])
+    ]
     array = array_ops.describe(region, members, uses, taken)
-    carriers = [node.name for node in region.nodes.values()
-                if node.op in PASSING and ours(trace.handles, Tensor(node.name, 0))]
+    carriers = [
+        node.name for node in region.nodes.values() if node.op in PASSING and ours(trace.handles, Tensor(node.name, 0))
+    ]
     for node in region.nodes.values():
         if node.op in PASSING and ours(trace.flows, Tensor(node.name, 0)):
             node.attr["T"].type = types_pb2.DT_VARIANT
