@@ -12,42 +12,44 @@ from export_v1 import errors, graph, rewrite
 from export_v1.graph import GraphDef, NodeDef
 from export_v1.passes import tables, variables
 
-# Stateful ops whose state is a variable, a table, a random generator, a list or stack inside one call, or a function call.
+# Stateful ops whose state is a variable, a table, a random generator, a list or stack inside one call, or a function
+# call.
 STATEFUL = frozenset(
     """
-    VarHandleOp VarIsInitializedOp ReadVariableOp _ReadVariablesOp AssignVariableOp AssignAddVariableOp AssignSubVariableOp
-    DestroyResourceOp DisableCopyOnRead ResourceGather ResourceGatherNd ResourceScatterAdd ResourceScatterDiv
-    ResourceScatterMax ResourceScatterMin ResourceScatterMul ResourceScatterNdAdd ResourceScatterNdMax
-    ResourceScatterNdMin ResourceScatterNdSub ResourceScatterNdUpdate ResourceScatterSub ResourceScatterUpdate
-    ResourceStridedSliceAssign ResourceCountUpTo VariableShape
-    HashTableV2 MutableHashTableV2 MutableHashTableOfTensorsV2 MutableDenseHashTableV2 InitializeTableV2
-    InitializeTableFromTextFileV2 LookupTableFindV2 LookupTableInsertV2 LookupTableRemoveV2 LookupTableSizeV2
-    LookupTableExportV2 LookupTableImportV2 AnonymousHashTable
-    RandomUniform RandomUniformInt RandomStandardNormal TruncatedNormal RandomShuffle RandomGamma RandomPoisson
-    RandomPoissonV2 ParameterizedTruncatedNormal Multinomial StatefulUniform StatefulUniformFullInt StatefulUniformInt
-    StatefulStandardNormal StatefulStandardNormalV2 StatefulTruncatedNormal StatefulRandomBinomial RngSkip
-    RngReadAndSkip UniformCandidateSampler LogUniformCandidateSampler LearnedUnigramCandidateSampler
-    ThreadUnsafeUnigramCandidateSampler AllCandidateSampler FixedUnigramCandidateSampler RandomCrop
-    TensorArrayV3 TensorArrayReadV3 TensorArrayWriteV3 TensorArrayGatherV3 TensorArrayScatterV3 TensorArrayConcatV3
-    TensorArraySplitV3 TensorArraySizeV3 TensorArrayGradV3 TensorArrayCloseV3 TensorArrayGradWithShape
-    StackV2 StackPushV2 StackPopV2 StackCloseV2
-    PartitionedCall StatefulPartitionedCall If While Case For SymbolicGradient
-    Assert Print NoOp CudnnRNN CudnnRNNV2 CudnnRNNV3 CudnnRNNParamsSize
+    VarHandleOp VarIsInitializedOp ReadVariableOp _ReadVariablesOp AssignVariableOp AssignAddVariableOp
+    AssignSubVariableOp DestroyResourceOp DisableCopyOnRead ResourceGather ResourceGatherNd ResourceScatterAdd
+    ResourceScatterDiv ResourceScatterMax ResourceScatterMin ResourceScatterMul ResourceScatterNdAdd
+    ResourceScatterNdMax ResourceScatterNdMin ResourceScatterNdSub ResourceScatterNdUpdate ResourceScatterSub
+    ResourceScatterUpdate ResourceStridedSliceAssign ResourceCountUpTo VariableShape HashTableV2 MutableHashTableV2
+    MutableHashTableOfTensorsV2 MutableDenseHashTableV2 InitializeTableV2 InitializeTableFromTextFileV2
+    LookupTableFindV2 LookupTableInsertV2 LookupTableRemoveV2 LookupTableSizeV2 LookupTableExportV2
+    LookupTableImportV2 AnonymousHashTable RandomUniform RandomUniformInt RandomStandardNormal TruncatedNormal
+    RandomShuffle RandomGamma RandomPoisson RandomPoissonV2 ParameterizedTruncatedNormal Multinomial StatefulUniform
+    StatefulUniformFullInt StatefulUniformInt StatefulStandardNormal StatefulStandardNormalV2 StatefulTruncatedNormal
+    StatefulRandomBinomial RngSkip RngReadAndSkip UniformCandidateSampler LogUniformCandidateSampler
+    LearnedUnigramCandidateSampler ThreadUnsafeUnigramCandidateSampler AllCandidateSampler
+    FixedUnigramCandidateSampler RandomCrop TensorArrayV3 TensorArrayReadV3 TensorArrayWriteV3 TensorArrayGatherV3
+    TensorArrayScatterV3 TensorArrayConcatV3 TensorArraySplitV3 TensorArraySizeV3 TensorArrayGradV3 TensorArrayCloseV3
+    TensorArrayGradWithShape StackV2 StackPushV2 StackPopV2 StackCloseV2 PartitionedCall StatefulPartitionedCall If
+    While Case For SymbolicGradient Assert Print NoOp CudnnRNN CudnnRNNV2 CudnnRNNV3 CudnnRNNParamsSize
     """.split()
 )
 # Registered as stateless, yet they read or write files, run Python or other programs, or take a path as an attribute.
 OUTSIDE = frozenset(
     """
     ReadFile WriteFile MatchingFiles PyFuncStateless EagerPyFunc PyFunc RestoreV2 Restore RestoreSlice SaveV2 Save
-    SaveSlices MergeV2Checkpoints DecodeProtoV2 EncodeProto PrintV2 XlaLaunch FixedUnigramCandidateSampler ImmutableConst
-    LoadAndRemapMatrix GenerateVocabRemapping InitializeTableFromTextFile Abort Copy CopyHost Prelinearize
-    PrelinearizeTuple InfeedEnqueuePrelinearizedBuffer Batch BatchFunction Unbatch UnbatchGrad WindowOp
+    SaveSlices MergeV2Checkpoints DecodeProtoV2 EncodeProto PrintV2 XlaLaunch FixedUnigramCandidateSampler
+    ImmutableConst LoadAndRemapMatrix GenerateVocabRemapping InitializeTableFromTextFile Abort Copy CopyHost
+    Prelinearize PrelinearizeTuple InfeedEnqueuePrelinearizedBuffer Batch BatchFunction Unbatch UnbatchGrad WindowOp
     """.split()
 )
 # Whole families that talk to datasets, other devices, other hosts or files, whatever their registration says.
-_FAMILIES = ("Dataset", "Iterator", "Reader", "Rpc", "Collective", "Nccl", "TPU", "Tpu", "PyFunc", "Summary", "Debug", "Dtensor",
-             "DTensor", "Xla", "Remote", "_Send", "_Recv", "_HostSend", "_HostRecv", "Sql", "BigQuery", "Checkpoint", "TFRecord",
-             "RecordInput", "IO>", "TensorRT", "TRTEngine", "Snapshot", "Record")  # fmt: skip
+_FAMILIES = tuple(
+    """
+    Dataset Iterator Reader Rpc Collective Nccl TPU Tpu PyFunc Summary Debug Dtensor DTensor Xla Remote _Send _Recv
+    _HostSend _HostRecv Sql BigQuery Checkpoint IO> TensorRT TRTEngine Snapshot Record
+    """.split()
+)
 
 
 def refused(graph_def: GraphDef, assets: Collection[str] = ()) -> dict[str, list[str]]:

@@ -118,6 +118,26 @@ class Trials:
         noise = [np.asarray(layer(tf.ones((8, 3)), training=flag)["noise"]) for flag in (True, False)]
         assert set(np.unique(noise[0])) == {0, 2} and set(np.unique(noise[1])) == {1}, "the same in both modes"
 
+    def ordered(self, peer):
+        """what is computed before an assignment never sees it (200 calls of one tf.function)"""
+        layer = peer.make(self.exports["with_train"])
+        x = tf.ones((4, 3))
+        want, start = np.asarray(layer(x)["y"]), layer.get_weights()
+        assert start, "no weights"
+
+        @tf.function
+        def step(x):
+            answer = layer(x)["y"]
+            for weight in layer.weights:
+                weight.assign(tf.zeros(weight.shape))
+            return answer
+
+        wrong = 0
+        for _ in range(200):
+            layer.set_weights(start)
+            wrong += not np.array_equal(step(x), want)
+        assert not wrong, f"{wrong} of 200 answers are from the weights assigned afterwards"
+
     def freezes(self, peer):
         """trainable = False stops updates of moving averages too"""
         layer = peer.make(self.exports["with_train"], train=True)

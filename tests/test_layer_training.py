@@ -147,3 +147,36 @@ def test_gradients_reach_the_inputs(exported):
     step = 1e-2 * np.eye(1, 16, 3, dtype="float32")
     slope = (tf.reduce_sum(layer(x + step)["logits"]) - tf.reduce_sum(layer(x - step)["logits"])) / 2e-2
     assert float(slope) == pytest.approx(float(tf.reduce_sum(gradient[:, 3])), rel=2e-2, abs=1e-3)
+
+
+def test_what_is_computed_before_an_update_never_sees_it(with_train):
+    # TensorFlow runs what nothing waits for in any order: without care, one call in four read the updated weights.
+    layer = SignatureLayer(with_train)
+    start, x = layer.get_weights(), np.ones((4, 3), "float32")
+    want, penalty = layer(x)["y"], float(sum(layer.losses))
+
+    @tf.function
+    def step(x):
+        with tf.GradientTape() as tape:
+            answer = layer(x)["y"]
+            loss = tf.reduce_sum(answer**2)
+        gradients = tape.gradient(loss, layer.trainable_weights)
+        losses = tf.add_n(layer.losses)
+        for weight, gradient in zip(layer.trainable_weights, gradients, strict=True):
+            weight.assign(gradient * 0)
+        return answer, losses
+
+    @tf.function
+    def infer_then_assign(x):
+        answer = layer(x)["y"]
+        for weight in layer.weights:
+            weight.assign(tf.zeros(weight.shape))
+        return answer
+
+    for _ in range(150):
+        layer.set_weights(start)
+        answer, losses = step(x)
+        np.testing.assert_array_equal(answer, want)
+        assert float(losses) == pytest.approx(penalty)
+        layer.set_weights(start)
+        np.testing.assert_array_equal(infer_then_assign(x), want)

@@ -109,6 +109,14 @@ def test_a_checkpoint_does_not_get_a_file_that_is_not_its_own(how, tmp_path, sec
     assert (tmp_path / "export" / "assets" / "secret.txt").read_text() == SECRET
 
 
+def test_a_file_that_is_still_at_its_old_path_is_taken_and_said(tmp_path, secret):
+    model = tmp_path / "model"
+    model.mkdir()
+    report = export_v1.export(export_dir=str(tmp_path / "export"), **_with_table(model, str(secret)))
+    assert (tmp_path / "export" / "assets" / "secret.txt").read_text() == SECRET
+    assert any(str(secret) in choice["what"] and "old path" in choice["why"] for choice in report["choices"])
+
+
 @pytest.mark.parametrize("how", ["up", "absolute", "link"])
 def test_an_export_that_names_a_file_outside_is_not_read(how, tmp_path, secret):
     folder = pathlib.Path(savedmodels.vocabulary(tmp_path / "one", ["a", "b"]))
