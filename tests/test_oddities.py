@@ -74,7 +74,9 @@ def test_an_initializer_may_read_a_restored_variable(tmp_path):
         finally:
             v1.enable_resource_variables()
         tf.add(v1.placeholder(tf.float32, [None, 2], "x"), double + w, name="y")
-        session.run(v1.global_variables_initializer())
+        # One after the other: run together, the second may look at the first before it has a value.
+        session.run(w.initializer)
+        session.run(double.initializer)
         session.run(w.assign([5.0, 7.0]))
         path = v1.train.Saver([w]).save(session, str(tmp_path / "model.ckpt"))
     export_v1.export(checkpoint=path, export_dir=str(tmp_path / "out"), init_missing=True)
