@@ -151,10 +151,19 @@ class _Writing:
         for _ in range(workers):
             self._buffers.put(_aligned(largest))
         pool = concurrent.futures.ThreadPoolExecutor(workers)
+        # An export is on the disk before it gets its name. Left to the kernel, that work would begin at the very end.
+        disk = concurrent.futures.ThreadPoolExecutor(1)
         try:
-            return list(pool.map(self._write, range(len(self._groups))))
+            written, synced = [], []
+            for prefix in pool.map(self._write, range(len(self._groups))):
+                written.append(prefix)
+                synced.append(disk.submit(_sync, bundle.data_file(prefix, 0, 1)))
+            for one in synced:
+                one.result()
+            return written
         finally:
             pool.shutdown(cancel_futures=True)
+            disk.shutdown(cancel_futures=True)
 
     def _write(self, number: int) -> str:
         prefix = os.path.join(self._folder, f"{number:06d}")
@@ -189,6 +198,11 @@ class _Writing:
         except OSError as error:
             raise restore.unreadable([location.key], checkpoint.prefix, str(error)) from error
         return into.view(item.variable.dtype.as_numpy_dtype).reshape(item.shape)
+
+
+def _sync(path: str) -> None:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 def _aligned(size: int) -> np.ndarray:
