@@ -126,6 +126,7 @@ def _killed(what: str, moments: int, tmp_path, exported, env) -> dict[str, int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["export over another", "to_keras"])
 def test_killed_at_some_moments(what, tmp_path, exported, subprocess_env):
     assert sum(_killed(what, 2, tmp_path, exported, subprocess_env).values()) == 2
@@ -152,6 +153,7 @@ def test_a_signal_cleans_up(number, tmp_path, exported, subprocess_env):
     assert _state(tmp_path / "target") == ("nothing" if process.returncode else "whole")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", COMMANDS)
 def test_no_room(what, tmp_path, exported, subprocess_env):
     arguments, target = _flags(tmp_path, exported, what), _target(tmp_path, what)

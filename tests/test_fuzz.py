@@ -16,6 +16,7 @@ def _run(arguments: list[str], env) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_few_of_every_kind(subprocess_env):
     said = _run(["--count=1", "--seed=3000"], subprocess_env)
     assert sum(line.startswith("| ") for line in said.splitlines()) == 20

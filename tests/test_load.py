@@ -146,6 +146,7 @@ def _left_behind(path, count: int, whose: str, env) -> float:
     return float(done.stdout.split()[-1])
 
 
+@pytest.mark.slow
 def test_layers_made_and_dropped_leave_little_behind(exported, subprocess_env):
     assert _left_behind(exported("mlp_layers"), 120, "ours", subprocess_env) < KIB_A_LAYER
 
