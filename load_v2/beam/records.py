@@ -49,7 +49,22 @@ class Keyed(beam.DoFn):
             # What is wrong is said by the handler, which is given the record as it is.
             values = {}
         kept = {key: value for key, value in values.items() if key not in self._specs or key in self._keep}
-        yield kept, record if whole else elements.Flat(record)
+        yield kept, record if whole else _flat(record, self._specs)
+
+
+def _flat(record: Mapping, specs: Mapping[str, Spec]) -> elements.Flat:
+    """Returns the inputs of a table's row, lists as arrays, which travel better; and what it can be recognised by."""
+    found = elements.Flat()
+    for key, value in record.items():
+        if not isinstance(value, list):
+            found[key] = value
+        elif key in specs:
+            try:
+                found[key] = np.asarray(value)
+            except ValueError:
+                # Lists of different lengths: the handler says what is wrong with them.
+                found[key] = value
+    return found
 
 
 def merged(kept: Mapping[str, object], inference: Mapping[str, np.ndarray]) -> dict[str, object]:

@@ -82,9 +82,8 @@ def main() -> int:
         more = sizes[1] - sizes[0]
         cost = (many[1] - few[1]) / more
         rate = more / max(many[0] - few[0], 1e-9)
-        print(
-            f"| {count} | {few[0]:.0f} s | {many[0]:.0f} s | {rate:,.0f} | {few[1] - cost * sizes[0]:.0f}, {1000 * cost:.2f} |"
-        )
+        before = few[1] - cost * sizes[0]
+        print(f"| {count} | {few[0]:.0f} s | {many[0]:.0f} s | {rate:,.0f} | {before:.0f}, {1000 * cost:.2f} |")
     return 0
 
 
