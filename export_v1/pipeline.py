@@ -254,7 +254,9 @@ def _proof(found: restore.Weights, written: save.Written, recorded: sample.Sampl
             }
             for one in found.variables
         ],
-        "sample": None if recorded is None else {"origin": recorded.origin, "unstable": list(recorded.unstable)},
+        "sample": None
+        if recorded is None
+        else {"origin": recorded.origin, "unstable": list(recorded.unstable), "ranks": dict(recorded.ranks)},
         "sample_left_out": f"the variables take {found.size() / 2**20:,.0f} MiB" if too_large else None,
         "warnings": [f"variable {name!r} holds NaN or infinity" for name in written.not_finite],
     }

@@ -45,12 +45,14 @@ class Sample:
         outputs: one array per output key whose answer is the same each time.
         unstable: output keys whose answer changes from run to run, and so proves nothing.
         origin: where the inputs are from.
+        ranks: the rank of each output's answer, for those whose rank the graph does not tell.
     """
 
     inputs: Mapping[str, np.ndarray]
     outputs: Mapping[str, np.ndarray]
     unstable: tuple[str, ...]
     origin: str
+    ranks: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def record(
@@ -85,7 +87,8 @@ def record(
                 continue
             unstable = _changing(first, ask(inputs))
             outputs = {name: value for name, value in first.items() if name not in unstable}
-            return Sample(inputs, outputs, unstable, "given" if given is not None else "generated")
+            ranks = {name: np.ndim(value) for name, value in first.items()}
+            return Sample(inputs, outputs, unstable, "given" if given is not None else "generated", ranks)
     raise _no_inputs_fit(given is not None, signature, reasons)
 
 
@@ -233,7 +236,9 @@ def read(path: str, keys: Mapping[str, object]) -> dict[str, np.ndarray]:
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            found = {key.removeprefix("in/"): arrays[key] for key in arrays.files if not key.startswith("out/")}
+            found = {
+                key.removeprefix("in/"): arrays[key] for key in arrays.files if not key.startswith(("out/", "lengths/"))
+            }
     except _NO_ARRAYS as error:
         raise errors.ExportError(f"Sample {path!r} cannot be read as .npz: {reason(error)}") from error
     for key in keys:
@@ -243,15 +248,17 @@ def read(path: str, keys: Mapping[str, object]) -> dict[str, np.ndarray]:
 
 
 def write(sample: Sample, path: str) -> None:
-    """Writes a sample as .npz: `in/KEY` and `out/KEY`; strings as fixed-length bytes where that loses nothing."""
+    """Writes a sample as .npz: `in/KEY` and `out/KEY`; strings as fixed-length bytes.
+
+    numpy drops zero bytes at the end of those, and serialized records do end so: `lengths/in/KEY` then holds the true
+    lengths. Objects would keep them, but numpy pickles objects, and reading a pickle runs code.
+    """
     arrays = {f"in/{key}": value for key, value in sample.inputs.items()}
     arrays |= {f"out/{key}": value for key, value in sample.outputs.items()}
-    np.savez(path, **{key: _storable(np.asarray(value)) for key, value in arrays.items()})
-
-
-def _storable(value: np.ndarray) -> np.ndarray:
-    if value.dtype != object:
-        return value
-    fixed = value.astype("S")
-    # numpy drops trailing zero bytes of fixed-length strings.
-    return fixed if np.array_equal(fixed.astype(object), value) else value
+    stored = {}
+    for key, value in arrays.items():
+        value = np.asarray(value)
+        stored[key] = value.astype("S") if value.dtype == object else value
+        if value.dtype == object and not np.array_equal(stored[key].astype(object), value):
+            stored[f"lengths/{key}"] = np.reshape([len(one) for one in value.reshape(-1)], value.shape)
+    np.savez(path, **stored)

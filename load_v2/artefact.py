@@ -98,7 +98,7 @@ def _read(path: str, meta_graph: MetaGraphDef) -> Artefact:
     return Artefact(
         path=path,
         meta_graph=meta_graph,
-        signatures=signature.read_all(meta_graph, record),
+        signatures=_with_ranks(signature.read_all(meta_graph, record), record),
         variables=_variables(meta_graph, bundle, path),
         assets=_assets(meta_graph, path),
         regularization_losses=tuple(meta_graph.collection_def["regularization_losses"].node_list.value)
@@ -107,6 +107,18 @@ def _read(path: str, meta_graph: MetaGraphDef) -> Artefact:
         record=record,
         bundle=bundle,
     )
+
+
+def _with_ranks(signatures: dict[str, signature.Signature], record: Mapping) -> dict[str, signature.Signature]:
+    """Returns the signatures with the rank of the recorded answer where the graph does not tell an output's rank."""
+    recorded = (record.get("sample") or {}).get("ranks") or {}
+    asked = signatures.get("serving_default")
+    ranks = {
+        spec.tensor: (None,) * recorded[key]
+        for key, spec in (asked.outputs.items() if asked else ())
+        if spec.shape is None and isinstance(recorded.get(key), int)
+    }
+    return {key: signature.with_output_shapes(one, ranks) for key, one in signatures.items()}
 
 
 def _saved_model(path: str) -> saved_model_pb2.SavedModel:

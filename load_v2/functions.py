@@ -98,6 +98,8 @@ class Functions:
             feeds |= {name: _resource(item) for name, item in self._others.items() if name in used}
             names = [spec.tensor for spec in part.outputs.values()]
             outputs = program.import_into_current(part.graph_def, names, feeds)
+            for output, spec in zip(outputs, part.outputs.values(), strict=True):
+                output.set_shape(spec.shape)
             self._watch(used)
             if not part.v1_control_flow:
                 _finish_with(captured.values())

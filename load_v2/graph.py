@@ -1,6 +1,7 @@
 """GraphDefs in, new GraphDefs out: the part that some tensors need, with functions renamed. Nothing runs here."""
 
 import hashlib
+import itertools
 from collections.abc import Collection, Iterable, Iterator
 
 from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2
@@ -10,6 +11,10 @@ NodeDef = node_def_pb2.NodeDef
 
 V1_CONTROL_FLOW = frozenset({"Switch", "RefSwitch", "Merge", "RefMerge", "Enter", "RefEnter", "Exit", "RefExit",
                              "NextIteration", "RefNextIteration", "LoopCond"})  # fmt: skip
+# How the names of ops begin whose answer is another at each call, seeds or not.
+_RANDOM = ("Random", "TruncatedNormal", "ParameterizedTruncatedNormal", "Multinomial", "StatefulRandom", "StatefulUniform",
+           "StatefulStandardNormal", "StatefulTruncatedNormal", "UniformCandidateSampler", "LogUniformCandidateSampler",
+           "LearnedUnigramCandidateSampler", "AllCandidateSampler", "FixedUnigramCandidateSampler")  # fmt: skip
 REF_VARIABLES = frozenset({"Variable", "VariableV2", "TemporaryVariable"})
 # Attributes that say where and how the graph once ran. Colocation names nodes that are gone, devices are machines long
 # gone (and stop a distribution strategy from placing replicas), and recorded shapes contradict newer shape functions.
@@ -85,6 +90,13 @@ def all_nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
     yield from graph_def.node
     for function in graph_def.library.function:
         yield from function.node_def
+
+
+def is_random(graph_def: GraphDef) -> bool:
+    """Whether a node of the graph, or of a function it calls, draws random numbers."""
+    reachable = reachable_functions(graph_def)
+    inner = (n for f in graph_def.library.function if f.signature.name in reachable for n in f.node_def)
+    return any(node.op.startswith(_RANDOM) for node in itertools.chain(graph_def.node, inner))
 
 
 def reachable_functions(graph_def: GraphDef) -> set[str]:

@@ -137,6 +137,11 @@ def _present(graph_def: graph.GraphDef, source: artefact.Artefact) -> list[str]:
     return [name for name in source.regularization_losses if graph.split(name)[0] in names]
 
 
+def random_outputs(part: Part) -> set[str]:
+    """Returns keys of the outputs that depend on random numbers: they differ from call to call."""
+    return {key for key, spec in part.outputs.items() if graph.is_random(graph.needed(part.graph_def, [spec.tensor]))}
+
+
 def _refuse_references(parts: Iterable[Part], path: str) -> None:
     references = [node for part in parts for node in part.graph_def.node if node.op in graph.REF_VARIABLES]
     held = [node for part in parts for node in part.graph_def.node if node.op in tables.REF_TABLE_OPS]

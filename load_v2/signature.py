@@ -53,6 +53,14 @@ def read_all(meta_graph, record: Mapping) -> dict[str, Signature]:
     return found
 
 
+def with_output_shapes(one: Signature, shapes: Mapping[str, tuple]) -> Signature:
+    """Returns the signature with other shapes for the outputs whose tensor is in `shapes`."""
+    outputs = {
+        key: dataclasses.replace(spec, shape=shapes.get(spec.tensor, spec.shape)) for key, spec in one.outputs.items()
+    }
+    return Signature(one.inputs, outputs)
+
+
 def _order(key: str, record: Mapping) -> tuple[list[str], list[str]]:
     of_key = (record.get("signatures") or {}).get(key)
     if of_key is None or not of_key.get("inputs"):

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from load_v2 import LoadError, artefact, bundle, verification, verify
-from tests import cases
+from tests import cases, savedmodels
 
 
 @pytest.fixture
@@ -152,3 +152,39 @@ def test_the_command_exits_0_or_1(copy, subprocess_env, broken, code):
     assert done.returncode == code
     assert len([line for line in done.stdout.splitlines() if line.startswith(("probs:", "logits:"))]) == 2
     assert "Traceback" not in done.stderr
+
+
+def test_random_outputs_are_compared_in_shape_only(tmp_path):
+    with savedmodels.session() as current:
+        x = tf.compat.v1.placeholder(tf.float32, [None], name="x")
+        sums = {"noisy": x + tf.random.uniform([1], seed=1), "plain": x * savedmodels.variable("w", np.float32(2))}
+        path = savedmodels.save(tmp_path / "random", current, {"x": x}, sums)
+    os.makedirs(tmp_path / "random" / "assets.extra")
+    sample = {"in/x": F([1, 2]), "out/noisy": F([5, 6]), "out/plain": F([2, 4])}
+    np.savez(os.path.join(path, artefact.SAMPLE), **sample)
+    report = verify(path)
+    assert report.equal and "noisy: equal, in shape and type; it is random" in report.lines()[0]
+    np.savez(os.path.join(path, artefact.SAMPLE), **{**sample, "out/noisy": F([5, 6, 7])})
+    assert not verify(path).equal
+    np.savez(os.path.join(path, artefact.SAMPLE), **{**sample, "out/plain": F([2, 5])})
+    assert not verify(path).equal
+
+
+def test_strings_that_end_in_zero_bytes_are_replayed_whole(tmp_path):
+    with savedmodels.session() as current:
+        x = tf.compat.v1.placeholder(tf.string, [None], name="x")
+        path = savedmodels.save(tmp_path / "strings", current, {"x": x}, {"length": tf.strings.length(x), "same": x})
+    flags = {"saved_model": path, "export_dir": str(tmp_path / "export")}
+    given = np.array([b"a\0\0", b"\0", b"bc"], object)
+    np.savez(tmp_path / "in.npz", x=given.astype("S"))
+    import export_v1
+    from export_v1 import sample
+
+    export_v1.export(**flags)
+    recorded = sample.Sample({"x": given}, {"length": np.int32([3, 1, 2]), "same": given}, (), "given")
+    sample.write(recorded, str(tmp_path / "export" / "assets.extra" / "sample.npz"))
+    report = verify(tmp_path / "export")
+    assert report.equal, report.lines()
+    recorded = sample.Sample({"x": given}, {"length": np.int32([3, 1, 2]), "same": given[::-1]}, (), "given")
+    sample.write(recorded, str(tmp_path / "export" / "assets.extra" / "sample.npz"))
+    assert not verify(tmp_path / "export").equal
