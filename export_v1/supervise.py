@@ -4,6 +4,7 @@ A graph from a stranger can make TensorFlow abort, or fill the memory until the 
 process that waits for it does. Nothing here needs TensorFlow: the fork comes before its import.
 """
 
+import atexit
 import contextlib
 import ctypes
 import faulthandler
@@ -41,7 +42,7 @@ def supervised(main: Callable[[], int], name: str, after: Callable[[int], None])
         faulthandler.disable()
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
-        return main()
+        _end(main())
     for number in _FORWARDED:
         signal.signal(number, lambda received, _: os.kill(child, received))
     # The terminal sends Ctrl-C to both; the child says what there is to say.
@@ -57,6 +58,15 @@ def supervised(main: Callable[[], int], name: str, after: Callable[[int], None])
         file=sys.stderr,
     )
     return 1
+
+
+def _end(code: int) -> None:
+    """Ends this process after its exit handlers, without taking TensorFlow apart module by module: that takes 0.7 s."""
+    # Private, and the only way to run the handlers, which remove temporary folders. CPython 3.10 to 3.13.
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 @contextlib.contextmanager

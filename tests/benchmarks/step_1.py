@@ -15,6 +15,7 @@ import tempfile
 from tests.benchmarks import measure
 from tests.benchmarks.measure import PYTHON, Run
 
+FLOOR = "import tensorflow, then cp"
 FLAGS = ("--input=x=x:0", "--output=y=y:0")
 
 
@@ -34,7 +35,8 @@ def sides(prefix: str, folder: str, with_naive: bool):
     os.rename(os.path.join(out, "variables"), kept)
     found = {
         "import tensorflow": lambda: measure.process(PYTHON, "-c", "import tensorflow"),
-        "cp of the kept bytes": lambda: fresh("cp", "-r", kept, out),
+        # One after the other, as step 1 has to do it: right after `rm`, cp finds its memory ready, and is twice as fast.
+        FLOOR: lambda: fresh("sh", "-c", f"{PYTHON} -c 'import tensorflow' 2>/dev/null && cp -r {kept} {out}"),
         "step 1": export,
     }
     if with_naive:
@@ -54,7 +56,7 @@ def rows(layers: int, runs: dict[str, list[Run]]):
     base = statistics.median(run.peak for run in runs["import tensorflow"])
     for name, found in runs.items():
         peak = statistics.median(run.peak for run in found)
-        above = "-" if name.startswith("cp") else f"{peak:.0f} MiB ({peak - base:+.0f})"
+        above = f"{peak:.0f} MiB ({peak - base:+.0f})"
         processor = statistics.median(run.processor for run in found)
         wall = measure.shown([run.wall for run in found])
         yield f"{layers * 192 / 1024:.1f} GiB", name, wall, f"{processor:.1f} s", above
@@ -62,10 +64,9 @@ def rows(layers: int, runs: dict[str, list[Run]]):
 
 def headline(layers: int, runs: dict[str, list[Run]]) -> str:
     """Returns the ratios that were asked for."""
-    floor = [a.wall + b.wall for a, b in zip(runs["import tensorflow"], runs["cp of the kept bytes"], strict=True)]
     ours = runs["step 1"]
-    times = measure.ratio([run.wall for run in ours], floor)
-    lines = f"{layers * 192 / 1024:.1f} GiB: step 1 takes {times:.2f} times (import + cp)"
+    times = measure.ratio([run.wall for run in ours], [run.wall for run in runs[FLOOR]])
+    lines = f"{layers * 192 / 1024:.1f} GiB: step 1 takes {times:.2f} times as long as {FLOOR} (asked: at most 1.5)"
     if "naive recipe" in runs:
         wall = measure.ratio([run.wall for run in runs["naive recipe"]], [run.wall for run in ours])
         peak = measure.ratio([run.peak for run in runs["naive recipe"]], [run.peak for run in ours])
@@ -83,7 +84,7 @@ def curve(points: dict[int, dict[str, list[Run]]]) -> str:
             for name, found in runs.items():
                 value = statistics.median(getattr(run, what) for run in found)
                 bar = "#" * max(round(40 * value / largest), 1)
-                lines.append(f"  {layers * 192 / 1024:5.1f} GiB  {name:22}{bar:41}{value:8.1f} {unit}")
+                lines.append(f"  {layers * 192 / 1024:5.1f} GiB  {name:28}{bar:41}{value:8.1f} {unit}")
     return "\n".join(lines)
 
 
