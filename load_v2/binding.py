@@ -71,7 +71,7 @@ def tensor(key: str, spec: Spec, value, name: str):
     Raises:
         LoadError: type, rank or a size is not what the signature has.
     """
-    if type(value) is _EAGER and value.dtype == spec.dtype:
+    if type(value) is _EAGER and value.dtype.name == spec.dtype:
         _check_shape(key, spec, value.shape, name)
         return value
     if isinstance(value, keras.KerasTensor):
@@ -121,16 +121,20 @@ def _check_type(key: str, spec: Spec, dtype, name: str) -> None:
 
 
 def _check_shape(key: str, spec: Spec, shape, name: str) -> None:
-    if spec.shape is None:
+    wanted = spec.shape
+    if wanted is None:
         return
-    given = tuple(tf.TensorShape(shape).as_list()) if tf.TensorShape(shape).rank is not None else None
-    if given is None:
+    shape = shape if isinstance(shape, tf.TensorShape) else tf.TensorShape(shape)
+    if shape.rank is None:
         return
-    fits = len(given) == len(spec.shape) and all(
-        have is None or want is None or have == want for have, want in zip(given, spec.shape, strict=True)
-    )
-    if not fits:
-        raise LoadError(f"Layer {name!r}: input {key!r} is {shape_text(given)}; the signature has {spec}.")
+    given = shape.as_list()
+    if len(given) == len(wanted):
+        for have, want in zip(given, wanted, strict=True):
+            if have != want and have is not None and want is not None:
+                break
+        else:
+            return
+    raise LoadError(f"Layer {name!r}: input {key!r} is {shape_text(given)}; the signature has {spec}.")
 
 
 def _with_known_shape(spec: Spec, value: tf.Tensor) -> tf.Tensor:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 
+import keras
 import tensorflow as tf
 
 from load_v2 import graph, private, program, signature, wellformed
@@ -35,7 +36,7 @@ class Functions:
         """Returns the outputs of a part for tensors in its input order; `shapes` as for `get`."""
         if part.v1_control_flow:
             return self._without_gradient(part, tensors, shapes)
-        return self.get(part, shapes)(*tensors)
+        return private.call(self.get(part, shapes), tensors)
 
     def _without_gradient(self, part: program.Part, tensors: Sequence, shapes: tuple | None) -> Sequence:
         """Calls a part with a TensorFlow 1 loop or condition in it; whoever asks for its gradient is told why not.
@@ -169,8 +170,11 @@ def _leading(spec: signature.Spec, known: list) -> list:
     return list(spec.shape[:1]) if known else []
 
 
-class Penalty:
-    """A Keras regularizer that computes regularization losses of the graph; it reads the variables by itself."""
+class Penalty(keras.regularizers.Regularizer):
+    """A Keras regularizer that computes regularization losses of the graph; it reads the variables by itself.
+
+    Newer Keras takes any function; 3.12, the last for Python 3.10, takes nothing but its own class.
+    """
 
     def __init__(self, made: Functions, parts: Sequence[program.Part]):
         self._functions = made

@@ -3,6 +3,8 @@
 There is no public way to ask these questions, and the layer cannot do without the answers.
 """
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 from keras.src.backend.common import global_state
@@ -45,3 +47,13 @@ def tell_element_types(handle: tf.Tensor, key_dtype: int, value_dtype: int) -> N
 def no_recording():
     """Returns a context in which no gradient tape records; the public stop_recording is for a tape that one holds."""
     return record.stop_recording()
+
+
+def call(function: tf.types.experimental.ConcreteFunction, tensors: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
+    """Returns what a concrete function gives for tensors that are known to fit its signature.
+
+    The public call binds and checks the arguments again, which is a quarter of the time of a small graph in eager mode.
+    """
+    if not tf.executing_eagerly() or not hasattr(function, "_call_flat"):
+        return function(*tensors)
+    return function._call_flat(list(tensors), function.captured_inputs)
