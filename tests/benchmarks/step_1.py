@@ -25,6 +25,8 @@ def sides(prefix: str, folder: str, with_naive: bool):
 
     def fresh(*command: str) -> Run:
         shutil.rmtree(out, ignore_errors=True)
+        # What the side before has left to be written is not this one's.
+        os.sync()
         return measure.process(*command)
 
     def export(*more: str) -> Run:
