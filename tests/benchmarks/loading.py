@@ -60,10 +60,10 @@ def training_graph(folder: str, blocks: int, repetitions: int) -> None:
     for name, path in (("naive recipe", naive), ("step 1", ours)):
         size = os.path.getsize(os.path.join(path, "saved_model.pb"))
         print(f"graph of the {name}: {size / 1024:.0f} KiB")
-    part = measure.ratio(
-        seconds(found["step 1, tf.saved_model.load"]), seconds(found["naive recipe, tf.saved_model.load"])
-    )
-    print(f"the export loads in {part:.2f} of the time of the naive export (asked: at most 0.5)")
+    naive_runs = seconds(found["naive recipe, tf.saved_model.load"])
+    for name in ("step 1, SignatureLayer", "step 1, tf.saved_model.load"):
+        part = measure.ratio(seconds(found[name]), naive_runs)
+        print(f"{name}: {part:.2f} of the time that tf.saved_model.load takes for the naive export (asked: at most 0.5)")
 
 
 def large_model(folder: str, layers: int, repetitions: int) -> None:
