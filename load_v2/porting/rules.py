@@ -22,6 +22,7 @@ variable takes it. What no rule mentions is matched by itself.
 """
 
 import dataclasses
+import importlib
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -93,11 +94,7 @@ def load(rules: str | os.PathLike | Iterable[Rule] | None) -> RuleSet:
     if not isinstance(rules, (str, os.PathLike)):
         return RuleSet(tuple(_given(rule) for rule in rules))
     name = os.path.basename(os.fspath(rules))
-    try:
-        import tomllib
-    except ImportError:
-        # Python 3.10 has none; this is the package that it came from.
-        import tomli as tomllib
+    tomllib = _toml_reader(name)
     try:
         with open(rules, "rb") as file:
             content = tomllib.load(file)
@@ -108,6 +105,19 @@ def load(rules: str | os.PathLike | Iterable[Rule] | None) -> RuleSet:
             f"Rules file {name!r} is not TOML: {error}.\n  Put regular expressions in single quotes, 'a/(\\d+)/b'."
         ) from error
     return _parsed(content, name)
+
+
+def _toml_reader(name: str):
+    """Returns the module that reads TOML: Python 3.10 has none, and then the package that it came from is needed."""
+    for module in ("tomllib", "tomli"):
+        try:
+            return importlib.import_module(module)
+        except ImportError:
+            continue
+    raise LoadError(
+        f"Rules file {name!r} is TOML, which Python 3.10 cannot read by itself.\n"
+        "  Run: pip install tomli; or pass Rule objects from Python."
+    )
 
 
 def _parsed(content: dict, name: str) -> RuleSet:

@@ -108,11 +108,14 @@ def _table(title: str, found: dict[str, list[float]], base: str) -> None:
 
 
 def _exported() -> str:
-    import export_v1
     from tests import cases
+    from tests.benchmarks.measure import PYTHON, process
 
     folder = os.path.join(tempfile.mkdtemp(), "1")
-    export_v1.export(export_dir=folder, **cases.load("mlp_layers").flags())
+    case = cases.load("mlp_layers")
+    ends = [f"--{way}={key}={tensor}" for way in ("input", "output") for key, tensor in case.config[f"{way}s"].items()]
+    prefix = case.folder / case.config["checkpoint"]
+    process(PYTHON, "-m", "export_v1", f"--checkpoint={prefix}", f"--export_dir={folder}", *ends)
     return folder
 
 
@@ -122,7 +125,8 @@ def _session(python: str, rounds: int) -> list[float]:
     case = cases.load("mlp_layers")
     prefix = str(case.folder / case.config["checkpoint"])
     command = [python, "-c", _SESSION, prefix, "2000"]
-    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    # TensorFlow 2 leaves TF2_BEHAVIOR behind for its children, and TensorFlow 1.15 minds it.
+    env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "TF2_BEHAVIOR")}
     return [
         json.loads(subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
         for _ in range(rounds)

@@ -63,7 +63,9 @@ def training_graph(folder: str, blocks: int, repetitions: int) -> None:
     naive_runs = seconds(found["naive recipe, tf.saved_model.load"])
     for name in ("step 1, SignatureLayer", "step 1, tf.saved_model.load"):
         part = measure.ratio(seconds(found[name]), naive_runs)
-        print(f"{name}: {part:.2f} of the time that tf.saved_model.load takes for the naive export (asked: at most 0.5)")
+        print(
+            f"{name}: {part:.2f} of the time that tf.saved_model.load takes for the naive export (asked: at most 0.5)"
+        )
 
 
 def large_model(folder: str, layers: int, repetitions: int) -> None:

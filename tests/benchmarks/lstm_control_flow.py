@@ -22,6 +22,8 @@ from export_v1.passes import functional
 from tests import control_flow
 from tests.control_flow import v1
 
+tf.get_logger().setLevel("ERROR")
+
 STEPS, BATCH, INPUTS, UNITS = 200, 16, 64, 128
 ROUNDS = 60
 
