@@ -3,7 +3,8 @@
     python -m tests.benchmarks.step_1 [--layers=5,16,64] [--repetitions=3] [--naive_up_to=16] [--folder=DIR]
 
 A layer is 192 MiB of checkpoint, of which 64 MiB serve. Prints the table, the ratios asked for, and the growth of time
-and memory as text; writes the growth as growth.svg into DIR where matplotlib is installed.
+and memory as text; writes the growth as growth.svg into DIR (by default where temporary files go), where matplotlib is
+installed.
 """
 
 import argparse
@@ -109,6 +110,7 @@ def picture(points: dict[int, dict[str, list[Run]]], path: str) -> None:
     axes[0].legend()
     figure.tight_layout()
     figure.savefig(path)
+    print(f"the same as a picture: {path}")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -116,7 +118,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--layers", default="5,16,64")
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--naive_up_to", type=int, default=16, help="layers; the recipe needs the checkpoint in memory")
-    parser.add_argument("--folder", default=".", help="where growth.svg goes")
+    parser.add_argument("--folder", default=tempfile.gettempdir(), help="where growth.svg goes")
     args = parser.parse_args(argv)
     points = {}
     for layers in map(int, args.layers.split(",")):
