@@ -77,26 +77,40 @@ def _devices() -> set[str]:
 def _without_kernel(nodes: Iterable[NodeDef]) -> Iterator[tuple[NodeDef, str]]:
     """Yields each node that no device here has a kernel for, and why: other devices, other types, or none at all."""
     # A kernel for "DEFAULT" serves any device.
-    devices, by_op = _devices() | {"DEFAULT"}, {}
+    devices = _devices() | {"DEFAULT"}
+    kernels: dict[str, list] = {}
+    constrained: dict[str, list[str]] = {}
+    runs: dict[tuple, bool] = {}
     for node in nodes:
-        if node.op not in by_op:
-            by_op[node.op] = registered.get_registered_kernels_for_op(node.op).kernel
-        here = [kernel for kernel in by_op[node.op] if kernel.device_type in devices]
-        if any(_takes(kernel, node) for kernel in here):
-            continue
-        if here:
-            yield node, f" of {', '.join(_types(node))}"
-            continue
-        elsewhere = sorted({one.device_type for one in by_op[node.op] if not one.device_type.startswith("XLA")})
-        yield node, f" for {', '.join(elsewhere)} only" if elsewhere else " (no kernel)"
+        if node.op not in kernels:
+            kernels[node.op] = list(registered.get_registered_kernels_for_op(node.op).kernel)
+            constrained[node.op] = sorted({one.name for kernel in kernels[node.op] for one in kernel.constraint})
+        # Large graphs are of few kinds of nodes, and some ops have dozens of kernels: each kind is asked for once.
+        kind = (node.op, *(_types_at(node, name) for name in constrained[node.op]))
+        if kind not in runs:
+            here = (kernel for kernel in kernels[node.op] if kernel.device_type in devices)
+            runs[kind] = any(_takes(kernel, node) for kernel in here)
+        if not runs[kind]:
+            yield node, _missing(node, kernels[node.op], devices)
+
+
+def _missing(node: NodeDef, kernels: list, devices: set[str]) -> str:
+    if any(kernel.device_type in devices for kernel in kernels):
+        return f" of {', '.join(_types(node))}"
+    elsewhere = sorted({one.device_type for one in kernels if not one.device_type.startswith("XLA")})
+    return f" for {', '.join(elsewhere)} only" if elsewhere else " (no kernel)"
+
+
+def _types_at(node: NodeDef, name: str) -> tuple[int, ...]:
+    value = graph.attr(node, name)
+    return tuple(value.list.type) if value.WhichOneof("value") == "list" else (value.type,)
 
 
 def _takes(kernel, node: NodeDef) -> bool:
     """Returns whether a kernel is for a node's types."""
     for constraint in kernel.constraint:
         allowed = set(constraint.allowed_values.list.type)
-        value = graph.attr(node, constraint.name)
-        types = list(value.list.type) if value.WhichOneof("value") == "list" else [value.type]
+        types = _types_at(node, constraint.name)
         if allowed and not {tf.as_dtype(one).base_dtype.as_datatype_enum for one in types if one} <= allowed:
             return False
     return True

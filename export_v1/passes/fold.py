@@ -61,7 +61,8 @@ def conditions(graph_def: GraphDef) -> tuple[GraphDef, int]:
     folding = _Folding(graph_def)
     for node in in_order(graph_def):
         folding.visit(node)
-    return rewrite.with_nodes(graph_def, folding.nodes), len(graph_def.node) - len(folding.nodes)
+    left = {node.name for node in folding.nodes}
+    return rewrite.with_nodes(graph_def, folding.nodes), sum(node.name not in left for node in graph_def.node)
 
 
 def in_order(graph_def: GraphDef) -> list[NodeDef]:
