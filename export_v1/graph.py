@@ -144,21 +144,40 @@ def attr(node: NodeDef, key: str) -> AttrValue:
     return next(iter(defaults), AttrValue())
 
 
-def _arg_types(node: NodeDef, definition, args) -> Iterator[tuple[int, bool]]:
+def _arguments(definition, side: str) -> list[tuple]:
+    """Returns what `_arg_types` asks about each argument of one side of an OpDef."""
     # An attribute at its default may have been stripped from the node.
     defaults = {attr.name: attr.default_value for attr in definition.attr if attr.HasField("default_value")}
+    empty = AttrValue()
+    return [
+        (arg.type, arg.type_attr, arg.type_list_attr, arg.number_attr, arg.is_ref,
+         defaults.get(arg.type_list_attr or arg.type_attr, empty), defaults.get(arg.number_attr, empty))
+        for arg in getattr(definition, side)
+    ]  # fmt: skip
 
-    def value(name: str) -> AttrValue:
-        return node.attr[name] if name in node.attr else defaults.get(name, AttrValue())
 
-    for arg in args:
-        if arg.type_list_attr:
-            types = list(value(arg.type_list_attr).list.type)
+@functools.cache
+def _registered_arguments(op: str, side: str) -> list[tuple]:
+    # To read an OpDef anew for each node is most of the cost of looking at a large graph.
+    return _arguments(op_def(op), side)
+
+
+def _arg_types(node: NodeDef, side: str, functions: Mapping = MappingProxyType({})) -> Iterator[tuple[int, bool]]:
+    """Yields (DataType, whether by reference) of each tensor on one side of a node: "input_arg" or "output_arg"."""
+    if node.op in functions:
+        arguments = _arguments(functions[node.op], side)
+    else:
+        arguments = _registered_arguments(node.op, side) if op_def(node.op) is not None else []
+    for data_type, type_attr, type_list_attr, number_attr, is_ref, default_type, default_number in arguments:
+        if type_list_attr:
+            types = (node.attr[type_list_attr] if type_list_attr in node.attr else default_type).list.type
         else:
-            one = arg.type or value(arg.type_attr).type
-            types = [one] * (min(value(arg.number_attr).i, MOST_ENDS) if arg.number_attr else 1)
-        for data_type in types:
-            yield data_type, arg.is_ref
+            if not data_type:
+                data_type = (node.attr[type_attr] if type_attr in node.attr else default_type).type
+            number = (node.attr[number_attr] if number_attr in node.attr else default_number).i if number_attr else 1
+            types = [data_type] * min(number, MOST_ENDS)
+        for one in types:
+            yield one, is_ref
 
 
 def output_types(node: NodeDef, functions: Mapping = MappingProxyType({})) -> list[int]:
@@ -168,26 +187,22 @@ def output_types(node: NodeDef, functions: Mapping = MappingProxyType({})) -> li
         node: the node.
         functions: OpDefs of the function library by name, for nodes that call a function as their op.
     """
-    definition = functions.get(node.op) or op_def(node.op)
-    return [data_type for data_type, _ in _arg_types(node, definition, definition.output_arg)] if definition else []
+    return [data_type for data_type, _ in _arg_types(node, "output_arg", functions)]
 
 
 def input_types(node: NodeDef) -> list[int]:
     """Returns the DataType of each data input of a node; empty where the op is not registered."""
-    definition = op_def(node.op)
-    return [data_type for data_type, _ in _arg_types(node, definition, definition.input_arg)] if definition else []
+    return [data_type for data_type, _ in _arg_types(node, "input_arg")]
 
 
 def ref_inputs(node: NodeDef) -> list[bool]:
     """Returns, for each data input of a node, whether the op takes it by reference."""
-    definition = op_def(node.op)
-    return [is_ref for _, is_ref in _arg_types(node, definition, definition.input_arg)] if definition else []
+    return [is_ref for _, is_ref in _arg_types(node, "input_arg")]
 
 
 def ref_outputs(node: NodeDef) -> list[bool]:
     """Returns, for each output of a node, whether the op gives it by reference."""
-    definition = op_def(node.op)
-    return [is_ref for _, is_ref in _arg_types(node, definition, definition.output_arg)] if definition else []
+    return [is_ref for _, is_ref in _arg_types(node, "output_arg")]
 
 
 def recorded_shape(node: NodeDef, index: int) -> list[int | None] | None:

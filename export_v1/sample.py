@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import tensorflow as tf
 
-from export_v1 import assets, errors, examples, session, variant
+from export_v1 import assets, errors, examples, session, supervise, variant
 from export_v1.graph import GraphDef, Index, parse
+from export_v1.passes import endless
 from export_v1.restore import Weights
 
 # The passes change no arithmetic, but Grappler may fuse or order a sum another way in another graph. Per dtype, what
@@ -32,6 +33,8 @@ TOLERANCES = {
 }
 # A model that takes longer for one small batch is one whose loop does not end.
 SECONDS = 1800
+# TensorFlow is late, or does not come at all where it has computed the loop's condition ahead; then the process ends.
+GRACE = 60
 # An answer this many tolerances away is not rounding any more.
 REFUSED = 100
 
@@ -106,11 +109,12 @@ def asking(
     Each answer is that of the restored weights: what a run writes to a variable does not last.
 
     Raises:
-        ExportError: TensorFlow refuses the graph.
+        ExportError: TensorFlow refuses the graph, or it has a loop that never ends.
     """
     signature = asked.signatures[key]
     graph_def, cut_names, inits = variant.original(asked)
     graph_def, _ = files.located(graph_def, inits, asked.model.assets)
+    endless.check(graph_def)
     with session.opened(lambda: tf.graph_util.import_graph_def(graph_def, name="")) as opened:
         opened.run([opened.graph.get_operation_by_name(name) for name in inits])
         feeds = {key: cut_names[one.tensor] for key, one in signature.inputs.items()}
@@ -130,7 +134,8 @@ def _run(opened, inputs, feeds, fetches, frozen) -> dict[str, np.ndarray]:
     fed.update(frozen)
     options = tf.compat.v1.RunOptions(timeout_in_ms=1000 * SECONDS)
     try:
-        return {key: np.asarray(value) for key, value in opened.run(fetches, fed, options).items()}
+        with supervise.time_limit(SECONDS + GRACE):
+            return {key: np.asarray(value) for key, value in opened.run(fetches, fed, options).items()}
     except tf.errors.DeadlineExceededError as error:
         raise errors.ExportError(
             f"The graph has no answer to the sample after {SECONDS} seconds; it may have a loop without end.\n"

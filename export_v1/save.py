@@ -11,7 +11,7 @@ from export_v1 import bundle, stream
 from export_v1.graph import GraphDef
 from export_v1.passes import initializers, variables
 from export_v1.restore import Weights
-from export_v1.session import CONFIG, fill
+from export_v1.session import CONFIG, fill, refused
 
 v1 = tf.compat.v1
 
@@ -94,12 +94,13 @@ def write(exported: Exported, folder: str, checks: Sequence[Callable[[v1.Session
             together.
 
     Raises:
-        ExportError: a variable cannot be read.
+        ExportError: a variable cannot be read, or TensorFlow refuses the graph.
         OSError: a file cannot be written.
     """
     streamed = is_streamed(exported.weights)
     with tf.Graph().as_default() as new_graph:
-        v1.train.import_meta_graph(meta_graph(exported))
+        with refused("converted"):
+            v1.train.import_meta_graph(meta_graph(exported))
         with v1.Session(graph=new_graph, config=CONFIG) as session:
             not_finite = [] if streamed and not checks else fill(session, exported.weights)
             for filename in exported.asset_files:

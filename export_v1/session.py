@@ -22,12 +22,23 @@ def opened(importing) -> Iterator[v1.Session]:
         ExportError: TensorFlow refuses the graph; its reason is in the message.
     """
     with tf.Graph().as_default() as new_graph:
-        try:
+        with refused("pruned"):
             importing()
-        except (tf.errors.OpError, ValueError, TypeError, KeyError) as error:
-            raise errors.ExportError(f"TensorFlow {tf.__version__} refuses the pruned graph: {error}") from error
         with v1.Session(graph=new_graph, config=CONFIG) as session:
             yield session
+
+
+@contextlib.contextmanager
+def refused(which: str) -> Iterator[None]:
+    """Where TensorFlow does not import a graph in the block, raises an ExportError with its reason.
+
+    Args:
+        which: graph it is, in one word.
+    """
+    try:
+        yield
+    except (tf.errors.OpError, ValueError, TypeError, KeyError) as error:
+        raise errors.ExportError(f"TensorFlow {tf.__version__} refuses the {which} graph: {error}") from error
 
 
 def fill(session: v1.Session, weights: Weights) -> list[str]:

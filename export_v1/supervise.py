@@ -20,7 +20,10 @@ _WHY = {
     signal.SIGKILL: "the system or somebody killed it; most often the memory had run out",
     signal.SIGXFSZ: "a file became larger than is allowed here (ulimit -f)",
     signal.SIGXCPU: "it took more processor time than is allowed here (ulimit -t)",
+    signal.SIGALRM: "the graph has no answer to the sample, most likely for a loop without end; --no_sample records none",
 }
+# Whether this process is one that `supervised` has started.
+_is_supervised = False
 
 
 def supervised(main: Callable[[], int], name: str, after: Callable[[int], None]) -> int:
@@ -38,6 +41,8 @@ def supervised(main: Callable[[], int], name: str, after: Callable[[int], None])
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
+        global _is_supervised
+        _is_supervised = True
         # absl has switched it on; this process has a parent that says what there is to say.
         faulthandler.disable()
         with contextlib.suppress(OSError, AttributeError):
@@ -58,6 +63,23 @@ def supervised(main: Callable[[], int], name: str, after: Callable[[int], None])
         file=sys.stderr,
     )
     return 1
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float):
+    """Ends a supervised process that is still in the block after so long, whatever C++ code it is in.
+
+    A process that nobody supervises is left alone: it is the user's own, and nothing would say why it ended.
+    """
+    if not _is_supervised:
+        yield
+        return
+    # The default action ends the process, and the parent tells why; a handler would wait for Python to come back.
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _end(code: int) -> None:

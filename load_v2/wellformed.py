@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from load_v2 import graph
 from load_v2.errors import LoadError
@@ -20,7 +21,10 @@ _LARGEST = 2**31
 # No node has more inputs or outputs than this, and TensorShape no more axes than that.
 _MOST_ENDS, _MOST_AXES = 100_000, 254
 _LOOPS_BACK = frozenset({"NextIteration", "RefNextIteration"})
-_FAILURES = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, MemoryError, tf.errors.OpError)
+_FAILURES = (
+    *(ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, MemoryError),
+    *(tf.errors.OpError, DecodeError),
+)
 _REMEDY = "It is damaged, or of another TensorFlow. Export again."
 _COUNTS = frozenset({"N", "num_split", "num", "num_outputs"})
 
@@ -103,16 +107,14 @@ def _size(tensor) -> int:
 
 
 def _functions(library) -> Iterator[str]:
-    names = [function.signature.name for function in library.function]
-    yield from (
-        f"two functions have the name {name!r}" for name in sorted({one for one in names if names.count(one) > 1})
-    )
+    names = collections.Counter(function.signature.name for function in library.function)
+    yield from (f"two functions have the name {name!r}" for name in sorted(one for one in names if names[one] > 1))
     gradients = {one.function_name: one.gradient_func for one in library.gradient}
     calls = {}
     for function in library.function:
         called = {name for node in function.node_def for name in graph.called(node)}
         called |= {gradients[name] for name in (*called, function.signature.name) if name in gradients}
-        calls[function.signature.name] = [name for name in called if name in set(names)]
+        calls[function.signature.name] = [name for name in called if name in names]
     yield from (f"function {name!r} calls itself" for name in _unordered(calls)[:3])
 
 

@@ -1,6 +1,8 @@
 """Damaged and hostile files end in an error to read, or in a result that is complete; see `tests.fuzz`."""
 
 import os
+import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -114,35 +116,185 @@ def test_the_golden_graphs_hold_together():
         assert wellformed.problems(meta_graph.read(str(path)).graph_def) == []
 
 
+def _loop(folder, condition, functional: bool) -> dict[str, object]:
+    """Writes a graph with a while_loop; returns flags to export it."""
+    import tensorflow as tf
+
+    from tests import graphs
+
+    with graphs.tensorflow_1() as graph:
+        if functional:
+            tf.compat.v1.enable_control_flow_v2()
+        x = tf.compat.v1.placeholder(tf.float32, [None], name="x")
+        loop = tf.compat.v1.while_loop(condition, lambda value: value + 1, [x], [tf.TensorShape([None])], name="around")
+        tf.identity(loop, name="y")
+        (folder / "loop.pb").write_bytes(graph.as_graph_def().SerializeToString())
+        tf.compat.v1.disable_control_flow_v2()
+    flags = {"inputs": {"x": "x:0"}, "outputs": {"y": "y:0"}}
+    return {"graph_def": str(folder / "loop.pb"), "export_dir": str(folder / "export"), **flags}
+
+
 @pytest.mark.parametrize("functional", [False, True])
 def test_a_loop_without_end_is_an_error(functional, tmp_path, monkeypatch):
     import tensorflow as tf
 
     import export_v1
     from export_v1 import sample
-    from tests import graphs
 
     monkeypatch.setattr(sample, "SECONDS", 2)
-    with graphs.tensorflow_1() as graph:
-        if functional:
-            tf.compat.v1.enable_control_flow_v2()
-        x = tf.compat.v1.placeholder(tf.float32, [None], name="x")
-        tf.identity(
-            tf.compat.v1.while_loop(
-                lambda value: tf.reduce_sum(value) > -1, lambda value: value + 1, [x], [tf.TensorShape([None])]
-            ),
-            name="y",
-        )
-        (tmp_path / "loop.pb").write_bytes(graph.as_graph_def().SerializeToString())
-        tf.compat.v1.disable_control_flow_v2()
+    flags = _loop(tmp_path, lambda value: tf.reduce_sum(value) > -1, functional)
     with pytest.raises(export_v1.ExportError, match="(?s)no answer to the sample after 2 seconds.*--no_sample"):
+        export_v1.export(**flags)
+    assert os.listdir(tmp_path) == ["loop.pb"]
+
+
+@pytest.mark.parametrize("functional", [False, True])
+@pytest.mark.parametrize("computed", [False, True])
+def test_a_loop_without_end_whose_condition_is_constant_never_runs(computed, functional, tmp_path):
+    import tensorflow as tf
+
+    import export_v1
+
+    def condition(value):
+        return (
+            tf.logical_or(tf.reduce_sum(value) > 5, tf.constant(1) < tf.constant(2)) if computed else tf.constant(True)
+        )
+
+    flags = _loop(tmp_path, condition, functional)
+    with pytest.raises(export_v1.ExportError, match="(?s)never ends.*'around.*--no_sample"):
+        export_v1.export(**flags)
+    assert os.listdir(tmp_path) == ["loop.pb"]
+
+
+def test_a_loop_without_end_that_nothing_foresees_ends_with_its_process(tmp_path, subprocess_env):
+    import tensorflow as tf
+
+    flags = _loop(tmp_path, lambda value: tf.constant(True), False)
+    code = f"""
+import sys
+from export_v1 import supervise
+def run():
+    import export_v1
+    from export_v1 import sample
+    from export_v1.passes import endless
+    endless.check = lambda graph_def: None
+    sample.SECONDS, sample.GRACE = 1, 1
+    export_v1.export(**{flags!r})
+sys.exit(supervise.supervised(run, 'export_v1', lambda child: None))
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=subprocess_env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "SIGALRM; nothing was written" in done.stderr and "loop without end; --no_sample" in done.stderr
+    assert os.listdir(tmp_path) == ["loop.pb"]
+
+
+def test_a_loop_that_is_never_entered_and_one_that_ends_are_no_loops_without_end(tmp_path):
+    import tensorflow as tf
+
+    import export_v1
+
+    for at, condition in enumerate((lambda value: tf.constant(False), lambda value: tf.reduce_sum(value) < 9)):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        export_v1.export(**_loop(folder, condition, False))
+        assert (folder / "export").exists()
+
+
+def test_a_graph_deeper_than_pythons_stack_is_exported_and_verified(tmp_path):
+    import tensorflow as tf
+
+    import export_v1
+    import load_v2
+    from tests import graphs
+
+    with graphs.tensorflow_1() as graph:
+        tf.identity(tf.compat.v1.placeholder(tf.float32, [None, 4], name="x"), name="y")
+    deep, count = graph.as_graph_def(), 2 * sys.getrecursionlimit()
+    for at in range(count):
+        node = deep.node.add(name=f"deep_{at}", op="Identity", input=[f"deep_{at - 1}" if at else "x"])
+        node.attr["T"].type = 1
+    next(node for node in deep.node if node.name == "y").input[0] = f"deep_{count - 1}"
+    (tmp_path / "deep.pb").write_bytes(deep.SerializeToString())
+    report = export_v1.export(
+        graph_def=str(tmp_path / "deep.pb"),
+        export_dir=str(tmp_path / "export"),
+        inputs={"x": "x:0"},
+        outputs={"y": "y:0"},
+    )
+    assert report["nodes"]["kept"] > count
+    assert load_v2.verify(tmp_path / "export").equal
+
+
+def test_a_merge_that_goes_around_without_an_enter_is_left_as_it_is(tmp_path):
+    import tensorflow as tf
+
+    from export_v1.passes import functional
+
+    _loop(tmp_path, lambda value: tf.reduce_sum(value) < 9, False)
+    graph_def = tf.compat.v1.GraphDef.FromString((tmp_path / "loop.pb").read_bytes())
+    for node in graph_def.node:
+        if node.op == "Enter":
+            node.op = "Identity"
+            for key in set(node.attr) - {"T"}:
+                del node.attr[key]
+    assert any("no Enter" in why for _, why in functional.convert(graph_def, keep=["y:0"]).unconverted)
+
+
+def test_what_tensorflow_refuses_only_after_the_conversion_is_one_message(tmp_path):
+    import tensorflow as tf
+
+    import export_v1
+    from tests import graphs
+
+    with graphs.tensorflow_1() as graph:
+        x = tf.compat.v1.placeholder(tf.float32, [1, 4, 4, 1], name="x")
+        tf.nn.conv2d(x, tf.ones([1, 1, 1, 1]), strides=1, padding="SAME", name="y")
+    graph_def = graph.as_graph_def()
+    next(node for node in graph_def.node if node.name == "y").attr["strides"].list.i[1] = -(2**63)
+    (tmp_path / "m.pb").write_bytes(graph_def.SerializeToString())
+    with pytest.raises(export_v1.ExportError, match="refuses the converted graph: Attr strides"):
         export_v1.export(
-            graph_def=str(tmp_path / "loop.pb"),
+            graph_def=str(tmp_path / "m.pb"),
             export_dir=str(tmp_path / "export"),
             inputs={"x": "x:0"},
             outputs={"y": "y:0"},
+            no_sample=True,
         )
-    assert os.listdir(tmp_path) == ["loop.pb"]
+    assert os.listdir(tmp_path) == ["m.pb"]
+
+
+@pytest.mark.parametrize("collection", ["variables", "saved_model_assets"])
+def test_step_2_says_which_export_has_a_collection_that_is_no_protobuf(collection, exported, tmp_path):
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    from load_v2 import LoadError, artefact
+
+    shutil.copytree(exported("lookup_vocab"), tmp_path / "export")
+    path = tmp_path / "export" / "saved_model.pb"
+    model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    if collection == "variables":
+        model.meta_graphs[0].collection_def["variables"].bytes_list.value.append(b"\xff\xff")
+    else:
+        del model.meta_graphs[0].asset_file_def[:]
+        model.meta_graphs[0].collection_def[collection].any_list.value[0].value = b"\xff\xff"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(LoadError, match="(?s)cannot be read.*Export again"):
+        artefact.read(tmp_path / "export")
+
+
+def test_step_1_says_which_saved_model_has_a_list_of_assets_that_is_no_protobuf(tmp_path):
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    import export_v1
+    from tests import savedmodels
+
+    folder = pathlib.Path(savedmodels.vocabulary(tmp_path / "one", ["a", "b"]))
+    model = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    del model.meta_graphs[0].asset_file_def[:]
+    model.meta_graphs[0].collection_def["saved_model_assets"].any_list.value[0].value = b"\xff\xff"
+    (folder / "saved_model.pb").write_bytes(model.SerializeToString())
+    with pytest.raises(export_v1.ExportError, match="list of assets is damaged"):
+        export_v1.export(saved_model=str(folder), export_dir=str(tmp_path / "export"))
 
 
 @pytest.mark.parametrize("package", ["export_v1", "load_v2"])

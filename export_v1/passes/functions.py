@@ -1,5 +1,6 @@
 """functions: whether a graph's functions hold together; TensorFlow follows their calls without counting."""
 
+import collections
 from collections.abc import Iterator
 
 from export_v1 import graph
@@ -12,8 +13,8 @@ def problems(library) -> list[str]:
     A function that calls itself, straight or by way of others, is wrong: no TensorFlow 1 program writes one, and
     TensorFlow's own passes do not come back from it.
     """
-    names = [function.signature.name for function in library.function]
-    twice = sorted({name for name in names if names.count(name) > 1 or not name})
+    names = collections.Counter(function.signature.name for function in library.function)
+    twice = sorted(name for name, count in names.items() if count > 1 or not name)
     found = [f"two functions have the name {name!r}" for name in twice]
     for function in library.function:
         found += [f"function {function.signature.name!r} {what}" for what in _body(function)]
@@ -22,7 +23,7 @@ def problems(library) -> list[str]:
     for function in library.function:
         called = {name for node in function.node_def for name in called_by(node)}
         called |= {gradients[name] for name in (*called, function.signature.name) if name in gradients}
-        calls[function.signature.name] = [name for name in called if name in set(names)]
+        calls[function.signature.name] = [name for name in called if name in names]
     around = ordering.unordered(calls)
     return found + [f"function {name!r} calls itself" for name in around if not twice][:3]
 

@@ -7,8 +7,10 @@ looked at here is what the passes and TensorFlow's importer rely on; what an op 
 
 import collections
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -79,32 +81,68 @@ def _outputs(node: NodeDef, index: graph.Index) -> list[int] | None:
     return graph.output_types(node, index.functions) if _is_op(node, index) else None
 
 
+class _Attribute(NamedTuple):
+    """What an OpDef says of one attribute, taken out of the protobuf once."""
+
+    name: str
+    kind: str
+    # The field of an AttrValue that holds it, and of its list; "" where there is none of that name.
+    field: str
+    listed: str
+    has_default: bool
+    minimum: int | None
+    allowed: frozenset[int] | None
+
+
+def _known(op: str) -> tuple[tuple[_Attribute, ...], frozenset[str]]:
+    """Returns the attributes of an op, and those that say how many inputs or outputs there are; none of an unknown op."""
+    return _of_registered(op) if graph.op_def(op) is not None else ((), frozenset())
+
+
+@functools.cache
+def _of_registered(op: str) -> tuple[tuple[_Attribute, ...], frozenset[str]]:
+    # To read an OpDef anew for each node is most of the cost of looking at a large graph.
+    definition = graph.op_def(op)
+    attributes = (
+        _Attribute(
+            name=one.name,
+            kind=one.type,
+            field="list" if one.type.startswith("list(") else _FIELDS.get(one.type, ""),
+            listed=_FIELDS.get(one.type.removeprefix("list(").removesuffix(")"), "s"),
+            has_default=one.HasField("default_value"),
+            minimum=one.minimum if one.has_minimum else None,
+            allowed=frozenset(one.allowed_values.list.type)
+            if one.type == "type" and one.HasField("allowed_values")
+            else None,
+        )
+        for one in definition.attr
+    )
+    numbers = {arg.number_attr for arg in (*definition.input_arg, *definition.output_arg)} - {""}
+    return tuple(attributes), frozenset(numbers)
+
+
 def _attributes(node: NodeDef) -> Iterator[str]:
-    definition = graph.op_def(node.op)
-    for one in definition.attr if definition else ():
+    for one in _known(node.op)[0]:
         if one.name not in node.attr:
-            if not one.HasField("default_value"):
+            if not one.has_default:
                 yield f"has no attribute {one.name!r}"
             continue
         value = node.attr[one.name]
-        field = "list" if one.type.startswith("list(") else _FIELDS.get(one.type)
+        given = value.WhichOneof("value")
         # A placeholder stands where a function takes the value from its caller.
-        if field and value.WhichOneof("value") != field and not (value.WhichOneof("value") == "placeholder"):
-            yield f"has an attribute {one.name!r} that is no {one.type}"
-        elif one.has_minimum and (len(_listed(value, one.type)) if field == "list" else value.i) < one.minimum:
+        if one.field and given not in (one.field, "placeholder"):
+            yield f"has an attribute {one.name!r} that is no {one.kind}"
+        elif one.minimum is not None and _size(value, one) < one.minimum:
             yield f"has an attribute {one.name!r} that is less than {one.minimum}"
-        elif one.type == "type" and one.HasField("allowed_values") and not _is_allowed(value.type, one):
+        elif one.allowed is not None and value.type not in one.allowed:
             yield f"has an attribute {one.name!r} of type {_type(value.type)}, which the op does not take"
 
 
-def _is_allowed(data_type: int, one) -> bool:
-    return data_type in one.allowed_values.list.type
+def _size(value, one: _Attribute) -> int:
+    return len(getattr(value.list, one.listed)) if one.field == "list" else value.i
 
 
-def _listed(value, kind: str):
-    return getattr(value.list, _FIELDS.get(kind.removeprefix("list(").removesuffix(")"), "s"))
-
-
+@functools.lru_cache(maxsize=1024)
 def _type(data_type: int) -> str:
     try:
         return tf.as_dtype(data_type).name
@@ -116,19 +154,29 @@ def _values(node: NodeDef) -> Iterator[str]:
     for key, value in node.attr.items():
         if key.startswith("_"):
             continue
-        for data_type in (*([value.type] if value.HasField("type") else []), *value.list.type):
+        given = value.WhichOneof("value")
+        if given == "type":
+            types, shapes, tensors = (value.type,), (), ()
+        elif given == "shape":
+            types, shapes, tensors = (), (value.shape,), ()
+        elif given == "tensor":
+            types, shapes, tensors = (), (), (value.tensor,)
+        elif given == "list":
+            types, shapes, tensors = value.list.type, value.list.shape, value.list.tensor
+        else:
+            continue
+        for data_type in types:
             if _type(data_type).startswith("number"):
                 yield f"has an attribute {key!r} of a type that there is not: {data_type}"
-        for shape in (*([value.shape] if value.HasField("shape") else []), *value.list.shape):
+        for shape in shapes:
             if not _is_shape(shape):
                 yield f"has an attribute {key!r} with an impossible shape"
-        for tensor in (*([value.tensor] if value.HasField("tensor") else []), *value.list.tensor):
+        for tensor in tensors:
             what = _tensor(tensor)
             if what:
                 yield f"has an attribute {key!r} with {what}"
-    definition = graph.op_def(node.op)
-    for number in {arg.number_attr for arg in (*definition.input_arg, *definition.output_arg)} if definition else ():
-        if number and not 0 <= graph.attr(node, number).i <= graph.MOST_ENDS:
+    for number in _known(node.op)[1]:
+        if not 0 <= graph.attr(node, number).i <= graph.MOST_ENDS:
             yield f"has an attribute {number!r} of {graph.attr(node, number).i}"
 
 

@@ -213,7 +213,13 @@ def _assets(meta: MetaGraphDef, folder: str) -> dict[str, str]:
     )
     for content in older:
         asset = meta_graph_pb2.AssetFileDef()
-        if content.Unpack(asset):
+        try:
+            is_asset = content.Unpack(asset)
+        except DecodeError as error:
+            raise errors.ExportError(
+                f"SavedModel {folder!r}: its list of assets is damaged: {error}.\n  Get a fresh copy of it."
+            ) from error
+        if is_asset:
             listed.append(asset)
     return {
         one.tensor_info.name: os.path.abspath(os.path.join(folder, "assets", os.path.basename(one.filename)))

@@ -57,7 +57,10 @@ def analyse(region: Region, opaque: set[str]) -> Contexts:
             for edge in node.input
             if region.nodes[graph.parse(edge).node].op != "NextIteration"
         ]
-        if node.op == "Merge" and name not in opaque:
+        if node.op == "Merge" and name not in opaque and len(edges) < len(node.input):
+            result.of[name] = _union(edges)
+            result.unresolved[name] = "it goes around, and no Enter leads into it"
+        elif node.op == "Merge" and name not in opaque:
             result.of[name] = _merge(result, name, edges, len(graph.data_inputs(node)))
         else:
             result.of[name] = _union(edges)
