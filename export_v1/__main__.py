@@ -57,6 +57,9 @@ _LIST = flags.DEFINE_bool("list", False, "Print candidates for --input, --output
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace what is at --export_dir.")
 _INIT_MISSING = flags.DEFINE_bool("init_missing", False, "Variables that the checkpoint lacks take their initializer.")
 _UNFREEZE = flags.DEFINE_bool("unfreeze", False, "Constants of --graph_def that act as weights become variables.")
+_MOVING_AVERAGES = flags.DEFINE_bool(
+    "moving_averages", False, "Batch norm that was built for training goes by its moving averages, as for inference."
+)
 _VERSIONED = flags.DEFINE_bool(
     "versioned", False, "--export_dir is a base path of TensorFlow Serving: write to its next integer version folder."
 )
@@ -121,6 +124,7 @@ def _request() -> dict[str, object]:
         "overwrite": _OVERWRITE.value,
         "init_missing": _INIT_MISSING.value,
         "unfreeze": _UNFREEZE.value,
+        "moving_averages": _MOVING_AVERAGES.value,
         "no_sample": _NO_SAMPLE.value,
         "versioned": _VERSIONED.value,
         "warmup": _WARMUP.value,
@@ -162,9 +166,9 @@ def _run(argv: list[str]) -> int:
     from export_v1 import pipeline
 
     if _LIST.value:
-        print(pipeline.listing(request))
+        print(pipeline.listing(request), flush=True)
     else:
-        print(pipeline.run(request, _EXPORT_DIR.value).text())
+        print(pipeline.run(request, _EXPORT_DIR.value).text(), flush=True)
     return 0
 
 
@@ -181,6 +185,9 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         print("export_v1: interrupted; nothing was written.", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # Whoever reads the output, such as `head`, has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         if verbose:
             raise

@@ -15,8 +15,8 @@ def export(*, export_dir: str, **flags) -> report.Report:
         **flags: as those of `python -m export_v1`, under the same names: `checkpoint`, `meta_graph`, `builder`,
             `saved_model`, `tags`, `graph_def`; `inputs` and `outputs` (key -> tensor name, in call order), `freeze` and
             `train_freeze` (tensor name -> value), `rename` (list of "REGEX=REPLACEMENT"), `ema`, `asset` (old path ->
-            new path), `op_library` (list of files), `sample`, `overwrite`, `init_missing`, `unfreeze`, `no_sample`,
-            `versioned`, `warmup`, `allow_ops`.
+            new path), `op_library` (list of files), `sample`, `overwrite`, `init_missing`, `unfreeze`, `moving_averages`,
+            `no_sample`, `versioned`, `warmup`, `allow_ops`.
 
     Raises:
         ExportError: something the user can put right; nothing has been written.

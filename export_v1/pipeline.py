@@ -25,6 +25,7 @@ from export_v1 import (
 )
 from export_v1.passes import merge, wellformed
 from export_v1.request import Request
+from export_v1.source import inference
 
 DEFAULT = "serving_default"
 
@@ -43,6 +44,8 @@ def run(request: Request, export_dir: str) -> report.Report:
 
 
 def _run(model: source.Source, request: Request, export_dir: str, place: Mapping[str, bool]) -> report.Report:
+    if request.moving_averages:
+        model = inference.by_moving_averages(model)
     planned = plan.variants(model, request)
     files = assets.Files(request.asset, model.asset_dirs, anywhere=model.kind == "builder")
     built = _built(planned, model, files, request)

@@ -90,9 +90,12 @@ def _one_signature(model: source.Source, request: Request, place: str) -> Plan:
     )
     serving = variant.Signature(chosen.inputs, chosen.outputs, chosen.frozen)
     planned = [variant.Variant("", model.graph, {DEFAULT: serving})]
-    if chosen.train_frozen or request.train_freeze:
+    # What was built for training alone is the graph for training as it is, unless something has to be set for it.
+    built_so = request.moving_averages and _all_constants(model.graph, chosen.frozen)
+    if chosen.train_frozen or request.train_freeze or built_so:
         training = variant.Signature(chosen.inputs, chosen.outputs, chosen.train_frozen)
-        planned.append(_training(model.graph, training, planned[0]))
+        there = model.train_graph if request.moving_averages else model.graph
+        planned.append(_training(there, training, planned[0]))
     return Plan(
         variants=tuple(planned),
         default=DEFAULT,
@@ -102,6 +105,11 @@ def _one_signature(model: source.Source, request: Request, place: str) -> Plan:
         train_frozen=chosen.train_frozen,
         original_nodes=len(model.graph.graph_def.node),
     )
+
+
+def _all_constants(model: source.Graph, frozen: Mapping[str, object]) -> bool:
+    index = Index(model.graph_def)
+    return all(index[parse(name).node].op == "Const" for name in frozen)
 
 
 def _training(model: source.Graph, signature: variant.Signature, serving: variant.Variant) -> variant.Variant:

@@ -36,6 +36,7 @@ class Request:
     overwrite: bool = False
     init_missing: bool = False
     unfreeze: bool = False
+    moving_averages: bool = False
     no_sample: bool = False
     versioned: bool = False
     warmup: Sequence[int] = ()

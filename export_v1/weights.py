@@ -8,6 +8,7 @@ from export_v1 import errors, graph, initial, restore, source, statistics
 from export_v1.graph import GraphDef, Index, attr
 from export_v1.request import Request
 from export_v1.restore import Checkpoint, Variable, Weights
+from export_v1.source import inference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,8 @@ def of(graph_def: GraphDef, model: source.Source, request: Request) -> Found:
     choices += [(f"variable {name!r} is {reset[name]}", "the main op sets it after restoring") for name in reset]
     variables = [dataclasses.replace(one, location=None) if one.name in reset else one for one in variables]
     values |= reset
-    return Found(Weights(_shaped(variables, values), checkpoint, values), tuple(choices))
+    found = Weights(_shaped(variables, values), checkpoint, values)
+    return Found(found, (*choices, *inference.said(model.moving_averages, found)))
 
 
 def _variables(nodes, graph_def: GraphDef, model: source.Source) -> list[Variable]:

@@ -9,9 +9,9 @@ from tensorflow.core.framework import types_pb2
 from export_v1 import graph
 from export_v1.graph import NodeDef, Tensor
 from export_v1.interface.live import SELECTS, Live, Steps
+from export_v1.passes import averages
 
 RANDOM = frozenset({"RandomUniform", "RandomStandardNormal", "TruncatedNormal", "StatelessRandomUniform"})
-BATCH_NORMS = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
 ASSIGNS = frozenset(
     {"Assign", "AssignAdd", "AssignSub", "AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp"}
 )
@@ -226,14 +226,9 @@ def _through(node: NodeDef, at: int, pair: tuple[float, float], known) -> tuple[
     return None
 
 
-def is_batch_statistics(node: NodeDef) -> bool:
-    """Returns whether a node is a batch norm in its training form."""
-    return node.op in BATCH_NORMS and graph.attr(node, "is_training").b
-
-
 # What only training does; where the two values of a flag differ in one of these, that one is training.
 _SIGNS = (
-    ("batch statistics", is_batch_statistics),
+    ("batch statistics", averages.is_training),
     ("moments of the batch", lambda node: node.op == "SquaredDifference"),
     ("updates of moving averages", lambda node: node.op in ASSIGNS),
     ("random numbers", lambda node: node.op in RANDOM),

@@ -11,9 +11,10 @@ from export_v1 import errors, graph
 from export_v1.errors import quoted
 from export_v1.graph import Index, NodeDef
 from export_v1.interface import given
-from export_v1.interface.flags import Flag, Flags, is_batch_statistics
+from export_v1.interface.flags import Flag, Flags
 from export_v1.interface.live import Live, Steps, path
 from export_v1.interface.records import Choice
+from export_v1.passes import averages
 
 # Ops whose outputs come from outside the graph: nothing can compute them here.
 QUEUES = frozenset(f"QueueDequeue{many}{version}" for many in ("", "Many", "UpTo") for version in ("", "V2"))
@@ -101,10 +102,13 @@ class Settling:
     def _batch_statistics(self, frozen, cuts, outputs) -> list[Choice]:
         """Says so where batch norm was built for training: no value that could be frozen changes that."""
         needed = self.live(frozen, cuts).needed(map(graph.parse, outputs), SOURCES)
-        norms = [name for name in needed if is_batch_statistics(self.index[name])]
+        kept = {one.statistic.node: one.variable for one in averages.kept(self.index)}
+        norms = [name for name in needed if name in kept or averages.is_training(self.index[name])]
         if not norms:
             return []
         why = f"the graph was built for training; {quoted(norms, 3)} has no form for inference in it"
+        if all(name in kept for name in norms):
+            why += f"; with --moving_averages it goes by what training has kept in {quoted(map(kept.get, norms), 3)}"
         return [Choice("batch norm goes by the statistics of each batch, as in training", why)]
 
     def _always_dropping(self, frozen, cuts, outputs) -> dict[str, float]:

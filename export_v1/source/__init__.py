@@ -79,6 +79,7 @@ class Source:
         values: variable name -> value, for variables that were made from constants of the graph.
         tensorflow_version: what wrote the graph, as it says itself; "" where it does not.
         asset_dirs: folders to look for asset files in.
+        moving_averages: names of variables that batch norms go by, though they were built for training.
         notes: choices made while reading, each with its reason.
         holds: keeps what the paths lead to in existence (an unpacked archive) as long as the source is in use.
     """
@@ -91,5 +92,6 @@ class Source:
     values: Mapping[str, object] = dataclasses.field(default_factory=dict)
     tensorflow_version: str = ""
     asset_dirs: tuple[str, ...] = ()
+    moving_averages: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     holds: object = None
