@@ -14,8 +14,10 @@ from tensorflow.core.protobuf import saved_model_pb2
 from load_v2 import artefact, description, program, signature
 from load_v2.errors import LoadError
 
+# File -> what was read from it, and (file, key) -> the program of a signature, as long as a layer holds on to them. A
+# program holds what it was taken from, so nothing here may hold a program.
 _READ: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
-_TAKEN: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_TAKEN: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
 _LOCK = threading.Lock()
 
 
@@ -43,13 +45,13 @@ def shared(path: str | os.PathLike, key: str) -> program.Program:
         return program.take(artefact.read(path), key)
     identity = (file, status.st_mtime_ns, status.st_size, status.st_ino)
     with _LOCK:
-        source = _READ.get(identity)
-        if source is None:
-            source = _READ[identity] = artefact.read(path)
-        programs = _TAKEN.setdefault(source, {})
-        if key not in programs:
-            programs[key] = program.take(source, key)
-        return programs[key]
+        taken = _TAKEN.get((identity, key))
+        if taken is None:
+            source = _READ.get(identity)
+            if source is None:
+                source = _READ[identity] = artefact.read(path)
+            taken = _TAKEN[identity, key] = program.take(source, key)
+        return taken
 
 
 def write(taken: program.Program, folder: str) -> None:

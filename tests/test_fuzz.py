@@ -26,7 +26,9 @@ def test_a_few_of_every_kind(subprocess_env):
 
 @pytest.mark.slow
 def test_a_thousand(subprocess_env):
-    print(_run(["--count=53", "--seed=0"], subprocess_env))
+    said = _run(["--count=53", "--seed=0"], subprocess_env).splitlines()
+    print(f"came out: {said[-1]}")
+    assert said[-1].startswith("1,007 mutations")
 
 
 FAULTS = {

@@ -69,6 +69,18 @@ def table(outcomes: Iterable[running.Outcome]) -> str:
     return "\n".join(lines)
 
 
+def summary(outcomes: list[running.Outcome]) -> str:
+    """Returns the results as one line."""
+    kinds = collections.Counter(one.kind for one in outcomes)
+    findings = sum(one.is_finding for one in outcomes)
+    return (
+        f"{len(outcomes):,} mutations of {len({one.target for one in outcomes})} kinds of files: "
+        f"{kinds['refused']} refused with a message, {sum(kinds[kind] for kind in running.GOOD) - kinds['refused']} "
+        f"answered, {findings} findings; the longest took {max(one.seconds for one in outcomes):.0f} s, "
+        f"the most memory was {max(one.peak for one in outcomes):.0f} MiB"
+    )
+
+
 def _import_all() -> None:
     """Imports once what every process forked from here needs; nothing that starts threads, as Keras does."""
     import tensorflow  # noqa: F401
@@ -103,6 +115,7 @@ def main() -> int:
                     flush=True,
                 )
     print(table(outcomes))
+    print(f"\n{summary(outcomes)}")
     return int(any(outcome.is_finding for outcome in outcomes))
 
 
