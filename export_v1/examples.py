@@ -20,7 +20,7 @@ SIZES = (8, 32, 64, 128, 224, 299, 16, 1)
 MOST_ELEMENTS = 4_000_000
 _PASSED = frozenset(
     "Identity Cast Reshape ExpandDims Squeeze Transpose StopGradient Switch Enter StridedSlice Slice Pack ConcatV2 "
-    "TensorArrayScatterV3 Minimum Maximum Print Add AddV2 Sub".split()
+    "TensorArrayScatterV3 TensorArrayReadV3 Minimum Maximum Print Add AddV2 Sub".split()
 )
 _GATHERS = {"Gather": 0, "GatherV2": 0, "ResourceGather": 0}
 WORDS = (b"the", b"cat", b"sat", b"on", b"mat", b"a", b"1", b"2")

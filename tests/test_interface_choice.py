@@ -4,10 +4,12 @@ import dataclasses
 import json
 import re
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from export_v1 import errors, interface
+from tests import graphs
 from tests.test_interface import ANSWERS, FIXTURES, PLACE, load
 
 # What is chosen without a word: inputs, outputs, by key.
@@ -210,3 +212,28 @@ def test_listing():
     assert "step   int64 scalar; not trainable" in text
     assert "--freeze=smooth:0=false|true" in interface.listing(load("unclear_flag"), [])
     assert "not clear: 'rnn/transpose_1:0' may be an answer too" in interface.listing(load("lstm_dynamic_rnn"), [])
+
+
+def test_images_decoded_in_a_loop_are_chosen_and_made_up(tmp_path):
+    import export_v1
+
+    v1 = tf.compat.v1
+    with graphs.tensorflow_1(), v1.Session() as session:
+        texts = v1.placeholder(tf.string, [None], name="images")
+
+        def decoded(text):
+            image = tf.cast(tf.io.decode_jpeg(text, channels=3), tf.float32)
+            # Nothing reads it, and it has a value for each turn of the loop: no output.
+            tf.reduce_mean(image, [0, 1], name="left_over")
+            return v1.squeeze(v1.image.resize_bilinear(image[None], [4, 4]), [0])
+
+        pixels = tf.reshape(v1.map_fn(decoded, texts, dtype=tf.float32), [-1, 48])
+        weight = v1.get_variable("w", [48, 2], use_resource=False)
+        tf.nn.softmax(tf.matmul(pixels, weight), name="probs")
+        session.run(v1.global_variables_initializer())
+        v1.train.Saver().save(session, str(tmp_path / "model.ckpt"))
+    report = export_v1.export(checkpoint=str(tmp_path / "model.ckpt"), export_dir=str(tmp_path / "1"))
+    assert list(report.record["inputs"]) == ["images"] and list(report.record["outputs"]) == ["probs"]
+    with np.load(tmp_path / "1" / "assets.extra" / "sample.npz") as sample:
+        assert all(text.startswith(b"\xff\xd8") for text in sample["in/images"].tolist())
+        assert sample["out/probs"].shape == (3, 2)

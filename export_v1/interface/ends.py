@@ -13,6 +13,7 @@ from export_v1.interface.roles import KEEPERS, TRAINED, Roles, is_number
 _ACTIVATIONS = frozenset({"Softmax", "Sigmoid", "Tanh", "Relu", "Relu6", "Elu", "Selu"})
 # A loop's results come out of these; nothing inside a loop can be an output.
 _LOOP_RESULTS = frozenset({"Exit", "TensorArrayGatherV3", "TensorArrayConcatV3"})
+_ENTERS, _EXITS = frozenset({"Enter", "RefEnter"}), frozenset({"Exit", "RefExit"})
 NO_RESULTS = frozenset(
     {"Merge", "Switch", "Exit", "Enter", "Shape", "ShapeN", "Size", "Rank", "LoopCond", "NextIteration"}
 )
@@ -76,11 +77,23 @@ def scope_results(roles: Roles) -> list[Tensor]:
     return found
 
 
+def _in_loops(roles: Roles) -> set[str]:
+    """Returns the nodes between the Enters and the Exits of while loops: they have a value for each turn."""
+    inside, todo = set(), [node.name for node in roles.index.graph_def.node if node.op in _ENTERS]
+    while todo:
+        name = todo.pop()
+        if name not in inside and roles.index[name].op not in _EXITS:
+            inside.add(name)
+            todo.extend(reader.name for reader, _ in roles.index.consumers(name))
+    return inside
+
+
 class _Finding:
     def __init__(self, roles: Roles):
         self._roles = roles
         self._with_labels: set[str] = set()
         self._with_weights: set[str] = set()
+        self._in_loops = _in_loops(roles)
         for node in roles.nodes:
             if roles.meets_label(node.name):
                 self._with_labels.update(naming.scopes(node.name))
@@ -115,7 +128,7 @@ class _Finding:
     def _presentable(self, node: NodeDef, tensor: Tensor, reader: NodeDef) -> bool:
         """Whether a node of the model, met on the way up from `reader`, is a result and no step of a loss."""
         roles = self._roles
-        if not roles.in_model(node.name) or roles.is_scalar(tensor):
+        if not roles.in_model(node.name) or roles.is_scalar(tensor) or node.name in self._in_loops:
             return False
         if node.op in _LOOP_RESULTS or self._finishes_layer(node):
             return True
@@ -171,7 +184,7 @@ class _Finding:
 
     def _is_result(self, node: NodeDef) -> bool:
         """Whether a node that nothing reads was made for its value."""
-        if node.op in NO_RESULTS or self.in_loss_scope(node) or self._is_kept(node):
+        if node.op in NO_RESULTS or node.name in self._in_loops or self.in_loss_scope(node) or self._is_kept(node):
             return False
         return naming.is_given(node) or not (naming.is_step(node.name) or self._is_summarized(node))
 
