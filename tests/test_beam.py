@@ -6,20 +6,17 @@ import os
 import subprocess
 import sys
 
+import apache_beam as beam  # pip install -e '.[beam]'
 import numpy as np
 import pytest
 import tensorflow as tf
+from apache_beam.ml.inference import base
+from apache_beam.options import pipeline_options
 
 import load_v2
+from load_v2.beam import Failure, Score, SignatureModelHandler, command, handler
 from load_v2.commands import predict
 from tests import cases
-
-beam = pytest.importorskip("apache_beam", reason="needs the extra `beam`")
-
-from apache_beam.ml.inference import base  # noqa: E402
-from apache_beam.options import pipeline_options  # noqa: E402
-
-from load_v2.beam import Failure, Score, SignatureModelHandler, command, handler  # noqa: E402
 
 # Two processes of one thread each, as on a cluster: nothing is shared but files.
 PROCESSES = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
@@ -319,10 +316,3 @@ def test_an_input_is_kept_where_that_is_asked_for(folder, x, tmp_path):
 def test_what_the_command_cannot_do_is_said(folder, flags, said):
     with pytest.raises(Exception, match="(?s)" + said):
         command.run([folder, *flags])
-
-
-def test_a_runner_that_needs_java_says_so(folder, monkeypatch):
-    monkeypatch.setenv("PATH", "/nowhere")
-    said = "(?s)FlinkRunner starts a job server.*no program `java`.*--job_endpoint"
-    with pytest.raises(load_v2.LoadError, match=said):
-        command.run([folder, "--input=a.tfrecord", "--output=b.tfrecord", "--runner=FlinkRunner"])

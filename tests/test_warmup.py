@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2  # pip install -e '.[serving]'
 
 import export_v1
 from tests import c_api, cases
@@ -14,27 +15,16 @@ FILE = "tf_serving_warmup_requests"
 ROWS = 3  # of the samples that step 1 makes up
 
 
-@pytest.fixture
-def prediction_log():
-    """The messages of the extra `serving`."""
-    return pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2", reason="needs the extra `serving`")
-
-
-@pytest.fixture
-def requests(prediction_log):
-    """Returns a function from an export to its warm-up requests: (signature name, inputs by key)."""
-
-    def read(folder) -> list[tuple[str, dict[str, np.ndarray]]]:
-        found = []
-        for record in tf.data.TFRecordDataset(str(folder / "assets.extra" / FILE)).as_numpy_iterator():
-            log = prediction_log.PredictionLog.FromString(record)
-            assert log.WhichOneof("log_type") == "predict_log"
-            asked = log.predict_log.request
-            values = {key: tf.make_ndarray(value) for key, value in asked.inputs.items()}
-            found.append((asked.model_spec.signature_name, values))
-        return found
-
-    return read
+def _requests(folder) -> list[tuple[str, dict[str, np.ndarray]]]:
+    """Returns the warm-up requests of an export: (signature name, inputs by key)."""
+    found = []
+    for record in tf.data.TFRecordDataset(str(folder / "assets.extra" / FILE)).as_numpy_iterator():
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+        assert log.WhichOneof("log_type") == "predict_log"
+        asked = log.predict_log.request
+        values = {key: tf.make_ndarray(value) for key, value in asked.inputs.items()}
+        found.append((asked.model_spec.signature_name, values))
+    return found
 
 
 def _sample(folder, side: str) -> dict[str, np.ndarray]:
@@ -44,9 +34,9 @@ def _sample(folder, side: str) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("name", ["mlp_layers", "convnet_bn_dropout", "lookup_vocab", "bert_tiny", "lstm_dynamic_rnn"])
-def test_replayed_requests_have_the_answers_of_the_sample(name, exported, requests):
+def test_replayed_requests_have_the_answers_of_the_sample(name, exported):
     folder = exported(name, warmup=[1, ROWS, 2 * ROWS])
-    got = requests(folder)
+    got = _requests(folder)
     assert [signature for signature, _ in got] == ["serving_default"] * 3
     assert [max(len(value) for value in values.values()) for _, values in got] == [1, ROWS, 2 * ROWS]
     answers = _sample(folder, "out/")
@@ -57,26 +47,26 @@ def test_replayed_requests_have_the_answers_of_the_sample(name, exported, reques
             cases.assert_equal(session.predict(values, signature), {key: value[rows] for key, value in answers.items()})
 
 
-def test_the_sample_s_own_size_is_the_default(exported, requests):
+def test_the_sample_s_own_size_is_the_default(exported):
     folder = exported("mlp_layers", warmup=True)
-    ((_, values),) = requests(folder)
+    ((_, values),) = _requests(folder)
     np.testing.assert_array_equal(values["x"], _sample(folder, "in/")["x"])
 
 
-def test_there_is_one_request_for_each_size_however_often_it_is_asked_for(exported, requests):
-    assert len(requests(exported("mlp_layers", warmup=[4, 1, 4, 4]))) == 2
+def test_there_is_one_request_for_each_size_however_often_it_is_asked_for(exported):
+    assert len(_requests(exported("mlp_layers", warmup=[4, 1, 4, 4]))) == 2
 
 
-def test_requests_have_the_types_of_the_signature(exported, requests, tmp_path):
+def test_requests_have_the_types_of_the_signature(exported, tmp_path):
     np.savez(tmp_path / "wide.npz", x=np.ones([2, 16], np.float64))
     folder = exported("mlp_layers", warmup=[5], sample=str(tmp_path / "wide.npz"))
-    ((_, values),) = requests(folder)
+    ((_, values),) = _requests(folder)
     assert values["x"].dtype == np.float32
     with c_api.Session(folder) as session:
         assert session.predict(values)["probs"].shape[0] == 5
 
 
-def test_the_export_is_reproducible(prediction_log, tmp_path):
+def test_the_export_is_reproducible(tmp_path):
     flags = cases.load("bert_tiny").flags()
     files = []
     for name in ("a", "b"):
@@ -85,13 +75,13 @@ def test_the_export_is_reproducible(prediction_log, tmp_path):
     assert files[0] == files[1]
 
 
-def test_what_was_written_is_recorded_and_said(prediction_log, tmp_path):
+def test_what_was_written_is_recorded_and_said(tmp_path):
     report = export_v1.export(export_dir=str(tmp_path / "e"), warmup=[8, 1], **cases.load("mlp_layers").flags())
     assert report["warmup"] == [1, 8]
     assert "warm-up requests: of 1, 8 rows" in report.text()
 
 
-def test_a_request_that_the_graph_fails_on_is_refused(prediction_log, tmp_path):
+def test_a_request_that_the_graph_fails_on_is_refused(tmp_path):
     checkpoint = _needs_equal_sizes(tmp_path)
     flags = {"checkpoint": checkpoint, "inputs": {"x": "x:0"}, "outputs": {"y": "y:0"}}
     with pytest.raises(export_v1.ExportError, match="(?s)warm-up request of 1 rows fails: .*--warmup=1 away"):
@@ -110,7 +100,7 @@ def _needs_equal_sizes(folder) -> str:
         return v1.train.Saver().save(session, str(folder / "model.ckpt"))
 
 
-def test_a_fixed_batch_takes_its_own_size_only(prediction_log, tmp_path):
+def test_a_fixed_batch_takes_its_own_size_only(tmp_path):
     flags = {**cases.load("mlp_layers").flags(), "inputs": {"x": "x:0[4,16]"}}
     with pytest.raises(export_v1.ExportError, match=r"(?s)no open batch size: x \[4, 16\].*--warmup=4"):
         export_v1.export(export_dir=str(tmp_path / "e"), warmup=[1], **flags)

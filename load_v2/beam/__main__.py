@@ -7,19 +7,21 @@ import sys
 def main() -> int:
     """Runs the command; returns its exit code, 1 after an error the user can put right."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from load_v2.beam import command
-    from load_v2.errors import LoadError
+    from load_v2.__main__ import _silent_stderr
+    from load_v2.beam import command, explain
 
     try:
+        command.parser().parse_known_args(sys.argv[1:])  # a wrong flag is said before anything slow
+        explain.quiet()
+        command.imported()
+        with _silent_stderr():
+            import tensorflow  # noqa: F401
         return command.run(sys.argv[1:])
-    except LoadError as error:
-        print(error, file=sys.stderr)
     except Exception as error:
-        # Beam wraps what workers raise in errors of its own, whose text ends in the worker's.
-        reason = str(error).rpartition("load_v2.errors.LoadError: ")[2]
-        if reason == str(error):
+        said = explain.reason(error)
+        if said is None:
             raise
-        print(reason.partition(" [while running")[0].rstrip(), file=sys.stderr)
+        print(said, file=sys.stderr)
     return 1
 
 

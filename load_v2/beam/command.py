@@ -13,18 +13,9 @@ import argparse
 import functools
 import importlib.util
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 
 from load_v2.errors import LoadError
-
-# Runner -> (the module that it needs, what to do where that is missing).
-_NEEDS = {
-    "DataflowRunner": ("google.cloud.storage", "pip install 'apache-beam[gcp]'"),
-    "DaskRunner": ("dask.distributed", "pip install 'apache-beam[dask]'"),
-    "InteractiveRunner": ("IPython", "pip install 'apache-beam[interactive]'"),
-}
-_JAVA = ("FlinkRunner", "SparkRunner", "SamzaRunner")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,20 +46,29 @@ def run(argv: Sequence[str]) -> int:
     args, beam_flags = parser().parse_known_args(argv)
     if args.batch_size is not None and args.batch_size < 1:
         raise LoadError(f"--batch_size={args.batch_size} is not a positive number.\n  For example --batch_size=256.")
-    beam = _beam()
-    from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
+    beam = imported()
+    from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, WorkerOptions
+
+    from load_v2.beam import runners
 
     _check_files(args)
     options = PipelineOptions(beam_flags)
     # What is in this module's main session is of no use to a worker.
     options.view_as(SetupOptions).save_main_session = False
-    runner = check_runner(options.get_all_options().get("runner") or "DirectRunner", options)
+    workers = options.view_as(WorkerOptions)
+    workers.default_sdk_harness_log_level = workers.default_sdk_harness_log_level or "WARNING"
+    runner = runners.named(options.get_all_options().get("runner") or "DirectRunner", options)
     with beam.Pipeline(runner=runner, options=options) as pipeline:
         build(pipeline, args)
     return 0
 
 
-def _beam():
+def imported():
+    """Returns the package apache_beam.
+
+    Raises:
+        LoadError: it is not installed; what to install.
+    """
     try:
         return importlib.import_module("apache_beam")
     except ModuleNotFoundError as error:
@@ -93,33 +93,6 @@ def _check_files(args: argparse.Namespace) -> None:
         raise LoadError("Beam needs a checksum package for TFRecord files.\n  pip install google-crc32c")
     if "parquet" in kinds and not importlib.util.find_spec("pyarrow"):
         raise LoadError("Beam needs pyarrow for Parquet files.\n  pip install pyarrow")
-
-
-def check_runner(name: str, options):
-    """Returns a runner, by Beam's name for it.
-
-    Raises:
-        LoadError: it is not known, or what it needs is not installed; what to install.
-    """
-    from apache_beam.runners import runner
-
-    short = name.rpartition(".")[2]
-    module, remedy = _NEEDS.get(short, ("", ""))
-    if module:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            raise LoadError(f"{short} is not installed: {error}.\n  {remedy}") from error
-    if short in _JAVA and not shutil.which("java"):
-        raise LoadError(
-            f"{short} starts a job server, which needs Java, and there is no program `java`.\n"
-            "  Install a Java runtime (apt-get install default-jre-headless), or pass --runner=PortableRunner "
-            "--job_endpoint=HOST:PORT of a job server that runs."
-        )
-    try:
-        return runner.create_runner(name)
-    except (ValueError, ImportError, AttributeError) as error:
-        raise LoadError(f"--runner={name} is not there: {error}") from error
 
 
 def build(pipeline, args: argparse.Namespace) -> None:

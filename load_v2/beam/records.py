@@ -55,10 +55,12 @@ class Keyed(beam.DoFn):
 def _flat(record: Mapping, specs: Mapping[str, Spec]) -> elements.Flat:
     """Returns the inputs of a table's row, lists as arrays, which travel better; and what it can be recognised by."""
     found = elements.Flat()
+    # Where an input is missing, what there is instead says which column was meant.
+    whole = any(key not in record for key in specs)
     for key, value in record.items():
         if not isinstance(value, list):
             found[key] = value
-        elif key in specs:
+        elif key in specs or whole:
             try:
                 found[key] = np.asarray(value)
             except ValueError:
