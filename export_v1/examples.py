@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import tensorflow as tf
 
-from export_v1 import fitting
+from export_v1 import fitting, sparse
 from export_v1.graph import GraphDef, Index, NodeDef, Tensor, attr, data_inputs, parse, recorded_shape
 from export_v1.interface import Input
 
@@ -40,10 +40,11 @@ def attempts(
     original, index = Index(whole), Index(cut)
     shapes = {key: _open_shape(original, one) for key, one in inputs.items()}
     for sizes in _sizes(cut, inputs, shapes):
-        yield {
+        made = {
             key: _example(original, index, one, sizes[key], np.random.default_rng([zlib.crc32(key.encode()), seed]))
             for key, one in inputs.items()
         }
+        yield made | sparse.examples(inputs, BATCH)
 
 
 def _sizes(cut: GraphDef, inputs: Mapping[str, Input], shapes: Mapping[str, list]) -> Iterator[dict[str, list[int]]]:
