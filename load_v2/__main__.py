@@ -80,15 +80,22 @@ def main(args: argparse.Namespace) -> int:
     try:
         with supervise.interruptible():
             return args.run(args)
-    except ValueError as error:
-        # By name: a command imports what it needs by itself, and every part raises the same class.
-        if type(error).__name__ != "LoadError" or args.verbosity > 0 or flags.FLAGS.verbosity > 0:
-            raise
-        print(error, file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         logging.error("Stopped; nothing was left behind.")
         return 1
+    except Exception as error:
+        if args.verbosity > 0 or flags.FLAGS.verbosity > 0:
+            raise
+        # By name: a command imports what it needs by itself, and every part raises the same class.
+        print(error if type(error).__name__ == "LoadError" else _defect(args.command, error), file=sys.stderr)
+        return 1
+
+
+def _defect(command: str, error: Exception) -> str:
+    return (
+        f"load_v2 {command}: {type(error).__name__}: {error}\n  This is a defect of load_v2, and nothing was written. "
+        "Please report it with what --verbosity=1 prints."
+    )
 
 
 def run_main() -> None:

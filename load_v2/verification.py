@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Collection
 
 import numpy as np
 
@@ -72,10 +73,14 @@ class Report:
         return lines + list(self.notes)
 
 
-def verify(path: str | os.PathLike) -> Report:
+def verify(path: str | os.PathLike, allow_ops: Collection[str] = ()) -> Report:
     """Replays the sample that step 1 recorded in `path` through a SignatureLayer, and compares.
 
     Integers, booleans and strings must be identical, floats within `TOLERANCE`; NaN equals NaN.
+
+    Args:
+        path: folder of an export.
+        allow_ops: ops to let run although they could touch files, network or Python.
 
     Raises:
         LoadError: there is no sample, or the export cannot be loaded.
@@ -84,7 +89,7 @@ def verify(path: str | os.PathLike) -> Report:
     source = artefact.read(path)
     left_out = source.record.get("sample_left_out")
     inputs, recorded = ({}, {}) if left_out else _sample(path, source)
-    layer = SignatureLayer(path)
+    layer = SignatureLayer(path, allow_ops=allow_ops)
     with wellformed.blamed(f"{path!r} cannot answer its recorded inputs"):
         got = layer(inputs) if recorded else {}
     got = got if isinstance(got, dict) else {next(iter(recorded)): got}

@@ -113,7 +113,8 @@ for line in sys.stdin:
         nowhere = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(nowhere, stream)
-        sys.argv = [module, *arguments]
+        # As it is while `python -m` looks for a module.
+        sys.argv = ["-m", *arguments]
         runpy.run_module(module, run_name="__main__", alter_sys=True)
         os._exit(0)
     print(child, flush=True)

@@ -1,7 +1,10 @@
 """What a graph could do is said and refused before anything of it runs."""
 
 import os
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -77,3 +80,65 @@ def test_the_listing_names_them_before_anything_is_exported(reads_a_file):
 
     said = pipeline.listing(Request(checkpoint=reads_a_file["checkpoint"]))
     assert "ReadFile: 'ReadFile'" in said and "VariableV2:" not in said
+
+
+@pytest.fixture
+def needs_two_ops(reads_a_file, tmp_path) -> str:
+    """Returns an export that runs with two ops let in."""
+    with graphs.tensorflow_1():
+        x = v1.placeholder(tf.float32, [None], name="x")
+        w = v1.get_variable("w", [])
+        found = tf.raw_ops.MatchingFiles(pattern=str(tmp_path / "secret"))
+        length = tf.strings.length(tf.io.read_file(found[0]))
+        tf.add(x * w, tf.cast(length, tf.float32), name="y")
+        with v1.Session() as session:
+            session.run(v1.global_variables_initializer())
+            v1.train.Saver().save(session, str(tmp_path / "model.ckpt"))
+    export_v1.export(**reads_a_file, allow_ops=["ReadFile", "MatchingFiles"])
+    return reads_a_file["export_dir"]
+
+
+@pytest.mark.parametrize("allowed", [["--allow_ops=ReadFile,MatchingFiles"],
+                                     ["--allow_ops=ReadFile", "--allow_ops", "MatchingFiles"]])  # fmt: skip
+def test_every_command_that_runs_a_graph_lets_ops_in_by_name(allowed, needs_two_ops, tmp_path, capsys):
+    from load_v2 import __main__ as step_2
+
+    np.savez(tmp_path / "in.npz", x=np.ones(3, "float32"))
+    for at, command in enumerate(
+        (
+            ["verify", needs_two_ops],
+            ["to_keras", needs_two_ops, f"--keras={tmp_path}/m.keras"],
+            ["predict", needs_two_ops, f"--inputs={tmp_path}/in.npz", f"--outputs={tmp_path}/out.npz"],
+        )
+    ):
+        assert step_2.main(step_2.parse(["load_v2", *command])) == 1, command
+        assert "ReadFile" in capsys.readouterr().err
+        assert step_2.main(step_2.parse(["load_v2", *command, *allowed])) == 0, (at, capsys.readouterr().err)
+
+
+def test_verify_takes_the_names_from_python(needs_two_ops):
+    import load_v2
+
+    with pytest.raises(load_v2.LoadError, match="MatchingFiles"):
+        load_v2.verify(needs_two_ops, allow_ops=["ReadFile"])
+    assert load_v2.verify(needs_two_ops, allow_ops=("ReadFile", "MatchingFiles")).equal
+
+
+@pytest.mark.parametrize("verbosity", [0, 1])
+def test_a_defect_of_a_command_of_step_2_is_one_message(verbosity, tmp_path, subprocess_env):
+    code = f"""
+import sys
+sys.argv = ["-m", "show", {str(tmp_path)!r}, "--verbosity={verbosity}"]
+from load_v2 import __main__
+from load_v2.commands import show
+def broken(args):
+    raise ZeroDivisionError("not expected")
+show.run = broken
+__main__.run_main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=subprocess_env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert ("Traceback" in done.stderr) == bool(verbosity)
+    if not verbosity:
+        assert done.stderr.startswith("load_v2 show: ZeroDivisionError: not expected\n  This is a defect of load_v2")
+        assert done.stderr.count("\n") == 2

@@ -5,6 +5,8 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 
+from load_v2.commands import allowing
+
 _SAY_AFTER_SECONDS = 2.0
 _REMEDY = "Look at these rows; `python -m load_v2 show DIR` tells what the signature takes."
 
@@ -19,8 +21,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--signature", default="serving_default", help="signature to run; default serving_default")
     parser.add_argument("--batch_size", type=_positive, default=None, metavar="N",
                         help="rows at a time; default 256, or the graph's own where it is fixed")  # fmt: skip
-    parser.add_argument("--allow_ops", action="append", default=[], metavar="NAME",
-                        help="let an op run that could touch files, network or Python; repeatable")  # fmt: skip
+    allowing.add_flag(parser)
 
 
 def _positive(text: str) -> int:

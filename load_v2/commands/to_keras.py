@@ -2,6 +2,9 @@
 
 import argparse
 import os
+from collections.abc import Collection
+
+from load_v2.commands import allowing
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -10,6 +13,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keras", required=True, metavar="MODEL.keras", help="archive to write; it must end in .keras")
     parser.add_argument("--signature", default="serving_default", help="signature to take; default serving_default")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing archive")
+    allowing.add_flag(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -20,13 +24,13 @@ def run(args: argparse.Namespace) -> int:
         raise LoadError(f"--keras={args.keras} does not end in .keras, the one format Keras 3 loads whole.")
     if os.path.lexists(args.keras) and not args.overwrite:
         raise LoadError(f"{args.keras!r} is there already.\n  Pass --overwrite to replace it.")
-    model = as_model(args.dir, args.signature)
+    model = as_model(args.dir, args.signature, args.allow_ops)
     save(model, args.keras)
     print(f"{args.keras}: {len(model.weights)} weights, {os.path.getsize(args.keras):,} bytes")
     return 0
 
 
-def as_model(path: str, key: str = "serving_default"):
+def as_model(path: str, key: str = "serving_default", allow_ops: Collection[str] = ()):
     """Returns a functional Keras model of one signature: inputs by key, outputs as the layer gives them.
 
     Raises:
@@ -37,7 +41,7 @@ def as_model(path: str, key: str = "serving_default"):
     from load_v2.errors import LoadError
     from load_v2.layer import SignatureLayer
 
-    layer = SignatureLayer(path, key)
+    layer = SignatureLayer(path, key, allow_ops=allow_ops)
     inputs = {}
     for name, spec in layer.input_specs.items():
         if spec.shape is None:

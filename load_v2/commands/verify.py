@@ -2,17 +2,20 @@
 
 import argparse
 
+from load_v2.commands import allowing
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Declares the flags of `verify`."""
     parser.add_argument("dir", metavar="DIR", help="--export_dir of step 1")
+    allowing.add_flag(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints one line for each output and each damaged variable; returns 0 when all is equal, else 1."""
     from load_v2 import verification
 
-    report = verification.verify(args.dir)
+    report = verification.verify(args.dir, args.allow_ops)
     for line in report.lines():
         print(line)
     return 0 if report.equal else 1
