@@ -10,6 +10,7 @@ Each row is tests that can be run by themselves: pytest with what stands in the 
 
 import argparse
 import os
+import pathlib
 import re
 import shlex
 import subprocess
@@ -18,6 +19,7 @@ import tempfile
 import xml.etree.ElementTree
 from typing import NamedTuple
 
+ROOT = pathlib.Path(__file__).parent.parent
 _SAID = "came out: "
 
 
@@ -78,7 +80,9 @@ def _run(tests: str) -> tuple[int, int, list[str]]:
         report = os.path.join(folder, "report.xml")
         options = ["-m", "slow or not slow", f"--junitxml={report}", "-o", "junit_logging=system-out"]
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, *shlex.split(tests)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        done = subprocess.run(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        )
         if done.returncode:
             # Somebody who sees that it is not as promised wants to know why.
             sys.stderr.write(done.stdout)

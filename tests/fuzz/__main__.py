@@ -76,8 +76,8 @@ def summary(outcomes: list[running.Outcome]) -> str:
     return (
         f"{len(outcomes):,} mutations of {len({one.target for one in outcomes})} kinds of files: "
         f"{kinds['refused']} refused with a message, {sum(kinds[kind] for kind in running.GOOD) - kinds['refused']} "
-        f"answered, {findings} findings; the longest took {max(one.seconds for one in outcomes):.0f} s, "
-        f"the most memory was {max(one.peak for one in outcomes):.0f} MiB"
+        f"answered, {findings} findings; at most {max(one.seconds for one in outcomes):.0f} s of processor time and "
+        f"{max(one.peak for one in outcomes):.0f} MiB each"
     )
 
 

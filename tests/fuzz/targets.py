@@ -111,9 +111,11 @@ def _collections(meta, rng: random.Random) -> str:
     keys = sorted(meta.collection_def)
     what = rng.choice(["collection"] * bool(keys) + ["signature"] * bool(infos) + ["asset"] * bool(assets) + ["saver"])
     if what == "collection":
-        values = meta.collection_def[rng.choice(keys)].bytes_list.value
-        for at in range(len(values)):
-            values[at] = mutations.any_of(values[at], rng)[1]
+        collection = meta.collection_def[rng.choice(keys)]
+        for at, value in enumerate(collection.bytes_list.value):
+            collection.bytes_list.value[at] = mutations.any_of(value, rng)[1]
+        for packed in collection.any_list.value:
+            packed.value = mutations.any_of(packed.value, rng)[1]
     elif what == "signature":
         info = rng.choice(infos)
         info.name = rng.choice(("nothing:0", "", ":", "nothing:99", "^x"))

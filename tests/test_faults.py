@@ -1,0 +1,42 @@
+"""The table of faults tells the truth about its tests."""
+
+import pytest
+
+from tests import faults
+
+TESTS = {
+    "passes": "def test_one():\n    print('noise')\n    print('came out: 3 of 4')\n",
+    "fails": "def test_one():\n    pass\ndef test_two():\n    assert False\n",
+    "is skipped": "import pytest\ndef test_one():\n    pytest.skip('not here')\n",
+    "breaks": "import nothing_of_that_name\n",
+    "is not there": "",
+}
+
+
+def _line(what: str, tmp_path) -> tuple[str, bool]:
+    (tmp_path / "test_it.py").write_text(TESTS[what])
+    return faults.line(faults.Row("it", ("once",), (str(tmp_path / "test_it.py"),)), full=True)
+
+
+def test_a_row_whose_tests_pass_says_what_came_out(tmp_path):
+    text, good = _line("passes", tmp_path)
+    assert good and text.startswith("| it | once | as promised: 3 of 4 | `")
+
+
+@pytest.mark.parametrize("what", sorted(set(TESTS) - {"passes"}))
+def test_a_row_is_not_as_promised(what, tmp_path):
+    text, good = _line(what, tmp_path)
+    assert not good and "NOT as promised" in text and "| as promised" not in text
+
+
+def test_the_command_fails_with_a_row(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(faults, "ROWS", (faults.Row("it", ("once",), (str(tmp_path / "none.py"),)),))
+    monkeypatch.setattr("sys.argv", ["faults", "--row=it"])
+    assert faults.main() == 1
+    assert "NOT as promised" in capsys.readouterr().out
+
+
+def test_every_row_names_tests_that_are_there():
+    for row in faults.ROWS:
+        assert len(row.often) == len(row.tests) in (1, 2)
+        assert all((faults.ROOT / tests.split()[0]).exists() for tests in row.tests)
