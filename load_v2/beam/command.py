@@ -15,6 +15,7 @@ import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 
+from load_v2.commands import allowing
 from load_v2.errors import LoadError
 
 
@@ -32,8 +33,7 @@ def parser() -> argparse.ArgumentParser:
     add("--signature", default="serving_default", help="signature to run; default serving_default")
     add("--batch_size", type=int, help="rows at a time; default 256, or the graph's own where it is fixed")
     add("--keep", action="append", default=[], metavar="KEY", help="an input to keep in the output; repeatable")
-    add("--allow_ops", action="append", default=[], metavar="NAME",
-        help="let an op run that could touch files, network or Python; repeatable")  # fmt: skip
+    allowing.add_flag(made)
     return made
 
 
