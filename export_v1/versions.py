@@ -98,9 +98,13 @@ def numbers(base: str) -> list[int]:
         raise errors.ExportError(f"{base!r} is a file, so it cannot be a base path.\n  Pass another --export_dir=DIR.")
     names = os.listdir(base)
     if {"saved_model.pb", "saved_model.pbtxt"} & set(names):
+        parent, name = os.path.split(os.path.abspath(base))
+        remedy = f"Move it to a version of its own, {os.path.join(base, '1')!r}, or pass another --export_dir=DIR."
+        if _is_number(name):
+            remedy = f"If it is a version of {os.path.basename(parent)!r}, pass --export_dir={parent}."
         raise errors.ExportError(
             f"{base!r} is a SavedModel itself, so it cannot be a base path: servers look for versions below it.\n"
-            f"  Move it to a version of its own, {os.path.join(base, '1')!r}, or pass another --export_dir=DIR."
+            f"  {remedy}"
         )
     strange = [name for name in names if not _is_number(name) and _is_folder(base, name)]
     if strange:

@@ -127,6 +127,14 @@ def test_a_base_path_that_is_a_saved_model_itself_is_refused(tmp_path):
     _refused(tmp_path, rf"(?s)is a SavedModel itself.*'{tmp_path}/1'")
 
 
+def test_a_version_given_for_its_base_path_is_told_the_base_path(tmp_path):
+    (tmp_path / "mlp" / "3").mkdir(parents=True)
+    (tmp_path / "mlp" / "3" / "saved_model.pb").touch()
+    _refused(
+        tmp_path / "mlp" / "3", rf"(?s)is a SavedModel itself.*version of 'mlp', pass --export_dir={tmp_path}/mlp\."
+    )
+
+
 def test_a_base_path_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").touch()
     _refused(tmp_path / "file", "is a file")

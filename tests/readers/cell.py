@@ -66,6 +66,8 @@ def _compared(key: str, want: np.ndarray, got: object) -> str:
         return f"{key!r} has shape {list(got.shape)}, TensorFlow's {list(want.shape)}"
     if got.dtype.kind != want.dtype.kind:
         return f"{key!r} is {got.dtype}, TensorFlow's {want.dtype}"
+    if want.dtype.kind != "f":
+        return f"{key!r} has other values"
     return f"{key!r} is off by {difference(want, got):.1g} of its size"
 
 
