@@ -72,6 +72,8 @@ def main() -> int:
                 for count in processes:
                     took = seconds(args.export_dir, sources[rows], scratch, count)
                     found.setdefault((count, rows), []).append(took)
+                    said = f"{rows} rows, {count} processes: {took[0]:.1f} s, {took[1]:.1f} s of processors"
+                    print(said, file=sys.stderr, flush=True)
     print(f"Load of the machine meanwhile: {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores.\n")
     print(
         f"| processes | {sizes[0]} rows | {sizes[1]} rows | rows a second | processor seconds: before rows, per 1,000 |"
