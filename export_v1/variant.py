@@ -93,7 +93,8 @@ class Transformed:
 def original(variant: Variant) -> tuple[GraphDef, dict[str, str], tuple[str, ...]]:
     """Returns the graph cut and pruned so that it imports, otherwise untouched.
 
-    Frozen tensors are still computed or fed; references, v1 control flow and all are as they were written.
+    Frozen tensors are still computed or fed; references, v1 control flow and all are as they were written. Only
+    dropouts are made to fit any batch, and taken out where their rate was a constant and is frozen to 0.
 
     Returns:
         The GraphDef, the tensor name that each cut has now, and the ops that initialize its tables.
@@ -101,6 +102,7 @@ def original(variant: Variant) -> tuple[GraphDef, dict[str, str], tuple[str, ...
     cuts = {name: (one.dtype, one.shape) for name, one in variant.cuts.items()}
     found = variant.model.graph_def if variant.model.original is None else variant.model.original
     whole, cut_names = freeze.to_placeholders(found, cuts)
+    whole = _without_dropouts(dropout.of_any_batch(whole), variant.frozen)
     wanted = [*_wanted(variant, cut_names), *variant.updates]
     pruned = prune.to_outputs(whole, wanted)
     inits = assets.table_initializers(whole, pruned)
@@ -109,6 +111,16 @@ def original(variant: Variant) -> tuple[GraphDef, dict[str, str], tuple[str, ...
     wellformed.check(pruned)
     kernels.check(pruned)
     return portable.nodes(pruned), cut_names, inits
+
+
+def _without_dropouts(graph_def: GraphDef, frozen: Mapping[str, object]) -> GraphDef:
+    index = Index(graph_def)
+    rates = {
+        name: _base((index.data_type(parse(name)), value))
+        for name, value in frozen.items()
+        if parse(name).node in index and index[parse(name).node].op == "Const"
+    }
+    return dropout.of_rate_zero(freeze.to_constants(graph_def, rates)[0])[0] if rates else graph_def
 
 
 def _wanted(variant: Variant, cut_names: Mapping[str, str]) -> list[str]:
@@ -130,6 +142,7 @@ def transformed(variant: Variant, files: assets.Files) -> Transformed:
     model = variant.model.graph_def
     cuts = {name: (one.dtype, one.shape) for name, one in variant.cuts.items()}
     whole, cut_names = freeze.to_placeholders(model, cuts)
+    whole = dropout.of_any_batch(whole)
     types = Index(model)
     values = {name: (types.data_type(parse(name)), value) for name, value in variant.frozen.items()}
     whole, frozen_names = freeze.to_constants(whole, {name: _base(pair) for name, pair in values.items()})

@@ -57,3 +57,25 @@ def test_a_mask_of_another_shape_stays():
     graph_def, count = _folded(broadcast, 1.0)
     assert count == 0
     assert graphs.run(graph_def, "y:0", {"x:0": np.ones([4, 3], "f")}).shape == (2, 4, 3)
+
+
+def test_a_mask_of_the_training_batch_fits_any_batch():
+    with graphs.tensorflow_1() as graph:
+        x = tf.compat.v1.placeholder(tf.float32, [4, 3], name="x")
+        uniform = tf.random.uniform(tf.constant([4, 3]), seed=1)
+        mask = tf.cast(uniform >= tf.constant(0.5), tf.float32)
+        tf.multiply(x * (1.0 / (1.0 - 0.5)), mask, name="y")
+        # Noise of that size is no mask of x.
+        tf.add(tf.random.uniform(tf.constant([4, 3]), seed=2), x, name="noisy")
+    made = dropout.of_any_batch(graph.as_graph_def(add_shapes=True))
+    nodes = {node.name: node for node in made.node}
+    shapes = {nodes[node.input[0]].op for node in made.node if node.op == "RandomUniform"}
+    assert shapes == {"Shape", "Const"}
+    for node in made.node:
+        node.attr.pop("_output_shapes", None)
+    nodes["x"].attr["shape"].shape.dim[0].size = -1
+    values = np.ones([7, 3], "float32")
+    assert set(np.unique(graphs.run(made, "y:0", {"x:0": values}))) == {0, 2}
+    four = np.ones([4, 3], "float32")
+    before = graph.as_graph_def()
+    np.testing.assert_array_equal(graphs.run(made, "y:0", {"x:0": four}), graphs.run(before, "y:0", {"x:0": four}))

@@ -12,11 +12,13 @@ Source: tf.nn.dropout of TensorFlow 1.0 to 1.15, as its graphs show it.
 import numpy as np
 import tensorflow as tf
 
-from export_v1 import rewrite
+from export_v1 import graph, rewrite
 from export_v1.graph import GraphDef, Index, NodeDef, Tensor, attr, data_inputs
 from export_v1.passes import fold
 
 _PASSES_ON = frozenset({"Identity", "StopGradient"})
+# From a mask up to the numbers it is made of.
+_MASK_STEPS = _PASSES_ON | {"Cast", "GreaterEqual", "Floor", "Add", "AddV2", "Mul"}
 
 
 def of_rate_zero(graph_def: GraphDef) -> tuple[GraphDef, int]:
@@ -46,6 +48,59 @@ def of_rate_zero(graph_def: GraphDef) -> tuple[GraphDef, int]:
     return rewrite.with_nodes(graph_def, nodes), len(replaced)
 
 
+def of_any_batch(graph_def: GraphDef) -> GraphDef:
+    """Returns the graph with every dropout's mask as large as its data is.
+
+    Where TensorFlow 1 knew the data's shape, batch and all, it wrote it into the graph for the mask.
+
+    Args:
+        graph_def: not modified; with the shapes that TensorFlow 1 recorded.
+    """
+    index, shapes = Index(graph_def), {}
+    for node in graph_def.node:
+        if node.op == "Mul":
+            pair = data_inputs(node)
+            for data, mask in (pair, reversed(pair)):
+                uniform = _drawn_for(mask, index)
+                if uniform is not None and _is_recorded(index, data_inputs(uniform)[0], data):
+                    shapes[uniform.name] = data
+    if not shapes:
+        return graph_def
+    names = set(index.nodes)
+    nodes = []
+    for node in graph_def.node:
+        if node.name in shapes:
+            shape = rewrite.node(graph.fresh_name(f"{node.name}/of_data", names), "Shape", [shapes[node.name]])
+            shape.attr["T"].type = tf.as_dtype(index.data_type(shapes[node.name])).base_dtype.as_datatype_enum
+            shape.attr["out_type"].CopyFrom(node.attr["T"])
+            nodes.append(shape)
+            node = rewrite.rewired(node, {data_inputs(node)[0]: Tensor(shape.name)})
+        nodes.append(node)
+    return rewrite.with_nodes(graph_def, nodes)
+
+
+def _drawn_for(mask: Tensor, index: Index) -> NodeDef | None:
+    """Returns the RandomUniform that a mask of any rate is made of, or None."""
+    todo, compared = [mask], False
+    while todo:
+        node = index.nodes.get(todo.pop().node)
+        if node is None:
+            continue
+        if node.op == "RandomUniform":
+            return node if compared else None
+        compared = compared or node.op in ("GreaterEqual", "Floor")
+        if node.op in _MASK_STEPS:
+            todo += data_inputs(node)
+    return None
+
+
+def _is_recorded(index: Index, shape: Tensor, data: Tensor) -> bool:
+    node = index.nodes.get(shape.node)
+    if node is None or node.op != "Const":
+        return False
+    return _recorded_sizes(index, data) == list(tf.make_ndarray(attr(node, "value").tensor))
+
+
 def _without_mask(node: NodeDef, index: Index, values: dict[Tensor, np.ndarray]) -> Tensor | None:
     """Returns what a multiplication by a mask of ones amounts to, or None where it is something else."""
     pair = data_inputs(node)
@@ -57,7 +112,7 @@ def _without_mask(node: NodeDef, index: Index, values: dict[Tensor, np.ndarray])
         shape = index[data_inputs(uniform)[0].node]
         if shape.op == "Shape" and data_inputs(shape)[0] in (data, unscaled):
             return unscaled
-        if shape.op == "Const" and _recorded_sizes(index, data) == list(tf.make_ndarray(attr(shape, "value").tensor)):
+        if _is_recorded(index, data_inputs(uniform)[0], data):
             return unscaled
     return None
 
