@@ -106,7 +106,7 @@ def test_one_layer_in_many_threads(threads, seconds, exported, tmp_path):
     found = _under_load(str(exported("mlp_layers")), seconds, threads, tmp_path)
     print(
         f"came out: {found['calls']:,} calls, {found['saves']} saves, {found['steps']:,} steps of training; "
-        f"{found['functions']} concrete functions; memory {found['grown_mib']:+.1f} MiB after the first quarter"
+        f"{found['functions']} concrete function(s); memory {found['grown_mib']:+.1f} MiB after the first quarter"
     )
     assert min(found["calls"], found["saves"], found["steps"]) > 0
     assert found["functions"] <= 2
