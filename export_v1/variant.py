@@ -139,19 +139,7 @@ def transformed(variant: Variant, files: assets.Files) -> Transformed:
     Raises:
         ExportError: a pass cannot do its work; the message says which node and what to do.
     """
-    model = variant.model.graph_def
-    cuts = {name: (one.dtype, one.shape) for name, one in variant.cuts.items()}
-    whole, cut_names = freeze.to_placeholders(model, cuts)
-    whole = dropout.of_any_batch(whole)
-    types = Index(model)
-    values = {name: (types.data_type(parse(name)), value) for name, value in variant.frozen.items()}
-    whole, frozen_names = freeze.to_constants(whole, {name: _base(pair) for name, pair in values.items()})
-    moved = {**cut_names, **frozen_names}
-    names: dict[str, dict[str, str]] = {}
-    for key, signature in variant.signatures.items():
-        wanted = {name: moved.get(tensor, tensor) for name, tensor in signature.outputs.items()}
-        whole, names[key] = outputs.pinned(whole, wanted, variant.updates)
-    whole, losses = outputs.pinned(whole, {f"regularization_loss_{at}": name for at, name in enumerate(variant.losses)})
+    whole, cut_names, names, losses = _with_ends(variant)
     keep = (
         [tensor for one in names.values() for tensor in one.values()] + list(losses.values()) + list(cut_names.values())
     )
@@ -184,6 +172,26 @@ def transformed(variant: Variant, files: assets.Files) -> Transformed:
         converted=modern.converted,
         unconverted=tuple(modern.unconverted),
     )
+
+
+def _with_ends(variant: Variant) -> tuple[GraphDef, dict[str, str], dict[str, dict[str, str]], dict[str, str]]:
+    """Returns the whole graph with a variant's inputs, frozen values and outputs as nodes of their own.
+
+    Beside it, the tensor name that each cut has now, and those of the outputs by signature and of the losses.
+    """
+    model = variant.model.graph_def
+    whole, cut_names = freeze.to_placeholders(model, {k: (one.dtype, one.shape) for k, one in variant.cuts.items()})
+    whole = dropout.of_any_batch(whole)
+    types = Index(model)
+    values = {name: (types.data_type(parse(name)), value) for name, value in variant.frozen.items()}
+    whole, frozen_names = freeze.to_constants(whole, {name: _base(pair) for name, pair in values.items()})
+    moved = {**cut_names, **frozen_names}
+    names: dict[str, dict[str, str]] = {}
+    for key, signature in variant.signatures.items():
+        wanted = {name: moved.get(tensor, tensor) for name, tensor in signature.outputs.items()}
+        whole, names[key] = outputs.pinned(whole, wanted, variant.updates)
+    whole, losses = outputs.pinned(whole, {f"regularization_loss_{at}": name for at, name in enumerate(variant.losses)})
+    return whole, cut_names, names, losses
 
 
 def _base(pair: tuple[int, object]) -> tuple[int, object]:
