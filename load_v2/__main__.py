@@ -79,7 +79,13 @@ def main(args: argparse.Namespace) -> int:
             import tensorflow  # noqa: F401
     try:
         with supervise.interruptible():
-            return args.run(args)
+            code = args.run(args)
+            sys.stdout.flush()
+            return code
+    except BrokenPipeError:
+        # Whoever reads the output, such as `head`, has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         logging.error("Stopped; nothing was left behind.")
         return 1
