@@ -197,6 +197,7 @@ def test_a_step_refuses_what_it_cannot_do():
     for step, shape in [
         (transforms.Transpose((0, 1)), (2, 3, 4)),
         (transforms.Reshape((-1, 4)), (2, 3)),
+        (transforms.Reshape((-1, -1)), (2, 3)),
         (transforms.Squeeze((0,)), (2, 3)),
         (transforms.Slice(0, 1, 9), (2, 3)),
         (transforms.Part(1, 0, 2), (2, 3)),

@@ -49,7 +49,8 @@ class Reshape:
     def shape(self, shape: Shape) -> Shape:
         size = math.prod(shape)
         known = math.prod(side for side in self.to if side != -1)
-        if -1 in self.to and known and size % known == 0:
+        one_open = self.to.count(-1) == 1
+        if one_open and known > 0 and size % known == 0:
             return tuple(size // known if side == -1 else side for side in self.to)
         if -1 in self.to or known != size:
             raise LoadError(f"reshape {list(self.to)} does not hold the {size} elements of shape {list(shape)}")
