@@ -127,7 +127,7 @@ def op_def(op: str):
     """Returns the OpDef registered under `op`, or None.
 
     `op_def_registry` is private: TensorFlow has no public look-up that also sees ops loaded by tf.load_op_library.
-    Tried with TensorFlow 2.21.
+    Tried with TensorFlow 2.16 and 2.21.
     """
     return op_def_registry.get(op)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import tensorflow as tf
 
-# Private: TensorFlow has no public question for "which kernels are there for this op". Tried with TensorFlow 2.21.
+# Private: TensorFlow has no public question for "which kernels are there for this op". Tried with TensorFlow 2.16 and 2.21.
 from tensorflow.python.framework import kernels as registered
 
 from export_v1 import errors, graph

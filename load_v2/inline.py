@@ -105,7 +105,7 @@ def _body(
 
 def _first_outputs(node: graph.NodeDef, functions: Functions) -> dict[str, int]:
     """Returns, for each named output of a node, the index of its first tensor among all of the node's tensors."""
-    # Private look-up, because TensorFlow has no public one of the kind. Tried with TensorFlow 2.21.
+    # Private look-up, because TensorFlow has no public one of the kind. Tried with TensorFlow 2.16 and 2.21.
     definition = functions[node.op].signature if node.op in functions else op_def_registry.get(node.op)
     if definition is None:
         raise LoadError(

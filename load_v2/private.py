@@ -1,4 +1,4 @@
-"""What rests on names that Keras and TensorFlow do not promise to keep. Tried with Keras 3.15 and TensorFlow 2.21.
+"""What rests on names that Keras and TensorFlow do not promise to keep. Tried with Keras 3.12 and 3.15, TensorFlow 2.16 and 2.21.
 
 There is no public way to ask these questions, and the layer cannot do without the answers.
 """

@@ -76,7 +76,7 @@ def refused(graph_def: graph.GraphDef, assets: Collection[str] = ()) -> dict[str
 def _is_harmless(op: str) -> bool:
     if op in STATEFUL - OUTSIDE:
         return True
-    # Private look-up: TensorFlow has no public one that tells whether an op is stateful. Tried with TensorFlow 2.21.
+    # Private look-up: TensorFlow has no public one that tells whether an op is stateful. Tried with TensorFlow 2.16 and 2.21.
     definition = op_def_registry.get(op)
     if definition is None or definition.is_stateful or op in OUTSIDE:
         return False

@@ -30,7 +30,7 @@ class Table(tf.saved_model.experimental.TrackableResource):
     def __init__(self, node: graph.NodeDef, create: Callable, initialize: Callable | None, assets: Iterable):
         super().__init__()
         for index, asset in enumerate(assets):
-            # Underscored, yet how TensorFlow's own resources declare what they hold; tried with TensorFlow 2.21.
+            # Underscored, yet how TensorFlow's own resources declare what they hold; tried with TensorFlow 2.16 and 2.21.
             self._track_trackable(asset, f"asset_{index}")
         self._node = graph.NodeDef()
         self._node.CopyFrom(node)

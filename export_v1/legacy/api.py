@@ -6,7 +6,7 @@ import sys
 
 import tensorflow as tf
 
-# Private: TensorFlow 1's tf.layers and tf.nn.rnn_cell are nowhere else in tf-keras. Tried with tf-keras 2.21.
+# Private: TensorFlow 1's tf.layers and tf.nn.rnn_cell are nowhere else in tf-keras. Tried with tf-keras 2.16 and 2.21.
 from tf_keras.api._v1 import keras
 from tf_keras.api._v1.keras.__internal__.legacy import layers as keras_layers
 from tf_keras.api._v1.keras.__internal__.legacy import rnn_cell as keras_rnn_cell

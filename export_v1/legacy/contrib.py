@@ -7,7 +7,7 @@ import types
 import tensorflow as tf
 import tf_slim
 
-# Private: the tables of tf.contrib.lookup and tf.nest are nowhere else. Tried with TensorFlow 2.21.
+# Private: the tables of tf.contrib.lookup and tf.nest are nowhere else. Tried with TensorFlow 2.16 and 2.21.
 from tensorflow.python.ops import lookup_ops
 from tensorflow.python.util import nest
 from tf_slim.layers import initializers, optimizers, regularizers, summaries, utils
