@@ -9,9 +9,8 @@ from collections.abc import Collection, Mapping
 
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2
-from tensorflow.python.framework import op_def_registry
 
-from load_v2 import graph
+from load_v2 import graph, private
 from load_v2.errors import LoadError
 
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
@@ -105,8 +104,7 @@ def _body(
 
 def _first_outputs(node: graph.NodeDef, functions: Functions) -> dict[str, int]:
     """Returns, for each named output of a node, the index of its first tensor among all of the node's tensors."""
-    # Private look-up, because TensorFlow has no public one of the kind. Tried with TensorFlow 2.16 and 2.21.
-    definition = functions[node.op].signature if node.op in functions else op_def_registry.get(node.op)
+    definition = functions[node.op].signature if node.op in functions else private.op_def(node.op)
     if definition is None:
         raise LoadError(
             f"TensorFlow {tf.__version__} does not know op {node.op!r} of node {node.name!r}.\n"

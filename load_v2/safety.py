@@ -10,9 +10,8 @@ here, which holds nothing but variables, tables, random numbers or control flow.
 from collections.abc import Collection, Mapping
 
 import tensorflow as tf
-from tensorflow.python.framework import op_def_registry
 
-from load_v2 import graph, tables
+from load_v2 import graph, private, tables
 from load_v2.errors import LoadError, quoted
 
 # Stateful ops whose state is a variable, a table, a random generator, a list or stack inside one call, or a function
@@ -76,8 +75,7 @@ def refused(graph_def: graph.GraphDef, assets: Collection[str] = ()) -> dict[str
 def _is_harmless(op: str) -> bool:
     if op in STATEFUL - OUTSIDE:
         return True
-    # Private look-up: TensorFlow has no public one that tells whether an op is stateful. Tried with TensorFlow 2.16 and 2.21.
-    definition = op_def_registry.get(op)
+    definition = private.op_def(op)
     if definition is None or definition.is_stateful or op in OUTSIDE:
         return False
     return not any(family in op for family in _FAMILIES)
@@ -97,7 +95,7 @@ def check(
     if not found:
         return
     listed = "\n".join(f"    {op}: {quoted(names, 3)}" for op, names in sorted(found.items()))
-    unknown = [op for op in found if op_def_registry.get(op) is None]
+    unknown = [op for op in found if private.op_def(op) is None]
     note = (
         f"  Not known to TensorFlow {tf.__version__}: {quoted(unknown)}; load their library first.\n" if unknown else ""
     )

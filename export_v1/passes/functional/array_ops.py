@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Mapping
 
+import tensorflow as tf
 from tensorflow.core.framework import tensor_shape_pb2, types_pb2
-from tensorflow.python.framework import tensor_util
 
 from export_v1 import graph
 from export_v1.graph import NodeDef, Tensor
@@ -299,7 +299,7 @@ def _plain(region: Region, edge: str) -> Tensor:
 
 def _value(region: Region, edge: str):
     node = region.nodes[_plain(region, edge).node]
-    return tensor_util.MakeNdarray(node.attr["value"].tensor) if node.op == "Const" else None
+    return tf.make_ndarray(node.attr["value"].tensor) if node.op == "Const" else None
 
 
 def _range_limit(region: Region, edge: str) -> str | None:

@@ -5,8 +5,8 @@ Under XLA a gradient keeps each iteration's values in lists of fixed size, so it
 
 from collections.abc import Mapping
 
+import tensorflow as tf
 from tensorflow.core.framework import types_pb2
-from tensorflow.python.framework import tensor_util
 
 from export_v1 import graph
 from export_v1.graph import Tensor
@@ -63,7 +63,7 @@ def _scalar(region: Region, edge: str) -> int | None:
     node = region.nodes.get(graph.parse(edge).node)
     if node is None or node.op != "Const":
         return None
-    value = tensor_util.MakeNdarray(node.attr["value"].tensor)
+    value = tf.make_ndarray(node.attr["value"].tensor)
     return int(value) if value.shape == () and value.dtype.kind == "i" else None
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from tensorflow.python.framework import tensor_util
+import tensorflow as tf
 
 from export_v1 import graph
 from export_v1.graph import NodeDef, Tensor
@@ -70,7 +70,7 @@ def make(name: str, op: str, inputs: Iterable[str] = (), **types: int) -> NodeDe
 def constant(name: str, value, dtype: int, controls: Iterable[str] = ()) -> NodeDef:
     """Returns a Const node that holds `value`."""
     node = make(name, "Const", ["^" + control for control in controls], dtype=dtype)
-    node.attr["value"].tensor.CopyFrom(tensor_util.make_tensor_proto(value, dtype))
+    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value, dtype))
     return node
 
 
