@@ -79,3 +79,24 @@ def test_a_mask_of_the_training_batch_fits_any_batch():
     four = np.ones([4, 3], "float32")
     before = graph.as_graph_def()
     np.testing.assert_array_equal(graphs.run(made, "y:0", {"x:0": four}), graphs.run(before, "y:0", {"x:0": four}))
+
+
+def test_no_mask_is_looked_for_along_every_way_up():
+    with graphs.tensorflow_1() as graph:
+        x = tf.random.uniform(tf.constant([4]), seed=1)
+        for _ in range(60):
+            x = tf.raw_ops.Add(x=x, y=x)
+        tf.multiply(x, tf.cast(x >= 0.5, tf.float32), name="y")
+    # 2 ** 60 ways lead from y to the random numbers.
+    assert dropout.of_any_batch(graph.as_graph_def(add_shapes=True)).node
+
+
+def test_a_mask_is_as_large_as_its_data_and_not_as_a_gradient():
+    with graphs.tensorflow_1() as graph:
+        x = tf.compat.v1.placeholder(tf.float32, [4, 3], name="x")
+        mask = tf.cast(tf.random.uniform(tf.constant([4, 3]), seed=1) >= tf.constant(0.5), tf.float32)
+        dropped = tf.multiply(x, mask, name="y")
+        tf.multiply(tf.square(dropped, name="gradient"), mask)
+    made = {node.name: node for node in dropout.of_any_batch(graph.as_graph_def(add_shapes=True)).node}
+    uniform = next(node for node in made.values() if node.op == "RandomUniform")
+    assert list(made[uniform.input[0]].input) == ["x"]

@@ -12,9 +12,7 @@ from export_v1.interface.live import SELECTS, Live, Steps
 from export_v1.passes import averages
 
 RANDOM = frozenset({"RandomUniform", "RandomStandardNormal", "TruncatedNormal", "StatelessRandomUniform"})
-ASSIGNS = frozenset(
-    {"Assign", "AssignAdd", "AssignSub", "AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp"}
-)
+ASSIGNS = averages.UPDATES
 FLOATS = frozenset({types_pb2.DT_HALF, types_pb2.DT_BFLOAT16, types_pb2.DT_FLOAT, types_pb2.DT_DOUBLE})
 _INTEGERS = frozenset({types_pb2.DT_INT32, types_pb2.DT_INT64})
 # Ops that hand on one value, possibly in another form.

@@ -99,10 +99,15 @@ class Settling:
             )
         return frozen, choices + self._batch_statistics(frozen, cuts, outputs)
 
+    @functools.cached_property
+    def _averages(self) -> dict[str, str]:
+        """Node of a batch statistic -> the variable that keeps its moving average."""
+        return {one.statistic.node: one.variable for one in averages.kept(self.index)}
+
     def _batch_statistics(self, frozen, cuts, outputs) -> list[Choice]:
         """Says so where batch norm was built for training: no value that could be frozen changes that."""
         needed = self.live(frozen, cuts).needed(map(graph.parse, outputs), SOURCES)
-        kept = {one.statistic.node: one.variable for one in averages.kept(self.index)}
+        kept = self._averages
         norms = [name for name in needed if name in kept or averages.is_training(self.index[name])]
         if not norms:
             return []

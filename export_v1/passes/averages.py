@@ -24,6 +24,7 @@ _READS = frozenset({"Identity", "ReadVariableOp", "Cast"})
 _SUBTRACTS = frozenset({"AssignSub", "AssignSubVariableOp"})
 _ADDS = frozenset({"AssignAdd", "AssignAddVariableOp"})
 _SETS = frozenset({"Assign", "AssignVariableOp"})
+UPDATES = _SUBTRACTS | _ADDS | _SETS
 # What ends the computation of a mean or a variance: tf.nn.moments of TensorFlow 1.0 to 1.15, or code of one's own.
 _ENDS = frozenset({"Mean", "Squeeze", "Reshape", "Sub", "Add", "AddV2", "Mul", "RealDiv", "Maximum", *BATCH_NORMS})
 
@@ -41,7 +42,7 @@ def kept(index: Index) -> list[Average]:
     """Returns the moving averages of batch statistics that a graph keeps, by what its update ops compute."""
     found = []
     for node in index.graph_def.node:
-        if node.op in _SUBTRACTS | _ADDS | _SETS and len(data_inputs(node)) == 2:
+        if node.op in UPDATES and len(data_inputs(node)) == 2:
             variable, value = (_source(index, tensor) for tensor in data_inputs(node))
             if _is_average(index[variable.node]):
                 found += [
@@ -84,9 +85,10 @@ def taken(graph_def: GraphDef) -> tuple[GraphDef, tuple[str, ...]]:
     made, replaced = list(reads.values()), {}
     for statistic, average in used.items():
         read = reads[average.variable]
-        same = index.data_type(statistic) == read.attr["dtype" if read.op == "ReadVariableOp" else "T"].type
-        if not same:
-            read = _cast(read, index.data_type(statistic), names)
+        own, wanted = _type(index[average.variable]), tf.as_dtype(index.data_type(statistic))
+        if own != wanted:
+            name = graph.fresh_name(f"{read.name}/cast", names)
+            read = rewrite.node(name, "Cast", [Tensor(read.name)], SrcT=own, DstT=wanted)
             made.append(read)
         replaced[statistic] = Tensor(read.name)
     dropped = {one.update: "" for one in used.values()}
@@ -152,12 +154,6 @@ def _read(variable: NodeDef, taken_names: set[str]) -> NodeDef:
 
 def _type(variable: NodeDef) -> tf.DType:
     return tf.as_dtype(variable.attr["dtype"].type).base_dtype
-
-
-def _cast(read: NodeDef, data_type: int, taken_names: set[str]) -> NodeDef:
-    own = tf.as_dtype(read.attr["dtype" if read.op == "ReadVariableOp" else "T"].type)
-    name = graph.fresh_name(f"{read.name}/cast", taken_names)
-    return rewrite.node(name, "Cast", [Tensor(read.name)], SrcT=own, DstT=tf.as_dtype(data_type))
 
 
 def _for_inference(node: NodeDef, replaced: Mapping[Tensor, Tensor]) -> NodeDef:

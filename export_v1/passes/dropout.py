@@ -9,6 +9,8 @@ in [0, 1) by a comparison that a rate of 0 always passes:
 Source: tf.nn.dropout of TensorFlow 1.0 to 1.15, as its graphs show it.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import tensorflow as tf
 
@@ -17,8 +19,6 @@ from export_v1.graph import GraphDef, Index, NodeDef, Tensor, attr, data_inputs
 from export_v1.passes import fold
 
 _PASSES_ON = frozenset({"Identity", "StopGradient"})
-# From a mask up to the numbers it is made of.
-_MASK_STEPS = _PASSES_ON | {"Cast", "GreaterEqual", "Floor", "Add", "AddV2", "Mul"}
 
 
 def of_rate_zero(graph_def: GraphDef) -> tuple[GraphDef, int]:
@@ -56,14 +56,20 @@ def of_any_batch(graph_def: GraphDef) -> GraphDef:
     Args:
         graph_def: not modified; with the shapes that TensorFlow 1 recorded.
     """
-    index, shapes = Index(graph_def), {}
+    if not any(node.op == "RandomUniform" for node in graph_def.node):
+        return graph_def
+    index, values, shapes = Index(graph_def), fold.known_values(graph_def), {}
     for node in graph_def.node:
         if node.op == "Mul":
             pair = data_inputs(node)
             for data, mask in (pair, reversed(pair)):
-                uniform = _drawn_for(mask, index)
-                if uniform is not None and _is_recorded(index, data_inputs(uniform)[0], data):
-                    shapes[uniform.name] = data
+                for numbers, _, _ in _compared(mask, index):
+                    uniform = _unit_uniform(numbers, index, values)
+                    if uniform is None or not _is_recorded(index, data_inputs(uniform)[0], data):
+                        continue
+                    # A gradient is multiplied by the same mask, and comes of what the mask was for.
+                    if uniform.name not in index.ancestors([data.node]):
+                        shapes[uniform.name] = data
     if not shapes:
         return graph_def
     names = set(index.nodes)
@@ -77,21 +83,6 @@ def of_any_batch(graph_def: GraphDef) -> GraphDef:
             node = rewrite.rewired(node, {data_inputs(node)[0]: Tensor(shape.name)})
         nodes.append(node)
     return rewrite.with_nodes(graph_def, nodes)
-
-
-def _drawn_for(mask: Tensor, index: Index) -> NodeDef | None:
-    """Returns the RandomUniform that a mask of any rate is made of, or None."""
-    todo, compared = [mask], False
-    while todo:
-        node = index.nodes.get(todo.pop().node)
-        if node is None:
-            continue
-        if node.op == "RandomUniform":
-            return node if compared else None
-        compared = compared or node.op in ("GreaterEqual", "Floor")
-        if node.op in _MASK_STEPS:
-            todo += data_inputs(node)
-    return None
 
 
 def _is_recorded(index: Index, shape: Tensor, data: Tensor) -> bool:
@@ -124,19 +115,26 @@ def _recorded_sizes(index: Index, tensor: Tensor) -> list[int] | None:
 
 def _mask_source(mask: Tensor, index: Index, values: dict[Tensor, np.ndarray]) -> NodeDef | None:
     """Returns the RandomUniform behind a mask that is all ones, or None."""
+    for uniform, rate, off in _compared(mask, index):
+        if _is(values, rate, off):
+            return _unit_uniform(uniform, index, values)
+    return None
+
+
+def _compared(mask: Tensor, index: Index) -> Iterator[tuple[Tensor, Tensor, int]]:
+    """Yields (random numbers, what they are compared with, the value of that for a mask of ones), if it is a mask."""
     node = index.nodes.get(mask.node)
     if node is None:
-        return None
-    if node.op == "Cast" and index[data_inputs(node)[0].node].op == "GreaterEqual":
-        uniform, rate = data_inputs(index[data_inputs(node)[0].node])
-        return _unit_uniform(uniform, index, values) if _is(values, rate, 0) else None
-    if node.op == "Floor":
-        total = index[data_inputs(node)[0].node]
-        if total.op in ("Add", "AddV2"):
-            for one, other in (data_inputs(total), reversed(data_inputs(total))):
-                if _is(values, one, 1):
-                    return _unit_uniform(other, index, values)
-    return None
+        return
+    inner = index.nodes.get(data_inputs(node)[0].node) if node.op in ("Cast", "Floor") else None
+    if inner is None:
+        return
+    if node.op == "Cast" and inner.op == "GreaterEqual":
+        yield (*data_inputs(inner), 0)
+    elif node.op == "Floor" and inner.op in ("Add", "AddV2"):
+        one, other = data_inputs(inner)
+        yield other, one, 1
+        yield one, other, 1
 
 
 def _unit_uniform(tensor: Tensor, index: Index, values: dict[Tensor, np.ndarray]) -> NodeDef | None:
