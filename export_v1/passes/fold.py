@@ -10,6 +10,8 @@ to whatever reads it, and a Merge with one live input left is that input:
 Everything else that could be computed ahead is left to TensorFlow's own Grappler, which runs wherever the graph does.
 """
 
+import contextlib
+
 import numpy as np
 import tensorflow as tf
 
@@ -105,7 +107,9 @@ def _evaluate(node: NodeDef, inputs: list[Tensor], values: dict[Tensor, np.ndarr
     elif node.op in ("LogicalAnd", "LogicalOr"):
         value = _short_circuit(node.op, [values.get(tensor) for tensor in inputs])
     if value is None and node.op in EVALUATORS and all(tensor in values for tensor in inputs):
-        value = EVALUATORS[node.op](node, *(values[tensor] for tensor in inputs))
+        # What decides without its other operand has no rank of its own, so an axis may not be there.
+        with contextlib.suppress(ValueError):
+            value = EVALUATORS[node.op](node, *(values[tensor] for tensor in inputs))
     if value is not None and np.size(value) <= MOST_ELEMENTS:
         values[Tensor(node.name)] = np.asarray(value)
 
@@ -155,7 +159,8 @@ class _Folding:
         return tensor.node in self._dead_nodes or tensor in self._dead_tensors
 
     def _keep(self, node: NodeDef) -> None:
-        self.nodes.append(rewrite.rewired(node, self._resolve))
+        dead = {name: "" for name in control_inputs(node) if name in self._dead_nodes}
+        self.nodes.append(rewrite.rewired(node, self._resolve, dead))
 
     def _identity(self, node: NodeDef, source: Tensor) -> None:
         """Keeps a node as the identity of one of its inputs, so that whoever waits for it still can."""
@@ -192,7 +197,7 @@ class _Folding:
             self.nodes.append(which)
         else:
             kept = rewrite.node(node.name, node.op, [self._resolve(inputs[at]) for at in live], N=len(live))
-            kept.input.extend("^" + name for name in control_inputs(node))
+            kept.input.extend("^" + name for name in control_inputs(node) if name not in self._dead_nodes)
             kept.attr["T"].CopyFrom(node.attr["T"])
             self.nodes.append(kept)
 
@@ -200,7 +205,9 @@ class _Folding:
         """An If or Case of a known branch is a call of that branch's function."""
         stateless = node.op.startswith("Stateless")
         if node.op.endswith("If"):
-            branch = node.attr["then_branch" if np.all(selector) and selector.size else "else_branch"].func
+            # TensorFlow counts any tensor that is neither a scalar nor empty as true.
+            true = bool(selector) if selector.shape == () else selector.size > 0
+            branch = node.attr["then_branch" if true else "else_branch"].func
             arguments = node.attr["Tin"]
         else:
             branches = node.attr["branches"].list.func

@@ -184,8 +184,9 @@ class _Converting:
     def _write(self, node: NodeDef) -> None:
         refs = graph.ref_inputs(node)
         if node.op == "IsVariableInitialized":
-            made = rewrite.node(node.name, "VarIsInitializedOp", [self._handle_of(data_inputs(node)[0])])
-            made.input.extend("^" + wait for wait in control_inputs(node))
+            tensor = data_inputs(node)[0]
+            made = rewrite.node(node.name, "VarIsInitializedOp", [self._handle_of(tensor)])
+            made.input.extend(dict.fromkeys("^" + wait for wait in control_inputs(node) + self._writer(tensor)))
             self.nodes.append(made)
             return
         if node.op not in WRITES:
