@@ -190,9 +190,14 @@ def output_types(node: NodeDef, functions: Mapping = MappingProxyType({})) -> li
     return [data_type for data_type, _ in _arg_types(node, "output_arg", functions)]
 
 
-def input_types(node: NodeDef) -> list[int]:
-    """Returns the DataType of each data input of a node; empty where the op is not registered."""
-    return [data_type for data_type, _ in _arg_types(node, "input_arg")]
+def input_types(node: NodeDef, functions: Mapping = MappingProxyType({})) -> list[int]:
+    """Returns the DataType of each data input of a node; empty where the op is not registered.
+
+    Args:
+        node: the node.
+        functions: OpDefs of the function library by name, for nodes that call a function as their op.
+    """
+    return [data_type for data_type, _ in _arg_types(node, "input_arg", functions)]
 
 
 def ref_inputs(node: NodeDef) -> list[bool]:

@@ -117,16 +117,21 @@ def test_an_identity_shares_the_buffer_of_a_variable_that_is_written():
     with graphs.tensorflow_1() as graph:
         n = v1.get_variable("n", [], initializer=v1.zeros_initializer())
         x = v1.placeholder(tf.float32, [3], name="x")
-        with tf.control_dependencies([v1.assign_add(n, 1.0)]):
+        operand = tf.multiply(x, 2.0, name="twice")
+        with tf.control_dependencies([v1.assign_add(n, 1.0, name="write")]):
             # `n` is the Identity "n/read", which waits for nothing; the addition waits, and sees the write.
-            tf.add(x * 2.0, n, name="waits")
+            tf.add(operand, n, name="waits")
         written = v1.assign_add(v1.get_variable("m", []), 5.0)
         m = graph.get_tensor_by_name("m/read:0")
         # No control edge here: the operand is what makes it wait.
-        tf.add(tf.identity(written) * 10.0, m, name="operand_waits")
+        tf.add(tf.multiply(written, 10.0, name="operand"), m, name="operand_waits")
     fetches, feeds, values = ["waits:0", "operand_waits:0"], {"x:0": [0.0, 1.0, 2.0]}, {"n": 0.0, "m": 1.0}
     old, new = _converted(graph, ["waits", "operand_waits"])
     assert _no_references(new)
+    # A read that waits for less may see the write all the same, if it happens to run later.
+    nodes = {node.name: node for node in new.node}
+    assert list(nodes[nodes["waits"].input[1]].input) == ["n", "^write", "^twice"]
+    assert list(nodes[nodes["operand_waits"].input[1]].input) == ["m", "^operand"]
     for graph_def in (old, new):
         waits, operand_waits = graphs.run(graph_def, fetches, feeds, values)
         np.testing.assert_array_equal(waits, [1, 3, 5])

@@ -161,7 +161,7 @@ class _Converting:
 
     def _own_reads(self, node: NodeDef, positions: list[int]) -> dict[Tensor, Tensor]:
         """Adds a read for each variable that a node computes with, made when the node itself would have run."""
-        inputs, types = data_inputs(node), graph.input_types(node)
+        inputs, types = data_inputs(node), graph.input_types(node, self._index.functions)
         reads: dict[Tensor, Tensor] = {}
         for at in positions:
             tensor = inputs[at]
