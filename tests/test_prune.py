@@ -1,4 +1,5 @@
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,4 +54,72 @@ def test_pruning_twice_is_pruning_once(reads):
     target = [f"n{len(reads) - 1}:0"]
     once = prune.to_outputs(graph_def, target)
     assert prune.to_outputs(once, target) == once
-    assert set(graphs.names(once)) <= set(graphs.names(graph_def))
+    want = tf.compat.v1.graph_util.extract_sub_graph(graph_def, [f"n{len(reads) - 1}"])
+    assert list(once.node) == list(want.node)
+
+
+def _library(*names: str) -> GraphDef:
+    graph_def = _graph({"a": []})
+    for name in names:
+        graph_def.library.function.add().signature.name = name
+    return graph_def
+
+
+def _functions(graph_def: GraphDef) -> list[str]:
+    return [function.signature.name for function in prune.to_outputs(graph_def, ["a"]).library.function]
+
+
+def test_functions_of_branches_stay():
+    graph_def = _library("first", "second", "deep", "other")
+    graph_def.node[0].attr["branches"].list.func.add(name="first")
+    graph_def.node[0].attr["branches"].list.func.add(name="second")
+    case = graph_def.library.function[1].node_def.add(name="n", op="Case")
+    case.attr["branches"].list.func.add(name="deep")
+    assert _functions(graph_def) == ["first", "second", "deep"]
+
+
+def test_a_function_that_is_called_as_an_op_stays():
+    graph_def = _library("f", "g")
+    graph_def.node[0].op = "f"
+    assert _functions(graph_def) == ["f"]
+
+
+def test_functions_that_call_each_other_are_followed_once():
+    graph_def = _library("f", "g")
+    graph_def.node[0].op = "f"
+    graph_def.library.function[0].node_def.add(name="n", op="g")
+    graph_def.library.function[1].node_def.add(name="n", op="f")
+    assert _functions(graph_def) == ["f", "g"]
+
+
+def test_gradients_stay_where_both_functions_do():
+    graph_def = _library("f", "grad", "gone")
+    for name in ("f", "grad"):
+        graph_def.node[0].attr[name].func.name = name
+    for pair in (("f", "grad"), ("f", "gone"), ("gone", "grad")):
+        graph_def.library.gradient.add(function_name=pair[0], gradient_func=pair[1])
+    library = prune.to_outputs(graph_def, ["a"]).library
+    assert [(one.function_name, one.gradient_func) for one in library.gradient] == [("f", "grad")]
+    assert len(graph_def.library.gradient) == 3
+
+
+def test_versions_stay():
+    graph_def = _graph({"a": []})
+    graph_def.versions.producer = 24
+    assert prune.to_outputs(graph_def, ["a"]).versions.producer == 24
+
+
+def test_what_no_output_needs_may_dangle():
+    graph_def = _graph({"y": [], "unused": ["gone:0"]})
+    assert graphs.names(prune.to_outputs(graph_def, ["y"])) == ["y"]
+
+
+def test_a_dangling_control_edge_is_an_error():
+    with pytest.raises(ExportError, match="'y' .AddN. reads '.gone'"):
+        prune.to_outputs(_graph({"y": ["^gone"]}), ["y"])
+
+
+def test_every_output_is_looked_for():
+    with pytest.raises(ExportError, match="'gone:1' is not in"):
+        prune.to_outputs(_graph({"y": [], "x": []}), ["y:0", "gone:1"])
+    assert graphs.names(prune.to_outputs(_graph({"x": [], "z": [], "y": []}), ["y:0", "x"])) == ["x", "y"]
