@@ -59,7 +59,7 @@ COMPARISONS = {
     "floor(keep + random)": (lambda random, keep: tf.floor(keep + random), 1.0),
     "floor(random + keep)": (lambda random, keep: tf.floor(random + keep), 1.0),
     "random >= 1 - keep": (lambda random, keep: random >= 1.0 - keep, 1.0),
-    "random >= 1.25 - (keep + 0.25)": (lambda random, keep: random >= 1.25 - (keep + 0.25), 1.0),
+    "random >= 0.5 - keep + 0.5": (lambda random, keep: random >= 0.5 - keep + 0.5, 1.0),
     "random >= rate / 2": (lambda random, rate: random >= rate / 2.0, 0.0),
     "random >= 0.5 * (1 - keep)": (lambda random, keep: random >= 0.5 * (1.0 - keep), 1.0),
     "random >= rate + 0.25 - 0.25": (lambda random, rate: random >= rate + 0.25 - 0.25, 0.0),
