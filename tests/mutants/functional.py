@@ -4,6 +4,7 @@ from tests.mutants.change import Change
 
 _PASS = "export_v1/passes/functional/"
 _ARRAYS = ("tests/test_functional_arrays.py",)
+_PARTS = ("tests/test_functional_parts.py",)
 _EDGES = ("tests/test_functional_edges.py",)
 
 
@@ -256,5 +257,136 @@ CHANGES = (
         "frozen = {name for loop in loops.outermost(region, blocked) if loop.condition in blocked for name in loop.members}",
         "frozen = set()",
         _ARRAYS,
+    ),
+    _change("bounds", 'less.attr["T"].type == types_pb2.DT_INT32', "True", _PARTS),
+    _change("bounds", "    if start == 0:\n        return limit\n", "    return limit\n", _PARTS),
+    _change("bounds", "max(found, key=lambda entry: entry[0])", "found[0]", _PARTS),
+    _change("bounds", 'if node.op == "Less":', 'if node.op in ("Less", "LessEqual"):', _PARTS),
+    _change(
+        "bounds",
+        'if node.op in ("LogicalAnd", "Identity"):',
+        'if node.op in ("LogicalAnd", "LogicalOr", "Identity"):',
+        _PARTS,
+    ),
+    _change(
+        "bounds", 'if step.op not in ("Add", "AddV2") or edge not in step.input:', "if edge not in step.input:", _PARTS
+    ),
+    _change(
+        "bounds",
+        "return _scalar(outer, entering[edge]) if _scalar(body, other) == 1 else None",
+        "return _scalar(outer, entering[edge])",
+        _PARTS,
+    ),
+    _change("bounds", "return entering[edge] if following[edge] == edge else None", "return entering[edge]", _PARTS),
+    _change("bounds", "step.input[1] if step.input[0] == edge else step.input[0]", "step.input[1]", _PARTS),
+    _change("region", "node.ByteSize() <= COPIED_BYTES", "True", _PARTS),
+    _change("region", "node.ByteSize() <= COPIED_BYTES", "False", _PARTS),
+    _change(
+        "region",
+        "                copy.CopyFrom(node)\n                del copy.input[:]\n",
+        "                copy.CopyFrom(node)\n",
+        _PARTS,
+    ),
+    _change(
+        "region", "read = {graph.parse(edge).node for part in parts for edge in part.results}", "read = set()", _PARTS
+    ),
+    _change("region", "            if arg not in read:\n", "            if False:\n", _PARTS),
+    _change("region", "            if tensor.index >= 0:\n", "            if False:\n", _PARTS),
+    _change("region", 'if node.op.startswith("TensorArray"):', "if False:", _PARTS),
+    _change(
+        "region", 'copy.input.extend(dict.fromkeys(edge for edge in edges if edge.startswith("^")))', "pass", _PARTS
+    ),
+    _change(
+        "region",
+        'dict.fromkeys(edge for edge in edges if edge.startswith("^"))',
+        'edge for edge in edges if edge.startswith("^")',
+        _PARTS,
+    ),
+    _change(
+        "region",
+        'node.op != "_Arg" and (definition is None or definition.is_stateful)',
+        "definition is not None and definition.is_stateful",
+        _PARTS,
+    ),
+    _change("region", "definition is None or definition.is_stateful", "definition is None", _PARTS),
+    _change("region", 'and s not in done and nodes[s].op != "NextIteration"', "and s not in done", _PARTS),
+    _change(
+        "region",
+        "reversed(sources) if s in nodes and s not in done",
+        "reversed(sources) if s in nodes and s in done",
+        _PARTS,
+    ),
+    _change("tidy", "    _drop_idle_controls(region)\n", "", _PARTS),
+    _change("tidy", "    _skip_identities(region)\n", "", _PARTS),
+    _change("tidy", "    _drop_dead(region)\n\n\ndef _drop_idle", "\n\ndef _drop_idle", _PARTS),
+    _change("tidy", " or any(graph.parse(edge).node in effects for edge in node.input):", ":", _PARTS),
+    _change("tidy", 'if node.op == "Identity" and len(node.input) == 1:', 'if node.op == "Identity":', _PARTS),
+    _change("tidy", 'if node.op == "_Arg" or regions.stateful(node)]', 'if node.op == "_Arg"]', _PARTS),
+    _change("tidy", 'if node.op == "_Arg" or regions.stateful(node)]', "if regions.stateful(node)]", _PARTS),
+    _change("tidy", "    region.results = [skip(edge) for edge in region.results]\n", "", _PARTS),
+    _change(
+        "tidy",
+        "for name, parts in region.bodies.items() if name in alive}",
+        "for name, parts in region.bodies.items()}",
+        _PARTS,
+    ),
+    _change(
+        "reads", "plain = all(node.op in READS and node.input[0] == arg for _, node in users)", "plain = True", _PARTS
+    ),
+    _change("reads", '"ReadVariableOp", [edge, *controls]', '"ReadVariableOp", [edge]', _PARTS),
+    _change("reads", '    batch_dims = node.attr["batch_dims"].i\n', "    batch_dims = 0\n", _PARTS),
+    _change("reads", 'out_type=node.attr["out_type"].type', "out_type=types_pb2.DT_INT32", _PARTS),
+    _change("reads", "        if len(dtypes) != 1:\n            continue\n", "", _PARTS),
+    _change(
+        "contexts",
+        "            if result.setdefault(key, value) != value:\n                return None\n",
+        "            result[key] = value\n",
+        _PARTS,
+    ),
+    _change("contexts", "return context if context[key] == tensor.index else None", "return context", _PARTS),
+    _change("contexts", "(alive[one[key]], alive[1 - one[key]])", "(alive[0], alive[1])", _PARTS),
+    _change("contexts", "result.live[name] = alive[0]", "result.live[name] = 0", _PARTS),
+    _change("contexts", "result.decided[name] = context[key]", "result.decided[name] = 1 - context[key]", _PARTS),
+    _change(
+        "contexts",
+        'while tensor.node in region.nodes and region.nodes[tensor.node].op == "Identity":',
+        "while False:",
+        _PARTS,
+    ),
+    _change("contexts", "return _union([common, *edges[data:]])", "return _union([{}, *edges[data:]])", _PARTS),
+    _change(
+        "contexts",
+        'if node.op == "Merge" and name not in opaque and len(edges) < len(node.input):',
+        "if False:",
+        _PARTS,
+    ),
+    _change("contexts", "or tensor.node in opaque or tensor.index < 0:", "or tensor.index < 0:", _PARTS),
+    _change(
+        "emit",
+        'return f"{tensor.node}:{arg.name}:{tensor.index - at}"',
+        'return f"{tensor.node}:{arg.name}:{tensor.index}"',
+        _PARTS,
+    ),
+    _change(
+        "emit", "size = len(node.attr[arg.type_list_attr].list.type) if arg.type_list_attr else 1", "size = 1", _PARTS
+    ),
+    _change("emit", "size = node.attr[arg.number_attr].i if arg.number_attr else size", "pass", _PARTS),
+    _change("emit", 'function.arg_attr[at].attr["_output_shapes"].list.shape.append(shape.as_proto())', "pass", _PARTS),
+    _change("emit", "    result.library.CopyFrom(original.library)\n", "", _PARTS),
+    _change(
+        "shapes",
+        "shapes = [one.most_specific_compatible_shape(two) for one, two in zip(*branches, strict=True)]",
+        "shapes = branches[0]",
+        _PARTS,
+    ),
+    _change(
+        "shapes", 'node.attr["output_shapes"].list.shape.extend(shape.as_proto() for shape in shapes)', "pass", _PARTS
+    ),
+    _change("shapes", "        except ValueError:\n", "        except KeyError:\n", _PARTS),
+    _change(
+        "shapes",
+        "            shapes = relaxed\n",
+        "            return shapes\n",
+        ("tests/test_functional.py::test_loop_variable_that_grows",),
     ),
 )
