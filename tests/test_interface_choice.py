@@ -138,12 +138,24 @@ def test_unclear_lists_the_right_names(name):
     message = str(caught.value)
     assert UNCLEAR[name] in message.splitlines()[0] and PLACE in message
     answer = wanted(name)
+    # A model of word vectors has no answer in its graph: its variables are what is wanted.
+    assert answer["inputs"] and bool(answer["outputs"]) == (name != "word2vec")
     for tensor in answer["inputs"]:
         assert re.search(rf"--input=\w+={re.escape(tensor)} ", message), tensor
     for tensor in answer["outputs"]:
         assert re.search(rf"--output=\w+={re.escape(tensor)} ", message), tensor
     for tensor in answer["freeze"]:
         assert f"--freeze={tensor}=" in message
+
+
+def test_a_graph_without_an_answer_offers_what_its_loss_reads():
+    found = interface.candidates(load("word2vec"))
+    assert [one.tensor for one in found.inputs] == ["train_inputs:0", "train_labels:0"]
+    data, label = (one.why for one in found.inputs)
+    assert "as data does" in data and "no weights" in label
+    [output] = found.outputs
+    assert output.tensor == "nce_loss/concat_3:0" and "loss" in output.why
+    assert found.freeze == ()
 
 
 @pytest.mark.parametrize("name", ["dcgan", "gpt2", "facenet_softmax", "vae"])

@@ -13,6 +13,7 @@ branches have no node in common are different conditions.
 """
 
 import dataclasses
+from collections.abc import Collection
 
 from tensorflow.core.framework import types_pb2
 
@@ -35,8 +36,11 @@ class Condition:
     switches: set[str]
 
 
-def outermost(region: Region, found: Contexts) -> list[Condition]:
-    """Returns the conditions that are in no other, in the order of their first Merge."""
+def outermost(region: Region, found: Contexts, blocked: Collection[str] = ()) -> list[Condition]:
+    """Returns the conditions that are in no other, in the order of their first Merge.
+
+    One that cannot be converted is raised for, unless its first Merge is in `blocked`.
+    """
     result: list[Condition] = []
     for name in region.nodes:
         if name not in found.resolved or found.of[name] != {}:
@@ -49,7 +53,7 @@ def outermost(region: Region, found: Contexts) -> list[Condition]:
             result.remove(other)
             one = _union(other, one)
         result.append(one)
-    return [part for condition in result for part in _without_cycle(region, condition, found)]
+    return [part for condition in result for part in _without_cycle(region, condition, found, blocked)]
 
 
 def _collect(region: Region, found: Contexts, condition: Condition, side: int, edge: str) -> None:
@@ -78,7 +82,7 @@ def _union(one: Condition, two: Condition) -> Condition:
     return Condition(one.predicate, one.merges + two.merges, branches, one.switches | two.switches)
 
 
-def _without_cycle(region: Region, condition: Condition, found: Contexts) -> list[Condition]:
+def _without_cycle(region: Region, condition: Condition, found: Contexts, blocked: Collection[str]) -> list[Condition]:
     """Returns the condition, or one for each Merge where an input of the whole depends on one of its results."""
     inside = condition.branches[0] | condition.branches[1] | condition.switches
     before = {graph.parse(edge).node for name in inside for edge in region.nodes[name].input} - inside
@@ -94,6 +98,8 @@ def _without_cycle(region: Region, condition: Condition, found: Contexts) -> lis
     if len(condition.merges) == 1:
         raise Unconvertible(condition.merges[0], "its predicate or an input of its branches depends on its own result")
     effects = [name for name in inside if regions.stateful(region.nodes[name])]
+    if effects and condition.merges[0] in blocked:
+        return [condition]
     if effects:
         raise Unconvertible(condition.merges[0], f"it would run {sorted(effects)[0]} more than once")
     parts = []

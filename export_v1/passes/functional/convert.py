@@ -138,7 +138,7 @@ def _convert_conditions(region: Region, keep: set[str], taken: set[str], blocked
         found = contexts.analyse(region, opaque)
         if conditions.settle(region, found, keep):
             continue
-        todo = [c for c in conditions.outermost(region, found) if not any(m in blocked for m in c.merges)]
+        todo = [c for c in conditions.outermost(region, found, blocked) if not any(m in blocked for m in c.merges)]
         if not todo:
             break
         condition = todo[0]
