@@ -81,6 +81,13 @@ def test_shadow_values_take_the_place_where_there_are_some(written):
     assert _keys([_variable("w")], checkpoint) == ["w"]
 
 
+def test_the_shadow_of_a_part_is_a_part(written):
+    checkpoint = written(**{"whole": np.zeros([4], np.float32), f"whole__{EMA}": np.zeros([4], np.float32)})
+    graph = source.Graph(v1.GraphDef(), restored={"p": Restored("whole", ((1, 2),))})
+    [found], _ = restore.locate([_variable("p", 2)], checkpoint, graph, ema=True)
+    assert found.location == Restored(f"whole/{EMA}", ((1, 2),))
+
+
 def test_a_shadow_under_a_scope_of_its_own_is_taken_where_it_is_the_only_one(written):
     one = {"w": np.float32(1), f"train__w__{EMA}": np.float32(2)}
     assert _keys([_variable("w")], written(**one), ema=True) == [f"train/w/{EMA}"]
@@ -119,8 +126,11 @@ def test_all_that_does_not_fit_is_named_with_both_sides(written):
 
 def test_no_more_than_ten_are_listed(written):
     checkpoint = written(a=np.float32(1))
-    with pytest.raises(export_v1.ExportError, match="12 of 12(?s:.*)… and 2 more"):
-        _keys([_variable(f"q{at}") for at in range(12)], checkpoint)
+    variables = [_variable(f"q{at}") for at in range(12)] + [_variable("a", at) for at in range(1, 12)]
+    with pytest.raises(export_v1.ExportError, match="23 of 23(?s:.*)… and 2 more(?s:.*)… and 1 more") as caught:
+        _keys(variables, checkpoint)
+    said = str(caught.value)
+    assert said.count("missing in the checkpoint") == said.count("in the graph, [] in the checkpoint") == 10
 
 
 def test_an_open_shape_takes_that_of_the_checkpoint(written):

@@ -106,6 +106,7 @@ def test_cast_renamed_initial_and_part(tmp_path, prefix):
     weights = Weights(
         (
             variable("cast", large.astype(np.float64), location=Restored("large")),
+            variable("of_one_size", VALUES["long"].astype(np.int64), location=Restored("long")),
             variable("renamed", VALUES["long"], location=Restored("long")),
             variable("initial", large, location=None),
             variable("part", large[1:4, 1:3], location=Restored("large", ((1, 3), (1, 2), (0, 6)))),
@@ -115,6 +116,7 @@ def test_cast_renamed_initial_and_part(tmp_path, prefix):
     )
     expected = {
         "cast": large.astype(np.float64),
+        "of_one_size": VALUES["long"].astype(np.int64),
         "renamed": VALUES["long"],
         "initial": large + 7,
         "part": large[1:4, 1:3],
