@@ -226,7 +226,7 @@ def test_nothing_is_left_behind(name):
 
 def test_nothing_is_left_behind_by_code_that_fails(tmp_path, checkpoint):
     before = _state()
-    with pytest.raises(errors.ExportError):
+    with pytest.raises(errors.ExportError, match="raised KeyError"):
         _read(tmp_path, checkpoint, "import tensorflow as tf\nimport tensorflow.contrib.slim\nraise KeyError('x')")
     assert _state() == before and "old_code" not in sys.modules
 
