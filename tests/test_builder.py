@@ -11,6 +11,7 @@ import absl.flags
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow.compat.v1 as v1
 
 import export_v1
 import load_v2
@@ -19,7 +20,6 @@ from export_v1.legacy import hparams, missing, running
 from export_v1.source import builder
 from tests import cases
 
-v1 = tf.compat.v1
 CODE = cases.names("builder")
 
 
