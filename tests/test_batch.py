@@ -8,6 +8,8 @@ import pytest
 import tensorflow as tf
 
 import export_v1
+from export_v1 import batch
+from export_v1.passes import variables
 
 v1 = tf.compat.v1
 
@@ -57,6 +59,12 @@ def _mixes_rows(x: tf.Tensor) -> None:
     tf.identity((x - tf.reduce_mean(x, 0, keepdims=True)) @ _weight("dense", [6, 2]), "y")
 
 
+def _by_position(x: tf.Tensor) -> None:
+    # tf.shape would answer with the placeholder's own size while the graph is built.
+    places = tf.range(tf.raw_ops.Shape(input=x)[0]) % 8
+    tf.identity(x + tf.gather(_weight("places", [8]), places)[:, None], "y")
+
+
 def _per_row(x: tf.Tensor) -> None:
     tf.identity(tf.tanh(x @ _weight("dense", [6, 2])), "y")
 
@@ -90,6 +98,7 @@ def test_what_was_opened_is_said_and_recorded_beside_the_original_shape(saved, t
     [
         (_fixed_reshape, [8, 6], r"the original graph fails: .*reshape.*\[\[\{\{node Reshape"),
         (_mixes_rows, [8, 6], r"output 'y' changes: \[1, 2\] for 1 rows, \[8, 2\] for 8"),
+        (_by_position, [8, 6], r"output 'y' changes: \[1, 6\] for 1 rows"),
         (_mixes_rows, [1, 6], r"output 'y' changes: \[2, 2\] for 2 rows, \[1, 2\] for 1"),
         (lambda x: tf.reduce_mean(x, name="y"), [8, 6], "output 'y' is not one answer for each row"),
         (lambda x: tf.squeeze(x + _weight("b", [6]), name="y"), [8, 6], r"\[6\] for 1 rows, \[8, 6\] for 8"),
@@ -98,7 +107,7 @@ def test_what_was_opened_is_said_and_recorded_beside_the_original_shape(saved, t
 )
 def test_a_batch_that_the_answers_depend_on_stays(saved, tmp_path, build, shape, why):
     report = _export(saved(build, shape), tmp_path)
-    assert _shapes(report.export_dir).get("x", shape) == shape
+    assert _shapes(report.export_dir)["x"] == shape
     (choice,) = [one for one in report["choices"] if "batch size" in one["what"]]
     assert choice["what"] == f"the batch size stays {shape[0]}: x {shape}"
     assert re.search(why, choice["why"]), choice["why"]
@@ -118,6 +127,55 @@ def test_an_output_that_has_no_rows_does_not_keep_the_others_fixed(saved, tmp_pa
 
     report = _export(saved(build, [8, 6]), tmp_path, outputs=("y", "scale_out"))
     assert _shapes(report.export_dir) == {"x": [None, 6], "y": [None, 2], "scale_out": []}
+
+
+def test_an_output_that_only_happens_to_be_as_long_does_not_keep_the_others_fixed(saved, tmp_path):
+    def build(x):
+        _per_row(x)
+        tf.identity(_weight("table", [8]) * 2.0, "table_out")
+
+    report = _export(saved(build, [8, 6]), tmp_path, outputs=("y", "table_out"))
+    assert _shapes(report.export_dir) == {"x": [None, 6], "y": [None, 2], "table_out": [8]}
+
+
+def test_a_scalar_input_stays_a_scalar(saved, tmp_path):
+    def build(x):
+        scale = v1.placeholder(tf.float32, [], "scale")
+        tf.identity(tf.tanh(x @ _weight("dense", [6, 2])) * scale, "y")
+
+    report = _export(saved(build, [8, 6]), tmp_path, inputs={"x": "x:0", "scale": "scale:0"})
+    assert _shapes(report.export_dir) == {"x": [None, 6], "scale": [], "y": [None, 2]}
+
+
+def test_the_opened_shape_is_recorded_of_the_tensors_that_have_it_alone():
+    shapes = {"rows": [8, 3], "other": [4, 3], "scalar": [], "any": None, "open": [None, 8], "inner": [2, 8]}
+    described = {"k": {"inputs": {"x": {"shape": [8]}}, "outputs": {key: {"shape": s} for key, s in shapes.items()}}}
+    found = batch.Opened(None, 8).described(described)["k"]
+    assert found["inputs"]["x"] == {"shape": [8], "relaxed_shape": [None]}
+    relaxed = {key: one.get("relaxed_shape") for key, one in found["outputs"].items()}
+    assert relaxed == {key: [None, 3] if key == "rows" else None for key in shapes}
+    assert batch.Opened(None).described(described) == described
+
+
+def test_an_export_has_to_give_the_answers_in_other_batches_too(saved, tmp_path, monkeypatch):
+    def build(x):
+        excess = tf.cast(tf.raw_ops.Shape(input=x)[0] - 8, tf.float32) * tf.constant(0.0, name="factor")
+        tf.identity(tf.tanh(x @ _weight("dense", [6, 2])) + excess, "y")
+
+    def broken(graph_def, real=variables.to_resources):
+        made = real(graph_def)
+        for node in made.node:
+            if node.name == "factor":
+                node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(1.0))
+        return made
+
+    checkpoint = saved(build, [8, 6])
+    monkeypatch.setattr(variables, "to_resources", broken)
+    with pytest.raises(export_v1.ExportError, match="does not answer as the original does.*'y'"):
+        _export(checkpoint, tmp_path)
+    assert not (tmp_path / "export").exists()
+    # At the size that the graph has, both answer the same.
+    assert _export(checkpoint, tmp_path, inputs={"x": "x:0[8,6]"})["sample"] is not None
 
 
 def test_a_shape_that_is_given_is_the_shape(saved, tmp_path):
@@ -146,6 +204,7 @@ def test_inputs_of_different_first_sizes_stay(saved, tmp_path):
     inputs = {"x": "x:0", "state": "state:0"}
     report = _export(saved(build, [8, 6]), tmp_path, inputs=inputs)
     assert _shapes(report.export_dir) == {"x": [8, 6], "state": [2, 8, 6], "y": [8, 6]}
+    assert not [one for one in report["choices"] if "batch size" in one["what"]]
 
 
 def test_the_train_signature_is_opened_with_the_other(saved, tmp_path):

@@ -11,6 +11,7 @@ import absl.flags
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow.compat.v1 as v1
 
 import export_v1
 import load_v2
@@ -19,7 +20,6 @@ from export_v1.legacy import hparams, missing, running
 from export_v1.source import builder
 from tests import cases
 
-v1 = tf.compat.v1
 CODE = cases.names("builder")
 
 
@@ -226,7 +226,7 @@ def test_nothing_is_left_behind(name):
 
 def test_nothing_is_left_behind_by_code_that_fails(tmp_path, checkpoint):
     before = _state()
-    with pytest.raises(errors.ExportError):
+    with pytest.raises(errors.ExportError, match="raised KeyError"):
         _read(tmp_path, checkpoint, "import tensorflow as tf\nimport tensorflow.contrib.slim\nraise KeyError('x')")
     assert _state() == before and "old_code" not in sys.modules
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import export_v1
-from export_v1 import safety
+from export_v1 import graph, safety
 from load_v2 import safety as safety_of_step_2
 from tests import graphs
 from tests.graphs import v1
@@ -65,13 +65,89 @@ def test_ops_inside_functions_count():
     assert safety.refused(graph_def) == {"WriteFile": ["write"]}
 
 
-@pytest.mark.parametrize(
-    "op", ["PyFunc", "EagerPyFunc", "ReadFile", "SaveV2", "MatchingFiles", "PrintV2", "IteratorGetNext", "NoSuchOp"]
-)
-def test_what_reaches_outside_is_refused(op):
-    graph_def = tf.compat.v1.GraphDef()
+def _alone(op: str) -> v1.GraphDef:
+    graph_def = v1.GraphDef()
     graph_def.node.add(name="n", op=op)
-    assert safety.refused(graph_def) == {op: ["n"]}
+    return graph_def
+
+
+# Registered as stateless, or on both lists: one rule alone refuses each.
+BY_LIST = (
+    "PyFuncStateless",
+    "MergeV2Checkpoints",
+    "ImmutableConst",
+    "Copy",
+    "FixedUnigramCandidateSampler",
+    "ReadFile",
+)
+BY_FAMILY = ("TPUReplicatedInput", "TensorSummaryV2", "ImageSummary")
+
+
+@pytest.mark.parametrize("op", [*BY_LIST, *BY_FAMILY, "PyFunc", "WriteFile", "SaveV2", "PrintV2", "QueueDequeueV2"])
+def test_what_reaches_outside_is_refused(op):
+    assert safety.refused(_alone(op)) == {op: ["n"]}
+
+
+@pytest.mark.parametrize("op", BY_FAMILY)
+def test_a_family_is_refused_whatever_its_registration_says(op):
+    assert not graph.op_def(op).is_stateful and op not in safety.OUTSIDE
+    assert safety.refused(_alone(op)) == {op: ["n"]}
+
+
+@pytest.mark.parametrize("family", safety._FAMILIES)
+def test_each_family_refuses_by_itself(family, monkeypatch):
+    definition = v1.GraphDef().library.function.add().signature
+    monkeypatch.setattr(graph, "op_def", lambda op: definition)
+    assert safety.refused(_alone(f"Some{family}Op")) == {f"Some{family}Op": ["n"]}
+    assert safety.refused(_alone("SomeOp")) == {}
+
+
+def test_what_is_registered_nowhere_is_refused():
+    assert safety.refused(_alone("NoSuchOp")) == {"NoSuchOp": ["n"]}
+
+
+@pytest.mark.parametrize(
+    "op", ["MatMul", "VarHandleOp", "HashTableV2", "RandomUniform", "TensorArrayV3", "While", "Print"]
+)
+def test_what_computes_and_remembers_is_let_in(op):
+    assert safety.refused(_alone(op)) == {}
+
+
+def _fills_a_table(*inputs: str) -> v1.GraphDef:
+    graph_def = v1.GraphDef()
+    graph_def.node.add(name="fill", op="InitializeTableFromTextFileV2", input=inputs)
+    return graph_def
+
+
+def test_a_table_is_filled_from_the_exports_own_files_only():
+    refused = {"InitializeTableFromTextFileV2": ["fill"]}
+    assert safety.refused(_fills_a_table("table", "words"), ["words:0"]) == {}
+    assert safety.refused(_fills_a_table("table", "words:0"), ["words:0"]) == {}
+    assert safety.refused(_fills_a_table("table", "words"), ["other:0", "table:0"]) == refused
+    assert safety.refused(_fills_a_table("table", "words")) == refused
+    assert safety.refused(_fills_a_table("table"), ["words:0"]) == refused
+
+
+def test_nothing_is_let_in_beside_what_was_named():
+    graph_def = _alone("ReadFile")
+    graph_def.node.add(name="w", op="WriteFile")
+    safety.check(graph_def, (), ["ReadFile", "WriteFile"], "m")
+    with pytest.raises(export_v1.ExportError, match="WriteFile: 'w'.*\n.*--allow_ops=ReadFile,WriteFile") as caught:
+        safety.check(graph_def, (), ["ReadFile"], "m")
+    assert "'n'" not in str(caught.value)
+
+
+def test_a_listing_looks_at_what_the_outputs_need_alone():
+    graph_def = v1.GraphDef()
+    graph_def.node.add(name="x", op="ReadFile")
+    graph_def.node.add(name="v", op="VariableV2")
+    graph_def.node.add(name="words", op="Const")
+    graph_def.node.add(name="fill", op="InitializeTableFromTextFileV2", input=["t", "words"])
+    graph_def.node.add(name="y", op="AddV2", input=["x", "v", "^fill"])
+    graph_def.node.add(name="elsewhere", op="WriteFile")
+    assert safety.before(graph_def, ["y:0"], []) == {"ReadFile": ["x"]}
+    assert safety.before(graph_def, ["y:0"], ["x:0"]) == {}
+    assert safety.before(graph_def, ["elsewhere:0", "y:0"], ["y:0"]) == {"WriteFile": ["elsewhere"]}
 
 
 def test_the_listing_names_them_before_anything_is_exported(reads_a_file):
