@@ -72,6 +72,12 @@ def test_what_a_failed_job_means(text, message):
     assert found is None if message is None else found.startswith(message)
 
 
+def test_a_message_of_ours_is_whole_and_nothing_beside_it():
+    text = "Traceback\nload_v2.errors.LoadError: first\n  second [while running 'Stop']\nmore"
+    assert explain.reason(RuntimeError(text)) == "first\n  second"
+    assert explain.reason(load_v2.LoadError("by itself")) == "by itself"
+
+
 def _named(name: str, *flags: str):
     pipeline_options = pytest.importorskip("apache_beam.options.pipeline_options", reason="pip install -e '.[beam]'")
     return runners.named(name, pipeline_options.PipelineOptions(list(flags)))
