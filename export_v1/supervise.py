@@ -34,7 +34,8 @@ def supervised(main: Callable[[], int], name: str, after: Callable[[int], None])
     Args:
         main: what to run; its exit code.
         name: of the command, for the message.
-        after: called with the child's process id where a signal has ended it, to clear away what it left.
+        after: called with the child's process id where it has failed, to clear away what it left: a signal can come
+            between the making of a folder and the block that would remove it.
     """
     if not hasattr(os, "fork"):
         return main()
@@ -48,15 +49,22 @@ def supervised(main: Callable[[], int], name: str, after: Callable[[int], None])
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
         _end(main())
+
+    def hand_on(number, frame):
+        # The child may be gone, and this process about to say so.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, number)
+
     for number in _FORWARDED:
-        signal.signal(number, lambda received, _: os.kill(child, received))
+        signal.signal(number, hand_on)
     # The terminal sends Ctrl-C to both; the child says what there is to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
+    if code:
+        after(child)
     if code >= 0:
         return code
-    after(child)
     why = _WHY.get(-code, "TensorFlow does this to a graph or a file that is damaged, or made to do harm")
     print(
         f"{name}: the process ended by {signal.Signals(-code).name}; nothing was written.\n  Why: {why}.",
@@ -94,17 +102,26 @@ def _end(code: int) -> None:
 @contextlib.contextmanager
 def interruptible():
     """Makes SIGTERM and SIGHUP what Ctrl-C is: a KeyboardInterrupt, after which everything half-written goes away."""
+    received = []
 
     def interrupt(number, frame):
+        received.append(number)
         raise KeyboardInterrupt
 
+    # Ctrl-C as well, unless it is ignored here, as in a job in the background.
+    listens = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     try:
-        before = {number: signal.signal(number, interrupt) for number in _FORWARDED}
+        before = {n: signal.signal(n, interrupt) for n in (*_FORWARDED, *([signal.SIGINT] if listens else []))}
     except ValueError:
         # Not in the main thread: whoever runs this there has handlers of their own.
         before = {}
     try:
         yield
+    except Exception as error:
+        # TensorFlow's C++ code makes a RuntimeError of a KeyboardInterrupt that comes while it calls Python.
+        if received:
+            raise KeyboardInterrupt from error
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

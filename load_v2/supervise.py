@@ -42,8 +42,14 @@ def supervised(main: Callable[[], int], name: str) -> int:
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
         _end(main())
+
+    def hand_on(number, frame):
+        # The child may be gone, and this process about to say so.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, number)
+
     for number in _FORWARDED:
-        signal.signal(number, lambda received, _: os.kill(child, received))
+        signal.signal(number, hand_on)
     # The terminal sends Ctrl-C to both; the child says what there is to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _, status = os.waitpid(child, 0)
@@ -70,17 +76,26 @@ def _end(code: int) -> None:
 @contextlib.contextmanager
 def interruptible():
     """Makes SIGTERM and SIGHUP what Ctrl-C is: a KeyboardInterrupt, after which everything half-written goes away."""
+    received = []
 
     def interrupt(number, frame):
+        received.append(number)
         raise KeyboardInterrupt
 
+    # Ctrl-C as well, unless it is ignored here, as in a job in the background.
+    listens = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     try:
-        before = {number: signal.signal(number, interrupt) for number in _FORWARDED}
+        before = {n: signal.signal(n, interrupt) for n in (*_FORWARDED, *([signal.SIGINT] if listens else []))}
     except ValueError:
         # Not in the main thread: whoever runs this there has handlers of their own.
         before = {}
     try:
         yield
+    except Exception as error:
+        # TensorFlow's C++ code makes a RuntimeError of a KeyboardInterrupt that comes while it calls Python.
+        if received:
+            raise KeyboardInterrupt from error
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

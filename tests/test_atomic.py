@@ -207,21 +207,6 @@ def test_killed_at_50_moments(what, tmp_path, exported, subprocess_env):
     print(f"came out: {what}: {', '.join(f'{count} {state}' for state, count in found.items() if count)}")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_cleans_up(number, tmp_path, exported, subprocess_env):
-    arguments = _flags(tmp_path, exported, "export")
-    # A loop that waits for the folder to appear sends the signal while it is being written.
-    process = _start(arguments, subprocess_env)
-    while process.poll() is None and not list(tmp_path.glob(".target.partial-*")):
-        time.sleep(0.002)
-    os.kill(process.pid, number) if number == signal.SIGTERM else os.killpg(process.pid, number)
-    said = process.communicate()[1].decode()
-    assert process.returncode in (130, 0), said
-    assert "Traceback" not in said
-    assert [name for name in os.listdir(tmp_path) if name.startswith(".")] == []
-    assert _state(tmp_path / "target") == ("nothing" if process.returncode else "whole")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("what", COMMANDS)
 def test_no_room(what, tmp_path, exported, subprocess_env):

@@ -6,17 +6,20 @@ import os
 import subprocess
 import sys
 
-import apache_beam as beam  # pip install -e '.[beam]'
 import numpy as np
 import pytest
 import tensorflow as tf
-from apache_beam.ml.inference import base
-from apache_beam.options import pipeline_options
 
 import load_v2
-from load_v2.beam import Failure, Score, SignatureModelHandler, command, handler
 from load_v2.commands import predict
 from tests import cases
+
+beam = pytest.importorskip("apache_beam", reason="pip install -e '.[beam]'")
+
+from apache_beam.ml.inference import base  # noqa: E402 - after the line that says what is missing
+from apache_beam.options import pipeline_options  # noqa: E402
+
+from load_v2.beam import Failure, Score, SignatureModelHandler, command, handler  # noqa: E402
 
 # Two processes of one thread each, as on a cluster: nothing is shared but files.
 PROCESSES = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]

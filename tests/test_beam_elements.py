@@ -83,6 +83,29 @@ def test_what_does_not_fit_is_named_with_what_was_expected(element, said):
         elements.row(element, IMAGE)
 
 
+FLAGS = {"flag": Spec("f:0", "bool", (None,)), "ids": Spec("i:0", "int64", (None, None))}
+
+
+def test_a_kind_may_widen_and_never_lose_its_meaning():
+    row = elements.row({"flag": 1, "ids": []}, FLAGS)
+    assert row["flag"].dtype == bool and row["flag"] and row["ids"].dtype == np.int64, "nothing at all is of any type"
+    assert elements.row({"flag": False, "ids": [True]}, FLAGS)["ids"].tolist() == [1]
+    for flag in (2, 1.0, "yes"):
+        with pytest.raises(load_v2.LoadError, match="input 'flag' is .*the signature has bool"):
+            elements.row({"flag": flag, "ids": []}, FLAGS)
+    with pytest.raises(load_v2.LoadError, match=r"input 'ids' is scalar; .*one row is \[None\]"):
+        elements.row({"flag": True, "ids": 3}, FLAGS)
+    with pytest.raises(load_v2.LoadError, match="input 'words' is int64; the signature has string"):
+        elements.row({"words": [1, 2]}, WORDS)
+
+
+def test_a_feature_without_values_is_empty():
+    example = tf.train.Example()
+    example.features.feature["words"].SetInParent()
+    assert elements.features(example) == {"words": []}
+    assert elements.row(example, WORDS)["words"].shape == (0,)
+
+
 def test_two_open_sizes_cannot_come_from_an_example():
     specs = {"x": Spec("x:0", "float32", (None, None, None))}
     with pytest.raises(load_v2.LoadError, match="(?s)at most one size.*Give dicts of arrays"):

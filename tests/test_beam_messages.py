@@ -3,10 +3,7 @@
 import subprocess
 import sys
 
-import pyarrow  # pip install -e '.[beam]'
 import pytest
-from apache_beam.options import pipeline_options
-from pyarrow import parquet
 
 import load_v2
 from load_v2.beam import explain, runners
@@ -15,6 +12,8 @@ from load_v2.beam import explain, runners
 @pytest.fixture
 def said(exported, subprocess_env, tmp_path):
     """Returns a function that runs the command on a table and gives what it says, which must be an error."""
+    pytest.importorskip("apache_beam", reason="pip install -e '.[beam]'")
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
 
     def run(rows: dict, *flags: str) -> str:
         parquet.write_table(pyarrow.table(rows), str(tmp_path / "in.parquet"))
@@ -73,7 +72,14 @@ def test_what_a_failed_job_means(text, message):
     assert found is None if message is None else found.startswith(message)
 
 
+def test_a_message_of_ours_is_whole_and_nothing_beside_it():
+    text = "Traceback\nload_v2.errors.LoadError: first\n  second [while running 'Stop']\nmore"
+    assert explain.reason(RuntimeError(text)) == "first\n  second"
+    assert explain.reason(load_v2.LoadError("by itself")) == "by itself"
+
+
 def _named(name: str, *flags: str):
+    pipeline_options = pytest.importorskip("apache_beam.options.pipeline_options", reason="pip install -e '.[beam]'")
     return runners.named(name, pipeline_options.PipelineOptions(list(flags)))
 
 

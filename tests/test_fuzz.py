@@ -41,10 +41,10 @@ FAULTS = {
     "too few inputs": "has 1 inputs, its op takes 2",
     "an attribute less": "has no attribute 'T'",
     "an attribute of another kind": "is no type",
-    "a type that there is not": "type",
-    "terabytes": "bytes",
+    "a type that there is not": "'T' of a type that there is not: 999",
+    "terabytes": "'w' .*a tensor of 8,796,093,022,208 bytes",
     "an impossible shape": "impossible shape",
-    "too few bytes": "bytes for a tensor of",
+    "too few bytes": "15 bytes for a tensor of 16",
 }
 
 

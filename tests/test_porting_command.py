@@ -8,6 +8,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from load_v2.errors import LoadError
 from load_v2.porting import command
@@ -184,5 +185,12 @@ print(report.proven, peak() - before)
 
 def test_a_keras_file_is_what_load_weights_reads(code, tmp_path):
     assert run(*flags(code, tmp_path / "out.weights.h5")) == 0
-    with pytest.raises(ValueError):
-        keras.Sequential([keras.Input((20,)), keras.layers.Dense(3)]).load_weights(tmp_path / "out.weights.h5")
+    other = keras.Sequential([keras.Input((20,)), keras.layers.Dense(128), keras.layers.Dense(9)])
+    with pytest.raises(ValueError, match=r"\(128, 9\)"):
+        other.load_weights(tmp_path / "out.weights.h5")
+    same = keras.Sequential([keras.Input((20,)), keras.layers.Dense(128), keras.layers.Dense(10)])
+    same.load_weights(tmp_path / "out.weights.h5")
+    reader = tf.train.load_checkpoint(str(cases.FOLDER / "port_textbook" / "model.ckpt-3"))
+    saved = [reader.get_tensor(key) for key in reader.get_variable_to_shape_map()]
+    for weight in same.get_weights():
+        assert any(np.array_equal(weight, value) for value in saved)

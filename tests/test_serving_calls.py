@@ -8,37 +8,38 @@ import pathlib
 import re
 from concurrent import futures
 
-import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc  # pip install -e '.[serving]'
 
 from tests import c_api, cases
 
 README = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
-class _Server(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Answers Predict calls with an export in the C++ loader, and refuses what TensorFlow Serving would."""
-
-    def __init__(self, folder):
-        self._session = c_api.Session(folder)
-
-    def Predict(self, request, context):  # noqa: N802 - gRPC's name
-        if request.model_spec.name != "mlp":
-            context.abort(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {request.model_spec.name}")
-        inputs = {key: tf.make_ndarray(value) for key, value in request.inputs.items()}
-        response = predict_pb2.PredictResponse()
-        for key, value in self._session.predict(inputs, request.model_spec.signature_name or "serving_default").items():
-            response.outputs[key].CopyFrom(tf.make_tensor_proto(value))
-        return response
-
-
 @pytest.fixture
 def address(exported):
+    """Serves an export's answers to Predict calls from the C++ loader, and refuses what TensorFlow Serving would."""
+    grpc = pytest.importorskip("grpc", reason="pip install -e '.[serving]'")
+    predict_pb2 = pytest.importorskip("tensorflow_serving.apis.predict_pb2", reason="pip install -e '.[serving]'")
+    service = pytest.importorskip("tensorflow_serving.apis.prediction_service_pb2_grpc")
+
+    class Server(service.PredictionServiceServicer):
+        def __init__(self, folder):
+            self._session = c_api.Session(folder)
+
+        def Predict(self, request, context):  # noqa: N802 - gRPC's name
+            spec = request.model_spec
+            if spec.name != "mlp":
+                context.abort(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {spec.name}")
+            inputs = {key: tf.make_ndarray(value) for key, value in request.inputs.items()}
+            response = predict_pb2.PredictResponse()
+            for key, value in self._session.predict(inputs, spec.signature_name or "serving_default").items():
+                response.outputs[key].CopyFrom(tf.make_tensor_proto(value))
+            return response
+
     server = grpc.server(futures.ThreadPoolExecutor(1))
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(_Server(exported("mlp_layers")), server)
+    service.add_PredictionServiceServicer_to_server(Server(exported("mlp_layers")), server)
     port = server.add_insecure_port("localhost:0")
     server.start()
     yield f"localhost:{port}"

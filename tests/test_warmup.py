@@ -1,12 +1,12 @@
 """--warmup: requests made from the sample, replayed as TensorFlow Serving does when it loads a version."""
 
+import functools
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow_serving.apis import prediction_log_pb2  # pip install -e '.[serving]'
 
 import export_v1
 from tests import c_api, cases
@@ -15,7 +15,19 @@ FILE = "tf_serving_warmup_requests"
 ROWS = 3  # of the samples that step 1 makes up
 
 
-def _requests(folder) -> list[tuple[str, dict[str, np.ndarray]]]:
+@pytest.fixture
+def prediction_log_pb2():
+    """The extra `serving`, without which no request is written."""
+    return pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2", reason="pip install -e '.[serving]'")
+
+
+@pytest.fixture
+def requests(prediction_log_pb2):
+    """Returns a function that reads requests."""
+    return functools.partial(_requests, prediction_log_pb2)
+
+
+def _requests(prediction_log_pb2, folder) -> list[tuple[str, dict[str, np.ndarray]]]:
     """Returns the warm-up requests of an export: (signature name, inputs by key)."""
     found = []
     for record in tf.data.TFRecordDataset(str(folder / "assets.extra" / FILE)).as_numpy_iterator():
@@ -34,9 +46,9 @@ def _sample(folder, side: str) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("name", ["mlp_layers", "convnet_bn_dropout", "lookup_vocab", "bert_tiny", "lstm_dynamic_rnn"])
-def test_replayed_requests_have_the_answers_of_the_sample(name, exported):
+def test_replayed_requests_have_the_answers_of_the_sample(name, exported, requests):
     folder = exported(name, warmup=[1, ROWS, 2 * ROWS])
-    got = _requests(folder)
+    got = requests(folder)
     assert [signature for signature, _ in got] == ["serving_default"] * 3
     assert [max(len(value) for value in values.values()) for _, values in got] == [1, ROWS, 2 * ROWS]
     answers = _sample(folder, "out/")
@@ -47,25 +59,26 @@ def test_replayed_requests_have_the_answers_of_the_sample(name, exported):
             cases.assert_equal(session.predict(values, signature), {key: value[rows] for key, value in answers.items()})
 
 
-def test_the_sample_s_own_size_is_the_default(exported):
+def test_the_sample_s_own_size_is_the_default(exported, requests):
     folder = exported("mlp_layers", warmup=True)
-    ((_, values),) = _requests(folder)
+    ((_, values),) = requests(folder)
     np.testing.assert_array_equal(values["x"], _sample(folder, "in/")["x"])
 
 
-def test_there_is_one_request_for_each_size_however_often_it_is_asked_for(exported):
-    assert len(_requests(exported("mlp_layers", warmup=[4, 1, 4, 4]))) == 2
+def test_there_is_one_request_for_each_size_however_often_it_is_asked_for(exported, requests):
+    assert len(requests(exported("mlp_layers", warmup=[4, 1, 4, 4]))) == 2
 
 
-def test_requests_have_the_types_of_the_signature(exported, tmp_path):
+def test_requests_have_the_types_of_the_signature(exported, tmp_path, requests):
     np.savez(tmp_path / "wide.npz", x=np.ones([2, 16], np.float64))
     folder = exported("mlp_layers", warmup=[5], sample=str(tmp_path / "wide.npz"))
-    ((_, values),) = _requests(folder)
+    ((_, values),) = requests(folder)
     assert values["x"].dtype == np.float32
     with c_api.Session(folder) as session:
         assert session.predict(values)["probs"].shape[0] == 5
 
 
+@pytest.mark.usefixtures("prediction_log_pb2")
 def test_the_export_is_reproducible(tmp_path):
     flags = cases.load("bert_tiny").flags()
     files = []
@@ -75,12 +88,14 @@ def test_the_export_is_reproducible(tmp_path):
     assert files[0] == files[1]
 
 
+@pytest.mark.usefixtures("prediction_log_pb2")
 def test_what_was_written_is_recorded_and_said(tmp_path):
     report = export_v1.export(export_dir=str(tmp_path / "e"), warmup=[8, 1], **cases.load("mlp_layers").flags())
     assert report["warmup"] == [1, 8]
     assert "warm-up requests: of 1, 8 rows" in report.text()
 
 
+@pytest.mark.usefixtures("prediction_log_pb2")
 def test_a_request_that_the_graph_fails_on_is_refused(tmp_path):
     checkpoint = _needs_equal_sizes(tmp_path)
     flags = {"checkpoint": checkpoint, "inputs": {"x": "x:0"}, "outputs": {"y": "y:0"}}
@@ -100,6 +115,7 @@ def _needs_equal_sizes(folder) -> str:
         return v1.train.Saver().save(session, str(folder / "model.ckpt"))
 
 
+@pytest.mark.usefixtures("prediction_log_pb2")
 def test_a_fixed_batch_takes_its_own_size_only(tmp_path):
     flags = {**cases.load("mlp_layers").flags(), "inputs": {"x": "x:0[4,16]"}}
     with pytest.raises(export_v1.ExportError, match=r"(?s)no open batch size: x \[4, 16\].*--warmup=4"):

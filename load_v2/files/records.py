@@ -72,7 +72,8 @@ class Writer:
     def write(self, batch: Mapping[str, np.ndarray]) -> None:
         rows = len(next(iter(batch.values())))
         for row in range(rows):
-            features = {key: _packed(array[row]) for key, array in batch.items()}
+            # As an array of one, because a string alone would lose zero bytes at its end to numpy.
+            features = {key: _packed(array[row : row + 1]) for key, array in batch.items()}
             example = tf.train.Example(features=tf.train.Features(feature=features))
             self._records.write(example.SerializeToString())
 
@@ -81,7 +82,7 @@ class Writer:
         return self._file.__exit__(kind, error, trace)
 
 
-def _packed(value) -> tf.train.Feature:
+def _packed(value: np.ndarray) -> tf.train.Feature:
     flat = np.asarray(value).reshape(-1)
     if flat.dtype.kind == "f" or flat.dtype.name == "bfloat16":
         return tf.train.Feature(float_list=tf.train.FloatList(value=flat.astype("float32")))
