@@ -37,13 +37,17 @@ def unequal_weights(
     assignments: Iterable[Assignment], read: Callable[[str], np.ndarray], variables: Mapping[str, keras.Variable]
 ) -> list[Difference]:
     """Returns the weights that do not hold, bit for bit, what the checkpoint says; each is read back, one at a time."""
-    found = []
-    for assignment in assignments:
-        got = values.held(variables[assignment.weight])
-        expected = values.of(assignment, read, str(got.dtype))
-        if values.bits(got) != values.bits(expected):
-            found.append(compare(assignment.weight, got, expected, 0.0))
-    return found
+    compared = (
+        _unequal(assignment, read, variables[assignment.weight])
+        for assignment in values.largest_first(assignments, variables)
+    )
+    return [difference for difference in compared if difference]
+
+
+def _unequal(assignment: Assignment, read, variable: keras.Variable) -> Difference | None:
+    got = values.held(variable)
+    expected = values.of(assignment, read, str(got.dtype))
+    return None if values.bits(got) == values.bits(expected) else compare(assignment.weight, got, expected, 0.0)
 
 
 def compare(name: str, got: np.ndarray, expected: np.ndarray, tolerance: float = TOLERANCE) -> Difference:

@@ -1,5 +1,6 @@
 """From a plan to numbers: the value of one weight at a time, its assignment, and the way back."""
 
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -64,9 +65,18 @@ class Backup:
             variable.assign(value)
 
 
+def largest_first(assignments: Iterable[Assignment], variables: Mapping[str, keras.Variable]) -> list[Assignment]:
+    """Returns assignments in an order that needs little memory.
+
+    TensorFlow's allocators and malloc keep what was freed. In this order each value fits where one before it was; in
+    that of growing weights none does, and what is kept grows to more than a second model.
+    """
+    return sorted(assignments, key=lambda found: math.prod(variables[found.weight].shape), reverse=True)
+
+
 def assign(assignments: Iterable[Assignment], read, variables: Mapping[str, keras.Variable]) -> None:
     """Writes each weight's value, one at a time."""
-    for assignment in assignments:
+    for assignment in largest_first(assignments, variables):
         variable = variables[assignment.weight]
         variable.assign(of(assignment, read, _dtype(variable)))
 
