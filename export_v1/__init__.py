@@ -2,7 +2,7 @@
 
 from export_v1.errors import ExportError as ExportError
 
-_LAZY = {"export": "export_v1.api", "inspect": "export_v1.api", "Report": "export_v1.report"}
+_LAZY = {"export": "export_v1.api", "inspect": "export_v1.api", "Report": "export_v1.artifact.report"}
 __all__ = ["ExportError", "Report", "export", "inspect"]
 
 

@@ -16,7 +16,8 @@ import sys
 
 from absl import app, flags
 
-from export_v1 import errors, supervise
+from export_v1 import errors
+from export_v1.console import supervise
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "Saver prefix, its folder (latest checkpoint), or any of its files."
@@ -149,7 +150,7 @@ def _silent_stderr():
 
 
 def _run(argv: list[str]) -> int:
-    from export_v1.request import Request
+    from export_v1.planning.request import Request
 
     if len(argv) > 1:
         raise errors.ExportError(f"{argv[1]!r} is not a flag.\n  Write flags as --name=value; --help lists them.")
@@ -200,7 +201,7 @@ def main(argv: list[str]) -> int:
 
 
 def _supervised(argv: list[str]) -> int:
-    from export_v1 import destination
+    from export_v1.artifact import destination
 
     def clear(child: int) -> None:
         if _EXPORT_DIR.value:

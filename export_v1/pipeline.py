@@ -6,26 +6,15 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from export_v1 import (
-    assets,
-    batch,
-    errors,
-    interface,
-    plan,
-    report,
-    restore,
-    safety,
-    sample,
-    save,
-    source,
-    variant,
-    versions,
-    warmup,
-    weights,
-)
-from export_v1.passes import merge, wellformed
-from export_v1.request import Request
-from export_v1.source import inference
+from export_v1 import errors, interface, source
+from export_v1.artifact import report, save, versions, warmup
+from export_v1.ir import safety, wellformed
+from export_v1.passes import merge
+from export_v1.planning import plan, variant
+from export_v1.planning.request import Request
+from export_v1.proof import batch, sample
+from export_v1.source import assets, inference
+from export_v1.weights import located, restore
 
 DEFAULT = "serving_default"
 
@@ -70,7 +59,7 @@ class _Built:
     """A plan carried out: each variant after all passes, the weights, and both together ready to be written."""
 
     transformed: list[variant.Transformed]
-    found: weights.Found
+    found: located.Found
     exported: save.Exported
 
 
@@ -78,7 +67,7 @@ def _built(planned: plan.Plan, model: source.Source, files: assets.Files, reques
     transformed = [variant.transformed(one, files) for one in planned.variants]
     graphs = {one.prefix: done.graph_def for one, done in zip(planned.variants, transformed, strict=True)}
     graph_def = merge.graphs(graphs)
-    found = weights.of(graph_def, model, request)
+    found = located.of(graph_def, model, request)
     exported = _exported(graph_def, planned, transformed, found.weights)
     safety.check(graph_def, exported.asset_files, request.allow_ops, model.path)
     return _Built(transformed, found, exported)
@@ -111,7 +100,7 @@ def _blamed(model: source.Source):
 
 
 def _listing(model: source.Source) -> str:
-    said = interface.listing(model.graph, weights.listed(model))
+    said = interface.listing(model.graph, located.listed(model))
     found = interface.candidates(model.graph)
     reaching_out = safety.before(model.graph.graph_def, _tensors(found.outputs), _tensors(found.inputs))
     if reaching_out:

@@ -18,7 +18,7 @@ import sys
 from absl import app, flags, logging
 from absl.flags import argparse_flags
 
-from load_v2 import supervise
+from load_v2.console import supervise
 
 # Command -> module. A module is imported when its command is asked for; only `run` may import TensorFlow.
 _COMMANDS = {
@@ -26,7 +26,7 @@ _COMMANDS = {
     "verify": ("load_v2.commands.verify", "replay the recorded answers; exit 0 when equal, 1 when not"),
     "predict": ("load_v2.commands.predict", "run a signature over a file, batch by batch"),
     "to_keras": ("load_v2.commands.to_keras", "write a .keras archive that needs the export no more"),
-    "port": ("load_v2.porting.command", "fill a Keras model with a checkpoint's weights, by rules"),
+    "port": ("load_v2.commands.port", "fill a Keras model with a checkpoint's weights, by rules"),
 }
 
 

@@ -6,9 +6,11 @@ from collections.abc import Collection
 
 import numpy as np
 
-from load_v2 import archive, artefact, bundle, files, program, wellformed
+from load_v2 import scoring
 from load_v2.errors import LoadError
-from load_v2.layer import SignatureLayer
+from load_v2.layer import archive
+from load_v2.layer.signature_layer import SignatureLayer
+from load_v2.program import artefact, checksums, program, wellformed
 
 # Floats may differ by this share of their own size plus this share of the output's root mean square. The original ran
 # in a TensorFlow 1 session and this in a TensorFlow 2 function: the same kernels, but Grappler may fold, fuse and
@@ -128,7 +130,7 @@ def _sample(path: str, source: artefact.Artefact) -> tuple[dict, dict]:
         with np.load(file, allow_pickle=False) as arrays:
             sample = {name: arrays[name] for name in arrays.files}
         sample = {name: _whole_strings(value, sample.get(f"lengths/{name}")) for name, value in sample.items()}
-    except files.DAMAGED as error:
+    except scoring.DAMAGED as error:
         raise LoadError(f"{file!r} cannot be read: {error}.\n  Export again.") from error
     sides = [{n.partition("/")[2]: a for n, a in sample.items() if n.startswith(side)} for side in ("in/", "out/")]
     if not sides[1]:
@@ -217,7 +219,7 @@ def _checksums(source: artefact.Artefact) -> tuple[list[str], list[str]]:
     recorded = {v["name"]: v for v in source.record.get("variables", []) if v.get("crc32c") is not None}
     if not recorded or source.bundle is None:
         return [], []
-    stored = bundle.checksums(source.bundle)
+    stored = checksums.checksums(source.bundle)
     keys = {variable.name: variable.key for variable in source.variables}
     damaged = [name for name, v in recorded.items() if stored.get(keys.get(name, name)) != v["crc32c"]]
     return damaged, [f"variables: {len(recorded) - len(damaged)} of {len(recorded)} have their recorded checksum"]

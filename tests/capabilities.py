@@ -21,7 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tests import cases, savedmodels
+from tests.support import cases, savedmodels
 
 
 class Peer:

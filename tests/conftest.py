@@ -10,7 +10,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import hypothesis
 import pytest
 
-from tests import cases
+from tests.support import cases
 
 # In CI the same examples each time: a finding there would stop a change that has nothing to do with it. By hand, new ones.
 hypothesis.settings.register_profile("ci", derandomize=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import cases
+from tests.support import cases
 
 v1 = tf.compat.v1
 # Variables that the outputs need, counted in the models' own code: fixtures/zoo_tf115.py.

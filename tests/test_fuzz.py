@@ -92,7 +92,7 @@ def _faulty(what: str):
 @pytest.mark.parametrize("what", sorted(FAULTS))
 def test_a_graph_that_does_not_hold_together_is_refused_with_the_reason(what):
     from export_v1 import ExportError
-    from export_v1.passes import wellformed
+    from export_v1.ir import wellformed
 
     with pytest.raises(ExportError, match=f"(?s)does not hold together.*{FAULTS[what]}"):
         wellformed.check(_faulty(what))
@@ -102,16 +102,17 @@ def test_a_graph_that_does_not_hold_together_is_refused_with_the_reason(what):
     "what", ["a function that calls itself", "a cycle", "a name twice", "terabytes", "an impossible shape"]
 )
 def test_step_2_refuses_what_would_end_the_process(what):
-    from load_v2 import LoadError, wellformed
+    from load_v2 import LoadError
+    from load_v2.program import wellformed
 
     with pytest.raises(LoadError, match="does not hold together"):
         wellformed.check(_faulty(what), "export")
 
 
 def test_the_golden_graphs_hold_together():
-    from export_v1.passes import wellformed
+    from export_v1.ir import wellformed
     from export_v1.source import meta_graph
-    from tests import cases
+    from tests.support import cases
 
     for name in ("convnet_bn_dropout", "lstm_dynamic_rnn", "lookup_vocab", "partitioned_embedding"):
         path = cases.load(name).folder / "model.ckpt-3.meta"
@@ -122,7 +123,7 @@ def _loop(folder, condition, functional: bool) -> dict[str, object]:
     """Writes a graph with a while_loop; returns flags to export it."""
     import tensorflow as tf
 
-    from tests import graphs
+    from tests.support import graphs
 
     with graphs.tensorflow_1() as graph:
         if functional:
@@ -141,7 +142,7 @@ def test_a_loop_without_end_is_an_error(functional, tmp_path, monkeypatch):
     import tensorflow as tf
 
     import export_v1
-    from export_v1 import sample
+    from export_v1.proof import sample
 
     monkeypatch.setattr(sample, "SECONDS", 2)
     flags = _loop(tmp_path, lambda value: tf.reduce_sum(value) > -1, functional)
@@ -207,7 +208,7 @@ def test_a_graph_deeper_than_pythons_stack_is_exported_and_verified(tmp_path):
 
     import export_v1
     import load_v2
-    from tests import graphs
+    from tests.support import graphs
 
     with graphs.tensorflow_1() as graph:
         tf.identity(tf.compat.v1.placeholder(tf.float32, [None, 4], name="x"), name="y")
@@ -246,7 +247,7 @@ def test_what_tensorflow_refuses_only_after_the_conversion_is_one_message(tmp_pa
     import tensorflow as tf
 
     import export_v1
-    from tests import graphs
+    from tests.support import graphs
 
     with graphs.tensorflow_1() as graph:
         x = tf.compat.v1.placeholder(tf.float32, [1, 4, 4, 1], name="x")
@@ -269,7 +270,8 @@ def test_what_tensorflow_refuses_only_after_the_conversion_is_one_message(tmp_pa
 def test_step_2_says_which_export_has_a_collection_that_is_no_protobuf(collection, exported, tmp_path):
     from tensorflow.core.protobuf import saved_model_pb2
 
-    from load_v2 import LoadError, artefact
+    from load_v2 import LoadError
+    from load_v2.program import artefact
 
     shutil.copytree(exported("lookup_vocab"), tmp_path / "export")
     path = tmp_path / "export" / "saved_model.pb"
@@ -288,7 +290,7 @@ def test_step_1_says_which_saved_model_has_a_list_of_assets_that_is_no_protobuf(
     from tensorflow.core.protobuf import saved_model_pb2
 
     import export_v1
-    from tests import savedmodels
+    from tests.support import savedmodels
 
     folder = pathlib.Path(savedmodels.vocabulary(tmp_path / "one", ["a", "b"]))
     model = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())

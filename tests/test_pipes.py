@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests import cases
+from tests.support import cases
 
 
 @pytest.mark.parametrize("command", ["show", "--list"])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tensorflow.core.protobuf import saved_model_pb2
 
-from tests import c_api, cases
+from tests.support import c_api, cases
 
 PREDICT = "tensorflow/serving/predict"
 

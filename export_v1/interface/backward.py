@@ -2,7 +2,7 @@
 
 import re
 
-from export_v1.graph import Index, NodeDef
+from export_v1.ir.graph import Index, NodeDef
 
 # tf.gradients opens the scope "gradients" unless told otherwise; every gradient op of TensorFlow ends in Grad.
 _SCOPE = re.compile(r"(^|/)gradients(_\d+)?/")

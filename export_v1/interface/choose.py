@@ -4,14 +4,15 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
-from export_v1 import graph, source
-from export_v1.graph import Index, NodeDef, Tensor
+from export_v1 import source
 from export_v1.interface import backward, ends, given, naming
 from export_v1.interface.ends import End
-from export_v1.interface.flags import RANDOM
-from export_v1.interface.records import Choice
+from export_v1.interface.mode_flags import RANDOM
 from export_v1.interface.roles import Roles
 from export_v1.interface.settle import SOURCES, Settling
+from export_v1.interface.types import Choice
+from export_v1.ir import graph
+from export_v1.ir.graph import Index, NodeDef, Tensor
 
 MOST_OUTPUTS = 4
 # What a tensor that nobody named is called, by the op that makes it.

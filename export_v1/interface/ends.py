@@ -4,11 +4,11 @@ import dataclasses
 
 from tensorflow.core.framework import types_pb2
 
-from export_v1 import graph
-from export_v1.graph import NodeDef, Tensor
 from export_v1.interface import naming
 from export_v1.interface.given import tensor_type
 from export_v1.interface.roles import KEEPERS, TRAINED, Roles, is_number
+from export_v1.ir import graph
+from export_v1.ir.graph import NodeDef, Tensor
 
 _ACTIVATIONS = frozenset({"Softmax", "Sigmoid", "Tanh", "Relu", "Relu6", "Elu", "Selu"})
 # A loop's results come out of these; nothing inside a loop can be an output.

@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
-from export_v1 import errors, graph
-from export_v1.interface.records import Input, Shape
+from export_v1 import errors
+from export_v1.interface.types import Input, Shape
+from export_v1.ir import graph
 
 _SHAPED = re.compile(r"^(?P<tensor>[^\[\]]+?)(?P<shape>\[.*\])?$")
 _TRUTH = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}

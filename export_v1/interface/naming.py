@@ -2,8 +2,8 @@
 
 import re
 
-from export_v1 import graph
-from export_v1.graph import NodeDef
+from export_v1.ir import graph
+from export_v1.ir.graph import NodeDef
 
 # Names that TensorFlow's Python functions give, where they differ from the op's own.
 _DEFAULTS = frozenset(

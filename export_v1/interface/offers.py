@@ -4,13 +4,14 @@ from collections.abc import Iterable
 
 import tensorflow as tf
 
-from export_v1 import errors, graph, source
-from export_v1.graph import NodeDef, Tensor
+from export_v1 import errors, source
 from export_v1.interface import choose, ends, given, naming, roles, settle
 from export_v1.interface.backward import is_saver
 from export_v1.interface.choose import Anatomy, Named
-from export_v1.interface.records import Candidate, Candidates, Shape
 from export_v1.interface.settle import SOURCES
+from export_v1.interface.types import Candidate, Candidates, Shape
+from export_v1.ir import graph
+from export_v1.ir.graph import NodeDef, Tensor
 
 # Candidates shown of each sort; a listing on request shows all.
 _SHOWN = 10

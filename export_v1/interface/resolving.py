@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
-from export_v1 import errors, graph, source
+from export_v1 import errors, source
 from export_v1.interface import backward, choose, given, offers
-from export_v1.interface.records import Choice, Interface
 from export_v1.interface.settle import Settling, text
+from export_v1.interface.types import Choice, Interface
+from export_v1.ir import graph
 
 
 def resolve(

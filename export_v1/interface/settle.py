@@ -7,14 +7,15 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
-from export_v1 import errors, graph
+from export_v1 import errors
+from export_v1.analysis.live import Live, Steps, path
 from export_v1.errors import quoted
-from export_v1.graph import Index, NodeDef
 from export_v1.interface import given
-from export_v1.interface.flags import Flag, Flags
-from export_v1.interface.live import Live, Steps, path
-from export_v1.interface.records import Choice
-from export_v1.passes import averages
+from export_v1.interface.mode_flags import Flag, Flags
+from export_v1.interface.types import Choice
+from export_v1.ir import graph
+from export_v1.ir.graph import Index, NodeDef
+from export_v1.passes import moving_averages
 
 # Ops whose outputs come from outside the graph: nothing can compute them here.
 QUEUES = frozenset(f"QueueDequeue{many}{version}" for many in ("", "Many", "UpTo") for version in ("", "V2"))
@@ -102,13 +103,13 @@ class Settling:
     @functools.cached_property
     def _averages(self) -> dict[str, str]:
         """Node of a batch statistic -> the variable that keeps its moving average."""
-        return {one.statistic.node: one.variable for one in averages.kept(self.index)}
+        return {one.statistic.node: one.variable for one in moving_averages.kept(self.index)}
 
     def _batch_statistics(self, frozen, cuts, outputs) -> list[Choice]:
         """Says so where batch norm was built for training: no value that could be frozen changes that."""
         needed = self.live(frozen, cuts).needed(map(graph.parse, outputs), SOURCES)
         kept = self._averages
-        norms = [name for name in needed if name in kept or averages.is_training(self.index[name])]
+        norms = [name for name in needed if name in kept or moving_averages.is_training(self.index[name])]
         if not norms:
             return []
         why = f"the graph was built for training; {quoted(norms, 3)} has no form for inference in it"

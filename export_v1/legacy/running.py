@@ -49,7 +49,7 @@ def old_api(folders: list[str], hidden: str) -> Iterator[types.ModuleType]:
 
 def _stand_ins() -> tuple[types.ModuleType, types.ModuleType]:
     try:
-        from export_v1.legacy import api, flags
+        from export_v1.legacy import app_flags, v1_api
     except ImportError as error:
         package = (error.name or "").split(".")[0]
         if package not in ("tf_keras", "tf_slim"):
@@ -58,8 +58,8 @@ def _stand_ins() -> tuple[types.ModuleType, types.ModuleType]:
             f"--builder needs the package {package.replace('_', '-')}, which is not installed.\n"
             "  Run: pip install tf-keras tf-slim"
         ) from error
-    values = flags.Flags()
-    return api.module(values), flags.module("absl.flags", values)
+    values = app_flags.Flags()
+    return v1_api.module(values), app_flags.module("absl.flags", values)
 
 
 @contextlib.contextmanager

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from export_v1 import graph, rewrite
-from export_v1.graph import GraphDef, Index, NodeDef, Tensor, attr, data_inputs
+from export_v1.ir import graph, rewrite
+from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, attr, data_inputs
 from export_v1.passes import fold
 
 _PASSES_ON = frozenset({"Identity", "StopGradient"})

@@ -15,8 +15,8 @@ import contextlib
 import numpy as np
 import tensorflow as tf
 
-from export_v1 import rewrite
-from export_v1.graph import GraphDef, Index, NodeDef, Tensor, attr, control_inputs, data_inputs, parse
+from export_v1.ir import rewrite
+from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, attr, control_inputs, data_inputs, parse
 
 SWITCHES = frozenset({"Switch", "RefSwitch"})
 MERGES = frozenset({"Merge", "RefMerge"})

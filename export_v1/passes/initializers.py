@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import tensorflow as tf
 from tensorflow.core.framework import variable_pb2
 
-from export_v1 import graph, rewrite
-from export_v1.graph import GraphDef, Tensor
-from export_v1.restore import Variable
+from export_v1.ir import graph, rewrite
+from export_v1.ir.graph import GraphDef, Tensor
+from export_v1.weights.restore import Variable
 
 
 def added(graph_def: GraphDef, variables: Iterable[Variable]) -> tuple[GraphDef, list[variable_pb2.VariableDef]]:

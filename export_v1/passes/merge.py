@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from export_v1 import rewrite
-from export_v1.graph import GraphDef, NodeDef, Tensor, attr, parse
+from export_v1.ir import rewrite
+from export_v1.ir.graph import GraphDef, NodeDef, Tensor, attr, parse
 from export_v1.passes.tables import TABLES
 
 # What must exist once however many graphs use it: TensorFlow's loaders bind a variable to one handle node.

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
 
-from export_v1 import graph, rewrite
-from export_v1.graph import GraphDef, Tensor, parse
+from export_v1.ir import graph, rewrite
+from export_v1.ir.graph import GraphDef, Tensor, parse
 
 
 def pinned(

@@ -1,7 +1,7 @@
 """portable: leaves out of each node what ties it to the machine and the graph that it came from."""
 
-from export_v1.graph import GraphDef
-from export_v1.rewrite import with_nodes
+from export_v1.ir.graph import GraphDef
+from export_v1.ir.rewrite import with_nodes
 
 # What TensorFlow 1 wrote into nodes and TensorFlow 2 stumbles over or must not trust:
 #   _output_shapes  shape inference's results of that day. A later TensorFlow infers other shapes for some ops and then

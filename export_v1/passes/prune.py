@@ -3,8 +3,8 @@
 from collections.abc import Collection
 
 from export_v1 import errors
-from export_v1.graph import GraphDef, Index, parse
-from export_v1.rewrite import with_nodes
+from export_v1.ir.graph import GraphDef, Index, parse
+from export_v1.ir.rewrite import with_nodes
 
 
 def to_outputs(graph_def: GraphDef, outputs: Collection[str]) -> GraphDef:

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from export_v1.graph import GraphDef
-from export_v1.rewrite import with_nodes
+from export_v1.ir.graph import GraphDef
+from export_v1.ir.rewrite import with_nodes
 
 # The old op, and the op that does the same by a resource handle; inputs, outputs and attributes are the same.
 TWINS = {

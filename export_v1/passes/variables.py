@@ -14,8 +14,9 @@ that it waits for.
 
 import tensorflow as tf
 
-from export_v1 import errors, graph, rewrite
-from export_v1.graph import GraphDef, NodeDef, Tensor, attr, control_inputs, data_inputs
+from export_v1 import errors
+from export_v1.ir import graph, rewrite
+from export_v1.ir.graph import GraphDef, NodeDef, Tensor, attr, control_inputs, data_inputs
 
 # Ops that hand a reference on, and the op that hands a resource on in the same place. None: nothing is needed there.
 ALIASES = {

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
-from export_v1.graph import GraphDef
+from export_v1.ir.graph import GraphDef
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,9 +4,10 @@ import dataclasses
 
 import numpy as np
 
-from export_v1 import errors, restore, source
+from export_v1 import errors, source
 from export_v1.errors import quoted
-from export_v1.passes import averages
+from export_v1.passes import moving_averages
+from export_v1.weights import restore
 
 
 def by_moving_averages(model: source.Source) -> source.Source:
@@ -15,7 +16,7 @@ def by_moving_averages(model: source.Source) -> source.Source:
     Raises:
         ExportError: there is no batch norm in training form whose moving averages the graph keeps.
     """
-    graph_def, names = averages.taken(model.graph.graph_def)
+    graph_def, names = moving_averages.taken(model.graph.graph_def)
     if not names:
         raise errors.ExportError(
             f"--moving_averages is given, and no batch norm of {model.path!r} was built for training and keeps its "
@@ -23,7 +24,7 @@ def by_moving_averages(model: source.Source) -> source.Source:
         )
     original = model.graph.original
     graph = dataclasses.replace(
-        model.graph, graph_def=graph_def, original=None if original is None else averages.taken(original)[0]
+        model.graph, graph_def=graph_def, original=None if original is None else moving_averages.taken(original)[0]
     )
     return dataclasses.replace(model, graph=graph, train_graph=model.train_graph or model.graph, moving_averages=names)
 

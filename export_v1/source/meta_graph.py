@@ -9,8 +9,8 @@ from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from export_v1 import errors
-from export_v1.graph import attr
-from export_v1.passes import wellformed
+from export_v1.ir import wellformed
+from export_v1.ir.graph import attr
 from export_v1.source import Graph, Restored, Signature, graph_def, session_bundle
 
 MetaGraphDef = meta_graph_pb2.MetaGraphDef

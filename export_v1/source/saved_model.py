@@ -8,9 +8,10 @@ from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from export_v1 import errors, initial
-from export_v1.source import Graph, Source, archive, meta_graph
+from export_v1 import errors
+from export_v1.source import Graph, Source, meta_graph, unpacking
 from export_v1.source.checkpoint import check_files
+from export_v1.weights import initial
 
 MetaGraphDef = meta_graph_pb2.MetaGraphDef
 _FILES = ("saved_model.pb", "saved_model.pbtxt")
@@ -34,7 +35,7 @@ def read(path: str, tags: Sequence[str] | None = None) -> Source:
     Raises:
         ExportError: no SavedModel is there, it has no such tags, or its variables are missing.
     """
-    unpacked = archive.unpacked(path) if os.path.isfile(path) and archive.is_packed(path) else None
+    unpacked = unpacking.unpacked(path) if os.path.isfile(path) and unpacking.is_packed(path) else None
     folder, notes = _folder(unpacked.folder if unpacked else path, path)
     saved_model = _parse(folder)
     chosen, choice = _chosen(saved_model, tags, path)

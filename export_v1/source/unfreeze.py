@@ -11,8 +11,10 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from export_v1 import errors, graph, rewrite, statistics
-from export_v1.graph import GraphDef, Index, NodeDef, Tensor, data_inputs, parse
+from export_v1 import errors
+from export_v1.analysis import statistics
+from export_v1.ir import graph, rewrite
+from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, data_inputs, parse
 
 _READ = "/read"
 _READ_RESOURCE = "ReadVariableOp"

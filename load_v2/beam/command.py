@@ -79,7 +79,7 @@ def imported():
 
 def _check_files(args: argparse.Namespace) -> None:
     """Checks that Beam can read and write such files here; it would find out in the middle of the job."""
-    from load_v2.beam import records
+    from load_v2.beam import rows as records
 
     read_kind, write_kind = records.kind("input", args.input), records.kind("output", args.output)
     if (read_kind, write_kind) == ("tfrecord", "parquet"):
@@ -99,8 +99,9 @@ def build(pipeline, args: argparse.Namespace) -> None:
     """Adds the job to a pipeline: read, score, write."""
     import apache_beam as beam
 
-    from load_v2 import artefact
-    from load_v2.beam import handler, records, score
+    from load_v2.beam import handler, score
+    from load_v2.beam import rows as records
+    from load_v2.program import artefact
 
     read_kind, write_kind = records.kind("input", args.input), records.kind("output", args.output)
     specs = handler.specs_of(args.dir, args.signature)
@@ -126,7 +127,7 @@ def build(pipeline, args: argparse.Namespace) -> None:
 def _write(merged, args: argparse.Namespace, write_kind: str, specs: Mapping, outputs: Mapping) -> None:
     import apache_beam as beam
 
-    from load_v2.beam import records
+    from load_v2.beam import rows as records
 
     if write_kind == "tfrecord":
         ending = next(one for one in records.TFRECORD[::-1] if args.output.endswith(one))

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from load_v2.errors import LoadError, closest, quoted
-from load_v2.signature import Spec, shape_text
+from load_v2.program.signature import Spec, shape_text
 
 _SHOWN = 60
 

@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.ml.inference import base
 
-from load_v2 import artefact
 from load_v2.beam import elements
 from load_v2.errors import LoadError, unknown
-from load_v2.signature import Spec
+from load_v2.program import artefact
+from load_v2.program.signature import Spec
 
 # As `load_v2 predict` has it.
 BATCH_SIZE = 256
@@ -150,7 +150,7 @@ class Model:
     """A SignatureLayer that takes and gives arrays, so that processes can share it."""
 
     def __init__(self, path: str, signature: str, allow_ops: Collection[str]):
-        from load_v2.layer import SignatureLayer
+        from load_v2.layer.signature_layer import SignatureLayer
 
         self._layer = SignatureLayer(path, signature, allow_ops=allow_ops)
         sizes = {spec.shape[0] for spec in self._layer.input_specs.values() if spec.shape}

@@ -33,7 +33,7 @@ def _positive(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the signature over the file; returns 0."""
-    from load_v2.layer import SignatureLayer
+    from load_v2.layer.signature_layer import SignatureLayer
 
     layer = SignatureLayer(args.dir, args.signature, allow_ops=args.allow_ops)
     rows, seconds = predict(layer, args.inputs, args.outputs, args.batch_size)
@@ -52,14 +52,15 @@ def predict(layer, inputs: str, outputs: str, batch_size: int | None = None) -> 
     """
     import tensorflow as tf
 
-    from load_v2 import files, wellformed
+    from load_v2 import scoring
     from load_v2.errors import LoadError
+    from load_v2.program import wellformed
 
     specs = layer.input_specs
     fixed = _fixed_batch(specs)
-    source = files.reader(inputs, specs)
+    source = scoring.reader(inputs, specs)
     start, rows, said = time.monotonic(), 0, 0.0
-    with files.writer(outputs, list(layer.output_specs)) as target:
+    with scoring.writer(outputs, list(layer.output_specs)) as target:
         for batch in _prefetched(source.batches(fixed or batch_size or 256)):
             count = _rows(batch, specs)
             try:

@@ -11,7 +11,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the export; returns 0."""
-    from load_v2 import artefact
+    from load_v2.program import artefact
 
     for line in describe(artefact.read(args.dir)):
         print(line)
@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> int:
 
 def describe(source) -> Iterator[str]:
     """Yields lines about an artefact: signatures in call order, variables, what step 1 did, ops that reach outside."""
-    from load_v2 import safety
+    from load_v2.program import safety
 
     record = source.record
     origin = record.get("source", {})

@@ -39,7 +39,7 @@ def as_model(path: str, key: str = "serving_default", allow_ops: Collection[str]
     import keras
 
     from load_v2.errors import LoadError
-    from load_v2.layer import SignatureLayer
+    from load_v2.layer.signature_layer import SignatureLayer
 
     layer = SignatureLayer(path, key, allow_ops=allow_ops)
     inputs = {}
@@ -59,7 +59,7 @@ def _keras_name(key: str) -> str:
 
 def save(model, file: str) -> None:
     """Saves a Keras model so that `file` appears whole or not at all, and what stood there stays until then."""
-    from load_v2.files import atomic
+    from load_v2.scoring import atomic
 
     with atomic.published(file, ".keras") as part:
         model.save(part)

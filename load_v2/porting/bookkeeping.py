@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from load_v2.porting.records import Entry
+from load_v2.porting.types import Entry
 
 AVERAGE = "ExponentialMovingAverage"
 # The last part of a slot's name; before it stands the name of the variable that it belongs to. TF1 optimizers, then

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 import keras
 
 from load_v2.errors import LoadError
-from load_v2.porting import averages, planning, proof, source_graph, target, values
+from load_v2.porting import ema as averages
+from load_v2.porting import planning, proof, source_graph, target, values
 from load_v2.porting import rules as rules_module
-from load_v2.porting.checkpoint import Checkpoint
-from load_v2.porting.report import Report
+from load_v2.porting.account import Report
+from load_v2.porting.entries import Checkpoint
 from load_v2.porting.rules import Rule
 
 _LOG = logging.getLogger(__name__)

@@ -28,10 +28,10 @@ candidate. A class of unequal sides is matched by names only.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from load_v2.porting import refine, roles
+from load_v2.porting import refine, weight_roles
 from load_v2.porting.flow import Flow
-from load_v2.porting.records import Ambiguity, Entry, Weight
-from load_v2.porting.roles import Group
+from load_v2.porting.types import Ambiguity, Entry, Weight
+from load_v2.porting.weight_roles import Group
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def match(
     """Returns the matches that are the only ones possible, and the candidates where there are several."""
     entries, weights = list(entries), list(weights)
     matching = Matching()
-    layers = _Stage(roles.groups(entries), roles.groups(weights), source_flow, target_flow)
+    layers = _Stage(weight_roles.groups(entries), weight_roles.groups(weights), source_flow, target_flow)
     matching.pairs += layers.run()
     used = {pair.key for pair in matching.pairs} | {pair.weight for pair in matching.pairs}
     # A class of layers that fit but could not be told apart stays as it is: its variables one by one would be no
@@ -77,7 +77,7 @@ def match(
 def _singles(variables: Iterable[Entry | Weight]) -> list[Group]:
     return [
         Group(group.path, (member,), group.given, group.members)
-        for group in roles.groups(variables)
+        for group in weight_roles.groups(variables)
         for member in group.members
     ]
 
@@ -121,10 +121,10 @@ class _Stage:
             these, those = [targets.pop(0)], []
             grown = True
             while grown:
-                more = [s for s in sources if any(roles.alike(s, t) for t in these)]
+                more = [s for s in sources if any(weight_roles.alike(s, t) for t in these)]
                 sources = [s for s in sources if s not in more]
                 those += more
-                also = [t for t in targets if any(roles.alike(s, t) for s in those)]
+                also = [t for t in targets if any(weight_roles.alike(s, t) for s in those)]
                 targets = [t for t in targets if t not in also]
                 these += also
                 grown = bool(more or also)
@@ -136,7 +136,7 @@ class _Stage:
         found = []
         for group in self.classes():
             for target in group.targets:
-                fits = [source for source in group.sources if roles.alike(source, target)]
+                fits = [source for source in group.sources if weight_roles.alike(source, target)]
                 whole = len(target.members) > 1
                 name = target.path if whole else target.members[0][2]
                 names = tuple(source.path if whole else source.members[0][2] for source in fits)
@@ -158,7 +158,7 @@ class _Stage:
         pairs = []
         for found in self.classes():
             for target in found.targets if found.even else ():
-                fits = [source for source in found.sources if roles.alike(source, target)]
+                fits = [source for source in found.sources if weight_roles.alike(source, target)]
                 if len(fits) == 1 and _solvable(found, fits[0], target):
                     pairs.append((fits[0], target))
         return self._add(pairs, "only one fits")
@@ -169,13 +169,13 @@ class _Stage:
         matched = [(source, target) for source, target, _ in self.found]
         classes = [(found.sources, found.targets) for found in self.classes()]
         pairs = refine.told_apart(matched, classes, self.source_flow, self.target_flow)
-        return self._add([(s, t) for s, t in pairs if roles.alike(s, t)], "same place in both graphs")
+        return self._add([(s, t) for s, t in pairs if weight_roles.alike(s, t)], "same place in both graphs")
 
     def _by_names(self) -> bool:
         added = False
         for found in self.classes():
             pairs = by_names(found.sources, found.targets) if found.even else same_names(found.sources, found.targets)
-            if pairs and all(roles.alike(s, t) for s, t in pairs) and not self._against_order(found, pairs):
+            if pairs and all(weight_roles.alike(s, t) for s, t in pairs) and not self._against_order(found, pairs):
                 added = self._add(pairs, "same name")
         return added
 
@@ -200,7 +200,7 @@ class _Stage:
                 if owner is None or sum(other is owner for other in inside.values()) > 1:
                     continue
                 weights = {name for _, _, name in owner.members}
-                after = [t for t in found.targets if roles.alike(source, t) and self._follows(t, weights)]
+                after = [t for t in found.targets if weight_roles.alike(source, t) and self._follows(t, weights)]
                 if len(after) == 1:
                     pairs.append((source, after[0]))
         unique = len({id(target) for _, target in pairs}) == len(pairs)
@@ -212,7 +212,7 @@ class _Stage:
 
     def _by_order(self) -> bool:
         for found in self.classes():
-            if not found.even or not all(roles.alike(s, t) for s in found.sources for t in found.targets):
+            if not found.even or not all(weight_roles.alike(s, t) for s in found.sources for t in found.targets):
                 continue
             sources, targets = numbered(found.sources), chained(found.targets, self.target_flow)
             if sources and targets and _names_agree(sources, targets) and self._family_agrees(sources, targets):
@@ -242,7 +242,7 @@ def _solvable(found: Class, source: Group, target: Group) -> bool:
 
     def place(wanted: Group, tried: set[int]) -> bool:
         for candidate in rest:
-            if id(candidate) in tried or not roles.alike(candidate, wanted):
+            if id(candidate) in tried or not weight_roles.alike(candidate, wanted):
                 continue
             tried.add(id(candidate))
             holder = partner.get(id(candidate))
@@ -263,7 +263,7 @@ def by_names(sources: Sequence[Group], targets: Sequence[Group]) -> list[tuple[G
 
 
 def _distinguishing(groups: Sequence[Group]) -> dict[tuple, Group]:
-    worded = [(roles.words(group.given), group) for group in groups]
+    worded = [(weight_roles.words(group.given), group) for group in groups]
     common = set.intersection(*(set(words) for words, _ in worded))
     return {tuple(word for word in words if word not in common): group for words, group in worded}
 
@@ -287,12 +287,12 @@ def same_path(one: str, other: str) -> bool:
 
 
 def skeleton(group: Group) -> tuple[str, ...]:
-    return tuple(base for base, _ in roles.parts(group.given))
+    return tuple(base for base, _ in weight_roles.parts(group.given))
 
 
 def numbers(group: Group) -> tuple[int, ...]:
     # The first of a TF1 family has no number, the second has 1.
-    return tuple(number or 0 for _, number in roles.parts(group.given))
+    return tuple(number or 0 for _, number in weight_roles.parts(group.given))
 
 
 def numbered(groups: Iterable[Group]) -> list[Group] | None:

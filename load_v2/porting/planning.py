@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 
 from load_v2 import errors
 from load_v2.errors import LoadError
-from load_v2.porting import bookkeeping, fitting, matching, presets, roles, transforms
+from load_v2.porting import bookkeeping, matching, presets, shape_fitting, transforms, weight_roles
 from load_v2.porting.flow import Flow
-from load_v2.porting.records import Assignment, Entry, Plan, Term, Weight
 from load_v2.porting.rules import Concatenate, Rule, RuleSet
+from load_v2.porting.types import Assignment, Entry, Plan, Term, Weight
 
 
 def make(
@@ -132,7 +132,7 @@ class _Planner:
         if earlier:
             fault = f"{earlier.how} gives it {errors.quoted(earlier.keys)} already"
         else:
-            fault = fitting.misfit(assignment, weight, self.entries)
+            fault = shape_fitting.misfit(assignment, weight, self.entries)
         if fault:
             self._refuse(f"{how}: {errors.quoted(assignment.keys)} for {weight.path!r}: {fault}", assignment.keys)
             self.failed_weights.add(weight.path)
@@ -160,15 +160,17 @@ class _Planner:
         """Returns the weights of the layer with that path, or of the one cell beneath it, by role."""
         found: dict[str, list[Weight]] = {}
         for path, weight in self.weights.items():
-            owner = roles.scope_of(path)
+            owner = weight_roles.scope_of(path)
             if f"/{owner}".endswith(f"/{template}") or (beneath and f"/{template}/" in f"/{owner}/"):
-                role = roles.role_of(path)
-                found.setdefault(role if role != roles.UNKNOWN else path.rsplit("/", 1)[-1], []).append(weight)
-        several = sorted({roles.scope_of(weight.path) for same in found.values() if len(same) > 1 for weight in same})
+                role = weight_roles.role_of(path)
+                found.setdefault(role if role != weight_roles.UNKNOWN else path.rsplit("/", 1)[-1], []).append(weight)
+        several = sorted(
+            {weight_roles.scope_of(weight.path) for same in found.values() if len(same) > 1 for weight in same}
+        )
         if several:
             raise LoadError(f"layer {template!r} could be any of {errors.quoted(several)}; write more of its path")
         if not found:
-            layers = {roles.scope_of(path) for path in self.weights}
+            layers = {weight_roles.scope_of(path) for path in self.weights}
             near = errors.closest(template, layers)
             raise LoadError(
                 f"layer {template!r} is not in the model" + (f"; closest: {', '.join(map(repr, near))}" if near else "")
@@ -201,15 +203,15 @@ class _Planner:
         """Turns a missing weight and a left over variable of the same name and role into one misfit."""
         undecided = {name for found in self.plan.ambiguous for name in (found.layer, *found.candidates)}
         for path in list(self.plan.missing):
-            weight, layer = self.weights[path], roles.scope_of(path)
+            weight, layer = self.weights[path], weight_roles.scope_of(path)
             same = [
                 key
                 for key in self.plan.left_over
-                if roles.role_of(key) == roles.role_of(path) != roles.UNKNOWN
-                and matching.same_path(roles.scope_of(key), weight.given or layer)
+                if weight_roles.role_of(key) == weight_roles.role_of(path) != weight_roles.UNKNOWN
+                and matching.same_path(weight_roles.scope_of(key), weight.given or layer)
             ]
-            if len(same) == 1 and not undecided & {path, layer, same[0], roles.scope_of(same[0])}:
-                fault = fitting.misfit(Assignment(path, (Term(same[0]),)), weight, self.entries)
+            if len(same) == 1 and not undecided & {path, layer, same[0], weight_roles.scope_of(same[0])}:
+                fault = shape_fitting.misfit(Assignment(path, (Term(same[0]),)), weight, self.entries)
                 if fault:
                     self.plan.misfits.append(f"{same[0]!r} for {path!r}: {fault}")
                     self.plan.missing.remove(path)

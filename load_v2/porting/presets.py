@@ -15,9 +15,9 @@
 from collections.abc import Mapping
 
 from load_v2.errors import LoadError, quoted
-from load_v2.porting import roles
-from load_v2.porting.records import Assignment, Entry, Term, Weight
+from load_v2.porting import weight_roles
 from load_v2.porting.transforms import Heads, Reorder, Reshape, Scale, Shift, Slice
+from load_v2.porting.types import Assignment, Entry, Term, Weight
 
 # What a scope must hold to be meant at all: a pattern such as '.*' matches many scopes.
 _MARKS = {
@@ -43,9 +43,11 @@ def members(preset: str, scope: str, entries: Mapping[str, Entry]) -> dict[str, 
         nested = preset in ("gru", "cudnn_gru")
         if "/" in inside and not nested:
             continue
-        role = roles.role_of(inside)
+        role = weight_roles.role_of(inside)
         head = inside.rpartition("/")[0]
-        found["/".join(filter(None, (head, role if role != roles.UNKNOWN else inside.rsplit("/", 1)[-1])))] = entry
+        found["/".join(filter(None, (head, role if role != weight_roles.UNKNOWN else inside.rsplit("/", 1)[-1])))] = (
+            entry
+        )
     wanted = [name for names in _MARKS[preset] for name in names]
     return found if found and all(name in found for name in wanted) else None
 

@@ -10,7 +10,7 @@ import numpy as np
 from load_v2 import errors
 from load_v2.errors import LoadError, quoted
 from load_v2.porting import values
-from load_v2.porting.records import Assignment
+from load_v2.porting.types import Assignment
 
 # Two implementations of one float32 model differ by a few units in the last place per layer; a wrong weight by far
 # more.

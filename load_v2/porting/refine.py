@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from load_v2.porting.flow import Flow
-from load_v2.porting.roles import Group
+from load_v2.porting.weight_roles import Group
 
 Pairs = list[tuple[Group, Group]]
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from load_v2.porting.flow import Flow
-from load_v2.porting.records import Entry
+from load_v2.porting.types import Entry
 
 _VARIABLES = ("VariableV2", "Variable", "VarHandleOp")
 # Gradients ask for the shapes of what the forward computation had; a shape is no value.

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterable
 
 from load_v2.errors import SHOWN
-from load_v2.porting import presets, roles
-from load_v2.porting.records import Entry, Weight
+from load_v2.porting import presets, weight_roles
+from load_v2.porting.types import Entry, Weight
 
 
 def lines(report) -> list[str]:
@@ -53,13 +53,13 @@ def _within(name: str, scopes: Iterable[str]) -> bool:
 
 
 def _undecided(found, offered: set[str]) -> _Rule:
-    named = set(roles.words(found.layer))
+    named = set(weight_roles.words(found.layer))
     # Those first that share most words with the layer; then as they are numbered.
     ordered = sorted(
         found.candidates,
         key=lambda name: (
-            -len(named & set(roles.words(name))),
-            [(base, number or 0) for base, number in roles.parts(name)],
+            -len(named & set(weight_roles.words(name))),
+            [(base, number or 0) for base, number in weight_roles.parts(name)],
         ),
     )
     # A candidate that no earlier layer has been offered, so that pasting all of it uses each of them once.
@@ -71,11 +71,14 @@ def _undecided(found, offered: set[str]) -> _Rule:
 def _recurrent(report, left: dict[str, Entry]) -> list[_Rule]:
     """Returns preset rules for recurrent layers whose TF1 cells are in the checkpoint."""
     rules, used = [], set()
-    scopes = sorted({roles.scope_of(key) for key in left} | {roles.scope_of(roles.scope_of(key)) for key in left})
+    scopes = sorted(
+        {weight_roles.scope_of(key) for key in left}
+        | {weight_roles.scope_of(weight_roles.scope_of(key)) for key in left}
+    )
     for path in report.missing:
-        layer = roles.scope_of(path)
+        layer = weight_roles.scope_of(path)
         inputs = report.weights.get(f"{layer}/kernel")
-        if roles.role_of(path) != "recurrent_kernel" or inputs is None:
+        if weight_roles.role_of(path) != "recurrent_kernel" or inputs is None:
             continue
         rows = inputs.shape[0] + report.weights[path].shape[0]
         cells = [(scope, _preset_of(scope, left, rows, inputs.shape)) for scope in scopes if scope not in used]
@@ -111,11 +114,11 @@ def _by_shape(free: list[Entry], weight: Weight) -> _Rule | None:
     turned = [entry.key for entry in free if len(entry.shape) == 2 and entry.shape[::-1] == weight.shape]
     if turned:
         return _Rule(turned, weight.path, ["transform = [{ transpose = [1, 0] }]"])
-    role = roles.role_of(weight.path)
+    role = weight_roles.role_of(weight.path)
     split = [
         entry.key
         for entry in free
-        if roles.role_of(entry.key) == role
+        if weight_roles.role_of(entry.key) == role
         and len(entry.shape) < len(weight.shape)
         and math.prod(entry.shape) == math.prod(weight.shape)
     ]

@@ -6,7 +6,7 @@ import keras
 
 from load_v2.errors import LoadError
 from load_v2.porting.flow import Flow
-from load_v2.porting.records import Weight
+from load_v2.porting.types import Weight
 
 
 def variables(model: keras.layers.Layer) -> dict[str, "keras.Variable"]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from load_v2.errors import LoadError
-from load_v2.porting.records import Shape
+from load_v2.porting.types import Shape
 
 
 def _axis(axis: int, shape: Shape, what: str) -> int:

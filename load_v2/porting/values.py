@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 import keras
 import numpy as np
 
-from load_v2.porting.records import Assignment
+from load_v2.porting.types import Assignment
 
 
 def of(assignment: Assignment, read: Callable[[str], np.ndarray], dtype: str) -> np.ndarray:

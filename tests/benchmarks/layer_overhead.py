@@ -108,8 +108,8 @@ def _table(title: str, found: dict[str, list[float]], base: str) -> None:
 
 
 def _exported() -> str:
-    from tests import cases
     from tests.benchmarks.measure import PYTHON, process
+    from tests.support import cases
 
     folder = os.path.join(tempfile.mkdtemp(), "1")
     case = cases.load("mlp_layers")
@@ -120,7 +120,7 @@ def _exported() -> str:
 
 
 def _session(python: str, rounds: int) -> list[float]:
-    from tests import cases
+    from tests.support import cases
 
     case = cases.load("mlp_layers")
     prefix = str(case.folder / case.config["checkpoint"])

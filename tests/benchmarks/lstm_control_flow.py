@@ -19,8 +19,8 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1.passes import functional
-from tests import control_flow
-from tests.control_flow import v1
+from tests.support import control_flow
+from tests.support.control_flow import v1
 
 tf.get_logger().setLevel("ERROR")
 

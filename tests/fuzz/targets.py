@@ -9,8 +9,8 @@ import shutil
 import zipfile
 from collections.abc import Callable
 
-from tests import cases
 from tests.fuzz import graphs, mutations
+from tests.support import cases
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _archive(folder: pathlib.Path, rng: random.Random) -> str:
 
 def _exported(folder: pathlib.Path, out: pathlib.Path, **flags) -> object:
     from export_v1 import pipeline
-    from export_v1.request import Request
+    from export_v1.planning.request import Request
 
     report = pipeline.run(Request(**flags), str(out / "export"))
     return {one["name"]: one["crc32c"] for one in report["variables"]}
@@ -170,7 +170,7 @@ def _from_checkpoint(case: str):
 
 def _listed(folder: pathlib.Path, out: pathlib.Path) -> object:
     from export_v1 import pipeline
-    from export_v1.request import Request
+    from export_v1.planning.request import Request
 
     return pipeline.listing(Request(checkpoint=str(folder / "model.ckpt-3")))
 
@@ -191,8 +191,9 @@ def _with_sample(folder: pathlib.Path, out: pathlib.Path) -> object:
 
 
 def _verified(folder: pathlib.Path, out: pathlib.Path) -> object:
-    from load_v2 import artefact, verification
+    from load_v2 import verification
     from load_v2.commands import show
+    from load_v2.program import artefact
 
     "\n".join(show.describe(artefact.read(folder)))
     report = verification.verify(folder)
@@ -224,7 +225,7 @@ def _loaded(folder: pathlib.Path, out: pathlib.Path) -> object:
 
 def _ported(folder: pathlib.Path, out: pathlib.Path) -> object:
     from load_v2 import load_checkpoint_weights
-    from tests import porting_models
+    from tests.support import porting_models
 
     model = porting_models.textbook()
     load_checkpoint_weights(model, folder / "model.ckpt-3")

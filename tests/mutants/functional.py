@@ -3,9 +3,9 @@
 from tests.mutants.change import Change
 
 _PASS = "export_v1/passes/functional/"
-_ARRAYS = ("tests/test_functional_arrays.py",)
-_PARTS = ("tests/test_functional_parts.py",)
-_EDGES = ("tests/test_functional_edges.py",)
+_ARRAYS = ("tests/export_v1/passes/functional/test_array_ops.py",)
+_PARTS = ("tests/export_v1/passes/functional/test_parts.py",)
+_EDGES = ("tests/export_v1/passes/functional/test_edges.py",)
 
 
 def _change(module: str, before: str, after: str, tests: tuple[str, ...], why: str = "") -> Change:
@@ -387,6 +387,6 @@ CHANGES = (
         "shapes",
         "            shapes = relaxed\n",
         "            return shapes\n",
-        ("tests/test_functional.py::test_loop_variable_that_grows",),
+        ("tests/export_v1/passes/functional/test_functional.py::test_loop_variable_that_grows",),
     ),
 )

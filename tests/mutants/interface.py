@@ -2,63 +2,64 @@
 
 from tests.mutants.change import Change
 
-_FLAGS = ("tests/test_interface_flags.py",)
-_ROLES = ("tests/test_interface_roles.py",)
+_FLAGS = ("tests/export_v1/interface/test_mode_flags.py",)
+_ROLES = ("tests/export_v1/interface/test_roles.py",)
 
 
 def _change(module: str, before: str, after: str, tests: tuple[str, ...], why: str = "") -> Change:
-    return Change(f"export_v1/interface/{module}.py", before, after, tests, why)
+    room = "analysis" if module == "live" else "interface"
+    return Change(f"export_v1/{room}/{module}.py", before, after, tests, why)
 
 
 CHANGES = (
-    _change("flags", "0.0 if kept_above == (rate == inputs[1]) else 1.0", "0.0 if kept_above else 1.0", _FLAGS),
-    _change("flags", "0.0 if kept_above == (rate == inputs[1]) else 1.0", "0.0", _FLAGS),
-    _change("flags", "        verdicts.update(self._by_rate(sides))\n", "", _FLAGS),
-    _change("flags", "if len(set(verdicts.values())) != 1:", "if not verdicts:", _FLAGS),
-    _change("flags", "if len(values) != 1 or not 0.0 <= min(values) <= 1.0:", "if len(values) != 1:", _FLAGS),
-    _change("flags", "if len(values) != 1 or not", "if not values or not", _FLAGS),
+    _change("mode_flags", "0.0 if kept_above == (rate == inputs[1]) else 1.0", "0.0 if kept_above else 1.0", _FLAGS),
+    _change("mode_flags", "0.0 if kept_above == (rate == inputs[1]) else 1.0", "0.0", _FLAGS),
+    _change("mode_flags", "        verdicts.update(self._by_rate(sides))\n", "", _FLAGS),
+    _change("mode_flags", "if len(set(verdicts.values())) != 1:", "if not verdicts:", _FLAGS),
+    _change("mode_flags", "if len(values) != 1 or not 0.0 <= min(values) <= 1.0:", "if len(values) != 1:", _FLAGS),
+    _change("mode_flags", "if len(values) != 1 or not", "if not values or not", _FLAGS),
     _change(
-        "flags",
+        "mode_flags",
         "if value in (0.0, 1.0) and value != self._steps.constants.get(tensor):",
         "if value in (0.0, 1.0):",
         _FLAGS,
     ),
     _change(
-        "flags",
+        "mode_flags",
         "if value in (0.0, 1.0) and value != self._steps.constants.get(tensor):",
         "if value is not None:",
         _FLAGS,
     ),
-    _change("flags", "inference = no if training == yes else yes", "inference = no", _FLAGS),
-    _change("flags", "[Dropout(node.name, rate, 1.0)", "[Dropout(node.name, rate, 0.0)", _FLAGS),
-    _change("flags", 'adding.op not in ("Add", "AddV2")', 'adding.op not in ("Add", "AddV2", "Mul")', _FLAGS),
+    _change("mode_flags", "inference = no if training == yes else yes", "inference = no", _FLAGS),
+    _change("mode_flags", "[Dropout(node.name, rate, 1.0)", "[Dropout(node.name, rate, 0.0)", _FLAGS),
+    _change("mode_flags", 'adding.op not in ("Add", "AddV2")', 'adding.op not in ("Add", "AddV2", "Mul")', _FLAGS),
     _change(
-        "flags", "node.name not in self._backward and self._is_mask(node.name)", "self._is_mask(node.name)", _FLAGS
+        "mode_flags", "node.name not in self._backward and self._is_mask(node.name)", "self._is_mask(node.name)", _FLAGS
     ),
     _change(
-        "flags",
+        "mode_flags",
         "node.name not in self._backward and self._is_mask(node.name)",
         "node.name not in self._backward",
         _FLAGS,
     ),
-    _change("flags", "if dtype in _INTEGERS and self._is_compared(tensor):", "if False:", _FLAGS),
+    _change("mode_flags", "if dtype in _INTEGERS and self._is_compared(tensor):", "if False:", _FLAGS),
     _change(
-        "flags",
+        "mode_flags",
         "return (slope, offset - other) if at == 0 else (-slope, other - offset)",
         "return slope, offset - other",
         _FLAGS,
     ),
-    _change("flags", "return slope, offset + other", "return slope, offset", _FLAGS),
-    _change("flags", "return slope * other, offset * other", "return slope * other, offset", _FLAGS),
-    _change("flags", "return slope / other, offset / other", "return None", _FLAGS),
+    _change("mode_flags", "return slope, offset + other", "return slope, offset", _FLAGS),
+    _change("mode_flags", "return slope * other, offset * other", "return slope * other, offset", _FLAGS),
+    _change("mode_flags", "return slope / other, offset / other", "return None", _FLAGS),
     _change(
-        "flags",
+        "mode_flags",
         "    if len(inputs) != 2 or inputs[1 - at] not in known or",
         "    if len(inputs) != 2 or inputs[1 - at] not in known or at or",
         _FLAGS,
     ),
-    _change("flags", '("moments of the batch", lambda node: node.op == "SquaredDifference"),', "", _FLAGS),
-    _change("flags", '("random numbers", lambda node: node.op in RANDOM),', "", _FLAGS),
+    _change("mode_flags", '("moments of the batch", lambda node: node.op == "SquaredDifference"),', "", _FLAGS),
+    _change("mode_flags", '("random numbers", lambda node: node.op in RANDOM),', "", _FLAGS),
     _change("live", " or any(name in self._dead_nodes for name in self._steps.controls(node)):", ":", _FLAGS),
     _change("live", "and tensor not in self.stops\n\n    def _visit", "\n\n    def _visit", _FLAGS),
     _change("live", "Tensor(node.name, 0 if predicate else 1)", "Tensor(node.name, 1 if predicate else 0)", _FLAGS),
@@ -82,7 +83,7 @@ CHANGES = (
         "settle",
         "if not self.backward or any(self.flag(name) is not None for name in frozen):",
         "if any(self.flag(name) is not None for name in frozen):",
-        ("tests/test_interface.py",),
+        ("tests/export_v1/interface/test_interface.py",),
     ),
     _change(
         "settle",
@@ -108,7 +109,7 @@ CHANGES = (
         "settle",
         "value = default if flag is None or flag.training is None else flag.training",
         "value = default",
-        ("tests/test_interface.py",),
+        ("tests/export_v1/interface/test_interface.py",),
     ),
     _change("backward", 'and "Backprop" not in node.op', "", _FLAGS),
     _change(
@@ -154,12 +155,17 @@ CHANGES = (
     _change("choose", "        return by_sources[by_hand[0]]\n", "        pass\n", _ROLES),
     _change("choose", '"x" if at == nameless[0] else one.key', "one.key", _ROLES),
     _change("choose", "    if not chosen:\n        return", "    if False:\n        return", _ROLES),
-    _change("choose", "not given.is_bool(anatomy.index, tensor)]", "True]", ("tests/test_interface_choice.py",)),
+    _change(
+        "choose",
+        "not given.is_bool(anatomy.index, tensor)]",
+        "True]",
+        ("tests/export_v1/interface/test_interface_choice.py",),
+    ),
     _change(
         "choose",
         '        doubt = f"{anatomy.doubtful[0].name!r} meets',
         '        _ = f"{anatomy.doubtful[0].name!r} meets',
-        ("tests/test_interface_choice.py",),
+        ("tests/export_v1/interface/test_interface_choice.py",),
     ),
     _change(
         "roles",
@@ -201,7 +207,7 @@ CHANGES = (
         "roles",
         "            if node.name not in settling.backward\n            and",
         "            if",
-        ("tests/test_interface_choice.py",),
+        ("tests/export_v1/interface/test_interface_choice.py",),
     ),
     _change("ends", 'if kind == "compared"}', "}", _ROLES),
     _change("ends", "or self.in_loss_scope(node) or self._is_kept(node):", "or self.in_loss_scope(node):", _ROLES),

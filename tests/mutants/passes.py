@@ -2,7 +2,11 @@
 
 from tests.mutants.change import Change
 
-_FOLD, _FOLDED, _VALUES = "export_v1/passes/fold.py", ("tests/test_fold_edges.py",), ("tests/test_fold_values.py",)
+_FOLD, _FOLDED, _VALUES = (
+    "export_v1/passes/fold.py",
+    ("tests/export_v1/passes/test_fold_edges.py",),
+    ("tests/export_v1/passes/test_fold_values.py",),
+)
 
 _CONDITIONS = (
     Change(
@@ -73,7 +77,7 @@ _CONDITIONS = (
         file=_FOLD,
         before='f"{node.name}/value_index", live[0]',
         after='f"{node.name}/value_index", 0',
-        tests=("tests/test_fold.py",),
+        tests=("tests/export_v1/passes/test_fold.py",),
     ),
     Change(file=_FOLD, before="N=len(live)", after="N=len(inputs)", tests=_FOLDED),
     Change(
@@ -99,7 +103,7 @@ _CONDITIONS = (
         file=_FOLD,
         before="        if not entries:",
         after="        if not live:",
-        tests=("tests/test_fold.py",),
+        tests=("tests/export_v1/passes/test_fold.py",),
         why="a loop that is never entered stays",
     ),
     Change(
@@ -189,7 +193,7 @@ _KNOWN = (
     ),
 )
 
-_VARIABLES, _ORDERED = "export_v1/passes/variables.py", ("tests/test_variables_order.py",)
+_VARIABLES, _ORDERED = "export_v1/passes/variables.py", ("tests/export_v1/passes/test_variables_order.py",)
 
 _REFERENCES = (
     Change(_VARIABLES, "            waits = waits + control_inputs(self._index[tensor.node])\n", "", _ORDERED),
@@ -219,7 +223,7 @@ _REFERENCES = (
         _VARIABLES,
         "                    waits = waits + [other.node for other in inputs if not self._is_variable(other)]\n",
         "                    pass\n",
-        ("tests/test_variables.py",),
+        ("tests/export_v1/passes/test_variables.py",),
     ),
     Change(
         _VARIABLES,
@@ -233,7 +237,7 @@ _REFERENCES = (
         _VARIABLES,
         "self._roots.get(tensor, self._shared.get(tensor)) in",
         "self._roots.get(tensor) in",
-        ("tests/test_variables.py",),
+        ("tests/export_v1/passes/test_variables.py",),
     ),
     Change(_VARIABLES, "            if tensor not in reads:", "            if True:", _ORDERED),
     Change(_VARIABLES, "graph.input_types(node, self._index.functions)", "graph.input_types(node)", _ORDERED),
@@ -261,7 +265,12 @@ _REFERENCES = (
         why="the value of a write counts as written",
     ),
     Change(_VARIABLES, '"AssignAdd": "AssignAddVariableOp"', '"AssignAdd": "AssignSubVariableOp"', _ORDERED),
-    Change(_VARIABLES, 'consumer.op == "Identity" and output', "False and output", ("tests/test_variables.py",)),
+    Change(
+        _VARIABLES,
+        'consumer.op == "Identity" and output',
+        "False and output",
+        ("tests/export_v1/passes/test_variables.py",),
+    ),
     Change(
         _VARIABLES,
         "(self._handle_of(tensor) if refs[at] else values.get(tensor, tensor))",
@@ -271,12 +280,12 @@ _REFERENCES = (
     Change(_VARIABLES, "if not refs[at] and self._is_variable(tensor)", "if self._is_variable(tensor)", _ORDERED),
 )
 
-_PRUNE, _PRUNED = "export_v1/passes/prune.py", ("tests/test_prune.py",)
-_FREEZE, _FROZEN = "export_v1/passes/freeze.py", ("tests/test_freeze.py",)
+_PRUNE, _PRUNED = "export_v1/passes/prune.py", ("tests/export_v1/passes/test_prune.py",)
+_FREEZE, _FROZEN = "export_v1/passes/freeze.py", ("tests/export_v1/passes/test_freeze.py",)
 _OUTPUTS, _PORTABLE = "export_v1/passes/outputs.py", "export_v1/passes/portable.py"
-_TABLES, _TABLED = "export_v1/passes/tables.py", ("tests/test_tables.py",)
-_INITIALIZERS, _INITIALIZED = "export_v1/passes/initializers.py", ("tests/test_initializers.py",)
-_MERGE, _MERGED = "export_v1/passes/merge.py", ("tests/test_merge.py",)
+_TABLES, _TABLED = "export_v1/passes/tables.py", ("tests/export_v1/passes/test_tables.py",)
+_INITIALIZERS, _INITIALIZED = "export_v1/passes/initializers.py", ("tests/export_v1/passes/test_initializers.py",)
+_MERGE, _MERGED = "export_v1/passes/merge.py", ("tests/export_v1/passes/test_merge.py",)
 
 _CUTS = (
     Change(

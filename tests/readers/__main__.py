@@ -20,8 +20,8 @@ import sys
 import tempfile
 from importlib import metadata
 
-from tests import cases
 from tests.readers import cell, readers
+from tests.support import cases
 
 CASES = ["mlp_layers", "convnet_bn_dropout", "lstm_dynamic_rnn", "lookup_vocab", "bert_tiny", "multi_io_int", "musicnn"]
 _PACKAGES = ["tensorflow", "tf2onnx", "onnxruntime", "openvino"]

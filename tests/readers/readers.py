@@ -32,7 +32,7 @@ def v1_session(folder: str, inputs: Arrays, outputs: list[str]) -> Arrays:
 
 def c_api(folder: str, inputs: Arrays, outputs: list[str]) -> Arrays:
     """TF_LoadSessionFromSavedModel, as TensorFlow Serving has it."""
-    from tests import c_api as api
+    from tests.support import c_api as api
 
     with api.Session(folder) as session:
         return session.predict(inputs)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import tensorflow as tf
 from tensorflow.core.framework import tensor_shape_pb2, types_pb2
 
-from export_v1 import graph
-from export_v1.graph import NodeDef, Tensor
+from export_v1.ir import graph
+from export_v1.ir.graph import NodeDef, Tensor
 from export_v1.passes.functional import region as regions
 from export_v1.passes.functional.region import Region, Unconvertible
 

@@ -17,8 +17,8 @@ from collections.abc import Collection
 
 from tensorflow.core.framework import types_pb2
 
-from export_v1 import graph
-from export_v1.graph import NodeDef
+from export_v1.ir import graph
+from export_v1.ir.graph import NodeDef
 from export_v1.passes.functional import contexts, reads
 from export_v1.passes.functional import region as regions
 from export_v1.passes.functional.contexts import Contexts

@@ -7,8 +7,8 @@ with its value, that a node needs to run: {} always, None never.
 
 import dataclasses
 
-from export_v1 import graph
-from export_v1.graph import Tensor
+from export_v1.ir import graph
+from export_v1.ir.graph import Tensor
 from export_v1.passes.functional import region as regions
 from export_v1.passes.functional.region import Region
 

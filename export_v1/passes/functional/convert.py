@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Collection, Mapping
 
-from export_v1 import graph
-from export_v1.graph import GraphDef, NodeDef
+from export_v1.ir import graph
+from export_v1.ir.graph import GraphDef, NodeDef
 from export_v1.passes.functional import (
     array_ops,
     conditions,

@@ -7,7 +7,7 @@ shape. Then the list is reserved with the shape of that tensor.
 
 from tensorflow.core.framework import types_pb2
 
-from export_v1 import graph
+from export_v1.ir import graph
 from export_v1.passes.functional import emit
 from export_v1.passes.functional import region as regions
 from export_v1.passes.functional.array_ops import Array

@@ -5,8 +5,8 @@ import re
 
 from tensorflow.core.framework import function_pb2
 
-from export_v1 import graph
-from export_v1.graph import GraphDef, NodeDef
+from export_v1.ir import graph
+from export_v1.ir.graph import GraphDef, NodeDef
 from export_v1.passes.functional import region as regions
 from export_v1.passes.functional.region import Region
 from export_v1.passes.functional.shapes import Shapes

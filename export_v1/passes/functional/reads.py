@@ -5,8 +5,8 @@ The value is then an ordinary tensor: the loop can be a StatelessWhile, and grad
 
 from tensorflow.core.framework import types_pb2
 
-from export_v1 import graph
-from export_v1.graph import NodeDef
+from export_v1.ir import graph
+from export_v1.ir.graph import NodeDef
 from export_v1.passes.functional import region as regions
 from export_v1.passes.functional.region import Captures, Region
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 import tensorflow as tf
 
-from export_v1 import graph
-from export_v1.graph import NodeDef, Tensor
+from export_v1.ir import graph
+from export_v1.ir.graph import NodeDef, Tensor
 
 # A constant no bigger than this is copied into a function rather than passed to it: XLA, shape inference and
 # converters look for shapes, axes and limits where they are used. Weights of a frozen graph stay outside.

@@ -7,8 +7,8 @@ that is read from a GraphDef: it believes `output_shapes`, and gradients are bui
 
 import tensorflow as tf
 
-from export_v1 import graph
-from export_v1.graph import GraphDef, NodeDef
+from export_v1.ir import graph
+from export_v1.ir.graph import GraphDef, NodeDef
 from export_v1.passes.functional import region as regions
 from export_v1.passes.functional.region import Region
 

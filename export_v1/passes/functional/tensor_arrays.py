@@ -15,8 +15,8 @@ from collections.abc import Mapping
 
 from tensorflow.core.framework import types_pb2
 
-from export_v1 import graph
-from export_v1.graph import Tensor
+from export_v1.ir import graph
+from export_v1.ir.graph import Tensor
 from export_v1.passes.functional import array_ops, emit
 from export_v1.passes.functional.array_ops import Array
 from export_v1.passes.functional.region import Region, Unconvertible

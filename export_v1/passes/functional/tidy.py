@@ -5,7 +5,7 @@ body runs as a whole: those edges say nothing there, and hide constants from XLA
 effects are kept.
 """
 
-from export_v1 import graph
+from export_v1.ir import graph
 from export_v1.passes.functional import region as regions
 from export_v1.passes.functional.region import Region
 

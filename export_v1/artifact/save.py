@@ -1,0 +1,162 @@
+"""Writes the SavedModel: graph, variables, tables, assets, signatures."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+import tensorflow as tf
+from tensorflow.core.protobuf import meta_graph_pb2
+
+from export_v1.format import bundle
+from export_v1.ir.graph import GraphDef
+from export_v1.passes import initializers, variables
+from export_v1.weights import stream
+from export_v1.weights.restore import Weights
+from export_v1.weights.session import CONFIG, fill, refused
+
+v1 = tf.compat.v1
+
+# Ops that change a variable.
+WRITES = frozenset(variables.WRITES.values()) | {"AssignVariableOp"}
+# Variables of more bytes than this together are streamed. simple_save needs them in a session, and the session needs
+# each of them a second time while it is filled. Below this that stays within 0.4 GB of what `import tensorflow` takes,
+# the answers can be compared, and the time it takes is lost beside the import; above it memory grows with the model.
+STREAMED_ABOVE = 128 * 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """What was written.
+
+    Attributes:
+        checksums: variable name -> the masked CRC-32C of its bytes.
+        not_finite: names of variables with NaN or infinity.
+        streamed: whether the variables went past in pieces.
+    """
+
+    checksums: Mapping[str, int]
+    not_finite: tuple[str, ...]
+    streamed: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """A graph ready to be written.
+
+    Attributes:
+        graph_def: of resource variables only.
+        signatures: signature key -> (inputs, outputs, method name); keys -> tensor names.
+        table_inits: ops that initialize the tables.
+        asset_files: filename tensor -> path.
+        losses: tensor names for the REGULARIZATION_LOSSES collection.
+        weights: the variables and their values.
+    """
+
+    graph_def: GraphDef
+    signatures: Mapping[str, tuple[Mapping[str, str], Mapping[str, str], str]]
+    table_inits: tuple[str, ...]
+    asset_files: Mapping[str, str]
+    losses: tuple[str, ...]
+    weights: Weights
+
+
+def meta_graph(exported: Exported) -> meta_graph_pb2.MetaGraphDef:
+    """Returns a MetaGraphDef of the exported graph with its VARIABLES and REGULARIZATION_LOSSES collections."""
+    graph_def, definitions = initializers.added(exported.graph_def, exported.weights.variables)
+    meta = meta_graph_pb2.MetaGraphDef(graph_def=graph_def)
+    if not graph_def.versions.producer:
+        meta.graph_def.versions.producer = tf.version.GRAPH_DEF_VERSION
+    for definition in definitions:
+        content = definition.SerializeToString()
+        meta.collection_def["variables"].bytes_list.value.append(content)
+        if definition.trainable:
+            meta.collection_def["trainable_variables"].bytes_list.value.append(content)
+    if exported.losses:
+        meta.collection_def["regularization_losses"].node_list.value.extend(exported.losses)
+    return meta
+
+
+def is_streamed(weights: Weights) -> bool:
+    """Returns whether weights are too large to be held in memory for the sake of writing them."""
+    return weights.size() > STREAMED_ABOVE
+
+
+def write(exported: Exported, folder: str, checks: Sequence[Callable[[v1.Session], None]] = ()) -> Written:
+    """Writes a SavedModel of the exported graph into `folder`, which must not exist.
+
+    One signature under its usual key goes through simple_save; several through SavedModelBuilder, which it wraps, and
+    so do variables that are streamed. The variables are byte for byte the same either way.
+
+    Args:
+        exported: what to write.
+        folder: where to.
+        checks: are called with the filled session before anything is written, each with the variables as they are
+            exported; raise where the answers are wrong. Without any, variables that are streamed are never in memory
+            together.
+
+    Raises:
+        ExportError: a variable cannot be read, or TensorFlow refuses the graph.
+        OSError: a file cannot be written.
+    """
+    streamed = is_streamed(exported.weights)
+    with tf.Graph().as_default() as new_graph:
+        with refused("converted"):
+            v1.train.import_meta_graph(meta_graph(exported))
+        with v1.Session(graph=new_graph, config=CONFIG) as session:
+            not_finite = [] if streamed and not checks else fill(session, exported.weights)
+            for filename in exported.asset_files:
+                v1.add_to_collection(v1.GraphKeys.ASSET_FILEPATHS, new_graph.get_tensor_by_name(filename))
+            inits = [new_graph.get_operation_by_name(name) for name in exported.table_inits]
+            init = tf.group(*inits, name="init_tables") if inits else None
+            if checks and init is not None:
+                session.run(init)
+            for check in checks:
+                check(session)
+                if _writes(exported.graph_def):
+                    # The answer itself has changed the variables.
+                    fill(session, exported.weights)
+            saver = stream.Saver(exported.weights) if streamed else None
+            try:
+                _save(session, exported, folder, init, saver)
+            except tf.errors.OpError as error:
+                # The disk is full, or a file too large.
+                raise OSError(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
+    index = bundle.read(os.path.join(folder, "variables", "variables"))
+    checksums = {one.name: index.checksum(one.name) for one in exported.weights.variables}
+    return Written(checksums, tuple(saver.not_finite if saver else not_finite), streamed)
+
+
+def _writes(graph_def: GraphDef) -> bool:
+    """Returns whether running the graph may change its variables."""
+    bodies = [graph_def.node, *(function.node_def for function in graph_def.library.function)]
+    return any(node.op in WRITES for body in bodies for node in body)
+
+
+def _save(session: v1.Session, exported: Exported, folder: str, init, saver: v1.train.Saver | None) -> None:
+    def tensors(names: Mapping[str, str]):
+        return {key: session.graph.get_tensor_by_name(name) for key, name in names.items()}
+
+    predict = v1.saved_model.signature_constants.PREDICT_METHOD_NAME
+    default = v1.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+    if saver is None and list(exported.signatures) == [default] and exported.signatures[default][2] == predict:
+        inputs, outputs, _ = exported.signatures[default]
+        v1.saved_model.simple_save(session, folder, tensors(inputs), tensors(outputs), legacy_init_op=init)
+        return
+    builder = v1.saved_model.Builder(folder)
+    builder.add_meta_graph_and_variables(
+        session,
+        [v1.saved_model.tag_constants.SERVING],
+        signature_def_map={
+            key: v1.saved_model.build_signature_def(
+                {name: v1.saved_model.build_tensor_info(tensor) for name, tensor in tensors(inputs).items()},
+                {name: v1.saved_model.build_tensor_info(tensor) for name, tensor in tensors(outputs).items()},
+                method,
+            )
+            for key, (inputs, outputs, method) in exported.signatures.items()
+        },
+        assets_collection=v1.get_collection(v1.GraphKeys.ASSET_FILEPATHS),
+        main_op=init,
+        clear_devices=True,
+        saver=saver,
+    )
+    builder.save()

@@ -1,0 +1,1 @@
+"""What both commands share on the way from a shell to their work and back."""

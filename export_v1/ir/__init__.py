@@ -1,0 +1,1 @@
+"""Graphs as data: a GraphDef read, checked and written anew, and what its ops mean. Nothing here runs one."""

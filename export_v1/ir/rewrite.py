@@ -1,0 +1,87 @@
+"""Writing a GraphDef anew: the few moves that the passes are made of. The graph that comes in is never changed."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from export_v1.ir.graph import GraphDef, NodeDef, Tensor, parse
+
+
+def with_nodes(graph_def: GraphDef, nodes: Iterable[NodeDef]) -> GraphDef:
+    """Returns a graph of `nodes` with the function library and versions of `graph_def`."""
+    new = GraphDef()
+    new.library.CopyFrom(graph_def.library)
+    new.versions.CopyFrom(graph_def.versions)
+    new.node.extend(nodes)
+    return new
+
+
+def node(name: str, op: str, inputs: Iterable[Tensor] = (), **attrs) -> NodeDef:
+    """Returns a NodeDef; an int attr is a plain int, a DataType comes as tf.DType, a shape as tf.TensorShape."""
+    made = NodeDef(name=name, op=op, input=[tensor.edge for tensor in inputs])
+    for key, value in attrs.items():
+        if isinstance(value, tf.DType):
+            made.attr[key].type = value.as_datatype_enum
+        elif isinstance(value, tf.TensorShape):
+            made.attr[key].shape.CopyFrom(value.as_proto())
+        elif isinstance(value, bool):
+            made.attr[key].b = value
+        elif isinstance(value, int):
+            made.attr[key].i = value
+        elif isinstance(value, (str, bytes)):
+            made.attr[key].s = value.encode() if isinstance(value, str) else value
+        else:
+            raise TypeError(f"attr {key}: {type(value)}")
+    return made
+
+
+def constant(name: str, value, dtype: tf.DType) -> NodeDef:
+    """Returns a Const node that holds `value` as `dtype`."""
+    made = node(name, "Const", dtype=dtype)
+    made.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(np.asarray(value) if dtype != tf.string else value, dtype))
+    return made
+
+
+def rewired(
+    source: NodeDef,
+    tensors: Mapping[Tensor, Tensor | None] | Callable[[Tensor], Tensor | None],
+    controls: Mapping[str, str] = {},  # noqa: B006 - never written to
+) -> NodeDef:
+    """Returns a copy of a node that reads other tensors.
+
+    Args:
+        source: the node. Not modified.
+        tensors: what stands in for a data input; a tensor that is not in it stays.
+        controls: node to wait for in place of another; a node that is not in it stays, "" drops the edge.
+    """
+    replace = tensors if callable(tensors) else lambda tensor: tensors.get(tensor, tensor)
+    made = NodeDef()
+    made.CopyFrom(source)
+    del made.input[:]
+    waits: dict[str, None] = {}
+    for edge in source.input:
+        tensor = parse(edge)
+        if tensor.index >= 0:
+            made.input.append((replace(tensor) or tensor).edge)
+        else:
+            target = controls.get(tensor.node, tensor.node)
+            if target:
+                waits["^" + target] = None
+    made.input.extend(waits)
+    return made
+
+
+def replace_tensors(
+    graph_def: GraphDef, replacements: Mapping[Tensor, NodeDef]
+) -> tuple[GraphDef, dict[Tensor, Tensor]]:
+    """Returns the graph with each tensor made by its new node's first output, and where each tensor went.
+
+    A new node that carries the name of the node it replaces takes its place. Who waited for a replaced node waits for
+    the new one.
+    """
+    tensors = {old: Tensor(new.name, 0) for old, new in replacements.items()}
+    controls = {old.node: new.name for old, new in replacements.items()}
+    taken_over = {new.name for new in replacements.values()}
+    nodes = [rewired(old, tensors, controls) for old in graph_def.node if old.name not in taken_over]
+    return with_nodes(graph_def, [*replacements.values(), *nodes]), tensors

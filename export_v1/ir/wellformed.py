@@ -1,0 +1,276 @@
+"""wellformed: whether a graph holds together, asked before TensorFlow gets to see it.
+
+TensorFlow takes a graph from a file at its word. Much of what is wrong in a damaged or a made-up one ends in an error
+there, but some of it in an abort of the whole process, a recursion without end, or an allocation of terabytes. What is
+looked at here is what the passes and TensorFlow's importer rely on; what an op computes is not looked at.
+"""
+
+import collections
+import contextlib
+import functools
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from export_v1 import errors
+from export_v1.ir import graph, library, ordering
+from export_v1.ir.graph import GraphDef, NodeDef
+
+# A protobuf ends at 2 GiB, so no tensor that somebody saved in a graph is larger; only a made-up splat is.
+LARGEST = 2**31
+# TensorShape holds no more axes than this.
+_MOST_AXES = 254
+_FIELDS = {"type": "type", "int": "i", "float": "f", "bool": "b", "string": "s", "shape": "shape", "tensor": "tensor",
+           "func": "func"}  # fmt: skip
+_REFERENCE = 100
+
+
+def check(graph_def: GraphDef, place: str = "The graph") -> None:
+    """Checks that a graph holds together.
+
+    Raises:
+        ExportError: it does not; the first few faults, each with its node.
+    """
+    found = problems(graph_def)
+    if found:
+        raise fault(found, place)
+
+
+def fault(found: list[str], place: str) -> errors.ExportError:
+    """Returns the error for a graph with these problems."""
+    shown = "\n".join(f"    {one}" for one in found[:3])
+    more = f"\n    … and {len(found) - 3} more" if len(found) > 3 else ""
+    return errors.ExportError(
+        f"{place} does not hold together:\n{shown}{more}\n"
+        "  The file is damaged, or was changed by another tool; get a fresh copy of it."
+    )
+
+
+def problems(graph_def: GraphDef) -> list[str]:
+    """Returns what is wrong with a graph, one sentence each; empty where nothing is."""
+    names = collections.Counter(node.name for node in graph_def.node)
+    found = [f"{count} nodes have the name {_short(name)}" for name, count in names.items() if count > 1 or not name]
+    found += library.problems(graph_def.library)
+    if found:
+        return found
+    index = graph.Index(graph_def)
+    outputs: dict[str, list[int] | None] = {}
+    for node in graph_def.node:
+        told = [*_attributes(node), *_values(node)]
+        outputs[node.name] = None if told else _outputs(node, index)
+        found += [f"node {_short(node.name)} ({_short(node.op)}) {what}" for what in told]
+    if found:
+        return found
+    for node in graph_def.node:
+        found += [f"node {_short(node.name)} ({node.op}) {what}" for what in _edges(node, index, outputs)]
+    return found or _cycle(graph_def)
+
+
+def _short(name: str) -> str:
+    return repr(name if len(name) <= 120 else name[:120] + "…")
+
+
+def _is_op(node: NodeDef, index: graph.Index) -> bool:
+    return node.op in index.functions or graph.op_def(node.op) is not None
+
+
+def _outputs(node: NodeDef, index: graph.Index) -> list[int] | None:
+    """Returns the types of a node's outputs, None where its op is not known (it may be of a library)."""
+    return graph.output_types(node, index.functions) if _is_op(node, index) else None
+
+
+class _Attribute(NamedTuple):
+    """What an OpDef says of one attribute, taken out of the protobuf once."""
+
+    name: str
+    kind: str
+    # The field of an AttrValue that holds it, and of its list; "" where there is none of that name.
+    field: str
+    listed: str
+    has_default: bool
+    minimum: int | None
+    allowed: frozenset[int] | None
+
+
+def _known(op: str) -> tuple[tuple[_Attribute, ...], frozenset[str]]:
+    """Returns the attributes of an op, and those that say how many inputs or outputs there are; none of an unknown op."""
+    return _of_registered(op) if graph.op_def(op) is not None else ((), frozenset())
+
+
+@functools.cache
+def _of_registered(op: str) -> tuple[tuple[_Attribute, ...], frozenset[str]]:
+    # To read an OpDef anew for each node is most of the cost of looking at a large graph.
+    definition = graph.op_def(op)
+    attributes = (
+        _Attribute(
+            name=one.name,
+            kind=one.type,
+            field="list" if one.type.startswith("list(") else _FIELDS.get(one.type, ""),
+            listed=_FIELDS.get(one.type.removeprefix("list(").removesuffix(")"), "s"),
+            has_default=one.HasField("default_value"),
+            minimum=one.minimum if one.has_minimum else None,
+            allowed=frozenset(one.allowed_values.list.type)
+            if one.type == "type" and one.HasField("allowed_values")
+            else None,
+        )
+        for one in definition.attr
+    )
+    numbers = {arg.number_attr for arg in (*definition.input_arg, *definition.output_arg)} - {""}
+    return tuple(attributes), frozenset(numbers)
+
+
+def _attributes(node: NodeDef) -> Iterator[str]:
+    for one in _known(node.op)[0]:
+        if one.name not in node.attr:
+            if not one.has_default:
+                yield f"has no attribute {one.name!r}"
+            continue
+        value = node.attr[one.name]
+        given = value.WhichOneof("value")
+        # A placeholder stands where a function takes the value from its caller.
+        if one.field and given not in (one.field, "placeholder"):
+            yield f"has an attribute {one.name!r} that is no {one.kind}"
+        elif one.minimum is not None and _size(value, one) < one.minimum:
+            yield f"has an attribute {one.name!r} that is less than {one.minimum}"
+        elif one.allowed is not None and value.type not in one.allowed:
+            yield f"has an attribute {one.name!r} of type {_type(value.type)}, which the op does not take"
+
+
+def _size(value, one: _Attribute) -> int:
+    return len(getattr(value.list, one.listed)) if one.field == "list" else value.i
+
+
+@functools.lru_cache(maxsize=1024)
+def _type(data_type: int) -> str:
+    try:
+        return tf.as_dtype(data_type).name
+    except TypeError:
+        return f"number {data_type}"
+
+
+def _values(node: NodeDef) -> Iterator[str]:
+    for key, value in node.attr.items():
+        if key.startswith("_"):
+            continue
+        given = value.WhichOneof("value")
+        if given == "type":
+            types, shapes, tensors = (value.type,), (), ()
+        elif given == "shape":
+            types, shapes, tensors = (), (value.shape,), ()
+        elif given == "tensor":
+            types, shapes, tensors = (), (), (value.tensor,)
+        elif given == "list":
+            types, shapes, tensors = value.list.type, value.list.shape, value.list.tensor
+        else:
+            continue
+        for data_type in types:
+            if _type(data_type).startswith("number"):
+                yield f"has an attribute {key!r} of a type that there is not: {data_type}"
+        for shape in shapes:
+            if not _is_shape(shape):
+                yield f"has an attribute {key!r} with an impossible shape"
+        for tensor in tensors:
+            what = _tensor(tensor)
+            if what:
+                yield f"has an attribute {key!r} with {what}"
+    for number in _known(node.op)[1]:
+        if not 0 <= graph.attr(node, number).i <= graph.MOST_ENDS:
+            yield f"has an attribute {number!r} of {graph.attr(node, number).i}"
+
+
+def _is_shape(shape) -> bool:
+    sizes = [dim.size for dim in shape.dim]
+    if len(sizes) > _MOST_AXES or any(size < -1 for size in sizes):
+        return False
+    return math.prod(size for size in sizes if size > 0) < 2**56
+
+
+def _tensor(tensor) -> str:
+    """Returns what is wrong with a TensorProto; "" where nothing is."""
+    sizes = [dim.size for dim in tensor.tensor_shape.dim]
+    if tensor.tensor_shape.unknown_rank or any(size < 0 for size in sizes) or len(sizes) > _MOST_AXES:
+        return "a tensor of no definite shape"
+    if _type(tensor.dtype).startswith("number") or tensor.dtype == 0 or tensor.dtype > _REFERENCE:
+        return f"a tensor of type number {tensor.dtype}"
+    dtype, count = tf.as_dtype(tensor.dtype), math.prod(sizes)
+    if dtype in (tf.resource, tf.variant):
+        return ""
+    size = dtype.size if dtype != tf.string else 8
+    if count * size > LARGEST:
+        return f"a tensor of {count * size:,} bytes"
+    if tensor.tensor_content and dtype == tf.string:
+        return "strings as plain bytes"
+    if tensor.tensor_content and len(tensor.tensor_content) not in (count * size, -(-count // 2)):
+        return f"{len(tensor.tensor_content):,} bytes for a tensor of {count * size:,}"
+    given = max(len(getattr(tensor, field.name)) for field in tensor.DESCRIPTOR.fields if field.name.endswith("_val"))
+    return f"{given:,} values for a tensor of {count:,}" if given > count * (2 if dtype.is_complex else 1) else ""
+
+
+def _edges(node: NodeDef, index: graph.Index, outputs) -> Iterator[str]:
+    data = []
+    for at, edge in enumerate(node.input):
+        tensor = graph.parse(edge)
+        if tensor.node not in index:
+            yield f"reads {_short(edge)}, and there is no such node"
+            return
+        if tensor.index >= 0 and at > len(data):
+            yield f"reads {_short(edge)} after a control edge"
+            return
+        if tensor.index >= 0:
+            data.append(tensor)
+    if not _is_op(node, index):
+        return
+    function = index.functions.get(node.op)
+    wanted = [arg.type for arg in function.input_arg] if function else graph.input_types(node)
+    if len(wanted) != len(data):
+        yield f"has {len(data)} inputs, its op takes {len(wanted)}"
+        return
+    for tensor, data_type in zip(data, wanted, strict=True):
+        made = outputs[tensor.node]
+        if made is None:
+            continue
+        if tensor.index >= len(made):
+            yield f"reads {_short(tensor.name)}, and that node has {len(made)} outputs"
+        elif made[tensor.index] % _REFERENCE != data_type % _REFERENCE and data_type:
+            yield (
+                f"reads {_short(tensor.name)} of type {_type(made[tensor.index])}, "
+                f"where its op takes {_type(data_type)}"
+            )
+
+
+def _cycle(graph_def: GraphDef) -> list[str]:
+    loops = {node.name for node in graph_def.node if node.op in ordering.LOOPS_BACK}
+    rest = ordering.unordered(
+        {
+            node.name: [one for one in (graph.parse(edge).node for edge in node.input) if one not in loops]
+            for node in graph_def.node
+        }
+    )
+    return [f"nodes depend on themselves: {errors.quoted(map(_shortened, rest), 5)}"] if rest else []
+
+
+def _shortened(name: str) -> str:
+    return name[:120]
+
+
+@contextlib.contextmanager
+def blamed(graph_defs: Callable[[], Iterable[GraphDef]], place: str) -> Iterator[None]:
+    """Where the block fails on a graph that does not hold together, says so instead.
+
+    What no output needs may be as it likes, so nobody checks a whole graph beforehand; a walk over it may trip, though.
+
+    Raises:
+        ExportError: the block failed, and a graph has a fault that explains it.
+    """
+    try:
+        yield
+    except errors.ExportError:
+        raise
+    except Exception as error:
+        for graph_def in graph_defs():
+            found = problems(graph_def)
+            if found:
+                raise fault(found, place) from error
+        raise

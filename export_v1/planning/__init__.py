@@ -1,0 +1,1 @@
+"""What is asked for, and which signatures over which graphs the export gets."""

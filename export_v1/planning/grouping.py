@@ -1,0 +1,80 @@
+"""Which signatures of a model one graph can answer, by what their outputs reach."""
+
+from collections.abc import Collection, Iterable, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from export_v1.ir.graph import Index, Tensor, data_inputs, parse
+from export_v1.planning import variant
+
+
+def groups(index: Index, signatures: Mapping[str, variant.Signature]) -> list[list[str]]:
+    """Returns the keys of the signatures in groups that can share a graph, in order.
+
+    A graph is cut at the inputs of all its signatures at once. That changes nothing for a signature whose outputs reach
+    no cut and no frozen tensor but its own: one that takes `x` can share a graph with one that takes `x2`, not with one
+    that takes the serialized example which `x` is parsed from.
+
+    >>> # key -> (inputs, outputs): a (x -> y), b (example -> y), c (x2 -> y2)   gives [["a", "c"], ["b"]]
+    """
+    found: list[list[str]] = []
+    for key, signature in signatures.items():
+        for group in found:
+            if _share(index, [*(signatures[other] for other in group), signature]):
+                group.append(key)
+                break
+        else:
+            found.append([key])
+    return found
+
+
+def _share(index: Index, signatures: list[variant.Signature]) -> bool:
+    cuts = {one.tensor for signature in signatures for one in signature.inputs.values()}
+    shapes = {(one.tensor, str(one.shape)) for signature in signatures for one in signature.inputs.values()}
+    frozen = {name for signature in signatures for name in signature.frozen}
+    if cuts & frozen or len(shapes) > len(cuts) or not _agree(signatures):
+        return False
+    stops = cuts | frozen
+    for signature in signatures:
+        own = {one.tensor for one in signature.inputs.values()} | set(signature.frozen)
+        if not stops & reached(index, signature.outputs.values(), stops) <= own:
+            return False
+    return True
+
+
+def _agree(signatures: list[variant.Signature]) -> bool:
+    values: dict[str, object] = {}
+    pairs = [pair for signature in signatures for pair in signature.frozen.items()]
+    return all(np.array_equal(values.setdefault(name, value), value) for name, value in pairs)
+
+
+def reached(index: Index, outputs: Iterable[str], stops: Collection[str]) -> set[str]:
+    """Returns the names of the tensors that outputs are computed from, themselves included; none behind `stops`."""
+    seen: set[Tensor] = set()
+    todo = [parse(name) for name in outputs]
+    while todo:
+        tensor = todo.pop()
+        if tensor in seen or tensor.node not in index:
+            continue
+        seen.add(tensor)
+        if tensor.name not in stops:
+            todo.extend(parse(edge) for edge in index[tensor.node].input)
+    return {tensor.name for tensor in seen}
+
+
+def defaults(index: Index, outputs: Iterable[str], stops: Iterable[str]) -> dict[str, object]:
+    """Returns tensor name -> value of the placeholders with a constant default that outputs reach."""
+    names = reached(index, outputs, {parse(name).name for name in stops})
+    found = {}
+    for name in sorted(names):
+        node = index[parse(name).node]
+        if node.op == "PlaceholderWithDefault" and name == f"{node.name}:0":
+            source = index.nodes.get(data_inputs(node)[0].node)
+            while source is not None and source.op == "Identity":
+                source = index.nodes.get(data_inputs(source)[0].node)
+            if source is not None and source.op == "Const":
+                value = tf.make_ndarray(source.attr["value"].tensor)
+                found[name] = value.item() if value.ndim == 0 else value
+    fed = {parse(name).name for name in stops}
+    return {name: value for name, value in found.items() if name not in fed}

@@ -1,0 +1,251 @@
+"""Which signatures the export gets, and which graph answers each."""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+
+from export_v1 import errors, interface, source
+from export_v1.artifact import report
+from export_v1.ir import graph
+from export_v1.ir.graph import Index, parse
+from export_v1.planning import grouping, variant
+from export_v1.planning.request import Request
+
+DEFAULT = "serving_default"
+TRAIN = "train"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The variants to build.
+
+    Attributes:
+        variants: inference first; the first one's nodes have no prefix.
+        default: key of the signature whose answers are recorded.
+        aliases: signature key -> further keys for the same.
+        choices: everything that was not given, with reasons.
+        frozen: tensor -> value in inference.
+        train_frozen: tensor -> value in training.
+        original_nodes: size of the graph as it was found.
+    """
+
+    variants: tuple[variant.Variant, ...]
+    default: str
+    aliases: Mapping[str, tuple[str, ...]]
+    choices: tuple[interface.Choice, ...]
+    frozen: Mapping[str, object]
+    train_frozen: Mapping[str, object]
+    original_nodes: int
+
+    def described(self) -> dict[str, dict[str, object]]:
+        """Returns, by signature key, its inputs and outputs as the record has them, in call order."""
+        found = {}
+        for one in self.variants:
+            index = Index(one.model.graph_def)
+            for key, signature in one.signatures.items():
+                inputs = {
+                    name: report.tensor(cut.tensor, cut.dtype, cut.shape) for name, cut in signature.inputs.items()
+                }
+                outputs = {name: _described(index, tensor) for name, tensor in signature.outputs.items()}
+                for name in (key, *self.aliases.get(key, ())):
+                    found[name] = {"inputs": inputs, "outputs": outputs}
+        return found
+
+
+def _described(index: Index, name: str) -> dict[str, object]:
+    tensor = parse(name)
+    node = index[tensor.node]
+    return report.tensor(name, index.data_type(tensor), graph.recorded_shape(node, tensor.index))
+
+
+def variants(model: source.Source, request: Request) -> Plan:
+    """Returns what to build for a model.
+
+    A model without signatures of its own gets `serving_default` from the inputs and outputs asked for or chosen, and
+    `train` where values for training are given or the model has a graph for it.
+
+    Raises:
+        ExportError: what is asked for does not fit the model; see `interface.resolve`.
+    """
+    place = f"graph {model.path}"
+    if model.graph.signatures and not (request.inputs or request.outputs):
+        planned = _kept_signatures(model, request, place)
+    else:
+        planned = _one_signature(model, request, place)
+    # The same losses are in the graph for training, and in some modules in that one alone.
+    for at, one in enumerate(planned.variants):
+        losses = variant.regularization_losses(one.model, _variables(one))
+        if losses:
+            kept = list(planned.variants)
+            kept[at] = dataclasses.replace(one, losses=losses)
+            return dataclasses.replace(planned, variants=tuple(kept))
+    return planned
+
+
+def _one_signature(model: source.Source, request: Request, place: str) -> Plan:
+    chosen = interface.resolve(
+        model.graph,
+        place=place,
+        inputs=request.inputs,
+        outputs=request.outputs,
+        freeze=request.freeze,
+        train_freeze=request.train_freeze,
+    )
+    serving = variant.Signature(chosen.inputs, chosen.outputs, chosen.frozen)
+    planned = [variant.Variant("", model.graph, {DEFAULT: serving})]
+    # What was built for training alone is the graph for training as it is, unless something has to be set for it.
+    built_so = request.moving_averages and _all_constants(model.graph, chosen.frozen)
+    if chosen.train_frozen or request.train_freeze or built_so:
+        training = variant.Signature(chosen.inputs, chosen.outputs, chosen.train_frozen)
+        there = model.train_graph if request.moving_averages else model.graph
+        planned.append(_training(there, training, planned[0]))
+    return Plan(
+        variants=tuple(planned),
+        default=DEFAULT,
+        aliases={},
+        choices=tuple(chosen.choices),
+        frozen=chosen.frozen,
+        train_frozen=chosen.train_frozen,
+        original_nodes=len(model.graph.graph_def.node),
+    )
+
+
+def _all_constants(model: source.Graph, frozen: Mapping[str, object]) -> bool:
+    index = Index(model.graph_def)
+    return all(index[parse(name).node].op == "Const" for name in frozen)
+
+
+def _training(model: source.Graph, signature: variant.Signature, serving: variant.Variant) -> variant.Variant:
+    updates = variant.update_ops(model, signature, _variables(serving))
+    return variant.Variant(_prefix(TRAIN, serving.model), model, {TRAIN: signature}, updates=updates)
+
+
+def _variables(one: variant.Variant) -> set[str]:
+    """Returns the names of the variables that a variant's outputs reach in the graph as it was written."""
+    index = Index(one.model.graph_def)
+    stops = {parse(name).node for name in (*one.cuts, *one.frozen)}
+    outputs = [parse(tensor).node for signature in one.signatures.values() for tensor in signature.outputs.values()]
+    reached = index.ancestors(outputs, stop=stops)
+    return {name for name in reached if index[name].op in graph.VARIABLES}
+
+
+def _kept_signatures(model: source.Source, request: Request, place: str) -> Plan:
+    """Returns a plan with every signature that the source has; those that one graph can answer share a variant."""
+    default, choices, aliases = _default(model.graph.signatures)
+    chosen = _resolved(model.graph, default, request, place, request.train_freeze)
+    settled, said = {default: chosen}, [*choices, *chosen.choices]
+    for key in model.graph.signatures:
+        if key != default:
+            try:
+                settled[key] = _resolved(model.graph, key, request, place)
+            except errors.ExportError as error:
+                said.append(interface.Choice(f"signature {key!r} is left out", str(error)))
+                continue
+            said += [choice for choice in settled[key].choices if choice not in said]
+    answers = {key: _signature(one, model.graph.signatures[key].method_name) for key, one in settled.items()}
+    planned = []
+    for keys in grouping.groups(Index(model.graph.graph_def), answers):
+        prefix = _prefix(keys[0], model.graph) if planned else ""
+        planned.append(variant.Variant(prefix, model.graph, {key: answers[key] for key in keys}))
+    training = _training_kept(model, default, chosen, planned[0], request)
+    if training is not None and TRAIN in answers:
+        said.append(interface.Choice(f"signature {TRAIN!r} stays the model's own", "it has one of that name"))
+    elif training is not None:
+        planned.append(training)
+    trained = planned[-1].signatures.get(TRAIN) if training is not None else None
+    return Plan(
+        variants=tuple(planned),
+        default=default,
+        aliases=aliases,
+        choices=tuple(said),
+        frozen=chosen.frozen,
+        train_frozen=trained.frozen if trained is not None else {},
+        original_nodes=len(model.graph.graph_def.node),
+    )
+
+
+def _default(signatures) -> tuple[str, list[interface.Choice], dict[str, tuple[str, ...]]]:
+    """Returns the key of the signature that is `serving_default`, under that name or as an alias, and what to say."""
+    if DEFAULT in signatures:
+        return DEFAULT, [], {}
+    # Hub modules call their main signature so; nothing else does.
+    if "default" in signatures:
+        key, why = "default", "what a Hub module answers by default"
+    elif len(signatures) == 1:
+        key, why = next(iter(signatures)), "the only signature"
+    else:
+        predicting = [key for key in sorted(signatures) if signatures[key].method_name == variant.PREDICT]
+        key = (predicting or sorted(signatures))[0]
+        why = f"the first by name of {len(signatures)} signatures, none of which is called so"
+    return key, [interface.Choice(f"signature {key!r} is also {DEFAULT!r}", why)], {key: (DEFAULT,)}
+
+
+def _resolved(model: source.Graph, key: str, request: Request, place: str, train_freeze=None) -> interface.Interface:
+    """Returns what a signature of the model needs: its own inputs and outputs, and what has to be frozen for them.
+
+    What is given with --freeze is no input any more. A placeholder with a default has that value, because this is how
+    the signature has always answered; only what has none is chosen.
+    """
+    signature, index = model.signatures[key], Index(model.graph_def)
+    frozen = {parse(name).name for name in (*request.freeze, *(train_freeze or ()))}
+    cuts = {name: tensor for name, tensor in signature.inputs.items() if parse(tensor).name not in frozen}
+    defaults = (
+        grouping.defaults(index, signature.outputs.values(), cuts.values()) if model.answers_with_defaults else {}
+    )
+    freeze = {name: value for name, value in defaults.items() if name not in frozen} | dict(request.freeze)
+    chosen = interface.resolve(
+        model,
+        place=f"signature {key!r} of {place}",
+        inputs=cuts,
+        outputs=signature.outputs,
+        freeze=freeze,
+        train_freeze=train_freeze,
+    )
+    inputs = {
+        name: one if one.shape is not None else dataclasses.replace(one, shape=signature.shapes.get(name))
+        for name, one in chosen.inputs.items()
+    }
+    said = [
+        interface.Choice(f"{name} is frozen to {value}", "the default that the signature has answered with")
+        for name, value in defaults.items()
+        if name not in frozen
+    ]
+    return dataclasses.replace(chosen, inputs=inputs, choices=(*said, *chosen.choices))
+
+
+def _signature(chosen: interface.Interface, method_name: str) -> variant.Signature:
+    # Hub modules leave the method name empty, and TensorFlow Serving refuses such a signature.
+    return variant.Signature(chosen.inputs, chosen.outputs, chosen.frozen, method_name or variant.PREDICT)
+
+
+def _training_kept(model, default: str, chosen, serving: variant.Variant, request: Request) -> variant.Variant | None:
+    """Returns the `train` variant of a model that has signatures: from its training graph, or from values given."""
+    if model.train_graph is not None:
+        signatures = model.train_graph.signatures
+        if default not in signatures or not _same_keys(signatures[default], model.graph.signatures[default]):
+            return None
+        place = f"training graph of {model.path}"
+        given = dataclasses.replace(request, freeze={}, train_freeze={})
+        there = Index(model.train_graph.graph_def)
+        values = {**request.freeze, **request.train_freeze}
+        values = {name: value for name, value in values.items() if parse(name).node in there}
+        trained = _resolved(model.train_graph, default, dataclasses.replace(given, freeze=values), place)
+        signature = variant.Signature(trained.inputs, trained.outputs, trained.frozen)
+        return _training(model.train_graph, signature, serving)
+    if not request.train_freeze:
+        return None
+    return _training(model.graph, variant.Signature(chosen.inputs, chosen.outputs, chosen.train_frozen), serving)
+
+
+def _same_keys(one: source.Signature, other: source.Signature) -> bool:
+    return one.inputs.keys() == other.inputs.keys() and one.outputs.keys() == other.outputs.keys()
+
+
+def _prefix(key: str, model: source.Graph) -> str:
+    """Returns a name prefix made of `key` that no node has; scopes called "train" are common."""
+    stem = re.sub(r"\W", "_", key)
+    prefix, count = f"{stem}/", 0
+    while any(node.name.startswith(prefix) for node in model.graph_def.node):
+        count += 1
+        prefix = f"{stem}_{count}/"
+    return prefix

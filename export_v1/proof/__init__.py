@@ -1,0 +1,1 @@
+"""The original's answers: recorded, and compared with the export's."""

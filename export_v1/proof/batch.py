@@ -1,0 +1,204 @@
+"""A batch size that training fixed is left open where the original graph's answers do not depend on it."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from export_v1 import errors, interface
+from export_v1.planning import plan, variant
+from export_v1.planning.request import Request
+from export_v1.proof import examples, sample
+from export_v1.proof.sample import Sample
+from export_v1.source import assets
+from export_v1.weights.restore import Weights
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """What became of the batch size.
+
+    Attributes:
+        planned: the plan; its inputs have None for the batch size where that was left open.
+        fixed: the size that the graph has, or None where nothing was changed.
+        proofs: the original's answers at other batch sizes, which the export has to give, too.
+        choices: what was decided, and why.
+    """
+
+    planned: plan.Plan
+    fixed: int | None = None
+    proofs: tuple[Sample, ...] = ()
+    choices: tuple[interface.Choice, ...] = ()
+
+    def described(self, signatures: Mapping[str, dict]) -> dict[str, dict]:
+        """Returns what a record says of signatures, with `relaxed_shape` where the export leaves a fixed size open."""
+        if self.fixed is None:
+            return dict(signatures)
+        return {
+            key: {side: {name: self._opened(one) for name, one in tensors.items()} for side, tensors in sides.items()}
+            for key, sides in signatures.items()
+        }
+
+    def _opened(self, one: Mapping[str, object]) -> dict[str, object]:
+        shape = one["shape"]
+        if not shape or shape[0] != self.fixed:
+            return dict(one)
+        return {**one, "relaxed_shape": [None, *shape[1:]]}
+
+
+class _Kept(Exception):
+    """The batch size has to stay as it is; the message says why."""
+
+
+def opened(
+    planned: plan.Plan, recorded: Sample | None, weights: Weights, files: assets.Files, request: Request
+) -> Opened:
+    """Returns the plan with an open batch size where the model has a fixed one that its answers do not depend on.
+
+    That is so when every input has the same first size, and the original graph, with that size open, answers each row
+    as before in two other batches: of one row, and of one row more than it was made for. An output without rows has to
+    stay the same. Where this does not hold, or an input's shape was given, the plan stays as it is.
+
+    Args:
+        planned: what is to be exported.
+        recorded: the original's answers at the fixed size; None: nothing may be run.
+        weights: values of the variables.
+        files: finds table files.
+        request: tells which shapes were given.
+    """
+    asked = next((one for one in planned.variants if planned.default in one.signatures), None)
+    signature = asked.signatures[planned.default] if asked else None
+    size = _fixed_size(signature.inputs) if signature else None
+    if size is None or any("[" in request.inputs.get(key, "") for key in signature.inputs):
+        return Opened(planned)
+    shown = ", ".join(f"{key} {list(one.shape)}" for key, one in signature.inputs.items() if one.shape)
+    try:
+        if recorded is None:
+            raise _Kept("no sample is recorded, so nothing shows whether another gives the same answers")
+        wider = _relaxed(planned, signature.inputs, size)
+        proofs = _proofs(wider, planned.default, recorded, size, weights, files)
+    except _Kept as kept:
+        why = f"{kept}; --input=KEY=TENSOR[None,…] opens it all the same"
+        return Opened(planned, choices=(interface.Choice(f"the batch size stays {size}: {shown}", why),))
+    sizes = " and ".join(str(_rows(proof.inputs, signature.inputs)) for proof in proofs)
+    choice = interface.Choice(
+        f"the batch size is open, in the graph it is {size}: {shown}",
+        f"with {sizes} rows the original graph answers each row as with {size}",
+    )
+    return Opened(wider, size, proofs, (choice,))
+
+
+def _fixed_size(inputs: Mapping[str, interface.Input]) -> int | None:
+    """Returns the first size that all inputs with a shape share; scalars have none, and None is an open one."""
+    sizes = {one.shape[0] if one.shape else None for one in inputs.values() if one.shape != []}
+    return sizes.pop() if len(sizes) == 1 else None
+
+
+def _relaxed(planned: plan.Plan, inputs: Mapping[str, interface.Input], size: int) -> plan.Plan:
+    """Returns the plan with an open first size for some inputs, in every signature that has them."""
+    tensors = {one.tensor for one in inputs.values() if one.shape}
+
+    def wide(one: interface.Input) -> interface.Input:
+        return dataclasses.replace(one, shape=[None, *one.shape[1:]]) if one.tensor in tensors else one
+
+    def wider(signature: variant.Signature) -> variant.Signature:
+        return dataclasses.replace(signature, inputs={key: wide(one) for key, one in signature.inputs.items()})
+
+    return dataclasses.replace(
+        planned,
+        variants=tuple(
+            dataclasses.replace(one, signatures={key: wider(signature) for key, signature in one.signatures.items()})
+            for one in planned.variants
+        ),
+    )
+
+
+def _proofs(
+    wider: plan.Plan, default: str, recorded: Sample, size: int, weights: Weights, files: assets.Files
+) -> tuple[Sample, ...]:
+    """Returns the relaxed original's answers at two other sizes, which have been found to be the recorded ones."""
+    asked = next(one for one in wider.variants if default in one.signatures)
+    inputs = asked.signatures[default].inputs
+    if not recorded.outputs:
+        raise _Kept("its answers change from run to run, so they cannot be compared")
+    try:
+        with sample.asking(asked, default, weights, files) as (ask, graph_def):
+            known = [(recorded.inputs, recorded.outputs)]
+            if size == 1:
+                # Copies of a single row would not show an answer that mixes rows.
+                other = _another(asked, graph_def, recorded, inputs)
+                known.append((other, _stable(ask(other), recorded)))
+            found = []
+            for count in (1, size + 1) if size > 1 else (2, 3):
+                batch, expected = _recut(known, inputs, size, count)
+                found.append(_proved(_stable(ask(batch), recorded), batch, expected, recorded, size))
+    except (*sample.FAILURES, errors.ExportError) as error:
+        raise _Kept(f"with another, the original graph fails: {sample.reason(error)}") from error
+    _try_others(wider, default, found, weights, files)
+    return tuple(found)
+
+
+def _another(asked: variant.Variant, graph_def, recorded: Sample, inputs: Mapping[str, interface.Input]):
+    shapes = {key: list(np.shape(value)) for key, value in recorded.inputs.items()}
+    like = {key: dataclasses.replace(one, shape=shapes[key]) for key, one in inputs.items()}
+    other = next(iter(examples.attempts(asked.model.graph_def, graph_def, like, seed=2)))
+    if all(np.array_equal(other[key], recorded.inputs[key]) for key in inputs):
+        raise _Kept("no second row could be made up to try it with")
+    return other
+
+
+def _stable(answers: Mapping[str, np.ndarray], recorded: Sample) -> dict[str, np.ndarray]:
+    return {key: answers[key] for key in recorded.outputs}
+
+
+def _recut(known, inputs: Mapping[str, interface.Input], size: int, count: int):
+    """Returns `count` rows of known inputs, the second one first, and what is to be expected for each output.
+
+    The rows come in another order and in other company than they were recorded in.
+    """
+    rows = [at % (size * len(known)) for at in range(1, count + 1)]
+
+    def picked(values: list[np.ndarray]) -> np.ndarray:
+        return np.concatenate(values)[rows] if len(values) > 1 else values[0][rows]
+
+    first = known[0][0]
+    batch = {
+        key: picked([np.asarray(given[key]) for given, _ in known]) if inputs[key].shape else first[key]
+        for key in first
+    }
+    expected = {
+        key: picked([answers[key] for _, answers in known]) if value.ndim and len(value) == size else None
+        for key, value in known[0][1].items()
+    }
+    return batch, expected
+
+
+def _proved(got, batch, expected, recorded: Sample, size: int) -> Sample:
+    """Returns answers as a sample after they were found to be the expected rows, or the recorded whole."""
+    for key, value in got.items():
+        rows, whole = expected[key], recorded.outputs[key]
+        if (rows is None or not sample.equal(rows, value)) and not sample.equal(whole, value):
+            count = max(len(one) for one in batch.values() if np.ndim(one))
+            kind = "is not one answer for each row" if rows is None or rows.shape != value.shape else "changes"
+            raise _Kept(f"output {key!r} {kind}: {list(value.shape)} for {count} rows, {list(whole.shape)} for {size}")
+    return Sample(batch, got, (), "the recorded one, in another batch")
+
+
+def _try_others(wider: plan.Plan, default: str, found: list[Sample], weights: Weights, files: assets.Files) -> None:
+    """Runs the other signatures on the same inputs, so that none of them needs the size that is left open."""
+    values = next(one.signatures[default].inputs for one in wider.variants if default in one.signatures)
+    keys = {one.tensor: key for key, one in values.items()}
+    for one in wider.variants:
+        for name, signature in one.signatures.items():
+            if name == default or not all(cut.tensor in keys for cut in signature.inputs.values()):
+                continue
+            try:
+                with sample.asking(one, name, weights, files) as (ask, _):
+                    for proof in found:
+                        ask({key: proof.inputs[keys[cut.tensor]] for key, cut in signature.inputs.items()})
+            except (*sample.FAILURES, errors.ExportError) as error:
+                raise _Kept(f"with another, its signature {name!r} fails: {sample.reason(error)}") from error
+
+
+def _rows(values: Mapping[str, np.ndarray], inputs: Mapping[str, interface.Input]) -> int:
+    return next(len(values[key]) for key, one in inputs.items() if one.shape)

@@ -1,0 +1,1 @@
+"""Values of variables: found in a checkpoint, computed, or streamed."""

@@ -1,0 +1,110 @@
+"""Values of variables that no checkpoint holds: what their initializers, or the ops run after restoring, compute."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import tensorflow as tf
+
+from export_v1 import errors, source
+from export_v1.analysis import kernels
+from export_v1.ir import graph
+from export_v1.ir.graph import Index, Tensor, data_inputs
+from export_v1.passes import portable, prune
+from export_v1.weights import session
+from export_v1.weights.restore import Weights
+
+ASSIGNS = frozenset({"Assign", "AssignVariableOp"})
+_RESTORES = frozenset({"RestoreV2", "Restore", "RestoreSlice"})
+
+
+def values(wanted: Iterable[str], model: source.Source, known: Weights) -> dict[str, np.ndarray]:
+    """Returns what the initializers of variables compute, in the graph as it was written.
+
+    Args:
+        wanted: variable names.
+        model: has the variables in one of its graphs.
+        known: the variables that have values already; an initializer may read these.
+
+    Raises:
+        ExportError: a variable has no initializer, or its initializer cannot be run here.
+    """
+    found = {name: np.asarray(model.values[name]) for name in wanted if name in model.values}
+    left = [name for name in wanted if name not in found]
+    for one in (model.graph, model.train_graph):
+        index = Index(one.graph_def) if one is not None and left else None
+        there = {name: _initial_tensor(index, name) for name in left if index is not None and name in index}
+        if there:
+            found |= _computed(one, there, known)
+            left = [name for name in left if name not in there]
+    return found
+
+
+def reset(model: source.Graph, known: Weights) -> dict[str, np.ndarray]:
+    """Returns the variables that the model's main ops set to something of their own, with the values they get.
+
+    A loader runs these ops after restoring, so this is what the model answers with. A variable's initializer does not
+    count: in a main op it is there for variables that a checkpoint does not hold.
+
+    Args:
+        model: the graph.
+        known: the variables asked about, with the values that they are restored to.
+    """
+    if not model.main_ops:
+        return {}
+    index, asked = Index(model.graph_def), {one.name for one in known.variables}
+    found = {}
+    for name in sorted(index.ancestors(one for one in model.main_ops if one in index)):
+        node = index[name]
+        if node.op in ASSIGNS and _variable(index, node) in asked:
+            variable = _variable(index, node)
+            if initializer(index, variable) not in (None, name):
+                found[variable] = data_inputs(node)[1]
+    return _computed(model, found, known) if found else {}
+
+
+def written_by(model: source.Graph, ops: Iterable[str]) -> frozenset[str]:
+    """Returns the names of the variables that ops assign, directly or through what they depend on."""
+    index = Index(model.graph_def)
+    reached = index.ancestors(op for op in ops if op in index)
+    names = (_variable(index, index[name]) for name in reached if index[name].op in ASSIGNS)
+    return frozenset(name for name in names if name is not None)
+
+
+def _variable(index: Index, assign) -> str | None:
+    target = data_inputs(assign)[0].node
+    return target if target in index and index[target].op in graph.VARIABLES else None
+
+
+def initializer(index: Index, variable: str) -> str | None:
+    """Returns the name of the op that gives a variable its initial value: the first that assigns it, no restore op."""
+    for consumer, at in index.consumers(variable):
+        if consumer.op in ASSIGNS and at == 0:
+            value = data_inputs(consumer)[1]
+            if not any(index[name].op in _RESTORES for name in index.ancestors([value.node])):
+                return consumer.name
+    return None
+
+
+def _initial_tensor(index: Index, variable: str) -> Tensor:
+    name = initializer(index, variable)
+    if name is None:
+        raise errors.ExportError(
+            f"Variable {variable!r} has no value in the checkpoint and no initializer in the graph.\n"
+            "  Pass --rename='REGEX=REPLACEMENT' if the checkpoint has it under another name."
+        )
+    return data_inputs(index[name])[1]
+
+
+def _computed(model: source.Graph, tensors: dict[str, Tensor], known: Weights) -> dict[str, np.ndarray]:
+    pruned = portable.nodes(prune.to_outputs(model.graph_def, [tensor.name for tensor in tensors.values()]))
+    kernels.check(pruned)
+    with session.opened(lambda: tf.graph_util.import_graph_def(pruned, name="")) as opened:
+        session.fill(opened, known)
+        try:
+            computed = opened.run({name: tensor.name for name, tensor in tensors.items()})
+        except tf.errors.OpError as error:
+            raise errors.ExportError(
+                f"The initializers of {errors.quoted(tensors)} cannot be run: {str(error).splitlines()[0]}\n"
+                "  Pass --rename='REGEX=REPLACEMENT' if the checkpoint has them under other names."
+            ) from error
+    return {name: np.asarray(value) for name, value in computed.items()}

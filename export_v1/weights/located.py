@@ -1,0 +1,109 @@
+"""The variables of the exported graph, each with where its value is."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from export_v1 import errors, source
+from export_v1.analysis import statistics
+from export_v1.ir import graph
+from export_v1.ir.graph import GraphDef, Index, attr
+from export_v1.planning.request import Request
+from export_v1.source import inference
+from export_v1.weights import initial, restore
+from export_v1.weights.restore import Checkpoint, Variable, Weights
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """The weights, and the choices that were made about them: (what, why)."""
+
+    weights: Weights
+    choices: tuple[tuple[str, str], ...]
+
+
+def of(graph_def: GraphDef, model: source.Source, request: Request) -> Found:
+    """Returns the weights of every variable in the exported graph.
+
+    Raises:
+        ExportError: the checkpoint lacks some or has them in another shape; a value cannot be computed.
+    """
+    wanted = _variables([node for node in graph_def.node if node.op == "VarHandleOp"], graph_def, model)
+    if not wanted:
+        return Found(Weights(()), ())
+    if model.checkpoint is None:
+        _refuse_without_values(wanted, model, request)
+        values = initial.values([one.name for one in wanted], model, Weights(()))
+        return Found(Weights(_shaped(wanted, values), None, values), ())
+    checkpoint = Checkpoint(model.checkpoint)
+    located, choices = restore.locate(
+        wanted,
+        checkpoint,
+        model.graph,
+        renames=restore.parse_renames(request.rename),
+        ema=request.ema,
+        init_missing=request.init_missing,
+    )
+    variables = [_of_checkpoint_shape(one, checkpoint) for one in located]
+    restored = Weights(tuple(one for one in variables if one.location is not None), checkpoint)
+    values = initial.values([one.name for one in located if one.location is None], model, restored)
+    reset = initial.reset(model.graph, Weights(_shaped(variables, values), checkpoint, values))
+    choices += [(f"variable {name!r} is {reset[name]}", "the main op sets it after restoring") for name in reset]
+    variables = [dataclasses.replace(one, location=None) if one.name in reset else one for one in variables]
+    values |= reset
+    found = Weights(_shaped(variables, values), checkpoint, values)
+    return Found(found, (*choices, *inference.said(model.moving_averages, found)))
+
+
+def _variables(nodes, graph_def: GraphDef, model: source.Source) -> list[Variable]:
+    listed = {**(model.train_graph.trainable if model.train_graph else {}), **model.graph.trainable}
+    if listed:
+        return [_variable(node, listed.get(node.name, False)) for node in nodes]
+    # Without any collection of variables to go by, floats are trainable unless they are a batch norm's statistics.
+    statistic = statistics.moving(Index(graph_def), {node.name for node in nodes})
+    return [
+        _variable(node, tf.as_dtype(attr(node, "dtype").type).is_floating and node.name not in statistic)
+        for node in nodes
+    ]
+
+
+def _variable(node, trainable: bool) -> Variable:
+    shape = attr(node, "shape").shape
+    known = not shape.unknown_rank and all(dim.size >= 0 for dim in shape.dim)
+    return Variable(
+        name=node.name,
+        dtype=tf.as_dtype(attr(node, "dtype").type),
+        shape=tuple(dim.size for dim in shape.dim) if known else None,
+        trainable=trainable,
+    )
+
+
+def _of_checkpoint_shape(variable: Variable, checkpoint: Checkpoint) -> Variable:
+    if variable.shape is not None or variable.location is None:
+        return variable
+    sizes = [size for _, size in variable.location.part] or checkpoint.shapes[variable.location.key]
+    return dataclasses.replace(variable, shape=tuple(sizes))
+
+
+def _shaped(variables, values) -> tuple[Variable, ...]:
+    return tuple(
+        dataclasses.replace(one, shape=values[one.name].shape) if one.name in values else one for one in variables
+    )
+
+
+def _refuse_without_values(wanted: list[Variable], model: source.Source, request: Request) -> None:
+    """A graph with variables and no checkpoint is not frozen: initial values would be silently wrong answers."""
+    known = model.graph.local | set(model.values)
+    missing = [one.name for one in wanted if one.name not in known]
+    if missing and not request.init_missing:
+        raise errors.ExportError(
+            f"{len(missing)} variables have no values in {model.path!r}: {errors.quoted(missing)}.\n"
+            "  The graph is not frozen. Pass --checkpoint=PREFIX --meta_graph=FILE with the checkpoint that belongs to "
+            "it, or --init_missing to take their initializers."
+        )
+
+
+def listed(model: source.Source) -> list[Variable]:
+    """Returns every variable of the graph as it was written, for a listing."""
+    nodes = [node for node in model.graph.graph_def.node if node.op in graph.VARIABLES]
+    return _variables(nodes, model.graph.graph_def, model)

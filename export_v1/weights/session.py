@@ -1,0 +1,97 @@
+"""A GraphDef brought to life: imported into a graph of its own, its variables filled, its tables ready."""
+
+import contextlib
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from export_v1 import errors
+from export_v1.ir import graph
+from export_v1.weights.restore import Variable, Weights, is_finite
+
+v1 = tf.compat.v1
+
+# No optimizer that would rewrite the graph while it is being compared, and no device that the model asked for.
+CONFIG = v1.ConfigProto(allow_soft_placement=True)
+
+
+@contextlib.contextmanager
+def opened(importing) -> Iterator[v1.Session]:
+    """Yields a Session on a new graph that `importing()` has filled; global TensorFlow state stays as it was.
+
+    Raises:
+        ExportError: TensorFlow refuses the graph; its reason is in the message.
+    """
+    with tf.Graph().as_default() as new_graph:
+        with refused("pruned"):
+            importing()
+        with v1.Session(graph=new_graph, config=CONFIG) as session:
+            yield session
+
+
+@contextlib.contextmanager
+def refused(which: str) -> Iterator[None]:
+    """Where TensorFlow does not import a graph in the block, raises an ExportError with its reason.
+
+    Args:
+        which: graph it is, in one word.
+    """
+    try:
+        yield
+    except (tf.errors.OpError, ValueError, TypeError, KeyError) as error:
+        raise errors.ExportError(f"TensorFlow {tf.__version__} refuses the {which} graph: {error}") from error
+
+
+def fill(session: v1.Session, weights: Weights) -> list[str]:
+    """Gives every variable of the session's graph its value; returns the names of those with NaN or infinity.
+
+    No more than a variable, or `_TOGETHER` bytes of small ones, is in memory a second time.
+    """
+    assigns = _assigns(session.graph, weights)
+    waiting, size, not_finite = {}, 0, []
+    for variable in weights.variables:
+        if variable.name in assigns:
+            waiting[variable.name] = value = weights.value(variable)
+            size += value.nbytes
+            if not is_finite(value):
+                not_finite.append(variable.name)
+        if size > _TOGETHER:
+            _run_assigns(session, assigns, waiting)
+            waiting, size = {}, 0
+    _run_assigns(session, assigns, waiting)
+    return sorted(not_finite)
+
+
+# Each run of a session that sees new fetches costs milliseconds, so small variables share one.
+_TOGETHER = 16 * 2**20
+_COLLECTION = "export_v1/assigns"
+
+
+def _run_assigns(session: v1.Session, assigns, values) -> None:
+    if values:
+        session.run([assigns[name][0] for name in values], {assigns[name][1]: value for name, value in values.items()})
+
+
+def _assigns(into: tf.Graph, weights: Weights) -> dict[str, tuple[tf.Operation, tf.Tensor]]:
+    """Returns, by variable name, an op that assigns and the tensor to feed it with.
+
+    Where the graph lists a variable it is that variable's own initializer: a graph that will be written gets no node
+    that it has not got. The original's reference variables get nodes, once.
+    """
+    listed = into.get_collection(v1.GraphKeys.GLOBAL_VARIABLES)
+    found = {variable.op.name: (variable.initializer, variable.initial_value) for variable in listed}
+    found.update(into.get_collection(_COLLECTION))
+    there = {one.name: one for one in into.get_operations() if one.type in graph.VARIABLES and one.name not in found}
+    for variable in weights.variables:
+        if variable.name in there:
+            found[variable.name] = _assign(into, there[variable.name], variable)
+            into.add_to_collection(_COLLECTION, (variable.name, found[variable.name]))
+    return found
+
+
+def _assign(into: tf.Graph, operation: tf.Operation, variable: Variable):
+    with into.as_default(), into.device(None), into.name_scope("restore"):
+        placeholder = v1.placeholder(variable.dtype, variable.shape)
+        if operation.type == "VarHandleOp":
+            return tf.raw_ops.AssignVariableOp(resource=operation.outputs[0], value=placeholder), placeholder
+        return tf.raw_ops.Assign(ref=operation.outputs[0], value=placeholder, validate_shape=False).op, placeholder

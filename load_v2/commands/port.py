@@ -1,0 +1,135 @@
+"""Loads a TF1 checkpoint's variables into a Keras model built by your code, and writes a Keras weights file.
+
+python -m load_v2 port --checkpoint=model.ckpt-3 --model=my_code.py:build --weights=out.weights.h5
+python -m load_v2 port --checkpoint=bert/ --model=my_code:bert --rules=bert.toml --weights=out.weights.h5
+"""
+
+import argparse
+import contextlib
+import importlib
+import importlib.util
+import os
+import sys
+import traceback
+
+from load_v2.errors import LoadError, unknown
+
+_TAIL = ".weights.h5"
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Declares this command's flags; nothing here needs tensorflow."""
+    add = parser.add_argument
+    add("--checkpoint", required=True, metavar="PREFIX_OR_DIR", help="Saver prefix, its folder, or any of its files")
+    add(
+        "--model",
+        required=True,
+        type=_named_function,
+        metavar="MODULE_OR_FILE:FUNCTION",
+        help="function without arguments that returns the built Keras model, such as my_code.py:build",
+    )
+    add("--rules", metavar="RULES.toml", help="which variable becomes which weight; default: matched by itself")
+    add(
+        "--weights",
+        required=True,
+        type=_weights_file,
+        metavar=f"OUT{_TAIL}",
+        help="where the weights go, for model.load_weights; a file that is there is replaced, whole, at the end",
+    )
+    add(
+        "--expect",
+        metavar="IO.npz",
+        help="in/KEY and out/KEY arrays: the model must answer these inputs with these outputs",
+    )
+    add("--ema", action="store_true", default=None, help="take ExponentialMovingAverage values where there are any")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Builds the model, loads and proves its weights, writes the file; returns 0.
+
+    Raises:
+        LoadError: something does not fit; no file was written.
+    """
+    # Late, so that --help and flag errors do not wait for tensorflow.
+    from load_v2.porting.load import load_checkpoint_weights
+
+    model = _built(args.model)
+    report = load_checkpoint_weights(model, args.checkpoint, args.rules, ema=args.ema, expect=args.expect)
+    _save(model, args.weights)
+    print(f"{report}\n{args.weights}: written")
+    return 0
+
+
+def _named_function(text: str) -> tuple[str, str]:
+    place, _, function = text.rpartition(":")
+    if not place or not function.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} is not MODULE_OR_FILE:FUNCTION, such as my_code.py:build")
+    return place, function
+
+
+def _weights_file(text: str) -> str:
+    if not text.endswith(_TAIL):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} does not end with {_TAIL}, as Keras demands: {text.split('.')[0]}{_TAIL}"
+        )
+    return text
+
+
+def _built(named: tuple[str, str]):
+    """Returns the model that the user's function builds.
+
+    Raises:
+        LoadError: no such file, module or function, or the code in it fails.
+    """
+    place, name = named
+    code = _imported(place)
+    if not callable(getattr(code, name, None)):
+        functions = [key for key, value in vars(code).items() if callable(value) and not key.startswith("_")]
+        raise unknown("Function", name, place, functions, f"Pass --model={place}:FUNCTION.")
+    try:
+        return getattr(code, name)()
+    except Exception as error:
+        raise LoadError(f"{place}:{name} fails{_where(error)}: {type(error).__name__}: {error}") from error
+
+
+def _imported(place: str):
+    is_file = place.endswith(".py")
+    if is_file and not os.path.isfile(place):
+        raise LoadError(
+            f"There is no file {place!r}.\n  Pass --model=MODULE_OR_FILE:FUNCTION, such as my_code.py:build."
+        )
+    folder = os.path.dirname(os.path.abspath(place)) if is_file else os.getcwd()
+    # Its neighbours are imported by their bare names, as when it is run by itself.
+    sys.path.insert(0, folder)
+    try:
+        if not is_file:
+            return importlib.import_module(place)
+        name = os.path.splitext(os.path.basename(place))[0]
+        spec = importlib.util.spec_from_file_location(name, place)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules.setdefault(name, module)
+        spec.loader.exec_module(module)
+        return module
+    except Exception as error:
+        raise LoadError(f"{place!r} cannot be imported{_where(error)}: {type(error).__name__}: {error}") from error
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(folder)
+
+
+def _where(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+
+
+def _save(model, path: str) -> None:
+    """Writes the weights file under another name and moves it into place: it is there whole, or not at all."""
+    from load_v2.scoring import atomic
+
+    # What HDF5 adds to the numbers themselves is some kilobytes for each weight.
+    with atomic.published(path, _TAIL, sum(_bytes(weight) + 4096 for weight in model.weights)) as part:
+        model.save_weights(part)
+
+
+def _bytes(weight) -> int:
+    return weight.value.dtype.size * (weight.value.shape.num_elements() or 0)

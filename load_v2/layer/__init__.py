@@ -1,0 +1,1 @@
+"""SignatureLayer, and what it needs to be a full Keras layer."""

@@ -1,0 +1,147 @@
+"""The graph of a layer in a Keras archive: one folder with graph, files it reads and step 1's record; no weights."""
+
+import json
+import os
+import shutil
+import tempfile
+import threading
+import weakref
+
+import tensorflow as tf
+from tensorflow.core.framework import variable_pb2
+from tensorflow.core.protobuf import saved_model_pb2
+
+from load_v2.errors import LoadError
+from load_v2.layer import description
+from load_v2.program import artefact, program, signature
+
+# File -> what was read from it, and (file, key) -> the program of a signature, as long as a layer holds on to them. A
+# program holds what it was taken from, so nothing here may hold a program.
+_READ: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
+_TAKEN: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
+_LOCK = threading.Lock()
+
+
+class Kept:
+    """Holds on to an object that tf.Module and Keras should not look into."""
+
+    def __init__(self, item: object):
+        self._item = item
+
+
+class OwnFolder:
+    """A temporary folder that lives as long as this object."""
+
+    def __init__(self):
+        self.path = tempfile.mkdtemp(prefix="load_v2_")
+        self._finalizer = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+def shared(path: str | os.PathLike, key: str) -> program.Program:
+    """Returns the program of a signature of an export; layers on the same, unchanged export share what was read."""
+    file = os.path.join(os.path.realpath(os.fspath(path)), "saved_model.pb")
+    try:
+        status = os.stat(file)
+    except OSError:
+        return program.take(artefact.read(path), key)
+    identity = (file, status.st_mtime_ns, status.st_size, status.st_ino)
+    with _LOCK:
+        taken = _TAKEN.get((identity, key))
+        if taken is None:
+            source = _READ.get(identity)
+            if source is None:
+                source = _READ[identity] = artefact.read(path)
+            taken = _TAKEN[identity, key] = program.take(source, key)
+        return taken
+
+
+def write(taken: program.Program, folder: str) -> None:
+    """Writes what `read` needs; beside the weights, which Keras keeps, it is a SavedModel of its own."""
+    meta_graph = artefact.MetaGraphDef()
+    meta_graph.meta_info_def.tags.append("serve")
+    meta_graph.meta_info_def.tensorflow_version = taken.source.meta_graph.meta_info_def.tensorflow_version
+    meta_graph.graph_def.CopyFrom(taken.graph_def)
+    for key, part in [(taken.key, taken.serve)] + ([(program.TRAIN, taken.train)] if taken.train else []):
+        definition = meta_graph.signature_def[key]
+        definition.method_name = "tensorflow/serving/predict"
+        inputs = dict(zip(taken.source.signatures[taken.key].inputs, part.inputs, strict=True))
+        _write_specs(definition.inputs, inputs)
+        _write_specs(definition.outputs, part.outputs)
+    _write_variables(meta_graph, taken)
+    held = {node.name for node in taken.graph_def.node}
+    losses = [name for name in taken.source.regularization_losses if name.partition(":")[0] in held]
+    meta_graph.collection_def["regularization_losses"].node_list.value.extend(losses)
+    _write_assets(meta_graph, taken, folder)
+    os.makedirs(os.path.join(folder, "assets.extra"), exist_ok=True)
+    with open(os.path.join(folder, artefact.RECORD), "w", encoding="utf-8") as stream:
+        json.dump(_record(taken), stream)
+    with open(os.path.join(folder, "saved_model.pb"), "wb") as stream:
+        model = saved_model_pb2.SavedModel(saved_model_schema_version=1, meta_graphs=[meta_graph])
+        stream.write(model.SerializeToString(deterministic=True))
+
+
+def _record(taken: program.Program) -> dict:
+    record = dict(taken.source.record) or {"format_version": 1}
+    specs = taken.source.signatures[taken.key]
+    order = {"inputs": {key: {} for key in specs.inputs}, "outputs": {key: {} for key in specs.outputs}}
+    record["signatures"] = {**record.get("signatures", {}), taken.key: order}
+    return record
+
+
+def _write_specs(infos, specs) -> None:
+    for key, spec in specs.items():
+        infos[key].name = spec.tensor
+        infos[key].dtype = tf.as_dtype(spec.dtype).as_datatype_enum
+        infos[key].tensor_shape.CopyFrom(tf.TensorShape(spec.shape).as_proto())
+
+
+def _write_variables(meta_graph: artefact.MetaGraphDef, taken: program.Program) -> None:
+    for variable in taken.variables:
+        definition = variable_pb2.VariableDef(
+            variable_name=f"{variable.handles[0]}:0", is_resource=True, trainable=variable.trainable
+        ).SerializeToString()
+        meta_graph.collection_def["variables"].bytes_list.value.append(definition)
+        if variable.trainable:
+            meta_graph.collection_def["trainable_variables"].bytes_list.value.append(definition)
+
+
+def _write_assets(meta_graph: artefact.MetaGraphDef, taken: program.Program, folder: str) -> None:
+    for index, (name, file) in enumerate(taken.assets.items()):
+        stored = f"{index}_{os.path.basename(file)}"
+        os.makedirs(os.path.join(folder, "assets"), exist_ok=True)
+        if not os.path.isfile(file):
+            raise LoadError(f"The file {file!r} that the graph reads is gone.\n  Put the export back, then save again.")
+        shutil.copyfile(file, os.path.join(folder, "assets", stored))
+        definition = meta_graph.asset_file_def.add(filename=stored)
+        definition.tensor_info.name = name
+
+
+def read(folder: str | None, expected: description.Description, name: str) -> tuple[program.Program, OwnFolder | None]:
+    """Returns the program that `write` stored, and the folder its files were copied to (Keras deletes its own).
+
+    Raises:
+        LoadError: the folder is missing or damaged, or it is not what the layer's config says.
+    """
+    if folder is None:
+        raise LoadError(f"The archive has no graph for layer {name!r}: it was cut, or saved as weights only.")
+    source = artefact.read(folder)
+    own = None
+    if source.assets:
+        own = OwnFolder()
+        shutil.copytree(os.path.join(folder, "assets"), os.path.join(own.path, "assets"))
+        moved = {
+            tensor: os.path.join(own.path, "assets", os.path.basename(file)) for tensor, file in source.assets.items()
+        }
+        source = description.dataclasses.replace(source, assets=moved)
+    taken = program.take(source, expected.signature)
+    differences = expected.same_as(description.of_program(taken, expected.supports_jit))
+    if differences:
+        listed = "\n".join(f"    {item}" for item in differences[:10])
+        raise LoadError(
+            f"The graph in the archive is not the one of layer {name!r}; config and graph differ:\n{listed}\n"
+            "  The archive was changed after it was saved. Save the model again."
+        )
+    return taken, own
+
+
+__all__ = ["Kept", "OwnFolder", "read", "shared", "signature", "write"]

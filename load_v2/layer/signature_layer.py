@@ -1,0 +1,257 @@
+"""SignatureLayer: a signature of an export as a Keras 3 layer."""
+
+import os
+import uuid
+import weakref
+from collections.abc import Collection
+
+import keras
+import tensorflow as tf
+from absl import logging
+
+from load_v2 import private
+from load_v2.errors import LoadError, quoted
+from load_v2.layer import archive, binding, concrete_functions, description, weights
+from load_v2.program import program, resource_tables, safety, wellformed
+
+_EAGER = type(tf.constant(0))
+# Layers alive in this process, so that a clone made from a config finds the graph of the layer it was cloned from.
+_LIVING: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
+_ALLOW = "If you trust where it comes from, pass allow_ops=[…] with their names."
+
+
+@keras.saving.register_keras_serializable(package="load_v2")
+class SignatureLayer(keras.Layer):
+    """A signature of a SavedModel, as a layer that owns its weights.
+
+    Guaranteed: one Keras weight for each variable the graph needs, under its TensorFlow 1 name and with its value;
+    called with a tensor, a dict, keywords or positions in the order of step 1, it answers what the graph answers: the
+    tensor where there is one output, else a dict by key. `training=True` runs the export's `train` signature, its
+    update ops included, where there is one and the layer is trainable, else the same graph as in inference, which is
+    said once.
+
+    Args:
+        path: folder of an export, or another SavedModel.
+        signature: which of its signatures.
+        name: of the layer.
+        trainable: as of any Keras layer; setting it to False also stops the updates of moving averages.
+        allow_ops: ops to let run although they could touch files, network or Python.
+
+    Raises:
+        LoadError: the folder, the signature or a variable is not there, or the graph cannot be run as it is.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike | description.Description,
+        signature: str = "serving_default",
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+        allow_ops: Collection[str] = (),
+        **kwargs,
+    ):
+        super().__init__(name=name, trainable=True, **kwargs)
+        private.take_arguments_as_they_are(self)
+        self._allowed = tuple(allow_ops)
+        self._safe = True
+        self._program = self._functions = self._model = None
+        self._said: set[str] = set()
+        taken, bundle = None, None
+        if isinstance(path, description.Description):
+            self._description = path
+        else:
+            taken = archive.shared(path, signature)
+            safety.check(taken.graph_def, taken.assets, self._allowed, f"The graph of {taken.source.path!r}", _ALLOW)
+            weights.check(taken.variables, taken.source)
+            self._description = description.of_program(taken, safety.supports_jit(taken.graph_def))
+            bundle = taken.source.bundle
+        self.supports_jit = self._description.supports_jit
+        self._shapes = dict(self._description.shapes)
+        self._own = weights.create(self._description.variables, self.name, self._description.written, bundle)
+        self.trainable = trainable
+        self.built = True
+        if taken is not None:
+            self._attach(taken)
+        self._origin = uuid.uuid4().hex
+        _LIVING[self._origin] = self
+
+    def _attach(self, taken: program.Program, keep: object = None) -> None:
+        """Takes the graph: `keep` is what must live as long as the layer (a folder of its own for assets)."""
+        by_name = {weight.name: weight for weight in self._own}
+        held = {f"{handle}:0": by_name[v.name] for v in taken.variables for handle in v.handles}
+        assets = {name: tf.saved_model.Asset(file) for name, file in taken.assets.items()}
+        with wellformed.blamed(f"The tables of {taken.source.path!r} cannot be made"):
+            made = resource_tables.create_all(taken.graph_def, program.run_now, assets)
+        resources = tf.Module()
+        resources.tables, resources.assets = list(dict.fromkeys(made.values())), list(assets.values())
+        resources.kept = archive.Kept(keep)
+        self._resources = resources
+        others = {f"{name}:0": table for name, table in made.items()} | assets
+        self._program = taken
+        self._functions = concrete_functions.Functions(taken, held, others)
+        self._set_regularizers(taken, by_name)
+
+    def _set_regularizers(self, taken: program.Program, by_name: dict) -> None:
+        of_weight: dict[str, list] = {}
+        for names, part in taken.regularizers:
+            trainable = [name for name in names if by_name[name].trainable]
+            if trainable:
+                of_weight.setdefault(trainable[0], []).append(part)
+        for name, parts in of_weight.items():
+            by_name[name].regularizer = concrete_functions.Penalty(self._functions, parts)
+
+    @property
+    def input_specs(self) -> dict:
+        """Inputs by key, in call order: tensor in the graph, dtype, shape."""
+        return dict(self._description.inputs)
+
+    @property
+    def output_specs(self) -> dict:
+        """Outputs by key."""
+        return dict(self._description.outputs)
+
+    def __call__(self, *args, training=None, **kwargs):
+        inputs = self._description.inputs
+        values = binding.by_order(inputs, args, kwargs, self.name)
+        if tf.executing_eagerly() and self._functions is not None and not private.inside_a_layer_call():
+            if not any(isinstance(value, keras.KerasTensor) for value in values):
+                # The plain eager call: nothing that Keras would do around it (casting, masks, name scopes, a parent's
+                # training flag) applies, and it would cost as much as a small graph itself.
+                return self._run(values, training)
+        given = values[0] if len(inputs) == 1 else dict(zip(inputs, values, strict=True))
+        return super().__call__(given, training=training) if inputs else super().__call__({}, training=training)
+
+    def call(self, inputs, training=None):
+        return self._run(binding.by_order(self._description.inputs, (inputs,), {}, self.name), training)
+
+    def _run(self, values: list, training):
+        specs = self._description.inputs
+        tensors = [
+            binding.tensor(key, spec, value, self.name)
+            for (key, spec), value in zip(specs.items(), values, strict=True)
+        ]
+        part = self._part(training)
+        finer = None if tf.executing_eagerly() else concrete_functions.finer_shapes(part, tensors)
+        results = self._functions(part, tensors, finer)
+        return results[0] if len(results) == 1 else dict(zip(part.outputs, results, strict=True))
+
+    def _part(self, training) -> program.Part:
+        taken = self._ready()
+        if not training or not self.trainable:
+            return taken.serve
+        if taken.custom_gradients:
+            self._say_once(
+                "Layer %r: %d nodes had a gradient of their own, a Python function that is in no file; TensorFlow's "
+                "gradient of what they compute is used: %s.",
+                len(taken.custom_gradients),
+                quoted(taken.custom_gradients),
+            )
+        if taken.train is None:
+            self._say_once(
+                "Layer %r has no training graph: training runs the inference graph (no dropout, moving averages "
+                "fixed). Step 1 makes one when told --train_freeze."
+            )
+            return taken.serve
+        return taken.train
+
+    def _say_once(self, message: str, *values) -> None:
+        if message not in self._said:
+            self._said.add(message)
+            logging.warning(message, self.name, *values)
+
+    def _ready(self) -> program.Program:
+        model = self._model() if self._model is not None else None
+        if self._program is None and model is not None and model._program is not None:
+            self._attach(model._program, model._resources.kept)
+        if self._program is None:
+            raise LoadError(
+                f"Layer {self.name!r} was made from a config and has no graph.\n"
+                "  Load the model with keras.models.load_model, or create the layer with SignatureLayer(DIR)."
+            )
+        return self._program
+
+    def compute_output_spec(self, inputs, training=None):
+        specs = self._description.inputs
+        values = binding.by_order(specs, (inputs,), {}, self.name)
+        tensors = [
+            binding.tensor(key, spec, value, self.name)
+            for (key, spec), value in zip(specs.items(), values, strict=True)
+        ]
+        made_shapes = self._output_shapes(tensors)
+        made = {}
+        for (key, spec), shape in zip(self._description.outputs.items(), made_shapes, strict=True):
+            if shape is None:
+                raise LoadError(
+                    f"Layer {self.name!r}: the rank of output {key!r} is unknown, no output of a functional model.\n"
+                    "  Call the layer on real tensors, or in the call() of a keras.Model of your own."
+                )
+            made[key] = keras.KerasTensor(shape, dtype=spec.dtype)
+        return next(iter(made.values())) if len(made) == 1 else made
+
+    def _output_shapes(self, tensors: list) -> tuple:
+        """Returns the outputs' shapes; kept for the config, from which a model is rebuilt before it has its graphs."""
+        given = tuple(tuple(tensor.shape) for tensor in tensors)
+        if given not in self._shapes:
+            found = tuple(spec.shape for spec in self._description.outputs.values())
+            if self._program is not None or self._model is not None:
+                part = self._ready().serve
+                finer = concrete_functions.finer_shapes(part, tensors)
+                if finer is not None or None in found:
+                    made = self._functions.get(part, finer).outputs
+                    found = tuple(None if o.shape.rank is None else tuple(o.shape.as_list()) for o in made)
+            self._shapes = {**self._shapes, given: found}
+        return self._shapes[given]
+
+    def get_config(self):
+        known = tuple(self._shapes.items())
+        described = description.dataclasses.replace(self._description, shapes=known).to_config()
+        return {**super().get_config(), "description": described, "origin": self._origin}
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        described, origin = (
+            description.from_config(config.pop("description", {})),
+            _LIVING.get(config.pop("origin", None)),
+        )
+        layer = cls(described, **config)
+        layer._safe = private.safe_mode() is not False
+        if origin is not None and not origin._description.same_as(described):
+            # A clone in the same process starts from the values of the layer it was made from, and takes its graph when
+            # first called: before that an archive may bring another.
+            layer._model = weakref.ref(origin)
+            for weight, value in zip(layer._own, origin._own, strict=True):
+                weight.assign(value)
+        return layer
+
+    def save_assets(self, dir_path):
+        archive.write(self._ready(), dir_path)
+
+    def load_assets(self, dir_path):
+        taken, kept = archive.read(dir_path, self._description, self.name)
+        if self._safe:
+            remedy = "If you trust where it comes from, pass safe_mode=False to keras.models.load_model."
+            safety.check(taken.graph_def, taken.assets, self._allowed, f"The graph of layer {self.name!r}", remedy)
+        self._attach(taken, kept)
+
+    def load_own_variables(self, store):
+        missing = [weight.name for index, weight in enumerate(self._saved_order()) if str(index) not in store]
+        wrong = []
+        for index, weight in enumerate(self._saved_order()):
+            shape = tuple(store[str(index)].shape) if str(index) in store else tuple(weight.shape)
+            if shape != tuple(weight.shape):
+                wrong.append(f"{weight.name!r}: {list(weight.shape)} in the layer, {list(shape)} in the file")
+        if missing or wrong or len(store.keys()) != len(self._own):
+            listed = "\n".join(
+                [f"    {name!r} is missing" for name in missing[:10]] + [f"    {item}" for item in wrong[:10]]
+            )
+            raise LoadError(
+                f"The saved weights do not fit layer {self.name!r}: {len(store.keys())} in the file, "
+                f"{len(self._own)} in the layer.\n{listed}\n"
+                "  Load a file that was saved from a model with the same export."
+            )
+        super().load_own_variables(store)
+
+    def _saved_order(self) -> list[weights.Weight]:
+        return self._trainable_variables + self._non_trainable_variables

@@ -1,0 +1,119 @@
+"""What was done, to the last variable and the last weight; and, where something does not fit, what to write instead."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from load_v2.errors import SHOWN, LoadError
+from load_v2.porting import suggestions
+from load_v2.porting.proof import Difference
+from load_v2.porting.transforms import text
+from load_v2.porting.types import Ambiguity, Assignment, Entry, Plan, Weight
+
+
+@dataclass
+class Report:
+    """The account of one loading.
+
+    `assignments`: a weight, the variables it came from, how they were found. `skipped`: variable -> why. `left_over`
+    and `missing`: variables without a weight and weights without a variable. `misfits`: sentences, each naming both
+    sides. `ambiguous`: layers with several candidates. `choices`: what was decided without being asked. `proven`: how
+    many weights were read back and found equal, bit for bit. `unequal`: those that were not. `answers`: the worst
+    element of each output, if answers were expected.
+    """
+
+    checkpoint: str
+    model: str
+    entries: Mapping[str, Entry]
+    weights: Mapping[str, Weight]
+    assignments: list[Assignment]
+    skipped: dict[str, str]
+    missing: list[str]
+    left_over: list[str]
+    misfits: list[str]
+    ambiguous: list[Ambiguity]
+    choices: list[str]
+    unused_rules: list[str]
+    proven: int = 0
+    unequal: list[Difference] = field(default_factory=list)
+    answers: list[Difference] = field(default_factory=list)
+
+    @classmethod
+    def of_plan(cls, plan: Plan, checkpoint: str, model: str, entries, weights) -> "Report":
+        return cls(
+            checkpoint,
+            model,
+            entries,
+            {weight.path: weight for weight in weights},
+            plan.assignments,
+            plan.skipped,
+            plan.missing,
+            plan.left_over,
+            plan.misfits,
+            plan.ambiguous,
+            plan.choices,
+            plan.unused_rules,
+        )
+
+    @property
+    def complete(self) -> bool:
+        return not (self.missing or self.left_over or self.misfits)
+
+    def refusal(self) -> LoadError:
+        """Returns the error that says everything that does not fit, at once, and what rules would mend it."""
+        failed = len(self.weights) - len(self.assignments)
+        first = (
+            f"{failed} of {len(self.weights)} weights of model {self.model!r} find no value in "
+            f"{os.path.basename(self.checkpoint)!r}"
+            if failed
+            else f"{len(self.left_over) or len(self.misfits)} of {len(self.entries)} variables of "
+            f"{os.path.basename(self.checkpoint)!r} have no place in model {self.model!r}"
+        )
+        lines = [f"{first}; the model is unchanged.", *self._faults()]
+        pasted = suggestions.lines(self)
+        if pasted:
+            lines.append("  Paste what is right into a rules file, and pass it as rules:")
+            lines += [f"    {line}" for line in pasted]
+        return LoadError("\n".join(lines))
+
+    def _faults(self) -> list[str]:
+        lines = [f"  Misfit: {misfit}." for misfit in self.misfits[:SHOWN]]
+        if len(self.misfits) > SHOWN:
+            lines.append(f"  … and {len(self.misfits) - SHOWN} misfits more.")
+        lines += _listed("Missing in the checkpoint", [_sized(p, self.weights[p].shape) for p in self.missing])
+        lines += _listed("Left over in the checkpoint", [_sized(k, self.entries[k].shape) for k in self.left_over])
+        for found in self.ambiguous[:SHOWN]:
+            lines.append(f"  Undecided: {found.layer!r} could be {' or '.join(map(repr, found.candidates[:SHOWN]))}.")
+        lines += _listed("Rules that matched nothing", self.unused_rules)
+        return lines
+
+    def __str__(self):
+        count = f"{len(self.assignments)} of {len(self.weights)} weights"
+        lines = [f"{count} of {self.model!r} loaded from {self.checkpoint!r}"]
+        for assignment in self.assignments:
+            steps = [text(step) for term in assignment.terms for step in term.steps]
+            steps += [text(step) for step in assignment.steps]
+            done = f", {', '.join(steps)}" if steps else ""
+            lines.append(f"  {assignment.weight} <- {', '.join(assignment.keys)}  ({assignment.how}{done})")
+        reasons: dict[str, list[str]] = {}
+        for key, reason in self.skipped.items():
+            reasons.setdefault(re.sub(r"'.*'", "…", reason), []).append(key)
+        for reason, keys in sorted(reasons.items()):
+            lines.append(f"  skipped, {reason}: {len(keys)} ({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''})")
+        lines += [f"  chosen: {choice}" for choice in self.choices]
+        lines += self._faults()
+        lines.append(f"  proven: {self.proven} weights read back equal, bit for bit")
+        lines += [f"  unequal: {difference}" for difference in self.unequal]
+        lines += [f"  answer: {'equal' if answer.equal else 'NOT equal'}; {answer}" for answer in self.answers]
+        return "\n".join(lines)
+
+
+def _sized(name, shape) -> str:
+    return f"{name!r} {list(shape)}"
+
+
+def _listed(title: str, names: list[str]) -> list[str]:
+    if not names:
+        return []
+    return [f"  {title} ({len(names)}): {', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}."]

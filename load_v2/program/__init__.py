@@ -1,0 +1,1 @@
+"""A SavedModel read but not run, and the part of it that one signature needs."""

@@ -1,0 +1,130 @@
+"""save: which writer is used, what the written graph holds, and what is said about the weights."""
+
+import dataclasses
+import json
+import resource
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+import export_v1
+from export_v1.artifact import save
+from export_v1.format import bundle
+from export_v1.weights import restore, session, stream
+from tests.export_v1.weights.test_stream import VALUES, variable, weights_of, write_checkpoint
+from tests.support import cases
+
+v1 = tf.compat.v1
+
+
+def exported(weights) -> save.Exported:
+    """Returns a graph that adds 1 to its input, beside the variables."""
+    with tf.Graph().as_default() as graph:
+        x = v1.placeholder(tf.float32, [None], "x")
+        tf.add(x, 1.0, "y")
+        for one in weights.variables:
+            handle = tf.raw_ops.VarHandleOp(dtype=one.dtype, shape=one.shape, shared_name=one.name, name=one.name)
+            assert handle.op.name == one.name
+    signature = ({"x": "x:0"}, {"y": "y:0"}, "tensorflow/serving/predict")
+    return save.Exported(graph.as_graph_def(), {"serving_default": signature}, (), {}, (), weights)
+
+
+@pytest.fixture
+def weights(tmp_path) -> restore.Weights:
+    values = {name: VALUES[name] for name in ("large", "long")}
+    write_checkpoint(str(tmp_path / "model"), values)
+    return weights_of(str(tmp_path / "model"), values)
+
+
+@pytest.mark.parametrize("above", [True, False])
+def test_the_line_between_the_writers_is_the_size_of_all_variables(tmp_path, monkeypatch, weights, above):
+    assert weights.size() == VALUES["large"].nbytes + VALUES["long"].nbytes
+    monkeypatch.setattr(save, "STREAMED_ABOVE", weights.size() - above)
+    used = []
+    monkeypatch.setattr(stream, "write", lambda *args, real=stream.write: used.append("stream") or real(*args))
+    simple = v1.saved_model.simple_save
+    monkeypatch.setattr(v1.saved_model, "simple_save", lambda *a, **k: used.append("simple_save") or simple(*a, **k))
+    written = save.write(exported(weights), str(tmp_path / "out"))
+    assert used == (["stream"] if above else ["simple_save"]) and written.streamed == above
+
+
+def test_streamed_weights_are_in_a_session_only_for_a_check(tmp_path, monkeypatch, weights):
+    monkeypatch.setattr(save, "STREAMED_ABOVE", 0)
+    filled = []
+    monkeypatch.setattr(save, "fill", lambda *args: filled.append("filled") or session.fill(*args))
+    save.write(exported(weights), str(tmp_path / "unchecked"))
+    assert not filled
+    got = []
+    save.write(exported(weights), str(tmp_path / "checked"), [lambda opened: got.append(opened.run("large/Read:0"))])
+    assert filled and np.array_equal(got[0], VALUES["large"])
+
+
+def test_a_check_that_fails_leaves_nothing(tmp_path, weights):
+    def check(opened):
+        raise export_v1.ExportError("the answers differ")
+
+    with pytest.raises(export_v1.ExportError, match="the answers differ"):
+        save.write(exported(weights), str(tmp_path / "out"), [check])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("line", [0, 2**40])
+def test_what_was_written_is_told(tmp_path, monkeypatch, weights, line):
+    monkeypatch.setattr(save, "STREAMED_ABOVE", line)
+    large = np.array(VALUES["large"])
+    large.flat[5] = np.nan
+    given = dataclasses.replace(
+        weights,
+        variables=(*weights.variables, variable("bad", large, location=None)),
+        initial={"bad": large},
+    )
+    written = save.write(exported(given), str(tmp_path / "out"))
+    index = bundle.read(str(tmp_path / "out" / "variables" / "variables"))
+    assert written.not_finite == ("bad",)
+    assert written.checksums == {name: index.tensors[name].crc32c for name in ("large", "long", "bad")}
+    source = bundle.read(weights.checkpoint.prefix)
+    assert all(written.checksums[name] == source.tensors[name].crc32c for name in ("large", "long"))
+
+
+@pytest.mark.parametrize("line", [0, 2**40])
+def test_nan_in_a_checkpoint_is_a_warning_of_the_report(tmp_path, monkeypatch, line):
+    monkeypatch.setattr(save, "STREAMED_ABOVE", line)
+    with tf.Graph().as_default(), v1.Session() as opened:
+        x = v1.placeholder(tf.float32, [None, 2], "x")
+        w = v1.get_variable("w", initializer=tf.constant([[1.0, np.inf], [2.0, 3.0]]), use_resource=False)
+        tf.matmul(x, w, name="y")
+        opened.run(v1.global_variables_initializer())
+        v1.train.Saver().save(opened, str(tmp_path / "model"))
+    report = export_v1.export(
+        checkpoint=str(tmp_path / "model"), export_dir=str(tmp_path / "out"), inputs={"x": "x:0"}, outputs={"y": "y:0"}
+    )
+    assert report["warnings"] == ["variable 'w' holds NaN or infinity"]
+    assert "warning: variable 'w' holds NaN or infinity" in report.text()
+
+
+def test_the_written_graph_has_no_nodes_of_the_filling(exported):
+    folder = exported("convnet_bn_dropout")
+    content = (folder / "saved_model.pb").read_bytes()
+    [meta] = saved_model_pb2.SavedModel.FromString(content).meta_graphs
+    names = [node.name for node in meta.graph_def.node]
+    assert not [name for name in names if name.startswith("restore/")]
+    assert len(meta.collection_def["variables"].bytes_list.value) == len(
+        json.loads((folder / "assets.extra" / "export_v1.json").read_text())["variables"]
+    )
+
+
+@pytest.mark.parametrize("line", [0, 2**40], ids=["stream", "simple_save"])
+def test_a_full_disk_is_an_error_and_no_export(tmp_path, monkeypatch, line):
+    monkeypatch.setattr(save, "STREAMED_ABOVE", line)
+    flags = cases.load("mlp_layers").flags()
+    # The variables take more than this, everything else is smaller; SIGXFSZ is off in Python, so writing fails.
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(export_v1.ExportError, match="cannot be written to .*\n.*Make room"):
+            export_v1.export(export_dir=str(tmp_path / "out"), **flags, no_sample=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not [*tmp_path.iterdir()]

@@ -1,0 +1,91 @@
+"""What a signal leaves behind: one message, the right exit status, and nothing half-written."""
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import export_v1
+import load_v2
+from tests.support import cases
+
+# The command, held where a folder has just been made or the export is written, until a signal comes.
+HELD = """
+import sys
+from absl import app
+from export_v1 import __main__ as command, destination
+function = getattr(destination, {function!r})
+def held(*args):
+    function(*args)
+    print("held", flush=True)
+    while True:
+        pass
+setattr(destination, {function!r}, held)
+app.run(command._supervised)
+"""
+
+
+@pytest.mark.parametrize("function", ["_made", "sync"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_cleans_up(number, function, tmp_path, subprocess_env):
+    checkpoint = cases.load("mlp_layers").folder / "model.ckpt-3"
+    flags = [f"--checkpoint={checkpoint}", "--input=x=x:0", "--output=probs=probs:0", f"--export_dir={tmp_path}/target"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", HELD.format(function=function), *flags], env=subprocess_env, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "held\n", process.communicate()[1]
+    assert len(list(tmp_path.glob(".target.partial-*"))) == 1
+    # The terminal sends Ctrl-C to all processes of a command.
+    os.killpg(process.pid, number) if number == signal.SIGINT else os.kill(process.pid, number)
+    _, said = process.communicate()
+    assert process.returncode == 130, said
+    assert "interrupted" in said and "Traceback" not in said
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("package", [export_v1, load_v2], ids=lambda package: package.__name__)
+def test_an_interrupt_that_c_code_makes_another_error_of_is_one_all_the_same(package, number):
+    supervise = importlib.import_module(f"{package.__name__}.supervise")
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        with supervise.interruptible():
+            try:
+                os.kill(os.getpid(), number)
+            except KeyboardInterrupt as interrupt:
+                raise RuntimeError("InvalidArgumentError REPLACED BY KeyboardInterrupt") from interrupt
+    assert signal.getsignal(number) == before
+    with pytest.raises(RuntimeError, match="by itself"):
+        with supervise.interruptible():
+            raise RuntimeError("by itself")
+
+
+@pytest.mark.parametrize("package", ["export_v1", "load_v2"])
+def test_a_signal_that_comes_when_the_work_is_done_changes_nothing(package, subprocess_env):
+    code = f"""
+import os, signal, sys
+from {package} import supervise
+wait = os.waitpid
+def waited(*args):
+    found = wait(*args)
+    os.kill(os.getpid(), signal.SIGTERM)
+    return found
+os.waitpid = waited
+sys.exit(supervise.supervised(lambda: 7, "command"{", lambda child: None" if package == "export_v1" else ""}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=subprocess_env, capture_output=True, text=True)
+    assert done.returncode == 7 and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("code, cleared", [(0, ""), (1, "cleared\n"), (130, "cleared\n")])
+def test_what_a_command_that_fails_has_left_is_cleared_away(code, cleared, subprocess_env):
+    script = (
+        "import sys; from export_v1 import supervise\n"
+        f"sys.exit(supervise.supervised(lambda: {code}, 'command', lambda child: print('cleared')))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], env=subprocess_env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (code, cleared)

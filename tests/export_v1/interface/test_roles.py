@@ -1,0 +1,348 @@
+"""What is data, what a label, and where a small model ends."""
+
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import meta_graph_pb2
+
+from export_v1 import errors, interface
+from export_v1.interface import choose, ends, naming, offers, resolving
+from export_v1.ir import graph
+from export_v1.source import meta_graph
+from tests.support import control_flow, node_defs
+from tests.support.control_flow import v1
+
+PLACE = "graph model.meta"
+
+
+def read(make, trainable=None):
+    with control_flow.graph() as built:
+        make(v1.placeholder(tf.float32, [None, 4], "x"))
+        model = meta_graph.to_graph(meta_graph_pb2.MetaGraphDef(graph_def=built.as_graph_def(add_shapes=True)))
+    if trainable is not None:
+        model = type(model)(model.graph_def, trainable)
+    return model
+
+
+def anatomy(make, trainable=None):
+    model = read(make, trainable)
+    return choose.Anatomy(model, resolving.of(model), {}, [], {})
+
+
+def chosen(make, **given):
+    """Returns the inputs and outputs chosen, by key."""
+    found = interface.resolve(read(make), place=PLACE, **given)
+    return {key: one.tensor for key, one in found.inputs.items()}, dict(found.outputs)
+
+
+def unclear(make):
+    """Returns the reason, the first line of the message."""
+    with pytest.raises(errors.ExportError) as caught:
+        interface.resolve(read(make), place=PLACE)
+    return str(caught.value).splitlines()[0]
+
+
+def weight(shape, name="w"):
+    return v1.get_variable(name, shape, use_resource=False)
+
+
+def dense(x, units, name="w"):
+    return tf.add(tf.matmul(x, weight([int(x.shape[1]), units], name)), weight([units], name + "_b"))
+
+
+def labels(units=3):
+    return v1.placeholder(tf.float32, [None, units], "seen")
+
+
+def test_logits_are_said_better_by_their_sigmoid():
+    def make(x):
+        logits = dense(x, 3)
+        v1.nn.sigmoid(logits)
+        tf.reduce_mean(v1.nn.sigmoid_cross_entropy_with_logits(labels=labels(), logits=logits))
+
+    assert chosen(make) == ({"x": "x:0"}, {"probabilities": "Sigmoid:0"})
+
+
+def test_logits_stay_beside_their_softmax():
+    """A Softmax forgets what is the same in all logits."""
+
+    def make(x):
+        logits = dense(x, 3)
+        tf.nn.softmax(logits)
+        tf.reduce_mean(v1.nn.softmax_cross_entropy_with_logits_v2(labels=labels(), logits=logits))
+
+    assert chosen(make) == ({"x": "x:0"}, {"logits": "Add:0", "probabilities": "Softmax:0"})
+
+
+def test_logits_with_a_name_of_their_own_stay_beside_their_sigmoid():
+    def make(x):
+        logits = tf.identity(dense(x, 3), name="scores")
+        v1.nn.sigmoid(logits)
+        tf.reduce_mean(v1.nn.sigmoid_cross_entropy_with_logits(labels=labels(), logits=logits))
+
+    assert chosen(make)[1].keys() == {"scores", "probabilities"}
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 6])
+def test_so_many_answers_are_not_clear(count):
+    def make(x):
+        for at in range(count):
+            tf.identity(dense(x, 2, f"w{at}"), name=f"head{'abcdef'[at]}")
+
+    if count <= 4:
+        assert list(chosen(make)[1].values()) == [f"head{letter}:0" for letter in "abcdef"[:count]]
+    else:
+        assert f"{count} tensors may be answers" in unclear(make)
+
+
+def test_random_answers_are_not_clear():
+    def make(x):
+        tf.add(dense(x, 2), tf.random.normal([2], name="noise"), name="sampled")
+
+    assert "noise/RandomStandardNormal" in unclear(make)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_a_dropout_that_drops_nothing_is_not_random(rate):
+    def make(x):
+        y = dense(x, 2)
+        kept = tf.random.uniform(tf.shape(y)) >= tf.constant(rate)
+        tf.multiply(y, tf.cast(kept, tf.float32), name="thinned")
+
+    if rate:
+        assert "random_uniform/RandomUniform" in unclear(make)
+    else:
+        assert chosen(make)[1] == {"thinned": "thinned:0"}
+
+
+def encoder(sequence):
+    """A first-token pooler on what `sequence` makes of x."""
+
+    def make(x):
+        inner = sequence(x)
+        first = tf.squeeze(inner[:, 0:1], [1])
+        first = tf.reshape(first, [-1, 3])
+        tf.tanh(dense(first, 3, "pool"))
+
+    return make
+
+
+def test_an_encoder_has_two_answers():
+    make = encoder(lambda x: tf.reshape(dense(x, 6), [-1, 2, 3]))
+    assert chosen(make)[1] == {"pooled": "Tanh:0", "sequence": "Reshape:0"}
+
+
+@pytest.mark.parametrize("shape", [[-1, 6], [-1, 2, 3, 1]])
+def test_what_is_no_sequence_is_no_answer_of_an_encoder(shape):
+    def make(x):
+        inner = tf.reshape(dense(x, 6), shape)
+        tf.tanh(dense(tf.reshape(inner[:, 0:1] if len(shape) > 2 else inner[:, 0:3], [-1, 3]), 3, "pool"))
+
+    assert list(chosen(make)[1].values()) == ["Tanh:0"]
+
+
+def test_what_only_decides_is_no_data():
+    def make(x):
+        step = v1.placeholder(tf.float32, [None], "step")
+        y = v1.cond(tf.reduce_max(step) > 5.0, lambda: dense(x, 3, "late"), lambda: dense(x, 3, "early"))
+        tf.identity(y, name="scores")
+
+    found = anatomy(make)
+    assert [one.name for one in found.roles.data] == ["x:0"]
+    assert [one.name for one in found.roles.labels] == ["step:0"]
+    assert not found.roles.meets_label("scores")
+
+
+@pytest.mark.parametrize("penalty", [True, False])
+def test_a_penalty_beside_the_loss_of_each_example_makes_no_label_data(penalty):
+    def make(x):
+        scores = tf.identity(dense(x, 3), name="scores")
+        each = v1.nn.softmax_cross_entropy_with_logits_v2(labels=labels(), logits=scores)
+        tf.reduce_mean(each + tf.nn.l2_loss(v1.global_variables()[0]) if penalty else each)
+
+    assert chosen(make) == ({"x": "x:0"}, {"scores": "scores:0"})
+    assert [one.name for one in anatomy(make).roles.labels] == ["seen:0"]
+
+
+def test_how_big_something_is_does_not_make_it_data():
+    def make(x):
+        like = tf.shape(v1.placeholder(tf.float32, [None, 3], "other"))
+        tf.identity(dense(x, 3) + tf.broadcast_to(weight([3], "row"), like), name="scores")
+
+    assert [one.name for one in anatomy(make).roles.data] == ["x:0"]
+
+
+def test_a_scalar_that_meets_weights_is_no_data():
+    def make(x):
+        scale = v1.placeholder(tf.float32, [], "scale")
+        tf.identity(dense(x, 2) + weight([2], "gain") * scale, name="scores")
+
+    assert [one.name for one in anatomy(make).roles.data] == ["x:0"]
+
+
+def test_big_constants_are_no_weights_where_there_are_variables():
+    def make(x):
+        tf.identity(dense(x, 2), name="scores")
+        tf.multiply(v1.placeholder(tf.float32, [None, 20], "other"), tf.range(20.0), name="scaled")
+        tf.add(v1.placeholder(tf.float32, [None, 20], "more"), tf.constant([0.5 + i for i in range(20)]), name="moved")
+
+    assert [one.name for one in anatomy(make).roles.data] == ["x:0"]
+
+
+def test_variables_that_are_not_trained_make_no_data():
+    def make(x):
+        tf.identity(tf.matmul(x, weight([4, 2], "kept")), name="scores")
+        weight([2], "trained")
+
+    assert [one.name for one in anatomy(make, {"kept": True}).roles.data] == ["x:0"]
+    assert [one.name for one in anatomy(make, {"kept": False, "trained": True}).roles.data] == []
+
+
+@pytest.mark.parametrize(("size", "weights"), [(16, False), (17, True)])
+def test_big_constants_of_a_frozen_graph_are_weights(size, weights):
+    def make(x):
+        tf.identity(v1.placeholder(tf.float32, [None, size], "rows") * tf.constant([0.5 + i for i in range(size)]), "y")
+
+    assert bool(anatomy(make).roles.data) == weights
+
+
+def test_what_a_variable_keeps_or_a_summary_shows_is_no_answer():
+    def make(x):
+        y = dense(x, 3)
+        tf.identity(y, name="scores")
+        kept = v1.get_variable("kept", [3], trainable=False, use_resource=False)
+        kept.assign(tf.reduce_mean(y, 0, name="batch_mean"))
+        v1.summary.histogram("shown", tf.reduce_mean(y, 1))
+
+    assert chosen(make)[1] == {"scores": "scores:0"}
+
+
+def test_two_models_are_not_clear():
+    def make(x):
+        tf.identity(dense(x, 2, "one"), name="first")
+        tf.identity(dense(v1.placeholder(tf.float32, [None, 4], "z"), 2, "two"), name="second")
+
+    assert "more than one model" in unclear(make)
+
+
+def test_the_model_on_placeholders_is_preferred_to_its_like_on_a_queue():
+    def make(x):
+        queue = v1.FIFOQueue(8, [tf.float32], [[2, 4]]).dequeue()
+        with v1.variable_scope("net", reuse=v1.AUTO_REUSE):
+            tf.identity(dense(queue, 2), name="trained_on")
+            tf.identity(dense(x, 2), name="served")
+
+    assert chosen(make) == ({"x": "x:0"}, {"served": "net/served:0"})
+
+
+def test_nothing_that_ends_a_model():
+    assert "no tensor" in unclear(lambda x: tf.reduce_mean(x, name="mean"))
+
+
+def test_inputs_without_a_name_and_with_one():
+    def make(x):
+        one, two = v1.placeholder(tf.float32, [None, 4]), v1.placeholder(tf.float32, [None, 4], "two")
+        tf.identity(dense(one + two + x, 2), name="scores")
+
+    # One alone that nobody named would be "x", which is taken.
+    assert chosen(make)[0] == {"x": "x:0", "x_1": "Placeholder:0", "two": "two:0"}
+
+
+def test_texts_and_numbers_that_nothing_reads_are_answers_and_sizes_are_not():
+    def make(x):
+        y = dense(x, 3)
+        tf.strings.as_string(y)
+        tf.shape(y, name="sizes")
+
+    assert chosen(make)[1] == {"output": "AsString:0"}
+
+
+def test_candidates_come_with_types_shapes_and_values():
+    def make(x):
+        mode = v1.placeholder(tf.bool, [], "unsure")
+        tf.identity(dense(x, 3), name="scores")
+        seen = labels()
+        v1.where(mode, seen, seen, name="meets")
+        tf.multiply(weight([4, 2], "table"), 2.0, name="doubled")
+
+    found = offers.of(anatomy(make))
+    assert [(one.key, one.tensor) for one in found.inputs[:1]] == [("x", "x:0")]
+    assert found.inputs[0].dtype == tf.float32.as_datatype_enum and found.inputs[0].shape == [None, 4]
+    assert "weights" in found.inputs[0].why and "no weights" in {one.key: one.why for one in found.inputs}["seen"]
+    assert found.outputs[0].tensor == "scores:0"
+    assert "variables alone" in {one.key: one.why for one in found.outputs}["doubled"]
+    assert [(one.tensor, one.value) for one in found.freeze] == [("unsure:0", None)]
+
+
+def test_an_error_shows_ten_of_a_sort_and_a_listing_all():
+    def make(x):
+        for at in range(12):
+            tf.identity(dense(x, 2, f"w{at}"), name=f"head{'abcdefghijkl'[at]}")
+
+    with pytest.raises(errors.ExportError) as caught:
+        interface.resolve(read(make), place=PLACE)
+    lines = str(caught.value).splitlines()
+    assert "  Outputs (12):" in lines and sum("--output=" in line for line in lines[1:-1]) == 10
+    assert any("2 more" in line for line in lines)
+    text = interface.listing(read(make), [])
+    assert text.count("--output=") == 12 and "more" not in text
+
+
+def test_ends_say_their_reason():
+    reasons = {ends.End(graph.Tensor("y"), kind).why for kind in ("compared", "in the loss", "unread")}
+    assert len(reasons) == 3
+
+
+def test_compared_with_labels_outweighs_penalties():
+    def make(x):
+        hidden = tf.nn.relu(dense(x, 4, "hidden"))
+        scores = dense(hidden, 3, "out")
+        tf.reduce_mean(
+            v1.nn.softmax_cross_entropy_with_logits_v2(labels=labels(), logits=scores)
+        ) + 0.1 * tf.reduce_sum(tf.abs(hidden))
+
+    kinds = {end.tensor.name: end.kind for end in anatomy(make).ends}
+    assert set(kinds.values()) == {"compared"} and len(kinds) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "op", "given"),
+    [
+        ("Placeholder_3", "Placeholder", False),
+        ("images", "Placeholder", True),
+        ("a/MatMul_1", "MatMul", False),
+        ("a/add", "AddV2", False),
+        ("a/scores", "AddV2", True),
+        ("a/Mean", "Mean", False),
+        ("a/xw_plus_b", "BiasAdd", False),
+        ("a/SparseSoftmax", "SparseSoftmaxCrossEntropyWithLogits", False),
+    ],
+)
+def test_names_that_a_person_gave(name, op, given):
+    assert naming.is_given(node_defs.node(name, op)) == given
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "key"),
+    [
+        ("a/scores", 0, "scores"),
+        ("a/scores", 1, "scores_1"),
+        ("a/scores_1", 1, "scores_1"),
+        ("head/BiasAdd", 0, "head"),
+        ("head/dense_2/BiasAdd", 0, "head"),
+        ("alpha/head/BiasAdd", 0, "head"),
+        ("dense_2/BiasAdd", 0, "role"),
+        ("a/b-c.d", 0, "b_c_d"),
+    ],
+)
+def test_keys(name, index, key):
+    op = "BiasAdd" if name.endswith("BiasAdd") else "Split"
+    assert naming.key(node_defs.node(name, op), index, "role") == key
+
+
+def test_what_names_tell():
+    assert naming.scopes("a/b/c") == ["a", "a/b"] and naming.leaf("a/b/c") == "c"
+    assert naming.is_step("x/moments/mean") and not naming.is_step("x/mean")
+    assert naming.about_loss("total_loss") and not naming.about_loss("scores")
+    assert naming.is_given_scope("head") and not naming.is_given_scope("a/dropout_1")
+    answers = ["predictions", "scores", "prediction_error"]
+    assert [naming.is_answer(node_defs.node(name, "Add")) for name in answers] == [True, False, False]

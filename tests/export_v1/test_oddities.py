@@ -1,0 +1,231 @@
+"""Ways to save a model that are not the usual one: what each case is about, beyond its answers."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import export_v1
+import load_v2
+from export_v1 import errors
+from export_v1.analysis import kernels
+from export_v1.source import checkpoint as checkpoint_source
+from export_v1.source import meta_graph, session_bundle
+from tests.support import cases
+
+v1 = tf.compat.v1
+
+
+def _variables(folder) -> dict[str, tf.Variable]:
+    return {one.name.removesuffix(":0"): one for one in tf.saved_model.load(str(folder)).variables}
+
+
+def _checkpoint(name: str) -> str:
+    case = cases.load(name)
+    return str(case.folder / case.config["checkpoint"])
+
+
+def _names(name: str) -> dict[str, object]:
+    return {key: cases.load(name).config[key] for key in ("inputs", "outputs")}
+
+
+def _sine(count: int, start: float) -> np.ndarray:
+    """Values as the cases give them to variables."""
+    return (np.sin(np.arange(count) + start) * 0.5).astype("f")
+
+
+def _answers(folder, inputs) -> dict[str, tf.Tensor]:
+    signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    return signature(**{key: tf.constant(value) for key, value in inputs.items()})
+
+
+def test_variables_without_a_collection_are_restored_and_trainable(exported):
+    found = _variables(exported("odd_no_collection"))
+    np.testing.assert_allclose(found["w"].numpy().ravel(), _sine(12, 1), rtol=1e-6)
+    np.testing.assert_allclose(found["b"].numpy(), _sine(3, 2), rtol=1e-6)
+    assert all(one.trainable for one in found.values())
+
+
+def test_variables_that_the_checkpoint_lacks_are_listed(tmp_path):
+    with pytest.raises(errors.ExportError, match="1 of 2 variables.*\n.*'scale'(.|\n)*--init_missing"):
+        export_v1.export(
+            checkpoint=_checkpoint("odd_partial_saver"), export_dir=str(tmp_path / "out"), **_names("odd_partial_saver")
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_init_missing_takes_their_initializer_and_says_so(tmp_path):
+    case = cases.load("odd_partial_saver")
+    report = export_v1.export(
+        checkpoint=_checkpoint(case.name), export_dir=str(tmp_path / "out"), init_missing=True, **_names(case.name)
+    )
+    np.testing.assert_allclose(_variables(tmp_path / "out")["scale"].numpy(), _sine(3, 5), rtol=1e-6)
+    cases.assert_equal(_answers(tmp_path / "out", case.oracle("in")), case.oracle())
+    assert any("'scale'" in one["what"] and "--init_missing" in one["why"] for one in report["choices"])
+    assert load_v2.verify(str(tmp_path / "out")).equal
+
+
+def test_an_initializer_may_read_a_restored_variable(tmp_path):
+    with tf.Graph().as_default(), v1.Session() as session:
+        v1.disable_resource_variables()
+        try:
+            w = v1.get_variable("w", initializer=tf.constant([1.0, 2.0]))
+            double = v1.get_variable("double", initializer=w.initialized_value() * 2.0)
+        finally:
+            v1.enable_resource_variables()
+        tf.add(v1.placeholder(tf.float32, [None, 2], "x"), double + w, name="y")
+        # One after the other: run together, the second may look at the first before it has a value.
+        session.run(w.initializer)
+        session.run(double.initializer)
+        session.run(w.assign([5.0, 7.0]))
+        path = v1.train.Saver([w]).save(session, str(tmp_path / "model.ckpt"))
+    export_v1.export(checkpoint=path, export_dir=str(tmp_path / "out"), init_missing=True)
+    np.testing.assert_array_equal(_variables(tmp_path / "out")["double"].numpy(), [10.0, 14.0])
+
+
+def test_a_local_variable_is_its_initializer_without_being_asked(exported):
+    found = _variables(exported("odd_local_variable"))
+    np.testing.assert_allclose(found["norm/mean"].numpy(), _sine(4, 3), rtol=1e-6)
+    assert not found["norm/mean"].trainable and found["w"].trainable
+    record = json.loads((exported("odd_local_variable") / "assets.extra" / "export_v1.json").read_text())
+    assert any("'norm/mean'" in one["what"] and "local variable" in one["why"] for one in record["choices"])
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "key"),
+    [("odd_ema_names", "w", "w/ExponentialMovingAverage"), ("odd_saver_scope", "w", "other/name")],
+)
+def test_the_savers_own_names_lead_to_the_values(exported, name, variable, key):
+    wanted = tf.train.load_checkpoint(_checkpoint(name))
+    assert not wanted.has_tensor(variable)
+    np.testing.assert_array_equal(_variables(exported(name))[variable].numpy(), wanted.get_tensor(key))
+
+
+def test_a_tower_trains_with_its_own_updates_alone(exported):
+    loaded = tf.saved_model.load(str(exported("odd_towers")))
+    assert len(loaded.variables) == 6
+    images = cases.load("odd_towers").oracle("in")["x"]
+    mean = next(one for one in loaded.variables if one.name == "model/bn/moving_mean:0")
+    kernel, bias = (
+        next(one for one in loaded.variables if one.name == f"model/conv/{part}:0") for part in ("kernel", "bias")
+    )
+    batch = tf.reduce_mean(tf.nn.conv2d(images, kernel, 1, "VALID") + bias, [0, 1, 2])
+    loaded.signatures["train"](x=tf.constant(images))
+    # Momentum 0.5 from zero, once: the other tower's update would have moved it twice, and needs inputs of its own.
+    np.testing.assert_allclose(mean.numpy(), 0.5 * batch, rtol=1e-4, atol=1e-6)
+
+
+def test_a_bool_variable_is_frozen_by_its_name(exported, tmp_path):
+    assert set(_variables(exported("odd_bool_variable"))) == {"w"}
+    with tf.Graph().as_default() as graph, v1.Session() as session:
+        v1.saved_model.load(session, ["serve"], str(exported("odd_bool_variable")))
+        assert not [one for one in graph.get_operations() if one.type in ("RandomUniform", "If", "Switch")]
+
+
+def test_zero_states_can_be_fed(exported):
+    case = cases.load("odd_zero_state")
+    inputs = case.oracle("in")
+    fed = _answers(exported("odd_zero_state"), inputs)
+    zeros = _answers(exported("odd_zero_state"), {**inputs, "c": 0 * inputs["c"], "h": 0 * inputs["h"]})
+    assert not np.allclose(fed["y"], zeros["y"], atol=1e-3)
+
+
+def test_an_optimizers_slot_and_an_inner_gradient_stay_on_the_way(exported):
+    found = _variables(exported("odd_inner_gradient"))
+    assert {name: one.trainable for name, one in found.items()} == {"w": True, "w/Momentum": False}
+    layer = load_v2.SignatureLayer(str(exported("odd_inner_gradient")))
+    inputs = {key: tf.constant(value) for key, value in cases.load("odd_inner_gradient").oracle("in").items()}
+    weight = layer.trainable_weights[0].value
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(inputs) ** 2)
+    # Second derivatives: through the inner gradient, too.
+    assert np.abs(tape.gradient(loss, weight)).max() > 0.01
+
+
+# Session bundles.
+
+BUNDLE = cases.FOLDER / "odd_session_bundle" / "bundle"
+
+
+@pytest.mark.parametrize("named", ["", "export.meta", "export-00000-of-00001", "export"])
+def test_a_session_bundle_answers_under_its_signatures(named, tmp_path):
+    case = cases.load("odd_session_bundle")
+    export_v1.export(checkpoint=str(BUNDLE / named), export_dir=str(tmp_path / "out"))
+    loaded = tf.saved_model.load(str(tmp_path / "out"))
+    got = loaded.signatures["serving_default"](inputs=tf.constant(case.oracle("in")["inputs"]))
+    np.testing.assert_allclose(got["scores"], case.oracle()["scores"], rtol=1e-6)
+    got = loaded.signatures["predict"](images=tf.constant(case.oracle("in")["inputs"]))
+    np.testing.assert_allclose(got["logits"], case.oracle()["logits"], rtol=1e-6)
+    with tf.Graph().as_default(), v1.Session() as session:
+        kept = v1.saved_model.load(session, ["serve"], str(tmp_path / "out")).signature_def
+    assert kept["serving_default"].method_name == "tensorflow/serving/classify"
+
+
+def test_its_generic_signatures_are_the_default_where_there_is_no_other():
+    meta = meta_graph.read(str(BUNDLE / "export.meta"))
+    message = session_bundle._classes()["Signatures"]()
+    content = meta.collection_def["serving_signatures"].any_list.value[0]
+    message.ParseFromString(content.value)
+    message.ClearField("default_signature")
+    content.value = message.SerializeToString()
+    assert session_bundle.signatures(meta)["serving_default"].inputs == {"images": "x:0"}
+    content.value = b"\xff\xff"
+    assert session_bundle.signatures(meta) == {}
+    assert session_bundle.signatures(meta_graph.read(_checkpoint("odd_towers") + ".meta")) == {}
+
+
+# Ops that this TensorFlow, or this machine, cannot run.
+
+
+def test_an_op_that_is_gone_is_found_before_anything_is_written(tmp_path):
+    with pytest.raises(
+        errors.ExportError, match="does not know.*BucketizeWithInputBoundaries.*'bucket'.*\n.*--op_library"
+    ):
+        export_v1.export(
+            checkpoint=_checkpoint("odd_unknown_op"), export_dir=str(tmp_path / "out"), **_names("odd_unknown_op")
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_graph_can_be_cut_after_an_op_that_is_gone(tmp_path):
+    export_v1.export(
+        checkpoint=_checkpoint("odd_unknown_op"),
+        export_dir=str(tmp_path / "out"),
+        inputs={"bucket": "bucket:0[None]"},
+        outputs={"y": "y:0"},
+    )
+    got = _answers(tmp_path / "out", {"bucket": np.array([1, 2], "i4")})
+    np.testing.assert_allclose(got["y"], cases.load("odd_unknown_op").oracle()["y"], rtol=1e-6)
+
+
+def _node(op: str, **types) -> v1.GraphDef:
+    graph_def = v1.GraphDef()
+    node = graph_def.node.add(name="here", op=op)
+    for key, value in types.items():
+        node.attr[key].type = value.as_datatype_enum
+    return graph_def
+
+
+@pytest.mark.parametrize(
+    ("graph_def", "what"),
+    [
+        (_node("CudnnRNN", T=tf.float32), "CudnnRNN for GPU only"),
+        (_node("BiasAdd", T=tf.string), "BiasAdd of string"),
+        (_node("PyFunc"), "Python code"),
+        (_node("NoSuchOp"), "NoSuchOp"),
+    ],
+)
+def test_what_cannot_be_run_here_is_named(graph_def, what):
+    if "GPU" in what and tf.config.list_physical_devices("GPU"):
+        graph_def = _node("TPUReplicateMetadata")
+        what = "TPUReplicateMetadata"
+    with pytest.raises(errors.ExportError, match=f"{what}.*'here'(.|\n)*--input=KEY=TENSOR"):
+        kernels.check(graph_def)
+
+
+@pytest.mark.parametrize("name", cases.names("meta_ckpt"))
+def test_ops_with_kernels_pass(name):
+    """Whole training graphs of every case: queues, optimizers, control flow, summaries."""
+    graph_def = checkpoint_source.read(cases.load(name).flags()["checkpoint"]).graph.graph_def
+    kernels.check(graph_def)

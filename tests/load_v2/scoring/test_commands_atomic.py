@@ -1,0 +1,306 @@
+"""What is written appears whole or not at all: killed, without room or permission, at the same time, through links."""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import export_v1
+from export_v1.artifact import destination
+from load_v2 import LoadError
+from load_v2.scoring import atomic
+from tests.support import cases
+
+COMMANDS = ("export", "export over another", "to_keras", "port", "predict")
+OLD = b"what stood there before"
+
+
+def _flags(tmp_path: pathlib.Path, exported, what: str) -> list[str]:
+    """Returns a command that writes `target` in tmp_path."""
+    case, textbook = cases.load("mlp_layers"), cases.load("port_textbook")
+    target = tmp_path / "target"
+    if what.startswith("export"):
+        return ["export_v1", f"--checkpoint={case.folder / 'model.ckpt-3'}", "--input=x=x:0", "--output=probs=probs:0",
+                f"--export_dir={target}", *(["--overwrite"] if what != "export" else [])]  # fmt: skip
+    export = str(exported("mlp_layers"))
+    if what == "to_keras":
+        return ["load_v2", "to_keras", export, f"--keras={target}.keras", "--overwrite"]
+    if what == "predict":
+        np.savez(tmp_path / "in.npz", x=np.zeros((3000, *case.oracle("in")["x"].shape[1:]), "float32"))
+        return [
+            "load_v2",
+            "predict",
+            export,
+            f"--inputs={tmp_path}/in.npz",
+            f"--outputs={target}.npz",
+            "--batch_size=16",
+        ]
+    (tmp_path / "code.py").write_text(
+        "from tests import porting_models\ndef build():\n    return porting_models.textbook()\n"
+    )
+    return ["load_v2", "port", f"--checkpoint={textbook.folder / 'model.ckpt-3'}", f"--model={tmp_path}/code.py:build",
+            f"--weights={target}.weights.h5"]  # fmt: skip
+
+
+def _target(folder: pathlib.Path, what: str) -> pathlib.Path:
+    ending = {"to_keras": ".keras", "predict": ".npz", "port": ".weights.h5"}.get(what, "")
+    return folder / f"target{ending}"
+
+
+def _start(arguments: list[str], env, **more) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", *arguments], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        start_new_session=True, **more,
+    )  # fmt: skip
+
+
+def _put_old(target: pathlib.Path, what: str) -> None:
+    if what == "export over another":
+        target.mkdir()
+        (target / "mine").write_bytes(OLD)
+    elif what != "export":
+        target.write_bytes(OLD)
+
+
+def _state(target: pathlib.Path) -> str:
+    """Returns "nothing", "old" or "whole"; fails where it is anything else."""
+    if not target.exists():
+        return "nothing"
+    if target.is_dir():
+        if (target / "mine").exists():
+            assert sorted(os.listdir(target)) == ["mine"] and (target / "mine").read_bytes() == OLD
+            return "old"
+        assert sorted(os.listdir(target)) == ["assets.extra", "saved_model.pb", "variables"]
+        assert sorted(os.listdir(target / "assets.extra")) == ["export_v1.json", "sample.npz"]
+        json.loads((target / "assets.extra" / "export_v1.json").read_text())
+        return "whole"
+    content = target.read_bytes()
+    if content == OLD:
+        return "old"
+    if target.suffix == ".h5":
+        import h5py
+
+        with h5py.File(target) as file:
+            assert len(file["layers"]) >= 2
+    else:
+        import zipfile
+
+        with zipfile.ZipFile(target) as archive:
+            assert archive.testzip() is None and archive.namelist()
+    return "whole"
+
+
+# Most of a command's run is the import of TensorFlow, in which nothing is written. This imports it once, runs in a fork of
+# itself each command that a line names, in a process group of its own, and tells the group and then its exit status.
+FORKING = """
+import json, os, runpy, sys
+import tensorflow
+for line in sys.stdin:
+    module, *arguments = json.loads(line)
+    child = os.fork()
+    if not child:
+        os.setpgid(0, 0)
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(nowhere, stream)
+        # As it is while `python -m` looks for a module.
+        sys.argv = ["-m", *arguments]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        os._exit(0)
+    try:
+        # Here and there, so that the group is there whoever comes first.
+        os.setpgid(child, child)
+    except OSError:
+        pass
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+class _Forks:
+    """Runs commands as forks of one process that has TensorFlow imported."""
+
+    def __init__(self, env):
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", FORKING], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+
+    def start(self, arguments: list[str]) -> int:
+        """Starts a command; returns its process group."""
+        self._process.stdin.write(json.dumps(arguments) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def end(self) -> int:
+        """Waits for the command; returns its exit status."""
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+
+
+def _killed(what: str, moments: int, tmp_path, exported, env) -> dict[str, int]:
+    """Kills a command at moments spread over its run, all its processes at once; returns what stood there how often."""
+    found = {"nothing": 0, "old": 0, "whole": 0}
+    arguments = _flags(tmp_path, exported, what)
+    target = _target(tmp_path, what)
+    forks = _Forks(env)
+    try:
+        took = []
+        for _ in range(3):
+            _remove(target)
+            start = time.monotonic()
+            forks.start(arguments)
+            assert forks.end() == 0
+            took.append(time.monotonic() - start)
+        # The first run of a process warms caches up, and another process may have slowed any of them down.
+        whole = min(took)
+        for at in range(moments):
+            _remove(target)
+            _put_old(target, what)
+            group = forks.start(arguments)
+            time.sleep(whole * (at + 0.5) / moments)
+            # A run that was faster than the one that was measured is over by now.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+            assert forks.end() in (-signal.SIGKILL, 0)
+            found[_state(target)] += 1
+            assert what == "export" or target.exists()
+        _remove(target)
+        forks.start(arguments)
+        assert forks.end() == 0
+    finally:
+        forks.close()
+    assert _state(target) == "whole"
+    assert [name for name in os.listdir(tmp_path) if name.startswith(".")] == [], "the next run sweeps"
+    return found
+
+
+def _remove(target: pathlib.Path) -> None:
+    shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["export over another", "to_keras"])
+def test_killed_at_some_moments(what, tmp_path, exported, subprocess_env):
+    assert sum(_killed(what, 2, tmp_path, exported, subprocess_env).values()) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", COMMANDS)
+def test_killed_at_50_moments(what, tmp_path, exported, subprocess_env):
+    found = _killed(what, 50, tmp_path, exported, subprocess_env)
+    print(f"came out: {what}: {', '.join(f'{count} {state}' for state, count in found.items() if count)}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", COMMANDS)
+def test_no_room(what, tmp_path, exported, subprocess_env):
+    arguments, target = _flags(tmp_path, exported, what), _target(tmp_path, what)
+    _put_old(target, what)
+    few = 1500 if what != "port" else 4096
+    process = _start(
+        arguments, subprocess_env, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (few, few))
+    )
+    said = process.communicate()[1].decode()
+    assert process.returncode == 1
+    assert "cannot be written" in said and "Traceback" not in said and "defect" not in said, said
+    assert _state(target) == ("nothing" if what == "export" else "old")
+    assert [name for name in os.listdir(tmp_path) if name.startswith(".")] == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system of its own")
+def test_a_full_disk(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("no file system may be mounted here")
+    try:
+        with pytest.raises(export_v1.ExportError, match="(?s)cannot be written.*MiB are free.*Make room"):
+            export_v1.export(export_dir=str(disk / "export"), **cases.load("mlp_layers").flags())
+        assert os.listdir(disk) == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("parent", ["/proc", "/sys"])
+def test_a_target_that_cannot_be_written(parent):
+    with pytest.raises(export_v1.ExportError, match="(?s)cannot be made.*--export_dir=DIR"):
+        with destination.whole(f"{parent}/export"):
+            pass
+    with pytest.raises(LoadError, match="cannot be written"):
+        with atomic.File(f"{parent}/file"):
+            pass
+
+
+def test_two_exports_to_one_folder_at_once(tmp_path):
+    """Who comes second finds the folder taken, or replaces it where it may; there is never a mixture."""
+    with pytest.raises(export_v1.ExportError, match="not empty"):
+        with destination.whole(str(tmp_path / "e")) as first:
+            pathlib.Path(first, "first").write_text("")
+            with destination.whole(str(tmp_path / "e")) as second:
+                pathlib.Path(second, "second").write_text("")
+    assert os.listdir(tmp_path) == ["e"] and os.listdir(tmp_path / "e") == ["second"]
+    with destination.whole(str(tmp_path / "e"), overwrite=True) as first:
+        pathlib.Path(first, "first").write_text("")
+        with destination.whole(str(tmp_path / "e"), overwrite=True) as second:
+            pathlib.Path(second, "third").write_text("")
+    assert os.listdir(tmp_path) == ["e"] and os.listdir(tmp_path / "e") == ["first"]
+
+
+def test_a_symbolic_link_stays_and_leads_to_the_new_export(tmp_path):
+    shm = pathlib.Path("/dev/shm")
+    other = shm if os.access(shm, os.W_OK) and os.stat(shm).st_dev != os.stat(tmp_path).st_dev else tmp_path
+    place = other / f"export-{os.getpid()}"
+    place.mkdir()
+    (place / "old").write_text("")
+    (tmp_path / "link").symlink_to(place)
+    try:
+        with destination.whole(str(tmp_path / "link"), overwrite=True) as folder:
+            # Renames do not cross file systems: it is written where the link leads.
+            assert os.stat(folder).st_dev == os.stat(other).st_dev
+            pathlib.Path(folder, "new").write_text("")
+        assert (tmp_path / "link").is_symlink() and os.listdir(place) == ["new"]
+    finally:
+        shutil.rmtree(place)
+
+
+def _gone() -> int:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+@pytest.mark.parametrize("step", ["export_v1", "load_v2"])
+def test_what_killed_runs_left_is_swept_and_nothing_else(step, tmp_path):
+    machine = re.sub("[^A-Za-z0-9_]", "_", socket.gethostname())[:64]
+    prefix = ".e.partial-" if step == "export_v1" else ".part_"
+    stays = {
+        f"{prefix}{machine}.{os.getpid()}-a",
+        f"{prefix}elsewhere.{_gone()}-a",
+        f"{prefix}mine",
+        f".f{prefix}x.1-a",
+    }
+    for name in {*stays, f"{prefix}{machine}.{_gone()}-b"}:
+        (tmp_path / name).mkdir()
+    if step == "export_v1":
+        with destination.whole(str(tmp_path / "e")) as folder:
+            pathlib.Path(folder, "new").write_text("")
+    else:
+        with atomic.File(str(tmp_path / "e")) as stream:
+            stream.write(b"new")
+    assert set(os.listdir(tmp_path)) == {*stays, "e"}
