@@ -1,4 +1,4 @@
-"""ExportError, and the one builder of its messages."""
+"""What a user can put right, and the one builder of such messages, for both steps."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,8 +6,12 @@ from collections.abc import Iterable
 SHOWN = 10
 
 
-class ExportError(ValueError):
+class UserError(ValueError):
     """Something the user can put right; the message is complete in itself and is printed without a traceback."""
+
+
+class ExportError(UserError):
+    """Step 1 cannot do what was asked."""
 
 
 def quoted(names: Iterable[str], limit: int = SHOWN) -> str:
@@ -35,7 +39,14 @@ def closest(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
     return list(dict.fromkeys(found + by_leaf))[:limit]
 
 
-def unknown(what: str, name: str, place: str, known: Iterable[str], remedy: str = "") -> ExportError:
+def unknown(
+    what: str,
+    name: str,
+    place: str,
+    known: Iterable[str],
+    remedy: str = "",
+    error: type[UserError] = ExportError,
+) -> UserError:
     """Returns the error for a name that is not there: nearest names, what exists, what to do.
 
     >>> print(unknown("Output", "logit:0", "graph model.ckpt.meta", ["logits:0", "loss:0"], "Pass --output=y=logits:0."))
@@ -52,4 +63,18 @@ def unknown(what: str, name: str, place: str, known: Iterable[str], remedy: str 
     lines.append(f"  Known ({len(known)}): {quoted(known)}." if known else "  There are none.")
     if remedy:
         lines.append(f"  {remedy}")
-    return ExportError("\n".join(lines))
+    return error("\n".join(lines))
+
+
+def reason(error: BaseException) -> str:
+    """Returns what an error says in one line: without stack traces, with the node where TensorFlow names one.
+
+    >>> reason(ValueError("Shapes differ\\n\\t [[{{node add}} = Add[...]]]"))
+    'Shapes differ [[{{node add}}]]'
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # The fact stands before the line that names the node; what comes before both is about Python stacks.
+    node = next((at for at, line in enumerate(lines) if line.startswith("[[{{node")), 0)
+    if node:
+        return f"{lines[node - 1]} {lines[node].partition('}}')[0]}}}}}]]"[:300]
+    return lines[0][:300] if lines else type(error).__name__

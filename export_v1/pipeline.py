@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from export_v1 import errors, interface, source
 from export_v1.artifact import report, save, versions, warmup
+from export_v1.format import record
+from export_v1.format import sample as codec
 from export_v1.ir import safety, wellformed
 from export_v1.passes import merge
 from export_v1.planning import plan, variant
@@ -46,12 +48,11 @@ def _run(model: source.Source, request: Request, export_dir: str, place: Mapping
     with versions.target(export_dir, **place) as target:
         answers = [recorded, *wide.proofs] if recorded else []
         written = _write(built.exported, answers, requests, os.path.join(target.folder, "model"))
-        record = _record(model, planned, wide, built, files) | _proof(built.found.weights, written, recorded)
-        record["warmup"] = sorted(requests)
-        _finish(target.folder, record, recorded)
+        done = _record(model, planned, wide, built, files, written, recorded, requests)
+        _finish(target.folder, done, recorded)
         if requests:
             warmup.write(requests, os.path.join(target.folder, "assets.extra"), DEFAULT)
-    return report.Report(target.path, record)
+    return report.Report(target.path, done)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +70,16 @@ def _built(planned: plan.Plan, model: source.Source, files: assets.Files, reques
     graph_def = merge.graphs(graphs)
     found = located.of(graph_def, model, request)
     exported = _exported(graph_def, planned, transformed, found.weights)
-    safety.check(graph_def, exported.asset_files, request.allow_ops, model.path)
+    place = f"The outputs of {model.path} need"
+    safety.check(graph_def, exported.asset_files, request.allow_ops, place, _how_to_allow)
     return _Built(transformed, found, exported)
+
+
+def _how_to_allow(ops: list[str]) -> str:
+    return (
+        f"If you trust where the model comes from, pass --allow_ops={','.join(ops)}.\n"
+        "  Or cut the graph after them with --input=KEY=TENSOR."
+    )
 
 
 def _load_ops(library: str) -> None:
@@ -184,74 +193,71 @@ def _write(exported: save.Exported, answers: list[sample.Sample], requests, fold
     return save.write(exported, folder, [*map(answers_as, answers), *warm])
 
 
-def _finish(folder: str, record: Mapping[str, object], recorded: sample.Sample | None) -> None:
+def _finish(folder: str, done: record.Record, recorded: sample.Sample | None) -> None:
     """Moves the SavedModel up into its folder and puts the record and the sample beside it."""
     # SavedModelBuilder refuses a folder that exists, and this one has to exist to be claimed.
     written = os.path.join(folder, "model")
     for name in os.listdir(written):
         os.rename(os.path.join(written, name), os.path.join(folder, name))
     os.rmdir(written)
-    extra = os.path.join(folder, "assets.extra")
-    os.makedirs(extra)
-    report.write(record, os.path.join(extra, "export_v1.json"))
+    os.makedirs(os.path.join(folder, "assets.extra"))
+    record.write(done, os.path.join(folder, record.PATH))
     if recorded is not None:
-        sample.write(recorded, os.path.join(extra, "sample.npz"))
+        sample.write(recorded, os.path.join(folder, codec.PATH))
 
 
-def _record(model, planned: plan.Plan, wide: batch.Opened, built: _Built, files) -> dict[str, object]:
+def _record(
+    model: source.Source,
+    planned: plan.Plan,
+    wide: batch.Opened,
+    built: _Built,
+    files: assets.Files,
+    written: save.Written,
+    recorded: sample.Sample | None,
+    requests: Mapping[int, warmup.Batch],
+) -> record.Record:
     transformed, exported, found = built.transformed, built.exported, built.found
     described = wide.described(planned.described())
     choices = [interface.Choice(note, "found so") for note in model.notes]
     choices += [*planned.choices, *wide.choices]
     choices += [interface.Choice(what, why) for what, why in [*found.choices, *dict.fromkeys(files.choices)]]
     kept, original = len(exported.graph_def.node), planned.original_nodes
-    return {
-        "format_version": report.FORMAT_VERSION,
-        "source": {"kind": model.kind, "path": model.path},
-        "graph_tensorflow_version": model.tensorflow_version,
-        "exported_by_tensorflow": tf.__version__,
-        "inputs": described.get(DEFAULT, {}).get("inputs", {}),
-        "outputs": described.get(DEFAULT, {}).get("outputs", {}),
-        "signatures": described,
-        "frozen": planned.frozen,
-        "train_frozen": planned.train_frozen,
-        "nodes": {
-            "original": original,
-            "kept": kept,
-            "dropped": max(original - kept, 0),
-            "folded": sum(done.folded for done in transformed),
-        },
-        "regularization_losses": list(exported.losses),
-        "converted": _summed(done.converted for done in transformed),
-        "unconverted": [
-            {"construct": construct, "why": why}
+    serving = described.get(DEFAULT, record.SignatureEntry())
+    too_large = written.streamed and recorded is None
+    return record.Record(
+        source=record.Origin(model.kind, model.path),
+        graph_tensorflow_version=model.tensorflow_version,
+        exported_by_tensorflow=tf.__version__,
+        inputs=serving.inputs,
+        outputs=serving.outputs,
+        signatures=described,
+        frozen=planned.frozen,
+        train_frozen=planned.train_frozen,
+        nodes=record.Nodes(original, kept, max(original - kept, 0), sum(done.folded for done in transformed)),
+        regularization_losses=exported.losses,
+        converted=_summed(done.converted for done in transformed),
+        unconverted=[
+            record.Unconverted(construct, why)
             for construct, why in dict.fromkeys(pair for done in transformed for pair in done.unconverted)
         ],
-        "choices": [{"what": choice.what, "why": choice.why} for choice in choices],
-    }
+        choices=choices,
+        variables=[_variable(variable, written) for variable in found.weights.variables],
+        sample=None if recorded is None else record.SampleEntry(recorded.origin, recorded.unstable, recorded.ranks),
+        sample_left_out=f"the variables take {found.weights.size() / 2**20:,.0f} MiB" if too_large else None,
+        warnings=[f"variable {name!r} holds NaN or infinity" for name in written.not_finite],
+        warmup=sorted(requests),
+    )
 
 
-def _proof(found: restore.Weights, written: save.Written, recorded: sample.Sample | None) -> dict[str, object]:
-    """Returns the fields of the record by which anybody can tell that the export is still what was written."""
-    too_large = written.streamed and recorded is None
-    return {
-        "variables": [
-            {
-                "name": one.name,
-                "dtype": one.dtype.name,
-                "shape": list(one.shape),
-                "trainable": one.trainable,
-                "checkpoint_key": one.location.key if one.location else None,
-                "crc32c": written.checksums[one.name],
-            }
-            for one in found.variables
-        ],
-        "sample": None
-        if recorded is None
-        else {"origin": recorded.origin, "unstable": list(recorded.unstable), "ranks": dict(recorded.ranks)},
-        "sample_left_out": f"the variables take {found.size() / 2**20:,.0f} MiB" if too_large else None,
-        "warnings": [f"variable {name!r} holds NaN or infinity" for name in written.not_finite],
-    }
+def _variable(variable: restore.Variable, written: save.Written) -> record.VariableEntry:
+    return record.VariableEntry(
+        name=variable.name,
+        dtype=variable.dtype.name,
+        shape=variable.shape,
+        trainable=variable.trainable,
+        checkpoint_key=variable.location.key if variable.location else None,
+        crc32c=written.checksums[variable.name],
+    )
 
 
 def _summed(counts) -> dict[str, int]:

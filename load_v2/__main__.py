@@ -18,7 +18,7 @@ import sys
 from absl import app, flags, logging
 from absl.flags import argparse_flags
 
-from load_v2.console import supervise
+from export_v1.console import supervise
 
 # Command -> module. A module is imported when its command is asked for; only `run` may import TensorFlow.
 _COMMANDS = {

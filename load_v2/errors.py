@@ -1,55 +1,43 @@
-"""LoadError, and the one builder of its messages."""
+"""LoadError, and its messages."""
 
-import difflib
-from collections.abc import Iterable
+import contextlib
+import functools
+from collections.abc import Iterator
 
-SHOWN = 10
-
-
-class LoadError(ValueError):
-    """Something the user can put right; the message is complete in itself and is printed without a traceback."""
-
-
-def quoted(names: Iterable[str], limit: int = SHOWN) -> str:
-    """Returns the names sorted, quoted and joined, at most `limit` of them.
-
-    >>> quoted(["b", "a"])
-    "'a', 'b'"
-    >>> quoted(["b", "a", "c"], limit=2)
-    "'a', 'b', …"
-    """
-    ordered = sorted(names)
-    return ", ".join(repr(name) for name in ordered[:limit]) + (", …" if len(ordered) > limit else "")
+from export_v1 import errors
+from export_v1.errors import closest as closest
+from export_v1.errors import quoted as quoted
+from export_v1.errors import reason as reason
 
 
-def closest(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
-    """Returns up to `limit` known names that resemble `name`, best first, looking at the last path part too.
-
-    >>> closest("logit:0", ["logits:0", "loss:0", "x:0"])
-    ['logits:0', 'loss:0']
-    """
-    known = sorted(set(known))
-    found = difflib.get_close_matches(name, known, limit, 0.5)
-    leaf = name.rsplit("/", 1)[-1].lower()
-    by_leaf = [other for other in known if other.rsplit("/", 1)[-1].lower() == leaf]
-    return list(dict.fromkeys(found + by_leaf))[:limit]
+class LoadError(errors.UserError):
+    """Step 2 cannot do what was asked; the message is complete in itself and is printed without a traceback."""
 
 
-def unknown(what: str, name: str, place: str, known: Iterable[str], remedy: str = "") -> LoadError:
-    """Returns the error for a name that is not there: nearest names, what exists, what to do.
+unknown = functools.partial(errors.unknown, error=LoadError)
 
-    >>> print(unknown("Output", "logit:0", "export 1", ["logits:0", "loss:0"], "Pass --output=y=logits:0."))
-    Output 'logit:0' is not in export 1.
-      Closest: 'logits:0', 'loss:0'.
-      Known (2): 'logits:0', 'loss:0'.
-      Pass --output=y=logits:0.
-    """
-    known = sorted(set(known))
-    near = closest(name, known)
-    lines = [f"{what} {name!r} is not in {place}."]
-    if near:
-        lines.append(f"  Closest: {', '.join(map(repr, near))}.")
-    lines.append(f"  Known ({len(known)}): {quoted(known)}." if known else "  There are none.")
-    if remedy:
-        lines.append(f"  {remedy}")
-    return LoadError("\n".join(lines))
+
+@contextlib.contextmanager
+def blamed(what: str) -> Iterator[None]:
+    """Where the block fails on what is in a file, raises a LoadError that begins with `what` and has the reason."""
+    try:
+        yield
+    except LoadError:
+        raise
+    except Exception as error:
+        if not isinstance(error, _failures()):
+            raise
+        kind = "" if isinstance(error, ValueError) or hasattr(error, "error_code") else f"{type(error).__name__}: "
+        raise LoadError(f"{what}: {kind}{reason(error)}\n  {_REMEDY}") from error
+
+
+_REMEDY = "It is damaged, or of another TensorFlow. Export again."
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """Returns what TensorFlow, protobuf and this package raise on files that are damaged."""
+    import tensorflow as tf
+    from google.protobuf.message import DecodeError
+
+    plain = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, MemoryError)
+    return (*plain, tf.errors.OpError, DecodeError)

@@ -94,7 +94,7 @@ def test_a_graph_that_does_not_hold_together_is_refused_with_the_reason(what):
     from export_v1 import ExportError
     from export_v1.ir import wellformed
 
-    with pytest.raises(ExportError, match=f"(?s)does not hold together.*{FAULTS[what]}"):
+    with pytest.raises(ExportError, match=f"(?s)is malformed.*{FAULTS[what]}"):
         wellformed.check(_faulty(what))
 
 
@@ -102,14 +102,14 @@ def test_a_graph_that_does_not_hold_together_is_refused_with_the_reason(what):
     "what", ["a function that calls itself", "a cycle", "a name twice", "terabytes", "an impossible shape"]
 )
 def test_step_2_refuses_what_would_end_the_process(what):
+    from export_v1.ir import wellformed
     from load_v2 import LoadError
-    from load_v2.program import wellformed
 
-    with pytest.raises(LoadError, match="does not hold together"):
-        wellformed.check(_faulty(what), "export")
+    with pytest.raises(LoadError, match="is malformed"):
+        wellformed.check(_faulty(what), "export", LoadError)
 
 
-def test_the_golden_graphs_hold_together():
+def test_the_golden_graphs_are_well_formed():
     from export_v1.ir import wellformed
     from export_v1.source import meta_graph
     from tests.support import cases
@@ -183,7 +183,7 @@ def run():
     endless.check = lambda graph_def: None
     sample.SECONDS, sample.GRACE = 1, 1
     export_v1.export(**{flags!r})
-sys.exit(supervise.supervised(run, 'export_v1', lambda child: None))
+sys.exit(supervise.supervised(run, 'export_v1', lambda: None))
 """
     done = subprocess.run([sys.executable, "-c", code], env=subprocess_env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1 and "Traceback" not in done.stderr
@@ -303,8 +303,8 @@ def test_step_1_says_which_saved_model_has_a_list_of_assets_that_is_no_protobuf(
 
 @pytest.mark.parametrize("package", ["export_v1", "load_v2"])
 def test_a_process_that_dies_is_one_message(package, tmp_path, subprocess_env):
-    code = f"from {package} import supervise; import os, sys\n"
-    after = ", lambda child: print('cleared')" if package == "export_v1" else ""
+    code = "from export_v1.console import supervise; import os, sys\n"
+    after = ", lambda: print('cleared')" if package == "export_v1" else ""
     code += f"sys.exit(supervise.supervised(lambda: os.abort(), 'command'{after}))"
     done = subprocess.run(
         [sys.executable, "-c", code], env=subprocess_env, capture_output=True, text=True, cwd=tmp_path

@@ -133,7 +133,7 @@ def try_out(requests: Mapping[int, Batch], session, inputs: Mapping[str, str], o
             session.run(list(outputs.values()), {inputs[key]: value for key, value in batch.items()})
         except sample.FAILURES as error:
             raise errors.ExportError(
-                f"The warm-up request of {size} rows fails: {sample.reason(error)}\n"
+                f"The warm-up request of {size} rows fails: {errors.reason(error)}\n"
                 f"  TensorFlow Serving would not load the export. Leave --warmup={size} away, or pass a --sample whose "
                 "rows go together."
             ) from error

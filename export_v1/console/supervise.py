@@ -26,7 +26,7 @@ _WHY = {
 _is_supervised = False
 
 
-def supervised(main: Callable[[], int], name: str, after: Callable[[int], None]) -> int:
+def supervised(main: Callable[[], int], name: str, clear: Callable[[], None] = lambda: None) -> int:
     """Returns the exit code of `main` run in a child process; where a signal ended the child, says so and returns 1.
 
     SIGTERM and SIGHUP are handed on; when this process is killed outright, the child gets SIGTERM and cleans up.
@@ -34,8 +34,8 @@ def supervised(main: Callable[[], int], name: str, after: Callable[[int], None])
     Args:
         main: what to run; its exit code.
         name: of the command, for the message.
-        after: called with the child's process id where it has failed, to clear away what it left: a signal can come
-            between the making of a folder and the block that would remove it.
+        clear: called where the child has failed, to remove what it left: a signal can come between the making of a
+            folder and the block that would remove it.
     """
     if not hasattr(os, "fork"):
         return main()
@@ -62,7 +62,7 @@ def supervised(main: Callable[[], int], name: str, after: Callable[[int], None])
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     if code:
-        after(child)
+        clear()
     if code >= 0:
         return code
     why = _WHY.get(-code, "TensorFlow does this to a graph or a file that is damaged, or made to do harm")

@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Mapping
 
+from export_v1.format.record import Choice as Choice
+
 Shape = list[int | None] | None
 
 
@@ -13,14 +15,6 @@ class Input:
     tensor: str
     dtype: int
     shape: Shape = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Choice:
-    """Something that was decided without being asked for, and the reason."""
-
-    what: str
-    why: str
 
 
 @dataclasses.dataclass(frozen=True)

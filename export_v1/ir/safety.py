@@ -1,12 +1,15 @@
 """What a graph could do beside computing: ops that may touch files, network, Python, processes or other devices.
 
-A graph is code, and step 1 runs it to record its answers. A list of bad ops goes out of date with each TensorFlow release,
-so the rule is the other way round: an op is let in when TensorFlow registers it as stateless and it is not among the few
-that read the outside world although they are registered so, or when it is a stateful op listed here. Everything else is
-named and refused, unless the user lets it in by name. Step 2 holds to the same lists; a test compares them.
+A graph is code: step 1 runs it to record its answers, and Keras refuses to run code from a file unless asked to
+(`safe_mode=False`). A list of bad ops goes out of date with each TensorFlow release, so the rule is the other way round:
+an op is allowed when TensorFlow registers it as stateless (its result depends on its inputs alone and it leaves nothing
+behind) and it is not among the few that read the outside world although they are registered so, or when it is a
+stateful op listed here. Everything else is named and refused, unless the user allows it by name.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+
+import tensorflow as tf
 
 from export_v1 import errors
 from export_v1.ir import graph, rewrite
@@ -57,8 +60,8 @@ def refused(graph_def: GraphDef, assets: Collection[str] = ()) -> dict[str, list
     """Returns op -> names of its nodes, for every op in the graph and its functions that is not known to be harmless.
 
     Args:
-        graph_def: a graph that was not run; without reference types.
-        assets: tensors that name the files which the export itself brings; a table may be filled from these only.
+        graph_def: a graph that has not run; without reference types.
+        assets: tensor names of the paths of files that the export itself brings; a table may be filled from these only.
     """
     functions = {function.signature.name for function in graph_def.library.function}
     found: dict[str, list[str]] = {}
@@ -108,16 +111,37 @@ def listed(found: dict[str, list[str]]) -> str:
     return "\n".join(f"    {op}: {errors.quoted(names, 3)}" for op, names in sorted(found.items()))
 
 
-def check(graph_def: GraphDef, assets: Collection[str], allowed: Collection[str], place: str) -> None:
-    """Checks that a graph holds nothing but ops that are known to be harmless, or allowed.
+def check(
+    graph_def: GraphDef,
+    assets: Collection[str],
+    allowed: Collection[str],
+    place: str,
+    remedy: Callable[[list[str]], str],
+    error: type[errors.UserError] = errors.ExportError,
+) -> None:
+    """Checks that a graph holds no ops but those known to be harmless, and allowed ones.
+
+    Args:
+        graph_def: as for `refused`.
+        assets: as for `refused`.
+        allowed: names of ops that the user allows.
+        place: what holds the ops, for the message.
+        remedy: returns what to do, from the names of all ops to be allowed.
+        error: class of the error.
 
     Raises:
-        ExportError: it does; each op with its nodes, and the flag that lets them in.
+        UserError: it does; each op with its nodes, and the remedy.
     """
     found = {op: names for op, names in refused(graph_def, assets).items() if op not in allowed}
-    if found:
-        raise errors.ExportError(
-            f"The outputs of {place} need ops that could touch files, network, Python or other devices:\n{listed(found)}\n"
-            f"  If you trust where the model comes from, pass --allow_ops={','.join(sorted({*allowed, *found}))}.\n"
-            "  Or cut the graph after them with --input=KEY=TENSOR."
-        )
+    if not found:
+        return
+    unknown = [op for op in found if graph.op_def(op) is None]
+    note = (
+        f"  Not known to TensorFlow {tf.__version__}: {errors.quoted(unknown)}; load their library first.\n"
+        if unknown
+        else ""
+    )
+    raise error(
+        f"{place} ops that could touch files, network, Python or other devices:\n{listed(found)}\n"
+        f"{note}  {remedy(sorted({*allowed, *found}))}"
+    )

@@ -1,4 +1,4 @@
-"""wellformed: whether a graph holds together, asked before TensorFlow gets to see it.
+"""Whether a graph is well formed, asked before TensorFlow sees it.
 
 TensorFlow takes a graph from a file at its word. Much of what is wrong in a damaged or a made-up one ends in an error
 there, but some of it in an abort of the whole process, a recursion without end, or an allocation of terabytes. What is
@@ -27,23 +27,23 @@ _FIELDS = {"type": "type", "int": "i", "float": "f", "bool": "b", "string": "s",
 _REFERENCE = 100
 
 
-def check(graph_def: GraphDef, place: str = "The graph") -> None:
-    """Checks that a graph holds together.
+def check(graph_def: GraphDef, place: str = "The graph", error: type[errors.UserError] = errors.ExportError) -> None:
+    """Checks that a graph is well formed.
 
     Raises:
-        ExportError: it does not; the first few faults, each with its node.
+        UserError: it is not; the first few faults, each with its node. Of class `error`.
     """
     found = problems(graph_def)
     if found:
-        raise fault(found, place)
+        raise error(fault(found, place))
 
 
-def fault(found: list[str], place: str) -> errors.ExportError:
-    """Returns the error for a graph with these problems."""
+def fault(found: list[str], place: str) -> str:
+    """Returns the message for a graph with these problems."""
     shown = "\n".join(f"    {one}" for one in found[:3])
     more = f"\n    … and {len(found) - 3} more" if len(found) > 3 else ""
-    return errors.ExportError(
-        f"{place} does not hold together:\n{shown}{more}\n"
+    return (
+        f"{place} is malformed:\n{shown}{more}\n"
         "  The file is damaged, or was changed by another tool; get a fresh copy of it."
     )
 
@@ -57,6 +57,13 @@ def problems(graph_def: GraphDef) -> list[str]:
         return found
     index = graph.Index(graph_def)
     outputs: dict[str, list[int] | None] = {}
+    for function in graph_def.library.function:
+        place = f"in function {function.signature.name!r}"
+        found += [
+            f"node {_short(node.name)} ({_short(node.op)}) {place} {what}"
+            for node in function.node_def
+            for what in _values(node)
+        ]
     for node in graph_def.node:
         told = [*_attributes(node), *_values(node)]
         outputs[node.name] = None if told else _outputs(node, index)
@@ -257,7 +264,7 @@ def _shortened(name: str) -> str:
 
 @contextlib.contextmanager
 def blamed(graph_defs: Callable[[], Iterable[GraphDef]], place: str) -> Iterator[None]:
-    """Where the block fails on a graph that does not hold together, says so instead.
+    """Where the block fails on a malformed graph, says so instead.
 
     What no output needs may be as it likes, so nobody checks a whole graph beforehand; a walk over it may trip, though.
 
@@ -272,5 +279,5 @@ def blamed(graph_defs: Callable[[], Iterable[GraphDef]], place: str) -> Iterator
         for graph_def in graph_defs():
             found = problems(graph_def)
             if found:
-                raise fault(found, place) from error
+                raise errors.ExportError(fault(found, place)) from error
         raise

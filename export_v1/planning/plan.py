@@ -4,8 +4,10 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
+import tensorflow as tf
+
 from export_v1 import errors, interface, source
-from export_v1.artifact import report
+from export_v1.format.record import SignatureEntry, TensorEntry
 from export_v1.ir import graph
 from export_v1.ir.graph import Index, parse
 from export_v1.planning import grouping, variant
@@ -37,25 +39,28 @@ class Plan:
     train_frozen: Mapping[str, object]
     original_nodes: int
 
-    def described(self) -> dict[str, dict[str, object]]:
+    def described(self) -> dict[str, SignatureEntry]:
         """Returns, by signature key, its inputs and outputs as the record has them, in call order."""
         found = {}
         for one in self.variants:
             index = Index(one.model.graph_def)
             for key, signature in one.signatures.items():
-                inputs = {
-                    name: report.tensor(cut.tensor, cut.dtype, cut.shape) for name, cut in signature.inputs.items()
-                }
+                inputs = {name: _entry(cut.tensor, cut.dtype, cut.shape) for name, cut in signature.inputs.items()}
                 outputs = {name: _described(index, tensor) for name, tensor in signature.outputs.items()}
                 for name in (key, *self.aliases.get(key, ())):
-                    found[name] = {"inputs": inputs, "outputs": outputs}
+                    found[name] = SignatureEntry(inputs, outputs)
         return found
 
 
-def _described(index: Index, name: str) -> dict[str, object]:
+def _described(index: Index, name: str) -> TensorEntry:
     tensor = parse(name)
     node = index[tensor.node]
-    return report.tensor(name, index.data_type(tensor), graph.recorded_shape(node, tensor.index))
+    return _entry(name, index.data_type(tensor), graph.recorded_shape(node, tensor.index))
+
+
+def _entry(tensor: str, data_type: int, shape) -> TensorEntry:
+    known = None if shape is None else [None if size is None else int(size) for size in shape]
+    return TensorEntry(tensor, tf.as_dtype(data_type).base_dtype.name, known)
 
 
 def variants(model: source.Source, request: Request) -> Plan:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from export_v1 import errors, interface
+from export_v1.format import comparison
+from export_v1.format.record import SignatureEntry, TensorEntry
 from export_v1.planning import plan, variant
 from export_v1.planning.request import Request
 from export_v1.proof import examples, sample
@@ -30,20 +32,22 @@ class Opened:
     proofs: tuple[Sample, ...] = ()
     choices: tuple[interface.Choice, ...] = ()
 
-    def described(self, signatures: Mapping[str, dict]) -> dict[str, dict]:
+    def described(self, signatures: Mapping[str, SignatureEntry]) -> dict[str, SignatureEntry]:
         """Returns what a record says of signatures, with `relaxed_shape` where the export leaves a fixed size open."""
         if self.fixed is None:
             return dict(signatures)
         return {
-            key: {side: {name: self._opened(one) for name, one in tensors.items()} for side, tensors in sides.items()}
-            for key, sides in signatures.items()
+            key: SignatureEntry(self._opened(signature.inputs), self._opened(signature.outputs))
+            for key, signature in signatures.items()
         }
 
-    def _opened(self, one: Mapping[str, object]) -> dict[str, object]:
-        shape = one["shape"]
-        if not shape or shape[0] != self.fixed:
-            return dict(one)
-        return {**one, "relaxed_shape": [None, *shape[1:]]}
+    def _opened(self, tensors: Mapping[str, TensorEntry]) -> dict[str, TensorEntry]:
+        return {
+            key: dataclasses.replace(entry, relaxed_shape=[None, *entry.shape[1:]])
+            if entry.shape and entry.shape[0] == self.fixed
+            else entry
+            for key, entry in tensors.items()
+        }
 
 
 class _Kept(Exception):
@@ -133,7 +137,7 @@ def _proofs(
                 batch, expected = _recut(known, inputs, size, count)
                 found.append(_proved(_stable(ask(batch), recorded), batch, expected, recorded, size))
     except (*sample.FAILURES, errors.ExportError) as error:
-        raise _Kept(f"with another, the original graph fails: {sample.reason(error)}") from error
+        raise _Kept(f"with another, the original graph fails: {errors.reason(error)}") from error
     _try_others(wider, default, found, weights, files)
     return tuple(found)
 
@@ -177,11 +181,15 @@ def _proved(got, batch, expected, recorded: Sample, size: int) -> Sample:
     """Returns answers as a sample after they were found to be the expected rows, or the recorded whole."""
     for key, value in got.items():
         rows, whole = expected[key], recorded.outputs[key]
-        if (rows is None or not sample.equal(rows, value)) and not sample.equal(whole, value):
+        if not any(known is not None and _equal(recorded, key, known, value) for known in (rows, whole)):
             count = max(len(one) for one in batch.values() if np.ndim(one))
             kind = "is not one answer for each row" if rows is None or rows.shape != value.shape else "changes"
             raise _Kept(f"output {key!r} {kind}: {list(value.shape)} for {count} rows, {list(whole.shape)} for {size}")
-    return Sample(batch, got, (), "the recorded one, in another batch")
+    return Sample(batch, got, (), "the recorded one, in another batch", noise=recorded.noise)
+
+
+def _equal(recorded: Sample, key: str, known: np.ndarray, value: np.ndarray) -> bool:
+    return comparison.compare(key, known, value, noise=recorded.noise.get(key, 0.0)).equal
 
 
 def _try_others(wider: plan.Plan, default: str, found: list[Sample], weights: Weights, files: assets.Files) -> None:
@@ -197,7 +205,7 @@ def _try_others(wider: plan.Plan, default: str, found: list[Sample], weights: We
                     for proof in found:
                         ask({key: proof.inputs[keys[cut.tensor]] for key, cut in signature.inputs.items()})
             except (*sample.FAILURES, errors.ExportError) as error:
-                raise _Kept(f"with another, its signature {name!r} fails: {sample.reason(error)}") from error
+                raise _Kept(f"with another, its signature {name!r} fails: {errors.reason(error)}") from error
 
 
 def _rows(values: Mapping[str, np.ndarray], inputs: Mapping[str, interface.Input]) -> int:

@@ -7,9 +7,6 @@ written, and `load_v2 verify` asks it again wherever it goes.
 
 import contextlib
 import dataclasses
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
@@ -18,6 +15,8 @@ import tensorflow as tf
 from export_v1 import errors
 from export_v1.analysis import endless
 from export_v1.console import supervise
+from export_v1.format import comparison
+from export_v1.format import sample as codec
 from export_v1.ir.graph import GraphDef, Index, parse
 from export_v1.planning import variant
 from export_v1.proof import examples
@@ -25,23 +24,14 @@ from export_v1.source import assets
 from export_v1.weights import session
 from export_v1.weights.restore import Weights
 
-# The passes change no arithmetic, but Grappler may fuse or order a sum another way in another graph. Per dtype, what
-# rounding can make of that: |a - b| <= tolerance * (|a| + scale), where the scale is the root mean square of the answer,
-# since an element near zero that comes of large terms carries their rounding.
-TOLERANCES = {
-    "float16": 2e-3,
-    "bfloat16": 2e-2,
-    "float32": 1e-5,
-    "float64": 1e-9,
-    "complex64": 1e-5,
-    "complex128": 1e-9,
-}
 # A model that takes longer for one small batch is one whose loop does not end.
 SECONDS = 1800
 # TensorFlow is late, or does not come at all where it has computed the loop's condition ahead; then the process ends.
 GRACE = 60
-# An answer this many tolerances away is not rounding any more.
-REFUSED = 100
+# An answer whose root mean square is below this may be made of rounding noise alone, so its noise is measured.
+_NOISY_BELOW = 1e-2
+# Two graphs round differently in many places, a nudged input in few: how much larger the first may be than the second.
+_NOISE_FACTOR = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +44,7 @@ class Sample:
         unstable: output keys whose answer changes from run to run, and so proves nothing.
         origin: where the inputs are from.
         ranks: the rank of each output's answer, for those whose rank the graph does not tell.
+        noise: output key -> size of the rounding noise measured in its answer.
     """
 
     inputs: Mapping[str, np.ndarray]
@@ -61,6 +52,12 @@ class Sample:
     unstable: tuple[str, ...]
     origin: str
     ranks: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    noise: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    def compare(self, key: str, have: np.ndarray) -> comparison.Comparison:
+        """Returns how another answer differs from the one recorded for an output."""
+        sides = ("from the original", "from the export")
+        return comparison.compare(key, self.outputs[key], have, noise=self.noise.get(key, 0.0), sides=sides)
 
 
 def record(
@@ -91,12 +88,13 @@ def record(
             try:
                 first = ask(inputs)
             except FAILURES as error:
-                reasons.append(reason(error))
+                reasons.append(errors.reason(error))
                 continue
             unstable = _changing(first, ask(inputs))
             outputs = {name: value for name, value in first.items() if name not in unstable}
             ranks = {name: np.ndim(value) for name, value in first.items()}
-            return Sample(inputs, outputs, unstable, "given" if given is not None else "generated", ranks)
+            origin = "given" if given is not None else "generated"
+            return Sample(inputs, outputs, unstable, origin, ranks, _noise(ask, inputs, outputs))
     raise _no_inputs_fit(given is not None, signature, reasons)
 
 
@@ -149,17 +147,40 @@ def _run(opened, inputs, feeds, fetches, frozen) -> dict[str, np.ndarray]:
 
 
 def _changing(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> tuple[str, ...]:
-    return tuple(key for key in first if not equal(first[key], second[key]))
+    return tuple(key for key in first if not comparison.compare(key, first[key], second[key]).equal)
 
 
-def reason(error: Exception) -> str:
-    """Returns what TensorFlow says about a failure in one line: without stack traces, with the node where it has one."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # The fact stands before the line that names the node; what comes before both is about Python stacks.
-    node = next((at for at, line in enumerate(lines) if line.startswith("[[{{node")), 0)
-    if node:
-        return f"{lines[node - 1]} {lines[node].partition(']]')[0]}]]"[:300]
-    return lines[0][:300] if lines else type(error).__name__
+def _noise(ask: Callable[[Mapping[str, np.ndarray]], Answers], inputs, outputs) -> dict[str, float]:
+    """Returns the rounding noise in small answers: how far they move when each float input moves by its last bit.
+
+    The difference of two things that are equal but for rounding is noise, which no other graph will reproduce; a small
+    answer that was computed as such moves by its own last bits only.
+    """
+    small = [key for key, value in outputs.items() if _is_small(value)]
+    floats = {key: value for key, value in inputs.items() if np.asarray(value).dtype.kind == "f"}
+    if not small or not floats:
+        return {}
+    found = dict.fromkeys(small, 0.0)
+    random = np.random.default_rng(0)
+    for _ in range(2):
+        nudged = {key: np.where(random.random(np.shape(value)) < 0.5, value, np.nextafter(value, np.inf, dtype=value.dtype))
+                  for key, value in floats.items()}  # fmt: skip
+        try:
+            answers = ask({**inputs, **nudged})
+        except FAILURES:
+            return {}
+        for key in small:
+            if answers[key].shape == outputs[key].shape:
+                with np.errstate(invalid="ignore"):
+                    moved = np.abs(answers[key].astype(np.complex128) - outputs[key].astype(np.complex128))
+                found[key] = max(found[key], float(np.max(moved[np.isfinite(moved)], initial=0.0)))
+    return {key: _NOISE_FACTOR * size for key, size in found.items() if size}
+
+
+def _is_small(value: np.ndarray) -> bool:
+    if value.dtype.name not in comparison.TOLERANCES:
+        return False
+    return bool(value.size) and comparison.scale(value.astype(np.complex128)) < _NOISY_BELOW
 
 
 def _no_inputs_fit(given: bool, signature: variant.Signature, reasons: list[str]) -> errors.ExportError:
@@ -179,26 +200,6 @@ def _no_inputs_fit(given: bool, signature: variant.Signature, reasons: list[str]
     )
 
 
-def equal(expected: np.ndarray, got: np.ndarray, times: int = 1) -> bool:
-    """Returns whether two answers are the same: identical for integers and strings, close for floats.
-
-    Args:
-        expected: the original's answer.
-        got: another.
-        times: how many tolerances floats may be apart.
-    """
-    if expected.shape != got.shape or expected.dtype != got.dtype:
-        return False
-    if expected.dtype.name not in TOLERANCES:
-        return bool(np.array_equal(expected, got))
-    wide = np.complex128 if expected.dtype.kind == "c" else np.float64
-    a, b = expected.astype(wide), got.astype(wide)
-    finite = np.abs(a[np.isfinite(a)])
-    scale = max(float(np.sqrt(np.mean(finite**2))) if finite.size else 0.0, 1e-2)
-    tolerance = times * TOLERANCES[expected.dtype.name]
-    return bool(np.allclose(b, a, rtol=tolerance, atol=tolerance * scale, equal_nan=True))
-
-
 def check(sample: Sample, opened, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> None:
     """Checks that the exported graph gives the recorded answers.
 
@@ -214,15 +215,17 @@ def check(sample: Sample, opened, inputs: Mapping[str, str], outputs: Mapping[st
     got = (
         _run(opened, sample.inputs, inputs, {key: outputs[key] for key in sample.outputs}, {}) if sample.outputs else {}
     )
+    compared = [(sample.compare(key, got[key]), value) for key, value in sample.outputs.items()]
     wrong = [
-        f"output {key!r} is {_shown(got[key])}, the original's is {_shown(value)}"
-        for key, value in sample.outputs.items()
-        if not equal(value, got[key], REFUSED)
+        f"  output {compared.key!r} is {_shown(got[compared.key])}, the original's is {_shown(value)}; {compared}\n"
+        for compared, value in compared
+        if not compared.equal
     ]
     if wrong:
         raise errors.ExportError(
-            "The converted graph does not answer as the original does: " + "; ".join(wrong) + ".\n"
-            "  Nothing was written. This is a defect of the conversion, not of the model: please report it.\n"
+            "The converted graph does not answer as the original does:\n"
+            + "".join(wrong)
+            + "  Nothing was written. This is a defect of the conversion, not of the model: please report it.\n"
             "  --no_sample writes the export all the same, unproven."
         )
 
@@ -231,26 +234,18 @@ def _shown(value: np.ndarray) -> str:
     return np.array2string(value.ravel()[:4], precision=7, separator=", ") + f" of shape {list(value.shape)}"
 
 
-# What numpy lets through from zipfile, zlib and its own parser of headers where a file is damaged.
-_NO_ARRAYS = (
-    *(OSError, ValueError, EOFError, KeyError, SyntaxError, TypeError, NotImplementedError, RuntimeError, MemoryError),
-    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
-)
-
-
 def read(path: str, keys: Mapping[str, object]) -> dict[str, np.ndarray]:
     """Returns the inputs in an .npz file, by key ("x", or "in/x").
 
     Raises:
         ExportError: it cannot be read, or lacks a key.
     """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            found = {
-                key.removeprefix("in/"): arrays[key] for key in arrays.files if not key.startswith(("out/", "lengths/"))
-            }
-    except _NO_ARRAYS as error:
-        raise errors.ExportError(f"Sample {path!r} cannot be read as .npz: {reason(error)}") from error
+    stored = codec.arrays(path, errors.ExportError, "Pass --sample=FILE.npz with one array per input key.")
+    found = {
+        name.removeprefix("in/"): value
+        for name, value in stored.items()
+        if not name.startswith(("out/", "lengths/", "noise/"))
+    }
     for key in keys:
         if key not in found:
             raise errors.unknown("Input key", key, f"sample {path!r}", found, "Name the arrays as the inputs.")
@@ -258,17 +253,5 @@ def read(path: str, keys: Mapping[str, object]) -> dict[str, np.ndarray]:
 
 
 def write(sample: Sample, path: str) -> None:
-    """Writes a sample as .npz: `in/KEY` and `out/KEY`; strings as fixed-length bytes.
-
-    numpy drops zero bytes at the end of those, and serialized records do end so: `lengths/in/KEY` then holds the true
-    lengths. Objects would keep them, but numpy pickles objects, and reading a pickle runs code.
-    """
-    arrays = {f"in/{key}": value for key, value in sample.inputs.items()}
-    arrays |= {f"out/{key}": value for key, value in sample.outputs.items()}
-    stored = {}
-    for key, value in arrays.items():
-        value = np.asarray(value)
-        stored[key] = value.astype("S") if value.dtype == object else value
-        if value.dtype == object and not np.array_equal(stored[key].astype(object), value):
-            stored[f"lengths/{key}"] = np.reshape([len(one) for one in value.reshape(-1)], value.shape)
-    np.savez(path, **stored)
+    """Writes a sample as it travels with an export."""
+    codec.write(codec.Arrays(sample.inputs, sample.outputs, sample.noise), path)

@@ -52,9 +52,8 @@ def predict(layer, inputs: str, outputs: str, batch_size: int | None = None) -> 
     """
     import tensorflow as tf
 
-    from load_v2 import scoring
+    from load_v2 import errors, scoring
     from load_v2.errors import LoadError
-    from load_v2.program import wellformed
 
     specs = layer.input_specs
     fixed = _fixed_batch(specs)
@@ -67,7 +66,7 @@ def predict(layer, inputs: str, outputs: str, batch_size: int | None = None) -> 
                 answers = _answers(layer, _filled(batch, specs, count, fixed), count, fixed)
             except tf.errors.OpError as error:
                 where = f"rows {rows} to {rows + count - 1} of {inputs!r}"
-                raise LoadError(f"The graph fails on {where}: {wellformed.reason(error)}\n  {_REMEDY}") from error
+                raise LoadError(f"The graph fails on {where}: {errors.reason(error)}\n  {_REMEDY}") from error
             target.write(answers)
             rows += count
             said = _progress(rows, source.count, time.monotonic() - start, said)

@@ -20,12 +20,12 @@ def run(args: argparse.Namespace) -> int:
 
 def describe(source) -> Iterator[str]:
     """Yields lines about an artefact: signatures in call order, variables, what step 1 did, ops that reach outside."""
-    from load_v2.program import safety
+    from export_v1.ir import safety
 
     record = source.record
-    origin = record.get("source", {})
-    made = f", from {origin.get('kind')} {origin.get('path')}" if origin else ", not made by step 1"
-    version = record.get("graph_tensorflow_version")
+    origin = record.source if record else None
+    made = f", from {origin.kind} {origin.path}" if origin else ", not made by step 1"
+    version = record.graph_tensorflow_version if record else ""
     yield f"{source.path}{made}" + (f", TensorFlow {version}" if version else "")
     for key, signature in source.signatures.items():
         yield f"signature {key}"
@@ -55,13 +55,10 @@ def _variables(source) -> Iterator[str]:
 def _record(record) -> Iterator[str]:
     if not record:
         return
-    for name in ("frozen", "train_frozen"):
-        for tensor, value in (record.get(name) or {}).items():
-            yield f"{name.replace('_', ' ')}: {tensor} = {value}"
-    nodes = record.get("nodes") or {}
-    if nodes:
-        yield "nodes: " + ", ".join(f"{count} {what}" for what, count in nodes.items())
-    for choice in record.get("choices", []):
-        yield f"chosen: {choice['what']} ({choice['why']})" if isinstance(choice, dict) else f"chosen: {choice}"
-    for item in record.get("unconverted", []):
-        yield f"not converted: {item['construct']} ({item['why']})"
+    for name, values in (("frozen", record.frozen), ("train frozen", record.train_frozen)):
+        yield from (f"{name}: {tensor} = {value}" for tensor, value in values.items())
+    nodes = record.nodes
+    if nodes.original:
+        yield f"nodes: {nodes.original} original, {nodes.kept} kept, {nodes.dropped} dropped, {nodes.folded} folded"
+    yield from (f"chosen: {choice.what} ({choice.why})" for choice in record.choices)
+    yield from (f"not converted: {item.construct} ({item.why})" for item in record.unconverted)

@@ -1,16 +1,18 @@
 """The graph of a layer in a Keras archive: one folder with graph, files it reads and step 1's record; no weights."""
 
-import json
+import dataclasses
 import os
 import shutil
 import tempfile
 import threading
 import weakref
+from collections.abc import Mapping
 
 import tensorflow as tf
 from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
+from export_v1.format import record as record_file
 from load_v2.errors import LoadError
 from load_v2.layer import description
 from load_v2.program import artefact, program, signature
@@ -73,19 +75,21 @@ def write(taken: program.Program, folder: str) -> None:
     meta_graph.collection_def["regularization_losses"].node_list.value.extend(losses)
     _write_assets(meta_graph, taken, folder)
     os.makedirs(os.path.join(folder, "assets.extra"), exist_ok=True)
-    with open(os.path.join(folder, artefact.RECORD), "w", encoding="utf-8") as stream:
-        json.dump(_record(taken), stream)
+    record_file.write(_record(taken), os.path.join(folder, record_file.PATH))
     with open(os.path.join(folder, "saved_model.pb"), "wb") as stream:
         model = saved_model_pb2.SavedModel(saved_model_schema_version=1, meta_graphs=[meta_graph])
         stream.write(model.SerializeToString(deterministic=True))
 
 
-def _record(taken: program.Program) -> dict:
-    record = dict(taken.source.record) or {"format_version": 1}
+def _record(taken: program.Program) -> record_file.Record:
+    record = taken.source.record or record_file.Record()
     specs = taken.source.signatures[taken.key]
-    order = {"inputs": {key: {} for key in specs.inputs}, "outputs": {key: {} for key in specs.outputs}}
-    record["signatures"] = {**record.get("signatures", {}), taken.key: order}
-    return record
+    entry = record_file.SignatureEntry(_entries(specs.inputs), _entries(specs.outputs))
+    return dataclasses.replace(record, signatures={**record.signatures, taken.key: entry})
+
+
+def _entries(specs: Mapping[str, signature.Spec]) -> dict[str, record_file.TensorEntry]:
+    return {key: record_file.TensorEntry(spec.tensor, spec.dtype, spec.shape) for key, spec in specs.items()}
 
 
 def _write_specs(infos, specs) -> None:
@@ -132,7 +136,7 @@ def read(folder: str | None, expected: description.Description, name: str) -> tu
         moved = {
             tensor: os.path.join(own.path, "assets", os.path.basename(file)) for tensor, file in source.assets.items()
         }
-        source = description.dataclasses.replace(source, assets=moved)
+        source = dataclasses.replace(source, assets=moved)
     taken = program.take(source, expected.signature)
     differences = expected.same_as(description.of_program(taken, expected.supports_jit))
     if differences:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from load_v2 import private
+from load_v2 import errors, private
 from load_v2.errors import LoadError, quoted
 from load_v2.layer.weights import Weight
-from load_v2.program import program, signature, subgraph, wellformed
+from load_v2.program import program, signature, subgraph
 
 
 class Functions:
@@ -107,7 +107,7 @@ class Functions:
                 _finish_with(captured.values())
             return tuple(tf.identity(output) for output in outputs)
 
-        with tf.init_scope(), wellformed.blamed(f"TensorFlow {tf.__version__} refuses the graph"):
+        with tf.init_scope(), errors.blamed(f"TensorFlow {tf.__version__} refuses the graph"):
             return tf.compat.v1.wrap_function(run, specs)
 
     def _watch(self, used: set[str]) -> None:

@@ -9,15 +9,23 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-from load_v2 import private
+from export_v1.ir import safety
+from load_v2 import errors, private
 from load_v2.errors import LoadError, quoted
 from load_v2.layer import archive, binding, concrete_functions, description, weights
-from load_v2.program import program, resource_tables, safety, wellformed
+from load_v2.program import program, resource_tables, xla
 
 _EAGER = type(tf.constant(0))
 # Layers alive in this process, so that a clone made from a config finds the graph of the layer it was cloned from.
 _LIVING: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
-_ALLOW = "If you trust where it comes from, pass allow_ops=[…] with their names."
+
+
+def _how_to_allow(ops: list[str]) -> str:
+    return f"If you trust where it comes from, pass allow_ops={ops}."
+
+
+def _how_to_load(ops: list[str]) -> str:
+    return "If you trust where it comes from, pass safe_mode=False to keras.models.load_model."
 
 
 @keras.saving.register_keras_serializable(package="load_v2")
@@ -62,9 +70,10 @@ class SignatureLayer(keras.Layer):
             self._description = path
         else:
             taken = archive.shared(path, signature)
-            safety.check(taken.graph_def, taken.assets, self._allowed, f"The graph of {taken.source.path!r}", _ALLOW)
+            place = f"The graph of {taken.source.path!r} holds"
+            safety.check(taken.graph_def, taken.assets, self._allowed, place, _how_to_allow, LoadError)
             weights.check(taken.variables, taken.source)
-            self._description = description.of_program(taken, safety.supports_jit(taken.graph_def))
+            self._description = description.of_program(taken, xla.may_be_tried(taken.graph_def))
             bundle = taken.source.bundle
         self.supports_jit = self._description.supports_jit
         self._shapes = dict(self._description.shapes)
@@ -81,7 +90,7 @@ class SignatureLayer(keras.Layer):
         by_name = {weight.name: weight for weight in self._own}
         held = {f"{handle}:0": by_name[v.name] for v in taken.variables for handle in v.handles}
         assets = {name: tf.saved_model.Asset(file) for name, file in taken.assets.items()}
-        with wellformed.blamed(f"The tables of {taken.source.path!r} cannot be made"):
+        with errors.blamed(f"The tables of {taken.source.path!r} cannot be made"):
             made = resource_tables.create_all(taken.graph_def, program.run_now, assets)
         resources = tf.Module()
         resources.tables, resources.assets = list(dict.fromkeys(made.values())), list(assets.values())
@@ -231,8 +240,8 @@ class SignatureLayer(keras.Layer):
     def load_assets(self, dir_path):
         taken, kept = archive.read(dir_path, self._description, self.name)
         if self._safe:
-            remedy = "If you trust where it comes from, pass safe_mode=False to keras.models.load_model."
-            safety.check(taken.graph_def, taken.assets, self._allowed, f"The graph of layer {self.name!r}", remedy)
+            place = f"The graph of layer {self.name!r} holds"
+            safety.check(taken.graph_def, taken.assets, self._allowed, place, _how_to_load, LoadError)
         self._attach(taken, kept)
 
     def load_own_variables(self, store):

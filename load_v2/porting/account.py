@@ -5,9 +5,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from export_v1.format.comparison import Comparison
 from load_v2.errors import SHOWN, LoadError
 from load_v2.porting import suggestions
-from load_v2.porting.proof import Difference
 from load_v2.porting.transforms import text
 from load_v2.porting.types import Ambiguity, Assignment, Entry, Plan, Weight
 
@@ -36,8 +36,8 @@ class Report:
     choices: list[str]
     unused_rules: list[str]
     proven: int = 0
-    unequal: list[Difference] = field(default_factory=list)
-    answers: list[Difference] = field(default_factory=list)
+    unequal: list[Comparison] = field(default_factory=list)
+    answers: list[Comparison] = field(default_factory=list)
 
     @classmethod
     def of_plan(cls, plan: Plan, checkpoint: str, model: str, entries, weights) -> "Report":
@@ -104,7 +104,7 @@ class Report:
         lines += [f"  chosen: {choice}" for choice in self.choices]
         lines += self._faults()
         lines.append(f"  proven: {self.proven} weights read back equal, bit for bit")
-        lines += [f"  unequal: {difference}" for difference in self.unequal]
+        lines += [f"  unequal: {compared}" for compared in self.unequal]
         lines += [f"  answer: {'equal' if answer.equal else 'NOT equal'}; {answer}" for answer in self.answers]
         return "\n".join(lines)
 

@@ -7,35 +7,19 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from export_v1.format import comparison
+from export_v1.format.comparison import Comparison
 from load_v2 import errors
 from load_v2.errors import LoadError, quoted
 from load_v2.porting import values
 from load_v2.porting.types import Assignment
 
-# Two implementations of one float32 model differ by a few units in the last place per layer; a wrong weight by far
-# more.
-TOLERANCE = 1e-5
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The worst element of one tensor; `where` is its index, `largest` the absolute difference there."""
-
-    name: str
-    where: tuple[int, ...]
-    got: object
-    expected: object
-    largest: float
-    equal: bool
-
-    def __str__(self):
-        place = f"[{', '.join(map(str, self.where))}]" if self.where else ""
-        return f"{self.name!r}{place} is {self.got}, expected {self.expected}; they differ by {self.largest:.3g}"
+_SIDES = ("expected", "from the model")
 
 
 def unequal_weights(
     assignments: Iterable[Assignment], read: Callable[[str], np.ndarray], variables: Mapping[str, keras.Variable]
-) -> list[Difference]:
+) -> list[Comparison]:
     """Returns the weights that do not hold, bit for bit, what the checkpoint says; each is read back, one at a time."""
     compared = (
         _unequal(assignment, read, variables[assignment.weight])
@@ -44,35 +28,12 @@ def unequal_weights(
     return [difference for difference in compared if difference]
 
 
-def _unequal(assignment: Assignment, read, variable: keras.Variable) -> Difference | None:
-    got = values.held(variable)
-    expected = values.of(assignment, read, str(got.dtype))
-    return None if values.bits(got) == values.bits(expected) else compare(assignment.weight, got, expected, 0.0)
-
-
-def compare(name: str, got: np.ndarray, expected: np.ndarray, tolerance: float = TOLERANCE) -> Difference:
-    """Returns the worst element of two arrays of one shape; NaN equals NaN, and text must be the same."""
-    if got.dtype.kind in "OSU" or expected.dtype.kind in "OSU":
-        gaps = (got.astype("S") != expected.astype("S")).astype(float)
-    else:
-        one, other = np.asarray(got, np.float64), np.asarray(expected, np.float64)
-        with np.errstate(invalid="ignore"):
-            gaps = np.where((one == other) | (np.isnan(one) & np.isnan(other)), 0.0, np.abs(one - other))
-        gaps = np.where(np.isnan(gaps), np.inf, gaps)
-        if expected.dtype.kind == "f":
-            allowed = tolerance * np.maximum(1.0, np.abs(np.nan_to_num(other)))
-            excess = gaps - allowed
-            where = np.unravel_index(int(np.argmax(excess)), gaps.shape) if gaps.size else ()
-            worst = bool((excess <= 0).all())
-            return _difference(name, where, got, expected, gaps, worst)
-    where = np.unravel_index(int(np.argmax(gaps)), gaps.shape) if gaps.size else ()
-    return _difference(name, where, got, expected, gaps, not gaps.any())
-
-
-def _difference(name, where, got, expected, gaps, equal) -> Difference:
-    if not gaps.size:
-        return Difference(name, (), None, None, 0.0, equal)
-    return Difference(name, tuple(map(int, where)), got[where], expected[where], float(gaps[where]), equal)
+def _unequal(assignment: Assignment, read, variable: keras.Variable) -> Comparison | None:
+    held = values.held(variable)
+    expected = values.of(assignment, read, str(held.dtype))
+    if values.bits(held) == values.bits(expected):
+        return None
+    return Comparison(assignment.weight, False, np.nan, np.nan, (), 0, "its bytes are not the checkpoint's")
 
 
 @dataclass(frozen=True)
@@ -122,7 +83,7 @@ class Expected:
             raise LoadError(f"Model {model.name!r} fails on the inputs of {self.source!r}: {error}") from error
         return {key: np.asarray(keras.ops.convert_to_numpy(value)) for key, value in _by_name(model, answer).items()}
 
-    def compare(self, model: keras.Model) -> list[Difference]:
+    def compare(self, model: keras.Model) -> list[Comparison]:
         """Returns, for each output of the model, its worst difference from the answer that it stands for.
 
         An output goes with the answer of the same name; one without namesake, with the nearest of the answers left over
@@ -136,17 +97,26 @@ class Expected:
         found = []
         for key, value in got.items():
             candidates = {key: named[key]} if key in named else rest
-            fits = [compare(name, value, array) for name, array in candidates.items() if array.shape == value.shape]
+            fits = [
+                comparison.compare(name, array, _of_type(value, array.dtype), sides=_SIDES)
+                for name, array in candidates.items()
+                if array.shape == value.shape
+            ]
             if not fits:
                 shapes = ", ".join(f"{name!r} {list(array.shape)}" for name, array in candidates.items())
                 raise LoadError(
                     f"Output {key!r} of model {model.name!r} has shape {list(value.shape)}, "
                     f"which no answer in {self.source!r} has.\n  Known: {shapes or 'none left'}."
                 )
-            best = min(fits, key=lambda difference: (not difference.equal, difference.largest))
-            rest.pop(best.name, None)
+            best = min(fits, key=lambda compared: (not compared.equal, np.nan_to_num(compared.largest, nan=np.inf)))
+            rest.pop(best.key, None)
             found.append(best)
         return found
+
+
+def _of_type(value: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Returns an answer in the type of the one expected, where both are floats: a file may hold more digits."""
+    return value.astype(dtype) if value.dtype.kind == dtype.kind == "f" else value
 
 
 def _call(model, inputs: dict[str, np.ndarray]):

@@ -1,7 +1,6 @@
 """What is in an export folder: graph, signatures, variables, tables' files, and the record that step 1 left."""
 
 import dataclasses
-import json
 import os
 from collections.abc import Mapping
 
@@ -9,11 +8,13 @@ import tensorflow as tf
 from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
+from export_v1.format import record as record_file
+from export_v1.format.record import Record
+from export_v1.ir import wellformed
+from load_v2 import errors
 from load_v2.errors import LoadError, quoted
-from load_v2.program import signature, subgraph, wellformed
+from load_v2.program import signature, subgraph
 
-RECORD = os.path.join("assets.extra", "export_v1.json")
-SAMPLE = os.path.join("assets.extra", "sample.npz")
 MetaGraphDef = meta_graph_pb2.MetaGraphDef
 
 
@@ -51,7 +52,7 @@ class Artefact:
         variables: in the order of the VARIABLES collection; only those whose handle the graph has.
         assets: tensor name -> file, for files the graph reads (vocabularies).
         regularization_losses: tensor names of the REGULARIZATION_LOSSES collection.
-        record: what step 1 wrote in export_v1.json; empty for a SavedModel made by something else.
+        record: what step 1 did; None for a SavedModel made by something else.
         bundle: prefix of the values of the variables, None where an archive keeps them or there are none.
     """
 
@@ -61,7 +62,7 @@ class Artefact:
     variables: tuple[Variable, ...]
     assets: Mapping[str, str]
     regularization_losses: tuple[str, ...] = ()
-    record: Mapping = dataclasses.field(default_factory=dict)
+    record: Record | None = None
     bundle: str | None = None
 
     @property
@@ -72,7 +73,7 @@ class Artefact:
     @property
     def unconverted(self) -> list[str]:
         """What step 1 could not turn into TensorFlow 2 constructs, each with its reason."""
-        return [f"{item['construct']}: {item['why']}" for item in self.record.get("unconverted", [])]
+        return [f"{item.construct}: {item.why}" for item in self.record.unconverted] if self.record else []
 
 
 def read(path: str | os.PathLike) -> Artefact:
@@ -86,8 +87,8 @@ def read(path: str | os.PathLike) -> Artefact:
     path = os.fspath(path)
     saved_model = _saved_model(path)
     meta_graph = _serving_graph(saved_model, path)
-    wellformed.check(meta_graph.graph_def, path)
-    with wellformed.blamed(f"{path!r} cannot be read"):
+    wellformed.check(meta_graph.graph_def, f"The graph of {path!r}", LoadError)
+    with errors.blamed(f"{path!r} cannot be read"):
         return _read(path, meta_graph)
 
 
@@ -109,9 +110,9 @@ def _read(path: str, meta_graph: MetaGraphDef) -> Artefact:
     )
 
 
-def _with_ranks(signatures: dict[str, signature.Signature], record: Mapping) -> dict[str, signature.Signature]:
+def _with_ranks(signatures: dict[str, signature.Signature], record: Record | None) -> dict[str, signature.Signature]:
     """Returns the signatures with the rank of the recorded answer where the graph does not tell an output's rank."""
-    recorded = (record.get("sample") or {}).get("ranks") or {}
+    recorded = record.sample.ranks if record and record.sample else {}
     asked = signatures.get("serving_default")
     ranks = {
         spec.tensor: (None,) * recorded[key]
@@ -154,19 +155,9 @@ def _serving_graph(saved_model: saved_model_pb2.SavedModel, path: str) -> MetaGr
     )
 
 
-def _record(path: str) -> dict:
-    file = os.path.join(path, RECORD)
-    if not os.path.exists(file):
-        return {}
-    try:
-        with open(file, encoding="utf-8") as stream:
-            record = json.load(stream)
-    except ValueError as error:
-        raise LoadError(f"{file!r} is damaged: {error}.\n  Export again.") from error
-    if not isinstance(record, dict) or record.get("format_version") != 1:
-        version = record.get("format_version") if isinstance(record, dict) else None
-        raise LoadError(f"{file!r} has format version {version!r}, this load_v2 reads 1.\n  Export again.")
-    return record
+def _record(path: str) -> Record | None:
+    file = os.path.join(path, record_file.PATH)
+    return record_file.read(file, LoadError) if os.path.exists(file) else None
 
 
 def _variables(meta_graph: MetaGraphDef, bundle: str | None, path: str) -> tuple[Variable, ...]:

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
 
+from load_v2 import errors
 from load_v2.errors import LoadError, quoted, unknown
 from load_v2.layer import weights
-from load_v2.program import artefact, inline, resource_tables, signature, subgraph, wellformed
+from load_v2.program import artefact, inline, resource_tables, signature, subgraph
 
 TRAIN = "train"
 
@@ -65,7 +66,7 @@ def take(source: artefact.Artefact, key: str) -> Program:
     if key not in source.signatures:
         remedy = f'Pass signature="{min(source.signatures)}".' if source.signatures else "Run step 1 on it."
         raise unknown("Signature", key, repr(source.path), source.signatures, remedy)
-    with wellformed.blamed(f"Signature {key!r} of {source.path!r} cannot be taken out of its graph"):
+    with errors.blamed(f"Signature {key!r} of {source.path!r} cannot be taken out of its graph"):
         return _taken(source, key)
 
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from export_v1.format.record import Record
+
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
@@ -37,7 +39,7 @@ def shape_text(shape) -> str:
     return "[" + ", ".join(map(str, shape)) + "]" if shape else "scalar"
 
 
-def read_all(meta_graph, record: Mapping) -> dict[str, Signature]:
+def read_all(meta_graph, record: Record | None) -> dict[str, Signature]:
     """Returns every signature of a MetaGraphDef that has outputs.
 
     Call order is the record's where step 1 wrote one, else alphabetical: a SignatureDef is a map and has no order.
@@ -61,11 +63,13 @@ def with_output_shapes(one: Signature, shapes: Mapping[str, tuple]) -> Signature
     return Signature(one.inputs, outputs)
 
 
-def _order(key: str, record: Mapping) -> tuple[list[str], list[str]]:
-    of_key = (record.get("signatures") or {}).get(key)
-    if of_key is None or not of_key.get("inputs"):
-        of_key = record
-    return list(of_key.get("inputs") or []), list(of_key.get("outputs") or [])
+def _order(key: str, record: Record | None) -> tuple[list[str], list[str]]:
+    if record is None:
+        return [], []
+    entry = record.signatures.get(key)
+    if entry is None or not entry.inputs:
+        return list(record.inputs), list(record.outputs)
+    return list(entry.inputs), list(entry.outputs)
 
 
 def _sorted(specs: dict[str, Spec], order: list[str]) -> dict[str, Spec]:

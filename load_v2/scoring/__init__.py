@@ -6,22 +6,12 @@ context manager: what it writes appears whole when the block ends well, and not 
 """
 
 import os
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping
 
 from load_v2.errors import LoadError
 from load_v2.program.signature import Spec
 
 _RECORDS = (".tfrecord", ".tfrecords", ".tfrecord.gz")
-
-
-# What numpy lets through from zipfile, zlib and its own parser of headers where a file is damaged.
-DAMAGED = (
-    *(OSError, ValueError, EOFError, KeyError, SyntaxError, TypeError, NotImplementedError, RuntimeError, MemoryError),
-    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
-)
 
 
 def reader(path: str, specs: Mapping[str, Spec]):

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from export_v1.format.sample import DAMAGED
 from load_v2.errors import LoadError, unknown
 from load_v2.program.signature import Spec
-from load_v2.scoring import DAMAGED, atomic
+from load_v2.scoring import atomic
 
 _COPY_BYTES = 2**22
 

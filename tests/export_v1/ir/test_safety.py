@@ -10,7 +10,6 @@ import tensorflow as tf
 
 import export_v1
 from export_v1.ir import graph, safety
-from load_v2.program import safety as safety_of_step_2
 from tests.support import graphs
 from tests.support.graphs import v1
 
@@ -48,12 +47,6 @@ def test_it_is_let_in_by_name(reads_a_file):
 
 def test_an_op_outside_what_the_outputs_need_is_no_matter(reads_a_file):
     assert export_v1.export(**{**reads_a_file, "outputs": {"y": "mul:0"}})
-
-
-def test_both_steps_hold_to_the_same_lists():
-    assert safety.STATEFUL == safety_of_step_2.STATEFUL
-    assert safety.OUTSIDE == safety_of_step_2.OUTSIDE
-    assert safety._FAMILIES == safety_of_step_2._FAMILIES
 
 
 def test_ops_inside_functions_count():

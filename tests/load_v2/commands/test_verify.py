@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from load_v2 import LoadError, verification, verify
-from load_v2.program import artefact, checksums
+from export_v1.format import bundle, comparison
+from export_v1.format import record as record_file
+from export_v1.format import sample as codec
+from load_v2 import LoadError, verify
 from tests.support import cases, savedmodels
 
 
@@ -76,14 +78,15 @@ def test_a_changed_weight_is_found_and_the_output_named(copy, change):
 
 def test_a_weight_that_changes_no_answer_is_found_by_its_checksum(copy):
     path = copy("mlp_layers")
-    record = json.load(open(os.path.join(path, artefact.RECORD)))
-    stored = checksums.checksums(os.path.join(path, "variables", "variables"))
+    record = json.load(open(os.path.join(path, record_file.PATH)))
+    index = bundle.read(os.path.join(path, "variables", "variables"))
+    stored = {name: index.checksum(name) for name in index.tensors}
     recorded = {v["name"]: v.get("crc32c", stored[v["checkpoint_key"]]) for v in record["variables"]}
     assert recorded == {v["name"]: stored[v["name"]] for v in record["variables"]}
     for variable in record["variables"]:
         variable["crc32c"] = stored[variable["name"]]
     record["variables"][0]["crc32c"] ^= 1
-    json.dump(record, open(os.path.join(path, artefact.RECORD), "w"))
+    json.dump(record, open(os.path.join(path, record_file.PATH), "w"))
     report = verify(path)
     assert report.damaged == (record["variables"][0]["name"],) and not report.equal
     assert all(output.equal for output in report.outputs)
@@ -101,7 +104,7 @@ def test_a_flipped_byte_in_the_data_is_an_error(copy):
 
 def test_no_sample_is_said(copy):
     path = copy("mlp_layers")
-    os.unlink(os.path.join(path, artefact.SAMPLE))
+    os.unlink(os.path.join(path, codec.PATH))
     with pytest.raises(LoadError, match="no recorded answers"):
         verify(path)
 
@@ -131,13 +134,13 @@ F = np.float32
     ],
 )
 def test_comparison(want, have, equal):
-    compared = verification.compare("y", want, have)
+    compared = comparison.compare("y", want, have)
     assert compared.equal is equal
     assert str(compared).startswith("y: equal" if equal else "y: DIFFERENT")
 
 
 def test_the_index_of_the_largest_difference_is_told():
-    compared = verification.compare("y", F([[1, 2], [3, 4]]), F([[1, 2], [5, 4]]))
+    compared = comparison.compare("y", F([[1, 2], [3, 4]]), F([[1, 2], [5, 4]]))
     assert compared.index == (1, 0) and compared.largest == 2 and compared.relative == pytest.approx(2 / 3)
 
 
@@ -162,12 +165,12 @@ def test_random_outputs_are_compared_in_shape_only(tmp_path):
         path = savedmodels.save(tmp_path / "random", current, {"x": x}, sums)
     os.makedirs(tmp_path / "random" / "assets.extra")
     sample = {"in/x": F([1, 2]), "out/noisy": F([5, 6]), "out/plain": F([2, 4])}
-    np.savez(os.path.join(path, artefact.SAMPLE), **sample)
+    np.savez(os.path.join(path, codec.PATH), **sample)
     report = verify(path)
     assert report.equal and "noisy: equal, in shape and type; it is random" in report.lines()[0]
-    np.savez(os.path.join(path, artefact.SAMPLE), **{**sample, "out/noisy": F([5, 6, 7])})
+    np.savez(os.path.join(path, codec.PATH), **{**sample, "out/noisy": F([5, 6, 7])})
     assert not verify(path).equal
-    np.savez(os.path.join(path, artefact.SAMPLE), **{**sample, "out/plain": F([2, 5])})
+    np.savez(os.path.join(path, codec.PATH), **{**sample, "out/plain": F([2, 5])})
     assert not verify(path).equal
 
 

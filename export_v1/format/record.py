@@ -1,0 +1,258 @@
+"""export_v1.json: what step 1 did, as it travels with an export.
+
+Version history of the format; an export of any version listed here loads:
+
+    1  2026-11  first
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+
+from export_v1 import errors
+
+PATH = os.path.join("assets.extra", "export_v1.json")
+VERSION = 1
+
+Shape = Sequence[int | None] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorEntry:
+    """A tensor of the original graph.
+
+    Attributes:
+        tensor: its tensor name there.
+        dtype: name of its DataType, never a reference type.
+        shape: its static shape there; None: unknown rank, None inside: unknown size.
+        relaxed_shape: its shape in the export, where that leaves open a size which the original fixes; else None.
+    """
+
+    tensor: str = ""
+    dtype: str = ""
+    shape: Shape = None
+    relaxed_shape: Shape = None
+
+    @property
+    def exported_shape(self) -> Shape:
+        """The shape in the export."""
+        return self.shape if self.relaxed_shape is None else self.relaxed_shape
+
+
+@dataclasses.dataclass(frozen=True)
+class SignatureEntry:
+    """A signature of the export: inputs and outputs by key, in call order."""
+
+    inputs: Mapping[str, TensorEntry] = dataclasses.field(default_factory=dict)
+    outputs: Mapping[str, TensorEntry] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class VariableEntry:
+    """A variable of the export.
+
+    Attributes:
+        name: its name in the graph.
+        dtype: name of its type.
+        shape: its full shape.
+        trainable: whether it is in TRAINABLE_VARIABLES.
+        checkpoint_key: where its value was in the checkpoint; None where it was computed or in the graph.
+        crc32c: masked checksum of its bytes as written; None where none was taken.
+    """
+
+    name: str
+    dtype: str = ""
+    shape: Sequence[int] = ()
+    trainable: bool = False
+    checkpoint_key: str | None = None
+    crc32c: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """Something that was not given: what was chosen, and why."""
+
+    what: str
+    why: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Unconverted:
+    """A construct that stayed as TensorFlow 1 wrote it, and why."""
+
+    construct: str
+    why: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Nodes:
+    """How many nodes the original graph has, how many are in the export, how many were dropped and folded away."""
+
+    original: int = 0
+    kept: int = 0
+    dropped: int = 0
+    folded: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """What was exported: its kind ("checkpoint", "builder", "saved_model", "graph_def") and its path."""
+
+    kind: str
+    path: str
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleEntry:
+    """The recorded answers, which are in sample.npz.
+
+    Attributes:
+        origin: where the inputs are from: "given" or "generated".
+        unstable: keys of outputs whose answer changes from run to run, and so proves nothing.
+        ranks: output key -> rank of its answer.
+    """
+
+    origin: str = ""
+    unstable: Sequence[str] = ()
+    ranks: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record:
+    """What step 1 did.
+
+    Attributes:
+        format_version: see the module.
+        source: what was exported.
+        graph_tensorflow_version: what wrote the graph, as it says itself; "" where it does not.
+        exported_by_tensorflow: the TensorFlow that wrote the export.
+        inputs: of `serving_default`, in call order.
+        outputs: of `serving_default`, in call order.
+        signatures: every signature by key.
+        frozen: tensor name -> value during inference.
+        train_frozen: tensor name -> value during training.
+        nodes: how many, before and after.
+        regularization_losses: tensor names in the export.
+        converted: kind of control flow -> how many were made functional.
+        unconverted: control flow that stayed as it was.
+        choices: everything that was not given, in the order of decision.
+        variables: of the export.
+        sample: about the recorded answers; None where there are none.
+        sample_left_out: why none were recorded although they were wanted; None where nothing was left out.
+        warnings: what the user should know.
+        warmup: rows of each warm-up request for TensorFlow Serving.
+    """
+
+    format_version: int = VERSION
+    source: Origin | None = None
+    graph_tensorflow_version: str = ""
+    exported_by_tensorflow: str = ""
+    inputs: Mapping[str, TensorEntry] = dataclasses.field(default_factory=dict)
+    outputs: Mapping[str, TensorEntry] = dataclasses.field(default_factory=dict)
+    signatures: Mapping[str, SignatureEntry] = dataclasses.field(default_factory=dict)
+    frozen: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    train_frozen: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    nodes: Nodes = Nodes()
+    regularization_losses: Sequence[str] = ()
+    converted: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    unconverted: Sequence[Unconverted] = ()
+    choices: Sequence[Choice] = ()
+    variables: Sequence[VariableEntry] = ()
+    sample: SampleEntry | None = None
+    sample_left_out: str | None = None
+    warnings: Sequence[str] = ()
+    warmup: Sequence[int] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """Returns the record as plain JSON values."""
+        return _plain(self)
+
+
+def write(record: Record, path: str) -> None:
+    """Writes a record as JSON."""
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(record.to_json(), file, indent=1)
+        file.write("\n")
+
+
+def read(path: str, error: type[errors.UserError], remedy: str = "Export again.") -> Record:
+    """Returns the record in a file. Fields that a version knows nothing of have their defaults; unknown ones are ignored.
+
+    Args:
+        path: of the file.
+        error: class of the error.
+        remedy: what to do where it cannot be read.
+
+    Raises:
+        UserError: it is damaged, or of a version that this package does not read.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            values = json.load(file)
+    except (ValueError, RecursionError) as failure:
+        raise error(f"{path!r} is damaged: {failure}.\n  {remedy}") from failure
+    version = values.get("format_version") if isinstance(values, dict) else None
+    if version != VERSION:
+        raise error(f"{path!r} has format version {version!r}, this version reads {VERSION}.\n  {remedy}")
+    try:
+        return _record(values)
+    except (TypeError, ValueError, KeyError, AttributeError) as failure:
+        raise error(f"{path!r} is damaged: {type(failure).__name__}: {failure}.\n  {remedy}") from failure
+
+
+def _plain(value):
+    if dataclasses.is_dataclass(value):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        if isinstance(value, TensorEntry) and value.relaxed_shape is None:
+            del fields["relaxed_shape"]
+        return _plain(fields)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    # NumPy's scalars and arrays.
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _record(values: Mapping) -> Record:
+    given = _known(Record, values)
+    given |= {
+        key: build(given[key])
+        for key, build in {
+            "source": lambda value: _made(Origin, value),
+            "inputs": _tensors,
+            "outputs": _tensors,
+            "signatures": lambda value: {
+                key: SignatureEntry(_tensors(sides["inputs"]), _tensors(sides["outputs"]))
+                for key, sides in value.items()
+            },
+            "nodes": lambda value: _made(Nodes, value),
+            "unconverted": lambda value: tuple(_made(Unconverted, item) for item in value),
+            "choices": lambda value: tuple(_made(Choice, item) for item in value),
+            "variables": lambda value: tuple(_made(VariableEntry, item) for item in value),
+            "sample": lambda value: _made(SampleEntry, value),
+        }.items()
+        if given.get(key) is not None
+    }
+    for key in ("frozen", "train_frozen", "converted"):
+        dict(given.get(key, {}))
+    record = Record(**given)
+    if record.sample is not None:
+        dict(record.sample.ranks)
+    return record
+
+
+def _made(kind, values: Mapping):
+    return kind(**_known(kind, values))
+
+
+def _known(kind, values: Mapping) -> dict[str, object]:
+    names = {field.name for field in dataclasses.fields(kind)}
+    return {key: value for key, value in dict(values).items() if key in names}
+
+
+def _tensors(values: Mapping) -> dict[str, TensorEntry]:
+    return {key: _made(TensorEntry, item) for key, item in values.items()}
