@@ -5,6 +5,7 @@ import functools
 from collections.abc import Iterator
 
 from export_v1 import errors
+from export_v1.errors import SHOWN as SHOWN
 from export_v1.errors import closest as closest
 from export_v1.errors import quoted as quoted
 from export_v1.errors import reason as reason

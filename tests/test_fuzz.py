@@ -175,11 +175,11 @@ def test_a_loop_without_end_that_nothing_foresees_ends_with_its_process(tmp_path
     flags = _loop(tmp_path, lambda value: tf.constant(True), False)
     code = f"""
 import sys
-from export_v1 import supervise
+from export_v1.console import supervise
 def run():
     import export_v1
-    from export_v1 import sample
-    from export_v1.passes import endless
+    from export_v1.proof import sample
+    from export_v1.analysis import endless
     endless.check = lambda graph_def: None
     sample.SECONDS, sample.GRACE = 1, 1
     export_v1.export(**{flags!r})

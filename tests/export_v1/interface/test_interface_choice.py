@@ -245,7 +245,7 @@ def test_images_decoded_in_a_loop_are_chosen_and_made_up(tmp_path):
         session.run(v1.global_variables_initializer())
         v1.train.Saver().save(session, str(tmp_path / "model.ckpt"))
     report = export_v1.export(checkpoint=str(tmp_path / "model.ckpt"), export_dir=str(tmp_path / "1"))
-    assert list(report.record["inputs"]) == ["images"] and list(report.record["outputs"]) == ["probs"]
+    assert list(report["inputs"]) == ["images"] and list(report["outputs"]) == ["probs"]
     with np.load(tmp_path / "1" / "assets.extra" / "sample.npz") as sample:
         assert all(text.startswith(b"\xff\xd8") for text in sample["in/images"].tolist())
         assert sample["out/probs"].shape == (3, 2)

@@ -53,7 +53,7 @@ def test_inference_writes_no_variable(layer):
 
 def test_without_the_flag_the_way_out_is_said(tmp_path):
     report = export_v1.export(export_dir=str(tmp_path / "1"), **cases.load(CASE).flags())
-    said = "\n".join(f"{one['what']}: {one['why']}" for one in report.record["choices"])
+    said = "\n".join(f"{one['what']}: {one['why']}" for one in report["choices"])
     assert "statistics of each batch" in said and "with --moving_averages it goes by" in said
     assert "'by_hand/pop_mean', 'by_hand/pop_var'" in said
 
@@ -135,7 +135,7 @@ def test_averages_that_were_never_updated_are_said(tmp_path):
         outputs={"y": "y:0"},
         moving_averages=True,
     )
-    said = {one["what"]: one["why"] for one in report.record["choices"]}
+    said = {one["what"]: one["why"] for one in report["choices"]}
     assert "no update op ran" in said["'mean', 'variance' hold what they were initialized to"]
     values = np.float32(np.arange(48).reshape(1, 4, 4, 3))
     signature = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"]

@@ -22,7 +22,7 @@ def test_weighted_lookups_of_sparse_ids_have_a_sample(tmp_path):
         values = session.run(table)
     flags = {"checkpoint": str(tmp_path / "model.ckpt"), "inputs": inputs, "outputs": {"y": "y:0"}}
     report = export_v1.export(export_dir=str(tmp_path / "1"), **flags)
-    assert report.record["sample"]["origin"] == "generated"
+    assert report["sample"]["origin"] == "generated"
     with np.load(tmp_path / "1" / "assets.extra" / "sample.npz") as sample:
         np.testing.assert_array_equal(sample["in/ids_indices"], [[0, 0], [1, 0], [2, 0]])
         # One value a row: the weight, over its own norm, is 1.
