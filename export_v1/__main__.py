@@ -203,7 +203,7 @@ def main(argv: list[str]) -> int:
 def _supervised(argv: list[str]) -> int:
     from export_v1.artifact import destination
 
-    def clear(child: int) -> None:
+    def clear() -> None:
         if _EXPORT_DIR.value:
             destination.sweep_for(_EXPORT_DIR.value, _VERSIONED.value)
 

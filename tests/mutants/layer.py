@@ -408,7 +408,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/layer/concrete_functions.py",
-        before=', wellformed.blamed(f"TensorFlow {tf.__version__} refuses the graph"):',
+        before=', errors.blamed(f"TensorFlow {tf.__version__} refuses the graph"):',
         after=":",
         tests=FUNCTIONS,
     ),

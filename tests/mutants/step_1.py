@@ -6,60 +6,8 @@ CHANGES = (
     # sample
     Change(
         file="export_v1/proof/sample.py",
-        before="REFUSED = 100\n",
-        after="REFUSED = 10**9\n",
-        tests=("tests/export_v1/proof/test_sample.py",),
-        why="an export that answers something else is written",
-    ),
-    Change(
-        file="export_v1/proof/sample.py",
-        before="REFUSED = 100\n",
-        after="REFUSED = 10\n",
-        tests=("tests/export_v1/proof/test_sample.py",),
-        why="rounding is refused",
-    ),
-    Change(
-        file="export_v1/proof/sample.py",
         before='    if wrong:\n        raise errors.ExportError(\n            "The converted',
         after='    if len(wrong) > 2:\n        raise errors.ExportError(\n            "The converted',
-        tests=("tests/export_v1/proof/test_sample.py",),
-    ),
-    Change(
-        file="export_v1/proof/sample.py",
-        before="equal_nan=True",
-        after="equal_nan=False",
-        tests=("tests/export_v1/proof/test_sample.py",),
-    ),
-    Change(
-        file="export_v1/proof/sample.py",
-        before="expected.shape != got.shape or expected.dtype != got.dtype",
-        after="expected.shape != got.shape",
-        tests=("tests/export_v1/proof/test_sample.py",),
-    ),
-    Change(
-        file="export_v1/proof/sample.py",
-        before="np.sqrt(np.mean(finite**2))",
-        after="np.max(finite) ** 2",
-        tests=("tests/export_v1/proof/test_sample.py",),
-    ),
-    Change(
-        file="export_v1/proof/sample.py",
-        before="np.abs(a[np.isfinite(a)])",
-        after="np.abs(a)",
-        tests=("tests/export_v1/proof/test_sample.py",),
-        why="one infinity makes every other element equal",
-    ),
-    Change(
-        file="export_v1/proof/sample.py",
-        before='np.complex128 if expected.dtype.kind == "c" else np.float64',
-        after="np.float64",
-        tests=("tests/export_v1/proof/test_sample.py",),
-        why="imaginary parts are not compared",
-    ),
-    Change(
-        file="export_v1/proof/sample.py",
-        before='    "float64": 1e-9,\n',
-        after='    "float64": 1e-5,\n',
         tests=("tests/export_v1/proof/test_sample.py",),
     ),
     Change(
@@ -102,27 +50,14 @@ CHANGES = (
     ),
     Change(
         file="export_v1/proof/sample.py",
-        before='startswith(("out/", "lengths/"))',
-        after='startswith("out/")',
+        before='startswith(("out/", "lengths/", "noise/"))',
+        after='startswith("lengths/")',
         tests=("tests/export_v1/proof/test_sample.py",),
     ),
     Change(
         file="export_v1/proof/sample.py",
         before="    for key in keys:\n        if key not in found:\n",
         after="    for key in keys:\n        if key not in found:\n            continue\n",
-        tests=("tests/export_v1/proof/test_sample.py",),
-    ),
-    Change(
-        file="export_v1/proof/sample.py",
-        before='            stored[f"lengths/{key}"] = np.reshape([len(one) for one in value.reshape(-1)], value.shape)\n',
-        after="            pass\n",
-        tests=("tests/export_v1/proof/test_sample.py",),
-        why="zero bytes at the end of strings are lost",
-    ),
-    Change(
-        file="export_v1/proof/sample.py",
-        before="*(zipfile.BadZipFile, zlib.error, tokenize.TokenError),",
-        after="*(zlib.error, tokenize.TokenError),",
         tests=("tests/export_v1/proof/test_sample.py",),
     ),
     # safety and kernels
@@ -340,15 +275,15 @@ CHANGES = (
     ),
     Change(
         file="export_v1/proof/batch.py",
-        before="if not shape or shape[0] != self.fixed:",
-        after="if not shape:",
+        before="if entry.shape and entry.shape[0] == self.fixed",
+        after="if entry.shape",
         tests=("tests/export_v1/proof/test_batch.py",),
         why="relaxed_shape of every tensor",
     ),
     Change(
         file="export_v1/proof/batch.py",
-        before="if not shape or shape[0] != self.fixed:",
-        after="if shape is None or self.fixed not in shape:",
+        before="for known in (rows, whole)):",
+        after="for known in (rows,)):",
         tests=("tests/export_v1/proof/test_batch.py",),
     ),
     Change(
@@ -357,12 +292,6 @@ CHANGES = (
         after="for at in range(count)]",
         tests=("tests/export_v1/proof/test_batch.py",),
         why="the proofs are not reordered",
-    ),
-    Change(
-        file="export_v1/proof/batch.py",
-        before="not sample.equal(rows, value)) and not sample.equal(whole, value)",
-        after="not sample.equal(rows, value))",
-        tests=("tests/export_v1/proof/test_batch.py",),
     ),
     Change(
         file="export_v1/proof/batch.py",

@@ -1,6 +1,5 @@
 """What a signal leaves behind: one message, the right exit status, and nothing half-written."""
 
-import importlib
 import os
 import signal
 import subprocess
@@ -8,15 +7,15 @@ import sys
 
 import pytest
 
-import export_v1
-import load_v2
+from export_v1.console import supervise
 from tests.support import cases
 
 # The command, held where a folder has just been made or the export is written, until a signal comes.
 HELD = """
 import sys
 from absl import app
-from export_v1 import __main__ as command, destination
+from export_v1 import __main__ as command
+from export_v1.artifact import destination
 function = getattr(destination, {function!r})
 def held(*args):
     function(*args)
@@ -48,9 +47,7 @@ def test_a_signal_cleans_up(number, function, tmp_path, subprocess_env):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-@pytest.mark.parametrize("package", [export_v1, load_v2], ids=lambda package: package.__name__)
-def test_an_interrupt_that_c_code_makes_another_error_of_is_one_all_the_same(package, number):
-    supervise = importlib.import_module(f"{package.__name__}.supervise")
+def test_an_interrupt_that_c_code_makes_another_error_of_is_one_all_the_same(number):
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt):
         with supervise.interruptible():
@@ -64,18 +61,17 @@ def test_an_interrupt_that_c_code_makes_another_error_of_is_one_all_the_same(pac
             raise RuntimeError("by itself")
 
 
-@pytest.mark.parametrize("package", ["export_v1", "load_v2"])
-def test_a_signal_that_comes_when_the_work_is_done_changes_nothing(package, subprocess_env):
-    code = f"""
+def test_a_signal_that_comes_when_the_work_is_done_changes_nothing(subprocess_env):
+    code = """
 import os, signal, sys
-from {package} import supervise
+from export_v1.console import supervise
 wait = os.waitpid
 def waited(*args):
     found = wait(*args)
     os.kill(os.getpid(), signal.SIGTERM)
     return found
 os.waitpid = waited
-sys.exit(supervise.supervised(lambda: 7, "command"{", lambda child: None" if package == "export_v1" else ""}))
+sys.exit(supervise.supervised(lambda: 7, "command"))
 """
     done = subprocess.run([sys.executable, "-c", code], env=subprocess_env, capture_output=True, text=True)
     assert done.returncode == 7 and "Traceback" not in done.stderr
@@ -84,8 +80,8 @@ sys.exit(supervise.supervised(lambda: 7, "command"{", lambda child: None" if pac
 @pytest.mark.parametrize("code, cleared", [(0, ""), (1, "cleared\n"), (130, "cleared\n")])
 def test_what_a_command_that_fails_has_left_is_cleared_away(code, cleared, subprocess_env):
     script = (
-        "import sys; from export_v1 import supervise\n"
-        f"sys.exit(supervise.supervised(lambda: {code}, 'command', lambda child: print('cleared')))"
+        "import sys; from export_v1.console import supervise\n"
+        f"sys.exit(supervise.supervised(lambda: {code}, 'command', lambda: print('cleared')))"
     )
     done = subprocess.run([sys.executable, "-c", script], env=subprocess_env, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (code, cleared)

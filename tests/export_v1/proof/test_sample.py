@@ -106,48 +106,6 @@ def test_the_recorded_answers_are_the_originals(flags, tmp_path):
 # What is the same answer.
 
 
-@pytest.mark.parametrize(
-    ("expected", "got", "same"),
-    [
-        (np.float32([1, 2]), np.float32([1, 2]), True),
-        (np.float32([1, 2]), np.float64([1, 2]), False),
-        (np.float32([1, 2]), np.float32([[1, 2]]), False),
-        (np.float32([1, 2]), np.float32([1, 2.00001]), True),
-        (np.float32([1, 2]), np.float32([1, 2.0002]), False),
-        (np.float64([1, 2]), np.float64([1, 2 + 1e-6]), False),
-        (np.float16([1, 2]), np.float16([1, 2.002]), True),
-        (np.float16([1, 2]), np.float16([1, 2.02]), False),
-        (np.float32([1, 2]).astype(tf.bfloat16.as_numpy_dtype), np.float32([1, 2.03]).astype("bfloat16"), True),
-        (np.float32([1, 2]).astype(tf.bfloat16.as_numpy_dtype), np.float32([1, 2.2]).astype("bfloat16"), False),
-        # An element near zero carries the rounding of the large ones, and not more.
-        (np.float32([1000, 1000, 0]), np.float32([1000, 1000, 5e-3]), True),
-        (np.float32([1000, 1000, 0]), np.float32([1000, 1000, 5e-2]), False),
-        (np.float32([1e-6, 0]), np.float32([1e-6, 1e-8]), True),
-        (np.float32([1e-6, 0]), np.float32([1e-6, 1e-6]), False),
-        (np.float32([np.nan, 1]), np.float32([np.nan, 1]), True),
-        (np.float32([np.nan, 1]), np.float32([0, 1]), False),
-        (np.float32([0, 1]), np.float32([np.nan, 1]), False),
-        (np.float32([np.inf, 1]), np.float32([np.inf, 1]), True),
-        (np.float32([np.inf, 1]), np.float32([-np.inf, 1]), False),
-        (np.float32([np.inf, 1]), np.float32([np.inf, 2]), False),
-        (np.complex64([1j, 2]), np.complex64([1j, 2]), True),
-        (np.complex64([1j, 2]), np.complex64([-1j, 2]), False),
-        (np.int32([1, 2**24]), np.int32([1, 2**24 + 1]), False),
-        (np.array([True, False]), np.array([True, True]), False),
-        (np.array([b"a", b"b"], object), np.array([b"a", b"b"], object), True),
-        (np.array([b"a", b"b"], object), np.array([b"a", b"c"], object), False),
-        (np.zeros([0, 3], np.float32), np.zeros([0, 3], np.float32), True),
-    ],
-)
-def test_two_answers_are_the_same_within_rounding_of_their_type(expected, got, same):
-    assert sample.equal(expected, got) == same
-
-
-def test_tolerances_can_be_taken_several_times():
-    one, other = np.float64([1.0]), np.float64([1 + 1e-8])
-    assert not sample.equal(one, other) and sample.equal(one, other, 100) and not sample.equal(one, other, 4)
-
-
 # Recording.
 
 
@@ -208,19 +166,6 @@ def test_a_graph_that_has_no_answer_in_time_is_one_message():
 
 def test_nothing_is_run_for_a_sample_without_answers():
     sample.check(sample.Sample({"x": np.float32(1)}, {}, ("y",), "given"), None, {"x": "a:0"}, {"y": "b:0"})
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("one\ntwo", "one"),
-        ("", "ValueError"),
-        ("stack\nincompatible shapes\n[[{{node a/b}}]] more\nrest", "incompatible shapes [[{{node a/b}}]]"),
-        ("x" * 1000, "x" * 300),
-    ],
-)
-def test_a_reason_is_one_line_with_the_node(text, said):
-    assert sample.reason(ValueError(text)) == said
 
 
 # Files.
