@@ -22,8 +22,16 @@ CHANGES = (
         "difference = np.nan_to_num(difference)",
         _COMPARISON,
     ),
-    _change("comparison", "scale(wide_want)) + noise\n", "scale(wide_want)) + 1e-6\n", _COMPARISON, "a floor under what is equal"),
-    _change("comparison", "scale(wide_want)) + noise\n", "scale(wide_want))\n", _COMPARISON, "noise is not allowed for"),
+    _change(
+        "comparison",
+        "scale(wide_want)) + noise\n",
+        "scale(wide_want)) + 1e-6\n",
+        _COMPARISON,
+        "a floor under what is equal",
+    ),
+    _change(
+        "comparison", "scale(wide_want)) + noise\n", "scale(wide_want))\n", _COMPARISON, "noise is not allowed for"
+    ),
     _change("comparison", "np.sqrt(np.mean(finite**2))", "np.max(finite) ** 2", _COMPARISON),
     _change(
         "comparison",

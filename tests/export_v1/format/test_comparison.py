@@ -15,7 +15,7 @@ from export_v1.format import comparison
         (np.float32([1, 2]), np.float32([[1, 2]]), False),
         (np.float32([1, 2]), np.float32([1, 2.00001]), True),
         (np.float32([1, 2]), np.float32([1, 2.0002]), False),
-        (np.float64([1, 2]), np.float64([1, 2 + 1e-6]), False),
+        (np.float64([1, 2]), np.float64([1, 2 + 1e-3]), False),
         (np.float16([1, 2]), np.float16([1, 2.002]), True),
         (np.float16([1, 2]), np.float16([1, 2.1]), False),
         (np.float32([1, 2]).astype(tf.bfloat16.as_numpy_dtype), np.float32([1, 2.03]).astype("bfloat16"), True),
@@ -80,7 +80,9 @@ def test_integers_of_64_bits_are_told_apart():
 def test_both_sides_are_named():
     shapes = comparison.compare("y", np.zeros(2, "f"), np.zeros(3, "f"), sides=("here", "there"))
     types = comparison.compare("y", np.zeros(2, "f"), np.zeros(2, "d"), sides=("here", "there"))
-    strings = comparison.compare("y", np.array([b"a", b"b"], object), np.array([b"a", b"c"], object), sides=("here", "there"))
+    strings = comparison.compare(
+        "y", np.array([b"a", b"b"], object), np.array([b"a", b"c"], object), sides=("here", "there")
+    )
     assert "shape [2] here, [3] there" in str(shapes) and "float32 here, float64 there" in str(types)
     assert "1 strings differ, first at [1]: b'b' here, b'c' there" in str(strings)
     assert not (shapes.equal or types.equal or strings.equal)
