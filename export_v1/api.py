@@ -2,7 +2,7 @@
 
 from export_v1 import interface, pipeline
 from export_v1.artifact import report
-from export_v1.planning.request import Request
+from export_v1.request import Request
 
 
 def export(*, export_dir: str, **flags) -> report.Report:

@@ -13,8 +13,8 @@ from export_v1.format import sample as codec
 from export_v1.ir import safety, wellformed
 from export_v1.passes import merge
 from export_v1.planning import plan, variant
-from export_v1.planning.request import Request
 from export_v1.proof import batch, sample
+from export_v1.request import Request
 from export_v1.source import assets, inference
 from export_v1.weights import located, restore
 
@@ -130,7 +130,7 @@ def read(kind: str, request: Request) -> source.Source:
     if kind == "saved_model":
         from export_v1.source import saved_model
 
-        return saved_model.read(request.saved_model, request.tags)
+        return saved_model.read(request.saved_model, request.tags or None)
     if kind == "graph_def":
         from export_v1.source import graph_def
 

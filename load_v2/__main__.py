@@ -10,15 +10,12 @@
 """
 
 import argparse
-import contextlib
 import importlib
-import os
-import sys
 
-from absl import app, flags, logging
+from absl import app, flags
 from absl.flags import argparse_flags
 
-from export_v1.console import supervise
+from export_v1.console import running, supervise
 
 # Command -> module. A module is imported when its command is asked for; only `run` may import TensorFlow.
 _COMMANDS = {
@@ -54,54 +51,11 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return parser.parse_args(argv[1:])
 
 
-@contextlib.contextmanager
-def _silent_stderr():
-    """Keeps quiet what C++ code writes to stderr meanwhile.
-
-    While it is imported, TensorFlow 2.21 says that there is no GPU, twice, before any of its log levels has an effect.
-    """
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
 def main(args: argparse.Namespace) -> int:
     """Runs one command and returns its exit code; what the user can put right is one message and exit code 1."""
-    if args.verbosity <= 0 and flags.FLAGS.verbosity <= 0:
-        # What TensorFlow's C++ says at start (no GPU, oneDNN) is not about the user's model.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        with _silent_stderr():
-            import tensorflow  # noqa: F401
-    try:
-        with supervise.interruptible():
-            code = args.run(args)
-            sys.stdout.flush()
-            return code
-    except BrokenPipeError:
-        # Whoever reads the output, such as `head`, has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        logging.error("Stopped; nothing was left behind.")
-        return 1
-    except Exception as error:
-        if args.verbosity > 0 or flags.FLAGS.verbosity > 0:
-            raise
-        # By name: a command imports what it needs by itself, and every part raises the same class.
-        print(error if type(error).__name__ == "LoadError" else _defect(args.command, error), file=sys.stderr)
-        return 1
-
-
-def _defect(command: str, error: Exception) -> str:
-    return (
-        f"load_v2 {command}: {type(error).__name__}: {error}\n  This is a defect of load_v2, and nothing was written. "
-        "Please report it with what --verbosity=1 prints."
-    )
+    verbose = args.verbosity > 0 or flags.FLAGS.verbosity > 0
+    running.import_tensorflow(verbose)
+    return running.run(lambda: args.run(args), f"load_v2 {args.command}", verbose=verbose, interrupted=1)
 
 
 def run_main() -> None:

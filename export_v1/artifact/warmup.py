@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1 import errors, interface
-from export_v1.planning.request import Request
 from export_v1.proof import sample
+from export_v1.request import Request
 
 FILE = "tf_serving_warmup_requests"
 # TensorFlow Serving refuses to load a version that has more.

@@ -11,7 +11,7 @@ from export_v1.format.record import SignatureEntry, TensorEntry
 from export_v1.ir import graph
 from export_v1.ir.graph import Index, parse
 from export_v1.planning import grouping, variant
-from export_v1.planning.request import Request
+from export_v1.request import Request
 
 DEFAULT = "serving_default"
 TRAIN = "train"

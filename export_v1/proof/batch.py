@@ -9,9 +9,9 @@ from export_v1 import errors, interface
 from export_v1.format import comparison
 from export_v1.format.record import SignatureEntry, TensorEntry
 from export_v1.planning import plan, variant
-from export_v1.planning.request import Request
 from export_v1.proof import examples, sample
 from export_v1.proof.sample import Sample
+from export_v1.request import Request
 from export_v1.source import assets
 from export_v1.weights.restore import Weights
 

@@ -8,7 +8,7 @@ from export_v1 import errors, source
 from export_v1.analysis import statistics
 from export_v1.ir import graph
 from export_v1.ir.graph import GraphDef, Index, attr
-from export_v1.planning.request import Request
+from export_v1.request import Request
 from export_v1.source import inference
 from export_v1.weights import initial, restore
 from export_v1.weights.restore import Checkpoint, Variable, Weights

@@ -153,7 +153,7 @@ def _archive(folder: pathlib.Path, rng: random.Random) -> str:
 
 def _exported(folder: pathlib.Path, out: pathlib.Path, **flags) -> object:
     from export_v1 import pipeline
-    from export_v1.planning.request import Request
+    from export_v1.request import Request
 
     report = pipeline.run(Request(**flags), str(out / "export"))
     return {one["name"]: one["crc32c"] for one in report["variables"]}
@@ -170,7 +170,7 @@ def _from_checkpoint(case: str):
 
 def _listed(folder: pathlib.Path, out: pathlib.Path) -> object:
     from export_v1 import pipeline
-    from export_v1.planning.request import Request
+    from export_v1.request import Request
 
     return pipeline.listing(Request(checkpoint=str(folder / "model.ckpt-3")))
 

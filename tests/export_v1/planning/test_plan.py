@@ -9,7 +9,7 @@ import export_v1
 from export_v1 import source
 from export_v1.interface import Input
 from export_v1.planning import plan, variant
-from export_v1.planning.request import Request
+from export_v1.request import Request
 from tests.support import graphs, small_models
 from tests.support.graphs import v1
 

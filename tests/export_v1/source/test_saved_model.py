@@ -18,7 +18,7 @@ from export_v1 import errors, pipeline
 from export_v1.interface import Input
 from export_v1.ir.graph import Index
 from export_v1.planning import grouping, variant
-from export_v1.planning.request import Request
+from export_v1.request import Request
 from export_v1.source import saved_model, unpacking
 from tests.support import cases
 

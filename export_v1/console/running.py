@@ -1,0 +1,72 @@
+"""A command from its start to its exit code: what the user can put right is one message, never a traceback."""
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+
+from export_v1 import errors
+from export_v1.console import supervise
+
+
+def run(work: Callable[[], int], name: str, *, verbose: bool, interrupted: int = 130) -> int:
+    """Returns the exit code of a command: that of `work`, or 1 after an error, which is printed.
+
+    Args:
+        work: does it; its exit code.
+        name: of the command, for messages.
+        verbose: whether errors keep their traceback.
+        interrupted: exit code after Ctrl-C, SIGTERM or SIGHUP.
+    """
+    try:
+        with supervise.interruptible():
+            code = work()
+            sys.stdout.flush()
+            return code
+    except BrokenPipeError:
+        # Whoever reads the output, such as `head`, has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted; nothing was written.", file=sys.stderr)
+        return interrupted
+    except Exception as error:
+        if verbose:
+            raise
+        print(f"{name}: {error}" if isinstance(error, errors.UserError) else defect(name, error), file=sys.stderr)
+        return 1
+
+
+def defect(name: str, error: Exception) -> str:
+    """Returns the message for an error that no user can put right."""
+    return (
+        f"{name}: {type(error).__name__}: {error}\n  This is a defect of {name.split()[0]}, and nothing was written. "
+        "Please report it with what --verbosity=1 prints."
+    )
+
+
+def import_tensorflow(verbose: bool) -> None:
+    """Imports TensorFlow; unless `verbose`, keeps quiet what it says about itself, which is not about the user's model.
+
+    While it is imported, TensorFlow 2.21 says that there is no GPU, twice, before any of its log levels has an effect.
+    """
+    if verbose:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    with _silent_stderr():
+        import tensorflow  # noqa: F401
+
+
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Keeps quiet what C++ code writes to stderr meanwhile."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
