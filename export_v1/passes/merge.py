@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from export_v1.ir import rewrite
+from export_v1.ir import library, rewrite
 from export_v1.ir.graph import GraphDef, NodeDef, Tensor, attr, parse
 from export_v1.passes.tables import TABLES
 
@@ -21,7 +21,7 @@ def graphs(parts: Mapping[str, GraphDef]) -> GraphDef:
     """
     merged, shared, taken = GraphDef(), {}, set()
     for prefix, part in parts.items():
-        functions = _functions(merged, part, prefix)
+        moved = _functions(merged, part, prefix)
         # Within one part, too: a graph rebuilt under a scope has handle nodes that share a resource by name.
         standing: dict[str, str] = {}
         for node in part.node:
@@ -32,7 +32,7 @@ def graphs(parts: Mapping[str, GraphDef]) -> GraphDef:
             if node.name in standing and renamed[node.name] in taken:
                 continue
             taken.add(renamed[node.name])
-            merged.node.append(_copy(node, renamed, functions))
+            merged.node.append(_copy(node, renamed, moved))
     # Ops that were withdrawn at some version run only in a graph that says it is older.
     merged.versions.producer = min((part.versions.producer for part in parts.values()), default=0)
     return merged
@@ -48,7 +48,7 @@ def _new_name(node: NodeDef, prefix: str, taken: set[str], shared: dict) -> str:
     return node.name if node.name not in taken else prefix + node.name
 
 
-def _copy(node: NodeDef, renamed: Mapping[str, str], functions: Mapping[str, str]) -> NodeDef:
+def _copy(node: NodeDef, renamed: Mapping[str, str], calls: Mapping[str, str]) -> NodeDef:
     def moved(tensor: Tensor) -> Tensor:
         return Tensor(renamed[tensor.node], tensor.index)
 
@@ -56,38 +56,57 @@ def _copy(node: NodeDef, renamed: Mapping[str, str], functions: Mapping[str, str
     made.name = renamed[node.name]
     if node.op == "VarHandleOp":
         made.attr["shared_name"].s = made.name.encode()
-    _rename_calls(made, functions)
+    _rename_calls(made, calls)
     return made
 
 
-def _rename_calls(node: NodeDef, functions: Mapping[str, str]) -> None:
-    node.op = functions.get(node.op, node.op)
+def _rename_calls(node: NodeDef, calls: Mapping[str, str]) -> None:
+    node.op = calls.get(node.op, node.op)
     for value in node.attr.values():
         for func in [value.func, *value.list.func] if value.WhichOneof("value") in ("func", "list") else ():
-            if func.name in functions:
-                func.name = functions[func.name]
+            if func.name in calls:
+                func.name = calls[func.name]
 
 
 def _functions(merged: GraphDef, part: GraphDef, prefix: str) -> dict[str, str]:
     """Adds a part's function library to the merged one; returns the names that had to change."""
     there = {function.signature.name: function for function in merged.library.function}
-    added = []
+    same = {
+        function.signature.name
+        for function in part.library.function
+        if function.signature.name in there and _content(function) == _content(there[function.signature.name])
+    }
+    clashing = {function.signature.name for function in part.library.function} & there.keys() - same
+    # A function of the same content that calls one which is renamed does something else, and is renamed as well.
+    calls = {function.signature.name: _called(function) for function in part.library.function}
+    while more := {name for name in same - clashing if calls[name] & clashing}:
+        clashing |= more
+    renamed = {name: _function_name(name, prefix) for name in clashing}
     for function in part.library.function:
-        known = there.get(function.signature.name)
-        if known is None or known.SerializeToString(deterministic=True) != function.SerializeToString(
-            deterministic=True
-        ):
-            added.append((function, known is not None))
-    renamed = {function.signature.name: _function_name(function, prefix) for function, clash in added if clash}
-    for function, _ in added:
+        if function.signature.name in same - clashing:
+            continue
         copy = merged.library.function.add()
         copy.CopyFrom(function)
         copy.signature.name = renamed.get(copy.signature.name, copy.signature.name)
         for node in copy.node_def:
             _rename_calls(node, renamed)
-    merged.library.gradient.extend(one for one in part.library.gradient if one not in merged.library.gradient)
+    for one in part.library.gradient:
+        copy = type(one)(
+            function_name=renamed.get(one.function_name, one.function_name),
+            gradient_func=renamed.get(one.gradient_func, one.gradient_func),
+        )
+        if copy not in merged.library.gradient:
+            merged.library.gradient.append(copy)
     return renamed
 
 
-def _function_name(function, prefix: str) -> str:
-    return parse(prefix).node.strip("/").replace("/", "_") + "_" + function.signature.name
+def _content(function) -> bytes:
+    return function.SerializeToString(deterministic=True)
+
+
+def _called(function) -> set[str]:
+    return {name for node in function.node_def for name in library.called_by(node)}
+
+
+def _function_name(name: str, prefix: str) -> str:
+    return parse(prefix).node.strip("/").replace("/", "_") + "_" + name

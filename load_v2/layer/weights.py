@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from load_v2.errors import LoadError, quoted
-from load_v2.program import artefact
+from load_v2.program import artefact, subgraph
 
 # Ops that write a resource variable: what a graph's update ops are made of.
 _WRITERS = ("Assign", "ResourceScatter", "ResourceApply", "ResourceSparseApply", "ResourceStridedSliceAssign")
@@ -135,14 +135,19 @@ def _restore(variables: Sequence[artefact.Variable], bundle: str) -> list[tf.Ten
 def written_by(graph_def) -> set[str]:
     """Returns names of the VarHandleOp nodes that some node of the graph writes.
 
-    A handle that goes into a function or a loop counts when that function's body writes any variable.
+    A handle that goes into a function or a loop counts when that function's body writes any variable, or calls one that
+    does.
     """
     handles = {node.name for node in graph_def.node if node.op == "VarHandleOp"}
+    functions = graph_def.library.function
     writing = {
         function.signature.name
-        for function in graph_def.library.function
+        for function in functions
         if any(node.op.startswith(_WRITERS) for node in function.node_def)
     }
+    calls = {f.signature.name: {name for node in f.node_def for name in subgraph.called(node)} for f in functions}
+    while more := {name for name, called in calls.items() if name not in writing and called & writing}:
+        writing |= more
     written = set()
     for node in graph_def.node:
         called = {value.func.name for value in node.attr.values() if value.HasField("func")}

@@ -71,10 +71,8 @@ def _undecided(found, offered: set[str]) -> _Rule:
 def _recurrent(report, left: dict[str, Entry]) -> list[_Rule]:
     """Returns preset rules for recurrent layers whose TF1 cells are in the checkpoint."""
     rules, used = [], set()
-    scopes = sorted(
-        {weight_roles.scope_of(key) for key in left}
-        | {weight_roles.scope_of(weight_roles.scope_of(key)) for key in left}
-    )
+    scopes = {weight_roles.scope_of(key) for key in left}
+    scopes = sorted(scopes | set(map(weight_roles.scope_of, scopes)))
     for path in report.missing:
         layer = weight_roles.scope_of(path)
         inputs = report.weights.get(f"{layer}/kernel")

@@ -3,8 +3,11 @@
 from tests.mutants.change import Change
 
 _PASS = "export_v1/passes/functional/"
-_ARRAYS = ("tests/export_v1/passes/functional/test_array_ops.py",)
-_PARTS = ("tests/export_v1/passes/functional/test_parts.py",)
+_ARRAYS = (
+    "tests/export_v1/passes/functional/test_array_ops.py",
+    "tests/export_v1/passes/functional/test_array_ops_kept.py",
+)
+_PARTS = ("tests/export_v1/passes/functional/test_parts.py", "tests/export_v1/passes/functional/test_bounds.py")
 _EDGES = ("tests/export_v1/passes/functional/test_edges.py",)
 
 

@@ -3,6 +3,7 @@
 from tests.mutants.change import Change
 
 _FLAGS = ("tests/export_v1/interface/test_mode_flags.py",)
+_GIVEN = ("tests/export_v1/interface/test_interface.py", "tests/export_v1/interface/test_given.py")
 _ROLES = ("tests/export_v1/interface/test_roles.py",)
 
 
@@ -230,4 +231,47 @@ CHANGES = (
     _change("naming", 'return bare != "placeholder"', "return True", _ROLES),
     _change("naming", "and not about_loss(leaf(node.name))", "", _ROLES),
     _change("naming", "_DEFAULTS | _FUNCTIONS", "_DEFAULTS", _ROLES),
+    _change("given", "        if found.name in keys:\n", "        if False:\n", _GIVEN),
+    _change(
+        "given", "            _check_shape(key, found.name, shape, recorded, place)\n", "            pass\n", _GIVEN
+    ),
+    _change("given", "shape if has_shape else recorded)", "recorded)", _GIVEN),
+    _change("given", "agree = len(shape) == len(recorded) and all(", "agree = all(", _GIVEN),
+    _change("given", "a == b or a is None or b is None for", "a == b or b is None for", _GIVEN),
+    _change("given", "    if not fits:\n", "    if False:\n", _GIVEN),
+    _change(
+        "given", "    if found.index < 0 or found.node not in index:\n", "    if found.node not in index:\n", _GIVEN
+    ),
+    _change("given", "found.index >= len(types):", "found.index > len(types):", _GIVEN),
+    _change(
+        "given",
+        "        if dtype is None:\n            raise errors.ExportError(\n",
+        "        if False:\n            raise errors.ExportError(\n",
+        _GIVEN,
+    ),
+    _change(
+        "given",
+        '        if dtype is None:\n            raise errors.ExportError(f"The type of {found.name!r}',
+        '        if False:\n            raise errors.ExportError(f"The type of {found.name!r}',
+        _GIVEN,
+    ),
+    _change("given", "            return types[position]\n", "            return None\n", _GIVEN),
+    _change("given", '    if raw.dtype.kind == "b":\n', "    if False:\n", _GIVEN),
+    _change("resolving", "    _refuse_both([one.tensor for one in fed.values()], {**frozen, **train})\n", "", _GIVEN),
+    _change("resolving", "{**frozen, **train})", "frozen)", _GIVEN),
+    _change("resolving", 'wanted, place, "freeze")', 'dict(wanted), place, "train_freeze")', _GIVEN),
+    _change("resolving", 'wanted, place, "train_freeze")', 'wanted, place, "freeze")', _GIVEN),
+    _change(
+        "resolving",
+        "tuple(chosen + choices)",
+        "tuple(choices)",
+        ("tests/export_v1/interface/test_interface_choice.py",),
+    ),
+    _change("settle", "        if not unfed:\n", "        if True:\n", _GIVEN),
+    _change(
+        "settle",
+        "        if dtype == types_pb2.DT_BOOL:\n            return f",
+        "        if False:\n            return f",
+        _GIVEN,
+    ),
 )

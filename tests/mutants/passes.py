@@ -334,7 +334,6 @@ _CUTS = (
         _FROZEN,
         why="output 0 of several takes the node's name",
     ),
-    Change(_FREEZE, "if node is not None and tensor.index == 0 and", "if node is not None and", _FROZEN),
     Change(
         _FREEZE,
         'return graph.fresh_name(f"{tensor.node}_{tensor.index}", taken)',
@@ -352,7 +351,6 @@ _CUTS = (
     Change(_FREEZE, "value, tf.as_dtype(data_type))", "value, tf.float32)", _FROZEN),
     Change(_OUTPUTS, '        pin.input.extend("^" + parse(wait).node for wait in waits)\n', "", _FROZEN),
     Change(_OUTPUTS, 'graph.fresh_name(f"output/{key}", taken)', 'f"output/{key}"', _FROZEN),
-    Change(_OUTPUTS, ".base_dtype.as_datatype_enum", ".as_datatype_enum", _FROZEN),
     Change(_OUTPUTS, '"Identity", [tensor])', '"Identity", [Tensor(tensor.node)])', _FROZEN),
     Change(_PORTABLE, '        node.device = ""\n', "", _FROZEN),
     Change(
@@ -408,16 +406,29 @@ _PARTS = (
     Change(_MERGE, "made = rewrite.rewired(node, moved, renamed)", "made = rewrite.rewired(node, moved)", _MERGED),
     Change(_MERGE, "Tensor(renamed[tensor.node], tensor.index)", "Tensor(renamed[tensor.node])", _MERGED),
     Change(_MERGE, '        made.attr["shared_name"].s = made.name.encode()\n', "        pass\n", _MERGED),
-    Change(_MERGE, "    _rename_calls(made, functions)\n", "", _MERGED),
-    Change(_MERGE, "    node.op = functions.get(node.op, node.op)\n", "", _MERGED),
+    Change(_MERGE, "    _rename_calls(made, calls)\n", "", _MERGED),
+    Change(_MERGE, "    node.op = calls.get(node.op, node.op)\n", "", _MERGED),
     Change(_MERGE, "[value.func, *value.list.func]", "[value.func]", _MERGED),
     Change(_MERGE, "[value.func, *value.list.func]", "value.list.func", _MERGED),
     Change(_MERGE, "            _rename_calls(node, renamed)\n", "            pass\n", _MERGED),
-    Change(_MERGE, " if one not in merged.library.gradient)", ")", _MERGED),
     Change(_MERGE, "min((part.versions", "max((part.versions", _MERGED),
     Change(_MERGE, '.strip("/").replace("/", "_")', '.strip("/")', _MERGED),
-    Change(_MERGE, "        if known is None or known", "        if known is not None or known", _MERGED),
-    Change(_MERGE, "        if known is None or known.", "        if known is None and known.", _MERGED),
 )
 
-CHANGES = _CONDITIONS + _KNOWN + _REFERENCES + _CUTS + _PARTS
+_FUNCTIONS = (
+    Change(_MERGE, "        if copy not in merged.library.gradient:", "        if True:", _MERGED),
+    Change(_MERGE, "renamed.get(one.gradient_func, one.gradient_func)", "one.gradient_func", _MERGED),
+    Change(_MERGE, "renamed.get(one.function_name, one.function_name)", "one.function_name", _MERGED),
+    Change(
+        _MERGE,
+        "        clashing |= more\n",
+        "        break\n",
+        _MERGED,
+        why="who calls a renamed function calls the other",
+    ),
+    Change(_MERGE, "        if function.signature.name in same - clashing:\n", "        if False:\n", _MERGED),
+    Change(_MERGE, "& there.keys() - same", "& there.keys() - there.keys()", _MERGED),
+    Change(_MERGE, "& there.keys() - same", "& there.keys()", _MERGED, why="what is the same is there twice"),
+)
+
+CHANGES = _CONDITIONS + _KNOWN + _REFERENCES + _CUTS + _PARTS + _FUNCTIONS

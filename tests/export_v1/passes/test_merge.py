@@ -101,7 +101,7 @@ def _calling(op: str) -> GraphDef:
         function = graph_def.library.function.add()
         function.signature.name = name
         function.node_def.add(name="n", op=body)
-    graph_def.library.gradient.add(function_name="same", gradient_func="same")
+    graph_def.library.gradient.add(function_name="outer", gradient_func="f")
     graph_def.node.add(name="as_op", op="f")
     graph_def.node.add(name="as_attr", op="PartitionedCall").attr["f"].func.name = "f"
     graph_def.node.add(name="in_list", op="Case").attr["branches"].list.func.add(name="f")
@@ -119,7 +119,24 @@ def test_whoever_calls_a_renamed_function_calls_it_by_its_new_name():
     assert nodes["a/b/as_attr"].attr["f"].func.name == "a_b_f"
     assert nodes["a/b/in_list"].attr["branches"].list.func[0].name == "a_b_f"
     assert nodes["as_attr"].attr["f"].func.name == nodes["in_list"].attr["branches"].list.func[0].name == "f"
+    assert {
+        one.signature.name: one.node_def[0].op for one in merged.library.function if "outer" in one.signature.name
+    } == {
+        "outer": "f",
+        "a_b_outer": "a_b_f",
+    }
+    assert (nodes["outer"].op, nodes["a/b/outer"].op) == ("outer", "a_b_outer"), (
+        "it calls another function of that name"
+    )
     assert list(nodes["a/b/plain"].input) == ["a/b/as_op:1", "^a/b/outer"]
+
+
+def test_a_gradient_is_that_of_its_part():
+    with_gradient = _calling("Neg")
+    with_gradient.library.gradient.add(function_name="f", gradient_func="same")
+    merged = merge.graphs({"": _calling("Exp"), "train/": with_gradient})
+    pairs = [(one.function_name, one.gradient_func) for one in merged.library.gradient]
+    assert pairs == [("outer", "f"), ("train_outer", "train_f"), ("train_f", "same")]
 
 
 def test_functions_of_one_content_are_one():

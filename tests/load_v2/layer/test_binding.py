@@ -138,6 +138,8 @@ def test_shapes_that_fit_are_taken(shape):
 def test_a_symbolic_tensor_of_keras_stays_and_is_checked():
     symbol = keras.Input((3,), dtype="float16")
     assert _tensor("float32", symbol, (None, 3)) is symbol
+    # Its batch size is not known yet; the graph's may be.
+    assert _tensor("float32", symbol, (4, 3)) is symbol
     with pytest.raises(LoadError, match="'x' is float16"):
         _tensor("int32", symbol, (None, 3))
     with pytest.raises(LoadError, match=r"\[None, 3\].*\[None, 4\]"):
@@ -163,6 +165,18 @@ def test_what_makes_no_tensor_is_refused_with_its_type():
         _tensor("float32", [[1.0], [1.0, 2.0]])
     with pytest.raises(LoadError, match="'x' is a dict"):
         _tensor("string", {"a": 1})
+
+
+class _Elsewhere:
+    """An array that is out of reach, as one of another library on its own device."""
+
+    def __array__(self, *_, **__):
+        raise TypeError("it is on another device")
+
+
+def test_an_array_that_does_not_give_its_values_is_refused_with_the_reason():
+    with pytest.raises(LoadError, match="'x' is a _Elsewhere.*another device"):
+        _tensor("float32", _Elsewhere())
 
 
 def test_a_traced_tensor_gets_the_signatures_shape_and_is_held_to_it():
