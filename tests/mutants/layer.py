@@ -454,14 +454,14 @@ CHANGES = (
     ),
     Change(
         file="load_v2/program/program.py",
-        before='node.op in tables.TABLE_OPS or node.op == "VarHandleOp"',
+        before='node.op in resource_tables.TABLE_OPS or node.op == "VarHandleOp"',
         after='node.op == "VarHandleOp"',
         tests=PROGRAM,
     ),
     Change(
         file="load_v2/program/program.py",
-        before='        if node.op in tables.TABLE_OPS or node.op == "VarHandleOp"\n',
-        after="        if node.op in tables.TABLE_OPS\n",
+        before='        if node.op in resource_tables.TABLE_OPS or node.op == "VarHandleOp"\n',
+        after="        if node.op in resource_tables.TABLE_OPS\n",
         tests=PROGRAM,
     ),
     Change(
@@ -491,7 +491,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/program/program.py",
-        before="for name, file in source.assets.items() if graph.split(name)[0] in held}",
+        before="for name, file in source.assets.items() if subgraph.split(name)[0] in held}",
         after="for name, file in source.assets.items()}",
         tests=PROGRAM,
         why="files that the signature does not read come along",
@@ -504,14 +504,14 @@ CHANGES = (
     ),
     Change(
         file="load_v2/program/program.py",
-        before="        if any(node.op in graph.V1_CONTROL_FLOW for node in own.node):\n            behind",
+        before="        if any(node.op in subgraph.V1_CONTROL_FLOW for node in own.node):\n            behind",
         after="        if True:\n            behind",
         tests=PROGRAM,
         why="all outputs count as behind a loop",
     ),
     Change(
         file="load_v2/program/program.py",
-        before="[name for name in source.regularization_losses if graph.split(name)[0] in names]",
+        before="[name for name in source.regularization_losses if subgraph.split(name)[0] in names]",
         after="list(source.regularization_losses)",
         tests=PROGRAM,
     ),
@@ -537,7 +537,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/program/program.py",
-        before="if graph.is_random(graph.needed(part.graph_def, [spec.tensor]))}",
+        before="if subgraph.is_random(subgraph.needed(part.graph_def, [spec.tensor]))",
         after="if graph.is_random(part.graph_def)}",
         tests=PROGRAM,
     ),
@@ -562,7 +562,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/program/program.py",
-        before='    with wellformed.blamed(f"Signature {key!r} of {source.path!r} cannot be taken out of its graph"):\n',
+        before='    with errors.blamed(f"Signature {key!r} of {source.path!r} cannot be taken out of its graph"):\n',
         after="    if True:\n",
         tests=PROGRAM,
     ),

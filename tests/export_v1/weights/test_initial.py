@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import export_v1
 from export_v1 import source
-from export_v1.planning.request import Request
+from export_v1.request import Request
 from export_v1.weights import initial, located
 from export_v1.weights.restore import Weights
 from tests.support import graphs, small_models
