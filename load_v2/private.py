@@ -10,13 +10,8 @@ import tensorflow as tf
 from keras.src.backend.common import global_state
 from keras.src.saving import serialization_lib
 from tensorflow.python.eager import record
-from tensorflow.python.framework import cpp_shape_inference_pb2, op_def_registry
+from tensorflow.python.framework import cpp_shape_inference_pb2
 from tensorflow.python.ops import handle_data_util
-
-
-def op_def(op: str):
-    """Returns the OpDef registered under `op`, which tells outputs and statefulness, or None; libraries' ops included."""
-    return op_def_registry.get(op)
 
 
 def inside_a_layer_call() -> bool:

@@ -4,10 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import tensorflow as tf
 
-# Private: TensorFlow has no public question for "which kernels are there for this op". Tried with TensorFlow 2.16 and 2.21.
-from tensorflow.python.framework import kernels as registered
-
-from export_v1 import errors
+from export_v1 import errors, private
 from export_v1.ir import graph
 from export_v1.ir.graph import GraphDef, NodeDef
 
@@ -84,7 +81,7 @@ def _without_kernel(nodes: Iterable[NodeDef]) -> Iterator[tuple[NodeDef, str]]:
     runs: dict[tuple, bool] = {}
     for node in nodes:
         if node.op not in kernels:
-            kernels[node.op] = list(registered.get_registered_kernels_for_op(node.op).kernel)
+            kernels[node.op] = private.kernels_of(node.op)
             constrained[node.op] = sorted({one.name for kernel in kernels[node.op] for one in kernel.constraint})
         # Large graphs are of few kinds of nodes, and some ops have dozens of kernels: each kind is asked for once.
         kind = (node.op, *(_types_at(node, name) for name in constrained[node.op]))

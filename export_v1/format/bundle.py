@@ -14,6 +14,7 @@ import dataclasses
 import os
 import struct
 from collections.abc import Iterator, Mapping
+from typing import TypeAlias
 
 from google.protobuf import message
 from tensorflow.core.protobuf import tensor_bundle_pb2
@@ -25,7 +26,7 @@ _MASK = 0xA282EAD8
 _POLYNOMIAL = 0x82F63B78
 
 Part = tuple[tuple[int, int], ...]
-Entry = tensor_bundle_pb2.BundleEntryProto
+Entry: TypeAlias = tensor_bundle_pb2.BundleEntryProto
 
 
 @dataclasses.dataclass(frozen=True)

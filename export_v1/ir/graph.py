@@ -4,13 +4,15 @@ import dataclasses
 import functools
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
+from typing import TypeAlias
 
 from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2
-from tensorflow.python.framework import op_def_registry
 
-AttrValue = attr_value_pb2.AttrValue
-GraphDef = graph_pb2.GraphDef
-NodeDef = node_def_pb2.NodeDef
+from export_v1 import private
+
+AttrValue: TypeAlias = attr_value_pb2.AttrValue
+GraphDef: TypeAlias = graph_pb2.GraphDef
+NodeDef: TypeAlias = node_def_pb2.NodeDef
 
 # Which op builds a variable; the first two hold a reference, the last a resource.
 REF_VARIABLES = frozenset({"Variable", "VariableV2"})
@@ -124,12 +126,8 @@ class Index:
 
 
 def op_def(op: str):
-    """Returns the OpDef registered under `op`, or None.
-
-    `op_def_registry` is private: TensorFlow has no public look-up that also sees ops loaded by tf.load_op_library.
-    Tried with TensorFlow 2.16 and 2.21.
-    """
-    return op_def_registry.get(op)
+    """Returns the OpDef registered under `op`, or None."""
+    return private.op_def(op)
 
 
 def attr(node: NodeDef, key: str) -> AttrValue:

@@ -1,6 +1,7 @@
 """A frozen graph: a GraphDef in a file, its weights in it as constants."""
 
 import os
+from typing import TypeAlias
 
 from google.protobuf import text_format
 from google.protobuf.message import DecodeError
@@ -11,7 +12,7 @@ from export_v1 import errors
 from export_v1.source import Graph, Source
 from export_v1.source import unfreeze as unfreezing
 
-GraphDef = graph_pb2.GraphDef
+GraphDef: TypeAlias = graph_pb2.GraphDef
 
 
 def read(path: str, unfreeze: bool = False) -> Source:

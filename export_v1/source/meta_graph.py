@@ -1,6 +1,7 @@
 """A MetaGraphDef read into a `Graph`: what its collections say, without importing it."""
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import tensorflow as tf
 from google.protobuf import text_format
@@ -13,7 +14,7 @@ from export_v1.ir import wellformed
 from export_v1.ir.graph import attr
 from export_v1.source import Graph, Restored, Signature, graph_def, session_bundle
 
-MetaGraphDef = meta_graph_pb2.MetaGraphDef
+MetaGraphDef: TypeAlias = meta_graph_pb2.MetaGraphDef
 # Collections that hold VariableDefs. MODEL_VARIABLES and others repeat these.
 VARIABLE_COLLECTIONS = (
     "variables",

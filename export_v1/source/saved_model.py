@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from google.protobuf import text_format
 from google.protobuf.message import DecodeError
@@ -13,7 +14,7 @@ from export_v1.source import Graph, Source, meta_graph, unpacking
 from export_v1.source.checkpoint import check_files
 from export_v1.weights import initial
 
-MetaGraphDef = meta_graph_pb2.MetaGraphDef
+MetaGraphDef: TypeAlias = meta_graph_pb2.MetaGraphDef
 _FILES = ("saved_model.pb", "saved_model.pbtxt")
 _HUB_MARK = "tfhub_module.pb"
 _SERVE, _TRAIN = "serve", "train"

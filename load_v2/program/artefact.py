@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import tensorflow as tf
 from tensorflow.core.framework import variable_pb2
@@ -15,7 +16,7 @@ from load_v2 import errors
 from load_v2.errors import LoadError, quoted
 from load_v2.program import signature, subgraph
 
-MetaGraphDef = meta_graph_pb2.MetaGraphDef
+MetaGraphDef: TypeAlias = meta_graph_pb2.MetaGraphDef
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2
 
-from load_v2 import private
+from export_v1.ir import graph
 from load_v2.errors import LoadError
 from load_v2.program import subgraph
 
@@ -105,7 +105,7 @@ def _body(
 
 def _first_outputs(node: subgraph.NodeDef, functions: Functions) -> dict[str, int]:
     """Returns, for each named output of a node, the index of its first tensor among all of the node's tensors."""
-    definition = functions[node.op].signature if node.op in functions else private.op_def(node.op)
+    definition = functions[node.op].signature if node.op in functions else graph.op_def(node.op)
     if definition is None:
         raise LoadError(
             f"TensorFlow {tf.__version__} does not know op {node.op!r} of node {node.name!r}.\n"

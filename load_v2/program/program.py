@@ -7,8 +7,7 @@ import tensorflow as tf
 
 from load_v2 import errors
 from load_v2.errors import LoadError, quoted, unknown
-from load_v2.layer import weights
-from load_v2.program import artefact, inline, resource_tables, signature, subgraph
+from load_v2.program import artefact, inline, resource_tables, signature, subgraph, writes
 
 TRAIN = "train"
 
@@ -94,7 +93,7 @@ def _taken(source: artefact.Artefact, key: str) -> Program:
         train=train,
         regularizers=tuple((_variables_of(part, by_handle), part) for part in losses),
         variables=variables,
-        written=frozenset(by_handle[name] for name in weights.written_by(kept) if name in by_handle),
+        written=frozenset(by_handle[name] for name in writes.written_by(kept) if name in by_handle),
         assets={name: file for name, file in source.assets.items() if subgraph.split(name)[0] in held},
         custom_gradients=tuple(name for name in custom if name in held),
     )

@@ -3,11 +3,12 @@
 import hashlib
 import itertools
 from collections.abc import Collection, Iterable, Iterator
+from typing import TypeAlias
 
 from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2
 
-GraphDef = graph_pb2.GraphDef
-NodeDef = node_def_pb2.NodeDef
+GraphDef: TypeAlias = graph_pb2.GraphDef
+NodeDef: TypeAlias = node_def_pb2.NodeDef
 
 V1_CONTROL_FLOW = frozenset({"Switch", "RefSwitch", "Merge", "RefMerge", "Enter", "RefEnter", "Exit", "RefExit",
                              "NextIteration", "RefNextIteration", "LoopCond"})  # fmt: skip

@@ -175,8 +175,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/program/inline.py",
-        before="functions[node.op].signature if node.op in functions else private.op_def(node.op)",
-        after="private.op_def(node.op)",
+        before="functions[node.op].signature if node.op in functions else graph.op_def(node.op)",
+        after="graph.op_def(node.op)",
         tests=(
             "tests/load_v2/program/test_inline.py",
             "tests/load_v2/layer/test_signature_layer.py::test_a_tensorflow_2_saved_model_says_what_it_lacks",
@@ -485,7 +485,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/program/program.py",
-        before="name in weights.written_by(kept) if name in by_handle)",
+        before="name in writes.written_by(kept) if name in by_handle)",
         after="name in by_handle)",
         tests=PROGRAM,
     ),
@@ -574,33 +574,33 @@ CHANGES = (
         why="another type is not named",
     ),
     Change(
-        file="load_v2/layer/weights.py",
+        file="load_v2/program/writes.py",
         before="or called & writing or",
         after="or",
         tests=WEIGHTS,
         why="writes inside loops are overlooked",
     ),
     Change(
-        file="load_v2/layer/weights.py",
+        file="load_v2/program/writes.py",
         before=" or node.op in writing:",
         after=":",
         tests=WEIGHTS,
     ),
     Change(
-        file="load_v2/layer/weights.py",
+        file="load_v2/program/writes.py",
         before="            if called:\n                written.update(",
         after="            if False:\n                written.update(",
         tests=WEIGHTS,
     ),
     Change(
-        file="load_v2/layer/weights.py",
+        file="load_v2/program/writes.py",
         before="        writing |= more\n",
         after="        break\n",
         tests=WEIGHTS,
         why="writes two functions deep are overlooked",
     ),
     Change(
-        file="load_v2/layer/weights.py",
+        file="load_v2/program/writes.py",
         before="for edge in node.input[:1] if",
         after="for edge in node.input if",
         tests=WEIGHTS,

@@ -4,11 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from google.protobuf import text_format
 
 from load_v2 import LoadError
 from load_v2.layer import weights
-from load_v2.program import artefact, subgraph
+from load_v2.program import artefact
 
 VALUES = {"a/w": np.float32([[1, 2], [3, 4]]), "b": np.int64(7), "c": np.float32([0.5]), "s": np.array([b"x"], object)}
 
@@ -117,42 +116,3 @@ def test_an_export_without_variables_is_told_what_it_lacks():
 def test_values_that_cannot_be_read_are_a_message(bundle):
     with pytest.raises(LoadError, match="cannot be read"):
         weights.create([_variable("gone")], "layer", (), bundle)
-
-
-WRITES = """
-    node { name: "a" op: "VarHandleOp" } node { name: "b" op: "VarHandleOp" } node { name: "c" op: "VarHandleOp" }
-    node { name: "read" op: "ReadVariableOp" input: "c" }
-"""
-BODIES = """
-    library {
-      function { signature { name: "writes" } node_def { name: "n" op: "AssignAddVariableOp" } }
-      function { signature { name: "reads" } node_def { name: "n" op: "ReadVariableOp" } }
-      function { signature { name: "calls" } node_def { name: "n" op: "If"
-                 attr { key: "then_branch" value { func { name: "writes" } } } } }
-    }
-"""
-
-
-def _loop(body: str) -> str:
-    attribute = f'attr {{ key: "body" value {{ func {{ name: "{body}" }} }} }}'
-    return f'node {{ name: "n" op: "While" input: "x" input: "b:0" {attribute} }}'
-
-
-@pytest.mark.parametrize(
-    ("node", "written"),
-    [
-        ('node { name: "n" op: "AssignVariableOp" input: "a" input: "b" }', {"a"}),
-        ('node { name: "n" op: "AssignSubVariableOp" input: "a:0" input: "x" }', {"a"}),
-        ('node { name: "n" op: "ResourceScatterAdd" input: "b" input: "x" }', {"b"}),
-        ('node { name: "n" op: "ResourceApplyAdam" input: "b" input: "x" }', {"b"}),
-        ('node { name: "n" op: "ResourceSparseApplyAdagrad" input: "b" input: "x" }', {"b"}),
-        ('node { name: "n" op: "ResourceStridedSliceAssign" input: "b" input: "x" }', {"b"}),
-        ('node { name: "n" op: "ResourceGather" input: "b" input: "x" }', set()),
-        (_loop("writes"), {"b"}),
-        (_loop("reads"), set()),
-        (_loop("calls"), {"b"}),
-        ('node { name: "n" op: "writes" input: "a" }', {"a"}),
-    ],
-)
-def test_variables_that_the_graph_writes(node, written):
-    assert weights.written_by(text_format.Parse(WRITES + node + BODIES, subgraph.GraphDef())) == written

@@ -1,0 +1,44 @@
+"""Which variables a graph writes."""
+
+import pytest
+from google.protobuf import text_format
+
+from load_v2.program import subgraph, writes
+
+WRITES = """
+    node { name: "a" op: "VarHandleOp" } node { name: "b" op: "VarHandleOp" } node { name: "c" op: "VarHandleOp" }
+    node { name: "read" op: "ReadVariableOp" input: "c" }
+"""
+BODIES = """
+    library {
+      function { signature { name: "writes" } node_def { name: "n" op: "AssignAddVariableOp" } }
+      function { signature { name: "reads" } node_def { name: "n" op: "ReadVariableOp" } }
+      function { signature { name: "calls" } node_def { name: "n" op: "If"
+                 attr { key: "then_branch" value { func { name: "writes" } } } } }
+    }
+"""
+
+
+def _loop(body: str) -> str:
+    attribute = f'attr {{ key: "body" value {{ func {{ name: "{body}" }} }} }}'
+    return f'node {{ name: "n" op: "While" input: "x" input: "b:0" {attribute} }}'
+
+
+@pytest.mark.parametrize(
+    ("node", "written"),
+    [
+        ('node { name: "n" op: "AssignVariableOp" input: "a" input: "b" }', {"a"}),
+        ('node { name: "n" op: "AssignSubVariableOp" input: "a:0" input: "x" }', {"a"}),
+        ('node { name: "n" op: "ResourceScatterAdd" input: "b" input: "x" }', {"b"}),
+        ('node { name: "n" op: "ResourceApplyAdam" input: "b" input: "x" }', {"b"}),
+        ('node { name: "n" op: "ResourceSparseApplyAdagrad" input: "b" input: "x" }', {"b"}),
+        ('node { name: "n" op: "ResourceStridedSliceAssign" input: "b" input: "x" }', {"b"}),
+        ('node { name: "n" op: "ResourceGather" input: "b" input: "x" }', set()),
+        (_loop("writes"), {"b"}),
+        (_loop("reads"), set()),
+        (_loop("calls"), {"b"}),
+        ('node { name: "n" op: "writes" input: "a" }', {"a"}),
+    ],
+)
+def test_variables_that_the_graph_writes(node, written):
+    assert writes.written_by(text_format.Parse(WRITES + node + BODIES, subgraph.GraphDef())) == written
