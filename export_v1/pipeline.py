@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from export_v1 import errors, interface, source
+from export_v1 import errors, interface
 from export_v1.artifact import report, save, versions, warmup
 from export_v1.format import record
 from export_v1.format import sample as codec
 from export_v1.ir import safety, wellformed
+from export_v1.model import Source
 from export_v1.passes import merge
 from export_v1.planning import plan, variant
 from export_v1.proof import batch, sample
@@ -34,7 +35,7 @@ def run(request: Request, export_dir: str) -> report.Report:
         return _run(model, request, export_dir, place)
 
 
-def _run(model: source.Source, request: Request, export_dir: str, place: Mapping[str, bool]) -> report.Report:
+def _run(model: Source, request: Request, export_dir: str, place: Mapping[str, bool]) -> report.Report:
     if request.moving_averages:
         model = inference.by_moving_averages(model)
     planned = plan.variants(model, request)
@@ -64,7 +65,7 @@ class _Built:
     exported: save.Exported
 
 
-def _built(planned: plan.Plan, model: source.Source, files: assets.Files, request: Request) -> _Built:
+def _built(planned: plan.Plan, model: Source, files: assets.Files, request: Request) -> _Built:
     transformed = [variant.transformed(one, files) for one in planned.variants]
     graphs = {one.prefix: done.graph_def for one, done in zip(planned.variants, transformed, strict=True)}
     graph_def = merge.graphs(graphs)
@@ -103,12 +104,12 @@ def candidates(request: Request) -> interface.Candidates:
         return interface.candidates(model.graph)
 
 
-def _blamed(model: source.Source):
+def _blamed(model: Source):
     graphs = [one.graph_def for one in (model.graph, model.train_graph) if one is not None]
     return wellformed.blamed(lambda: graphs, f"The graph of {model.path!r}")
 
 
-def _listing(model: source.Source) -> str:
+def _listing(model: Source) -> str:
     said = interface.listing(model.graph, located.listed(model))
     found = interface.candidates(model.graph)
     reaching_out = safety.before(model.graph.graph_def, _tensors(found.outputs), _tensors(found.inputs))
@@ -121,7 +122,7 @@ def _tensors(candidates) -> list[str]:
     return [one.tensor for one in candidates]
 
 
-def read(kind: str, request: Request) -> source.Source:
+def read(kind: str, request: Request) -> Source:
     """Returns the model that a request names, read from its kind of source."""
     if kind == "checkpoint":
         from export_v1.source import checkpoint

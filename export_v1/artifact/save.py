@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from export_v1.artifact import initializers
 from export_v1.format import bundle
 from export_v1.ir.graph import GraphDef
-from export_v1.passes import initializers, variables
+from export_v1.passes import variables
 from export_v1.weights import stream
 from export_v1.weights.restore import Weights
 from export_v1.weights.session import CONFIG, fill, refused

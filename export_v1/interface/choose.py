@@ -4,7 +4,6 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
-from export_v1 import source
 from export_v1.interface import backward, ends, given, naming
 from export_v1.interface.ends import End
 from export_v1.interface.mode_flags import RANDOM
@@ -13,6 +12,7 @@ from export_v1.interface.settle import SOURCES, Settling
 from export_v1.interface.types import Choice
 from export_v1.ir import graph
 from export_v1.ir.graph import Index, NodeDef, Tensor
+from export_v1.model import Graph
 
 MOST_OUTPUTS = 4
 # What a tensor that nobody named is called, by the op that makes it.
@@ -47,7 +47,7 @@ class Anatomy:
         other_ends: where the model ends if they are data.
     """
 
-    def __init__(self, model: source.Graph, settling: Settling, frozen: Mapping[str, object], cuts: list[str], train):
+    def __init__(self, model: Graph, settling: Settling, frozen: Mapping[str, object], cuts: list[str], train):
         self.index: Index = settling.index
         self.settling = settling
         roots = [

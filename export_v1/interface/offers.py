@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import tensorflow as tf
 
-from export_v1 import errors, source
+from export_v1 import errors
 from export_v1.interface import choose, ends, given, naming, roles, settle
 from export_v1.interface.backward import is_saver
 from export_v1.interface.choose import Anatomy, Named
@@ -12,6 +12,7 @@ from export_v1.interface.settle import SOURCES
 from export_v1.interface.types import Candidate, Candidates, Shape
 from export_v1.ir import graph
 from export_v1.ir.graph import NodeDef, Tensor
+from export_v1.model import Graph
 
 # Candidates shown of each sort; a listing on request shows all.
 _SHOWN = 10
@@ -90,7 +91,7 @@ def _flags(anatomy: Anatomy) -> Iterable[Candidate]:
             )
 
 
-def candidates(model: source.Graph) -> Candidates:
+def candidates(model: Graph) -> Candidates:
     """Returns what could be the inputs, the outputs and the frozen values of a graph, the likeliest first."""
     from export_v1.interface import resolving
 
@@ -134,7 +135,7 @@ def _sized(dtype: tf.DType | None, shape: Shape) -> str:
     return f"{dtype.name if dtype else 'unknown type'} {sizes}"
 
 
-def listing(model: source.Graph, variables: Iterable) -> str:
+def listing(model: Graph, variables: Iterable) -> str:
     """Returns what `--list` prints: candidates as flags to paste, what would be chosen, and every variable.
 
     Args:
@@ -155,7 +156,7 @@ def listing(model: source.Graph, variables: Iterable) -> str:
     return "\n".join(lines)
 
 
-def _signatures(model: source.Graph) -> list[str]:
+def _signatures(model: Graph) -> list[str]:
     lines = [f"Without flags all {len(model.signatures)} signatures are kept:"]
     for key, one in model.signatures.items():
         inputs, outputs = (", ".join(f"{k}={t}" for k, t in side.items()) for side in (one.inputs, one.outputs))

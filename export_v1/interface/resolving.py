@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 
-from export_v1 import errors, source
+from export_v1 import errors
 from export_v1.interface import backward, choose, given, offers
 from export_v1.interface.settle import Settling, text
 from export_v1.interface.types import Choice, Interface
 from export_v1.ir import graph
+from export_v1.model import Graph
 
 
 def resolve(
-    model: source.Graph,
+    model: Graph,
     *,
     place: str,
     inputs: Mapping[str, str] | None = None,
@@ -79,7 +80,7 @@ def _completed(model, settling: Settling, fed, wanted, frozen, train, place: str
     return fed, wanted, chosen
 
 
-def of(model: source.Graph) -> Settling:
+def of(model: Graph) -> Settling:
     """Returns what is asked about a graph's flags and placeholders."""
     index = graph.Index(model.graph_def)
     return Settling(index, backward.nodes(index))

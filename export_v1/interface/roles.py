@@ -10,11 +10,11 @@ from collections.abc import Iterable
 
 from tensorflow.core.framework import types_pb2
 
-from export_v1 import source
 from export_v1.analysis.live import Live
 from export_v1.interface.settle import PLACEHOLDERS, SOURCES, Settling
 from export_v1.ir import graph
 from export_v1.ir.graph import NodeDef, Tensor
+from export_v1.model import Graph
 from export_v1.passes import fold
 
 TRAINED, OTHER_VARIABLE = 1, 2
@@ -52,7 +52,7 @@ class Roles:
         self,
         settling: Settling,
         live: Live,
-        model: source.Graph,
+        model: Graph,
         cuts: Iterable[Tensor] = (),
         labels: Iterable[Tensor] = (),
     ):

@@ -1,1 +1,1 @@
-"""What is asked for, and which signatures over which graphs the export gets."""
+"""Which signatures the export gets, and which graph answers each."""

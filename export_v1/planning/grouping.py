@@ -9,7 +9,7 @@ from export_v1.ir.graph import Index, Tensor, data_inputs, parse
 from export_v1.planning import variant
 
 
-def groups(index: Index, signatures: Mapping[str, variant.Signature]) -> list[list[str]]:
+def groups(index: Index, signatures: Mapping[str, variant.PlannedSignature]) -> list[list[str]]:
     """Returns the keys of the signatures in groups that can share a graph, in order.
 
     A graph is cut at the inputs of all its signatures at once. That changes nothing for a signature whose outputs reach
@@ -29,7 +29,7 @@ def groups(index: Index, signatures: Mapping[str, variant.Signature]) -> list[li
     return found
 
 
-def _share(index: Index, signatures: list[variant.Signature]) -> bool:
+def _share(index: Index, signatures: list[variant.PlannedSignature]) -> bool:
     cuts = {one.tensor for signature in signatures for one in signature.inputs.values()}
     shapes = {(one.tensor, str(one.shape)) for signature in signatures for one in signature.inputs.values()}
     frozen = {name for signature in signatures for name in signature.frozen}
@@ -43,7 +43,7 @@ def _share(index: Index, signatures: list[variant.Signature]) -> bool:
     return True
 
 
-def _agree(signatures: list[variant.Signature]) -> bool:
+def _agree(signatures: list[variant.PlannedSignature]) -> bool:
     values: dict[str, object] = {}
     pairs = [pair for signature in signatures for pair in signature.frozen.items()]
     return all(np.array_equal(values.setdefault(name, value), value) for name, value in pairs)

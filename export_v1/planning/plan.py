@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from export_v1 import errors, interface, source
+from export_v1 import errors, interface
 from export_v1.format.record import SignatureEntry, TensorEntry
 from export_v1.ir import graph
 from export_v1.ir.graph import Index, parse
+from export_v1.model import DeclaredSignature, Graph, Source
 from export_v1.planning import grouping, variant
 from export_v1.request import Request
 
@@ -63,7 +64,7 @@ def _entry(tensor: str, data_type: int, shape) -> TensorEntry:
     return TensorEntry(tensor, tf.as_dtype(data_type).base_dtype.name, known)
 
 
-def variants(model: source.Source, request: Request) -> Plan:
+def variants(model: Source, request: Request) -> Plan:
     """Returns what to build for a model.
 
     A model without signatures of its own gets `serving_default` from the inputs and outputs asked for or chosen, and
@@ -87,7 +88,7 @@ def variants(model: source.Source, request: Request) -> Plan:
     return planned
 
 
-def _one_signature(model: source.Source, request: Request, place: str) -> Plan:
+def _one_signature(model: Source, request: Request, place: str) -> Plan:
     chosen = interface.resolve(
         model.graph,
         place=place,
@@ -96,12 +97,12 @@ def _one_signature(model: source.Source, request: Request, place: str) -> Plan:
         freeze=request.freeze,
         train_freeze=request.train_freeze,
     )
-    serving = variant.Signature(chosen.inputs, chosen.outputs, chosen.frozen)
+    serving = variant.PlannedSignature(chosen.inputs, chosen.outputs, chosen.frozen)
     planned = [variant.Variant("", model.graph, {DEFAULT: serving})]
     # What was built for training alone is the graph for training as it is, unless something has to be set for it.
     built_so = request.moving_averages and _all_constants(model.graph, chosen.frozen)
     if chosen.train_frozen or request.train_freeze or built_so:
-        training = variant.Signature(chosen.inputs, chosen.outputs, chosen.train_frozen)
+        training = variant.PlannedSignature(chosen.inputs, chosen.outputs, chosen.train_frozen)
         there = model.train_graph if request.moving_averages else model.graph
         planned.append(_training(there, training, planned[0]))
     return Plan(
@@ -115,12 +116,12 @@ def _one_signature(model: source.Source, request: Request, place: str) -> Plan:
     )
 
 
-def _all_constants(model: source.Graph, frozen: Mapping[str, object]) -> bool:
+def _all_constants(model: Graph, frozen: Mapping[str, object]) -> bool:
     index = Index(model.graph_def)
     return all(index[parse(name).node].op == "Const" for name in frozen)
 
 
-def _training(model: source.Graph, signature: variant.Signature, serving: variant.Variant) -> variant.Variant:
+def _training(model: Graph, signature: variant.PlannedSignature, serving: variant.Variant) -> variant.Variant:
     updates = variant.update_ops(model, signature, _variables(serving))
     return variant.Variant(_prefix(TRAIN, serving.model), model, {TRAIN: signature}, updates=updates)
 
@@ -134,7 +135,7 @@ def _variables(one: variant.Variant) -> set[str]:
     return {name for name in reached if index[name].op in graph.VARIABLES}
 
 
-def _kept_signatures(model: source.Source, request: Request, place: str) -> Plan:
+def _kept_signatures(model: Source, request: Request, place: str) -> Plan:
     """Returns a plan with every signature that the source has; those that one graph can answer share a variant."""
     default, choices, aliases = _default(model.graph.signatures)
     chosen = _resolved(model.graph, default, request, place, request.train_freeze)
@@ -185,7 +186,7 @@ def _default(signatures) -> tuple[str, list[interface.Choice], dict[str, tuple[s
     return key, [interface.Choice(f"signature {key!r} is also {DEFAULT!r}", why)], {key: (DEFAULT,)}
 
 
-def _resolved(model: source.Graph, key: str, request: Request, place: str, train_freeze=None) -> interface.Interface:
+def _resolved(model: Graph, key: str, request: Request, place: str, train_freeze=None) -> interface.Interface:
     """Returns what a signature of the model needs: its own inputs and outputs, and what has to be frozen for them.
 
     What is given with --freeze is no input any more. A placeholder with a default has that value, because this is how
@@ -218,9 +219,9 @@ def _resolved(model: source.Graph, key: str, request: Request, place: str, train
     return dataclasses.replace(chosen, inputs=inputs, choices=(*said, *chosen.choices))
 
 
-def _signature(chosen: interface.Interface, method_name: str) -> variant.Signature:
+def _signature(chosen: interface.Interface, method_name: str) -> variant.PlannedSignature:
     # Hub modules leave the method name empty, and TensorFlow Serving refuses such a signature.
-    return variant.Signature(chosen.inputs, chosen.outputs, chosen.frozen, method_name or variant.PREDICT)
+    return variant.PlannedSignature(chosen.inputs, chosen.outputs, chosen.frozen, method_name or variant.PREDICT)
 
 
 def _training_kept(model, default: str, chosen, serving: variant.Variant, request: Request) -> variant.Variant | None:
@@ -235,18 +236,18 @@ def _training_kept(model, default: str, chosen, serving: variant.Variant, reques
         values = {**request.freeze, **request.train_freeze}
         values = {name: value for name, value in values.items() if parse(name).node in there}
         trained = _resolved(model.train_graph, default, dataclasses.replace(given, freeze=values), place)
-        signature = variant.Signature(trained.inputs, trained.outputs, trained.frozen)
+        signature = variant.PlannedSignature(trained.inputs, trained.outputs, trained.frozen)
         return _training(model.train_graph, signature, serving)
     if not request.train_freeze:
         return None
-    return _training(model.graph, variant.Signature(chosen.inputs, chosen.outputs, chosen.train_frozen), serving)
+    return _training(model.graph, variant.PlannedSignature(chosen.inputs, chosen.outputs, chosen.train_frozen), serving)
 
 
-def _same_keys(one: source.Signature, other: source.Signature) -> bool:
+def _same_keys(one: DeclaredSignature, other: DeclaredSignature) -> bool:
     return one.inputs.keys() == other.inputs.keys() and one.outputs.keys() == other.outputs.keys()
 
 
-def _prefix(key: str, model: source.Graph) -> str:
+def _prefix(key: str, model: Graph) -> str:
     """Returns a name prefix made of `key` that no node has; scopes called "train" are common."""
     stem = re.sub(r"\W", "_", key)
     prefix, count = f"{stem}/", 0

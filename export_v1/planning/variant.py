@@ -9,11 +9,11 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from export_v1 import source
 from export_v1.analysis import kernels
 from export_v1.interface import Input
 from export_v1.ir import graph, wellformed
 from export_v1.ir.graph import GraphDef, Index, Tensor, parse
+from export_v1.model import Graph
 from export_v1.passes import dropout, fold, freeze, functional, outputs, portable, prune, tables, variables
 from export_v1.source import assets
 
@@ -21,7 +21,7 @@ PREDICT = "tensorflow/serving/predict"
 
 
 @dataclasses.dataclass(frozen=True)
-class Signature:
+class PlannedSignature:
     """What one signature asks of a graph.
 
     Attributes:
@@ -50,8 +50,8 @@ class Variant:
     """
 
     prefix: str
-    model: source.Graph
-    signatures: Mapping[str, Signature]
+    model: Graph
+    signatures: Mapping[str, PlannedSignature]
     updates: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
 
@@ -201,7 +201,7 @@ def _base(pair: tuple[int, object]) -> tuple[int, object]:
     return tf.as_dtype(pair[0]).base_dtype.as_datatype_enum, pair[1]
 
 
-def update_ops(model: source.Graph, signature: Signature, kept_variables: set[str]) -> tuple[str, ...]:
+def update_ops(model: Graph, signature: PlannedSignature, kept_variables: set[str]) -> tuple[str, ...]:
     """Returns the UPDATE_OPS that belong to a signature.
 
     Those are the ones that write a variable in use and depend on nothing from outside but the signature's inputs and
@@ -238,7 +238,7 @@ FEEDERS = frozenset(
 )
 
 
-def regularization_losses(model: source.Graph, kept_variables: set[str]) -> tuple[str, ...]:
+def regularization_losses(model: Graph, kept_variables: set[str]) -> tuple[str, ...]:
     """Returns the REGULARIZATION_LOSSES that depend on variables in use and on nothing else from outside."""
     index = Index(model.graph_def)
     found = []

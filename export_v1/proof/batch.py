@@ -105,7 +105,7 @@ def _relaxed(planned: plan.Plan, inputs: Mapping[str, interface.Input], size: in
     def wide(one: interface.Input) -> interface.Input:
         return dataclasses.replace(one, shape=[None, *one.shape[1:]]) if one.tensor in tensors else one
 
-    def wider(signature: variant.Signature) -> variant.Signature:
+    def wider(signature: variant.PlannedSignature) -> variant.PlannedSignature:
         return dataclasses.replace(signature, inputs={key: wide(one) for key, one in signature.inputs.items()})
 
     return dataclasses.replace(

@@ -183,7 +183,7 @@ def _is_small(value: np.ndarray) -> bool:
     return bool(value.size) and comparison.scale(value.astype(np.complex128)) < _NOISY_BELOW
 
 
-def _no_inputs_fit(given: bool, signature: variant.Signature, reasons: list[str]) -> errors.ExportError:
+def _no_inputs_fit(given: bool, signature: variant.PlannedSignature, reasons: list[str]) -> errors.ExportError:
     wanted = ", ".join(
         f"{key} {tf.as_dtype(one.dtype).name} {one.shape if one.shape is not None else 'of any rank'}"
         for key, one in signature.inputs.items()

@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from export_v1 import errors
 from export_v1.legacy import missing, running
-from export_v1.source import Graph, Signature, Source, meta_graph
+from export_v1.model import DeclaredSignature, Graph, Source
+from export_v1.source import meta_graph
 from export_v1.source.checkpoint import check_files, find_prefix
 
 v1 = tf.compat.v1
@@ -134,7 +135,7 @@ def _built(function: Callable, spec: str, mode: Mapping[str, bool]) -> Graph:
         owner = next(iter(outputs.values())).graph
         _refuse_strangers({**inputs, **outputs}, owner, spec)
         meta = v1.train.export_meta_graph(graph=owner, clear_devices=True)
-    signature = Signature(
+    signature = DeclaredSignature(
         {key: tensor.name for key, tensor in inputs.items()}, {key: tensor.name for key, tensor in outputs.items()}
     )
     return dataclasses.replace(meta_graph.to_graph(meta), signatures={_KEY: signature})

@@ -7,7 +7,8 @@ import re
 import tensorflow as tf
 
 from export_v1 import errors
-from export_v1.source import Source, meta_graph
+from export_v1.model import Source
+from export_v1.source import meta_graph
 
 _DATA = re.compile(r"\.data-\d{5}-of-\d{5}$")
 # What a V1 checkpoint is written as when it is sharded; TensorFlow reads it by the pattern with "?????".

@@ -9,7 +9,7 @@ from tensorflow.core.framework import graph_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from export_v1 import errors
-from export_v1.source import Graph, Source
+from export_v1.model import Graph, Source
 from export_v1.source import unfreeze as unfreezing
 
 GraphDef: TypeAlias = graph_pb2.GraphDef

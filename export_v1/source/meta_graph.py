@@ -12,7 +12,8 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from export_v1 import errors
 from export_v1.ir import wellformed
 from export_v1.ir.graph import attr
-from export_v1.source import Graph, Restored, Signature, graph_def, session_bundle
+from export_v1.model import DeclaredSignature, Graph, Restored
+from export_v1.source import graph_def, session_bundle
 
 MetaGraphDef: TypeAlias = meta_graph_pb2.MetaGraphDef
 # Collections that hold VariableDefs. MODEL_VARIABLES and others repeat these.
@@ -201,7 +202,7 @@ def _names(collections, key: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(collections[key].node_list.value)) if key in collections else ()
 
 
-def _signatures(meta_graph: MetaGraphDef) -> dict[str, Signature]:
+def _signatures(meta_graph: MetaGraphDef) -> dict[str, DeclaredSignature]:
     found = {}
     for key, one in meta_graph.signature_def.items():
         inputs, shapes = {}, {}
@@ -210,7 +211,7 @@ def _signatures(meta_graph: MetaGraphDef) -> dict[str, Signature]:
             if info.HasField("tensor_shape") and not info.tensor_shape.unknown_rank:
                 shapes[name] = [dim.size if dim.size >= 0 else None for dim in info.tensor_shape.dim]
         outputs = {name: info.name for name, info in _tensors(one.outputs)}
-        found[key] = Signature(inputs, outputs, one.method_name, shapes)
+        found[key] = DeclaredSignature(inputs, outputs, one.method_name, shapes)
     return found
 
 

@@ -10,7 +10,8 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from export_v1 import errors
-from export_v1.source import Graph, Source, meta_graph, unpacking
+from export_v1.model import Graph, Source
+from export_v1.source import meta_graph, unpacking
 from export_v1.source.checkpoint import check_files
 from export_v1.weights import initial
 

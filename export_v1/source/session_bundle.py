@@ -6,7 +6,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from export_v1.source import Signature
+from export_v1.model import DeclaredSignature
 
 _COLLECTION = "serving_signatures"
 _PACKAGE = "tensorflow.serving"
@@ -31,7 +31,7 @@ _MESSAGES = {
 }
 
 
-def signatures(meta_graph: meta_graph_pb2.MetaGraphDef) -> dict[str, Signature]:
+def signatures(meta_graph: meta_graph_pb2.MetaGraphDef) -> dict[str, DeclaredSignature]:
     """Returns the signatures of a Session bundle by key, empty for any other MetaGraphDef.
 
     The default signature is `serving_default`; the generic signatures named "inputs" and "outputs" are the two sides of
@@ -39,7 +39,7 @@ def signatures(meta_graph: meta_graph_pb2.MetaGraphDef) -> dict[str, Signature]:
     """
     if _COLLECTION not in meta_graph.collection_def:
         return {}
-    found: dict[str, Signature] = {}
+    found: dict[str, DeclaredSignature] = {}
     for content in meta_graph.collection_def[_COLLECTION].any_list.value:
         message = _classes()["Signatures"]()
         try:
@@ -52,21 +52,21 @@ def signatures(meta_graph: meta_graph_pb2.MetaGraphDef) -> dict[str, Signature]:
         found |= {key: one for key, one in whole.items() if one is not None}
         sides = [dict(_generic(named[side])) if side in named else {} for side in ("inputs", "outputs")]
         if all(sides):
-            found["predict" if "serving_default" in found else "serving_default"] = Signature(*sides)
+            found["predict" if "serving_default" in found else "serving_default"] = DeclaredSignature(*sides)
     return found
 
 
-def _whole(one) -> Signature | None:
+def _whole(one) -> DeclaredSignature | None:
     """Returns a signature that has both sides; None for a generic one, which is a plain map of tensors."""
     if one.HasField("regression_signature"):
         sides = one.regression_signature
         outputs = {"outputs": sides.output.tensor_name}
-        return Signature({"inputs": sides.input.tensor_name}, outputs, "tensorflow/serving/regress")
+        return DeclaredSignature({"inputs": sides.input.tensor_name}, outputs, "tensorflow/serving/regress")
     if one.HasField("classification_signature"):
         sides = one.classification_signature
         outputs = {"classes": sides.classes.tensor_name, "scores": sides.scores.tensor_name}
         outputs = {key: tensor for key, tensor in outputs.items() if tensor}
-        return Signature({"inputs": sides.input.tensor_name}, outputs, "tensorflow/serving/classify")
+        return DeclaredSignature({"inputs": sides.input.tensor_name}, outputs, "tensorflow/serving/classify")
     return None
 
 

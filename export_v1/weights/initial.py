@@ -5,10 +5,11 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
-from export_v1 import errors, source
+from export_v1 import errors
 from export_v1.analysis import kernels
 from export_v1.ir import graph
 from export_v1.ir.graph import Index, Tensor, data_inputs
+from export_v1.model import Graph, Source
 from export_v1.passes import portable, prune
 from export_v1.weights import session
 from export_v1.weights.restore import Weights
@@ -17,7 +18,7 @@ ASSIGNS = frozenset({"Assign", "AssignVariableOp"})
 _RESTORES = frozenset({"RestoreV2", "Restore", "RestoreSlice"})
 
 
-def values(wanted: Iterable[str], model: source.Source, known: Weights) -> dict[str, np.ndarray]:
+def values(wanted: Iterable[str], model: Source, known: Weights) -> dict[str, np.ndarray]:
     """Returns what the initializers of variables compute, in the graph as it was written.
 
     Args:
@@ -39,7 +40,7 @@ def values(wanted: Iterable[str], model: source.Source, known: Weights) -> dict[
     return found
 
 
-def reset(model: source.Graph, known: Weights) -> dict[str, np.ndarray]:
+def reset(model: Graph, known: Weights) -> dict[str, np.ndarray]:
     """Returns the variables that the model's main ops set to something of their own, with the values they get.
 
     A loader runs these ops after restoring, so this is what the model answers with. A variable's initializer does not
@@ -62,7 +63,7 @@ def reset(model: source.Graph, known: Weights) -> dict[str, np.ndarray]:
     return _computed(model, found, known) if found else {}
 
 
-def written_by(model: source.Graph, ops: Iterable[str]) -> frozenset[str]:
+def written_by(model: Graph, ops: Iterable[str]) -> frozenset[str]:
     """Returns the names of the variables that ops assign, directly or through what they depend on."""
     index = Index(model.graph_def)
     reached = index.ancestors(op for op in ops if op in index)
@@ -95,7 +96,7 @@ def _initial_tensor(index: Index, variable: str) -> Tensor:
     return data_inputs(index[name])[1]
 
 
-def _computed(model: source.Graph, tensors: dict[str, Tensor], known: Weights) -> dict[str, np.ndarray]:
+def _computed(model: Graph, tensors: dict[str, Tensor], known: Weights) -> dict[str, np.ndarray]:
     pruned = portable.nodes(prune.to_outputs(model.graph_def, [tensor.name for tensor in tensors.values()]))
     kernels.check(pruned)
     with session.opened(lambda: tf.graph_util.import_graph_def(pruned, name="")) as opened:

@@ -2,14 +2,15 @@
 
 import dataclasses
 
+import numpy as np
 import tensorflow as tf
 
-from export_v1 import errors, source
+from export_v1 import errors
 from export_v1.analysis import statistics
 from export_v1.ir import graph
 from export_v1.ir.graph import GraphDef, Index, attr
+from export_v1.model import Source
 from export_v1.request import Request
-from export_v1.source import inference
 from export_v1.weights import initial, restore
 from export_v1.weights.restore import Checkpoint, Variable, Weights
 
@@ -22,7 +23,7 @@ class Found:
     choices: tuple[tuple[str, str], ...]
 
 
-def of(graph_def: GraphDef, model: source.Source, request: Request) -> Found:
+def of(graph_def: GraphDef, model: Source, request: Request) -> Found:
     """Returns the weights of every variable in the exported graph.
 
     Raises:
@@ -52,10 +53,34 @@ def of(graph_def: GraphDef, model: source.Source, request: Request) -> Found:
     variables = [dataclasses.replace(one, location=None) if one.name in reset else one for one in variables]
     values |= reset
     found = Weights(_shaped(variables, values), checkpoint, values)
-    return Found(found, (*choices, *inference.said(model.moving_averages, found)))
+    return Found(found, (*choices, *_about_moving_averages(model.moving_averages, found)))
 
 
-def _variables(nodes, graph_def: GraphDef, model: source.Source) -> list[Variable]:
+def _about_moving_averages(names: tuple[str, ...], weights: Weights) -> list[tuple[str, str]]:
+    """Returns the choices to report where batch norms were set to use their moving averages."""
+    if not names:
+        return []
+    choices = [(f"batch norm goes by {len(names)} moving averages: {errors.quoted(names, 3)}", "--moving_averages")]
+    initial_values = [
+        variable.name
+        for variable in weights.variables
+        if variable.name in names and _is_initial(weights.value(variable))
+    ]
+    if initial_values:
+        choices.append(
+            (
+                f"{errors.quoted(initial_values, 3)} hold what they were initialized to",
+                "no update op ran in training; the model may have been meant to go by each batch, without the flag",
+            )
+        )
+    return choices
+
+
+def _is_initial(value: np.ndarray) -> bool:
+    return bool(value.size) and bool(np.all(value == 0) or np.all(value == 1))
+
+
+def _variables(nodes, graph_def: GraphDef, model: Source) -> list[Variable]:
     listed = {**(model.train_graph.trainable if model.train_graph else {}), **model.graph.trainable}
     if listed:
         return [_variable(node, listed.get(node.name, False)) for node in nodes]
@@ -91,7 +116,7 @@ def _shaped(variables, values) -> tuple[Variable, ...]:
     )
 
 
-def _refuse_without_values(wanted: list[Variable], model: source.Source, request: Request) -> None:
+def _refuse_without_values(wanted: list[Variable], model: Source, request: Request) -> None:
     """A graph with variables and no checkpoint is not frozen: initial values would be silently wrong answers."""
     known = model.graph.local | set(model.values)
     missing = [one.name for one in wanted if one.name not in known]
@@ -103,7 +128,7 @@ def _refuse_without_values(wanted: list[Variable], model: source.Source, request
         )
 
 
-def listed(model: source.Source) -> list[Variable]:
+def listed(model: Source) -> list[Variable]:
     """Returns every variable of the graph as it was written, for a listing."""
     nodes = [node for node in model.graph.graph_def.node if node.op in graph.VARIABLES]
     return _variables(nodes, model.graph.graph_def, model)

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1 import errors
-from export_v1.source import Graph, Restored
+from export_v1.model import Graph, Restored
 
 # tf.train.ExponentialMovingAverage names a shadow variable "VARIABLE/NAME", and NAME is this unless it was given.
 EMA = "ExponentialMovingAverage"

@@ -28,7 +28,7 @@ from export_v1.passes.functional.tidy import tidy
 
 
 @dataclasses.dataclass
-class Variable:
+class LoopVariable:
     """A loop variable: what enters, the Merge that holds it, its Switch (where the body reads it), what comes next."""
 
     enter: str
@@ -43,7 +43,7 @@ class Loop:
 
     condition: str
     members: set[str]
-    variables: list[Variable] = dataclasses.field(default_factory=list)
+    variables: list[LoopVariable] = dataclasses.field(default_factory=list)
     constants: list[str] = dataclasses.field(default_factory=list)
     exits: dict[str, int] = dataclasses.field(default_factory=dict)
     parallel: int = 10
@@ -110,7 +110,7 @@ def _describe(region: Region, paths: dict[str, tuple[str, ...]], loop: Loop) -> 
         if name in level and nodes[name].op == "Merge":
             ends = {nodes[source.node].op: source.node for source in graph.data_inputs(nodes[name])}
             if "NextIteration" in ends and "Enter" in ends:
-                loop.variables.append(Variable(ends["Enter"], name, switches.get(name), ends["NextIteration"]))
+                loop.variables.append(LoopVariable(ends["Enter"], name, switches.get(name), ends["NextIteration"]))
             elif "NextIteration" in ends:
                 raise Unconvertible(loop.condition, f"{name} merges a NextIteration without an Enter")
     entering = {variable.enter for variable in loop.variables}

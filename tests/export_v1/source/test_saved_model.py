@@ -220,9 +220,9 @@ def _graph(*edges: str) -> Index:
     return Index(graph_def)
 
 
-def _asks(inputs: str, outputs: str, **frozen) -> variant.Signature:
+def _asks(inputs: str, outputs: str, **frozen) -> variant.PlannedSignature:
     cuts = {name: Input(f"{name}:0", tf.float32.as_datatype_enum) for name in inputs.split()}
-    return variant.Signature(
+    return variant.PlannedSignature(
         cuts, {name: f"{name}:0" for name in outputs.split()}, {f"{key}:0": value for key, value in frozen.items()}
     )
 
