@@ -240,7 +240,7 @@ def test_a_merge_that_goes_around_without_an_enter_is_left_as_it_is(tmp_path):
             node.op = "Identity"
             for key in set(node.attr) - {"T"}:
                 del node.attr[key]
-    assert any("no Enter" in why for _, why in functional.convert(graph_def, keep=["y:0"]).unconverted)
+    assert any("no Enter" in why for _, why in functional.convert(graph_def, keep=["y:0"]).notes.unconverted)
 
 
 def test_what_tensorflow_refuses_only_after_the_conversion_is_one_message(tmp_path):

@@ -1,6 +1,6 @@
 """Writing a GraphDef anew: the few moves that the passes are made of. The graph that comes in is never changed."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -73,15 +73,21 @@ def rewired(
 
 
 def replace_tensors(
-    graph_def: GraphDef, replacements: Mapping[Tensor, NodeDef]
+    graph_def: GraphDef, replacements: Mapping[Tensor, NodeDef], keep: Collection[str] | None = None
 ) -> tuple[GraphDef, dict[Tensor, Tensor]]:
     """Returns the graph with each tensor made by its new node's first output, and where each tensor went.
 
     A new node that carries the name of the node it replaces takes its place. Who waited for a replaced node waits for
     the new one.
+
+    Args:
+        graph_def: not modified.
+        replacements: tensor -> the node that makes it from now on.
+        keep: names of the other nodes to keep, nothing of which reads one that is not kept; None: all of them.
     """
     tensors = {old: Tensor(new.name, 0) for old, new in replacements.items()}
     controls = {old.node: new.name for old, new in replacements.items()}
     taken_over = {new.name for new in replacements.values()}
-    nodes = [rewired(old, tensors, controls) for old in graph_def.node if old.name not in taken_over]
+    others = (node for node in graph_def.node if node.name not in taken_over and (keep is None or node.name in keep))
+    nodes = [rewired(node, tensors, controls) for node in others]
     return with_nodes(graph_def, [*replacements.values(), *nodes]), tensors

@@ -17,12 +17,13 @@ import tensorflow as tf
 from export_v1.ir import graph, rewrite
 from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, attr, data_inputs
 from export_v1.passes import fold
+from export_v1.passes.result import Notes, Result
 
 _PASSES_ON = frozenset({"Identity", "StopGradient"})
 
 
-def of_rate_zero(graph_def: GraphDef) -> tuple[GraphDef, int]:
-    """Returns the graph without dropouts of rate 0, and how many there were.
+def of_rate_zero(graph_def: GraphDef) -> Result:
+    """Returns the graph without dropouts of rate 0; notes how many there were.
 
     Only a mask of the data's own shape is taken out: ones of another shape could broadcast.
 
@@ -45,10 +46,10 @@ def of_rate_zero(graph_def: GraphDef) -> tuple[GraphDef, int]:
             nodes.append(made)
         else:
             nodes.append(node)
-    return rewrite.with_nodes(graph_def, nodes), len(replaced)
+    return Result(rewrite.with_nodes(graph_def, nodes), notes=Notes(folded=len(replaced)))
 
 
-def of_any_batch(graph_def: GraphDef) -> GraphDef:
+def of_any_batch(graph_def: GraphDef) -> Result:
     """Returns the graph with every dropout's mask as large as its data is.
 
     Where TensorFlow 1 knew the data's shape, batch and all, it wrote it into the graph for the mask.
@@ -57,7 +58,7 @@ def of_any_batch(graph_def: GraphDef) -> GraphDef:
         graph_def: not modified; with the shapes that TensorFlow 1 recorded.
     """
     if not any(node.op == "RandomUniform" for node in graph_def.node):
-        return graph_def
+        return Result(graph_def)
     index, values, shapes = Index(graph_def), fold.known_values(graph_def), {}
     for node in graph_def.node:
         if node.op == "Mul":
@@ -71,7 +72,7 @@ def of_any_batch(graph_def: GraphDef) -> GraphDef:
                     if uniform.name not in index.ancestors([data.node]):
                         shapes[uniform.name] = data
     if not shapes:
-        return graph_def
+        return Result(graph_def)
     names = set(index.nodes)
     nodes = []
     for node in graph_def.node:
@@ -82,7 +83,7 @@ def of_any_batch(graph_def: GraphDef) -> GraphDef:
             nodes.append(shape)
             node = rewrite.rewired(node, {data_inputs(node)[0]: Tensor(shape.name)})
         nodes.append(node)
-    return rewrite.with_nodes(graph_def, nodes)
+    return Result(rewrite.with_nodes(graph_def, nodes))
 
 
 def _is_recorded(index: Index, shape: Tensor, data: Tensor) -> bool:

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from export_v1.ir import rewrite
 from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, attr, control_inputs, data_inputs, parse
+from export_v1.passes.result import Notes, Result
 
 SWITCHES = frozenset({"Switch", "RefSwitch"})
 MERGES = frozenset({"Merge", "RefMerge"})
@@ -52,8 +53,8 @@ EVALUATORS = {
 }
 
 
-def conditions(graph_def: GraphDef) -> tuple[GraphDef, int]:
-    """Returns the graph without the conditions whose predicate is a constant, and how many nodes went with them.
+def conditions(graph_def: GraphDef) -> Result:
+    """Returns the graph without the conditions whose predicate is a constant; notes how many nodes went with them.
 
     Every tensor that is still computed keeps its name. A node that only the branch not taken could reach is gone.
 
@@ -64,7 +65,8 @@ def conditions(graph_def: GraphDef) -> tuple[GraphDef, int]:
     for node in in_order(graph_def):
         folding.visit(node)
     left = {node.name for node in folding.nodes}
-    return rewrite.with_nodes(graph_def, folding.nodes), sum(node.name not in left for node in graph_def.node)
+    folded = sum(node.name not in left for node in graph_def.node)
+    return Result(rewrite.with_nodes(graph_def, folding.nodes), notes=Notes(folded=folded))
 
 
 def in_order(graph_def: GraphDef) -> list[NodeDef]:

@@ -1,15 +1,20 @@
 """freeze: a tensor becomes a placeholder (an input) or a constant (a value that never changes)."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import tensorflow as tf
 
 from export_v1.ir import graph, rewrite
-from export_v1.ir.graph import GraphDef, Tensor, parse
+from export_v1.ir.graph import GraphDef, NodeDef, Tensor, parse
+from export_v1.passes.result import Result
 
 
-def to_placeholders(graph_def: GraphDef, inputs: Mapping[str, tuple[int, list[int | None] | None]]):
-    """Returns the graph cut at `inputs`, and the tensor name that each input has now.
+def to_placeholders(
+    graph_def: GraphDef,
+    inputs: Mapping[str, tuple[int, list[int | None] | None]],
+    keep: Collection[str] | None = None,
+) -> Result:
+    """Returns the graph cut at `inputs`.
 
     Every input is a Placeholder afterwards, whatever made it before; a tensor made by a node whose only output it is
     keeps its name, any other gets one from the tensor's ("IteratorGetNext:1" -> "IteratorGetNext_1:0").
@@ -17,39 +22,56 @@ def to_placeholders(graph_def: GraphDef, inputs: Mapping[str, tuple[int, list[in
     Args:
         graph_def: not modified.
         inputs: tensor name -> DataType and static shape (None: unknown rank; a None in it: unknown size).
+        keep: names of the other nodes to keep; None: all of them.
+
+    Returns:
+        The graph; `renamed` has every input.
     """
-    made = {}
+    makers = _makers(graph_def, inputs)
     taken = {node.name for node in graph_def.node}
+    made = {}
     for name, (data_type, shape) in inputs.items():
         tensor = parse(name)
         made[tensor] = rewrite.node(
-            _new_name(graph_def, tensor, taken),
+            _new_name(makers.get(tensor.node), tensor, taken),
             "Placeholder",
             dtype=tf.as_dtype(data_type),
             shape=tf.TensorShape(shape),
         )
-    new, tensors = rewrite.replace_tensors(graph_def, made)
-    return new, {old.name: tensor.name for old, tensor in tensors.items()}
+    return _replaced(graph_def, made, keep)
 
 
-def to_constants(graph_def: GraphDef, values: Mapping[str, tuple[int, object]]):
-    """Returns the graph with constants for some tensors, and the tensor name that each has now.
+def to_constants(graph_def: GraphDef, values: Mapping[str, tuple[int, object]]) -> Result:
+    """Returns the graph with constants for some tensors.
 
     Args:
         graph_def: not modified.
         values: tensor name -> DataType and value.
+
+    Returns:
+        The graph; `renamed` has every tensor of `values`.
     """
-    made = {}
+    makers = _makers(graph_def, values)
     taken = {node.name for node in graph_def.node}
+    made = {}
     for name, (data_type, value) in values.items():
         tensor = parse(name)
-        made[tensor] = rewrite.constant(_new_name(graph_def, tensor, taken), value, tf.as_dtype(data_type))
-    new, tensors = rewrite.replace_tensors(graph_def, made)
-    return new, {old.name: tensor.name for old, tensor in tensors.items()}
+        new_name = _new_name(makers.get(tensor.node), tensor, taken)
+        made[tensor] = rewrite.constant(new_name, value, tf.as_dtype(data_type))
+    return _replaced(graph_def, made)
 
 
-def _new_name(graph_def: GraphDef, tensor: Tensor, taken: set[str]) -> str:
-    node = next((one for one in graph_def.node if one.name == tensor.node), None)
-    if node is not None and tensor.index == 0 and len(graph.output_types(node)) == 1:
+def _makers(graph_def: GraphDef, names: Collection[str]) -> dict[str, NodeDef]:
+    wanted = {parse(name).node for name in names}
+    return {node.name: node for node in graph_def.node if node.name in wanted}
+
+
+def _new_name(maker: NodeDef | None, tensor: Tensor, taken: set[str]) -> str:
+    if maker is not None and tensor.index == 0 and len(graph.output_types(maker)) == 1:
         return tensor.node
     return graph.fresh_name(f"{tensor.node}_{tensor.index}", taken)
+
+
+def _replaced(graph_def: GraphDef, made: Mapping[Tensor, NodeDef], keep: Collection[str] | None = None) -> Result:
+    new, tensors = rewrite.replace_tensors(graph_def, made, keep)
+    return Result(new, {old.name: tensor.name for old, tensor in tensors.items()})

@@ -18,6 +18,7 @@ import tensorflow as tf
 from export_v1.analysis.statistics import BATCH_NORMS
 from export_v1.ir import graph, rewrite
 from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, data_inputs
+from export_v1.passes.result import Notes, Result
 
 _READS = frozenset({"Identity", "ReadVariableOp", "Cast"})
 # `V -= M`, `V += M`, `V = M`: from which of the three, the average of what is told by the rest.
@@ -67,8 +68,8 @@ def is_training(node: NodeDef) -> bool:
     return node.op in BATCH_NORMS and graph.attr(node, "is_training").b
 
 
-def taken(graph_def: GraphDef) -> tuple[GraphDef, tuple[str, ...]]:
-    """Returns the graph with its batch norms in their inference form, and the variables that they go by.
+def taken(graph_def: GraphDef) -> Result:
+    """Returns the graph with its batch norms in their inference form; notes the variables that they use.
 
     A batch norm without moving averages of both of its statistics stays as it is.
 
@@ -96,7 +97,8 @@ def taken(graph_def: GraphDef) -> tuple[GraphDef, tuple[str, ...]]:
         _for_inference(node, replaced) if node.name in whole else rewrite.rewired(node, replaced, dropped)
         for node in graph_def.node
     ]
-    return rewrite.with_nodes(graph_def, [*nodes, *made]), tuple(sorted(reads))
+    notes = Notes(moving_averages=tuple(sorted(reads)))
+    return Result(rewrite.with_nodes(graph_def, [*nodes, *made]), notes=notes)
 
 
 def _source(index: Index, tensor: Tensor) -> Tensor:

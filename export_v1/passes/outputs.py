@@ -6,12 +6,11 @@ import tensorflow as tf
 
 from export_v1.ir import graph, rewrite
 from export_v1.ir.graph import GraphDef, Tensor, parse
+from export_v1.passes.result import Result
 
 
-def pinned(
-    graph_def: GraphDef, outputs: Mapping[str, str], waits: Iterable[str] = ()
-) -> tuple[GraphDef, dict[str, str]]:
-    """Returns the graph with an Identity per output, and the tensor name of each output key.
+def pinned(graph_def: GraphDef, outputs: Mapping[str, str], waits: Iterable[str] = ()) -> Result:
+    """Returns the graph with an Identity per output.
 
     The Identity reads a variable that is an output itself, keeps an output apart from the input or the constant it may
     be, and makes whoever runs the output run `waits` too.
@@ -20,6 +19,9 @@ def pinned(
         graph_def: not modified.
         outputs: key -> tensor name.
         waits: nodes that have to run whenever an output does, such as update ops.
+
+    Returns:
+        The graph; `renamed` is output key -> tensor name, because two keys may be for one tensor.
     """
     index = graph.Index(graph_def)
     taken, made = set(index.nodes), {}
@@ -31,4 +33,4 @@ def pinned(
         pin.input.extend("^" + parse(wait).node for wait in waits)
         nodes.append(pin)
         made[key] = Tensor(pin.name).name
-    return rewrite.with_nodes(graph_def, [*graph_def.node, *nodes]), made
+    return Result(rewrite.with_nodes(graph_def, [*graph_def.node, *nodes]), made)

@@ -1,7 +1,8 @@
-"""portable: leaves out of each node what ties it to the machine and the graph that it came from."""
+"""portable: removes from each node what ties it to the machine and the graph that it came from."""
 
 from export_v1.ir.graph import GraphDef
 from export_v1.ir.rewrite import with_nodes
+from export_v1.passes.result import Result
 
 # What TensorFlow 1 wrote into nodes and TensorFlow 2 stumbles over or must not trust:
 #   _output_shapes  shape inference's results of that day. A later TensorFlow infers other shapes for some ops and then
@@ -11,7 +12,7 @@ from export_v1.ir.rewrite import with_nodes
 MARKS = ("_output_shapes", "_class", "_XlaCompile", "_XlaScope", "_XlaSeparateCompiledGradients", "_tpu_replicate")
 
 
-def nodes(graph_def: GraphDef) -> GraphDef:
+def nodes(graph_def: GraphDef) -> Result:
     """Returns the graph without devices, colocation, recorded shapes and cluster marks, in functions too."""
     new = with_nodes(graph_def, graph_def.node)
     bodies = [function.node_def for function in new.library.function]
@@ -19,4 +20,4 @@ def nodes(graph_def: GraphDef) -> GraphDef:
         node.device = ""
         for mark in MARKS:
             node.attr.pop(mark, None)
-    return new
+    return Result(new)

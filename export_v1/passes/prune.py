@@ -1,13 +1,14 @@
-"""prune: the part of the graph that the outputs need, taken out before anything is imported."""
+"""prune: the part of the graph that the outputs need."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from export_v1 import errors
-from export_v1.ir.graph import GraphDef, Index, parse
+from export_v1.ir.graph import GraphDef, Index, Tensor, parse
 from export_v1.ir.rewrite import with_nodes
+from export_v1.passes.result import Result
 
 
-def to_outputs(graph_def: GraphDef, outputs: Collection[str]) -> GraphDef:
+def to_outputs(graph_def: GraphDef, outputs: Collection[str]) -> Result:
     """Returns the part of the graph that `outputs` depend on.
 
     Node order and every kept NodeDef are unchanged, so pruning twice equals pruning once. Control inputs count as
@@ -17,9 +18,6 @@ def to_outputs(graph_def: GraphDef, outputs: Collection[str]) -> GraphDef:
     Args:
         graph_def: the whole graph, training ops included. Not modified.
         outputs: tensor names ("logits:0") or node names ("hash_table/table_init"); at least one.
-
-    Returns:
-        A new GraphDef.
 
     Raises:
         ExportError: an output is not a node of this graph, or a kept node reads one that is not there.
@@ -36,7 +34,30 @@ def to_outputs(graph_def: GraphDef, outputs: Collection[str]) -> GraphDef:
     kept = with_nodes(graph_def, (node for node in graph_def.node if node.name in keep))
     _refuse_dangling(kept, index)
     _drop_unreached_functions(kept)
-    return kept
+    return Result(kept)
+
+
+def needed(index: Index, outputs: Iterable[str], fed: Iterable[str]) -> set[str]:
+    """Returns the names of the nodes that `outputs` depend on when the tensors `fed` come from outside.
+
+    A node whose only output is fed is not among them, nor is one that is fed and otherwise waited for: whoever waits
+    for it waits for what is fed.
+
+    Args:
+        index: the graph.
+        outputs: tensor names or node names.
+        fed: tensor names.
+    """
+    ends = {parse(name) for name in fed}
+    waits = {Tensor(tensor.node, -1) for tensor in ends}
+    found, todo = set(), [parse(name) for name in outputs]
+    while todo:
+        tensor = todo.pop()
+        if tensor in ends or tensor in waits or tensor.node in found or tensor.node not in index:
+            continue
+        found.add(tensor.node)
+        todo.extend(parse(edge) for edge in index[tensor.node].input)
+    return found
 
 
 def _refuse_dangling(graph_def: GraphDef, index: Index) -> None:
@@ -60,10 +81,10 @@ def _drop_unreached_functions(graph_def: GraphDef) -> None:
             todo.extend(attr for node in functions[name].node_def for attr in node.attr.values())
             todo_ops.extend(node.op for node in functions[name].node_def)
     kept = [function for name, function in functions.items() if name in reached]
-    gradients = [one for one in graph_def.library.gradient if one.function_name in reached]
+    gradients = [gradient for gradient in graph_def.library.gradient if gradient.function_name in reached]
     del graph_def.library.function[:], graph_def.library.gradient[:]
     graph_def.library.function.extend(kept)
-    graph_def.library.gradient.extend(one for one in gradients if one.gradient_func in reached)
+    graph_def.library.gradient.extend(gradient for gradient in gradients if gradient.gradient_func in reached)
 
 
 def _called(attr) -> set[str]:

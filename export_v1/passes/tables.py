@@ -1,9 +1,13 @@
-"""tables: lookup tables of TensorFlow before 1.1, whose handle is a reference to a string, get today's ops."""
+"""tables: lookup tables, the ops that fill them, and the files that they are read from."""
+
+from collections.abc import Callable, Iterable, Mapping
 
 import tensorflow as tf
 
-from export_v1.ir.graph import GraphDef
-from export_v1.ir.rewrite import with_nodes
+from export_v1 import errors
+from export_v1.ir import rewrite
+from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, attr, data_inputs
+from export_v1.passes.result import Notes, Result
 
 # The old op, and the op that does the same by a resource handle; inputs, outputs and attributes are the same.
 TWINS = {
@@ -26,12 +30,118 @@ TABLES = frozenset({"HashTableV2", "MutableHashTableV2", "MutableHashTableOfTens
 INITIALIZERS = frozenset({"InitializeTableV2", "InitializeTableFromTextFileV2", "LookupTableImportV2"})
 
 
-def to_resources(graph_def: GraphDef) -> GraphDef:
-    """Returns the graph with tables that are resources; node and tensor names stay."""
-    new = with_nodes(graph_def, graph_def.node)
+_EITHER_TABLE = TABLES | {old for old, new in TWINS.items() if new in TABLES}
+_EITHER_INITIALIZER = INITIALIZERS | {old for old, new in TWINS.items() if new in INITIALIZERS}
+_FROM_FILE = frozenset({"InitializeTableFromTextFile", "InitializeTableFromTextFileV2"})
+
+
+def to_resources(graph_def: GraphDef) -> Result:
+    """Returns the graph with tables that are resources; node and tensor names stay.
+
+    The handle of a table of TensorFlow before 1.1 is a reference to a string; it gets the op of today.
+    """
+    new = rewrite.with_nodes(graph_def, graph_def.node)
     tables = {node.name for node in new.node if node.op in TWINS and TWINS[node.op] in TABLES}
     for node in new.node:
         node.op = TWINS.get(node.op, node.op)
         if node.op == "Identity" and node.input[0] in tables:
             node.attr["T"].type = tf.resource.as_datatype_enum
-    return new
+    return Result(new)
+
+
+def initializers(index: Index, nodes: Iterable[NodeDef]) -> dict[str, str | None]:
+    """Returns the tables among nodes, each with the op that fills it; None where the graph has no such op.
+
+    Args:
+        index: of a graph that holds the nodes and what initializes their tables.
+        nodes: those whose tables are asked for.
+    """
+    return {node.name: _initializer(index, node.name) for node in nodes if node.op in _EITHER_TABLE}
+
+
+def refuse_unfilled(index: Index, found: Mapping[str, str | None]) -> None:
+    """Checks what `initializers` found.
+
+    Raises:
+        ExportError: a table that no checkpoint fills has no initializer in the graph.
+    """
+    for handle, initializer in found.items():
+        if initializer is None and "Mutable" not in index[handle].op:
+            raise errors.ExportError(
+                f"Table {handle!r} ({index[handle].op}) has no initializer in the graph.\n"
+                "  It was filled from Python; cut the graph after its look-up with --input=KEY=TENSOR."
+            )
+
+
+def _initializer(index: Index, handle: str) -> str | None:
+    writers, todo, seen = [], [handle], set()
+    while todo:
+        for consumer, at in index.consumers(todo.pop()):
+            if consumer.name in seen or consumer.input[at].startswith("^"):
+                continue
+            seen.add(consumer.name)
+            if consumer.op in _EITHER_INITIALIZER and at == 0:
+                writers.append(consumer.name)
+            elif consumer.op == "Identity":
+                todo.append(consumer.name)
+    # The Saver's own import op fills a mutable table from a checkpoint; it is not an initializer.
+    return next((name for name in sorted(writers) if not _reads_checkpoint(index, name)), None)
+
+
+def _reads_checkpoint(index: Index, node: str) -> bool:
+    return any(index[name].op in ("RestoreV2", "Restore") for name in index.ancestors([node]))
+
+
+def with_files(
+    graph_def: GraphDef,
+    inits: Iterable[str],
+    *,
+    known: Mapping[str, str],
+    frozen: Mapping[str, object],
+    find: Callable[[str, str | None], str],
+) -> Result:
+    """Returns the graph with a constant for the name of each file that a table is read from; notes these files.
+
+    Args:
+        graph_def: holds `inits`. Not modified.
+        inits: ops that initialize tables.
+        known: filename tensor -> path, where the source says it.
+        frozen: tensor -> its value, for those that are fed.
+        find: returns where a file is, by its name in the graph and its known path.
+
+    Raises:
+        ExportError: no constant names a file, or `find` does not find it.
+    """
+    index = Index(graph_def)
+    made, paths = {}, {}
+    for name in inits:
+        if index[name].op not in _FROM_FILE:
+            continue
+        tensor = data_inputs(index[name])[1]
+        named = _named(index, tensor, {*known, *frozen})
+        if named is None:
+            raise errors.ExportError(
+                f"The file that {name!r} reads is not named by a constant: {tensor.name!r} ({index[tensor.node].op}).\n"
+                f"  Freeze it with --freeze={tensor.name}=FILE."
+            )
+        path = find(_text(index[named.node], frozen.get(named.name, "")), known.get(named.name))
+        made[named] = rewrite.constant(named.node, path.encode(), tf.string)
+        paths[named.name] = path
+    return Result(rewrite.replace_tensors(graph_def, made)[0], notes=Notes(asset_files=paths))
+
+
+def _named(index: Index, tensor: Tensor, values: Iterable[str]) -> Tensor | None:
+    """Returns the tensor that a file's name comes from: a constant, or one whose value is known."""
+    while tensor.name not in values:
+        node = index[tensor.node]
+        if node.op == "Const":
+            return tensor
+        if node.op not in ("Identity", "PlaceholderWithDefault"):
+            return None
+        tensor = data_inputs(node)[0]
+    return tensor
+
+
+def _text(node: NodeDef, value: object) -> str:
+    text = tf.make_ndarray(attr(node, "value").tensor).item() if node.op == "Const" else value
+    return text.decode() if isinstance(text, bytes) else str(text)

@@ -17,6 +17,7 @@ import tensorflow as tf
 from export_v1 import errors
 from export_v1.ir import graph, rewrite
 from export_v1.ir.graph import GraphDef, NodeDef, Tensor, attr, control_inputs, data_inputs
+from export_v1.passes.result import Result
 
 # Ops that hand a reference on, and the op that hands a resource on in the same place. None: nothing is needed there.
 ALIASES = {
@@ -45,7 +46,7 @@ WRITES = {
 MERGES = frozenset({"Merge", "RefMerge"})
 
 
-def to_resources(graph_def: GraphDef) -> GraphDef:
+def to_resources(graph_def: GraphDef) -> Result:
     """Returns the graph with a VarHandleOp for each reference variable; no reference type is left in it.
 
     Every variable keeps its name, dtype and shape; "w:0" is its handle now. All other tensors keep their names.
@@ -60,7 +61,7 @@ def to_resources(graph_def: GraphDef) -> GraphDef:
     for node in graph_def.node:
         converting.visit(node)
     converting.refuse_leftovers()
-    return rewrite.with_nodes(graph_def, converting.nodes)
+    return Result(rewrite.with_nodes(graph_def, converting.nodes))
 
 
 class _Converting:

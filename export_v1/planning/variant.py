@@ -5,16 +5,14 @@ serialized examples and the other what they are parsed into.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-import tensorflow as tf
-
-from export_v1.analysis import kernels
 from export_v1.interface import Input
-from export_v1.ir import graph, wellformed
+from export_v1.ir import graph
 from export_v1.ir.graph import GraphDef, Index, Tensor, parse
 from export_v1.model import Graph
-from export_v1.passes import dropout, fold, freeze, functional, outputs, portable, prune, tables, variables
+from export_v1.passes import sequence
+from export_v1.passes.state import State
 from export_v1.source import assets
 
 PREDICT = "tensorflow/serving/predict"
@@ -68,16 +66,17 @@ class Variant:
 
 @dataclasses.dataclass(frozen=True)
 class Transformed:
-    """A variant after all passes.
+    """A variant's graph after passes.
 
     Attributes:
-        graph_def: nothing in it but what the signatures need, without reference types.
+        graph_def: nothing in it but what the signatures need.
         inputs: signature key -> input key -> tensor name in `graph_def`.
         outputs: signature key -> output key -> tensor name in `graph_def`.
         losses: tensor names in `graph_def`, in the variant's order.
+        frozen: tensor name in `graph_def` -> value that it has to be fed.
         table_inits: ops that initialize the tables.
         asset_files: filename tensor in `graph_def` -> path of the file.
-        folded: how many nodes conditions on constants took with them; dropouts taken out.
+        folded: how many nodes conditions on constants took with them; dropouts removed.
         converted: control-flow constructs made functional, by kind.
         unconverted: constructs that stayed as they were, each with the reason.
     """
@@ -86,54 +85,28 @@ class Transformed:
     inputs: Mapping[str, Mapping[str, str]]
     outputs: Mapping[str, Mapping[str, str]]
     losses: tuple[str, ...]
+    frozen: Mapping[str, object]
     table_inits: tuple[str, ...]
     asset_files: Mapping[str, str]
     folded: int
     converted: Mapping[str, int]
-    unconverted: tuple[tuple[str, str], ...]
+    unconverted: Sequence[tuple[str, str]]
 
 
-def original(variant: Variant) -> tuple[GraphDef, dict[str, str], tuple[str, ...]]:
-    """Returns the graph cut and pruned so that it imports, otherwise untouched.
+def original(variant: Variant, files: assets.Files) -> Transformed:
+    """Returns a variant's graph as TensorFlow can run it, otherwise as it was written; see `sequence.original`.
 
-    Frozen tensors are still computed or fed; references, v1 control flow and all are as they were written. Only
-    dropouts are made to fit any batch, and taken out where their rate was a constant and is frozen to 0.
-
-    Returns:
-        The GraphDef, the tensor name that each cut has now, and the ops that initialize its tables.
+    Args:
+        variant: what to keep.
+        files: finds the files that tables are read from.
     """
-    cuts = {name: (one.dtype, one.shape) for name, one in variant.cuts.items()}
-    found = variant.model.graph_def if variant.model.original is None else variant.model.original
-    whole, cut_names = freeze.to_placeholders(found, cuts)
-    whole = _without_dropouts(dropout.of_any_batch(whole), variant.frozen)
-    wanted = [*_wanted(variant, cut_names), *variant.updates]
-    pruned = prune.to_outputs(whole, wanted)
-    inits = assets.table_initializers(whole, pruned)
-    if inits:
-        pruned = prune.to_outputs(whole, [*wanted, *inits])
-    wellformed.check(pruned)
-    kernels.check(pruned)
-    return portable.nodes(pruned), cut_names, inits
-
-
-def _without_dropouts(graph_def: GraphDef, frozen: Mapping[str, object]) -> GraphDef:
-    index = Index(graph_def)
-    rates = {
-        name: _base((index.data_type(parse(name)), value))
-        for name, value in frozen.items()
-        if parse(name).node in index and index[parse(name).node].op == "Const"
-    }
-    return dropout.of_rate_zero(freeze.to_constants(graph_def, rates)[0])[0] if rates else graph_def
-
-
-def _wanted(variant: Variant, cut_names: Mapping[str, str]) -> list[str]:
-    names = [name for one in variant.signatures.values() for name in one.outputs.values()] + list(variant.losses)
-    # Inputs that no output depends on stay: a signature has the keys it was given.
-    return list(dict.fromkeys(cut_names.get(name, name) for name in names)) + list(cut_names.values())
+    model = variant.model
+    whole = model.graph_def if model.original is None else model.original
+    return _transformed(variant, sequence.original(_state(variant, whole, files)))
 
 
 def transformed(variant: Variant, files: assets.Files) -> Transformed:
-    """Returns a variant's graph after all passes.
+    """Returns a variant's graph after all passes: without reference types, and with its own node for each output.
 
     Args:
         variant: what to keep.
@@ -142,63 +115,38 @@ def transformed(variant: Variant, files: assets.Files) -> Transformed:
     Raises:
         ExportError: a pass cannot do its work; the message says which node and what to do.
     """
-    whole, cut_names, names, losses = _with_ends(variant)
-    keep = (
-        [tensor for one in names.values() for tensor in one.values()] + list(losses.values()) + list(cut_names.values())
+    return _transformed(variant, sequence.export(_state(variant, variant.model.graph_def, files)))
+
+
+def _state(variant: Variant, whole: GraphDef, files: assets.Files) -> State:
+    return State(
+        graph_def=whole,
+        inputs={name: (cut.dtype, cut.shape) for name, cut in variant.cuts.items()},
+        frozen=variant.frozen,
+        outputs={key: signature.outputs for key, signature in variant.signatures.items()},
+        losses=variant.losses,
+        updates=variant.updates,
+        assets=variant.model.assets,
+        find=files.find,
     )
-    pruned = prune.to_outputs(whole, keep)
-    wellformed.check(pruned)
-    folded_graph, folded = fold.conditions(pruned)
-    folded_graph, dropouts = dropout.of_rate_zero(folded_graph)
-    needed = prune.to_outputs(folded_graph, keep)
-    inits = assets.table_initializers(whole, needed)
-    if inits:
-        initial = prune.to_outputs(whole, inits)
-        there = {node.name for node in needed.node}
-        needed.node.extend(node for node in initial.node if node.name not in there)
-    wellformed.check(needed)
-    kernels.check(needed)
-    needed, asset_files = files.located(needed, inits, variant.model.assets)
-    resources = variables.to_resources(tables.to_resources(portable.nodes(needed)))
-    modern = functional.convert(resources, keep=[*keep, *inits])
+
+
+def _transformed(variant: Variant, state: State) -> Transformed:
     return Transformed(
-        graph_def=modern.graph_def,
+        graph_def=state.graph_def,
         inputs={
-            key: {name: cut_names[one.tensor] for name, one in signature.inputs.items()}
+            key: {name: state.name(cut.tensor) for name, cut in signature.inputs.items()}
             for key, signature in variant.signatures.items()
         },
-        outputs=names,
-        losses=tuple(losses.values()),
-        table_inits=inits,
-        asset_files=asset_files,
-        folded=folded + dropouts,
-        converted=modern.converted,
-        unconverted=tuple(modern.unconverted),
+        outputs=state.outputs,
+        losses=state.losses,
+        frozen=state.fed,
+        table_inits=state.table_inits,
+        asset_files=state.notes.asset_files,
+        folded=state.notes.folded,
+        converted=state.notes.converted,
+        unconverted=state.notes.unconverted,
     )
-
-
-def _with_ends(variant: Variant) -> tuple[GraphDef, dict[str, str], dict[str, dict[str, str]], dict[str, str]]:
-    """Returns the whole graph with a variant's inputs, frozen values and outputs as nodes of their own.
-
-    Beside it, the tensor name that each cut has now, and those of the outputs by signature and of the losses.
-    """
-    model = variant.model.graph_def
-    whole, cut_names = freeze.to_placeholders(model, {k: (one.dtype, one.shape) for k, one in variant.cuts.items()})
-    whole = dropout.of_any_batch(whole)
-    types = Index(model)
-    values = {name: (types.data_type(parse(name)), value) for name, value in variant.frozen.items()}
-    whole, frozen_names = freeze.to_constants(whole, {name: _base(pair) for name, pair in values.items()})
-    moved = {**cut_names, **frozen_names}
-    names: dict[str, dict[str, str]] = {}
-    for key, signature in variant.signatures.items():
-        wanted = {name: moved.get(tensor, tensor) for name, tensor in signature.outputs.items()}
-        whole, names[key] = outputs.pinned(whole, wanted, variant.updates)
-    whole, losses = outputs.pinned(whole, {f"regularization_loss_{at}": name for at, name in enumerate(variant.losses)})
-    return whole, cut_names, names, losses
-
-
-def _base(pair: tuple[int, object]) -> tuple[int, object]:
-    return tf.as_dtype(pair[0]).base_dtype.as_datatype_enum, pair[1]
 
 
 def update_ops(model: Graph, signature: PlannedSignature, kept_variables: set[str]) -> tuple[str, ...]:

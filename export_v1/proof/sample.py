@@ -17,7 +17,7 @@ from export_v1.analysis import endless
 from export_v1.console import supervise
 from export_v1.format import comparison
 from export_v1.format import sample as codec
-from export_v1.ir.graph import GraphDef, Index, parse
+from export_v1.ir.graph import GraphDef
 from export_v1.planning import variant
 from export_v1.proof import examples
 from export_v1.source import assets
@@ -114,22 +114,16 @@ def asking(
     Raises:
         ExportError: TensorFlow refuses the graph, or it has a loop that never ends.
     """
-    signature = asked.signatures[key]
-    graph_def, cut_names, inits = variant.original(asked)
-    graph_def, _ = files.located(graph_def, inits, asked.model.assets)
-    endless.check(graph_def)
-    with session.opened(lambda: tf.graph_util.import_graph_def(graph_def, name="")) as opened:
-        opened.run([opened.graph.get_operation_by_name(name) for name in inits])
-        feeds = {key: cut_names[one.tensor] for key, one in signature.inputs.items()}
-        fetches = {key: cut_names.get(tensor, tensor) for key, tensor in signature.outputs.items()}
-        there = Index(graph_def)
-        frozen = {name: value for name, value in signature.frozen.items() if parse(name).node in there}
+    original = variant.original(asked, files)
+    endless.check(original.graph_def)
+    with session.opened(lambda: tf.graph_util.import_graph_def(original.graph_def, name="")) as opened:
+        opened.run([opened.graph.get_operation_by_name(name) for name in original.table_inits], original.frozen)
 
         def ask(inputs: Mapping[str, np.ndarray]) -> Answers:
             session.fill(opened, weights)
-            return _run(opened, inputs, feeds, fetches, frozen)
+            return _run(opened, inputs, original.inputs[key], original.outputs[key], original.frozen)
 
-        yield ask, graph_def
+        yield ask, original.graph_def
 
 
 def _run(opened, inputs, feeds, fetches, frozen) -> dict[str, np.ndarray]:

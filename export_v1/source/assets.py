@@ -1,60 +1,9 @@
-"""Tables and the files they are read from."""
+"""Finds the files that tables are read from."""
 
 import os
 from collections.abc import Mapping, Sequence
 
-import tensorflow as tf
-
 from export_v1 import errors
-from export_v1.ir import graph, rewrite
-from export_v1.ir.graph import GraphDef, Index, Tensor, attr, data_inputs, parse
-from export_v1.passes import tables
-
-_TABLES = tables.TABLES | {old for old, new in tables.TWINS.items() if new in tables.TABLES}
-_INITIALIZERS = tables.INITIALIZERS | {old for old, new in tables.TWINS.items() if new in tables.INITIALIZERS}
-_FROM_FILE = frozenset({"InitializeTableFromTextFile", "InitializeTableFromTextFileV2"})
-
-
-def table_initializers(whole: GraphDef, kept: GraphDef) -> tuple[str, ...]:
-    """Returns the ops of the whole graph that initialize the tables of the kept one.
-
-    Raises:
-        ExportError: a kept table has no initializer in the graph.
-    """
-    handles = [node.name for node in kept.node if node.op in _TABLES]
-    if not handles:
-        return ()
-    index, found = Index(whole), []
-    for handle in handles:
-        writers = _writers(index, handle)
-        # The Saver's own import op fills a mutable table from a checkpoint; it is not an initializer.
-        writers = [name for name in writers if not _reads_checkpoint(index, name)]
-        if not writers and "Mutable" not in index[handle].op:
-            raise errors.ExportError(
-                f"Table {handle!r} ({index[handle].op}) has no initializer in the graph.\n"
-                "  It was filled from Python; cut the graph after its look-up with --input=KEY=TENSOR."
-            )
-        found += writers[:1]
-    return tuple(dict.fromkeys(found))
-
-
-def _writers(index: Index, handle: str) -> list[str]:
-    found, todo, seen = [], [handle], set()
-    while todo:
-        name = todo.pop()
-        for consumer, at in index.consumers(name):
-            if consumer.name in seen or consumer.input[at].startswith("^"):
-                continue
-            seen.add(consumer.name)
-            if consumer.op in _INITIALIZERS and at == 0:
-                found.append(consumer.name)
-            elif consumer.op == "Identity":
-                todo.append(consumer.name)
-    return sorted(found)
-
-
-def _reads_checkpoint(index: Index, node: str) -> bool:
-    return any(index[name].op in ("RestoreV2", "Restore") for name in index.ancestors([node]))
 
 
 class Files:
@@ -70,38 +19,16 @@ class Files:
         self._anywhere = anywhere
         self.choices: list[tuple[str, str]] = []
 
-    def located(
-        self, graph_def: GraphDef, inits: Sequence[str], known: Mapping[str, str]
-    ) -> tuple[GraphDef, dict[str, str]]:
-        """Returns the graph with a Const file name per table file, and filename tensor -> path for each.
+    def find(self, written: str, known: str | None) -> str:
+        """Returns where an asset is.
 
         Args:
-            graph_def: holds `inits`. Not modified.
-            inits: ops that initialize tables.
-            known: filename tensor -> path, where the source says it.
+            written: its name in the graph.
+            known: its path, where the source says it.
 
         Raises:
-            ExportError: a file is not found; where it was looked for.
+            ExportError: it is not found, or is outside of the model's folder; where it was looked for.
         """
-        index = Index(graph_def)
-        made, paths = {}, {}
-        for name in inits:
-            if index[name].op not in _FROM_FILE:
-                continue
-            tensor = data_inputs(index[name])[1]
-            constant = _constant_behind(index, tensor, known)
-            if constant is None:
-                raise errors.ExportError(
-                    f"The file that {name!r} reads is not named by a constant: {tensor.name!r} ({index[tensor.node].op}).\n"
-                    f"  Freeze it with --freeze={tensor.name}=FILE."
-                )
-            written = _text(index[constant.node]) if index[constant.node].op == "Const" else ""
-            path = self._find(written, known.get(constant.name))
-            made[constant] = rewrite.constant(constant.node, path.encode(), tf.string)
-            paths[constant.name] = path
-        return rewrite.replace_tensors(graph_def, made)[0], paths
-
-    def _find(self, written: str, known: str | None) -> str:
         for old, new in self._moved.items():
             if old in (written, os.path.basename(written)):
                 if not os.path.isfile(new):
@@ -138,24 +65,3 @@ class Files:
             "  The export would carry a copy of that file along.\n"
             f"  If it belongs to the model, pass --asset={written}={real}."
         )
-
-
-def _constant_behind(index: Index, tensor: Tensor, known: Mapping[str, str]) -> Tensor | None:
-    while tensor.name not in known:
-        node = index[tensor.node]
-        if node.op == "Const":
-            return tensor
-        if node.op not in ("Identity", "PlaceholderWithDefault"):
-            return None
-        tensor = data_inputs(node)[0]
-    return tensor
-
-
-def _text(node: graph.NodeDef) -> str:
-    return tf.make_ndarray(attr(node, "value").tensor).item().decode()
-
-
-def file_tensors(graph_def: GraphDef, inits: Sequence[str]) -> list[str]:
-    """Returns the tensors that name the files which `inits` read."""
-    index = Index(graph_def)
-    return [data_inputs(index[name])[1].name for name in inits if index[parse(name).node].op in _FROM_FILE]

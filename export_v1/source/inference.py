@@ -13,7 +13,8 @@ def by_moving_averages(model: Source) -> Source:
     Raises:
         ExportError: there is no batch norm in training form whose moving averages the graph keeps.
     """
-    graph_def, names = moving_averages.taken(model.graph.graph_def)
+    result = moving_averages.taken(model.graph.graph_def)
+    names = result.notes.moving_averages
     if not names:
         raise errors.ExportError(
             f"--moving_averages is given, and no batch norm of {model.path!r} was built for training and keeps its "
@@ -21,6 +22,8 @@ def by_moving_averages(model: Source) -> Source:
         )
     original = model.graph.original
     graph = dataclasses.replace(
-        model.graph, graph_def=graph_def, original=None if original is None else moving_averages.taken(original)[0]
+        model.graph,
+        graph_def=result.graph_def,
+        original=None if original is None else moving_averages.taken(original).graph_def,
     )
     return dataclasses.replace(model, graph=graph, train_graph=model.train_graph or model.graph, moving_averages=names)

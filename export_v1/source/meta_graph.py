@@ -204,7 +204,8 @@ def _names(collections, key: str) -> tuple[str, ...]:
 
 def _signatures(meta_graph: MetaGraphDef) -> dict[str, DeclaredSignature]:
     found = {}
-    for key, one in meta_graph.signature_def.items():
+    # A map of a proto has no order of its own.
+    for key, one in sorted(meta_graph.signature_def.items()):
         inputs, shapes = {}, {}
         for name, info in _tensors(one.inputs):
             inputs[name] = info.name

@@ -97,7 +97,8 @@ def _initial_tensor(index: Index, variable: str) -> Tensor:
 
 
 def _computed(model: Graph, tensors: dict[str, Tensor], known: Weights) -> dict[str, np.ndarray]:
-    pruned = portable.nodes(prune.to_outputs(model.graph_def, [tensor.name for tensor in tensors.values()]))
+    pruned = prune.to_outputs(model.graph_def, [tensor.name for tensor in tensors.values()]).graph_def
+    pruned = portable.nodes(pruned).graph_def
     kernels.check(pruned)
     with session.opened(lambda: tf.graph_util.import_graph_def(pruned, name="")) as opened:
         session.fill(opened, known)

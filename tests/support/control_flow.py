@@ -103,7 +103,7 @@ def converted(model: Model, complete: bool = True) -> functional.Converted:
     result = functional.convert(model.graph_def, keep=model.outputs)
     assert model.graph_def.SerializeToString(deterministic=True) == before
     if complete:
-        assert result.unconverted == []
+        assert result.notes.unconverted == []
         assert left(result.graph_def) == []
     return result
 

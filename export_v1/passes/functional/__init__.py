@@ -1,8 +1,8 @@
 """Control flow of TensorFlow 1 (Enter, Switch, Merge, TensorArrayV3, …) made functional (While, If, TensorList).
 
-`convert` is the pass; `Converted` is what it returns. The other modules are its parts, one construct each.
+`convert` is the pass. The other modules are its parts, one construct each.
 """
 
-from export_v1.passes.functional.convert import Converted, convert
+from export_v1.passes.functional.convert import convert
 
-__all__ = ["Converted", "convert"]
+__all__ = ["convert"]

@@ -1,6 +1,5 @@
 """The pass: the order in which constructs are converted, and what happens to those that cannot be."""
 
-import dataclasses
 from collections.abc import Collection, Mapping
 
 from export_v1.ir import graph
@@ -18,24 +17,10 @@ from export_v1.passes.functional import (
 from export_v1.passes.functional import region as regions
 from export_v1.passes.functional.array_ops import Array
 from export_v1.passes.functional.region import Region, Unconvertible
+from export_v1.passes.result import Notes, Result
 
 
-@dataclasses.dataclass(frozen=True)
-class Converted:
-    """What `convert` returns.
-
-    Attributes:
-        graph_def: the graph with functional control flow.
-        converted: how many of each were made: "while", "cond", "tensor_array".
-        unconverted: (node that stands for the construct, why it stays as it was), sorted.
-    """
-
-    graph_def: GraphDef
-    converted: Mapping[str, int]
-    unconverted: list[tuple[str, str]]
-
-
-def convert(graph_def: GraphDef, *, keep: Collection[str]) -> Converted:
+def convert(graph_def: GraphDef, *, keep: Collection[str]) -> Result:
     """Returns the graph with its v1 control flow turned into While, If and TensorList ops.
 
     Every tensor of `keep` can be fetched from the result by the same name and has the same value; an Exit or a Merge
@@ -48,7 +33,8 @@ def convert(graph_def: GraphDef, *, keep: Collection[str]) -> Converted:
         keep: tensor or node names.
 
     Returns:
-        The graph, what was converted, and what was not with the reason.
+        The graph; notes how many of each kind were converted ("while", "cond", "tensor_array"), and what was not:
+        (node that stands for the construct, why it stays as it was), sorted.
     """
     wanted = {graph.parse(name).node for name in keep} | {graph.parse(name).name for name in keep}
     blocked: dict[str, str] = {}
@@ -63,16 +49,17 @@ def convert(graph_def: GraphDef, *, keep: Collection[str]) -> Converted:
         else:
             break
     counts = _count(region, sum(len(array.names) for array in arrays))
+    notes = Notes(converted=counts, unconverted=_unconverted(region, blocked))
     if not any(counts.values()):
         result = GraphDef()
         result.CopyFrom(graph_def)
-        return Converted(result, counts, _unconverted(region, blocked))
+        return Result(result, notes=notes)
     known = shapes.annotate(region, graph_def)
     while any([array_ops.refine(region, array, known) for array in arrays]):
         known = shapes.annotate(region, graph_def)
     for array in arrays:
         element_shapes.measure(region, array, set(region.nodes))
-    return Converted(emit.graph_def(region, graph_def, known), counts, _unconverted(region, blocked))
+    return Result(emit.graph_def(region, graph_def, known), notes=notes)
 
 
 def _region_of(graph_def: GraphDef) -> Region:

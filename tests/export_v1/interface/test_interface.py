@@ -284,13 +284,14 @@ def test_nothing_else_from_outside_is_needed(name):
     inputs = {f"i{at}": tensor for at, tensor in enumerate(answer["inputs"])}
     found = resolve(name, inputs=inputs, outputs={f"o{at}": tensor for at, tensor in enumerate(answer["outputs"])})
     cuts = {one.tensor: (one.dtype, one.shape) for one in found.inputs.values()}
-    made, names = freeze.to_placeholders(load(name).graph_def, cuts)
+    result = freeze.to_placeholders(load(name).graph_def, cuts)
+    made, names = result.graph_def, result.renamed
     index = {node.name: node for node in made.node}
     kinds = {tensor: (_kind(index, tensor), value) for tensor, value in found.frozen.items()}
-    made, _ = freeze.to_constants(made, kinds)
-    made = prune.to_outputs(made, list(found.outputs.values()))
-    made, _ = fold.conditions(made)
-    made = prune.to_outputs(made, list(found.outputs.values()))
+    made = freeze.to_constants(made, kinds).graph_def
+    made = prune.to_outputs(made, list(found.outputs.values())).graph_def
+    made = fold.conditions(made).graph_def
+    made = prune.to_outputs(made, list(found.outputs.values())).graph_def
     left = {f"{node.name}:0" for node in made.node if node.op == "Placeholder" or "GetNext" in node.op}
     assert left <= set(names.values())
 

@@ -28,9 +28,10 @@ def _folded(build, keep: float):
         x = v1.placeholder(tf.float32, [None, 3], name="x")
         keep_prob = v1.placeholder(tf.float32, [], name="keep_prob")
         tf.identity(build(x, keep_prob), name="y")
-    frozen, _ = freeze.to_constants(graph.as_graph_def(), {"keep_prob:0": (FLOAT, keep)})
-    graph_def, count = dropout.of_rate_zero(frozen)
-    return prune.to_outputs(graph_def, ["y"]), count
+    frozen = freeze.to_constants(graph.as_graph_def(), {"keep_prob:0": (FLOAT, keep)}).graph_def
+    result = dropout.of_rate_zero(frozen)
+    graph_def, count = result.graph_def, result.notes.folded
+    return prune.to_outputs(graph_def, ["y"]).graph_def, count
 
 
 @pytest.mark.parametrize("build", [_of_1_12, _of_1_15])
@@ -67,7 +68,7 @@ def test_a_mask_of_the_training_batch_fits_any_batch():
         tf.multiply(x * (1.0 / (1.0 - 0.5)), mask, name="y")
         # Noise of that size is no mask of x.
         tf.add(tf.random.uniform(tf.constant([4, 3]), seed=2), x, name="noisy")
-    made = dropout.of_any_batch(graph.as_graph_def(add_shapes=True))
+    made = dropout.of_any_batch(graph.as_graph_def(add_shapes=True)).graph_def
     nodes = {node.name: node for node in made.node}
     shapes = {nodes[node.input[0]].op for node in made.node if node.op == "RandomUniform"}
     assert shapes == {"Shape", "Const"}
@@ -88,7 +89,7 @@ def test_no_mask_is_looked_for_along_every_way_up():
             x = tf.raw_ops.Add(x=x, y=x)
         tf.multiply(x, tf.cast(x >= 0.5, tf.float32), name="y")
     # 2 ** 60 ways lead from y to the random numbers.
-    assert dropout.of_any_batch(graph.as_graph_def(add_shapes=True)).node
+    assert dropout.of_any_batch(graph.as_graph_def(add_shapes=True)).graph_def.node
 
 
 def test_a_mask_is_as_large_as_its_data_and_not_as_a_gradient():
@@ -97,6 +98,6 @@ def test_a_mask_is_as_large_as_its_data_and_not_as_a_gradient():
         mask = tf.cast(tf.random.uniform(tf.constant([4, 3]), seed=1) >= tf.constant(0.5), tf.float32)
         dropped = tf.multiply(x, mask, name="y")
         tf.multiply(tf.square(dropped, name="gradient"), mask)
-    made = {node.name: node for node in dropout.of_any_batch(graph.as_graph_def(add_shapes=True)).node}
+    made = {node.name: node for node in dropout.of_any_batch(graph.as_graph_def(add_shapes=True)).graph_def.node}
     uniform = next(node for node in made.values() if node.op == "RandomUniform")
     assert list(made[uniform.input[0]].input) == ["x"]

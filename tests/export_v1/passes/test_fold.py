@@ -9,9 +9,10 @@ from tests.support.graphs import v1
 
 
 def _frozen(graph: tf.Graph, flag: str, value: bool, outputs: list[str]) -> tuple[GraphDef, int]:
-    graph_def, _ = freeze.to_constants(graph.as_graph_def(), {flag: (tf.bool.as_datatype_enum, value)})
-    folded, count = fold.conditions(prune.to_outputs(graph_def, outputs))
-    return prune.to_outputs(folded, outputs), count
+    graph_def = freeze.to_constants(graph.as_graph_def(), {flag: (tf.bool.as_datatype_enum, value)}).graph_def
+    result = fold.conditions(prune.to_outputs(graph_def, outputs).graph_def)
+    folded, count = result.graph_def, result.notes.folded
+    return prune.to_outputs(folded, outputs).graph_def, count
 
 
 def _conditional() -> tf.Graph:
@@ -38,7 +39,8 @@ def test_only_the_branch_taken_is_left(flag):
 
 def test_a_condition_on_data_stays():
     graph = _conditional()
-    folded, count = fold.conditions(graph.as_graph_def())
+    result = fold.conditions(graph.as_graph_def())
+    folded, count = result.graph_def, result.notes.folded
     assert count == 0
     assert {node.name: node for node in folded.node} == {node.name: node for node in graph.as_graph_def().node}
     for flag in (True, False):

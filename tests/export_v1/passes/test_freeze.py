@@ -17,22 +17,25 @@ def _split():
 
 
 def test_any_tensor_can_be_an_input():
-    cut, names = freeze.to_placeholders(_split(), {"halves:1": (FLOAT, [None]), "halves:0": (FLOAT, None)})
-    cut = prune.to_outputs(cut, ["y"])
+    result = freeze.to_placeholders(_split(), {"halves:1": (FLOAT, [None]), "halves:0": (FLOAT, None)})
+    cut, names = result.graph_def, result.renamed
+    cut = prune.to_outputs(cut, ["y"]).graph_def
     assert "Split" not in graphs.kinds(cut)
     got = graphs.run(cut, "y:0", {names["halves:0"]: [1.0], names["halves:1"]: [2.0]})
     np.testing.assert_array_equal(got, [12.0])
 
 
 def test_a_node_with_one_output_keeps_its_name():
-    cut, names = freeze.to_placeholders(_split(), {"y:0": (FLOAT, [2])})
+    result = freeze.to_placeholders(_split(), {"y:0": (FLOAT, [2])})
+    cut, names = result.graph_def, result.renamed
     assert names == {"y:0": "y:0"}
     assert [node.op for node in cut.node if node.name == "y"] == ["Placeholder"]
 
 
 def test_any_tensor_can_be_frozen():
-    frozen, names = freeze.to_constants(_split(), {"halves:1": (FLOAT, np.float32([5, 6]))})
-    frozen = prune.to_outputs(frozen, ["y"])
+    result = freeze.to_constants(_split(), {"halves:1": (FLOAT, np.float32([5, 6]))})
+    frozen, names = result.graph_def, result.renamed
+    frozen = prune.to_outputs(frozen, ["y"]).graph_def
     assert names == {"halves:1": "halves_1:0"}
     np.testing.assert_array_equal(graphs.run(frozen, "y:0", {"x:0": [1, 2, 3, 4]}), [15, 26])
 
@@ -101,7 +104,8 @@ def test_an_output_reads_a_reference_and_waits_for_updates():
     with graphs.tensorflow_1() as graph:
         n = v1.get_variable("n", [])
         v1.assign_add(n, 1.0, name="update")
-    pinned, names = outputs.pinned(graph.as_graph_def(), {"n": "n:0"}, waits=["update"])
+    result = outputs.pinned(graph.as_graph_def(), {"n": "n:0"}, waits=["update"])
+    pinned, names = result.graph_def, result.renamed
     assert names == {"n": "output/n:0"}
     pin = next(node for node in pinned.node if node.name == "output/n")
     assert list(pin.input) == ["n", "^update"] and pin.attr["T"].type == FLOAT
@@ -112,7 +116,7 @@ def test_what_ties_a_node_to_its_machine_is_left_out():
     graph_def.node[0].device = "/job:ps/device:GPU:3"
     graph_def.node[0].attr["_class"].list.s.append(b"loc:@gone")
     graph_def.node[0].attr["_output_shapes"].list.shape.add()
-    stripped = portable.nodes(graph_def)
+    stripped = portable.nodes(graph_def).graph_def
     assert not stripped.node[0].device and not {"_class", "_output_shapes"} & set(stripped.node[0].attr)
     assert graph_def.node[0].device
 

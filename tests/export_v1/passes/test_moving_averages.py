@@ -92,7 +92,8 @@ UPDATES = {
 
 @pytest.mark.parametrize("form", sorted(UPDATES))
 def test_every_form_of_an_update_is_understood(form):
-    graph_def, names = moving_averages.taken(_with_update(UPDATES[form]))
+    result = moving_averages.taken(_with_update(UPDATES[form]))
+    graph_def, names = result.graph_def, result.notes.moving_averages
     assert names == ("average",)
     node = Index(graph_def)["y"]
     assert list(node.input) == ["x", "average/average"], "it waits for no update any more"
@@ -110,7 +111,8 @@ def test_every_form_of_an_update_is_understood(form):
 )
 def test_other_updates_are_left_alone(update):
     before = _with_update(update)
-    after, names = moving_averages.taken(before)
+    result = moving_averages.taken(before)
+    after, names = result.graph_def, result.notes.moving_averages
     assert names == () and after.node == before.node
 
 

@@ -18,12 +18,12 @@ def _graph(edges: dict[str, list[str]]) -> GraphDef:
 
 def test_keeps_what_outputs_need_in_order_and_nothing_else():
     graph_def = _graph({"x": [], "w": [], "train": ["y"], "y": ["x", "w:1", "^init"], "init": [], "summary": ["x"]})
-    assert graphs.names(prune.to_outputs(graph_def, ["y:0"])) == ["x", "w", "y", "init"]
+    assert graphs.names(prune.to_outputs(graph_def, ["y:0"]).graph_def) == ["x", "w", "y", "init"]
 
 
 def test_passes_through_a_cycle():
     graph_def = _graph({"enter": [], "merge": ["enter", "next"], "next": ["merge"], "exit": ["merge"]})
-    assert len(prune.to_outputs(graph_def, ["exit"]).node) == 4
+    assert len(prune.to_outputs(graph_def, ["exit"]).graph_def.node) == 4
 
 
 def test_drops_functions_that_no_kept_node_reaches():
@@ -32,7 +32,7 @@ def test_drops_functions_that_no_kept_node_reaches():
         graph_def.library.function.add().signature.name = name
     graph_def.node[0].attr["f"].func.name = "used"
     graph_def.library.function[0].node_def.add(name="n", op="inner")
-    kept = prune.to_outputs(graph_def, ["a"])
+    kept = prune.to_outputs(graph_def, ["a"]).graph_def
     assert [function.signature.name for function in kept.library.function] == ["used", "inner"]
     assert len(graph_def.library.function) == 3
 
@@ -52,8 +52,8 @@ def test_a_dangling_edge_is_an_error_that_names_it():
 def test_pruning_twice_is_pruning_once(reads):
     graph_def = _graph({f"n{at}": [f"n{one}" for one in inputs if one < at] for at, inputs in enumerate(reads)})
     target = [f"n{len(reads) - 1}:0"]
-    once = prune.to_outputs(graph_def, target)
-    assert prune.to_outputs(once, target) == once
+    once = prune.to_outputs(graph_def, target).graph_def
+    assert prune.to_outputs(once, target).graph_def == once
     want = tf.compat.v1.graph_util.extract_sub_graph(graph_def, [f"n{len(reads) - 1}"])
     assert list(once.node) == list(want.node)
 

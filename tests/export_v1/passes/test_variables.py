@@ -10,8 +10,8 @@ from tests.support.graphs import v1
 
 
 def _converted(graph: tf.Graph, outputs: list[str]):
-    pruned = prune.to_outputs(graph.as_graph_def(), outputs)
-    return pruned, variables.to_resources(pruned)
+    pruned = prune.to_outputs(graph.as_graph_def(), outputs).graph_def
+    return pruned, variables.to_resources(pruned).graph_def
 
 
 def _no_references(graph_def) -> bool:

@@ -25,7 +25,7 @@ def test_while_loop_with_invariants():
         return v1.while_loop(lambda i, y: i < n, lambda i, y: (i + 1, tf.tanh(y @ w) + x), [0, x])
 
     result = check(build(make, X, N))
-    assert result.converted == {"while": 1, "cond": 0, "tensor_array": 0}
+    assert result.notes.converted == {"while": 1, "cond": 0, "tensor_array": 0}
     node = next(node for node in result.graph_def.node if "While" in node.op)
     assert node.op == "StatelessWhile"
     # The variable is read once, before the loop, and passed to it.
@@ -39,7 +39,7 @@ def test_condition_on_data():
 
     for sign in (1, -1):
         result = check(build(make, sign * (X + 0.1)))
-        assert result.converted == {"while": 0, "cond": 1, "tensor_array": 0}
+        assert result.notes.converted == {"while": 0, "cond": 1, "tensor_array": 0}
         assert [node.op for node in result.graph_def.node if node.op.endswith("If")] == ["StatelessIf"]
 
 
@@ -72,7 +72,7 @@ def test_condition_in_loop_and_loop_in_condition():
 
     for sign in (1, -1):
         result = check(build(make, sign * (X + 0.1), N))
-        assert result.converted == {"while": 1, "cond": 2, "tensor_array": 0}
+        assert result.notes.converted == {"while": 1, "cond": 2, "tensor_array": 0}
 
 
 def test_nested_loops():
@@ -86,7 +86,7 @@ def test_nested_loops():
         return v1.while_loop(lambda i, y: i < n, outer, [0, x])
 
     result = check(build(make, X, N))
-    assert result.converted["while"] == 2
+    assert result.notes.converted["while"] == 2
 
 
 def test_loop_variable_that_grows():
@@ -117,7 +117,7 @@ def test_two_loops_of_one_frame_name():
         values=[X**4, (X + 1) ** 4],
         gradients={},
     )
-    assert check(both).converted["while"] == 2
+    assert check(both).notes.converted["while"] == 2
 
 
 def test_two_conditions_on_one_predicate():
@@ -127,7 +127,7 @@ def test_two_conditions_on_one_predicate():
         return v1.cond(p, lambda: y * x, lambda: y - x)
 
     result = check(build(make, X + 0.1))
-    assert result.converted["cond"] == 2
+    assert result.notes.converted["cond"] == 2
 
 
 def test_value_index_of_a_merge():
@@ -150,7 +150,7 @@ def test_one_switch_feeds_several_merges():
 
     for sign in (1, -1):
         result = check(build(make, sign * (X + 0.1)))
-        assert result.converted["cond"] == 1
+        assert result.notes.converted["cond"] == 1
 
 
 def test_branch_with_side_effects_only():
@@ -236,7 +236,7 @@ def test_table_in_a_loop():
 )
 def test_higher_order(make, static):
     result = check(build(lambda x: _reused(make, x), X, static=static))
-    assert result.converted["while"] == 1 and result.converted["tensor_array"] >= 1
+    assert result.notes.converted["while"] == 1 and result.notes.converted["tensor_array"] >= 1
 
 
 def _reused(make, x):
@@ -262,7 +262,7 @@ def test_tensor_array_operations():
         )
 
     result = check(build(make, X, N))
-    assert result.converted["tensor_array"] == 4
+    assert result.notes.converted["tensor_array"] == 4
 
 
 def test_tensor_array_across_a_condition():
@@ -285,8 +285,8 @@ def test_tensor_array_whose_flow_is_fetched_stays():
         return array.flow * 1.0, array.read(0)
 
     result = check(build(make, X, gradients=False), complete=False)
-    assert result.converted["tensor_array"] == 0
-    [(construct, reason)] = result.unconverted
+    assert result.notes.converted["tensor_array"] == 0
+    [(construct, reason)] = result.notes.unconverted
     assert construct == "TensorArray" and "mul" in reason
 
 
@@ -298,8 +298,8 @@ def test_loop_that_holds_what_stays_is_left_whole():
         return array.flow * 1.0, array.stack(), y
 
     result = check(build(make, X, gradients=False), complete=False)
-    assert result.converted == {"while": 0, "cond": 1, "tensor_array": 0}
-    assert [name for name, _ in result.unconverted] == ["TensorArray", "while/LoopCond"]
+    assert result.notes.converted == {"while": 0, "cond": 1, "tensor_array": 0}
+    assert [name for name, _ in result.notes.unconverted] == ["TensorArray", "while/LoopCond"]
 
 
 def test_greedy_decoder_stops_when_it_is_done():
@@ -324,14 +324,14 @@ def test_greedy_decoder_stops_when_it_is_done():
         return loop[4].stack(), loop[1], loop[0]
 
     result = check(build(make, X))
-    assert result.converted == {"while": 1, "cond": 0, "tensor_array": 1}
+    assert result.notes.converted == {"while": 1, "cond": 0, "tensor_array": 1}
 
 
 def test_equal_graph_when_there_is_nothing_to_convert():
     model = build(lambda x: x @ weight(), X)
     result = functional.convert(model.graph_def, keep=model.outputs)
     assert result.graph_def == model.graph_def and result.graph_def is not model.graph_def
-    assert result.unconverted == [] and not any(result.converted.values())
+    assert result.notes.unconverted == [] and not any(result.notes.converted.values())
 
 
 def test_names_of_exits_and_merges_stay():

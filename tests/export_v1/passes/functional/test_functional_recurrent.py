@@ -40,7 +40,7 @@ def test_values_and_gradients(name, static):
 
     result = check(build(make if static else make_of_unknown, *feeds, static=static))
     loops = 2 if name == "bidirectional" else 1
-    assert result.converted["while"] == loops
+    assert result.notes.converted["while"] == loops
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["called", "compiled"])
