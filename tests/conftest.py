@@ -26,6 +26,15 @@ def _quiet_tensorflow():
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _checked_passes():
+    """Whatever a test exports, each pass has to keep what it guarantees."""
+    from export_v1.passes import sequence
+
+    with sequence.checked():
+        yield
+
+
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory) -> Callable[..., pathlib.Path]:
     """Returns a function (case name, flags of export_v1.export) -> export folder; the same export is made once.

@@ -236,6 +236,12 @@ EXPORT = (
         gives=(Guarantee.RESOURCES,),
     ),
     Step(
+        "prune",
+        _prune,
+        "after variables: where each reader reads for itself, nobody needs the read that they shared",
+        gives=(Guarantee.PRUNED,),
+    ),
+    Step(
         "functional control flow",
         _functional,
         "after fold: a condition on a constant is no condition; after variables: no function takes a reference",
@@ -280,9 +286,9 @@ _CHECKED = contextvars.ContextVar("checked", default=False)
 
 
 @contextlib.contextmanager
-def checked() -> Iterator[None]:
+def checked(on: bool = True) -> Iterator[None]:
     """In the block, needs and guarantees are verified around every step; an AssertionError names the step."""
-    token = _CHECKED.set(True)
+    token = _CHECKED.set(on)
     try:
         yield
     finally:

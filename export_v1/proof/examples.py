@@ -202,7 +202,7 @@ def _example_proto(index: Index, node: NodeDef, rng) -> bytes:
             feature.int64_list.value.extend(int(one) for one in rng.integers(1, 3, size))
         else:
             feature.float_list.value.extend(float(one) for one in rng.random(size))
-    return example.SerializeToString()
+    return example.SerializeToString(deterministic=True)
 
 
 def _features(index: Index, node: NodeDef) -> Iterator[tuple[str, int, int]]:

@@ -199,11 +199,8 @@ def _with_a_second_condition(state: State) -> State:
 
 def test_nothing_is_verified_where_nobody_asks(monkeypatch):
     monkeypatch.setattr(portable, "nodes", _with_a_device)
-    token = sequence._CHECKED.set(False)
-    try:
+    with sequence.checked(False):
         sequence.export(_state())
-    finally:
-        sequence._CHECKED.reset(token)
 
 
 def _dead_table():
