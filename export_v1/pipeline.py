@@ -208,7 +208,7 @@ def _finish(folder: str, done: record.Record, recorded: sample.Sample | None) ->
 
 
 def _record(
-    model: source.Source,
+    model: Source,
     planned: plan.Plan,
     wide: batch.Opened,
     built: _Built,

@@ -284,7 +284,7 @@ _PRUNE, _PRUNED = "export_v1/passes/prune.py", ("tests/export_v1/passes/test_pru
 _FREEZE, _FROZEN = "export_v1/passes/freeze.py", ("tests/export_v1/passes/test_freeze.py",)
 _OUTPUTS, _PORTABLE = "export_v1/passes/outputs.py", "export_v1/passes/portable.py"
 _TABLES, _TABLED = "export_v1/passes/tables.py", ("tests/export_v1/passes/test_tables.py",)
-_INITIALIZERS, _INITIALIZED = "export_v1/passes/initializers.py", ("tests/export_v1/passes/test_initializers.py",)
+_INITIALIZERS, _INITIALIZED = "export_v1/artifact/initializers.py", ("tests/export_v1/artifact/test_initializers.py",)
 _MERGE, _MERGED = "export_v1/passes/merge.py", ("tests/export_v1/passes/test_merge.py",)
 
 _CUTS = (

@@ -658,8 +658,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/planning/plan.py",
-        before="return _training(model.graph, variant.Signature(chosen.inputs, chosen.outputs, chosen.train_frozen), serving)",
-        after="return _training(model.graph, variant.Signature(chosen.inputs, chosen.outputs, chosen.frozen), serving)",
+        before="return _training(model.graph, variant.PlannedSignature(chosen.inputs, chosen.outputs, chosen.train_frozen), serving)",
+        after="return _training(model.graph, variant.PlannedSignature(chosen.inputs, chosen.outputs, chosen.frozen), serving)",
         tests=("tests/export_v1/planning/test_plan.py",),
     ),
     Change(

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1.passes import functional
+from export_v1.passes.result import Result
 
 v1 = tf.compat.v1
 
@@ -97,7 +98,7 @@ def _answers(outputs, inputs, variables, named, with_gradients):
     return values, gradients, start
 
 
-def converted(model: Model, complete: bool = True) -> functional.Converted:
+def converted(model: Model, complete: bool = True) -> Result:
     """Returns the conversion of a model; by default everything has to be converted."""
     before = model.graph_def.SerializeToString(deterministic=True)
     result = functional.convert(model.graph_def, keep=model.outputs)
@@ -152,7 +153,7 @@ def answers(graph_def, model: Model):
     return values, {name.removeprefix("fed/"): gradient for name, gradient in gradients.items()}
 
 
-def check(model: Model, rtol: float = 1e-5, complete: bool = True) -> functional.Converted:
+def check(model: Model, rtol: float = 1e-5, complete: bool = True) -> Result:
     """Asserts that the conversion of a model has the model's values and gradients; returns the conversion."""
     result = converted(model, complete)
     values, gradients = answers(result.graph_def, model)

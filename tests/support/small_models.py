@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import tensorflow as tf
 
-from export_v1 import source
 from export_v1.interface import Input
+from export_v1.model import Graph
 from export_v1.planning import variant
 from export_v1.weights import restore
 from export_v1.weights.restore import Restored, Variable, Weights
@@ -40,8 +40,8 @@ def asked(graph: tf.Graph, inputs: Mapping[str, str], outputs: Mapping[str, str]
         tensor = graph.get_tensor_by_name(name)
         shape = tensor.shape.as_list() if tensor.shape.rank is not None else None
         cuts[key] = Input(name, tensor.dtype.base_dtype.as_datatype_enum, shape)
-    signature = variant.Signature(cuts, dict(outputs), fields.pop("frozen", {}))
-    model = source.Graph(graph.as_graph_def(add_shapes=True), **fields)
+    signature = variant.PlannedSignature(cuts, dict(outputs), fields.pop("frozen", {}))
+    model = Graph(graph.as_graph_def(add_shapes=True), **fields)
     return variant.Variant("", model, {"serving_default": signature})
 
 

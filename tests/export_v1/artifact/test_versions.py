@@ -155,4 +155,4 @@ def test_the_largest_version_has_none_after_it(tmp_path):
 
 
 def test_versioned_and_overwrite_exclude_each_other(tmp_path):
-    _refused(tmp_path, "(?s)a new version never replaces one.*Leave one", overwrite=True)
+    _refused(tmp_path, "(?s)a new version never replaces one.*Remove one", overwrite=True)

@@ -3,9 +3,10 @@
 import pytest
 import tensorflow as tf
 
-from export_v1 import errors, interface, source
+from export_v1 import errors, interface
 from export_v1.interface import given
 from export_v1.ir import graph
+from export_v1.model import Graph
 from tests.support import node_defs
 from tests.support.node_defs import node
 
@@ -45,15 +46,13 @@ def test_what_is_no_tensor_is_refused(name):
 @pytest.mark.parametrize("flag", ["freeze", "train_freeze"])
 def test_a_tensor_fed_and_frozen_is_refused(flag):
     with pytest.raises(errors.ExportError) as caught:
-        interface.resolve(
-            source.Graph(GRAPH), place=PLACE, inputs={"m": "mode"}, outputs={"y": "y"}, **{flag: {"mode": True}}
-        )
+        interface.resolve(Graph(GRAPH), place=PLACE, inputs={"m": "mode"}, outputs={"y": "y"}, **{flag: {"mode": True}})
     assert "'mode:0'" in str(caught.value) and "true" in str(caught.value)
 
 
 def test_what_training_still_needs_is_asked_for_with_its_flag():
     """A mode is told by its training value; what only training needs has to be given for training."""
-    model = source.Graph(
+    model = Graph(
         node_defs.graph_def(
             node("x", "Placeholder", dtype=tf.float32, shape=[2]),
             node("mode", "Placeholder", dtype=tf.bool, shape=[]),

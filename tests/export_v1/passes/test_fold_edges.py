@@ -12,8 +12,8 @@ BOOL, INT = tf.bool.as_datatype_enum, tf.int32.as_datatype_enum
 
 
 def _folded(graph: tf.Graph, values: dict[str, tuple[int, object]]) -> tuple[dict, GraphDef]:
-    frozen, _ = freeze.to_constants(graph.as_graph_def(), values)
-    folded, _ = fold.conditions(frozen)
+    frozen = freeze.to_constants(graph.as_graph_def(), values).graph_def
+    folded = fold.conditions(frozen).graph_def
     return {node.name: node for node in folded.node}, folded
 
 
@@ -134,15 +134,17 @@ def test_a_condition_on_what_a_folded_condition_answers_goes_too():
 
 def test_as_many_nodes_are_counted_as_went():
     graph = _waiting()
-    frozen, _ = freeze.to_constants(graph.as_graph_def(), {"flag:0": (BOOL, True)})
-    folded, count = fold.conditions(frozen)
+    frozen = freeze.to_constants(graph.as_graph_def(), {"flag:0": (BOOL, True)}).graph_def
+    result = fold.conditions(frozen)
+    folded, count = result.graph_def, result.notes.folded
     assert count == 1 == len(set(graphs.names(frozen)) - set(graphs.names(folded)))
 
 
 def test_a_predicate_that_is_no_scalar_is_left_to_tensorflow():
     graph_def = _waiting().as_graph_def()
-    frozen, _ = freeze.to_constants(graph_def, {"flag:0": (BOOL, [True])})
-    folded, count = fold.conditions(frozen)
+    frozen = freeze.to_constants(graph_def, {"flag:0": (BOOL, [True])}).graph_def
+    result = fold.conditions(frozen)
+    folded, count = result.graph_def, result.notes.folded
     assert count == 0 and {"Switch", "Merge"} <= graphs.kinds(folded)
 
 
@@ -180,7 +182,7 @@ def test_an_effect_stays_one_and_its_call_waits(op, call):
     node.attr["then_branch"].func.name, node.attr["else_branch"].func.name = "second", "first"
     node.attr["branches"].list.func.add(name="first")
     node.attr["branches"].list.func.add(name="second")
-    made = {one.name: one for one in fold.conditions(graph_def)[0].node}["branch"]
+    made = {one.name: one for one in fold.conditions(graph_def).graph_def.node}["branch"]
     assert made.op == call and list(made.input) == ["x", "^init"]
     assert made.attr["f"].func.name == "second"
     assert list(made.attr["Tin"].list.type) == [tf.float32.as_datatype_enum]
@@ -206,7 +208,7 @@ def test_an_if_takes_what_tensorflow_calls_true(predicate):
             one.add_to_graph(graph)
         made = tf.raw_ops.If(cond=value, input=[x], Tout=[tf.float32], **branches)
         tf.identity(made[0], name="y")
-    folded, _ = fold.conditions(graph.as_graph_def())
+    folded = fold.conditions(graph.as_graph_def()).graph_def
     assert "If" not in graphs.kinds(folded)
     want = graphs.run(graph.as_graph_def(), "y:0", {"x:0": 1.0})
     assert graphs.run(folded, "y:0", {"x:0": 1.0}) == want

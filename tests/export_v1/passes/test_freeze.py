@@ -18,6 +18,7 @@ def _split():
 
 def test_any_tensor_can_be_an_input():
     result = freeze.to_placeholders(_split(), {"halves:1": (FLOAT, [None]), "halves:0": (FLOAT, None)})
+    result = result.graph_def, result.renamed
     cut, names = result.graph_def, result.renamed
     cut = prune.to_outputs(cut, ["y"]).graph_def
     assert "Split" not in graphs.kinds(cut)
@@ -27,6 +28,7 @@ def test_any_tensor_can_be_an_input():
 
 def test_a_node_with_one_output_keeps_its_name():
     result = freeze.to_placeholders(_split(), {"y:0": (FLOAT, [2])})
+    result = result.graph_def, result.renamed
     cut, names = result.graph_def, result.renamed
     assert names == {"y:0": "y:0"}
     assert [node.op for node in cut.node if node.name == "y"] == ["Placeholder"]
@@ -34,6 +36,7 @@ def test_a_node_with_one_output_keeps_its_name():
 
 def test_any_tensor_can_be_frozen():
     result = freeze.to_constants(_split(), {"halves:1": (FLOAT, np.float32([5, 6]))})
+    result = result.graph_def, result.renamed
     frozen, names = result.graph_def, result.renamed
     frozen = prune.to_outputs(frozen, ["y"]).graph_def
     assert names == {"halves:1": "halves_1:0"}
@@ -42,7 +45,8 @@ def test_any_tensor_can_be_frozen():
 
 def test_the_other_output_of_a_cut_node_still_answers():
     for make, feeds in ((freeze.to_placeholders, {"halves_0:0": [7.0, 8.0]}), (freeze.to_constants, {})):
-        cut, names = make(_split(), {"halves:0": (FLOAT, [2] if feeds else np.float32([7, 8]))})
+        result = make(_split(), {"halves:0": (FLOAT, [2] if feeds else np.float32([7, 8]))})
+        cut, names = result.graph_def, result.renamed
         assert names == {"halves:0": "halves_0:0"}
         got = graphs.run(cut, ["y:0", "halves:1"], {"x:0": [1, 2, 3, 4], **feeds})
         np.testing.assert_array_equal(got, [[73, 84], [3, 4]])
@@ -52,13 +56,15 @@ def test_a_name_that_is_taken_is_not_given_again():
     graph_def = _split()
     graph_def.node.add(name="halves_0", op="NoOp")
     for make, value in ((freeze.to_placeholders, [2]), (freeze.to_constants, np.float32([7, 8]))):
-        cut, names = make(graph_def, {"halves:0": (FLOAT, value)})
+        result = make(graph_def, {"halves:0": (FLOAT, value)})
+        cut, names = result.graph_def, result.renamed
         assert names == {"halves:0": "halves_0_1:0"} and len(set(graphs.names(cut))) == len(cut.node)
 
 
 def test_a_placeholder_has_the_type_and_the_shape_that_were_asked_for():
     shapes = {"y:0": [None, 3], "halves:0": None, "halves:1": []}
-    cut, names = freeze.to_placeholders(_split(), {name: (9, shape) for name, shape in shapes.items()})
+    result = freeze.to_placeholders(_split(), {name: (9, shape) for name, shape in shapes.items()})
+    cut, names = result.graph_def, result.renamed
     nodes = {node.name: node for node in cut.node}
     for name, shape in shapes.items():
         node = nodes[names[name].partition(":")[0]]
@@ -70,7 +76,8 @@ def test_a_frozen_value_has_the_type_that_was_asked_for():
         v1.placeholder(tf.int64, [], name="steps")
         v1.placeholder(tf.string, [None], name="words")
     values = {"steps:0": (tf.int64.as_datatype_enum, 3), "words:0": (tf.string.as_datatype_enum, [b"a", b"bc"])}
-    frozen, names = freeze.to_constants(graph.as_graph_def(), values)
+    result = freeze.to_constants(graph.as_graph_def(), values)
+    frozen, names = result.graph_def, result.renamed
     assert names == {"steps:0": "steps:0", "words:0": "words:0"} and graphs.kinds(frozen) == {"Const"}
     steps, words = graphs.run(frozen, ["steps:0", "words:0"])
     assert steps == 3 and steps.dtype == np.int64 and list(words) == [b"a", b"bc"]
@@ -82,7 +89,7 @@ def test_who_waited_for_a_cut_node_waits_for_what_is_there_now():
         with tf.control_dependencies([tf.exp(x, name="cut")]):
             tf.negative(x, name="y")
     for make, value in ((freeze.to_placeholders, []), (freeze.to_constants, 1.0)):
-        cut, _ = make(graph.as_graph_def(), {"cut:0": (FLOAT, value)})
+        cut = make(graph.as_graph_def(), {"cut:0": (FLOAT, value)}).graph_def
         nodes = {node.name: node for node in cut.node}
         assert list(nodes["y"].input) == ["x", "^cut"] and not nodes["cut"].input
 
@@ -92,7 +99,8 @@ def test_an_output_has_a_name_of_its_own_and_the_type_of_its_tensor():
         tf.constant(1, name="output/y")
         tf.nn.top_k(v1.placeholder(tf.float32, [4], name="x"), 2, name="top")
     given = graph.as_graph_def()
-    pinned, names = outputs.pinned(given, {"y": "top:1", "z": "top", "x": "x:0"})
+    result = outputs.pinned(given, {"y": "top:1", "z": "top", "x": "x:0"})
+    pinned, names = result.graph_def, result.renamed
     assert names == {"y": "output/y_1:0", "z": "output/z:0", "x": "output/x:0"}
     nodes = {node.name: node for node in pinned.node}
     assert list(nodes["output/y_1"].input) == ["top:1"] and nodes["output/y_1"].attr["T"].type == 3
@@ -105,6 +113,7 @@ def test_an_output_reads_a_reference_and_waits_for_updates():
         n = v1.get_variable("n", [])
         v1.assign_add(n, 1.0, name="update")
     result = outputs.pinned(graph.as_graph_def(), {"n": "n:0"}, waits=["update"])
+    result = result.graph_def, result.renamed
     pinned, names = result.graph_def, result.renamed
     assert names == {"n": "output/n:0"}
     pin = next(node for node in pinned.node if node.name == "output/n")
@@ -130,7 +139,7 @@ def test_marks_are_left_out_in_functions_too_and_nothing_else_is():
     for mark in (*marks, "_gradient_op_type", "value"):
         node.attr[mark].s = b"x"
         graph_def.node[1].attr[mark].s = b"x"
-    stripped = portable.nodes(graph_def)
+    stripped = portable.nodes(graph_def).graph_def
     inner = stripped.library.function[0].node_def[0]
     assert set(inner.attr) == {"_gradient_op_type", "value"} and not inner.device
     assert set(stripped.node[1].attr) == set(graph_def.node[1].attr) - set(marks)

@@ -39,12 +39,12 @@ def test_drops_functions_that_no_kept_node_reaches():
 
 def test_an_unknown_output_names_the_nearest():
     with pytest.raises(ExportError, match="'logit:0' is not in the graph.\n  Closest: 'logits:0'"):
-        prune.to_outputs(_graph({"logits": [], "x": []}), ["logit:0"])
+        prune.to_outputs(_graph({"logits": [], "x": []}), ["logit:0"]).graph_def
 
 
 def test_a_dangling_edge_is_an_error_that_names_it():
     with pytest.raises(ExportError, match="'y' .AddN. reads 'gone:0'"):
-        prune.to_outputs(_graph({"y": ["gone:0"]}), ["y"])
+        prune.to_outputs(_graph({"y": ["gone:0"]}), ["y"]).graph_def
 
 
 @settings(max_examples=50, deadline=None)
@@ -66,7 +66,7 @@ def _library(*names: str) -> GraphDef:
 
 
 def _functions(graph_def: GraphDef) -> list[str]:
-    return [function.signature.name for function in prune.to_outputs(graph_def, ["a"]).library.function]
+    return [function.signature.name for function in prune.to_outputs(graph_def, ["a"]).graph_def.library.function]
 
 
 def test_functions_of_branches_stay():
@@ -98,7 +98,7 @@ def test_gradients_stay_where_both_functions_do():
         graph_def.node[0].attr[name].func.name = name
     for pair in (("f", "grad"), ("f", "gone"), ("gone", "grad")):
         graph_def.library.gradient.add(function_name=pair[0], gradient_func=pair[1])
-    library = prune.to_outputs(graph_def, ["a"]).library
+    library = prune.to_outputs(graph_def, ["a"]).graph_def.library
     assert [(one.function_name, one.gradient_func) for one in library.gradient] == [("f", "grad")]
     assert len(graph_def.library.gradient) == 3
 
@@ -106,20 +106,20 @@ def test_gradients_stay_where_both_functions_do():
 def test_versions_stay():
     graph_def = _graph({"a": []})
     graph_def.versions.producer = 24
-    assert prune.to_outputs(graph_def, ["a"]).versions.producer == 24
+    assert prune.to_outputs(graph_def, ["a"]).graph_def.versions.producer == 24
 
 
 def test_what_no_output_needs_may_dangle():
     graph_def = _graph({"y": [], "unused": ["gone:0"]})
-    assert graphs.names(prune.to_outputs(graph_def, ["y"])) == ["y"]
+    assert graphs.names(prune.to_outputs(graph_def, ["y"]).graph_def) == ["y"]
 
 
 def test_a_dangling_control_edge_is_an_error():
     with pytest.raises(ExportError, match="'y' .AddN. reads '.gone'"):
-        prune.to_outputs(_graph({"y": ["^gone"]}), ["y"])
+        prune.to_outputs(_graph({"y": ["^gone"]}), ["y"]).graph_def
 
 
 def test_every_output_is_looked_for():
     with pytest.raises(ExportError, match="'gone:1' is not in"):
-        prune.to_outputs(_graph({"y": [], "x": []}), ["y:0", "gone:1"])
-    assert graphs.names(prune.to_outputs(_graph({"x": [], "z": [], "y": []}), ["y:0", "x"])) == ["x", "y"]
+        prune.to_outputs(_graph({"y": [], "x": []}), ["y:0", "gone:1"]).graph_def
+    assert graphs.names(prune.to_outputs(_graph({"x": [], "z": [], "y": []}), ["y:0", "x"]).graph_def) == ["x", "y"]

@@ -24,7 +24,7 @@ def _old_table() -> tf.Graph:
 
 def test_a_table_by_reference_becomes_a_resource():
     given = _old_table().as_graph_def()
-    made = tables.to_resources(given)
+    made = tables.to_resources(given).graph_def
     nodes = {node.name: node for node in made.node}
     assert [nodes[name].op for name in ("table", "init", "y")] == [
         "HashTableV2", "InitializeTableV2", "LookupTableFindV2",

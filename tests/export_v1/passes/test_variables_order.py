@@ -20,7 +20,7 @@ def _variable(name: str, shape: list[int], dtype=tf.float32) -> tf.Tensor:
 
 
 def _converted(graph: tf.Graph) -> tuple[dict, GraphDef]:
-    made = variables.to_resources(graph.as_graph_def())
+    made = variables.to_resources(graph.as_graph_def()).graph_def
     for node in made.node:
         assert not any(graph_module.ref_outputs(node)) and not any(graph_module.ref_inputs(node)), node.name
     return {node.name: node for node in made.node}, made
@@ -221,7 +221,7 @@ def test_a_function_that_is_called_as_an_op_reads_a_variable():
     function.node_def.add(name="sum", op="AddV2", input=["x", "x"]).attr["T"].type = tf.float32.as_datatype_enum
     function.ret["y"] = "sum:z:0"
     graph_def.node.add(name="y", op="Twice", input=["w"])
-    made = variables.to_resources(graph_def)
+    made = variables.to_resources(graph_def).graph_def
     nodes = {node.name: node for node in made.node}
     assert _edges(nodes, "y") == ["y/read_0"] and nodes["y/read_0"].attr["dtype"].type == 1
     assert graphs.run(made, "y:0", values={"w": 4.0}) == 8.0

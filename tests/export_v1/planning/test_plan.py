@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import export_v1
-from export_v1 import source
 from export_v1.interface import Input
+from export_v1.model import DeclaredSignature, Graph, Source
 from export_v1.planning import plan, variant
 from export_v1.request import Request
 from tests.support import graphs, small_models
@@ -29,12 +29,12 @@ def _x_w_y() -> None:
     tf.add(x, w, name="z")
 
 
-def _source(build=_x_w_y, train_graph=None, **fields) -> source.Source:
-    return source.Source("saved_model", "m", source.Graph(_graph(build)[1], **fields), train_graph=train_graph)
+def _source(build=_x_w_y, train_graph=None, **fields) -> Source:
+    return Source("saved_model", "m", Graph(_graph(build)[1], **fields), train_graph=train_graph)
 
 
-def _signature(x: str = "x:0", y: str = "y:0", **fields) -> source.Signature:
-    return source.Signature({"x": x}, {"y": y}, **fields)
+def _signature(x: str = "x:0", y: str = "y:0", **fields) -> DeclaredSignature:
+    return DeclaredSignature({"x": x}, {"y": y}, **fields)
 
 
 # Which one is served by default.
@@ -122,7 +122,7 @@ def test_a_frozen_value_is_no_input_any_more():
         scale = v1.placeholder(tf.float32, [], "scale")
         tf.multiply(v1.placeholder(tf.float32, [None], "x"), scale, name="y")
 
-    signature = source.Signature({"x": "x:0", "scale": "scale:0"}, {"y": "y:0"})
+    signature = DeclaredSignature({"x": "x:0", "scale": "scale:0"}, {"y": "y:0"})
     planned = plan.variants(_source(build, signatures={"default": signature}), Request(freeze={"scale:0": 3.0}))
     assert list(planned.variants[0].signatures["default"].inputs) == ["x"] and planned.frozen == {"scale:0": 3.0}
 
@@ -137,7 +137,7 @@ def test_a_prefix_is_one_that_no_node_has():
         tf.negative(x, name="train_1/y")
         tf.negative(x, name="my_key_2/y")
 
-    model = source.Graph(_graph(build)[1])
+    model = Graph(_graph(build)[1])
     assert plan._prefix("train", model) == "train_2/"
     assert plan._prefix("my key", model) == "my_key/" and plan._prefix("x", model) == "x/"
 
@@ -166,10 +166,8 @@ def _with_update(training: bool = True):
     return build
 
 
-def _module(train_signature: source.Signature, **fields) -> source.Source:
-    graph = source.Graph(
-        _graph(_with_update())[1], signatures={"default": train_signature}, update_ops=("update",), **fields
-    )
+def _module(train_signature: DeclaredSignature, **fields) -> Source:
+    graph = Graph(_graph(_with_update())[1], signatures={"default": train_signature}, update_ops=("update",), **fields)
     return _source(_with_update(False), graph, signatures={"default": _signature()})
 
 
@@ -184,9 +182,9 @@ def test_a_graph_for_training_of_the_same_keys_is_the_train_signature():
 @pytest.mark.parametrize(
     "signature",
     [
-        source.Signature({"x": "x:0"}, {"other": "y:0"}),
-        source.Signature({"other": "x:0"}, {"y": "y:0"}),
-        source.Signature({"x": "x:0", "w": "w:0"}, {"y": "y:0"}),
+        DeclaredSignature({"x": "x:0"}, {"other": "y:0"}),
+        DeclaredSignature({"other": "x:0"}, {"y": "y:0"}),
+        DeclaredSignature({"x": "x:0", "w": "w:0"}, {"y": "y:0"}),
     ],
 )
 def test_a_graph_for_training_of_other_keys_is_left_alone(signature):
@@ -223,7 +221,7 @@ def test_losses_are_kept_beside_the_first_graph_that_has_them():
         w = v1.get_default_graph().get_tensor_by_name("w:0")
         tf.reduce_sum(w * w, name="loss")
 
-    graph = source.Graph(_graph(build)[1], signatures={"default": _signature()}, regularization_losses=("loss:0",))
+    graph = Graph(_graph(build)[1], signatures={"default": _signature()}, regularization_losses=("loss:0",))
     alone = plan.variants(_source(_x_w_y, graph, signatures={"default": _signature()}), Request())
     assert [one.losses for one in alone.variants] == [(), ("loss:0",)]
     fields = {"signatures": {"default": _signature()}, "regularization_losses": ("loss:0",)}
@@ -254,19 +252,19 @@ def _towers() -> None:
 def test_a_signature_has_the_updates_that_its_own_inputs_make():
     graph_def = _graph(_towers)[1]
     names = ("a/update:0", "b/update", "other_update", "queue_update", "gone")
-    model = source.Graph(graph_def, update_ops=names)
-    signature = variant.Signature({"x": Input("a/x:0", FLOAT)}, {"y": "a/y:0"})
+    model = Graph(graph_def, update_ops=names)
+    signature = variant.PlannedSignature({"x": Input("a/x:0", FLOAT)}, {"y": "a/y:0"})
     assert variant.update_ops(model, signature, {"w"}) == ("a/update",)
     assert variant.update_ops(model, signature, {"w", "other"}) == ("a/update", "other_update")
     assert variant.update_ops(model, signature, set()) == ()
     frozen = dataclasses.replace(signature, frozen={"b/x:0": 1.0})
     assert variant.update_ops(model, frozen, {"w"}) == ("a/update", "b/update")
-    assert variant.update_ops(source.Graph(graph_def), signature, {"w"}) == ()
+    assert variant.update_ops(Graph(graph_def), signature, {"w"}) == ()
 
 
 def test_a_loss_depends_on_variables_in_use_and_on_nothing_else_from_outside():
     losses = ("loss:0", "loss_of_another:0", "loss_of_data:0", "loss_of_queue:0", "loss_of_nothing:0", "gone:0")
-    model = source.Graph(_graph(_towers)[1], regularization_losses=losses)
+    model = Graph(_graph(_towers)[1], regularization_losses=losses)
     assert variant.regularization_losses(model, {"w"}) == ("loss:0",)
     assert variant.regularization_losses(model, {"w", "other"}) == ("loss:0", "loss_of_another:0")
     assert variant.regularization_losses(model, {"other"}) == ()

@@ -7,7 +7,8 @@ from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 import export_v1
-from export_v1.source import Restored, graph_def, meta_graph, session_bundle, unfreeze
+from export_v1.model import Restored
+from export_v1.source import graph_def, meta_graph, session_bundle, unfreeze
 from tests.support import graphs
 from tests.support.graphs import v1
 

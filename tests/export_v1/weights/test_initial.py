@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import export_v1
-from export_v1 import source
+from export_v1.model import Graph, Source
 from export_v1.request import Request
 from export_v1.weights import initial, located
 from export_v1.weights.restore import Weights
@@ -23,8 +23,8 @@ def _graph(build) -> v1.GraphDef:
     return graph.as_graph_def()
 
 
-def _model(build, **fields) -> source.Source:
-    return source.Source("saved_model", "m", source.Graph(_graph(build), **fields))
+def _model(build, **fields) -> Source:
+    return Source("saved_model", "m", Graph(_graph(build), **fields))
 
 
 def _chain() -> None:
@@ -49,7 +49,7 @@ def test_a_value_that_the_source_has_comes_first_and_the_training_graph_last():
     model = dataclasses.replace(
         _model(lambda: v1.get_variable("a", initializer=3.0)),
         values={"given": np.float32(4)},
-        train_graph=source.Graph(_graph(_chain)),
+        train_graph=Graph(_graph(_chain)),
     )
     found = initial.values(["given", "a", "bare"], model, NOTHING)
     assert found == {"given": 4, "a": 3, "bare": 7}

@@ -8,13 +8,13 @@ import pytest
 import tensorflow as tf
 
 import export_v1
-from export_v1 import source
+from export_v1.model import Graph
 from export_v1.weights import restore
 from export_v1.weights.restore import EMA, Restored, Variable
 from tests.support import small_models
 from tests.support.graphs import v1
 
-GRAPH = source.Graph(v1.GraphDef())
+GRAPH = Graph(v1.GraphDef())
 
 
 @pytest.fixture
@@ -42,13 +42,13 @@ def _keys(variables, checkpoint, graph=GRAPH, renames=(), **flags) -> list[str |
 
 def test_the_order_is_rename_then_saver_then_its_own_name(written):
     checkpoint = written(w=np.float32(1), saved=np.float32(2), other=np.float32(3))
-    by_saver = source.Graph(v1.GraphDef(), restored={"w": Restored("saved")})
+    by_saver = Graph(v1.GraphDef(), restored={"w": Restored("saved")})
     assert _keys([_variable("w")], checkpoint) == ["w"]
     assert _keys([_variable("w")], checkpoint, by_saver) == ["saved"]
     assert _keys([_variable("w")], checkpoint, by_saver, ["^w$=other"]) == ["other"]
     assert _keys([_variable("w")], checkpoint, by_saver, ["^saved$=other"]) == ["other"]
     # What the Saver says counts only where the checkpoint has it.
-    assert _keys([_variable("w")], checkpoint, source.Graph(v1.GraphDef(), restored={"w": Restored("gone")})) == ["w"]
+    assert _keys([_variable("w")], checkpoint, Graph(v1.GraphDef(), restored={"w": Restored("gone")})) == ["w"]
 
 
 def test_the_first_rename_that_changes_a_name_decides(written):
@@ -67,7 +67,7 @@ def test_a_rename_to_a_key_that_is_not_there_is_no_other_key(written):
 def test_a_renamed_part_stays_a_part(written):
     checkpoint = written(whole=np.zeros([4], np.float32), other=np.zeros([4], np.float32))
     part = Restored("whole", ((1, 2),))
-    graph = source.Graph(v1.GraphDef(), restored={"p": part})
+    graph = Graph(v1.GraphDef(), restored={"p": part})
     [found], _ = restore.locate([_variable("p", 2)], checkpoint, graph)
     assert found.location == part
     [found], _ = restore.locate([_variable("p", 2)], checkpoint, graph, renames=[(re.compile("whole"), "other")])
@@ -84,7 +84,7 @@ def test_shadow_values_take_the_place_where_there_are_some(written):
 
 def test_the_shadow_of_a_part_is_a_part(written):
     checkpoint = written(**{"whole": np.zeros([4], np.float32), f"whole__{EMA}": np.zeros([4], np.float32)})
-    graph = source.Graph(v1.GraphDef(), restored={"p": Restored("whole", ((1, 2),))})
+    graph = Graph(v1.GraphDef(), restored={"p": Restored("whole", ((1, 2),))})
     [found], _ = restore.locate([_variable("p", 2)], checkpoint, graph, ema=True)
     assert found.location == Restored(f"whole/{EMA}", ((1, 2),))
 
@@ -102,7 +102,7 @@ def test_a_shadow_under_a_scope_of_its_own_is_taken_where_it_is_the_only_one(wri
 
 def test_a_local_variable_and_what_is_missing_take_their_initializers_and_it_is_said(written):
     checkpoint = written(a=np.float32(1))
-    graph = source.Graph(v1.GraphDef(), local=frozenset({"step"}))
+    graph = Graph(v1.GraphDef(), local=frozenset({"step"}))
     found, choices = restore.locate([_variable("a"), _variable("step")], checkpoint, graph)
     assert [one.location for one in found] == [Restored("a"), None]
     assert choices == [("variable 'step' takes its initializer's value", "it is a local variable")]

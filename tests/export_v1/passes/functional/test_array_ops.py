@@ -28,7 +28,7 @@ def with_flow(one, flow):
 
 def convert(graph, *keep):
     result = functional.convert(graph, keep=keep)
-    assert result.unconverted == [] and control_flow.left(result.graph_def) == []
+    assert result.notes.unconverted == [] and control_flow.left(result.graph_def) == []
     return result.graph_def
 
 
@@ -182,7 +182,7 @@ def test_a_group_may_grow_if_one_of_it_may(grow):
         size(one, "n")
 
     result = functional.convert(node_defs.pruned(node_defs.built(make), "y", "n"), keep=["y:0", "n:0"])
-    assert result.unconverted == [] and result.converted["tensor_array"] == 2
+    assert result.notes.unconverted == [] and result.notes.converted["tensor_array"] == 2
     assert [one.attr["resize_if_index_out_of_bounds"].b for one in of_op(result.graph_def, "TensorListSetItem")] == [
         True
     ]

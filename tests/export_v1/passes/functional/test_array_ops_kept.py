@@ -16,8 +16,8 @@ X = np.linspace(-1.0, 1.0, 6, dtype=np.float32).reshape(3, 2)
 def stays(graph, *keep):
     """Returns why the only array of a graph stays."""
     result = functional.convert(graph, keep=keep)
-    assert result.converted["tensor_array"] == 0
-    return dict(result.unconverted)["TensorArray"]
+    assert result.notes.converted["tensor_array"] == 0
+    return dict(result.notes.unconverted)["TensorArray"]
 
 
 def test_split_into_what_has_elements_stays():
@@ -91,6 +91,6 @@ def test_array_in_a_loop_that_stays_stays():
 
     graph = node_defs.built(make)
     result = functional.convert(graph, keep=["while/Identity:0", "y/y:0", "z:0"])
-    reasons = dict(result.unconverted)
+    reasons = dict(result.notes.unconverted)
     assert reasons.keys() == {"TensorArray", "while/LoopCond"}
-    assert result.converted == {"while": 0, "cond": 0, "tensor_array": 1}
+    assert result.notes.converted == {"while": 0, "cond": 0, "tensor_array": 1}

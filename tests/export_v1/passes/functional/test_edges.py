@@ -31,15 +31,15 @@ def condition():
 def convert(graph, *keep):
     """Returns the conversion, in which every construct is converted."""
     result = functional.convert(graph, keep=keep)
-    assert result.unconverted == [] and control_flow.left(result.graph_def) == []
+    assert result.notes.unconverted == [] and control_flow.left(result.graph_def) == []
     return result.graph_def
 
 
 def stays(graph, *keep):
     """Returns the constructs left as they were, with the reasons."""
     result = functional.convert(graph, keep=keep)
-    assert result.unconverted == sorted(result.unconverted)
-    return dict(result.unconverted)
+    assert result.notes.unconverted == sorted(result.notes.unconverted)
+    return dict(result.notes.unconverted)
 
 
 @pytest.mark.parametrize("name", ["while/Enter_1", "while/mul", "while/Less", "while/NextIteration_1"])
@@ -222,7 +222,7 @@ def test_a_second_condition_on_what_the_first_gave_is_one_of_its_own():
         return second
 
     for sign in (1, -1):
-        assert check(build(make, sign * (X + 0.1))).converted["cond"] == 2
+        assert check(build(make, sign * (X + 0.1))).notes.converted["cond"] == 2
 
 
 def test_conditions_that_would_draw_twice_stay():
@@ -250,11 +250,11 @@ def test_an_effect_needed_beside_its_branch_stays(drawn):
 
     result = functional.convert(node_defs.built(make), keep=["merge:0", "beside:0"])
     if drawn:
-        [(_, reason)] = [pair for pair in result.unconverted if pair[0] == "merge"]
+        [(_, reason)] = [pair for pair in result.notes.unconverted if pair[0] == "merge"]
         assert "RandomUniform" in reason and "outside" in reason
     else:
         # What has no effects can be computed in both places.
-        assert result.converted["cond"] == 1 and find(result.graph_def, "beside").input[0] == "within"
+        assert result.notes.converted["cond"] == 1 and find(result.graph_def, "beside").input[0] == "within"
 
 
 def test_three_branches_and_unlike_branches_stay():
@@ -278,7 +278,7 @@ def test_a_switch_that_no_merge_ends_is_said():
         tf.identity(on, name="y")
 
     result = functional.convert(node_defs.built(make), keep=["y:0"])
-    assert [name for name, _ in result.unconverted] == ["alone"] and not any(result.converted.values())
+    assert [name for name, _ in result.notes.unconverted] == ["alone"] and not any(result.notes.converted.values())
 
 
 def test_a_condition_around_a_loop_that_stays_stays_too():
@@ -289,8 +289,8 @@ def test_a_condition_around_a_loop_that_stays_stays_too():
 
     graph = node_defs.built(make)
     found = functional.convert(graph, keep=["cond/Merge:0", "cond/loop/mul:0", "other/Exit_1:0"])
-    assert {"cond/loop/LoopCond", "cond/Merge"} == {name for name, _ in found.unconverted}
-    assert found.converted == {"while": 1, "cond": 0, "tensor_array": 0}
+    assert {"cond/loop/LoopCond", "cond/Merge"} == {name for name, _ in found.notes.unconverted}
+    assert found.notes.converted == {"while": 1, "cond": 0, "tensor_array": 0}
 
 
 def test_what_nothing_reads_stays_and_what_the_conversion_left_over_goes():

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from export_v1.artifact import initializers
 from export_v1.ir.graph import GraphDef
-from export_v1.passes import initializers
 from export_v1.weights.restore import Variable
 from tests.support import graphs
 
