@@ -5,10 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 import tensorflow as tf
 
 from export_v1 import errors, private
-from export_v1.ir import graph
+from export_v1.ir import graph, ops
 from export_v1.ir.graph import GraphDef, NodeDef
-
-_PYTHON_OPS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
 
 
 def check(graph_def: GraphDef) -> None:
@@ -23,7 +21,7 @@ def check(graph_def: GraphDef) -> None:
     unknown: dict[str, list[str]] = {}
     without: dict[str, list[str]] = {}
     for node in _nodes(graph_def):
-        if node.op in _PYTHON_OPS:
+        if node.op in ops.PYTHON_CALLS:
             python.setdefault(node.op, []).append(node.name)
         elif node.op in functions:
             continue

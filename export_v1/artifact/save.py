@@ -9,16 +9,14 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from export_v1.artifact import initializers
 from export_v1.format import bundle
+from export_v1.ir import ops
 from export_v1.ir.graph import GraphDef
-from export_v1.passes import variables
 from export_v1.weights import stream
 from export_v1.weights.restore import Weights
 from export_v1.weights.session import CONFIG, fill, refused
 
 v1 = tf.compat.v1
 
-# Ops that change a variable.
-WRITES = frozenset(variables.WRITES.values()) | {"AssignVariableOp"}
 # Variables of more bytes than this together are streamed. simple_save needs them in a session, and the session needs
 # each of them a second time while it is filled. Below this that stays within 0.4 GB of what `import tensorflow` takes,
 # the answers can be compared, and the time it takes is lost beside the import; above it memory grows with the model.
@@ -130,7 +128,7 @@ def write(exported: Exported, folder: str, checks: Sequence[Callable[[v1.Session
 def _writes(graph_def: GraphDef) -> bool:
     """Returns whether running the graph may change its variables."""
     bodies = [graph_def.node, *(function.node_def for function in graph_def.library.function)]
-    return any(node.op in WRITES for body in bodies for node in body)
+    return any(node.op in ops.RESOURCE_WRITERS for body in bodies for node in body)
 
 
 def _save(session: v1.Session, exported: Exported, folder: str, init, saver: v1.train.Saver | None) -> None:

@@ -2,7 +2,7 @@
 
 import re
 
-from export_v1.ir import graph
+from export_v1.ir import graph, ops
 from export_v1.ir.graph import NodeDef
 
 # Names that TensorFlow's Python functions give, where they differ from the op's own.
@@ -53,7 +53,7 @@ def _bare(name: str) -> str:
 def is_given(node: NodeDef) -> bool:
     """Returns whether a person chose the last part of a node's name, so far as one can tell."""
     bare, op = _bare(leaf(node.name)), node.op.lower()
-    if node.op in graph.PLACEHOLDERS:
+    if node.op in ops.PLACEHOLDERS:
         return bare != "placeholder"
     return bare not in _DEFAULTS and bare != op and not (bare and op.startswith(bare))
 

@@ -12,7 +12,7 @@ from tensorflow.core.framework import types_pb2
 
 from export_v1.analysis.live import Live
 from export_v1.interface.settle import PLACEHOLDERS, SOURCES, Settling
-from export_v1.ir import graph
+from export_v1.ir import graph, ops
 from export_v1.ir.graph import NodeDef, Tensor
 from export_v1.model import Graph
 from export_v1.passes import fold
@@ -58,7 +58,7 @@ class Roles:
     ):
         self.index, self.live, self._cuts = settling.index, live, set(cuts)
         self._trainable = {name for name, trained in model.trainable.items() if trained}
-        self._frozen_graph = not any(node.op in graph.VARIABLES for node in self.index.graph_def.node)
+        self._frozen_graph = not any(node.op in ops.VARIABLES for node in self.index.graph_def.node)
         self.nodes = [
             node
             for node in settling.steps.nodes
@@ -120,7 +120,7 @@ class Roles:
 
     def _own(self, node: NodeDef) -> int:
         """The mask of a variable, or in a graph without any, of a constant as big as a weight."""
-        if node.op in graph.VARIABLES:
+        if node.op in ops.VARIABLES:
             return TRAINED if not self._trainable or node.name in self._trainable else OTHER_VARIABLE
         if self._frozen_graph and node.op == "Const" and is_number(node.attr["dtype"].type):
             sizes = [dim.size for dim in node.attr["value"].tensor.tensor_shape.dim]

@@ -13,7 +13,7 @@ from export_v1.errors import quoted
 from export_v1.interface import given
 from export_v1.interface.mode_flags import Flag, Flags
 from export_v1.interface.types import Choice
-from export_v1.ir import graph
+from export_v1.ir import graph, ops
 from export_v1.ir.graph import Index, NodeDef
 from export_v1.passes import moving_averages
 
@@ -141,7 +141,7 @@ class Settling:
         asked = self.live(frozen, cuts).needed(map(graph.parse, outputs), SOURCES)
         for name in asked:
             node = self.index[name]
-            if node.op in graph.PLACEHOLDERS or (node.op in READS and self._reads_bool_variable(node)):
+            if node.op in ops.PLACEHOLDERS or (node.op in READS and self._reads_bool_variable(node)):
                 names.append(f"{name}:0")
         # Modes first: a condition that is settled may leave a rate without use.
         names.sort(key=lambda name: given.tensor_type(self.index, graph.parse(name)) != types_pb2.DT_BOOL)
@@ -150,7 +150,7 @@ class Settling:
     def _reads_bool_variable(self, node: NodeDef) -> bool:
         variable = self.index.nodes.get(graph.parse(node.input[0]).node) if node.input else None
         return (
-            variable is not None and variable.op in graph.VARIABLES and variable.attr["dtype"].type == types_pb2.DT_BOOL
+            variable is not None and variable.op in ops.VARIABLES and variable.attr["dtype"].type == types_pb2.DT_BOOL
         )
 
     def flag(self, name: str) -> Flag | None:

@@ -9,17 +9,14 @@ from typing import TypeAlias
 from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2
 
 from export_v1 import private
+from export_v1.ir import ops
 
 AttrValue: TypeAlias = attr_value_pb2.AttrValue
 GraphDef: TypeAlias = graph_pb2.GraphDef
 NodeDef: TypeAlias = node_def_pb2.NodeDef
 
-# Which op builds a variable; the first two hold a reference, the last a resource.
-REF_VARIABLES = frozenset({"Variable", "VariableV2"})
-VARIABLES = REF_VARIABLES | {"VarHandleOp"}
 # No node has more inputs or outputs than this; a number in a damaged graph may say so.
 MOST_ENDS = 100_000
-PLACEHOLDERS = frozenset({"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,7 +212,7 @@ def recorded_shape(node: NodeDef, index: int) -> list[int | None] | None:
     """
     shapes = node.attr["_output_shapes"].list.shape if "_output_shapes" in node.attr else []
     proto = shapes[index] if index < len(shapes) else None
-    if proto is None and index == 0 and node.op in PLACEHOLDERS | VARIABLES and "shape" in node.attr:
+    if proto is None and index == 0 and node.op in ops.PLACEHOLDERS | ops.VARIABLES and "shape" in node.attr:
         proto = node.attr["shape"].shape
         if node.op == "Placeholder" and not proto.dim and not proto.unknown_rank:
             # Before GraphDef version 24 an unset placeholder shape was written as a scalar: it says nothing.

@@ -3,7 +3,7 @@
 import collections
 from collections.abc import Iterator
 
-from export_v1.ir import graph, ordering
+from export_v1.ir import graph, ops, ordering
 
 
 def problems(library) -> list[str]:
@@ -48,7 +48,7 @@ def _body(function) -> Iterator[str]:
     for arg in function.signature.output_arg:
         if not _is_there(function.ret.get(arg.name, ""), nodes, arguments):
             yield f"returns {arg.name!r}, which nothing in it makes"
-    loops = {name for name, node in nodes.items() if node.op in ordering.LOOPS_BACK}
+    loops = {name for name, node in nodes.items() if node.op in ops.WAYS_BACK}
     edges = {
         name: [
             one for one in (edge.lstrip("^").split(":")[0] for edge in node.input) if one in nodes and one not in loops

@@ -3,9 +3,6 @@
 import collections
 from collections.abc import Mapping, Sequence
 
-# The one way in which a TensorFlow 1 graph may go back to where it was.
-LOOPS_BACK = frozenset({"NextIteration", "RefNextIteration"})
-
 
 def unordered(needed: Mapping[str, Sequence[str]]) -> list[str]:
     """Returns the names that depend on themselves, or on one that does; none where all can be put in order.

@@ -12,9 +12,8 @@ from collections.abc import Callable, Collection, Iterator
 import tensorflow as tf
 
 from export_v1 import errors
-from export_v1.ir import graph, rewrite
+from export_v1.ir import graph, ops, rewrite
 from export_v1.ir.graph import GraphDef, NodeDef
-from export_v1.passes import tables, variables
 
 # Stateful ops whose state is a variable, a table, a random generator, a list or stack inside one call, or a function
 # call.
@@ -80,7 +79,7 @@ def before(graph_def: GraphDef, outputs: Collection[str], inputs: Collection[str
     ends = [graph.parse(name).node for name in outputs]
     needed = graph.Index(graph_def).ancestors(ends, stop=cuts) - cuts
     kept = rewrite.with_nodes(graph_def, (node for node in graph_def.node if node.name in needed))
-    twins = graph.REF_VARIABLES | variables.WRITES.keys() | variables.ALIASES.keys() | tables.TWINS.keys()
+    twins = ops.REF_VARIABLES | ops.WRITE_TWINS.keys() | ops.ALIAS_TWINS.keys() | ops.TABLE_TWINS.keys()
     found = refused(kept, [f"{node.name}:0" for node in kept.node if node.op == "Const"])
     return {op: names for op, names in found.items() if op not in twins}
 

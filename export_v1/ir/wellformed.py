@@ -15,7 +15,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from export_v1 import errors
-from export_v1.ir import graph, library, ordering
+from export_v1.ir import graph, library, ops, ordering
 from export_v1.ir.graph import GraphDef, NodeDef
 
 # A protobuf ends at 2 GiB, so no tensor that somebody saved in a graph is larger; only a made-up splat is.
@@ -248,7 +248,7 @@ def _edges(node: NodeDef, index: graph.Index, outputs) -> Iterator[str]:
 
 
 def _cycle(graph_def: GraphDef) -> list[str]:
-    loops = {node.name for node in graph_def.node if node.op in ordering.LOOPS_BACK}
+    loops = {node.name for node in graph_def.node if node.op in ops.WAYS_BACK}
     rest = ordering.unordered(
         {
             node.name: [one for one in (graph.parse(edge).node for edge in node.input) if one not in loops]

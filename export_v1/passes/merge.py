@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 
-from export_v1.ir import library, rewrite
+from export_v1.ir import library, ops, rewrite
 from export_v1.ir.graph import GraphDef, NodeDef, Tensor, attr, parse
-from export_v1.passes.tables import TABLES
 
 # What must exist once however many graphs use it: TensorFlow's loaders bind a variable to one handle node.
-SHARED = TABLES | {"VarHandleOp"}
+SHARED = ops.TABLES | {"VarHandleOp"}
 
 
 def graphs(parts: Mapping[str, GraphDef]) -> GraphDef:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 import tensorflow as tf
 
 from export_v1.analysis.statistics import BATCH_NORMS
-from export_v1.ir import graph, rewrite
+from export_v1.ir import graph, ops, rewrite
 from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, data_inputs
 from export_v1.passes.result import Notes, Result
 
@@ -59,7 +59,7 @@ def _is_average(node: NodeDef) -> bool:
 
     A scalar is the average of a loss. What TensorFlow calls "biased" is divided by something before it is an average.
     """
-    shaped = node.op in graph.VARIABLES and len(graph.attr(node, "shape").shape.dim) > 0
+    shaped = node.op in ops.VARIABLES and len(graph.attr(node, "shape").shape.dim) > 0
     return shaped and not node.name.endswith("/biased")
 
 

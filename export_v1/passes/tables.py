@@ -5,33 +5,12 @@ from collections.abc import Callable, Iterable, Mapping
 import tensorflow as tf
 
 from export_v1 import errors
-from export_v1.ir import rewrite
+from export_v1.ir import ops, rewrite
 from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, attr, data_inputs
 from export_v1.passes.result import Notes, Result
 
-# The old op, and the op that does the same by a resource handle; inputs, outputs and attributes are the same.
-TWINS = {
-    op: f"{op}V2"
-    for op in (
-        "HashTable",
-        "MutableHashTable",
-        "MutableHashTableOfTensors",
-        "MutableDenseHashTable",
-        "InitializeTable",
-        "InitializeTableFromTextFile",
-        "LookupTableFind",
-        "LookupTableInsert",
-        "LookupTableSize",
-        "LookupTableExport",
-        "LookupTableImport",
-    )
-}
-TABLES = frozenset({"HashTableV2", "MutableHashTableV2", "MutableHashTableOfTensorsV2", "MutableDenseHashTableV2"})
-INITIALIZERS = frozenset({"InitializeTableV2", "InitializeTableFromTextFileV2", "LookupTableImportV2"})
-
-
-_EITHER_TABLE = TABLES | {old for old, new in TWINS.items() if new in TABLES}
-_EITHER_INITIALIZER = INITIALIZERS | {old for old, new in TWINS.items() if new in INITIALIZERS}
+_EITHER_TABLE = ops.TABLES | ops.REF_TABLES
+_EITHER_INITIALIZER = ops.TABLE_INITIALIZERS | ops.REF_TABLE_INITIALIZERS
 _FROM_FILE = frozenset({"InitializeTableFromTextFile", "InitializeTableFromTextFileV2"})
 
 
@@ -41,9 +20,9 @@ def to_resources(graph_def: GraphDef) -> Result:
     The handle of a table of TensorFlow before 1.1 is a reference to a string; it gets the op of today.
     """
     new = rewrite.with_nodes(graph_def, graph_def.node)
-    tables = {node.name for node in new.node if node.op in TWINS and TWINS[node.op] in TABLES}
+    tables = {node.name for node in new.node if node.op in ops.REF_TABLES}
     for node in new.node:
-        node.op = TWINS.get(node.op, node.op)
+        node.op = ops.TABLE_TWINS.get(node.op, node.op)
         if node.op == "Identity" and node.input[0] in tables:
             node.attr["T"].type = tf.resource.as_datatype_enum
     return Result(new)

@@ -15,35 +15,9 @@ that it waits for.
 import tensorflow as tf
 
 from export_v1 import errors
-from export_v1.ir import graph, rewrite
+from export_v1.ir import graph, ops, rewrite
 from export_v1.ir.graph import GraphDef, NodeDef, Tensor, attr, control_inputs, data_inputs
 from export_v1.passes.result import Result
-
-# Ops that hand a reference on, and the op that hands a resource on in the same place. None: nothing is needed there.
-ALIASES = {
-    "RefIdentity": "Identity",
-    "RefSwitch": "Switch",
-    "RefMerge": "Merge",
-    "RefEnter": "Enter",
-    "RefExit": "Exit",
-    "RefNextIteration": "NextIteration",
-}
-# Ops that write through a reference, and their resource twins; the inputs after the reference are the same.
-WRITES = {
-    "Assign": "AssignVariableOp",
-    "AssignAdd": "AssignAddVariableOp",
-    "AssignSub": "AssignSubVariableOp",
-    "CountUpTo": "ResourceCountUpTo",
-    **{f"Scatter{kind}": f"ResourceScatter{kind}" for kind in ("Update", "Add", "Sub", "Mul", "Div", "Min", "Max")},
-    **{f"ScatterNd{kind}": f"ResourceScatterNd{kind}" for kind in ("Update", "Add", "Sub", "Min", "Max")},
-    "StridedSliceAssign": "ResourceStridedSliceAssign",
-    **{
-        f"Apply{kind}": f"ResourceApply{kind}"
-        for kind in ("GradientDescent", "Momentum", "Adam", "Adagrad", "RMSProp", "CenteredRMSProp", "Adadelta", "Ftrl")
-    },
-}
-# Ops that run as soon as one of their inputs is there.
-MERGES = frozenset({"Merge", "RefMerge"})
 
 
 def to_resources(graph_def: GraphDef) -> Result:
@@ -78,7 +52,7 @@ class _Converting:
     def _find_handles(self, graph_def: GraphDef) -> dict[Tensor, Tensor]:
         """Returns, for each tensor that is a reference, the tensor that is the variable's handle in its place."""
         handles: dict[Tensor, Tensor] = {}
-        todo = [Tensor(node.name) for node in graph_def.node if node.op in graph.REF_VARIABLES]
+        todo = [Tensor(node.name) for node in graph_def.node if node.op in ops.REF_VARIABLES]
         handles.update((tensor, tensor) for tensor in todo)
         self._roots.update((tensor, tensor.node) for tensor in todo)
         while todo:
@@ -91,7 +65,7 @@ class _Converting:
                     output = Tensor(consumer.name, index)
                     if is_ref and output not in handles:
                         # A write gives the reference it took; an alias op is kept, and gives the handle itself.
-                        handles[output] = output if consumer.op in ALIASES else handles[tensor]
+                        handles[output] = output if consumer.op in ops.ALIAS_TWINS else handles[tensor]
                         self._roots[output] = self._roots[tensor]
                         todo.append(output)
         return handles
@@ -102,7 +76,7 @@ class _Converting:
             self._roots[tensor]
             for tensor in self._handles
             for consumer, at in self._index.tensor_consumers(tensor)
-            if consumer.op in WRITES and graph.ref_inputs(consumer)[at]
+            if consumer.op in ops.WRITE_TWINS and graph.ref_inputs(consumer)[at]
         }
 
     def _find_shared(self) -> dict[Tensor, str]:
@@ -119,9 +93,9 @@ class _Converting:
         return shared
 
     def visit(self, node: NodeDef) -> None:
-        if node.op in graph.REF_VARIABLES:
+        if node.op in ops.REF_VARIABLES:
             self._variable(node)
-        elif node.op in ALIASES and data_inputs(node)[0] in self._handles:
+        elif node.op in ops.ALIAS_TWINS and data_inputs(node)[0] in self._handles:
             self._alias(node)
         elif node.op == "Identity" and self._is_variable(data_inputs(node)[0]):
             self._read(node.name, data_inputs(node)[0], control_inputs(node), attr(node, "T").type)
@@ -140,7 +114,7 @@ class _Converting:
 
     def _alias(self, node: NodeDef) -> None:
         made = rewrite.rewired(node, self._handle_of)
-        made.op = ALIASES[node.op]
+        made.op = ops.ALIAS_TWINS[node.op]
         made.attr["T"].type = tf.resource.as_datatype_enum
         self.nodes.append(made)
 
@@ -150,7 +124,7 @@ class _Converting:
     def _writer(self, tensor: Tensor) -> list[str]:
         """Returns the write that a reference came out of: who reads it there has to wait for that write."""
         node = self._index[tensor.node]
-        return [node.name] if node.op not in ALIASES and node.op not in graph.REF_VARIABLES else []
+        return [node.name] if node.op not in ops.ALIAS_TWINS and node.op not in ops.REF_VARIABLES else []
 
     def _read(self, name: str, tensor: Tensor, waits: list[str], data_type: int) -> None:
         while tensor in self._shared:
@@ -169,7 +143,7 @@ class _Converting:
             tensor = inputs[at]
             if tensor not in reads:
                 waits = control_inputs(node)
-                if node.op not in MERGES and self._roots.get(tensor, self._shared.get(tensor)) in self._written:
+                if node.op not in ops.MERGES and self._roots.get(tensor, self._shared.get(tensor)) in self._written:
                     waits = waits + [other.node for other in inputs if not self._is_variable(other)]
                 reads[tensor] = Tensor(graph.fresh_name(f"{node.name}/read_{at}", self._taken))
                 self._read(reads[tensor].node, tensor, waits, types[at])
@@ -191,7 +165,7 @@ class _Converting:
             made.input.extend(dict.fromkeys("^" + wait for wait in control_inputs(node) + self._writer(tensor)))
             self.nodes.append(made)
             return
-        if node.op not in WRITES:
+        if node.op not in ops.WRITE_TWINS:
             self._resistant.append(f"{node.name!r} ({node.op})")
             return
         inputs = data_inputs(node)
@@ -201,7 +175,7 @@ class _Converting:
         self._twin(node, values, waits, refs)
 
     def _twin(self, node: NodeDef, values: dict[Tensor, Tensor], waits: list[str], refs: list[bool]) -> None:
-        made = rewrite.node(node.name, WRITES[node.op])
+        made = rewrite.node(node.name, ops.WRITE_TWINS[node.op])
         made.input.extend(
             (self._handle_of(tensor) if refs[at] else values.get(tensor, tensor)).edge
             for at, tensor in enumerate(data_inputs(node))

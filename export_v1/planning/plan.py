@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from export_v1 import errors, interface
 from export_v1.format.record import SignatureEntry, TensorEntry
-from export_v1.ir import graph
+from export_v1.ir import graph, ops
 from export_v1.ir.graph import Index, parse
 from export_v1.model import DeclaredSignature, Graph, Source
 from export_v1.planning import grouping, variant
@@ -132,7 +132,7 @@ def _variables(one: variant.Variant) -> set[str]:
     stops = {parse(name).node for name in (*one.cuts, *one.frozen)}
     outputs = [parse(tensor).node for signature in one.signatures.values() for tensor in signature.outputs.values()]
     reached = index.ancestors(outputs, stop=stops)
-    return {name for name in reached if index[name].op in graph.VARIABLES}
+    return {name for name in reached if index[name].op in ops.VARIABLES}
 
 
 def _kept_signatures(model: Source, request: Request, place: str) -> Plan:

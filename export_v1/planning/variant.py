@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from export_v1.interface import Input
-from export_v1.ir import graph
+from export_v1.ir import ops
 from export_v1.ir.graph import GraphDef, Index, Tensor, parse
 from export_v1.model import Graph
 from export_v1.passes import sequence
@@ -171,19 +171,11 @@ def update_ops(model: Graph, signature: PlannedSignature, kept_variables: set[st
         if node not in index:
             continue
         reached = index.ancestors([node], stop=stops)
-        sources = {one for one in reached if index[one].op in graph.PLACEHOLDERS | FEEDERS}
-        written = {one for one in reached if index[one].op in graph.VARIABLES}
+        sources = {one for one in reached if index[one].op in ops.PLACEHOLDERS | ops.FEEDERS}
+        written = {one for one in reached if index[one].op in ops.VARIABLES}
         if sources <= stops and written & kept_variables:
             found.append(node)
     return tuple(found)
-
-
-# Ops that bring data in from outside by themselves.
-FEEDERS = frozenset(
-    {f"Queue{kind}V2" for kind in ("Dequeue", "DequeueMany", "DequeueUpTo")}
-    | {f"Queue{kind}" for kind in ("Dequeue", "DequeueMany", "DequeueUpTo")}
-    | {"IteratorGetNext", "IteratorGetNextSync", "ReaderReadV2", "ReaderRead", "Unstage", "RecvTPUEmbeddingActivations"}
-)
 
 
 def regularization_losses(model: Graph, kept_variables: set[str]) -> tuple[str, ...]:
@@ -194,8 +186,8 @@ def regularization_losses(model: Graph, kept_variables: set[str]) -> tuple[str, 
         if parse(name).node not in index:
             continue
         reached = index.ancestors([parse(name).node])
-        outside = {one for one in reached if index[one].op in graph.PLACEHOLDERS | FEEDERS}
-        used = {one for one in reached if index[one].op in graph.VARIABLES}
+        outside = {one for one in reached if index[one].op in ops.PLACEHOLDERS | ops.FEEDERS}
+        used = {one for one in reached if index[one].op in ops.VARIABLES}
         if used and used <= kept_variables and not outside:
             found.append(Tensor(parse(name).node, parse(name).index).name)
     return tuple(found)
@@ -203,4 +195,4 @@ def regularization_losses(model: Graph, kept_variables: set[str]) -> tuple[str, 
 
 def variables_of(graph_def: GraphDef) -> set[str]:
     """Returns the names of the variables in a graph."""
-    return {node.name for node in graph_def.node if node.op in graph.VARIABLES}
+    return {node.name for node in graph_def.node if node.op in ops.VARIABLES}

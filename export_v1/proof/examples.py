@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1.interface import Input
+from export_v1.ir import ops
 from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, attr, data_inputs, parse, recorded_shape
 from export_v1.proof import input_sizes, sparse
 
@@ -22,7 +23,6 @@ _PASSED = frozenset(
     "Identity Cast Reshape ExpandDims Squeeze Transpose StopGradient Switch Enter StridedSlice Slice Pack ConcatV2 "
     "TensorArrayScatterV3 TensorArrayReadV3 Minimum Maximum Print Add AddV2 Sub".split()
 )
-_GATHERS = {"Gather": 0, "GatherV2": 0, "ResourceGather": 0}
 WORDS = (b"the", b"cat", b"sat", b"on", b"mat", b"a", b"1", b"2")
 
 
@@ -103,7 +103,7 @@ def _reader(index: Index, tensor: Tensor) -> tuple[NodeDef, int] | None:
     while todo:
         for node, at in index.tensor_consumers(todo.pop(0)):
             if node.op not in _PASSED:
-                if node.op in _GATHERS or node.op in _STRING_READERS or node.op == "OneHot":
+                if node.op in ops.GATHERS or node.op in _STRING_READERS or node.op == "OneHot":
                     return node, at
                 fallback = fallback or (node, at)
                 continue
@@ -118,8 +118,8 @@ def _range(index: Index, reader) -> tuple[int, int]:
     """Returns the half-open range of integers that what reads them can take."""
     if reader is not None:
         node, at = reader
-        if node.op in _GATHERS and at == 1:
-            shape = _static_shape(index, data_inputs(node)[_GATHERS[node.op]])
+        if node.op in ops.GATHERS and at == 1:
+            shape = _static_shape(index, data_inputs(node)[0])
             if shape and shape[0]:
                 return 0, shape[0]
         if node.op == "OneHot" and at == 0:

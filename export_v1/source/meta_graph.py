@@ -10,7 +10,7 @@ from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from export_v1 import errors
-from export_v1.ir import wellformed
+from export_v1.ir import ops, wellformed
 from export_v1.ir.graph import attr
 from export_v1.model import DeclaredSignature, Graph, Restored
 from export_v1.source import graph_def, session_bundle
@@ -154,7 +154,7 @@ def _restored_by_saver(meta_graph: MetaGraphDef) -> dict[str, Restored]:
         if node is None or node.name in seen:
             continue
         seen.add(node.name)
-        if node.op in ("Assign", "AssignVariableOp"):
+        if node.op in ops.ASSIGNS:
             variable, value = (_through_identity(edge, nodes) for edge in node.input[:2])
             restored = _restore_op_output(value, nodes)
             if restored is not None:
@@ -175,7 +175,7 @@ def _through_identity(edge: str, nodes) -> str:
 def _restore_op_output(edge: str, nodes) -> Restored | None:
     name, _, index = edge.partition(":")
     node = nodes.get(name)
-    if node is None or node.op not in ("RestoreV2", "Restore", "RestoreSlice"):
+    if node is None or node.op not in ops.RESTORES:
         return None
     keys = nodes.get(node.input[1].split(":")[0])
     if keys is None or keys.op != "Const":

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from export_v1 import errors
 from export_v1.analysis import statistics
-from export_v1.ir import graph, rewrite
+from export_v1.ir import graph, ops, rewrite
 from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, data_inputs, parse
 
 _READ = "/read"
@@ -27,7 +27,7 @@ _CONVOLUTIONS = frozenset({"Conv2D", "Conv3D", "DepthwiseConv2dNative", "Conv2DB
 WEIGHTS: Mapping[str, tuple[int, ...] | None] = {
     **{op: None for op in _PRODUCTS - _CONVOLUTIONS},
     **{op: (1,) for op in _CONVOLUTIONS},
-    **{op: (1, 2, 3, 4) for op in statistics.BATCH_NORMS},
+    **{op: (1, 2, 3, 4) for op in ops.BATCH_NORMS},
     "BiasAdd": (1,),
     "Gather": (0,),
     "GatherV2": (0,),
@@ -98,7 +98,7 @@ def _acts_as_weight(index: Index, node: NodeDef) -> bool:
         if reader.op in WEIGHTS and (WEIGHTS[reader.op] is None or at in WEIGHTS[reader.op]):
             return True
         # x @ w + b; a constant added to anything else (an image's mean) is no weight.
-        if reader.op in ("Add", "AddV2") and _makes_product(index, data_inputs(reader)[1 - at]):
+        if reader.op in ops.ADDS and _makes_product(index, data_inputs(reader)[1 - at]):
             return True
     return False
 

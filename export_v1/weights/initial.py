@@ -7,15 +7,12 @@ import tensorflow as tf
 
 from export_v1 import errors
 from export_v1.analysis import kernels
-from export_v1.ir import graph
+from export_v1.ir import ops
 from export_v1.ir.graph import Index, Tensor, data_inputs
 from export_v1.model import Graph, Source
 from export_v1.passes import portable, prune
 from export_v1.weights import session
 from export_v1.weights.restore import Weights
-
-ASSIGNS = frozenset({"Assign", "AssignVariableOp"})
-_RESTORES = frozenset({"RestoreV2", "Restore", "RestoreSlice"})
 
 
 def values(wanted: Iterable[str], model: Source, known: Weights) -> dict[str, np.ndarray]:
@@ -56,32 +53,32 @@ def reset(model: Graph, known: Weights) -> dict[str, np.ndarray]:
     found = {}
     for name in sorted(index.ancestors(one for one in model.main_ops if one in index)):
         node = index[name]
-        if node.op in ASSIGNS and _variable(index, node) in asked:
+        if node.op in ops.ASSIGNS and _variable(index, node) in asked:
             variable = _variable(index, node)
             if initializer(index, variable) not in (None, name):
                 found[variable] = data_inputs(node)[1]
     return _computed(model, found, known) if found else {}
 
 
-def written_by(model: Graph, ops: Iterable[str]) -> frozenset[str]:
+def written_by(model: Graph, writers: Iterable[str]) -> frozenset[str]:
     """Returns the names of the variables that ops assign, directly or through what they depend on."""
     index = Index(model.graph_def)
-    reached = index.ancestors(op for op in ops if op in index)
-    names = (_variable(index, index[name]) for name in reached if index[name].op in ASSIGNS)
+    reached = index.ancestors(op for op in writers if op in index)
+    names = (_variable(index, index[name]) for name in reached if index[name].op in ops.ASSIGNS)
     return frozenset(name for name in names if name is not None)
 
 
 def _variable(index: Index, assign) -> str | None:
     target = data_inputs(assign)[0].node
-    return target if target in index and index[target].op in graph.VARIABLES else None
+    return target if target in index and index[target].op in ops.VARIABLES else None
 
 
 def initializer(index: Index, variable: str) -> str | None:
     """Returns the name of the op that gives a variable its initial value: the first that assigns it, no restore op."""
     for consumer, at in index.consumers(variable):
-        if consumer.op in ASSIGNS and at == 0:
+        if consumer.op in ops.ASSIGNS and at == 0:
             value = data_inputs(consumer)[1]
-            if not any(index[name].op in _RESTORES for name in index.ancestors([value.node])):
+            if not any(index[name].op in ops.RESTORES for name in index.ancestors([value.node])):
                 return consumer.name
     return None
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from export_v1 import errors
 from export_v1.analysis import statistics
-from export_v1.ir import graph
+from export_v1.ir import ops
 from export_v1.ir.graph import GraphDef, Index, attr
 from export_v1.model import Source
 from export_v1.request import Request
@@ -130,5 +130,5 @@ def _refuse_without_values(wanted: list[Variable], model: Source, request: Reque
 
 def listed(model: Source) -> list[Variable]:
     """Returns every variable of the graph as it was written, for a listing."""
-    nodes = [node for node in model.graph.graph_def.node if node.op in graph.VARIABLES]
+    nodes = [node for node in model.graph.graph_def.node if node.op in ops.VARIABLES]
     return _variables(nodes, model.graph.graph_def, model)

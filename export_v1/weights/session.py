@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from export_v1 import errors
-from export_v1.ir import graph
+from export_v1.ir import ops
 from export_v1.weights.restore import Variable, Weights, is_finite
 
 v1 = tf.compat.v1
@@ -81,7 +81,7 @@ def _assigns(into: tf.Graph, weights: Weights) -> dict[str, tuple[tf.Operation, 
     listed = into.get_collection(v1.GraphKeys.GLOBAL_VARIABLES)
     found = {variable.op.name: (variable.initializer, variable.initial_value) for variable in listed}
     found.update(into.get_collection(_COLLECTION))
-    there = {one.name: one for one in into.get_operations() if one.type in graph.VARIABLES and one.name not in found}
+    there = {one.name: one for one in into.get_operations() if one.type in ops.VARIABLES and one.name not in found}
     for variable in weights.variables:
         if variable.name in there:
             found[variable.name] = _assign(into, there[variable.name], variable)

@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> int:
 
 def describe(source) -> Iterator[str]:
     """Yields lines about an artefact: signatures in call order, variables, what step 1 did, ops that reach outside."""
-    from export_v1.ir import safety
+    from export_v1.ir import ops, safety
 
     record = source.record
     origin = record.source if record else None
@@ -34,8 +34,7 @@ def describe(source) -> Iterator[str]:
     yield from _variables(source)
     yield from _record(record)
     found = safety.refused(source.meta_graph.graph_def, source.assets) if not source.is_object_graph else {}
-    saver = {"RestoreV2", "SaveV2", "MergeV2Checkpoints"}
-    for op, nodes in sorted((op, nodes) for op, nodes in found.items() if op not in saver):
+    for op, nodes in sorted((op, nodes) for op, nodes in found.items() if op not in ops.SAVES | ops.RESTORES):
         yield f"could touch files, network or Python: {op} in {', '.join(nodes[:5])}"
 
 

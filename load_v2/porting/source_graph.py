@@ -6,13 +6,12 @@ from collections.abc import Mapping
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
+from export_v1.ir import ops
 from load_v2.porting.flow import Flow
 from load_v2.porting.types import Entry
 
-_VARIABLES = ("VariableV2", "Variable", "VarHandleOp")
 # Gradients ask for the shapes of what the forward computation had; a shape is no value.
-_MEASURES = frozenset({"Shape", "ShapeN", "Size", "Rank", "BroadcastGradientArgs"})
-_WRITES = re.compile(r"(Resource)?(Sparse)?(Assign|Apply|Scatter)|Save|Restore")
+_MEASURES = ops.SIZES | {"BroadcastGradientArgs"}
 _PART = re.compile(r"/part_\d+$")
 
 
@@ -36,27 +35,31 @@ def flow(prefix: str, entries: Mapping[str, Entry]) -> Flow | None:
 
 def of_graph(graph_def, entries: Mapping[str, Entry]) -> Flow:
     """Returns the same for a GraphDef; a variable of another name than its key is not in it."""
-    ops = {node.name: node.op for node in graph_def.node}
+    kinds = {node.name: node.op for node in graph_def.node}
     inputs = {node.name: _data_inputs(node) for node in graph_def.node}
     keys = {}
-    for name, op in ops.items():
+    for name, op in kinds.items():
         key = name if name in entries else _PART.sub("", name)
-        if op in _VARIABLES and key in entries:
+        if op in ops.VARIABLES and key in entries:
             keys[name] = key
-    active = _active(ops, inputs)
+    active = _active(kinds, inputs)
     users = _users(inputs, keys, active)
-    first = _first(ops, inputs, users)
+    first = _first(kinds, inputs, users)
     feeds = {name: frozenset(source for source in inputs[name] if source in active) for name in active}
     return Flow(first, feeds)
 
 
 def _data_inputs(node) -> list[str]:
     """Returns the nodes whose values a node computes with: neither those it writes, nor those it only measures."""
-    if node.op in _MEASURES or _WRITES.match(node.op):
+    if node.op in _MEASURES or _writes(node.op):
         return []
     names = [name.partition(":")[0] for name in node.input if not name.startswith("^")]
     # The second input of a Switch says whether to compute, not from what.
-    return names[:1] if node.op in ("Switch", "RefSwitch") else names
+    return names[:1] if node.op in ops.SWITCHES else names
+
+
+def _writes(op: str) -> bool:
+    return ops.writes_variable(op) or op in ops.SAVES | ops.RESTORES
 
 
 def _consumers(inputs: Mapping[str, list[str]]) -> dict[str, list[str]]:
@@ -67,13 +70,13 @@ def _consumers(inputs: Mapping[str, list[str]]) -> dict[str, list[str]]:
     return found
 
 
-def _active(ops: Mapping[str, str], inputs) -> set[str]:
+def _active(kinds: Mapping[str, str], inputs) -> set[str]:
     """Returns the nodes that depend on what the model is given, rather than on constants and variables alone."""
-    passive = {"Const", "NoOp", *_VARIABLES, *_MEASURES}
+    passive = {"Const", "NoOp", *ops.VARIABLES, *_MEASURES}
     stack = [
         name
-        for name, op in ops.items()
-        if op == "PlaceholderWithDefault" or not (inputs[name] or op in passive or _WRITES.match(op))
+        for name, op in kinds.items()
+        if op == "PlaceholderWithDefault" or not (inputs[name] or op in passive or _writes(op))
     ]
     consumers, active = _consumers(inputs), set(stack)
     while stack:
@@ -99,11 +102,11 @@ def _users(inputs, keys: Mapping[str, str], active: set[str]) -> dict[str, set[s
     return found
 
 
-def _first(ops, inputs, users: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:
+def _first(kinds, inputs, users: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:
     """Returns the users of each variable that are not downstream of another of its users."""
     every = sorted(set().union(*users.values()))
     bits = {name: 1 << number for number, name in enumerate(every)}
-    upstream = _upstream(_unrolled(ops, inputs), bits)
+    upstream = _upstream(_unrolled(kinds, inputs), bits)
     found = {}
     for key, names in users.items():
         mask = sum(bits[name] for name in names)
@@ -111,16 +114,16 @@ def _first(ops, inputs, users: Mapping[str, set[str]]) -> dict[str, frozenset[st
     return found
 
 
-def _unrolled(ops: Mapping[str, str], inputs) -> dict[str, list[str]]:
+def _unrolled(kinds: Mapping[str, str], inputs) -> dict[str, list[str]]:
     """Returns the inputs without cycles: what a v1 loop's NextIteration gives goes to its Exit, not to its Merge."""
-    found, loops = {}, ("NextIteration", "RefNextIteration")
+    found = {}
     for name, sources in inputs.items():
-        if ops[name] in ("Merge", "RefMerge"):
-            found[name] = [source for source in sources if ops.get(source) not in loops]
-        elif ops[name] in ("Exit", "RefExit"):
+        if kinds[name] in ops.MERGES:
+            found[name] = [source for source in sources if kinds.get(source) not in ops.WAYS_BACK]
+        elif kinds[name] in ops.EXITS:
             merges = [merge for switch in sources for merge in inputs.get(switch, ())]
             again = [source for merge in merges for source in inputs.get(merge, ())]
-            found[name] = sources + [source for source in again if ops.get(source) in loops]
+            found[name] = sources + [source for source in again if kinds.get(source) in ops.WAYS_BACK]
         else:
             found[name] = sources
     return found

@@ -10,11 +10,10 @@ from collections.abc import Collection, Mapping
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2
 
-from export_v1.ir import graph
+from export_v1.ir import graph, ops
 from load_v2.errors import LoadError
 from load_v2.program import subgraph
 
-_CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 # Deeper nesting than any traced code has; a function that calls itself would never end.
 _MAX_DEPTH = 50
 _RESOURCE = tf.resource.as_datatype_enum
@@ -38,7 +37,7 @@ def calls(graph_def: subgraph.GraphDef) -> subgraph.GraphDef:
 
 
 def _called(node: subgraph.NodeDef, functions: Functions) -> str | None:
-    name = node.attr["f"].func.name if node.op in _CALLS else node.op
+    name = node.attr["f"].func.name if node.op in ops.CALLS else node.op
     return name if name in functions else None
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
 
+from export_v1.ir import ops
 from load_v2 import errors
 from load_v2.errors import LoadError, quoted, unknown
 from load_v2.program import artefact, inline, resource_tables, signature, subgraph, writes
@@ -100,7 +101,7 @@ def _taken(source: artefact.Artefact, key: str) -> Program:
 
 
 def _given(graph_def: subgraph.GraphDef, assets: Mapping[str, str]) -> set[str]:
-    held = {"VarHandleOp"} | resource_tables.TABLE_OPS
+    held = {"VarHandleOp"} | ops.TABLES
     return {f"{node.name}:0" for node in graph_def.node if node.op in held} | set(assets)
 
 
@@ -113,12 +114,12 @@ def _part(graph_def, inputs: Iterable[signature.Spec], outputs: Mapping[str, sig
 
 
 def _behind_control_flow(part: subgraph.GraphDef, outputs: Mapping[str, str]) -> frozenset[str]:
-    if not any(node.op in subgraph.V1_CONTROL_FLOW for node in part.node):
+    if not any(node.op in ops.V1_CONTROL_FLOW for node in part.node):
         return frozenset()
     behind = set()
     for key, tensor in outputs.items():
         own = subgraph.needed(part, [tensor])
-        if any(node.op in subgraph.V1_CONTROL_FLOW for node in own.node):
+        if any(node.op in ops.V1_CONTROL_FLOW for node in own.node):
             behind.add(key)
     return frozenset(behind)
 
@@ -146,8 +147,10 @@ def random_outputs(part: Part) -> set[str]:
 
 
 def _refuse_references(parts: Iterable[Part], path: str) -> None:
-    references = [node for part in parts for node in part.graph_def.node if node.op in subgraph.REF_VARIABLES]
-    held = [node for part in parts for node in part.graph_def.node if node.op in resource_tables.REF_TABLE_OPS]
+    references = [
+        node for part in parts for node in part.graph_def.node if node.op in ops.REF_VARIABLES | {"TemporaryVariable"}
+    ]
+    held = [node for part in parts for node in part.graph_def.node if node.op in ops.REF_TABLES]
     if not references and not held:
         return
     what = "reference variables" if references else "tables held by reference"
@@ -164,7 +167,7 @@ def _refuse_hidden_tables(kept: subgraph.GraphDef, path: str) -> None:
         node.name
         for function in kept.library.function
         for node in function.node_def
-        if node.op in resource_tables.TABLE_OPS or node.op == "VarHandleOp"
+        if node.op in ops.TABLES or node.op == "VarHandleOp"
     ]
     if hidden:
         raise LoadError(

@@ -7,14 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 
 import tensorflow as tf
 
+from export_v1.ir import ops
 from load_v2 import private
 from load_v2.program import subgraph
 
-# Ops that hold a table as a resource, all of which take `shared_name`.
-TABLE_OPS = frozenset({"HashTableV2", "MutableHashTableV2", "MutableHashTableOfTensorsV2", "MutableDenseHashTableV2"})
-REF_TABLE_OPS = frozenset({"HashTable", "MutableHashTable", "MutableHashTableOfTensors", "MutableDenseHashTable"})
 _SCALAR_VALUES = frozenset({"HashTableV2", "MutableHashTableV2"})
-INITIALIZER_OPS = frozenset({"InitializeTableV2", "InitializeTableFromTextFileV2", "LookupTableImportV2"})
 _count = itertools.count()
 
 
@@ -66,7 +63,7 @@ def shared_nodes(graph_def: subgraph.GraphDef) -> dict[str, list[subgraph.NodeDe
     """Returns the table nodes of a graph by the name that makes them one table (`shared_name`, else their own)."""
     found: dict[str, list[subgraph.NodeDef]] = {}
     for node in graph_def.node:
-        if node.op in TABLE_OPS:
+        if node.op in ops.TABLES:
             found.setdefault(node.attr["shared_name"].s.decode() or node.name, []).append(node)
     return found
 
@@ -75,7 +72,7 @@ def initializers(graph_def: subgraph.GraphDef) -> dict[str, list[str]]:
     """Returns table node name -> names of the nodes that fill it."""
     found: dict[str, list[str]] = {}
     for node in graph_def.node:
-        if node.op in INITIALIZER_OPS and node.input:
+        if node.op in ops.TABLE_INITIALIZERS and node.input:
             found.setdefault(subgraph.split(node.input[0])[0], []).append(node.name)
     return found
 
@@ -93,19 +90,19 @@ def create_all(
     fillers = initializers(graph_def)
     found = {}
     for nodes in shared_nodes(graph_def).values():
-        ops = [op for node in nodes for op in fillers.get(node.name, [])]
+        fills = [op for node in nodes for op in fillers.get(node.name, [])]
         handles = [f"{node.name}:0" for node in nodes]
 
-        def initialize(handle, ops=ops, handles=handles):
+        def initialize(handle, fills=fills, handles=handles):
             feeds = {name: handle for name in handles} | {name: asset.asset_path for name, asset in assets.items()}
-            run(subgraph.needed(graph_def, ops, feeds), ops, feeds)
+            run(subgraph.needed(graph_def, fills, feeds), fills, feeds)
 
         def create(node):
             alone = subgraph.GraphDef(versions=graph_def.versions, node=[node])
             return run(alone, [f"{node.name}:0"], {})[0]
 
-        reads = {edge for node in subgraph.needed(graph_def, ops, handles).node for edge in node.input}
+        reads = {edge for node in subgraph.needed(graph_def, fills, handles).node for edge in node.input}
         own = [asset for name, asset in assets.items() if name in map(subgraph.tensor_name, reads)]
-        table = Table(nodes[0], create, initialize if ops else None, own)
+        table = Table(nodes[0], create, initialize if fills else None, own)
         found.update({node.name: table for node in nodes})
     return found

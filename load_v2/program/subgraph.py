@@ -7,16 +7,11 @@ from typing import TypeAlias
 
 from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2
 
+from export_v1.ir import ops
+
 GraphDef: TypeAlias = graph_pb2.GraphDef
 NodeDef: TypeAlias = node_def_pb2.NodeDef
 
-V1_CONTROL_FLOW = frozenset({"Switch", "RefSwitch", "Merge", "RefMerge", "Enter", "RefEnter", "Exit", "RefExit",
-                             "NextIteration", "RefNextIteration", "LoopCond"})  # fmt: skip
-# How the names of ops begin whose answer is another at each call, seeds or not.
-_RANDOM = ("Random", "TruncatedNormal", "ParameterizedTruncatedNormal", "Multinomial", "StatefulRandom", "StatefulUniform",
-           "StatefulStandardNormal", "StatefulTruncatedNormal", "UniformCandidateSampler", "LogUniformCandidateSampler",
-           "LearnedUnigramCandidateSampler", "AllCandidateSampler", "FixedUnigramCandidateSampler")  # fmt: skip
-REF_VARIABLES = frozenset({"Variable", "VariableV2", "TemporaryVariable"})
 # Attributes that say where and how the graph once ran. Colocation names nodes that are gone, devices are machines long
 # gone (and stop a distribution strategy from placing replicas), and recorded shapes contradict newer shape functions.
 _PLACEMENT = ("_class", "_output_shapes")
@@ -97,7 +92,7 @@ def is_random(graph_def: GraphDef) -> bool:
     """Whether a node of the graph, or of a function it calls, draws random numbers."""
     reachable = reachable_functions(graph_def)
     inner = (n for f in graph_def.library.function if f.signature.name in reachable for n in f.node_def)
-    return any(node.op.startswith(_RANDOM) for node in itertools.chain(graph_def.node, inner))
+    return any(ops.is_random(node.op) for node in itertools.chain(graph_def.node, inner))
 
 
 def reachable_functions(graph_def: GraphDef) -> set[str]:

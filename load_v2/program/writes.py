@@ -1,9 +1,7 @@
 """Which variables a graph itself writes."""
 
+from export_v1.ir import ops
 from load_v2.program import subgraph
-
-# Ops that write a resource variable: what a graph's update ops are made of.
-_WRITERS = ("Assign", "ResourceScatter", "ResourceApply", "ResourceSparseApply", "ResourceStridedSliceAssign")
 
 
 def written_by(graph_def) -> set[str]:
@@ -17,7 +15,7 @@ def written_by(graph_def) -> set[str]:
     writing = {
         function.signature.name
         for function in functions
-        if any(node.op.startswith(_WRITERS) for node in function.node_def)
+        if any(ops.writes_variable(node.op) for node in function.node_def)
     }
     calls = {f.signature.name: {name for node in f.node_def for name in subgraph.called(node)} for f in functions}
     while more := {name for name, called in calls.items() if name not in writing and called & writing}:
@@ -25,7 +23,7 @@ def written_by(graph_def) -> set[str]:
     written = set()
     for node in graph_def.node:
         called = {value.func.name for value in node.attr.values() if value.HasField("func")}
-        if node.op.startswith(_WRITERS) or called & writing or node.op in writing:
+        if ops.writes_variable(node.op) or called & writing or node.op in writing:
             written.update(edge.partition(":")[0] for edge in node.input[:1] if edge.partition(":")[0] in handles)
             if called:
                 written.update(name for name in (edge.partition(":")[0] for edge in node.input) if name in handles)

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 import tensorflow as tf
 from tensorflow.core.framework import tensor_shape_pb2, types_pb2
 
-from export_v1.ir import graph
+from export_v1.ir import graph, ops
 from export_v1.ir.graph import NodeDef, Tensor
 from export_v1.passes.functional import region as regions
 from export_v1.passes.functional.region import Region, Unconvertible
 
 Shape = list[int | None] | None
-WRITES = frozenset({"TensorArrayWriteV3", "TensorArrayScatterV3", "TensorArraySplitV3"})
 
 
 @dataclasses.dataclass
@@ -44,8 +43,8 @@ def describe(region: Region, members: list[str], uses: list[NodeDef], taken: set
     shape: Shape = None
     for node in [region.nodes[name] for name in members] + [n for n in uses if n.op == "TensorArrayGatherV3"]:
         shape = _refined(shape, node.attr["element_shape"].shape if "element_shape" in node.attr else None)
-    writers = [node.name for node in uses if node.op in WRITES]
-    others = [node for node in uses if node.op not in WRITES | {"TensorArrayReadV3", "TensorArrayCloseV3"}]
+    writers = [node.name for node in uses if node.op in ops.ARRAY_WRITERS]
+    others = [node for node in uses if node.op not in ops.ARRAY_WRITERS | {"TensorArrayReadV3", "TensorArrayCloseV3"}]
     name = graph.fresh_name(f"{members[0]}/element_shape", taken)
     region.add(shape_constant(name, shape))
     return Array(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
-from export_v1.ir import graph
+from export_v1.ir import graph, ops
 from export_v1.ir.graph import Tensor
 from export_v1.passes.functional import region as regions
 from export_v1.passes.functional.region import Captures, Region
@@ -72,7 +72,7 @@ def _start(outer: Region, body: Region, edge: str, entering, following) -> int |
     if edge not in entering:
         return None
     step = body.nodes[graph.parse(following[edge]).node]
-    if step.op not in ("Add", "AddV2") or edge not in step.input:
+    if step.op not in ops.ADDS or edge not in step.input:
         return None
     other = step.input[1] if step.input[0] == edge else step.input[0]
     return _scalar(outer, entering[edge]) if _scalar(body, other) == 1 else None
@@ -98,7 +98,7 @@ def _is_static(outer: Region, edge: str) -> bool:
             continue
         seen.add(tensor.node)
         node = outer.nodes[tensor.node]
-        if node.op in ("Shape", "ShapeN", "Size", "Rank"):
+        if node.op in ops.SIZES:
             continue
         if node.op != "Const" and not graph.data_inputs(node):
             return False

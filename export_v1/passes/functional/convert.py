@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from export_v1.ir import graph
+from export_v1.ir import graph, ops
 from export_v1.ir.graph import GraphDef, NodeDef
 from export_v1.passes.functional import (
     array_ops,
@@ -88,7 +88,7 @@ def _convert_all(region: Region, keep: set[str], blocked: Mapping[str, str]) -> 
 def _drop_idle(region: Region, roots: set[str]) -> None:
     """Drops what the conversion left without use (indices of a `stack`), but nothing that can be fed or has effects."""
     index = graph.Index(emit.plain(region))
-    fed = {name for name, node in region.nodes.items() if node.op in graph.PLACEHOLDERS or regions.stateful(node)}
+    fed = {name for name, node in region.nodes.items() if node.op in ops.PLACEHOLDERS or regions.stateful(node)}
     needed = index.ancestors((roots & set(region.nodes)) | fed)
     region.nodes = {name: node for name, node in region.nodes.items() if name in needed}
 
@@ -144,7 +144,7 @@ def _outer(construct: str, error: Unconvertible) -> Unconvertible:
 
 def _count(region: Region, arrays: int) -> dict[str, int]:
     names = [node.op for part in region.walk() for node in part.nodes.values() if node.name in part.bodies]
-    loops_made = sum(op in ("While", "StatelessWhile") for op in names)
+    loops_made = sum(op in ops.WHILES for op in names)
     return {"while": loops_made, "cond": len(names) - loops_made, "tensor_array": arrays}
 
 

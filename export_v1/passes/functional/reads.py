@@ -10,7 +10,8 @@ from export_v1.ir.graph import NodeDef
 from export_v1.passes.functional import region as regions
 from export_v1.passes.functional.region import Captures, Region
 
-READS = frozenset({"ReadVariableOp", "ResourceGather", "VariableShape"})
+# What can be computed from the variable's value alone.
+_FROM_VALUE = frozenset({"ReadVariableOp", "ResourceGather", "VariableShape"})
 
 
 def hoist(captures: Captures, parts: list[Region]) -> None:
@@ -24,7 +25,7 @@ def hoist(captures: Captures, parts: list[Region]) -> None:
         if captures.outer.dtype(graph.parse(source)) != types_pb2.DT_RESOURCE:
             continue
         users = [(part, node) for part in parts for node in part.nodes.values() if arg in node.input]
-        plain = all(node.op in READS and node.input[0] == arg for _, node in users)
+        plain = all(node.op in _FROM_VALUE and node.input[0] == arg for _, node in users)
         if not plain or not users or any(arg in part.results for part in parts):
             continue
         dtypes = {node.attr["dtype"].type for _, node in users if node.op != "VariableShape"}

@@ -7,15 +7,12 @@ that is read from a GraphDef: it believes `output_shapes`, and gradients are bui
 
 import tensorflow as tf
 
-from export_v1.ir import graph
+from export_v1.ir import graph, ops
 from export_v1.ir.graph import GraphDef, NodeDef
 from export_v1.passes.functional import region as regions
 from export_v1.passes.functional.region import Region
 
 Shapes = dict[str, tf.TensorShape]
-
-# Nodes of v1 control flow that stayed: their shapes are not asked for, because they may lie on a cycle.
-UNKNOWN = frozenset({"Enter", "Exit", "NextIteration", "LoopCond", "Switch", "Merge"})
 
 
 def annotate(region: Region, original: GraphDef) -> Shapes:
@@ -44,7 +41,8 @@ class _Inference:
         with tf.Graph().as_default():
             for name in regions.order(region.nodes):
                 node = region.nodes[name]
-                if name in region.bodies or node.op in UNKNOWN or node.op == "_Arg":
+                # What stayed of v1 control flow may lie on a cycle, so its shape is not asked for.
+                if name in region.bodies or node.op in ops.V1_CONTROL_FLOW or node.op == "_Arg":
                     self._import(region, segment, known)
                     segment = []
                     found = self._outputs(region, node, known, given)

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from export_v1.ir import graph as graph_module
+from export_v1.ir import ops
 from export_v1.passes import tables
 from tests.support import graphs
 
@@ -42,9 +43,9 @@ def test_a_table_by_reference_becomes_a_resource():
 
 
 # MutableDenseHashTableV2 takes a key for what was deleted, too.
-@pytest.mark.parametrize("op", sorted(set(tables.TWINS) - {"MutableDenseHashTable"}))
+@pytest.mark.parametrize("op", sorted(set(ops.TABLE_TWINS) - {"MutableDenseHashTable"}))
 def test_an_old_op_and_its_twin_take_and_give_the_same_but_for_the_handle(op):
-    old, new = graph_module.op_def(op), graph_module.op_def(tables.TWINS[op])
+    old, new = graph_module.op_def(op), graph_module.op_def(ops.TABLE_TWINS[op])
     for side in ("input_arg", "output_arg"):
         pairs = list(zip(getattr(old, side), getattr(new, side), strict=True))
         assert all(one.is_ref == (other.type == tf.resource.as_datatype_enum) for one, other in pairs)
@@ -53,6 +54,6 @@ def test_an_old_op_and_its_twin_take_and_give_the_same_but_for_the_handle(op):
 
 
 def test_every_op_that_makes_a_table_or_fills_one_is_known_as_such():
-    makes = {op for op in tables.TWINS.values() if any(arg.type for arg in graph_module.op_def(op).output_arg[:1])}
-    assert tables.TABLES == makes - {"LookupTableSizeV2"}
-    assert tables.INITIALIZERS == {"InitializeTableV2", "InitializeTableFromTextFileV2", "LookupTableImportV2"}
+    makes = {op for op in ops.TABLE_TWINS.values() if any(arg.type for arg in graph_module.op_def(op).output_arg[:1])}
+    assert ops.TABLES == makes - {"LookupTableSizeV2"}
+    assert ops.TABLE_INITIALIZERS == {"InitializeTableV2", "InitializeTableFromTextFileV2", "LookupTableImportV2"}

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from export_v1.errors import ExportError
 from export_v1.ir import graph as graph_module
+from export_v1.ir import ops
 from export_v1.ir.graph import GraphDef
 from export_v1.passes import variables
 from tests.support import graphs
@@ -169,7 +170,7 @@ def test_attributes_of_a_write_stay():
 
 
 def test_every_write_has_a_twin_that_takes_a_resource_in_the_same_place():
-    for op, twin in {**variables.WRITES}.items():
+    for op, twin in {**ops.WRITE_TWINS}.items():
         old, new = graph_module.op_def(op), graph_module.op_def(twin)
         assert len(old.input_arg) == len(new.input_arg), op
         for before, after in zip(old.input_arg, new.input_arg, strict=True):

@@ -1,0 +1,145 @@
+"""TensorFlow's ops by what they mean; every set of op names that more than one module uses is here, once.
+
+An op that TensorFlow 1 has twice, for references and for values or resources, is in a set with both names unless the
+set says otherwise. A set that encodes the rule of one module (which ops end a layer, say) belongs to that module.
+"""
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+
+def _twins(**pairs: str) -> Mapping[str, str]:
+    return MappingProxyType(pairs)
+
+
+# Control flow of TensorFlow 1: nodes of the graph itself.
+# Passes its data on at output 0 or 1, as a scalar bool says; the other output is dead.
+SWITCHES = frozenset({"Switch", "RefSwitch"})
+# Passes on whichever input is alive, as soon as it is there.
+MERGES = frozenset({"Merge", "RefMerge"})
+# The way into a loop's frame, and out of it.
+ENTERS = frozenset({"Enter", "RefEnter"})
+EXITS = frozenset({"Exit", "RefExit"})
+# A loop's way back to its Merge: the only edge by which a graph may have a cycle.
+WAYS_BACK = frozenset({"NextIteration", "RefNextIteration"})
+V1_CONTROL_FLOW = SWITCHES | MERGES | ENTERS | EXITS | WAYS_BACK | {"LoopCond"}
+
+# Functional control flow: a node that calls functions of the library.
+IFS = frozenset({"If", "StatelessIf"})
+CONDITIONALS = IFS | {"Case", "StatelessCase"}
+WHILES = frozenset({"While", "StatelessWhile"})
+CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
+
+# Values.
+# Chooses between two values that are both computed.
+SELECTS = frozenset({"Select", "SelectV2"})
+# The output is the input, unchanged.
+IDENTITIES = frozenset({"Identity", "StopGradient"})
+ADDS = frozenset({"Add", "AddV2"})
+# Says how large a tensor is, not what is in it.
+SIZES = frozenset({"Shape", "ShapeN", "Size", "Rank"})
+# Rows of input 0, by the indices of input 1.
+GATHERS = frozenset({"Gather", "GatherV2", "ResourceGather"})
+# Inputs are x, scale, offset, mean, variance; outputs 1 and 2 are the mean and variance of the batch when training.
+BATCH_NORMS = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
+
+# What comes from outside the graph.
+# Has no value unless it is fed.
+FED = frozenset({"Placeholder", "PlaceholderV2"})
+# May be fed; PlaceholderWithDefault need not be.
+PLACEHOLDERS = FED | {"PlaceholderWithDefault"}
+DEQUEUES = frozenset(f"QueueDequeue{many}{version}" for many in ("", "Many", "UpTo") for version in ("", "V2"))
+ENQUEUES = frozenset(f"QueueEnqueue{many}{version}" for many in ("", "Many") for version in ("", "V2"))
+ITERATOR_READS = frozenset({"IteratorGetNext", "IteratorGetNextSync"})
+# Where a model's data can come in: a tensor that nothing in the graph computes.
+SOURCES = FED | DEQUEUES | ITERATOR_READS
+# Brings data in without being fed.
+FEEDERS = DEQUEUES | ITERATOR_READS | {"ReaderReadV2", "ReaderRead", "Unstage", "RecvTPUEmbeddingActivations"}
+
+# Variables.
+# Its output is a reference: a buffer that other ops write in place.
+REF_VARIABLES = frozenset({"Variable", "VariableV2"})
+VARIABLES = REF_VARIABLES | {"VarHandleOp"}
+# Passes a reference on, and the op that passes a resource on in its place.
+ALIAS_TWINS = _twins(
+    RefIdentity="Identity",
+    RefSwitch="Switch",
+    RefMerge="Merge",
+    RefEnter="Enter",
+    RefExit="Exit",
+    RefNextIteration="NextIteration",
+)
+# Writes through a reference, and the op that writes through a resource; the inputs after the variable are the same.
+WRITE_TWINS = _twins(
+    Assign="AssignVariableOp",
+    AssignAdd="AssignAddVariableOp",
+    AssignSub="AssignSubVariableOp",
+    CountUpTo="ResourceCountUpTo",
+    **{f"Scatter{kind}": f"ResourceScatter{kind}" for kind in ("Update", "Add", "Sub", "Mul", "Div", "Min", "Max")},
+    **{f"ScatterNd{kind}": f"ResourceScatterNd{kind}" for kind in ("Update", "Add", "Sub", "Min", "Max")},
+    StridedSliceAssign="ResourceStridedSliceAssign",
+    **{
+        f"Apply{kind}": f"ResourceApply{kind}"
+        for kind in ("GradientDescent", "Momentum", "Adam", "Adagrad", "RMSProp", "CenteredRMSProp", "Adadelta", "Ftrl")
+    },
+)
+# Writes a variable (input 0); the steps of optimizers that have no twin are told by `is_optimizer_step`.
+RESOURCE_WRITERS = frozenset(WRITE_TWINS.values())
+VARIABLE_WRITERS = RESOURCE_WRITERS | WRITE_TWINS.keys()
+ASSIGNS = frozenset({"Assign", "AssignVariableOp"})
+ASSIGN_ADDS = frozenset({"AssignAdd", "AssignAddVariableOp"})
+ASSIGN_SUBS = frozenset({"AssignSub", "AssignSubVariableOp"})
+# Gives a variable's value: of a reference, of a resource.
+VARIABLE_READS = frozenset({"Identity", "ReadVariableOp"})
+
+_OPTIMIZER_STEP = re.compile(r"(Resource)?(Sparse)?Apply")
+
+
+def is_optimizer_step(op: str) -> bool:
+    """Returns whether an op changes a variable by a gradient, as every optimizer's Apply… ops do."""
+    return bool(_OPTIMIZER_STEP.match(op))
+
+
+def writes_variable(op: str) -> bool:
+    """Returns whether an op changes the variable that its first input is."""
+    return op in VARIABLE_WRITERS or is_optimizer_step(op)
+
+
+# Checkpoints.
+RESTORES = frozenset({"RestoreV2", "Restore", "RestoreSlice"})
+SAVES = frozenset({"SaveV2", "Save", "SaveSlices", "ShardedFilename", "MergeV2Checkpoints"})
+
+# Lookup tables: the op of TensorFlow before 1.1, whose handle is a reference to a string, and the one of today.
+_REF_TABLES = ("HashTable", "MutableHashTable", "MutableHashTableOfTensors", "MutableDenseHashTable")
+_REF_TABLE_INITIALIZERS = ("InitializeTable", "InitializeTableFromTextFile", "LookupTableImport")
+_REF_TABLE_USERS = ("LookupTableFind", "LookupTableInsert", "LookupTableSize", "LookupTableExport")
+TABLE_TWINS = _twins(**{op: f"{op}V2" for op in (*_REF_TABLES, *_REF_TABLE_INITIALIZERS, *_REF_TABLE_USERS)})
+REF_TABLES = frozenset(_REF_TABLES)
+TABLES = frozenset(TABLE_TWINS[op] for op in REF_TABLES)
+# Fills a table (input 0); Import is how a Saver fills a mutable one from a checkpoint.
+TABLE_INITIALIZERS = frozenset(TABLE_TWINS[op] for op in _REF_TABLE_INITIALIZERS)
+REF_TABLE_INITIALIZERS = frozenset(_REF_TABLE_INITIALIZERS)
+TABLES_FROM_FILE = frozenset({"InitializeTableFromTextFile", "InitializeTableFromTextFileV2"})
+
+# TensorArrays.
+ARRAY_WRITERS = frozenset({"TensorArrayWriteV3", "TensorArrayScatterV3", "TensorArraySplitV3"})
+
+# Random numbers.
+UNIFORMS = frozenset({"RandomUniform", "StatelessRandomUniform"})
+# What a model adds noise or drops values with, as training does.
+NOISE = UNIFORMS | {"RandomStandardNormal", "TruncatedNormal"}
+_RANDOM = (
+    "Random", "TruncatedNormal", "ParameterizedTruncatedNormal", "Multinomial", "StatefulRandom", "StatefulUniform",
+    "StatefulStandardNormal", "StatefulTruncatedNormal", "UniformCandidateSampler", "LogUniformCandidateSampler",
+    "LearnedUnigramCandidateSampler", "AllCandidateSampler", "FixedUnigramCandidateSampler",
+)  # fmt: skip
+
+
+def is_random(op: str) -> bool:
+    """Returns whether an op answers something else at each call, whatever its seeds."""
+    return op.startswith(_RANDOM)
+
+
+# Python code that the graph does not hold.
+PYTHON_CALLS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
