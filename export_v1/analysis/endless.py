@@ -9,9 +9,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from export_v1 import errors
+from export_v1.analysis import liveness
 from export_v1.ir import graph, ops
 from export_v1.ir.graph import GraphDef, Tensor
-from export_v1.passes import fold
 
 
 def check(graph_def: GraphDef) -> None:
@@ -34,7 +34,7 @@ def loops(graph_def: GraphDef) -> list[str]:
     found = []
     for body in (graph_def, *map(_body, functions.values())):
         ends = [node for node in body.node if node.op == "LoopCond" and len(node.input)]
-        values = fold.known_values(body) if ends else {}
+        values = liveness.known_values(body) if ends else {}
         found += [node.name.removesuffix("/LoopCond") for node in ends if _is_true(values, node.input[0])]
         calls = ((node.name, functions.get(node.attr["cond"].func.name)) for node in body.node if node.op in ops.WHILES)
         found += [name for name, condition in calls if condition is not None and _is_constantly_true(condition)]
@@ -42,7 +42,7 @@ def loops(graph_def: GraphDef) -> list[str]:
 
 
 def _is_constantly_true(condition) -> bool:
-    values = fold.known_values(_body(condition))
+    values = liveness.known_values(_body(condition))
     return any(_is_true(values, _node_edge(edge)) for edge in condition.ret.values())
 
 

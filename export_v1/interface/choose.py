@@ -52,7 +52,7 @@ class Anatomy:
         self.settling = settling
         roots = [
             f"{node.name}:0"
-            for node in settling.steps.nodes
+            for node in settling.ordered.nodes
             if node.name not in settling.backward and not backward.is_saver(node)
         ]
         self.frozen, _ = settling.inference(frozen, cuts, roots, train)

@@ -6,8 +6,8 @@ import functools
 import numpy as np
 from tensorflow.core.framework import types_pb2
 
-from export_v1.analysis.live import SELECTS, Live, Steps
-from export_v1.ir import graph
+from export_v1.analysis.liveness import Liveness, Ordered
+from export_v1.ir import graph, ops
 from export_v1.ir.graph import NodeDef, Tensor
 from export_v1.passes import moving_averages
 
@@ -49,14 +49,14 @@ class Dropout:
 class Flags:
     """Recognises flags of one graph. `backward` are the nodes of the gradients, which say nothing about a flag."""
 
-    def __init__(self, steps: Steps, backward: set[str]):
-        self._index, self._steps, self._backward = steps.index, steps, backward
+    def __init__(self, ordered: Ordered, backward: set[str]):
+        self._index, self._ordered, self._backward = ordered.index, ordered, backward
 
     @functools.cached_property
     def dropouts(self) -> list[Dropout]:
         """Every place outside the gradients where values are dropped at random."""
         found = []
-        for node in self._steps.nodes:
+        for node in self._ordered.nodes:
             if node.name not in self._backward and self._is_mask(node.name):
                 found += self._dropout(node)
         return found
@@ -96,7 +96,7 @@ class Flags:
     def _is_mask(self, name: str) -> bool:
         """Whether a node is multiplied with data or selects it, perhaps after a cast: what a dropout's mask is for."""
         for reader, _ in self._index.consumers(name):
-            if reader.op == "Mul" or reader.op in SELECTS:
+            if reader.op == "Mul" or reader.op in ops.SELECTS:
                 return True
             if reader.op in ("Cast", "Identity") and any(
                 one.op == "Mul" for one, _ in self._index.consumers(reader.name)
@@ -118,7 +118,7 @@ class Flags:
 
     def _mode(self, tensor: Tensor, no: object, yes: object) -> Flag | None:
         """The flag that chooses between two ways, told by what only one of them does."""
-        sides = {value: Live(self._steps, {tensor: value}) for value in (no, yes)}
+        sides = {value: Liveness(self._ordered, {tensor: value}) for value in (no, yes)}
         choosers = [
             Tensor(name)
             for name in self._index.descendants([tensor.node]) - self._backward
@@ -141,18 +141,17 @@ class Flags:
         inference = no if training == yes else yes
         return Flag(tensor, inference, training, f"{str(training).lower()} chooses {', '.join(verdicts)}")
 
-    def _called(self, side: Live, tensor: Tensor) -> list[NodeDef]:
+    def _called(self, side: Liveness, tensor: Tensor) -> list[NodeDef]:
         """The nodes of the functions that If ops call on one side."""
         functions = {one.signature.name: one.node_def for one in self._index.graph_def.library.function}
         nodes: list[NodeDef] = []
         for name in self._index.descendants([tensor.node]) - self._backward if functions else ():
             node = self._index[name]
-            if node.op in ("If", "StatelessIf") and graph.data_inputs(node)[0] in side.known:
-                taken = "then_branch" if side.known[graph.data_inputs(node)[0]].all() else "else_branch"
-                nodes += functions.get(node.attr[taken].func.name, ())
+            branch = side.branch(node) if node.op in ops.CONDITIONALS else None
+            nodes += functions.get(branch.name, ()) if branch is not None else ()
         return nodes
 
-    def _by_rate(self, sides: dict[object, Live]) -> dict[str, object]:
+    def _by_rate(self, sides: dict[object, Liveness]) -> dict[str, object]:
         """Which value makes a dropout drop, where the flag chooses between constant rates."""
         trains = set()
         for dropout in self.dropouts:
@@ -183,14 +182,14 @@ class Flags:
             for tensor in (Tensor(name) for name in names if self._index[name].op == "Const"):
                 slope, offset = self._affine(tensor).get(dropout.rate, (0.0, 0.0))
                 value = round((dropout.off - offset) / slope, 6) + 0.0 if slope else None
-                if value in (0.0, 1.0) and value != self._steps.constants.get(tensor):
+                if value in (0.0, 1.0) and value != self._ordered.constants.get(tensor):
                     return tensor, value
             names = [one.node for name in names for one in graph.data_inputs(self._index[name])]
         return None
 
     def _affine(self, tensor: Tensor) -> dict[Tensor, tuple[float, float]]:
         """Tensor -> (a, b) for every tensor that is a * `tensor` + b with constant a and b."""
-        known = self._steps.constants
+        known = self._ordered.constants
         found, todo = {tensor: (1.0, 0.0)}, [tensor]
         while todo:
             source = todo.pop()

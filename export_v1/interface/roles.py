@@ -10,12 +10,12 @@ from collections.abc import Iterable
 
 from tensorflow.core.framework import types_pb2
 
-from export_v1.analysis.live import Live
+from export_v1.analysis import constants
+from export_v1.analysis.liveness import Liveness
 from export_v1.interface.settle import PLACEHOLDERS, SOURCES, Settling
 from export_v1.ir import graph, ops
 from export_v1.ir.graph import NodeDef, Tensor
 from export_v1.model import Graph
-from export_v1.passes import fold
 
 TRAINED, OTHER_VARIABLE = 1, 2
 _FIRST_SOURCE = 2
@@ -51,7 +51,7 @@ class Roles:
     def __init__(
         self,
         settling: Settling,
-        live: Live,
+        live: Liveness,
         model: Graph,
         cuts: Iterable[Tensor] = (),
         labels: Iterable[Tensor] = (),
@@ -61,7 +61,7 @@ class Roles:
         self._frozen_graph = not any(node.op in ops.VARIABLES for node in self.index.graph_def.node)
         self.nodes = [
             node
-            for node in settling.steps.nodes
+            for node in settling.ordered.nodes
             if node.name not in settling.backward
             and node.op not in _OBSERVERS
             and "Summary" not in node.op
@@ -111,7 +111,7 @@ class Roles:
             for node in self.nodes:
                 made = self._own(node)
                 # What a predicate is computed from decides whether a value is there, not what it is made of.
-                reads = self.live.data(node)[:1] if node.op in fold.SWITCHES else self.live.data(node)
+                reads = self.live.data(node)[:1] if node.op in ops.SWITCHES else self.live.data(node)
                 for tensor in reads if node.op not in _SIZES else ():
                     made |= self._tensor_mask(tensor)
                 if node.op not in SOURCES and made != self._mask.get(node.name, 0):
@@ -124,7 +124,7 @@ class Roles:
             return TRAINED if not self._trainable or node.name in self._trainable else OTHER_VARIABLE
         if self._frozen_graph and node.op == "Const" and is_number(node.attr["dtype"].type):
             sizes = [dim.size for dim in node.attr["value"].tensor.tensor_shape.dim]
-            return TRAINED if math.prod(sizes) > fold.MOST_ELEMENTS else 0
+            return TRAINED if math.prod(sizes) > constants.MOST_ELEMENTS else 0
         return 0
 
     def _mixes(self, node: NodeDef) -> bool:

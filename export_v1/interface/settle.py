@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
 from export_v1 import errors
-from export_v1.analysis.live import Live, Steps, path
+from export_v1.analysis.liveness import Liveness, Ordered, path
 from export_v1.errors import quoted
 from export_v1.interface import given
 from export_v1.interface.mode_flags import Flag, Flags
@@ -32,18 +32,18 @@ class Settling:
 
     def __init__(self, index: Index, backward: set[str]):
         self.index, self.backward = index, backward
-        self.steps = Steps(index)
-        self.flags = Flags(self.steps, backward)
+        self.ordered = Ordered(index)
+        self.flags = Flags(self.ordered, backward)
         self._flags: dict[str, Flag | None] = {}
-        self._lives: dict[object, Live] = {}
+        self._lives: dict[object, Liveness] = {}
 
-    def live(self, values: Mapping[str, object], cuts: Iterable[str]) -> Live:
+    def live(self, values: Mapping[str, object], cuts: Iterable[str]) -> Liveness:
         """Returns what runs when `values` are frozen and `cuts` are fed; both by tensor name."""
         cuts = frozenset(cuts)
         key = cuts, tuple(sorted((name, np.asarray(value).tobytes()) for name, value in values.items()))
         if key not in self._lives:
             known = {graph.parse(name): value for name, value in values.items()}
-            self._lives[key] = Live(self.steps, known, [graph.parse(name) for name in cuts])
+            self._lives[key] = Liveness(self.ordered, known, [graph.parse(name) for name in cuts])
         return self._lives[key]
 
     def unfed(self, values: Mapping[str, object], cuts: Iterable[str], outputs: Iterable[str]) -> dict[str, list[str]]:
@@ -187,9 +187,9 @@ class Settling:
         return value.item() if value.ndim == 0 else value
 
     @functools.cached_property
-    def _plain(self) -> Live:
+    def _plain(self) -> Liveness:
         """The graph with nothing fed and nothing frozen."""
-        return Live(self.steps)
+        return Liveness(self.ordered)
 
     def training(
         self,

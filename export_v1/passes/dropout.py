@@ -14,9 +14,9 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from export_v1.analysis import liveness
 from export_v1.ir import graph, rewrite
 from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, attr, data_inputs
-from export_v1.passes import fold
 from export_v1.passes.result import Notes, Result
 
 _PASSES_ON = frozenset({"Identity", "StopGradient"})
@@ -30,7 +30,7 @@ def of_rate_zero(graph_def: GraphDef) -> Result:
     Args:
         graph_def: not modified; constants as `freeze` leaves them.
     """
-    index, values = Index(graph_def), fold.known_values(graph_def)
+    index, values = Index(graph_def), liveness.known_values(graph_def)
     replaced: dict[str, Tensor] = {}
     for node in graph_def.node:
         if node.op == "Mul":
@@ -59,7 +59,7 @@ def of_any_batch(graph_def: GraphDef) -> Result:
     """
     if not any(node.op == "RandomUniform" for node in graph_def.node):
         return Result(graph_def)
-    index, values, shapes = Index(graph_def), fold.known_values(graph_def), {}
+    index, values, shapes = Index(graph_def), liveness.known_values(graph_def), {}
     for node in graph_def.node:
         if node.op == "Mul":
             pair = data_inputs(node)

@@ -61,6 +61,32 @@ def to_constants(graph_def: GraphDef, values: Mapping[str, tuple[int, object]]) 
     return _replaced(graph_def, made)
 
 
+def to_nothing(graph_def: GraphDef, names: Collection[str]) -> Result:
+    """Returns the graph with nodes that never run, nor does what reads them: nobody need feed or fill them.
+
+    Each waits for the side of a Switch that is never taken, as a node in a branch waits for its branch.
+
+    Args:
+        graph_def: not modified.
+        names: of nodes outside of loops.
+    """
+    if not names:
+        return Result(graph_def)
+    taken = {node.name for node in graph_def.node}
+    no, switch, never = (Tensor(graph.fresh_name(f"never{part}", taken)) for part in ("/predicate", "/switch", ""))
+    made = [
+        rewrite.constant(no.node, False, tf.bool),
+        rewrite.node(switch.node, "Switch", [no, no], T=tf.bool),
+        rewrite.node(never.node, "Identity", [Tensor(switch.node, 1)], T=tf.bool),
+    ]
+    for node in graph_def.node:
+        if node.name in names:
+            node = rewrite.rewired(node, {})
+            node.input.append("^" + never.node)
+        made.append(node)
+    return Result(rewrite.with_nodes(graph_def, made))
+
+
 def _makers(graph_def: GraphDef, names: Collection[str]) -> dict[str, NodeDef]:
     wanted = {parse(name).node for name in names}
     return {node.name: node for node in graph_def.node if node.name in wanted}

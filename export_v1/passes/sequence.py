@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from export_v1.analysis import kernels
-from export_v1.ir import wellformed
+from export_v1.analysis import kernels, liveness
+from export_v1.ir import ops, wellformed
 from export_v1.ir.graph import Index, NodeDef, parse
 from export_v1.passes import (
     dropout,
@@ -88,12 +88,12 @@ def _always_dropping(state: State) -> State:
     return frozen if frozen is state else frozen.after(dropout.of_rate_zero(frozen.graph_def))
 
 
-def _freeze(state: State, *ops: str) -> State:
+def _freeze(state: State, *kinds: str) -> State:
     index = Index(state.graph_def)
     values = {
         tensor: (index[parse(tensor).node].attr["dtype"].type, state.frozen[old])
         for old, tensor in ((old, state.name(old)) for old in state.frozen)
-        if parse(tensor).node in index and index[parse(tensor).node].op in ops
+        if parse(tensor).node in index and index[parse(tensor).node].op in kinds
     }
     return state.after(freeze.to_constants(state.graph_def, values)) if values else state
 
@@ -135,6 +135,26 @@ def _pin(state: State) -> State:
     )
 
 
+def _unfed(state: State) -> State:
+    """Sources that nothing asked for needs, as the frozen values have it, never run: nobody feeds or fills them."""
+    index = Index(state.graph_def)
+    wanted = [parse(name) for name in (*state.fetched, *state.updates)]
+    fed = [parse(name) for name in (*map(state.name, state.inputs), *state.fed)]
+    reached = index.ancestors(tensor.node for tensor in wanted)
+    unfed = {name for name in reached if index[name].op in ops.SOURCES} - {tensor.node for tensor in fed}
+    if not unfed:
+        return state
+    values = {parse(name): value for name, value in state.fed.items()}
+    live = liveness.Liveness(liveness.Ordered(index), values, fed)
+    idle = unfed - set(live.needed(wanted, ops.SOURCES))
+    # Who is in a loop cannot wait for what is outside of it.
+    return state.after(freeze.to_nothing(state.graph_def, {name for name in idle if not _is_in_loop(index, name)}))
+
+
+def _is_in_loop(index: Index, name: str) -> bool:
+    return any(index[ancestor].op in ops.ENTERS for ancestor in index.ancestors([name]))
+
+
 def _functional(state: State) -> State:
     return state.after(functional.convert(state.graph_def, keep=[*state.ends, *state.table_inits]))
 
@@ -170,6 +190,13 @@ ORIGINAL = (
         "last of what the original needs: TensorFlow refuses a graph with shapes and devices of another machine",
         gives=(Guarantee.PORTABLE,),
     ),
+)
+# The original runs with its dead branches.
+UNFED = Step(
+    "sources of dead branches",
+    _unfed,
+    "after prune: only what is there can be missing; for the original alone, since fold takes dead branches out",
+    needs=(Guarantee.PRUNED,),
 )
 # What a graph needs for TensorFlow to import and run it. The original runs with its dead branches, the export without
 # them: what only a dead branch needs may be missing from an export that nothing is recorded for.
@@ -255,12 +282,13 @@ def original(state: State) -> State:
     """Returns the state in which TensorFlow can run the graph, which is otherwise as it was written.
 
     Frozen tensors are placeholders to be fed, see `State.fed`; references, v1 control flow and all are untouched. Only
-    dropouts are made to fit any batch, and are removed where their rate was a constant and is frozen to 0.
+    dropouts are made to fit any batch, and are removed where their rate was a constant and is frozen to 0; and what comes
+    from outside for branches that the frozen values never take is never there, since nobody feeds it.
 
     Raises:
         ExportError: the graph is malformed, or TensorFlow cannot run it; which node, and what to do.
     """
-    return _run((*ORIGINAL, *RUNNABLE), state)
+    return _run((*ORIGINAL, UNFED, *RUNNABLE), state)
 
 
 def export(state: State) -> State:

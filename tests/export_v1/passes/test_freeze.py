@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from export_v1.passes import freeze, outputs, portable, prune
@@ -46,7 +47,7 @@ def test_any_tensor_can_be_frozen():
 def test_the_other_output_of_a_cut_node_still_answers():
     for make, feeds in ((freeze.to_placeholders, {"halves_0:0": [7.0, 8.0]}), (freeze.to_constants, {})):
         result = make(_split(), {"halves:0": (FLOAT, [2] if feeds else np.float32([7, 8]))})
-        cut, names = result.graph_def, result.renamed
+    cut, names = result.graph_def, result.renamed
         assert names == {"halves:0": "halves_0:0"}
         got = graphs.run(cut, ["y:0", "halves:1"], {"x:0": [1, 2, 3, 4], **feeds})
         np.testing.assert_array_equal(got, [[73, 84], [3, 4]])
@@ -57,7 +58,7 @@ def test_a_name_that_is_taken_is_not_given_again():
     graph_def.node.add(name="halves_0", op="NoOp")
     for make, value in ((freeze.to_placeholders, [2]), (freeze.to_constants, np.float32([7, 8]))):
         result = make(graph_def, {"halves:0": (FLOAT, value)})
-        cut, names = result.graph_def, result.renamed
+    cut, names = result.graph_def, result.renamed
         assert names == {"halves:0": "halves_0_1:0"} and len(set(graphs.names(cut))) == len(cut.node)
 
 
@@ -144,3 +145,16 @@ def test_marks_are_left_out_in_functions_too_and_nothing_else_is():
     assert set(inner.attr) == {"_gradient_op_type", "value"} and not inner.device
     assert set(stripped.node[1].attr) == set(graph_def.node[1].attr) - set(marks)
     assert len(graph_def.library.function[0].node_def[0].attr) == 8
+
+
+def test_what_nobody_feeds_is_never_there():
+    with graphs.tensorflow_1() as graph:
+        x, word = v1.placeholder(tf.float32, [], name="x"), v1.placeholder(tf.string, [], name="word")
+        data = v1.placeholder(tf.bool, [], name="data")
+        outside = tf.strings.to_number(word) + v1.placeholder(tf.float32, [2], name="other")[0]
+        tf.identity(v1.cond(data, lambda: outside, lambda: x), name="y")
+    made = freeze.to_nothing(graph.as_graph_def(), {"word", "other"}).graph_def
+    assert {"word", "other"} <= set(graphs.names(made))
+    assert graphs.run(made, "y:0", {"x:0": 3.0, "data:0": False}) == 3.0
+    with pytest.raises(tf.errors.InvalidArgumentError, match="does not have value"):
+        graphs.run(made, "y:0", {"x:0": 3.0, "data:0": True})

@@ -1,0 +1,336 @@
+"""What runs of a graph when some of its tensors are fed and some have known values: the one place that decides it.
+
+The values of small constants are followed forward, through whatever `constants` can evaluate. A Switch of a known
+predicate passes its data on one side and is dead on the other; deadness spreads to whatever reads it or waits for it,
+up to a Merge that has another live input. A value stays known through a Switch that data decides: wherever the tensor
+is alive, it has that value. So a condition on a frozen flag is settled inside a condition on data, too.
+
+    x ──► Switch ──:1──► train ──► Merge ──► y         x ──► infer ──► y
+      false ─┘  └──:0──► infer ──────┘          ==>
+
+`passes.fold` writes down in the graph what is found here, so what `Liveness.needed` returns is what is left of the
+exported graph once it is pruned.
+"""
+
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import attr_value_pb2
+
+from export_v1.analysis import constants
+from export_v1.ir import graph, ops, ordering
+from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor
+
+# Under which outcomes of undecided conditions a tensor is alive: (predicate, side) for each. All of them have to hold.
+Conditions = frozenset[tuple[Tensor, int]]
+_ALWAYS: Conditions = frozenset()
+
+
+class Ordered:
+    """A graph read once for many looks at what runs in it.
+
+    Attributes:
+        index: the graph.
+        nodes: all nodes, each after what it reads.
+        constants: tensor -> value, for every small Const.
+    """
+
+    def __init__(self, index: Index):
+        self.index = index
+        self.nodes = ordering.in_order(index)
+        self.constants: dict[Tensor, np.ndarray] = {}
+        self._edges: dict[str, tuple[list[Tensor], list[str]]] = {}
+        for node in self.nodes:
+            self._edges[node.name] = graph.data_inputs(node), graph.control_inputs(node)
+            value = constants.evaluated(node) if node.op == "Const" else None
+            if value is not None:
+                self.constants[Tensor(node.name)] = value
+
+    def inputs(self, node: NodeDef) -> list[Tensor]:
+        """Returns `graph.data_inputs` of a node."""
+        return self._edges[node.name][0]
+
+    def controls(self, node: NodeDef) -> list[str]:
+        """Returns `graph.control_inputs` of a node."""
+        return self._edges[node.name][1]
+
+
+def known_values(graph_def: GraphDef) -> dict[Tensor, np.ndarray]:
+    """Returns the value of every tensor that constants of at most a few elements determine, wherever it is alive."""
+    return Liveness(Ordered(Index(graph_def))).known
+
+
+class Liveness:
+    """Which tensors are known, which are dead, and what a tensor needs, under given values and cuts.
+
+    Args:
+        ordered: the graph.
+        values: tensor -> the value it is frozen to.
+        cuts: tensors that are fed.
+
+    Attributes:
+        known: tensor -> its value, wherever it is alive.
+        stops: the frozen and the fed tensors; nothing is needed for them.
+    """
+
+    def __init__(self, ordered: Ordered, values: Mapping[Tensor, object] = (), cuts: Collection[Tensor] = ()):
+        self._ordered, self._index = ordered, ordered.index
+        self._frozen = set(values)
+        self.stops = set(cuts) | self._frozen
+        # Whoever waits for a node waits for what takes its place.
+        self._stop_nodes = {tensor.node for tensor in self.stops}
+        self.known = dict(ordered.constants)
+        for tensor, value in dict(values).items():
+            self.known[tensor] = self._of_own_type(tensor, value)
+        self._dead: set[Tensor] = set()
+        self._dead_nodes: set[str] = set()
+        # Of a node, or of one side of a Switch; only of what is not always alive.
+        self._conditions: dict[str | Tensor, Conditions] = {}
+        for node in ordered.nodes:
+            self._visit(node)
+        self._reads: dict[str, list[Tensor]] = {}
+
+    def _of_own_type(self, tensor: Tensor, value: object) -> np.ndarray:
+        """A frozen value as the constant that it becomes: comparisons depend on how a number is rounded."""
+        data_type = self._index.data_type(tensor) if tensor.node in self._index else None
+        kind = tf.as_dtype(data_type).base_dtype if data_type else None
+        return np.asarray(value, kind.as_numpy_dtype if kind is not None and kind != tf.string else None)
+
+    # What a walk over the graph finds out about one node after the other.
+
+    def _visit(self, node: NodeDef) -> None:
+        inputs, controls = self._ordered.inputs(node), self._ordered.controls(node)
+        if node.op in ops.MERGES:
+            self._merge(node, inputs)
+        elif (self._dead or self._dead_nodes) and (
+            any(map(self.is_dead, inputs)) or any(map(self._is_dead_node, controls))
+        ):
+            self._dead_nodes.add(node.name)
+        else:
+            self._inherit(node, inputs, controls)
+            if node.op in ops.SWITCHES:
+                self._switch(node, inputs)
+            elif node.op in ops.EXITS:
+                self._leave_loop(node, inputs)
+            elif node.op in constants.EVALUATORS and any(tensor in self.known for tensor in inputs):
+                value = constants.evaluated(node, [self.known.get(tensor) for tensor in inputs])
+                if value is not None:
+                    self.known.setdefault(Tensor(node.name), value)
+
+    def _inherit(self, node: NodeDef, inputs: list[Tensor], controls: list[str]) -> None:
+        if self._conditions and (inputs or controls):
+            conditions = self._alive_under(inputs, controls)
+            if conditions:
+                self._conditions[node.name] = conditions
+
+    def _alive_under(self, tensors: Iterable[Tensor], controls: Iterable[str] = ()) -> Conditions:
+        """The conditions under which some tensors are there and some nodes have run."""
+        result = _ALWAYS
+        for tensor in tensors:
+            if tensor not in self.stops:
+                result |= self._conditions.get(tensor) or self._conditions.get(tensor.node, _ALWAYS)
+        for name in controls:
+            if name not in self._stop_nodes:
+                result |= self._conditions.get(name, _ALWAYS)
+        return result
+
+    def _switch(self, node: NodeDef, inputs: list[Tensor]) -> None:
+        side = self.side(node)
+        if side is not None:
+            self._dead.add(Tensor(node.name, 1 - side))
+        else:
+            under = self._conditions.get(node.name, _ALWAYS)
+            for at in (0, 1):
+                self._conditions[Tensor(node.name, at)] = under | {(inputs[1], at)}
+        if inputs[0] in self.known:
+            for at in (0, 1):
+                self.known.setdefault(Tensor(node.name, at), self.known[inputs[0]])
+
+    def _leave_loop(self, node: NodeDef, inputs: list[Tensor]) -> None:
+        """What comes out of a loop is there whenever the loop was entered, not only in its last turn."""
+        switch = self._index.nodes.get(inputs[0].node)
+        if switch is not None and switch.op in ops.SWITCHES and node.name in self._conditions:
+            own = (self._ordered.inputs(switch)[1], inputs[0].index)
+            self._conditions[node.name] -= {own}
+
+    def _merge(self, node: NodeDef, inputs: list[Tensor]) -> None:
+        live = [tensor for tensor in inputs if not self.is_dead(tensor)]
+        # A loop's way back runs only if the loop is entered.
+        entries = [tensor for tensor in live if not self._is_way_back(tensor)]
+        if not entries:
+            self._dead_nodes.add(node.name)
+            return
+        if self._conditions:
+            conditions = _any_of([self._alive_under([tensor]) for tensor in entries], Tensor(node.name))
+            if conditions:
+                self._conditions[node.name] = conditions
+        if len(live) == 1:
+            if live[0] in self.known:
+                self.known.setdefault(Tensor(node.name), self.known[live[0]])
+            self.known.setdefault(Tensor(node.name, 1), np.asarray(inputs.index(live[0]), np.int32))
+
+    def _is_way_back(self, tensor: Tensor) -> bool:
+        node = self._index.nodes.get(tensor.node)
+        return node is not None and node.op in ops.WAYS_BACK
+
+    def _is_dead_node(self, name: str) -> bool:
+        return name in self._dead_nodes and name not in self._stop_nodes
+
+    # What was found out.
+
+    def runs(self, node: NodeDef) -> bool:
+        """Returns whether a node ever runs."""
+        return node.name not in self._dead_nodes
+
+    def is_dead(self, tensor: Tensor) -> bool:
+        """Returns whether a tensor is never computed; frozen and fed ones always are there."""
+        return (tensor.node in self._dead_nodes or tensor in self._dead) and tensor not in self.stops
+
+    def live_inputs(self, node: NodeDef) -> list[int]:
+        """Returns the positions of a node's data inputs that are not dead: of a Merge, those it may take."""
+        return [at for at, tensor in enumerate(self._ordered.inputs(node)) if not self.is_dead(tensor)]
+
+    def live_controls(self, node: NodeDef) -> list[str]:
+        """Returns the nodes that a node waits for, without the dead ones: a Merge waits for neither dead input."""
+        controls = self._ordered.controls(node)
+        return [name for name in controls if not self._is_dead_node(name)] if self._dead_nodes else controls
+
+    def side(self, node: NodeDef) -> int | None:
+        """Returns the output by which a Switch always passes its data on, or None where data decides."""
+        predicate = constants.scalar(self.known.get(self._ordered.inputs(node)[1]))
+        return None if predicate is None else int(bool(predicate))
+
+    def branch(self, node: NodeDef) -> attr_value_pb2.NameAttrList | None:
+        """Returns the function that an If or a Case always calls, or None where data decides."""
+        selector = self.known.get(self._ordered.inputs(node)[0])
+        if selector is None:
+            return None
+        if node.op in ops.IFS:
+            # TensorFlow counts any tensor that is neither a scalar nor empty as true.
+            is_true = bool(selector) if selector.shape == () else selector.size > 0
+            return graph.attr(node, "then_branch" if is_true else "else_branch").func
+        branches = graph.attr(node, "branches").list.func
+        if selector.shape != () or not branches:
+            return None
+        return branches[int(selector) if 0 <= selector < len(branches) else -1]
+
+    def selected(self, node: NodeDef) -> int | None:
+        """Returns the position of the input that a Select always gives, or None where that is not certain.
+
+        It is not where the other input has a say in the shape of the result, or runs under conditions of its own.
+        """
+        inputs = self._ordered.inputs(node)
+        condition = constants.scalar(self.known.get(inputs[0]))
+        if condition is None:
+            return None
+        at = 1 if condition else 2
+        if node.op == "SelectV2" and not self._have_one_shape(inputs[1], inputs[2]):
+            return None
+        return at if self._alive_under(inputs) <= self._alive_under([inputs[at]], self.live_controls(node)) else None
+
+    def _have_one_shape(self, *tensors: Tensor) -> bool:
+        """Whether tensors are recorded with the same sizes, all known: then none is broadcast to another."""
+        shapes = [graph.recorded_shape(self._index[tensor.node], tensor.index) for tensor in tensors]
+        return None not in shapes and None not in shapes[0] and all(shape == shapes[0] for shape in shapes)
+
+    def guard(self, node: NodeDef) -> Tensor | None:
+        """Returns the known predicate that a decided Switch, If or Case still has to wait for, or None.
+
+        Where a predicate is alive under conditions that the rest of the node's inputs do not share, the node is dead
+        when the predicate is, whatever its value.
+        """
+        if not self._conditions:
+            return None
+        inputs = self._ordered.inputs(node)
+        if node.op in ops.SWITCHES and self.side(node) is not None:
+            predicate, others = inputs[1], inputs[:1]
+        elif node.op in ops.CONDITIONALS and self.branch(node) is not None:
+            predicate, others = inputs[0], inputs[1:]
+        else:
+            return None
+        alone = self._alive_under([predicate])
+        return None if alone <= self._alive_under(others, self.live_controls(node)) else predicate
+
+    def data(self, node: NodeDef) -> list[Tensor]:
+        """Returns what a node computes with: its live inputs, less frozen ones and the side of a choice not taken."""
+        inputs = self._ordered.inputs(node)
+        if node.op in ops.MERGES:
+            inputs = [inputs[at] for at in self.live_inputs(node)]
+        elif node.op in ops.SWITCHES and self.side(node) is not None:
+            inputs = inputs[:1]
+        elif node.op in ops.CONDITIONALS and self.branch(node) is not None:
+            inputs = inputs[1:]
+        elif node.op in ops.SELECTS and self.selected(node) is not None:
+            inputs = [inputs[self.selected(node)]]
+        return [tensor for tensor in inputs if tensor not in self._frozen] if self._frozen else inputs
+
+    def reads(self, node: NodeDef) -> list[Tensor]:
+        """Returns what a node waits for: the tensors of `data` that are not fed, a guard, and what control edges name."""
+        if node.name not in self._reads:
+            waits = [Tensor(name) for name in self.live_controls(node) if name not in self._stop_nodes]
+            guard = self.guard(node)
+            waits += [guard] if guard is not None else []
+            self._reads[node.name] = [tensor for tensor in self.data(node) + waits if tensor not in self.stops]
+        return self._reads[node.name]
+
+    def needed(self, roots: Iterable[Tensor], ends: Collection[str] = ()) -> dict[str, str | None]:
+        """Returns every node that `roots` need -> the node that asked for it first; None for a root.
+
+        Breadth first, so following the values gives a shortest path. The node of a fed or frozen tensor is not there
+        unless something else needs another output of it. What an op of the sort `ends` reads is not looked at.
+        """
+        asked_by: dict[str, str | None] = {}
+        todo = deque()
+        for tensor in roots:
+            if tensor not in self.stops and tensor.node not in asked_by:
+                asked_by[tensor.node] = None
+                todo.append(tensor.node)
+        while todo:
+            name = todo.popleft()
+            if self._index[name].op in ends:
+                continue
+            for tensor in self.reads(self._index[name]):
+                if tensor.node not in asked_by and tensor.node in self._index:
+                    asked_by[tensor.node] = name
+                    todo.append(tensor.node)
+        return asked_by
+
+
+def path(asked_by: Mapping[str, str | None], node: str) -> list[str]:
+    """Returns the nodes from the root down to `node`, from what `Liveness.needed` gives."""
+    steps = [node]
+    while asked_by[steps[-1]] is not None:
+        steps.append(asked_by[steps[-1]])
+    return steps[::-1]
+
+
+def _any_of(alternatives: list[Conditions], merge: Tensor) -> Conditions:
+    """The conditions under which at least one of the inputs of a Merge is there.
+
+    The two sides of one condition are there together whenever the condition is asked. Any other union is told by the
+    Merge itself, beside what its inputs have in common.
+    """
+    left = set(alternatives)
+    while len(left) > 1:
+        pair = next(
+            (
+                (one, other, literal)
+                for one in left
+                for literal in one
+                for other in [_flipped(one, literal)]
+                if other in left
+            ),
+            None,
+        )
+        if pair is None:
+            return frozenset.intersection(*left) | ({(merge, -1)} if _ALWAYS not in left else _ALWAYS)
+        one, other, literal = pair
+        left = left - {one, other} | {one - {literal}}
+    return left.pop()
+
+
+def _flipped(conditions: Conditions, literal: tuple[Tensor, int]) -> Conditions:
+    predicate, side = literal
+    return conditions - {literal} | {(predicate, 1 - side)}
