@@ -5,7 +5,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from export_v1 import errors, interface
-from export_v1.analysis.live import Live, Steps
+from export_v1.analysis.liveness import Liveness, Ordered
 from export_v1.interface import backward
 from export_v1.interface.settle import Settling
 from export_v1.ir import graph
@@ -278,8 +278,8 @@ def test_dropouts_of_the_gradients_do_not_count():
 
 def live(make, frozen=(), cuts=()):
     index = graph.Index(read(make).graph_def)
-    return Live(
-        Steps(index), {graph.parse(name): value for name, value in dict(frozen).items()}, list(map(graph.parse, cuts))
+    return Liveness(
+        Ordered(index), {graph.parse(name): value for name, value in dict(frozen).items()}, list(map(graph.parse, cuts))
     )
 
 

@@ -47,7 +47,7 @@ def test_any_tensor_can_be_frozen():
 def test_the_other_output_of_a_cut_node_still_answers():
     for make, feeds in ((freeze.to_placeholders, {"halves_0:0": [7.0, 8.0]}), (freeze.to_constants, {})):
         result = make(_split(), {"halves:0": (FLOAT, [2] if feeds else np.float32([7, 8]))})
-    cut, names = result.graph_def, result.renamed
+        cut, names = result.graph_def, result.renamed
         assert names == {"halves:0": "halves_0:0"}
         got = graphs.run(cut, ["y:0", "halves:1"], {"x:0": [1, 2, 3, 4], **feeds})
         np.testing.assert_array_equal(got, [[73, 84], [3, 4]])
@@ -58,7 +58,7 @@ def test_a_name_that_is_taken_is_not_given_again():
     graph_def.node.add(name="halves_0", op="NoOp")
     for make, value in ((freeze.to_placeholders, [2]), (freeze.to_constants, np.float32([7, 8]))):
         result = make(graph_def, {"halves:0": (FLOAT, value)})
-    cut, names = result.graph_def, result.renamed
+        cut, names = result.graph_def, result.renamed
         assert names == {"halves:0": "halves_0_1:0"} and len(set(graphs.names(cut))) == len(cut.node)
 
 
