@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 from keras.src.backend.common import global_state
 from keras.src.saving import serialization_lib
-from tensorflow.python.eager import record
+from tensorflow.python.eager import context, record
 from tensorflow.python.framework import cpp_shape_inference_pb2
 from tensorflow.python.ops import handle_data_util
 
@@ -42,6 +42,11 @@ def tell_element_types(handle: tf.Tensor, key_dtype: int, value_dtype: int) -> N
     scalar = tf.TensorShape(()).as_proto()
     types = [result.HandleShapeAndType(shape=scalar, dtype=dtype) for dtype in (key_dtype, value_dtype)]
     handle_data_util.set_handle_data(handle, result.HandleData(is_set=True, shape_and_type=types))
+
+
+def eagerly():
+    """Returns a context in which ops run at once; the public init_scope stays in a graph that is no function's."""
+    return context.eager_mode()
 
 
 def no_recording():

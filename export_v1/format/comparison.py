@@ -83,7 +83,7 @@ def compare(
     """
     if want.shape != have.shape:
         return _unlike(key, f"shape {list(want.shape)} {sides[0]}, {list(have.shape)} {sides[1]}")
-    if want.dtype.kind in "SOU" or have.dtype.kind in "SOU":
+    if want.dtype.kind in "SOU" and have.dtype.kind in "SOU":
         return _compare_strings(key, want, have, sides)
     if want.dtype != have.dtype:
         return _unlike(key, f"{want.dtype} {sides[0]}, {have.dtype} {sides[1]}")

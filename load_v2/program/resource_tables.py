@@ -54,8 +54,8 @@ class Table(tf.saved_model.experimental.TrackableResource):
 
 
 def _destroy(handle: tf.Tensor) -> None:
-    # Garbage is collected at any moment, also while a function is being traced: it must not become a node of that.
-    with tf.init_scope():
+    # Garbage is collected at any moment, also while a graph is being built: it must not become a node of that.
+    with private.eagerly():
         tf.raw_ops.DestroyResourceOp(resource=handle, ignore_lookup_error=True)
 
 

@@ -128,3 +128,79 @@ def test_a_full_disk_is_an_error_and_no_export(tmp_path, monkeypatch, line):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not [*tmp_path.iterdir()]
+
+
+PREDICT, CLASSIFY = "tensorflow/serving/predict", "tensorflow/serving/classify"
+
+
+def _with_a_table(tmp_path, signatures) -> save.Exported:
+    """Returns a graph with a table from a file, a variable that it counts its answers with, and a loss."""
+    (tmp_path / "words.txt").write_text("a\nb\n")
+    with tf.Graph().as_default() as graph:
+        raw = tf.raw_ops
+        x = v1.placeholder(tf.string, [None], "x")
+        table = raw.HashTableV2(key_dtype=tf.string, value_dtype=tf.int64, shared_name="words")
+        file = tf.constant(str(tmp_path / "words.txt"), name="file")
+        fields = {"key_index": -2, "value_index": -1}
+        raw.InitializeTableFromTextFileV2(table_handle=table, filename=file, name="fill", **fields)
+        found = raw.LookupTableFindV2(table_handle=table, keys=x, default_value=tf.constant(-1, tf.int64))
+        tf.identity(found, "ids")
+        for name in ("w", "still"):
+            handle = raw.VarHandleOp(dtype=tf.float32, shape=[], shared_name=name, name=name)
+            raw.AssignAddVariableOp(resource=handle, value=1.0, name=f"count_{name}")
+            tf.identity(raw.ReadVariableOp(resource=handle, dtype=tf.float32), f"{name}_value")
+        tf.multiply(graph.get_tensor_by_name("w_value:0"), 2.0, name="loss")
+    variables = tuple(restore.Variable(name, tf.float32, (), name == "w") for name in ("w", "still"))
+    weights = restore.Weights(variables, None, {"w": np.float32(5), "still": np.float32(6)})
+    sides = {key: ({"x": "x:0"}, {"ids": "ids:0"}, method) for key, method in signatures.items()}
+    files = {"file:0": str(tmp_path / "words.txt")}
+    return save.Exported(graph.as_graph_def(), sides, ("fill",), files, ("loss:0",), weights)
+
+
+@pytest.mark.parametrize(
+    "signatures",
+    [
+        {"serving_default": PREDICT},
+        {"serving_default": CLASSIFY},
+        {"other": PREDICT},
+        {"serving_default": PREDICT, "labels": CLASSIFY},
+    ],
+)
+def test_what_is_written_has_everything_that_belongs_to_it(tmp_path, signatures):
+    seen = []
+
+    def check(opened) -> None:
+        seen.append(list(opened.run("ids:0", {"x:0": ["b", "c"]})))
+        opened.run("count_w")
+
+    exported = _with_a_table(tmp_path, signatures)
+    written = save.write(exported, str(tmp_path / "out"), [check, check])
+    assert seen == [[1, -1], [1, -1]] and not written.streamed
+    (tmp_path / "words.txt").unlink()
+    with tf.Graph().as_default(), v1.Session() as opened:
+        meta = v1.saved_model.load(opened, ["serve"], str(tmp_path / "out"))
+        assert list(opened.run("ids:0", {"x:0": ["a", "c"]})) == [0, -1]
+        # What the checks counted is not what is exported.
+        assert opened.run(["w_value:0", "still_value:0"]) == [5, 6]
+        assert [one.op.name for one in v1.trainable_variables()] == ["w"]
+        assert [one.op.name for one in v1.global_variables()] == ["w", "still"]
+        assert [one.name for one in v1.get_collection("regularization_losses")] == ["loss:0"]
+    assert {key: one.method_name for key, one in meta.signature_def.items()} == signatures
+    assert (tmp_path / "out" / "assets" / "words.txt").read_text() == "a\nb\n"
+
+
+def test_writes_inside_functions_count():
+    graph_def = v1.GraphDef()
+    graph_def.node.add(name="read", op="ReadVariableOp")
+    function = graph_def.library.function.add()
+    assert not save._writes(graph_def)
+    function.node_def.add(name="write", op="AssignVariableOp")
+    assert save._writes(graph_def)
+
+
+@pytest.mark.parametrize(("producer", "written"), [(21, 21), (0, tf.version.GRAPH_DEF_VERSION)])
+def test_a_graph_keeps_the_version_that_it_was_written_by(tmp_path, producer, written):
+    given = _with_a_table(tmp_path, {"serving_default": PREDICT})
+    given.graph_def.versions.producer = producer
+    assert save.meta_graph(given).graph_def.versions.producer == written
+    assert given.graph_def.versions.producer == producer

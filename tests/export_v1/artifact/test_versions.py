@@ -156,3 +156,36 @@ def test_the_largest_version_has_none_after_it(tmp_path):
 
 def test_versioned_and_overwrite_exclude_each_other(tmp_path):
     _refused(tmp_path, "(?s)a new version never replaces one.*Remove one", overwrite=True)
+
+
+def test_who_comes_second_to_a_number_gets_the_one_after(tmp_path, monkeypatch):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "of_another").touch()
+    # Another export takes number 1 after this one has looked.
+    answers = iter([[], [], [1]])
+    monkeypatch.setattr(versions, "numbers", lambda base: next(answers))
+    assert _write(tmp_path) == str(tmp_path / "2")
+    assert os.listdir(tmp_path / "1") == ["of_another"]
+
+
+def test_a_rename_that_is_not_allowed_is_one_message(tmp_path, monkeypatch):
+    def refuse(old, new):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "rename", refuse)
+    with pytest.raises(export_v1.ExportError, match="cannot be written.*Permission denied"):
+        _write(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["٣", "1.0", "+1", " 2", str(2**63)])
+def test_what_only_looks_like_a_number_is_none(name, tmp_path):
+    (tmp_path / name).mkdir()
+    with pytest.raises(export_v1.ExportError, match="not version numbers"):
+        versions.numbers(str(tmp_path))
+
+
+def test_a_base_path_with_a_model_in_text_form_is_refused(tmp_path):
+    (tmp_path / "saved_model.pbtxt").touch()
+    with pytest.raises(export_v1.ExportError, match="is a SavedModel itself"):
+        versions.numbers(str(tmp_path))

@@ -9,6 +9,10 @@ import pytest
 import tensorflow as tf
 
 import export_v1
+from export_v1 import interface
+from export_v1.artifact import warmup
+from export_v1.planning.request import Request
+from export_v1.proof import sample
 from tests.support import c_api, cases
 
 FILE = "tf_serving_warmup_requests"
@@ -155,3 +159,57 @@ def test_a_size_that_is_none_is_a_flag_error(flag, subprocess_env):
     done = subprocess.run(command, capture_output=True, text=True, env=subprocess_env, check=False)
     assert done.returncode == 1
     assert "is not a batch size; write --warmup=8" in done.stderr
+
+
+# Requests without an export.
+
+FLOAT = tf.float32.as_datatype_enum
+
+
+def _batches(asked, shapes, **values) -> dict[int, dict[str, list]]:
+    inputs = {key: interface.Input(f"{key}:0", FLOAT, shape) for key, shape in shapes.items()}
+    recorded = sample.Sample({key: np.asarray(value) for key, value in values.items()}, {}, (), "given")
+    made = warmup.batches(asked, recorded, inputs)
+    return {size: {key: value.tolist() for key, value in batch.items()} for size, batch in made.items()}
+
+
+def test_rows_come_over_and_over_and_what_has_none_as_it_is():
+    made = _batches([4, 0, 1], {"x": [None], "scale": [], "any": None}, x=[1, 2, 3], scale=7, any=[4, 5, 6])
+    assert made == {
+        4: {"x": [1, 2, 3, 1], "scale": 7, "any": [4, 5, 6, 4]},
+        3: {"x": [1, 2, 3], "scale": 7, "any": [4, 5, 6]},
+        1: {"x": [1], "scale": 7, "any": [4]},
+    }
+    assert _batches([2], {"x": [None], "table": [3]}, x=[1, 2, 3], table=[4, 5, 6])[2]["table"] == [4, 5, 6]
+
+
+def test_nothing_is_made_where_nothing_is_asked_for_and_nothing_without_a_sample():
+    assert warmup.batches([], None, {}) == {}
+    with pytest.raises(export_v1.ExportError, match="(?s)none was recorded.*--sample=FILE.npz"):
+        warmup.batches([1], None, {})
+
+
+@pytest.mark.parametrize(
+    ("given", "sizes"), [(True, [0]), (8, [8]), ([8, 1], [8, 1]), ((), []), (None, []), (False, []), ([0], [0])]
+)
+def test_sizes_however_they_are_asked_for(given, sizes):
+    assert warmup.sizes(Request(checkpoint="c", warmup=given)) == sizes
+
+
+def test_a_size_that_is_asked_for_often_is_one_request():
+    warmup.check(Request(checkpoint="c", warmup=[1] * 1001))
+    warmup.check(Request(checkpoint="c", warmup=list(range(1000))))
+
+
+def test_the_smallest_request_comes_first_and_keys_in_one_order(tmp_path):
+    batch = {f"k{at}": np.float32([at]) for at in range(20)}
+    contents = []
+    for name, keys in (("a", list(batch)), ("b", list(reversed(batch)))):
+        (tmp_path / name).mkdir()
+        requests = {size: {key: np.repeat(batch[key], size) for key in keys} for size in (3, 1, 2)}
+        warmup.write(requests, str(tmp_path / name), "serving_default")
+        records = tf.data.TFRecordDataset(str(tmp_path / name / FILE)).as_numpy_iterator()
+        logs = [prediction_log_pb2.PredictionLog.FromString(record) for record in records]
+        assert [len(tf.make_ndarray(one.predict_log.request.inputs["k1"])) for one in logs] == [1, 2, 3]
+        contents.append((tmp_path / name / FILE).read_bytes())
+    assert contents[0] == contents[1]

@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import tensor_bundle_pb2
 
 from export_v1.format import bundle
 from tests.support import cases
@@ -103,3 +104,53 @@ def test_what_is_no_index_is_none(tmp_path):
     (tmp_path / "text.index").write_bytes(zlib.compress(b"text" * 1000))
     assert bundle.read(str(tmp_path / "text")) is None
     assert bundle.read(prefix("v1_format")) is None
+
+
+def _table(values: dict[bytes, bytes], compression: int = 0) -> bytes:
+    """Returns a string table of one block."""
+
+    def block(pairs: dict[bytes, bytes]) -> bytes:
+        entries = b"".join(bytes([0, len(key), len(value)]) + key + value for key, value in pairs.items())
+        return entries + (0).to_bytes(4, "little") + (1).to_bytes(4, "little")
+
+    def handle(start: int, size: int) -> bytes:
+        assert max(start, size) < 128
+        return bytes([start, size])
+
+    data = block(values)
+    index = block({b"\xff": handle(0, len(data))})
+    footer = handle(0, 0) + handle(len(data) + 5, len(index))
+    magic = (0xDB4775248B80FB57).to_bytes(8, "little")
+    return data + bytes([compression]) + bytes(4) + index + bytes(5) + footer.ljust(40, b"\0") + magic
+
+
+ENTRY = tensor_bundle_pb2.BundleEntryProto(dtype=1, size=4).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("header", "changes", "read"),
+    [
+        ({"num_shards": 3}, {}, True),
+        ({"num_shards": 3, "endianness": 1}, {}, False),
+        ({"num_shards": 3}, {"compression": 1}, False),
+        ({"num_shards": 3}, {"slice_key": b"\0a\0\1"}, False),
+    ],
+    ids=["plain", "big-endian", "compressed", "damaged"],
+)
+def test_only_what_can_be_copied_as_it_is_is_read(tmp_path, header, changes, read):
+    changes = dict(changes)
+    proto = tensor_bundle_pb2.BundleHeaderProto(**header)
+    values = {b"": proto.SerializeToString(), changes.pop("slice_key", b"w"): ENTRY}
+    (tmp_path / "m.index").write_bytes(_table(values, **changes))
+    index = bundle.read(str(tmp_path / "m"))
+    assert (index is not None) == read
+    if read:
+        assert index.shards == 3 and index.entry("w", ()).size == 4 and index.entry("gone", ()) is None
+
+
+def test_slices_of_a_name_with_a_zero_byte_in_it(tmp_path):
+    name = "a\0b"
+    tf.raw_ops.SaveV2(
+        prefix=str(tmp_path / "w"), tensor_names=[name], shape_and_slices=["4 1,2"], tensors=[np.zeros([2])]
+    )
+    assert list(bundle.read(str(tmp_path / "w")).slices) == [name]

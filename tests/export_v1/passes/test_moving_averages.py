@@ -117,7 +117,7 @@ def test_other_updates_are_left_alone(update):
 
 
 def test_averages_that_were_never_updated_are_said(tmp_path):
-    with graphs.tensorflow_1() as graph, tf.compat.v1.Session() as session:
+    with graphs.tensorflow_1(), tf.compat.v1.Session() as session:
         x = tf.compat.v1.placeholder(tf.float32, [None, 4, 4, 3], name="x")
         scale, offset, mean, variance = (
             tf.compat.v1.get_variable(name, initializer=[start] * 3, trainable=name != "mean", use_resource=False)
@@ -129,7 +129,6 @@ def test_averages_that_were_never_updated_are_said(tmp_path):
         tf.identity(y, name="y")
         session.run(tf.compat.v1.global_variables_initializer())
         tf.compat.v1.train.Saver().save(session, str(tmp_path / "model.ckpt"))
-    assert graph.get_operation_by_name("y")
     report = export_v1.export(
         checkpoint=str(tmp_path / "model.ckpt"),
         export_dir=str(tmp_path / "1"),

@@ -68,6 +68,8 @@ def test_a_model_that_changes_what_it_is_given_is_refused(tmp_path):
         (np.float32([1.0]), np.float32([1.00002]), False, 2e-5),
         (np.float32([1000.0]), np.float32([1000.005]), True, 5e-3),
         (np.float32([0.0]), np.float32([2e-5]), False, 2e-5),
+        (np.float32([0.0]), np.float32([5e-6]), True, 5e-6),
+        (np.float32([1.0]), np.array([b"1"]), False, 1.0),
         (np.float32([np.nan]), np.float32([np.nan]), True, 0.0),
         (np.float32([np.nan]), np.float32([1.0]), False, np.inf),
         (np.float32([1.0]), np.float32([np.nan]), False, np.inf),
@@ -114,6 +116,8 @@ def test_an_answer_of_the_same_name_is_the_one_meant():
     names = two_heads().output_names
     found = {one.name: one.equal for one in expected(**{names[0]: X + 1, names[1]: X}).compare(two_heads())}
     assert found == {names[0]: False, names[1]: True}
+    found = expected(**{names[1]: X, "z": X + 1}).compare(two_heads())
+    assert [(one.name, one.equal) for one in found] == [("z", False), (names[1], True)]
     with pytest.raises(LoadError, match=r"has shape \[1, 2\], which no answer"):
         expected(**{names[0]: X[:, :1], names[1]: X}).compare(two_heads())
 
@@ -265,8 +269,17 @@ def test_undecided_layers_are_offered_one_scope_each_the_likeliest_first():
         ""
     ]
     assert single == ""
+    lines = suggested(ambiguous=[Ambiguity("right", ("tower_left", "tower_right"), True)])
+    assert lines[1] == "key = 'tower_right'    # or 'tower_left'"
+    lines = suggested(ambiguous=[Ambiguity(layer, ("p", "q"), True) for layer in "ab"])
+    assert [line for line in lines if line.startswith("key")] == ["key = 'p'    # or 'q'", "key = 'q'    # or 'p'"]
     numbered = suggested(ambiguous=[Ambiguity("d", ("dense_10", "dense_2", "dense"), True)])
     assert numbered[1] == "key = 'dense'    # or 'dense_2', 'dense_10'"
+
+
+def test_a_model_without_weights_is_refused():
+    with pytest.raises(LoadError, match="no weights yet"):
+        target.variables(keras.Sequential([keras.Input((2,)), layers.Rescaling(2.0)]))
 
 
 def test_paths_of_a_model_are_unique_and_its_made_up_numbers_no_names():

@@ -112,6 +112,8 @@ def test_first_rule_that_matches_takes_the_variable():
     assert plan.skipped == {"x": "no"}
     assert plan.missing == ["a/bias"]
     assert plan.unused_rules == ["rule 2 (x)"]
+    plan, _ = planned({"x": numbers(2)}, {"a/bias": (2,), "b/bias": (2,)}, Rule("x", "a/bias"), Rule("x", "b/bias"))
+    assert plan.unused_rules == ["rule 2 (x)"] and plan.missing == ["b/bias"]
 
 
 @pytest.mark.parametrize(
@@ -143,6 +145,7 @@ def test_first_rule_that_matches_takes_the_variable():
                 ("split = { axis = 0 }", "is written {split"),
                 ("split = { axis = 0, parts = 2, sizes = [1, 1] }", "is written {split"),
                 ("split = { parts = 2 }", "is written {split"),
+                ("split = { axis = 0, parts = 1, more = 2 }", "is written {split"),
                 ("slice = { axis = 0, end = 2 }", "is written {slice"),
                 ("slice = { axis = 0, start = 1.5 }", "is written {slice"),
                 ("transpose = [true, false]", "is written {transpose"),
@@ -248,6 +251,7 @@ def test_a_step_that_accepts_a_shape_makes_the_shape_it_said(drawn):
         (transforms.Shift(1.0, 1, 4), (), "does not come in 4 equal blocks"),
         (transforms.Heads((2, 2, 4)), (4, 2, 2), "shape [4, 2, 2] does not become [2, 2, 4] by splitting one axis"),
         (transforms.Heads((4, 4)), (2, 8), "shape [2, 8] does not become [4, 4] by splitting one axis"),
+        (transforms.Heads((8,)), (1, 8), "shape [1, 8] does not become [8] by splitting one axis"),
         (transforms.Heads((8,)), (2, 4), "shape [2, 4] does not become [8] by splitting one axis"),
     ],
 )
@@ -267,6 +271,9 @@ def test_joining_needs_shapes_that_join():
     sources, target = {"a": numbers(2, 3), "b": numbers(4, 3)}, {"w/kernel": (6, 3)}
     _, got = planned(sources, target, Rule(["a", "b"], "w/kernel", transform=[{"concatenate": 0}]))
     assert got["w/kernel"].shape == (6, 3)
+    steps = [{"transpose": [1, 0]}, {"concatenate": 1}, {"transpose": [1, 0]}, {"scale": 2.0}]
+    _, got = planned(sources, target, Rule(["a", "b"], "w/kernel", transform=steps))
+    np.testing.assert_array_equal(got["w/kernel"], np.concatenate([sources["a"], sources["b"]]) * 2)
     plan, _ = planned(sources, target, Rule(["a", "b"], "w/kernel", transform=[{"concatenate": 1}]))
     assert "do not join along axis 1" in plan.misfits[0]
 
@@ -287,6 +294,8 @@ def test_a_step_keeps_the_type_of_what_it_is_given():
         assert step.apply(given).dtype == "float16"
         assert given.tolist() == [1, 2], "what was given is as it was"
     assert transforms.Shift(1.5, 1, 2).apply(np.zeros((2, 4), "f")).tolist() == [[0, 0, 1.5, 1.5]] * 2
+    whole = np.array([1, 2], "int32")
+    assert transforms.Scale(2.0).apply(whole).dtype == transforms.Shift(2.0).apply(whole).dtype == "int32"
     assert transforms.Cast("int8").apply(np.array([3.0])).dtype == "int8"
 
 
@@ -298,9 +307,11 @@ def test_what_belongs_to_training_is_told_by_what_it_belongs_to():
         "dense/kernel/ExponentialMovingAverage": (2, 3), "bn/moving_mean": (3,), "bn/moving_mean/biased": (3,),
         "bn/moving_mean/local_step": (), "table": (9, 2), "table/vr": (9,), "global_step": (), "opt/beta1_power": (),
         "training/Adam/iter": (), "Adam": (2, 3), "lonely/Adam": (2, 3), "net/m": (2, 3), "gate/v": (2, 2), "step": (),
+        "alone/ExponentialMovingAverage": (2, 3), "dense/kernel/v": (9, 9), "net/iter": (2,), "training/Adam/decay": (2,),
     }  # fmt: skip
     reasons = bookkeeping.reasons({key: Entry(key, shape, "float32") for key, shape in shapes.items()})
     model = {"dense/kernel", "bn/moving_mean", "table", "Adam", "lonely/Adam", "net/m", "gate/v", "step"}
+    model |= {"alone/ExponentialMovingAverage", "dense/kernel/v", "net/iter", "training/Adam/decay"}
     assert set(shapes) - set(reasons) == model
     assert reasons["training/Adam/dense/kernel/m"] == "optimizer slot of 'dense/kernel'"
     assert reasons["table/vr"] == "optimizer slot of 'table'"

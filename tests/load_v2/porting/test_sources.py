@@ -120,7 +120,13 @@ def test_the_account_has_the_averages_own_keys():
 
 def test_a_preset_means_a_scope_s_own_variables():
     source = entries(
-        s__weights=(2,), s__biases=(3,), s__inner__kernel=(4,), s__odd=(5,), sub__s__kernel=(6,), s2__kernel=(7,)
+        s__weights=(2,),
+        s__biases=(3,),
+        s__inner__kernel=(4,),
+        s__odd=(5,),
+        sub__s__kernel=(6,),
+        s2__kernel=(7,),
+        s_kernel=(8,),
     )
     found = presets.members("layer", "s", source)
     assert {role: entry.key for role, entry in found.items()} == {
@@ -223,7 +229,7 @@ def test_a_shape_must_be_the_weights_own():
     "shapes, axis, made",
     [
         (((2, 3), (4, 3)), 0, (6, 3)), (((2, 3), (2, 4)), -1, (2, 7)), (((2, 3), (4, 3)), 1, None),
-        (((2,), (2, 1)), 0, None), (((), ()), 0, None),
+        (((2,), (2, 1)), 0, None), (((2, 3), (2,)), 1, None), (((), ()), 0, None),
     ],
 )  # fmt: skip
 def test_variables_join_where_their_other_sides_are_equal(shapes, axis, made):

@@ -1,0 +1,38 @@
+"""Changes to what keeps memory small, each of which a test has to notice."""
+
+from tests.mutants.change import Change
+
+CHANGES = (
+    Change(
+        file="load_v2/porting/values.py",
+        before="    for assignment in largest_first(assignments, variables):\n",
+        after="    for assignment in assignments:\n",
+        tests=("tests/load_v2/commands/test_port.py::test_one_weight_at_a_time_in_memory",),
+    ),
+    Change(
+        file="load_v2/porting/values.py",
+        before="reverse=True",
+        after="reverse=False",
+        tests=("tests/load_v2/commands/test_port.py::test_one_weight_at_a_time_in_memory",),
+    ),
+    Change(
+        file="load_v2/porting/proof.py",
+        before="for assignment in values.largest_first(assignments, variables)",
+        after="for assignment in assignments",
+        tests=("tests/load_v2/commands/test_port.py::test_one_weight_at_a_time_in_memory",),
+    ),
+    Change(
+        file="load_v2/program/resource_tables.py",
+        before="    with private.eagerly():\n        tf.raw_ops.Destroy",
+        after="    with tf.init_scope():\n        tf.raw_ops.Destroy",
+        tests=("tests/load_v2/test_private.py",),
+        why="a table dropped while a graph is built stays",
+    ),
+    Change(
+        file="load_v2/program/resource_tables.py",
+        before="    with private.eagerly():\n        tf.raw_ops.Destroy",
+        after="    if True:\n        tf.raw_ops.Destroy",
+        tests=("tests/load_v2/test_private.py",),
+        why="a table dropped while a function is traced becomes a node of it",
+    ),
+)

@@ -1,0 +1,156 @@
+"""Changes to the passes that cut, merge and complete graphs, each of which a test has to notice."""
+
+from tests.mutants.change import Change
+
+_PRUNE, _PRUNED = "export_v1/passes/prune.py", ("tests/export_v1/passes/test_prune.py",)
+_FREEZE, _FROZEN = "export_v1/passes/freeze.py", ("tests/export_v1/passes/test_freeze.py",)
+_OUTPUTS, _PORTABLE = "export_v1/passes/outputs.py", "export_v1/passes/portable.py"
+_TABLES, _TABLED = "export_v1/passes/tables.py", ("tests/export_v1/passes/test_tables.py",)
+_INITIALIZERS, _INITIALIZED = "export_v1/passes/initializers.py", ("tests/export_v1/passes/test_initializers.py",)
+_MERGE, _MERGED = "export_v1/passes/merge.py", ("tests/export_v1/passes/test_merge.py",)
+
+_CUTS = (
+    Change(
+        _PRUNE,
+        "    graph_def.library.gradient.extend(one for one in gradients if one.gradient_func in reached)\n",
+        "",
+        _PRUNED,
+    ),
+    Change(_PRUNE, " if one.gradient_func in reached)", ")", _PRUNED),
+    Change(
+        _PRUNE,
+        "in graph_def.library.gradient if one.function_name in reached]",
+        "in graph_def.library.gradient]",
+        _PRUNED,
+    ),
+    Change(
+        _PRUNE, " | {func.name for func in attr.list.func}", "", _PRUNED, why="functions of Case branches are dropped"
+    ),
+    Change(_PRUNE, "            todo_ops.extend(node.op for node in functions[name].node_def)\n", "", _PRUNED),
+    Change(
+        _PRUNE,
+        "            todo.extend(attr for node in functions[name].node_def for attr in node.attr.values())\n",
+        "",
+        _PRUNED,
+    ),
+    Change(_PRUNE, "    _drop_unreached_functions(kept)\n", "", _PRUNED),
+    Change(_PRUNE, "    _refuse_dangling(kept, index)\n", "", _PRUNED),
+    Change(_PRUNE, "_refuse_dangling(kept, index)", "_refuse_dangling(graph_def, index)", _PRUNED),
+    Change(_PRUNE, "if target not in index:", "if False:", _PRUNED),
+    Change(
+        _PRUNE,
+        "for edge in node.input:",
+        "for edge in (one for one in node.input if not one.startswith('^')):",
+        _PRUNED,
+    ),
+    Change(
+        _PRUNE,
+        "(node for node in graph_def.node if node.name in keep)",
+        "(index[name] for name in sorted(keep))",
+        _PRUNED,
+    ),
+    Change(
+        _FREEZE,
+        " and len(graph.output_types(node)) == 1:",
+        ":",
+        _FROZEN,
+        why="output 0 of several takes the node's name",
+    ),
+    Change(
+        _FREEZE,
+        'return graph.fresh_name(f"{tensor.node}_{tensor.index}", taken)',
+        'return f"{tensor.node}_{tensor.index}"',
+        _FROZEN,
+    ),
+    Change(
+        _FREEZE,
+        "shape=tf.TensorShape(shape)",
+        "shape=tf.TensorShape(shape or None)",
+        _FROZEN,
+        why="a scalar has no rank",
+    ),
+    Change(_FREEZE, "dtype=tf.as_dtype(data_type)", "dtype=tf.float32", _FROZEN),
+    Change(_FREEZE, "value, tf.as_dtype(data_type))", "value, tf.float32)", _FROZEN),
+    Change(_OUTPUTS, '        pin.input.extend("^" + parse(wait).node for wait in waits)\n', "", _FROZEN),
+    Change(_OUTPUTS, 'graph.fresh_name(f"output/{key}", taken)', 'f"output/{key}"', _FROZEN),
+    Change(_OUTPUTS, '"Identity", [tensor])', '"Identity", [Tensor(tensor.node)])', _FROZEN),
+    Change(_PORTABLE, '        node.device = ""\n', "", _FROZEN),
+    Change(
+        _PORTABLE,
+        "    bodies = [function.node_def for function in new.library.function]\n",
+        "    bodies = []\n",
+        _FROZEN,
+    ),
+    Change(_PORTABLE, '"_XlaScope", ', "", _FROZEN),
+    Change(_PORTABLE, ', "_tpu_replicate")', ")", _FROZEN),
+    Change(_PORTABLE, '("_output_shapes", ', "(", _FROZEN),
+    Change(_TABLES, '            node.attr["T"].type = tf.resource.as_datatype_enum\n', "            pass\n", _TABLED),
+    Change(_TABLES, " and node.input[0] in tables:", ":", _TABLED),
+    Change(_TABLES, '        "InitializeTable",\n', "", _TABLED),
+    Change(_TABLES, "    new = with_nodes(graph_def, graph_def.node)\n", "    new = graph_def\n", _TABLED),
+    Change(_TABLES, '"MutableHashTableOfTensorsV2", ', "", _TABLED),
+    Change(_TABLES, ', "LookupTableImportV2"', "", _TABLED),
+    Change(_INITIALIZERS, "            node = made\n", "", _INITIALIZED, why="a handle keeps its unknown shape"),
+    Change(
+        _INITIALIZERS,
+        "made = rewrite.rewired(node, {})",
+        "made = node",
+        _INITIALIZED,
+        why="the caller's graph is changed",
+    ),
+    Change(_INITIALIZERS, 'graph.fresh_name(f"{name}/{suffix}", taken)', 'f"{name}/{suffix}"', _INITIALIZED),
+    Change(_INITIALIZERS, "                is_resource=True,\n", "", _INITIALIZED),
+    Change(_INITIALIZERS, "                trainable=variable.trainable,\n", "", _INITIALIZED),
+    Change(_INITIALIZERS, "snapshot_name=read.name", "snapshot_name=handle.name", _INITIALIZED),
+    Change(_INITIALIZERS, "initial_value_name=fill.name", "initial_value_name=zero.name", _INITIALIZED),
+    Change(_INITIALIZERS, "initializer_name=assign.node", "initializer_name=assign.name", _INITIALIZED),
+    Change(_INITIALIZERS, 'b"" if variable.dtype == tf.string else False', "False", _INITIALIZED),
+    Change(_INITIALIZERS, "else False if variable.dtype == tf.bool else 0", "else 1", _INITIALIZED),
+    Change(_INITIALIZERS, " and node.name in shapes:", ":", _INITIALIZED),
+)
+
+_PARTS = (
+    Change(
+        _MERGE,
+        'shared_name = attr(node, "shared_name").s.decode() if node.op == "VarHandleOp" else ""',
+        'shared_name = ""',
+        _MERGED,
+    ),
+    Change(_MERGE, ' if node.op == "VarHandleOp" else ""\n', "\n", _MERGED, why="tables are one by their shared name"),
+    Change(_MERGE, "return node.op, shared_name or node.name", 'return "", shared_name or node.name', _MERGED),
+    Change(_MERGE, "if node.name not in taken else prefix + node.name", "", _MERGED),
+    Change(
+        _MERGE,
+        "            if node.name in standing and renamed[node.name] in taken:\n                continue\n",
+        "",
+        _MERGED,
+    ),
+    Change(_MERGE, "made = rewrite.rewired(node, moved, renamed)", "made = rewrite.rewired(node, moved)", _MERGED),
+    Change(_MERGE, "Tensor(renamed[tensor.node], tensor.index)", "Tensor(renamed[tensor.node])", _MERGED),
+    Change(_MERGE, '        made.attr["shared_name"].s = made.name.encode()\n', "        pass\n", _MERGED),
+    Change(_MERGE, "    _rename_calls(made, calls)\n", "", _MERGED),
+    Change(_MERGE, "    node.op = calls.get(node.op, node.op)\n", "", _MERGED),
+    Change(_MERGE, "[value.func, *value.list.func]", "[value.func]", _MERGED),
+    Change(_MERGE, "[value.func, *value.list.func]", "value.list.func", _MERGED),
+    Change(_MERGE, "            _rename_calls(node, renamed)\n", "            pass\n", _MERGED),
+    Change(_MERGE, "min((part.versions", "max((part.versions", _MERGED),
+    Change(_MERGE, '.strip("/").replace("/", "_")', '.strip("/")', _MERGED),
+)
+
+_FUNCTIONS = (
+    Change(_MERGE, "        if copy not in merged.library.gradient:", "        if True:", _MERGED),
+    Change(_MERGE, "renamed.get(one.gradient_func, one.gradient_func)", "one.gradient_func", _MERGED),
+    Change(_MERGE, "renamed.get(one.function_name, one.function_name)", "one.function_name", _MERGED),
+    Change(
+        _MERGE,
+        "        clashing |= more\n",
+        "        break\n",
+        _MERGED,
+        why="who calls a renamed function calls the other",
+    ),
+    Change(_MERGE, "        if function.signature.name in same - clashing:\n", "        if False:\n", _MERGED),
+    Change(_MERGE, "& there.keys() - same", "& there.keys() - there.keys()", _MERGED),
+    Change(_MERGE, "& there.keys() - same", "& there.keys()", _MERGED, why="what is the same is there twice"),
+)
+
+CHANGES = _CUTS + _PARTS + _FUNCTIONS
