@@ -254,7 +254,6 @@ CHANGES = (
     _change("element_shapes", "                node.input[1] = shape\n", "                pass\n", _ARRAYS),
     _change("element_shapes", '{"Select": 1,', '{"Select": 1, "ConcatV2": 0,', _ARRAYS),
     _change("convert", "sum(len(array.names) for array in arrays)", "len(arrays)", _ARRAYS),
-    _change("convert", "node.op in graph.PLACEHOLDERS or regions.stateful(node)", "regions.stateful(node)", _ARRAYS),
     _change(
         "convert",
         "frozen = {name for loop in loops.outermost(region, blocked) if loop.condition in blocked for name in loop.members}",
@@ -270,9 +269,6 @@ CHANGES = (
         'if node.op in ("LogicalAnd", "Identity"):',
         'if node.op in ("LogicalAnd", "LogicalOr", "Identity"):',
         _PARTS,
-    ),
-    _change(
-        "bounds", 'if step.op not in ("Add", "AddV2") or edge not in step.input:', "if edge not in step.input:", _PARTS
     ),
     _change(
         "bounds",
@@ -332,9 +328,6 @@ CHANGES = (
         "for name, parts in region.bodies.items() if name in alive}",
         "for name, parts in region.bodies.items()}",
         _PARTS,
-    ),
-    _change(
-        "reads", "plain = all(node.op in READS and node.input[0] == arg for _, node in users)", "plain = True", _PARTS
     ),
     _change("reads", '"ReadVariableOp", [edge, *controls]', '"ReadVariableOp", [edge]', _PARTS),
     _change("reads", '    batch_dims = node.attr["batch_dims"].i\n', "    batch_dims = 0\n", _PARTS),

@@ -19,18 +19,6 @@ CHANGES = (
     _change("mode_flags", "if len(set(verdicts.values())) != 1:", "if not verdicts:", _FLAGS),
     _change("mode_flags", "if len(values) != 1 or not 0.0 <= min(values) <= 1.0:", "if len(values) != 1:", _FLAGS),
     _change("mode_flags", "if len(values) != 1 or not", "if not values or not", _FLAGS),
-    _change(
-        "mode_flags",
-        "if value in (0.0, 1.0) and value != self._steps.constants.get(tensor):",
-        "if value in (0.0, 1.0):",
-        _FLAGS,
-    ),
-    _change(
-        "mode_flags",
-        "if value in (0.0, 1.0) and value != self._steps.constants.get(tensor):",
-        "if value is not None:",
-        _FLAGS,
-    ),
     _change("mode_flags", "inference = no if training == yes else yes", "inference = no", _FLAGS),
     _change("mode_flags", "[Dropout(node.name, rate, 1.0)", "[Dropout(node.name, rate, 0.0)", _FLAGS),
     _change("mode_flags", 'adding.op not in ("Add", "AddV2")', 'adding.op not in ("Add", "AddV2", "Mul")', _FLAGS),
@@ -61,19 +49,6 @@ CHANGES = (
     ),
     _change("mode_flags", '("moments of the batch", lambda node: node.op == "SquaredDifference"),', "", _FLAGS),
     _change("mode_flags", '("random numbers", lambda node: node.op in RANDOM),', "", _FLAGS),
-    _change("live", " or any(name in self._dead_nodes for name in self._steps.controls(node)):", ":", _FLAGS),
-    _change("live", "and tensor not in self.stops\n\n    def _visit", "\n\n    def _visit", _FLAGS),
-    _change("live", "Tensor(node.name, 0 if predicate else 1)", "Tensor(node.name, 1 if predicate else 0)", _FLAGS),
-    _change("live", "inputs = [inputs[1 if self.known[inputs[0]] else 2]]", "pass", _FLAGS),
-    _change("live", "            inputs = inputs[:1]\n", "            pass\n", _FLAGS),
-    _change(
-        "live",
-        "inputs = [tensor for tensor in inputs if not self.is_dead(tensor)]\n        elif",
-        "pass\n        elif",
-        _FLAGS,
-    ),
-    _change("live", 'and bool(known[tensor]) == (node.op == "LogicalOr"):', "and bool(known[tensor]):", _FLAGS),
-    _change("live", "return [tensor for tensor in inputs if tensor not in self._frozen]", "return inputs", _FLAGS),
     _change(
         "settle",
         "if not self.backward or any(self.flag(name) is not None for name in frozen):",
@@ -170,12 +145,6 @@ CHANGES = (
     ),
     _change(
         "roles",
-        "self.live.data(node)[:1] if node.op in fold.SWITCHES else self.live.data(node)",
-        "self.live.data(node)",
-        _ROLES,
-    ),
-    _change(
-        "roles",
         "        if node.op in _ADDITIONS and all(self.is_scalar(tensor) for tensor in weights):\n            return False\n",
         "",
         _ROLES,
@@ -189,13 +158,6 @@ CHANGES = (
     _change("roles", "for tensor in reads if node.op not in _SIZES else ():", "for tensor in reads:", _ROLES),
     _change(
         "roles", "TRAINED if not self._trainable or node.name in self._trainable else OTHER_VARIABLE", "TRAINED", _ROLES
-    ),
-    _change("roles", "TRAINED if math.prod(sizes) > fold.MOST_ELEMENTS else 0", "TRAINED", _ROLES),
-    _change(
-        "roles",
-        "TRAINED if math.prod(sizes) > fold.MOST_ELEMENTS else 0",
-        "TRAINED if math.prod(sizes) > fold.MOST_ELEMENTS + 1 else 0",
-        _ROLES,
     ),
     _change(
         "roles",

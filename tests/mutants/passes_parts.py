@@ -6,23 +6,10 @@ _PRUNE, _PRUNED = "export_v1/passes/prune.py", ("tests/export_v1/passes/test_pru
 _FREEZE, _FROZEN = "export_v1/passes/freeze.py", ("tests/export_v1/passes/test_freeze.py",)
 _OUTPUTS, _PORTABLE = "export_v1/passes/outputs.py", "export_v1/passes/portable.py"
 _TABLES, _TABLED = "export_v1/passes/tables.py", ("tests/export_v1/passes/test_tables.py",)
-_INITIALIZERS, _INITIALIZED = "export_v1/passes/initializers.py", ("tests/export_v1/passes/test_initializers.py",)
+_INITIALIZERS, _INITIALIZED = "export_v1/artifact/initializers.py", ("tests/export_v1/artifact/test_initializers.py",)
 _MERGE, _MERGED = "export_v1/passes/merge.py", ("tests/export_v1/passes/test_merge.py",)
 
 _CUTS = (
-    Change(
-        _PRUNE,
-        "    graph_def.library.gradient.extend(one for one in gradients if one.gradient_func in reached)\n",
-        "",
-        _PRUNED,
-    ),
-    Change(_PRUNE, " if one.gradient_func in reached)", ")", _PRUNED),
-    Change(
-        _PRUNE,
-        "in graph_def.library.gradient if one.function_name in reached]",
-        "in graph_def.library.gradient]",
-        _PRUNED,
-    ),
     Change(
         _PRUNE, " | {func.name for func in attr.list.func}", "", _PRUNED, why="functions of Case branches are dropped"
     ),
@@ -48,13 +35,6 @@ _CUTS = (
         "(node for node in graph_def.node if node.name in keep)",
         "(index[name] for name in sorted(keep))",
         _PRUNED,
-    ),
-    Change(
-        _FREEZE,
-        " and len(graph.output_types(node)) == 1:",
-        ":",
-        _FROZEN,
-        why="output 0 of several takes the node's name",
     ),
     Change(
         _FREEZE,
@@ -86,10 +66,6 @@ _CUTS = (
     Change(_PORTABLE, '("_output_shapes", ', "(", _FROZEN),
     Change(_TABLES, '            node.attr["T"].type = tf.resource.as_datatype_enum\n', "            pass\n", _TABLED),
     Change(_TABLES, " and node.input[0] in tables:", ":", _TABLED),
-    Change(_TABLES, '        "InitializeTable",\n', "", _TABLED),
-    Change(_TABLES, "    new = with_nodes(graph_def, graph_def.node)\n", "    new = graph_def\n", _TABLED),
-    Change(_TABLES, '"MutableHashTableOfTensorsV2", ', "", _TABLED),
-    Change(_TABLES, ', "LookupTableImportV2"', "", _TABLED),
     Change(_INITIALIZERS, "            node = made\n", "", _INITIALIZED, why="a handle keeps its unknown shape"),
     Change(
         _INITIALIZERS,

@@ -8,10 +8,8 @@ _ORDERING = "export_v1/ir/ordering.py"
 _ENDLESS, _ENDED = "export_v1/analysis/endless.py", ("tests/export_v1/analysis/test_endless.py",)
 
 _GRAPHS = (
-    Change(_WELLFORMED, "    if found:\n        raise fault(found, place)\n", "", _FORMED),
     Change(_WELLFORMED, "if count > 1 or not name]", "if count > 1]", _FORMED),
     Change(_WELLFORMED, "if count > 1 or not name]", "if not name]", _FORMED),
-    Change(_WELLFORMED, "    found += functions.problems(graph_def.library)\n", "", _FORMED),
     Change(_WELLFORMED, "return found or _cycle(graph_def)", "return found", _FORMED),
     Change(_WELLFORMED, "told = [*_attributes(node), *_values(node)]", "told = [*_attributes(node)]", _FORMED),
     Change(_WELLFORMED, "told = [*_attributes(node), *_values(node)]", "told = [*_values(node)]", _FORMED),
@@ -104,14 +102,6 @@ _GRAPHS = (
     Change(_WELLFORMED, "if len(found) > 3 else", "if len(found) >= 3 else", _FORMED),
     Change(_WELLFORMED, 'repr(name if len(name) <= 120 else name[:120] + "…")', "repr(name)", _FORMED),
     Change(_WELLFORMED, "    except errors.ExportError:\n        raise\n", "", _FORMED),
-    Change(_WELLFORMED, "            if found:\n                raise fault(found, place) from error\n", "", _FORMED),
-    Change(
-        _WELLFORMED,
-        "                raise fault(found, place) from error\n        raise",
-        "                raise fault(found, place) from error",
-        _FORMED,
-        why="what failed is swallowed",
-    ),
 )
 
 _LIBRARIES = (
@@ -166,9 +156,7 @@ _LIBRARIES = (
         "        waiting.pop(name, None) if readers[name] else None\n",
         _CALLED,
     ),
-    Change(_ORDERING, '"NextIteration", ', "", _CALLED + _FORMED),
     Change(_ENDLESS, "    if found:\n", "    if len(found) > 1:\n", _ENDED),
-    Change(_ENDLESS, 'frozenset({"While", "StatelessWhile"})', 'frozenset({"While"})', _ENDED),
     Change(_ENDLESS, '.removesuffix("/LoopCond")', "", _ENDED),
     Change(_ENDLESS, "if _is_true(values, node.input[0])]", "]", _ENDED),
     Change(_ENDLESS, "*map(_body, functions.values())", "", _ENDED, why="loops inside functions are overlooked"),

@@ -161,12 +161,6 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/source_graph.py",
-        before="if node.op in _MEASURES or _WRITES.match(node.op):",
-        after="if node.op in _MEASURES:",
-        tests=("tests/load_v2/porting/test_steps.py",),
-    ),
-    Change(
-        file="load_v2/porting/source_graph.py",
         before="found[key] = frozenset(name for name in names if not upstream[name] & mask)",
         after="found[key] = frozenset(names)",
         tests=("tests/load_v2/porting/test_steps.py",),
@@ -179,18 +173,6 @@ CHANGES = (
             "                    stack.append(name)\n"
         ),
         after="                seen.add(name)\n",
-        tests=("tests/load_v2/porting/test_steps.py",),
-    ),
-    Change(
-        file="load_v2/porting/source_graph.py",
-        before="found[name] = [source for source in sources if ops.get(source) not in loops]",
-        after="found[name] = sources",
-        tests=("tests/load_v2/porting/test_steps.py",),
-    ),
-    Change(
-        file="load_v2/porting/source_graph.py",
-        before="found[name] = sources + [source for source in again if ops.get(source) in loops]",
-        after="found[name] = sources",
         tests=("tests/load_v2/porting/test_steps.py",),
     ),
     Change(
@@ -267,12 +249,6 @@ CHANGES = (
     Change(
         file="load_v2/porting/planning.py",
         before="                    self.plan.missing.remove(path)\n",
-        after="",
-        tests=("tests/load_v2/porting/test_steps.py",),
-    ),
-    Change(
-        file="load_v2/porting/planning.py",
-        before="and matching.same_path(roles.scope_of(key), weight.given or layer)",
         after="",
         tests=("tests/load_v2/porting/test_steps.py",),
     ),
@@ -680,24 +656,6 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/proof.py",
-        before="if values.bits(got) != values.bits(expected):",
-        after="if False:",
-        tests=("tests/load_v2/porting/test_proof.py",),
-    ),
-    Change(
-        file="load_v2/porting/proof.py",
-        before="if values.bits(got) != values.bits(expected):",
-        after="if not np.array_equal(got, expected, equal_nan=True):",
-        tests=("tests/load_v2/porting/test_proof.py",),
-    ),
-    Change(
-        file="load_v2/porting/proof.py",
-        before="            rest.pop(best.name, None)\n",
-        after="",
-        tests=("tests/load_v2/porting/test_proof.py",),
-    ),
-    Change(
-        file="load_v2/porting/proof.py",
         before="candidates = {key: named[key]} if key in named else rest",
         after="candidates = self.outputs",
         tests=("tests/load_v2/porting/test_proof.py",),
@@ -706,60 +664,6 @@ CHANGES = (
         file="load_v2/porting/proof.py",
         before="named = {key: rest.pop(key) for key in list(got) if key in rest}",
         after="named = {key: rest[key] for key in list(got) if key in rest}",
-        tests=("tests/load_v2/porting/test_proof.py",),
-    ),
-    Change(
-        file="load_v2/porting/proof.py",
-        before="(not difference.equal, difference.largest)",
-        after="-difference.largest",
-        tests=("tests/load_v2/porting/test_proof.py",),
-    ),
-    Change(
-        file="load_v2/porting/proof.py",
-        before="if array.shape == value.shape]",
-        after="if array.size == value.size]",
-        tests=("tests/load_v2/porting/test_proof.py",),
-    ),
-    Change(
-        file="load_v2/porting/proof.py",
-        before="| (np.isnan(one) & np.isnan(other))",
-        after="",
-        tests=("tests/load_v2/porting/test_proof.py",),
-    ),
-    Change(
-        file="load_v2/porting/proof.py",
-        before="gaps = np.where(np.isnan(gaps), np.inf, gaps)",
-        after="gaps = np.where(np.isnan(gaps), 0.0, gaps)",
-        tests=("tests/load_v2/porting/test_proof.py",),
-    ),
-    Change(
-        file="load_v2/porting/proof.py",
-        before="np.maximum(1.0, np.abs(np.nan_to_num(other)))",
-        after="np.abs(np.nan_to_num(other))",
-        tests=("tests/load_v2/porting/test_proof.py",),
-    ),
-    Change(
-        file="load_v2/porting/proof.py",
-        before="np.maximum(1.0, np.abs(np.nan_to_num(other)))",
-        after="1.0",
-        tests=("tests/load_v2/porting/test_proof.py",),
-    ),
-    Change(
-        file="load_v2/porting/proof.py",
-        before="int(np.argmax(excess))",
-        after="int(np.argmax(gaps))",
-        tests=("tests/load_v2/porting/test_proof.py",),
-    ),
-    Change(
-        file="load_v2/porting/proof.py",
-        before="TOLERANCE = 1e-5",
-        after="TOLERANCE = 1e-3",
-        tests=("tests/load_v2/porting/test_proof.py",),
-    ),
-    Change(
-        file="load_v2/porting/proof.py",
-        before='got.dtype.kind in "OSU" or expected.dtype.kind in "OSU"',
-        after='got.dtype.kind in "OSU" and expected.dtype.kind in "OSU"',
         tests=("tests/load_v2/porting/test_proof.py",),
     ),
     Change(
@@ -925,21 +829,9 @@ CHANGES = (
         tests=("tests/load_v2/porting/test_proof.py",),
     ),
     Change(
-        file="load_v2/porting/account.py",
-        before='        lines += [f"  unequal: {difference}" for difference in self.unequal]\n',
-        after="",
-        tests=("tests/load_v2/porting/test_proof.py",),
-    ),
-    Change(
         file="load_v2/porting/suggestions.py",
         before="entry.shape[::-1] == weight.shape]",
         after="entry.shape == weight.shape]",
-        tests=("tests/load_v2/porting/test_proof.py",),
-    ),
-    Change(
-        file="load_v2/porting/suggestions.py",
-        before="if roles.role_of(entry.key) == role\n        and",
-        after="if",
         tests=("tests/load_v2/porting/test_proof.py",),
     ),
     Change(
@@ -958,18 +850,6 @@ CHANGES = (
         file="load_v2/porting/suggestions.py",
         before="name for name in ordered if name not in offered",
         after="name for name in ordered",
-        tests=("tests/load_v2/porting/test_proof.py",),
-    ),
-    Change(
-        file="load_v2/porting/suggestions.py",
-        before="-len(named & set(roles.words(name))),",
-        after="0,",
-        tests=("tests/load_v2/porting/test_proof.py",),
-    ),
-    Change(
-        file="load_v2/porting/suggestions.py",
-        before="[(base, number or 0) for base, number in roles.parts(name)],",
-        after="name,",
         tests=("tests/load_v2/porting/test_proof.py",),
     ),
     Change(

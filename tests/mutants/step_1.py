@@ -31,19 +31,6 @@ CHANGES = (
     ),
     Change(
         file="export_v1/proof/sample.py",
-        before=" if parse(name).node in there}",
-        after="}",
-        tests=("tests/export_v1/proof/test_sample.py",),
-        why="a frozen tensor that nothing reads is fed although it is gone",
-    ),
-    Change(
-        file="export_v1/proof/sample.py",
-        before="cut_names.get(tensor, tensor) for key, tensor in signature.outputs",
-        after="tensor for key, tensor in signature.outputs",
-        tests=("tests/export_v1/proof/test_sample.py",),
-    ),
-    Change(
-        file="export_v1/proof/sample.py",
         before="timeout_in_ms=1000 * SECONDS",
         after="timeout_in_ms=SECONDS",
         tests=("tests/export_v1/proof/test_sample.py",),
@@ -708,26 +695,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/planning/variant.py",
-        before="        sources = {one for one in reached if index[one].op in graph.PLACEHOLDERS | FEEDERS}",
-        after="        sources = {one for one in reached if index[one].op in graph.PLACEHOLDERS}",
-        tests=("tests/export_v1/planning/test_plan.py",),
-    ),
-    Change(
-        file="export_v1/planning/variant.py",
-        before="        outside = {one for one in reached if index[one].op in graph.PLACEHOLDERS | FEEDERS}",
-        after="        outside = {one for one in reached if index[one].op in graph.PLACEHOLDERS}",
-        tests=("tests/export_v1/planning/test_plan.py",),
-    ),
-    Change(
-        file="export_v1/planning/variant.py",
         before=" | set(signature.frozen)\n    stops",
         after="\n    stops",
-        tests=("tests/export_v1/planning/test_plan.py",),
-    ),
-    Change(
-        file="export_v1/planning/variant.py",
-        before="    return {node.name for node in graph_def.node if node.op in graph.VARIABLES}",
-        after="    return {node.name for node in graph_def.node if node.op in graph.REF_VARIABLES}",
         tests=("tests/export_v1/planning/test_plan.py",),
     ),
     Change(
@@ -741,12 +710,6 @@ CHANGES = (
         file="export_v1/proof/examples.py",
         before="                return 0, shape[0]",
         after="                return 0, shape[0] + 1",
-        tests=("tests/export_v1/proof/test_examples.py",),
-    ),
-    Change(
-        file="export_v1/proof/examples.py",
-        before="if node.op in _GATHERS and at == 1:",
-        after="if node.op in _GATHERS:",
         tests=("tests/export_v1/proof/test_examples.py",),
     ),
     Change(
@@ -872,36 +835,6 @@ CHANGES = (
     ),
     Change(
         file="export_v1/source/assets.py",
-        before="found += writers[:1]",
-        after="found += writers",
-        tests=("tests/export_v1/source/test_asset_files.py",),
-    ),
-    Change(
-        file="export_v1/source/assets.py",
-        before='if not writers and "Mutable" not in index[handle].op:',
-        after="if not writers:",
-        tests=("tests/export_v1/source/test_asset_files.py",),
-    ),
-    Change(
-        file="export_v1/source/assets.py",
-        before='if not writers and "Mutable" not in index[handle].op:',
-        after="if False:",
-        tests=("tests/export_v1/source/test_asset_files.py",),
-    ),
-    Change(
-        file="export_v1/source/assets.py",
-        before="tensor = data_inputs(index[name])[1]\n            constant",
-        after="tensor = data_inputs(index[name])[0]\n            constant",
-        tests=("tests/export_v1/source/test_asset_files.py",),
-    ),
-    Change(
-        file="export_v1/source/assets.py",
-        before="            if constant is None:\n",
-        after="            if constant is None:\n                continue\n            if False:\n",
-        tests=("tests/export_v1/source/test_asset_files.py",),
-    ),
-    Change(
-        file="export_v1/source/assets.py",
         before="if old in (written, os.path.basename(written)):",
         after="if old == written:",
         tests=("tests/export_v1/source/test_asset_files.py",),
@@ -953,24 +886,6 @@ CHANGES = (
     ),
     Change(
         file="export_v1/source/assets.py",
-        before="            path = self._find(written, known.get(constant.name))",
-        after="            path = self._find(written, None)",
-        tests=("tests/export_v1/source/test_asset_files.py",),
-    ),
-    Change(
-        file="export_v1/source/assets.py",
-        before='if node.op not in ("Identity", "PlaceholderWithDefault"):',
-        after='if node.op != "Identity":',
-        tests=("tests/export_v1/source/test_asset_files.py",),
-    ),
-    Change(
-        file="export_v1/source/assets.py",
-        before="    while tensor.name not in known:\n",
-        after="    while True:\n",
-        tests=("tests/export_v1/source/test_asset_files.py",),
-    ),
-    Change(
-        file="export_v1/source/assets.py",
         before='                self.choices.append((f"asset {written!r} is {path!r}", why))\n',
         after="",
         tests=("tests/export_v1/source/test_asset_files.py",),
@@ -979,12 +894,6 @@ CHANGES = (
         file="export_v1/source/assets.py",
         before="candidates += [os.path.join(folder, written) for",
         after="candidates += [folder for",
-        tests=("tests/export_v1/source/test_asset_files.py",),
-    ),
-    Change(
-        file="export_v1/source/assets.py",
-        before=" if index[parse(name).node].op in _FROM_FILE]",
-        after="]",
         tests=("tests/export_v1/source/test_asset_files.py",),
     ),
     Change(
@@ -1035,12 +944,6 @@ CHANGES = (
         file="export_v1/weights/initial.py",
         before="        session.fill(opened, known)\n",
         after="",
-        tests=("tests/export_v1/weights/test_initial.py",),
-    ),
-    Change(
-        file="export_v1/weights/initial.py",
-        before="if not any(index[name].op in _RESTORES for",
-        after="if not any(False for",
         tests=("tests/export_v1/weights/test_initial.py",),
     ),
     Change(
@@ -1215,12 +1118,6 @@ CHANGES = (
         file="export_v1/source/session_bundle.py",
         before="        if all(sides):",
         after="        if any(sides):",
-        tests=("tests/export_v1/source/test_meta_graph.py",),
-    ),
-    Change(
-        file="export_v1/source/session_bundle.py",
-        before='found["predict" if "serving_default" in found else "serving_default"] = Signature(*sides)',
-        after='found["serving_default"] = Signature(*sides)',
         tests=("tests/export_v1/source/test_meta_graph.py",),
     ),
     Change(
@@ -1502,12 +1399,6 @@ CHANGES = (
     ),
     Change(
         file="export_v1/ir/graph.py",
-        before="node.op in PLACEHOLDERS | VARIABLES and",
-        after="node.op in PLACEHOLDERS and",
-        tests=("tests/export_v1/test_request.py",),
-    ),
-    Change(
-        file="export_v1/ir/graph.py",
         before="    return next(iter(defaults), AttrValue())",
         after="    return AttrValue()",
         tests=("tests/export_v1/test_request.py",),
@@ -1535,12 +1426,6 @@ CHANGES = (
         file="export_v1/ir/rewrite.py",
         before="    new.library.CopyFrom(graph_def.library)\n",
         after="",
-        tests=("tests/export_v1/test_request.py",),
-    ),
-    Change(
-        file="export_v1/ir/rewrite.py",
-        before="if old.name not in taken_over]",
-        after="]",
         tests=("tests/export_v1/test_request.py",),
     ),
     Change(

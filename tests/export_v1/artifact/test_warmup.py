@@ -11,8 +11,8 @@ import tensorflow as tf
 import export_v1
 from export_v1 import interface
 from export_v1.artifact import warmup
-from export_v1.planning.request import Request
 from export_v1.proof import sample
+from export_v1.request import Request
 from tests.support import c_api, cases
 
 FILE = "tf_serving_warmup_requests"

@@ -33,7 +33,8 @@ def test_an_average_is_kept_for_each_channel():
 def test_a_scalar_is_the_average_of_a_loss():
     before = _centred((), axes=None)
     assert moving_averages.kept(Index(before)) == []
-    after, names = moving_averages.taken(before)
+    result = moving_averages.taken(before)
+    after, names = result.graph_def, result.notes.moving_averages
     assert names == () and after.node == before.node
 
 
@@ -45,7 +46,8 @@ def test_what_is_called_biased_is_divided_before_it_is_an_average():
 @pytest.mark.parametrize("resource", [False, True])
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
 def test_an_average_of_another_type_is_cast(dtype, resource):
-    made, names = moving_averages.taken(_centred(dtype=dtype, resource=resource))
+    result = moving_averages.taken(_centred(dtype=dtype, resource=resource))
+    made, names = result.graph_def, result.notes.moving_averages
     assert names == ("average",)
     values, x = [1.0, 2.0, 3.0], np.float32([[1, 1, 1], [5, 5, 5]])
     np.testing.assert_array_equal(graphs.run(made, "y:0", {"x:0": x}, {"average": values}), x - np.float32(values))
@@ -58,7 +60,8 @@ def test_a_statistic_of_half_precision_goes_by_an_average_of_single():
         average, mean = v1.get_variable("average", [3]), tf.reduce_mean(x, 0, name="mean")
         v1.assign_sub(average, (average - tf.cast(mean, tf.float32)) * 0.1)
         tf.subtract(x, mean, name="y")
-    made, names = moving_averages.taken(graph.as_graph_def())
+    result = moving_averages.taken(graph.as_graph_def())
+    made, names = result.graph_def, result.notes.moving_averages
     assert names == ("average",)
     got = graphs.run(made, "y:0", {"x:0": np.float16([[5, 5, 5]])}, {"average": [1.0, 2.0, 3.0]})
     np.testing.assert_array_equal(got, np.float16([[4, 3, 2]]))
@@ -85,7 +88,8 @@ def _fused(kept=("mean", "variance"), training=True, op="FusedBatchNormV3"):
 @pytest.mark.parametrize("op", ["FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"])
 def test_a_fused_batch_norm_goes_by_both_of_its_averages(op):
     before = _fused(op=op)
-    made, names = moving_averages.taken(before)
+    result = moving_averages.taken(before)
+    made, names = result.graph_def, result.notes.moving_averages
     assert names == ("mean", "variance")
     nodes = {node.name: node for node in made.node}
     assert list(nodes["norm"].input) == ["x", "scale", "offset", "mean/average", "variance/average"]
@@ -101,7 +105,8 @@ def test_a_fused_batch_norm_goes_by_both_of_its_averages(op):
 @pytest.mark.parametrize("kept", [("mean",), ("variance",), ()])
 def test_a_fused_batch_norm_with_half_its_averages_stays_as_it_is(kept):
     before = _fused(kept)
-    made, names = moving_averages.taken(before)
+    result = moving_averages.taken(before)
+    made, names = result.graph_def, result.notes.moving_averages
     assert names == () and made.node == before.node
 
 
@@ -142,7 +147,7 @@ def test_a_name_that_is_taken_is_not_given_again():
     graph_def = _centred(dtype=tf.float64)
     for name in ("average/average", "average/average_1/cast"):
         graph_def.node.add(name=name, op="NoOp")
-    made, _ = moving_averages.taken(graph_def)
+    made = moving_averages.taken(graph_def).graph_def
     assert len(set(graphs.names(made))) == len(made.node)
 
 
@@ -151,5 +156,5 @@ def test_only_the_updates_of_what_is_gone_by_are_waited_for_no_more():
     node = next(node for node in graph_def.node if node.name == "y")
     graph_def.node.add(name="other", op="NoOp")
     node.input.append("^other")
-    made, _ = moving_averages.taken(graph_def)
+    made = moving_averages.taken(graph_def).graph_def
     assert list(next(node for node in made.node if node.name == "y").input) == ["x", "average/average", "^other"]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from export_v1.format import record as record_file
 from load_v2 import LoadError, SignatureLayer
 from load_v2.layer import archive, description
 from load_v2.program import artefact, program
@@ -142,13 +143,13 @@ def test_call_order_and_the_record_of_step_1_travel(tmp_path):
         "unconverted": [{"construct": "loop 'a'", "why": "no bound"}],
     }
     os.makedirs(os.path.join(path, "assets.extra"))
-    pathlib.Path(path, artefact.RECORD).write_text(json.dumps(record))
+    pathlib.Path(path, record_file.PATH).write_text(json.dumps(record))
     read = _written(archive.shared(path, "serving_default"), tmp_path / "a")
     assert list(read.signatures["serving_default"].inputs) == ["mask", "ids"]
     assert list(read.signatures["serving_default"].outputs) == ["sum", "product"]
     assert read.unconverted == ["loop 'a': no bound"]
     # And in the order of a layer's dictionary, where there is no record.
-    os.unlink(os.path.join(path, artefact.RECORD))
+    os.unlink(os.path.join(path, record_file.PATH))
     os.utime(os.path.join(path, "saved_model.pb"))
     assert list(
         _written(archive.shared(path, "serving_default"), tmp_path / "b").signatures["serving_default"].inputs

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
+from export_v1.format import record as record_file
 from load_v2 import LoadError
 from load_v2.program import artefact
 from tests.support import savedmodels
@@ -27,7 +28,7 @@ def _change(path: str, change) -> None:
 
 def _record(path: str, content) -> None:
     os.makedirs(os.path.join(path, "assets.extra"), exist_ok=True)
-    pathlib.Path(path, artefact.RECORD).write_text(content if isinstance(content, str) else json.dumps(content))
+    pathlib.Path(path, record_file.PATH).write_text(content if isinstance(content, str) else json.dumps(content))
 
 
 @pytest.fixture

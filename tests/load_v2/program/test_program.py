@@ -9,6 +9,7 @@ import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from export_v1.format import record as record_file
 from load_v2 import LoadError
 from load_v2.program import artefact, program, subgraph
 from load_v2.program.signature import Signature, Spec
@@ -35,7 +36,7 @@ def _source(
 
 def _record(folder: str, **content) -> None:
     os.makedirs(os.path.join(folder, "assets.extra"), exist_ok=True)
-    with open(os.path.join(folder, artefact.RECORD), "w") as stream:
+    with open(os.path.join(folder, record_file.PATH), "w") as stream:
         json.dump({"format_version": 1, **content}, stream)
 
 
