@@ -1,4 +1,4 @@
-"""The calls that the README shows for a server: REST and gRPC, answered by the server's own loader.
+"""The calls that load_v2/README.md shows for a server: REST and gRPC, answered by the server's own loader.
 
 No TensorFlow Serving is run here: what is tested is that the calls, as they are written down, fit the export.
 """
@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tests.support import c_api, cases
 
-README = (pathlib.Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+README = (pathlib.Path(__file__).parent.parent / "load_v2" / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
