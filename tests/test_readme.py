@@ -82,6 +82,13 @@ def test_the_flag_tables_are_current():
     assert _tables(_text("export_v1/README.md")) == flags.markdown(step_1.FLAGS).strip("\n").splitlines()
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_that_is_named_is_there(page):
+    # Capitals stand for a name to be chosen.
+    named = re.findall(r"\b(?:export_v1|load_v2|tests|fixtures)/[a-z0-9_/]+\.(?:py|toml|md)\b", _text(page))
+    assert [path for path in dict.fromkeys(named) if not (ROOT / path).is_file()] == []
+
+
 def test_the_test_command_is_where_ci_looks_for_it():
     lines = _text("README.md").splitlines()
     command = lines[lines.index("<!-- test command -->") + 2]
