@@ -4,13 +4,13 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
+from export_v1.analysis import constants
 from export_v1.interface import backward, ends, given, naming
 from export_v1.interface.ends import End
-from export_v1.interface.mode_flags import RANDOM
 from export_v1.interface.roles import Roles
 from export_v1.interface.settle import SOURCES, Settling
 from export_v1.interface.types import Choice
-from export_v1.ir import graph
+from export_v1.ir import graph, ops
 from export_v1.ir.graph import Index, NodeDef, Tensor
 from export_v1.model import Graph
 
@@ -203,11 +203,10 @@ def _random(anatomy: Anatomy, tensors: list[Tensor]) -> str:
     """The first node that draws random numbers for the tensors, except for a dropout that drops nothing; or ""."""
     harmless: set[str] = set()
     for dropout in anatomy.settling.flags.dropouts:
-        rate = anatomy.live.known.get(dropout.rate)
-        if rate is not None and rate.size == 1 and float(rate) == dropout.off:
+        if constants.equals(anatomy.live.known.get(dropout.rate), dropout.off):
             harmless |= anatomy.index.ancestors([dropout.node])
     needed = anatomy.live.needed(tensors)
-    return next((name for name in needed if anatomy.index[name].op in RANDOM and name not in harmless), "")
+    return next((name for name in needed if anatomy.index[name].op in ops.NOISE and name not in harmless), "")
 
 
 def _first_token_encoder(anatomy: Anatomy, tensors: list[Tensor]) -> Tensor | None:

@@ -2,23 +2,19 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 
 import numpy as np
 from tensorflow.core.framework import types_pb2
 
+from export_v1.analysis import batch_norm, constants, dropout
 from export_v1.analysis.liveness import Liveness, Ordered
-from export_v1.ir import graph, ops
+from export_v1.ir import ops
 from export_v1.ir.graph import NodeDef, Tensor
-from export_v1.passes import moving_averages
 
-RANDOM = frozenset({"RandomUniform", "RandomStandardNormal", "TruncatedNormal", "StatelessRandomUniform"})
-ASSIGNS = moving_averages.UPDATES
 FLOATS = frozenset({types_pb2.DT_HALF, types_pb2.DT_BFLOAT16, types_pb2.DT_FLOAT, types_pb2.DT_DOUBLE})
 _INTEGERS = frozenset({types_pb2.DT_INT32, types_pb2.DT_INT64})
-# Ops that hand on one value, possibly in another form.
-_PASS = frozenset({"Identity", "Enter", "StopGradient", "Cast", "Reshape", "ExpandDims", "Squeeze", "Switch"})
-# How far back from a comparison its random numbers may be: uniform(a, b) is RandomUniform * (b - a) + a.
-_RANDOM_STEPS = 4
+_COMPARISONS = frozenset({"Equal", "NotEqual", "Greater", "Less", "Cast"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,21 +27,6 @@ class Flag:
     why: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Dropout:
-    """A place where values are dropped at random: `rate` is compared with random numbers.
-
-    Attributes:
-        node: the comparison or Floor that makes the mask.
-        rate: the tensor compared.
-        off: the value of `rate` for which nothing is dropped: 0 for a rate, 1 for a probability to keep.
-    """
-
-    node: str
-    rate: Tensor
-    off: float
-
-
 class Flags:
     """Recognises flags of one graph. `backward` are the nodes of the gradients, which say nothing about a flag."""
 
@@ -53,56 +34,10 @@ class Flags:
         self._index, self._ordered, self._backward = ordered.index, ordered, backward
 
     @functools.cached_property
-    def dropouts(self) -> list[Dropout]:
+    def dropouts(self) -> list[dropout.Dropout]:
         """Every place outside the gradients where values are dropped at random."""
-        found = []
-        for node in self._ordered.nodes:
-            if node.name not in self._backward and self._is_mask(node.name):
-                found += self._dropout(node)
-        return found
-
-    def _dropout(self, node: NodeDef) -> list[Dropout]:
-        inputs = graph.data_inputs(node)
-        if node.op == "Floor":
-            adding = self._index.nodes.get(inputs[0].node)
-            if adding is None or adding.op not in ("Add", "AddV2"):
-                return []
-            return [Dropout(node.name, rate, 1.0) for rate in self._beside_random(graph.data_inputs(adding))]
-        if node.op not in ("GreaterEqual", "Greater", "Less", "LessEqual"):
-            return []
-        kept_above = node.op.startswith("Greater")
-        rates = self._beside_random(inputs)
-        return [Dropout(node.name, rate, 0.0 if kept_above == (rate == inputs[1]) else 1.0) for rate in rates]
-
-    def _beside_random(self, pair: list[Tensor]) -> list[Tensor]:
-        """The one of two tensors that is compared with uniform random numbers, if the other is that."""
-        random = [self._is_random(tensor) for tensor in pair]
-        return (
-            [tensor for tensor, is_random in zip(pair, random, strict=True) if not is_random]
-            if sum(random) == 1
-            else []
-        )
-
-    def _is_random(self, tensor: Tensor) -> bool:
-        names = {tensor.node}
-        for _ in range(_RANDOM_STEPS):
-            nodes = [self._index[name] for name in names if name in self._index]
-            if any(node.op in ("RandomUniform", "StatelessRandomUniform") for node in nodes):
-                return True
-            walked = [node for node in nodes if node.op in ("Add", "AddV2", "Mul", "Sub", "Identity", "Cast")]
-            names = {one.node for node in walked for one in graph.data_inputs(node)}
-        return False
-
-    def _is_mask(self, name: str) -> bool:
-        """Whether a node is multiplied with data or selects it, perhaps after a cast: what a dropout's mask is for."""
-        for reader, _ in self._index.consumers(name):
-            if reader.op == "Mul" or reader.op in ops.SELECTS:
-                return True
-            if reader.op in ("Cast", "Identity") and any(
-                one.op == "Mul" for one, _ in self._index.consumers(reader.name)
-            ):
-                return True
-        return False
+        nodes = (node for node in self._ordered.nodes if node.name not in self._backward)
+        return dropout.all_in(self._index, nodes)
 
     def recognised(self, tensor: Tensor, dtype: int) -> Flag | None:
         """Returns the flag that a scalar is, or None where what reads it does not tell."""
@@ -113,8 +48,7 @@ class Flags:
         return self._keep(tensor) if dtype in FLOATS else None
 
     def _is_compared(self, tensor: Tensor) -> bool:
-        readers = [reader for reader, _ in self._index.tensor_consumers(tensor)]
-        return any(reader.op in ("Equal", "NotEqual", "Greater", "Less", "Cast") for reader in readers)
+        return any(reader.op in _COMPARISONS for reader, _ in self._index.tensor_consumers(tensor))
 
     def _mode(self, tensor: Tensor, no: object, yes: object) -> Flag | None:
         """The flag that chooses between two ways, told by what only one of them does."""
@@ -143,7 +77,8 @@ class Flags:
 
     def _called(self, side: Liveness, tensor: Tensor) -> list[NodeDef]:
         """The nodes of the functions that If ops call on one side."""
-        functions = {one.signature.name: one.node_def for one in self._index.graph_def.library.function}
+        library = self._index.graph_def.library
+        functions = {function.signature.name: function.node_def for function in library.function}
         nodes: list[NodeDef] = []
         for name in self._index.descendants([tensor.node]) - self._backward if functions else ():
             node = self._index[name]
@@ -151,82 +86,37 @@ class Flags:
             nodes += functions.get(branch.name, ()) if branch is not None else ()
         return nodes
 
-    def _by_rate(self, sides: dict[object, Liveness]) -> dict[str, object]:
+    def _by_rate(self, sides: Mapping[object, Liveness]) -> dict[str, object]:
         """Which value makes a dropout drop, where the flag chooses between constant rates."""
         trains = set()
-        for dropout in self.dropouts:
-            drops = {value: live.known.get(dropout.rate) for value, live in sides.items()}
-            if all(rate is not None and rate.shape == () for rate in drops.values()):
-                off = [value for value, rate in drops.items() if np.isclose(float(rate), dropout.off)]
+        for place in self.dropouts:
+            rates = {value: constants.scalar(side.known.get(place.rate)) for value, side in sides.items()}
+            if all(rate is not None for rate in rates.values()):
+                off = [value for value, rate in rates.items() if np.isclose(float(rate), place.off)]
                 trains |= set(sides) - set(off) if len(off) == 1 else set()
         return {"a dropout rate": trains.pop()} if len(trains) == 1 else {}
 
     def _keep(self, tensor: Tensor) -> Flag | None:
-        scales = self._affine(tensor)
-        values, places = set(), []
-        for dropout in self.dropouts:
-            slope, offset = scales.get(dropout.rate, (0.0, 0.0))
-            if slope:
-                values.add(round((dropout.off - offset) / slope, 6))
-                places.append(dropout.node)
-        if len(values) != 1 or not 0.0 <= min(values) <= 1.0:
+        scales = dropout.affine(self._index, tensor, self._ordered.constants)
+        values = {place.node: dropout.value_for_none(place, scales) for place in self.dropouts}
+        values = {name: value for name, value in values.items() if value is not None}
+        if len(set(values.values())) != 1:
             return None
-        value = values.pop() + 0.0
+        value, places = next(iter(values.values())), list(values)
+        if not 0.0 <= value <= 1.0:
+            return None
         more = f" and {len(places) - 1} more" if len(places) > 1 else ""
         return Flag(tensor, value, None, f"nothing is dropped at {value} in {places[0]!r}{more}")
 
-    def constant_rate(self, dropout: Dropout) -> tuple[Tensor, float] | None:
+    def constant_rate(self, place: dropout.Dropout) -> tuple[Tensor, float] | None:
         """Returns the constant that sets a dropout's rate and the value of it for which nothing is dropped."""
-        names = [dropout.rate.node]
-        for _ in range(_RANDOM_STEPS):
-            for tensor in (Tensor(name) for name in names if self._index[name].op == "Const"):
-                slope, offset = self._affine(tensor).get(dropout.rate, (0.0, 0.0))
-                value = round((dropout.off - offset) / slope, 6) + 0.0 if slope else None
-                if value in (0.0, 1.0) and value != self._ordered.constants.get(tensor):
-                    return tensor, value
-            names = [one.node for name in names for one in graph.data_inputs(self._index[name])]
-        return None
-
-    def _affine(self, tensor: Tensor) -> dict[Tensor, tuple[float, float]]:
-        """Tensor -> (a, b) for every tensor that is a * `tensor` + b with constant a and b."""
-        known = self._ordered.constants
-        found, todo = {tensor: (1.0, 0.0)}, [tensor]
-        while todo:
-            source = todo.pop()
-            for reader, at in self._index.tensor_consumers(source):
-                pair = _through(reader, at, found[source], known)
-                for index in range(2 if reader.op == "Switch" else 1):
-                    made = Tensor(reader.name, index)
-                    if pair is not None and made not in found:
-                        found[made] = pair
-                        todo.append(made)
-        return found
-
-
-def _through(node: NodeDef, at: int, pair: tuple[float, float], known) -> tuple[float, float] | None:
-    """What a * x + b becomes in a node that reads it as input `at`; None if it is not of that form any more."""
-    slope, offset = pair
-    if node.op in _PASS:
-        return pair if at == 0 else None
-    inputs = graph.data_inputs(node)
-    if len(inputs) != 2 or inputs[1 - at] not in known or known[inputs[1 - at]].shape != ():
-        return None
-    other = float(known[inputs[1 - at]])
-    if node.op in ("Add", "AddV2"):
-        return slope, offset + other
-    if node.op == "Sub":
-        return (slope, offset - other) if at == 0 else (-slope, other - offset)
-    if node.op == "Mul" and other:
-        return slope * other, offset * other
-    if node.op == "RealDiv" and at == 0 and other:
-        return slope / other, offset / other
-    return None
+        return dropout.constant_rate(self._index, place, self._ordered.constants)
 
 
 # What only training does; where the two values of a flag differ in one of these, that one is training.
 _SIGNS = (
-    ("batch statistics", moving_averages.is_training),
+    ("batch statistics", batch_norm.is_training),
     ("moments of the batch", lambda node: node.op == "SquaredDifference"),
-    ("updates of moving averages", lambda node: node.op in ASSIGNS),
-    ("random numbers", lambda node: node.op in RANDOM),
+    ("updates of moving averages", lambda node: node.op in ops.ASSIGNS | ops.ASSIGN_ADDS | ops.ASSIGN_SUBS),
+    ("random numbers", lambda node: node.op in ops.NOISE),
 )

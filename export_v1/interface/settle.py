@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
 from export_v1 import errors
+from export_v1.analysis import batch_norm, constants
 from export_v1.analysis.liveness import Liveness, Ordered, path
 from export_v1.errors import quoted
 from export_v1.interface import given
@@ -15,7 +16,6 @@ from export_v1.interface.mode_flags import Flag, Flags
 from export_v1.interface.types import Choice
 from export_v1.ir import graph, ops
 from export_v1.ir.graph import Index, NodeDef
-from export_v1.passes import moving_averages
 
 # Ops whose outputs come from outside the graph: nothing can compute them here.
 QUEUES = frozenset(f"QueueDequeue{many}{version}" for many in ("", "Many", "UpTo") for version in ("", "V2"))
@@ -103,13 +103,13 @@ class Settling:
     @functools.cached_property
     def _averages(self) -> dict[str, str]:
         """Node of a batch statistic -> the variable that keeps its moving average."""
-        return {one.statistic.node: one.variable for one in moving_averages.kept(self.index)}
+        return {average.statistic.node: average.variable for average in batch_norm.averages(self.index)}
 
     def _batch_statistics(self, frozen, cuts, outputs) -> list[Choice]:
         """Says so where batch norm was built for training: no value that could be frozen changes that."""
         needed = self.live(frozen, cuts).needed(map(graph.parse, outputs), SOURCES)
         kept = self._averages
-        norms = [name for name in needed if name in kept or moving_averages.is_training(self.index[name])]
+        norms = [name for name in needed if name in kept or batch_norm.is_training(self.index[name])]
         if not norms:
             return []
         why = f"the graph was built for training; {quoted(norms, 3)} has no form for inference in it"
@@ -128,8 +128,8 @@ class Settling:
         needed = running.needed(map(graph.parse, outputs), SOURCES)
         found = {}
         for dropout in self.flags.dropouts:
-            rate = running.known.get(dropout.rate)
-            if dropout.node in needed and rate is not None and rate.size == 1 and float(rate) != dropout.off:
+            rate = constants.scalar(running.known.get(dropout.rate))
+            if dropout.node in needed and rate is not None and rate != dropout.off:
                 constant = self.flags.constant_rate(dropout)
                 if constant is not None:
                     found[constant[0].name] = constant[1]

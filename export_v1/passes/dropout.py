@@ -1,25 +1,22 @@
-"""dropout: a dropout that keeps everything is taken out.
+"""dropout: a dropout that keeps everything is removed, and one that drops fits any batch.
 
 With `keep_prob` frozen to 1 (or `rate` to 0) TensorFlow 1's dropout still draws random numbers and multiplies by a
-mask of ones; Grappler leaves it, because a random op has state. Both of its forms come down to a mask made of numbers
-in [0, 1) by a comparison that a rate of 0 always passes:
-
-    until 1.12:  x / keep_prob * floor(keep_prob + uniform)           from 1.13:  x * (1 / (1 - rate)) * (uniform >= rate)
-
-Source: tf.nn.dropout of TensorFlow 1.0 to 1.15, as its graphs show it.
+mask of ones; Grappler leaves it, because a random op has state. `analysis.dropout` says which forms it has.
 """
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
 
-from export_v1.analysis import liveness
+from export_v1.analysis import constants, dropout
+from export_v1.analysis.liveness import known_values
 from export_v1.ir import graph, rewrite
 from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, attr, data_inputs
+from export_v1.ir.match import Pattern, anything, either, made_by, match
 from export_v1.passes.result import Notes, Result
 
-_PASSES_ON = frozenset({"Identity", "StopGradient"})
+Values = Mapping[Tensor, np.ndarray]
 
 
 def of_rate_zero(graph_def: GraphDef) -> Result:
@@ -30,7 +27,7 @@ def of_rate_zero(graph_def: GraphDef) -> Result:
     Args:
         graph_def: not modified; constants as `freeze` leaves them.
     """
-    index, values = Index(graph_def), liveness.known_values(graph_def)
+    index, values = Index(graph_def), known_values(graph_def)
     replaced: dict[str, Tensor] = {}
     for node in graph_def.node:
         if node.op == "Mul":
@@ -59,18 +56,19 @@ def of_any_batch(graph_def: GraphDef) -> Result:
     """
     if not any(node.op == "RandomUniform" for node in graph_def.node):
         return Result(graph_def)
-    index, values, shapes = Index(graph_def), liveness.known_values(graph_def), {}
+    index, values, shapes = Index(graph_def), known_values(graph_def), {}
     for node in graph_def.node:
         if node.op == "Mul":
             pair = data_inputs(node)
             for data, mask in (pair, reversed(pair)):
-                for numbers, _, _ in _compared(mask, index):
-                    uniform = _unit_uniform(numbers, index, values)
-                    if uniform is None or not _is_recorded(index, data_inputs(uniform)[0], data):
-                        continue
-                    # A gradient is multiplied by the same mask, and comes of what the mask was for.
-                    if uniform.name not in index.ancestors([data.node]):
-                        shapes[uniform.name] = data
+                uniform = _uniform(index, dropout.of_mask(index, mask), values)
+                # A gradient is multiplied by the same mask, and comes of what the mask was for.
+                if (
+                    uniform is not None
+                    and _is_recorded(index, data_inputs(uniform)[0], data)
+                    and uniform.name not in index.ancestors([data.node])
+                ):
+                    shapes[uniform.name] = data
     if not shapes:
         return Result(graph_def)
     names = set(index.nodes)
@@ -93,11 +91,14 @@ def _is_recorded(index: Index, shape: Tensor, data: Tensor) -> bool:
     return _recorded_sizes(index, data) == list(tf.make_ndarray(attr(node, "value").tensor))
 
 
-def _without_mask(node: NodeDef, index: Index, values: dict[Tensor, np.ndarray]) -> Tensor | None:
+def _without_mask(product: NodeDef, index: Index, values: Values) -> Tensor | None:
     """Returns what a multiplication by a mask of ones amounts to, or None where it is something else."""
-    pair = data_inputs(node)
+    pair = data_inputs(product)
     for data, mask in (pair, reversed(pair)):
-        uniform = _mask_source(mask, index, values)
+        found = dropout.of_mask(index, mask)
+        if found is None or not found.exact or not constants.equals(values.get(found.rate), found.off):
+            continue
+        uniform = _uniform(index, found, values)
         if uniform is None:
             continue
         unscaled = _unscaled(data, index, values)
@@ -109,63 +110,21 @@ def _without_mask(node: NodeDef, index: Index, values: dict[Tensor, np.ndarray])
     return None
 
 
+def _uniform(index: Index, found: dropout.Dropout | None, values: Values) -> NodeDef | None:
+    return dropout.unit_uniform(index, found.numbers, values) if found is not None else None
+
+
 def _recorded_sizes(index: Index, tensor: Tensor) -> list[int] | None:
     shapes = attr(index[tensor.node], "_output_shapes").list.shape if tensor.node in index else []
     return [dim.size for dim in shapes[tensor.index].dim] if tensor.index < len(shapes) else None
 
 
-def _mask_source(mask: Tensor, index: Index, values: dict[Tensor, np.ndarray]) -> NodeDef | None:
-    """Returns the RandomUniform behind a mask that is all ones, or None."""
-    for uniform, rate, off in _compared(mask, index):
-        if _is(values, rate, off):
-            return _unit_uniform(uniform, index, values)
-    return None
-
-
-def _compared(mask: Tensor, index: Index) -> Iterator[tuple[Tensor, Tensor, int]]:
-    """Yields (random numbers, what they are compared with, the value of that for a mask of ones), if it is a mask."""
-    node = index.nodes.get(mask.node)
-    if node is None:
-        return
-    inner = index.nodes.get(data_inputs(node)[0].node) if node.op in ("Cast", "Floor") else None
-    if inner is None:
-        return
-    if node.op == "Cast" and inner.op == "GreaterEqual":
-        yield (*data_inputs(inner), 0)
-    elif node.op == "Floor" and inner.op in ("Add", "AddV2"):
-        one, other = data_inputs(inner)
-        yield other, one, 1
-        yield one, other, 1
-
-
-def _unit_uniform(tensor: Tensor, index: Index, values: dict[Tensor, np.ndarray]) -> NodeDef | None:
-    """Returns the RandomUniform node that `tensor` is, through a scale of 1 and a shift of 0 as TF1 wrote them."""
-    node = index.nodes.get(tensor.node)
-    while node is not None and node.op != "RandomUniform":
-        inputs = data_inputs(node)
-        if node.op in _PASSES_ON:
-            node = index.nodes.get(inputs[0].node)
-        elif (
-            node.op == "Mul" and _is(values, inputs[1], 1) or node.op in ("Add", "AddV2") and _is(values, inputs[1], 0)
-        ):
-            node = index.nodes.get(inputs[0].node)
-        else:
-            return None
-    return node
-
-
-def _unscaled(tensor: Tensor, index: Index, values: dict[Tensor, np.ndarray]) -> Tensor:
+def _unscaled(tensor: Tensor, index: Index, values: Values) -> Tensor:
     """Returns the tensor without a scale of exactly 1."""
-    node = index[tensor.node]
-    inputs = data_inputs(node)
-    if node.op in ("Mul", "RealDiv") and len(inputs) == 2:
-        if _is(values, inputs[1], 1):
-            return inputs[0]
-        if node.op == "Mul" and _is(values, inputs[0], 1):
-            return inputs[1]
-    return tensor
+    scale = made_by(("Mul", "RealDiv"), anything("data"), _one(values))
+    found = match(index, tensor, either(scale, made_by("Mul", _one(values), anything("data"))))
+    return found["data"] if found else tensor
 
 
-def _is(values: dict[Tensor, np.ndarray], tensor: Tensor, number: float) -> bool:
-    value = values.get(tensor)
-    return value is not None and value.shape == () and bool(value == number)
+def _one(values: Values) -> Pattern:
+    return anything(test=lambda _, tensor: constants.equals(values.get(tensor), 1), what="1")

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1 import errors
-from export_v1.analysis import statistics
+from export_v1.analysis import batch_norm
 from export_v1.ir import graph, ops, rewrite
 from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, data_inputs, parse
 
@@ -72,7 +72,7 @@ def weights(graph_def: GraphDef) -> Thawed:
             f"--unfreeze finds no weights: none of the {len(floats)} float constants is read as one.\n"
             f"  Ops that would tell: {errors.quoted(WEIGHTS, 20)}.\n  Leave --unfreeze away."
         )
-    still = statistics.moving(index, names)
+    still = batch_norm.moving(index, names)
     values = {name: tf.make_ndarray(floats[name].attr["value"].tensor) for name in names}
     total = sum(value.size for value in values.values())
     kept = f", {len(still)} of them not trainable as moving statistics of batch norms" if still else ""
@@ -94,7 +94,7 @@ def _acts_as_weight(index: Index, node: NodeDef) -> bool:
     # All alike: a batch norm without scale has a constant of ones in its place. Scalars are settings.
     if value.ndim == 0 or value.size < 2 or (value == value.ravel()[0]).all():
         return False
-    for reader, at in statistics.readers(index, node.name):
+    for reader, at in batch_norm.readers(index, node.name):
         if reader.op in WEIGHTS and (WEIGHTS[reader.op] is None or at in WEIGHTS[reader.op]):
             return True
         # x @ w + b; a constant added to anything else (an image's mean) is no weight.

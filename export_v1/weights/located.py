@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1 import errors
-from export_v1.analysis import statistics
+from export_v1.analysis import batch_norm
 from export_v1.ir import ops
 from export_v1.ir.graph import GraphDef, Index, attr
 from export_v1.model import Source
@@ -85,7 +85,7 @@ def _variables(nodes, graph_def: GraphDef, model: Source) -> list[Variable]:
     if listed:
         return [_variable(node, listed.get(node.name, False)) for node in nodes]
     # Without any collection of variables to go by, floats are trainable unless they are a batch norm's statistics.
-    statistic = statistics.moving(Index(graph_def), {node.name for node in nodes})
+    statistic = batch_norm.moving(Index(graph_def), {node.name for node in nodes})
     return [
         _variable(node, tf.as_dtype(attr(node, "dtype").type).is_floating and node.name not in statistic)
         for node in nodes
