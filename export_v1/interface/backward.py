@@ -2,13 +2,13 @@
 
 import re
 
+from export_v1.ir import ops
 from export_v1.ir.graph import Index, NodeDef
 
 # tf.gradients opens the scope "gradients" unless told otherwise; every gradient op of TensorFlow ends in Grad.
 _SCOPE = re.compile(r"(^|/)gradients(_\d+)?/")
 _GRADIENT_OP = re.compile(r"Grad(V\d+)?$|Grad(Input|Filter)|Backprop(Input|Filter)")
 _SAVER = re.compile(r"(^|/)save(_\d+)?/")
-_UPDATE_OP = re.compile(r"^(Resource)?(Sparse)?Apply")
 
 
 def nodes(index: Index) -> set[str]:
@@ -22,7 +22,7 @@ def is_saver(node: NodeDef) -> bool:
 
 
 def _is_gradient(node: NodeDef) -> bool:
-    if _UPDATE_OP.match(node.op) or _SCOPE.search(node.name):
+    if ops.is_optimizer_step(node.op) or _SCOPE.search(node.name):
         return True
     # A transposed convolution is a forward op that TensorFlow calls by the gradient's name.
     return bool(_GRADIENT_OP.search(node.op)) and "Backprop" not in node.op

@@ -8,7 +8,7 @@ from export_v1.analysis import constants
 from export_v1.interface import backward, ends, given, naming
 from export_v1.interface.ends import End
 from export_v1.interface.roles import Roles
-from export_v1.interface.settle import SOURCES, Settling
+from export_v1.interface.settle import Settling
 from export_v1.interface.types import Choice
 from export_v1.ir import graph, ops
 from export_v1.ir.graph import Index, NodeDef, Tensor
@@ -90,7 +90,7 @@ class Anatomy:
 
     def _key(self, tensor: Tensor) -> str:
         node = self.index[tensor.node]
-        if node.op in SOURCES:
+        if node.op in ops.SOURCES:
             return naming.key(node, tensor.index, naming.leaf(node.name))
         role = _ROLES.get(node.op, "output")
         readers = {reader.op for reader, _ in self.index.consumers(tensor.node)}

@@ -7,17 +7,15 @@ from tensorflow.core.framework import types_pb2
 from export_v1.interface import naming
 from export_v1.interface.given import tensor_type
 from export_v1.interface.roles import KEEPERS, TRAINED, Roles, is_number
-from export_v1.ir import graph
+from export_v1.ir import graph, ops
 from export_v1.ir.graph import NodeDef, Tensor
 
 _ACTIVATIONS = frozenset({"Softmax", "Sigmoid", "Tanh", "Relu", "Relu6", "Elu", "Selu"})
 # A loop's results come out of these; nothing inside a loop can be an output.
 _LOOP_RESULTS = frozenset({"Exit", "TensorArrayGatherV3", "TensorArrayConcatV3"})
-_ENTERS, _EXITS = frozenset({"Enter", "RefEnter"}), frozenset({"Exit", "RefExit"})
-NO_RESULTS = frozenset(
-    {"Merge", "Switch", "Exit", "Enter", "Shape", "ShapeN", "Size", "Rank", "LoopCond", "NextIteration"}
-)
-_ADDITIONS = frozenset({"Add", "AddV2", "Sub"})
+# What steers a loop or a condition, or only measures.
+NO_RESULTS = ops.V1_CONTROL_FLOW | ops.SIZES
+_SUMS = ops.ADDS | {"Sub"}
 # Ops of which every output is a result, of whatever type.
 _ALL_RESULTS = frozenset({"ArgMax", "TopK", "TopKV2", "Unique", "UniqueV2", "Split", "SplitV", "Unpack"})
 
@@ -79,10 +77,10 @@ def scope_results(roles: Roles) -> list[Tensor]:
 
 def _in_loops(roles: Roles) -> set[str]:
     """Returns the nodes between the Enters and the Exits of while loops: they have a value for each turn."""
-    inside, todo = set(), [node.name for node in roles.index.graph_def.node if node.op in _ENTERS]
+    inside, todo = set(), [node.name for node in roles.index.graph_def.node if node.op in ops.ENTERS]
     while todo:
         name = todo.pop()
-        if name not in inside and roles.index[name].op not in _EXITS:
+        if name not in inside and roles.index[name].op not in ops.EXITS:
             inside.add(name)
             todo.extend(reader.name for reader, _ in roles.index.consumers(name))
     return inside
@@ -145,10 +143,10 @@ class _Finding:
     def _finishes_layer(self, node: NodeDef) -> bool:
         """Whether weights come in here, or in what is added up here: the bias of a layer, the end of a layer norm."""
         if node.name in self._roles.mixing:
-            return node.op not in ("Gather", "GatherV2", "ResourceGather")
+            return node.op not in ops.GATHERS
         above = [tensor.node for tensor in self._roles.live.data(node)]
         return (
-            node.op in _ADDITIONS
+            node.op in _SUMS
             and any(name in self._roles.mixing for name in above)
             and all(self._roles.mask(name) & TRAINED for name in above)
         )

@@ -8,7 +8,6 @@ from export_v1 import errors
 from export_v1.interface import choose, ends, given, naming, roles, settle
 from export_v1.interface.backward import is_saver
 from export_v1.interface.choose import Anatomy, Named
-from export_v1.interface.settle import SOURCES
 from export_v1.interface.types import Candidate, Candidates, Shape
 from export_v1.ir import graph, ops
 from export_v1.ir.graph import NodeDef, Tensor
@@ -71,7 +70,7 @@ def _outputs(anatomy: Anatomy) -> list[Named]:
 
 def _is_result(anatomy: Anatomy, node: NodeDef) -> bool:
     """Whether a person named a node that is no variable, no loss and no step of something else."""
-    if node.op in SOURCES | ops.VARIABLES or not naming.is_given(node) or naming.is_step(node.name):
+    if node.op in ops.SOURCES | ops.VARIABLES or not naming.is_given(node) or naming.is_step(node.name):
         return False
     kept = any(reader.op in roles.KEEPERS for reader, _ in anatomy.index.consumers(node.name))
     return not (kept or naming.about_loss(node.name) or node.op in ends.NO_RESULTS)

@@ -12,28 +12,27 @@ from tensorflow.core.framework import types_pb2
 
 from export_v1.analysis import constants
 from export_v1.analysis.liveness import Liveness
-from export_v1.interface.settle import PLACEHOLDERS, SOURCES, Settling
+from export_v1.interface.settle import Settling
 from export_v1.ir import graph, ops
 from export_v1.ir.graph import NodeDef, Tensor
 from export_v1.model import Graph
 
 TRAINED, OTHER_VARIABLE = 1, 2
 _FIRST_SOURCE = 2
-_ADDITIONS = frozenset({"Add", "AddV2", "AddN", "Sub", "BiasAdd"})
-# How big something is says nothing of what it is: zeros of a batch's size do not depend on the batch.
-_SIZES = frozenset({"Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike"})
+_ADDITIONS = ops.ADDS | {"AddN", "Sub", "BiasAdd"}
+# How large something is says nothing of what it is: zeros of a batch's size do not depend on the batch.
+_SIZES = ops.SIZES | {"ZerosLike", "OnesLike"}
 # Ops that put a value into a variable, a table or a queue.
-KEEPERS = frozenset(
-    "Assign AssignAdd AssignSub AssignVariableOp AssignAddVariableOp AssignSubVariableOp ScatterUpdate "
-    "ScatterAdd ScatterSub ScatterNdUpdate ResourceScatterAdd ResourceScatterUpdate ResourceScatterSub "
-    "QueueEnqueue QueueEnqueueV2 QueueEnqueueMany QueueEnqueueManyV2 InitializeTable InitializeTableV2 "
-    "InitializeTableFromTextFile InitializeTableFromTextFileV2".split()
-)
+KEEPERS = ops.VARIABLE_WRITERS | ops.TABLE_INITIALIZERS | ops.REF_TABLE_INITIALIZERS | ops.ENQUEUES
 # Reading something to check it, write it down or keep it makes an op no part of the model.
-_OBSERVERS = KEEPERS | frozenset(
-    "Assert NoOp Print PrintV2 MergeSummary SaveV2 Save SaveSlices ShardedFilename MergeV2Checkpoints "
-    "RestoreV2 Restore RestoreSlice QueueClose QueueCloseV2 QueueSize QueueSizeV2 MakeIterator "
-    "IteratorToStringHandle IsVariableInitialized VarIsInitializedOp WriteFile".split()
+_OBSERVERS = (
+    KEEPERS
+    | ops.SAVES
+    | ops.RESTORES
+    | frozenset(
+        "Assert NoOp Print PrintV2 MergeSummary QueueClose QueueCloseV2 QueueSize QueueSizeV2 MakeIterator "
+        "IteratorToStringHandle IsVariableInitialized VarIsInitializedOp WriteFile".split()
+    )
 )
 
 
@@ -85,7 +84,7 @@ class Roles:
         for node in self.nodes:
             for tensor in self.live.data(node):
                 maker = self.index.nodes.get(tensor.node)
-                if tensor in self._cuts or (maker is not None and maker.op in SOURCES):
+                if tensor in self._cuts or (maker is not None and maker.op in ops.SOURCES):
                     found[tensor] = None
         return list(found)
 
@@ -114,7 +113,7 @@ class Roles:
                 reads = self.live.data(node)[:1] if node.op in ops.SWITCHES else self.live.data(node)
                 for tensor in reads if node.op not in _SIZES else ():
                     made |= self._tensor_mask(tensor)
-                if node.op not in SOURCES and made != self._mask.get(node.name, 0):
+                if node.op not in ops.SOURCES and made != self._mask.get(node.name, 0):
                     self._mask[node.name] = made
                     changed = True
 
@@ -170,7 +169,7 @@ class Roles:
 
     def is_plain_placeholder(self, tensor: Tensor) -> bool:
         """Returns whether a source is a placeholder, not a queue or an iterator."""
-        return self.index[tensor.node].op in PLACEHOLDERS
+        return self.index[tensor.node].op in ops.FED
 
 
 def is_number(dtype: int | None) -> bool:

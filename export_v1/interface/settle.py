@@ -17,12 +17,6 @@ from export_v1.interface.types import Choice
 from export_v1.ir import graph, ops
 from export_v1.ir.graph import Index, NodeDef
 
-# Ops whose outputs come from outside the graph: nothing can compute them here.
-QUEUES = frozenset(f"QueueDequeue{many}{version}" for many in ("", "Many", "UpTo") for version in ("", "V2"))
-ITERATORS = frozenset({"IteratorGetNext", "IteratorGetNextSync"})
-PLACEHOLDERS = frozenset({"Placeholder", "PlaceholderV2"})
-SOURCES = PLACEHOLDERS | QUEUES | ITERATORS
-READS = frozenset({"Identity", "ReadVariableOp"})
 # Nodes shown of a path, at each end.
 _PATH_ENDS = 3
 
@@ -49,12 +43,12 @@ class Settling:
     def unfed(self, values: Mapping[str, object], cuts: Iterable[str], outputs: Iterable[str]) -> dict[str, list[str]]:
         """Returns each tensor from outside that `outputs` need and do not get -> the nodes on the way to it."""
         running = self.live(values, cuts)
-        asked = running.needed(map(graph.parse, outputs), SOURCES)
+        asked = running.needed(map(graph.parse, outputs), ops.SOURCES)
         found = {}
         for name in asked:
-            if self.index[name].op in PLACEHOLDERS:
+            if self.index[name].op in ops.FED:
                 found[f"{name}:0"] = path(asked, name)
-            elif self.index[name].op in SOURCES:
+            elif self.index[name].op in ops.SOURCES:
                 readers = [self.index[reader] for reader in asked]
                 wanted = {one for reader in readers for one in running.reads(reader) if one.node == name}
                 wanted |= {graph.parse(one) for one in outputs if graph.parse(one).node == name}
@@ -107,7 +101,7 @@ class Settling:
 
     def _batch_statistics(self, frozen, cuts, outputs) -> list[Choice]:
         """Says so where batch norm was built for training: no value that could be frozen changes that."""
-        needed = self.live(frozen, cuts).needed(map(graph.parse, outputs), SOURCES)
+        needed = self.live(frozen, cuts).needed(map(graph.parse, outputs), ops.SOURCES)
         kept = self._averages
         norms = [name for name in needed if name in kept or batch_norm.is_training(self.index[name])]
         if not norms:
@@ -125,7 +119,7 @@ class Settling:
         if not self.backward or any(self.flag(name) is not None for name in frozen):
             return {}
         running = self.live(frozen, cuts)
-        needed = running.needed(map(graph.parse, outputs), SOURCES)
+        needed = running.needed(map(graph.parse, outputs), ops.SOURCES)
         found = {}
         for dropout in self.flags.dropouts:
             rate = constants.scalar(running.known.get(dropout.rate))
@@ -138,10 +132,10 @@ class Settling:
     def _adjustable(self, frozen, cuts, outputs, left_alone: set[str]) -> list[str]:
         """The needed tensors that may be flags: placeholders, and scalar variables that are read."""
         names = []
-        asked = self.live(frozen, cuts).needed(map(graph.parse, outputs), SOURCES)
+        asked = self.live(frozen, cuts).needed(map(graph.parse, outputs), ops.SOURCES)
         for name in asked:
             node = self.index[name]
-            if node.op in ops.PLACEHOLDERS or (node.op in READS and self._reads_bool_variable(node)):
+            if node.op in ops.PLACEHOLDERS or (node.op in ops.VARIABLE_READS and self._reads_bool_variable(node)):
                 names.append(f"{name}:0")
         # Modes first: a condition that is settled may leave a rate without use.
         names.sort(key=lambda name: given.tensor_type(self.index, graph.parse(name)) != types_pb2.DT_BOOL)
@@ -256,7 +250,7 @@ class Settling:
         feed = f"--input={key(name)}={name}"
         if dtype == types_pb2.DT_BOOL:
             return f"--{flag}={name}=false or --{flag}={name}=true (what reads it does not tell which), or {feed}"
-        if self.index[tensor.node].op in PLACEHOLDERS and not graph.recorded_shape(self.index[tensor.node], 0):
+        if self.index[tensor.node].op in ops.FED and not graph.recorded_shape(self.index[tensor.node], 0):
             return f"{feed} or --{flag}={name}=VALUE"
         return feed
 

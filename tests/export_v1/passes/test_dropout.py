@@ -50,6 +50,14 @@ def test_a_dropout_that_drops_stays(build):
     assert "RandomUniform" in graphs.kinds(graph_def)
 
 
+def test_a_mask_that_drops_a_zero_stays():
+    def strict(x, keep_prob):
+        uniform = tf.raw_ops.RandomUniform(shape=tf.shape(x), dtype=tf.float32)
+        return tf.raw_ops.Mul(x=x, y=tf.cast(uniform > 1.0 - keep_prob, tf.float32))
+
+    assert _folded(strict, 1.0)[1] == 0
+
+
 def test_a_mask_of_another_shape_stays():
     def broadcast(x, keep_prob):
         uniform = tf.raw_ops.RandomUniform(shape=tf.constant([2, 1, 3]), dtype=tf.float32)
