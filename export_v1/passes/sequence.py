@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1.analysis import kernels, liveness
-from export_v1.ir import ops, wellformed
+from export_v1.ir import ops, rewrite, wellformed
 from export_v1.ir.graph import Index, NodeDef, parse
 from export_v1.passes import (
     dropout,
@@ -125,6 +125,10 @@ def _kernels(state: State) -> State:
 
 
 def _pin(state: State) -> State:
+    index = Index(state.graph_def)
+    # An output of no known type is made by an op that TensorFlow 2 does not have.
+    untyped = [index[parse(name).node] for name in state.fetched if index.data_type(parse(name)) is None]
+    kernels.check(rewrite.with_nodes(state.graph_def, untyped))
     graph_def, pins = state.graph_def, {}
     for key, tensors in state.outputs.items():
         pinned = outputs.pinned(graph_def, tensors, state.updates)
@@ -165,7 +169,7 @@ ORIGINAL = (
         _cut,
         "first: most of a training graph is gradients, optimizers and summaries, which nobody else copies or walks; what "
         "nothing needs may be malformed, the rest is checked before any other pass relies on it",
-        gives=(Guarantee.CUT, Guarantee.PRUNED),
+        gives=(Guarantee.CUT,),
     ),
     Step(
         "dropout masks of any batch",

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export_v1.errors import ExportError
-from export_v1.ir.graph import GraphDef
+from export_v1.ir.graph import GraphDef, Index
 from export_v1.passes import prune
 from tests.support import graphs
 
@@ -123,3 +123,14 @@ def test_every_output_is_looked_for():
     with pytest.raises(ExportError, match="'gone:1' is not in"):
         prune.to_outputs(_graph({"y": [], "x": []}), ["y:0", "gone:1"])
     assert graphs.names(prune.to_outputs(_graph({"x": [], "z": [], "y": []}), ["y:0", "x"]).graph_def) == ["x", "y"]
+
+
+def test_what_is_needed_ends_at_what_is_fed():
+    index = Index(_graph({"a": [], "b": ["a"], "two": ["b"], "y": ["two", "two:1", "^b"], "z": ["two:1", "^gone"]}))
+    assert prune.needed(index, ["y:0"], []) == {"a", "b", "two", "y"}
+    assert prune.needed(index, ["y"], ["two:0"]) == {"a", "b", "two", "y"}
+    assert prune.needed(index, ["y"], ["two:0", "two:1"]) == {"a", "b", "y"}
+    # Whoever waits for what is fed does not need what would have made it.
+    assert prune.needed(index, ["y"], ["two:0", "two:1", "b:0"]) == {"y"}
+    assert prune.needed(index, ["y", "a:0"], ["y:0"]) == {"a"}
+    assert prune.needed(index, ["z"], ["two:1"]) == {"z"}

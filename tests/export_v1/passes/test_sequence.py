@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import export_v1
-from export_v1.passes import freeze, functional, outputs, portable, prune, sequence, variables
+from export_v1.passes import freeze, functional, outputs, portable, prune, sequence, tables, variables
 from export_v1.passes.guarantees import Guarantee
 from export_v1.passes.result import Notes, Result
 from export_v1.passes.state import State
@@ -103,6 +103,79 @@ def test_what_is_behind_an_input_or_a_frozen_tensor_may_be_malformed():
     np.testing.assert_array_equal(_answer(exported, x=np.float32([1.0])), [12.0])
 
 
+def test_what_is_needed_and_malformed_is_refused_before_any_pass_relies_on_it():
+    graph_def = _model()
+    del next(node for node in graph_def.node if node.name == "y").attr["T"]
+    for run in (sequence.original, sequence.export):
+        with sequence.checked(False), pytest.raises(export_v1.ExportError, match="'y'.*has no attribute 'T'"):
+            run(_state(graph_def))
+
+
+def test_an_op_that_nothing_can_run_is_refused_in_the_original_and_in_the_export():
+    graph_def = _model()
+    next(node for node in graph_def.node if node.name == "y").op = "NoSuchOp"
+    for run in (sequence.original, sequence.export):
+        with pytest.raises(export_v1.ExportError, match="does not know.*NoSuchOp"):
+            run(_state(graph_def))
+
+
+def _dropping():
+    with graphs.tensorflow_1() as graph:
+        x, rate = v1.placeholder(tf.float32, [None, 2], name="x"), tf.constant(0.0, name="rate")
+        tf.identity(_dropped(x, rate), "y")
+    return graph.as_graph_def(add_shapes=True)
+
+
+def _dropped(x, rate):
+    """As tf.nn.dropout of TensorFlow 1.13 wrote it."""
+    keep = tf.random.uniform(tf.shape(x)) >= rate
+    return x * (1.0 / (1.0 - rate)) * tf.cast(keep, tf.float32)
+
+
+def test_a_dropout_stays_in_the_original_unless_its_constant_rate_is_frozen():
+    asked = {"inputs": {"x:0": (FLOAT, [None, 2])}}
+    original = sequence.original(_state(_dropping(), frozen={}, **asked))
+    assert "RandomUniform" in graphs.kinds(original.graph_def) and original.notes.folded == 0
+    assert "RandomUniform" not in graphs.kinds(sequence.export(_state(_dropping(), frozen={}, **asked)).graph_def)
+    original = sequence.original(_state(_dropping(), frozen={"rate:0": 0.0}, **asked))
+    assert "RandomUniform" not in graphs.kinds(original.graph_def)
+    assert original.notes.folded == 1 and original.fed == {}
+
+
+def test_a_frozen_constant_has_its_value_in_the_original_and_other_frozen_tensors_their_shape():
+    with graphs.tensorflow_1() as graph:
+        x, pair = v1.placeholder(tf.float32, [None], name="x"), v1.placeholder(tf.float32, name="pair")
+        tf.add(x * tf.constant(5.0, name="factor"), tf.reduce_sum(pair), name="y")
+    frozen = {"factor:0": 2.0, "pair:0": np.float32([3.0, 4.0])}
+    original = sequence.original(_state(graph.as_graph_def(), frozen=frozen))
+    nodes = {node.name: node for node in original.graph_def.node}
+    assert nodes["factor"].op == "Const" and list(original.fed) == ["pair:0"]
+    assert tf.TensorShape(nodes["pair"].attr["shape"].shape) == [2]
+    np.testing.assert_array_equal(graphs.run(original.graph_def, "y:0", {"x:0": [1.0], **original.fed}), [9.0])
+
+
+def test_a_loss_that_is_an_input_has_its_value():
+    with graphs.tensorflow_1() as graph:
+        first, second = tf.split(v1.placeholder(tf.float32, [2], name="x"), 2, name="halves")
+        tf.add(first, second, name="y")
+    asked = _state(graph.as_graph_def(), inputs={"halves:1": (FLOAT, [1])}, frozen={}, losses=("halves:1",))
+    assert sequence.original(asked).losses == ("halves_1:0",)
+    exported = sequence.export(asked)
+    assert graphs.run(exported.graph_def, exported.losses, {"halves_1:0": [7.0]}) == (7.0,)
+
+
+def test_notes_of_passes_are_added_up():
+    one = Notes(folded=2, converted={"while": 1, "cond": 2}, unconverted=[("a", "why")], asset_files={"f:0": "file"})
+    two = Notes(folded=3, converted={"while": 4}, unconverted=[("b", "too")], moving_averages=("m",))
+    assert one + two == Notes(
+        folded=5,
+        converted={"while": 5, "cond": 2},
+        unconverted=[("a", "why"), ("b", "too")],
+        moving_averages=("m",),
+        asset_files={"f:0": "file"},
+    )
+
+
 def test_outputs_that_are_inputs_or_frozen_have_their_values():
     tensors = {"y": "y:0", "same": "x:0", "flag": "training:0"}
     for state in (sequence.original, sequence.export):
@@ -197,9 +270,22 @@ def _with_a_second_condition(state: State) -> State:
     return _state(graph.as_graph_def(), outputs=asked, frozen={**state.frozen, "keep_prob:0": 1.0})
 
 
+def test_what_a_pass_relies_on_is_verified_before_it_runs(monkeypatch):
+    def with_a_stray_node(graph_def, real=tables.to_resources):
+        made = real(graph_def)
+        made.graph_def.node.add(name="stray", op="NoOp")
+        return made
+
+    monkeypatch.setattr(tables, "to_resources", with_a_stray_node)
+    with sequence.checked(), pytest.raises(AssertionError, match="before 'variables'.*stray"):
+        sequence.export(_state())
+
+
 def test_nothing_is_verified_where_nobody_asks(monkeypatch):
     monkeypatch.setattr(portable, "nodes", _with_a_device)
     with sequence.checked(False):
+        with sequence.checked(), pytest.raises(AssertionError):
+            sequence.export(_state())
         sequence.export(_state())
 
 

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from export_v1 import errors
 from export_v1.ir import graph as graph_module
 from export_v1.ir import ops
+from export_v1.ir.graph import Index
 from export_v1.passes import tables
 from tests.support import graphs
 
@@ -57,3 +59,51 @@ def test_every_op_that_makes_a_table_or_fills_one_is_known_as_such():
     makes = {op for op in ops.TABLE_TWINS.values() if any(arg.type for arg in graph_module.op_def(op).output_arg[:1])}
     assert ops.TABLES == makes - {"LookupTableSizeV2"}
     assert ops.TABLE_INITIALIZERS == {"InitializeTableV2", "InitializeTableFromTextFileV2", "LookupTableImportV2"}
+
+
+def _filled() -> Index:
+    """A table that is filled from a file, twice, one that is filled from Python, and one that a checkpoint fills."""
+    with graphs.tensorflow_1() as graph:
+        table = raw.HashTableV2(key_dtype=tf.string, value_dtype=tf.int64, name="table")
+        handle, name = tf.identity(table, name="handle"), tf.constant("words.txt", name="file")
+        fields = {"key_index": -2, "value_index": -1}
+        raw.InitializeTableFromTextFileV2(table_handle=handle, filename=name, name="fill", **fields)
+        raw.InitializeTableFromTextFileV2(table_handle=table, filename=name, name="fill_again", **fields)
+        raw.HashTableV2(key_dtype=tf.string, value_dtype=tf.int64, name="from_python")
+        mutable = raw.MutableHashTableV2(key_dtype=tf.int64, value_dtype=tf.int64, name="mutable")
+        dtypes = [tf.int64, tf.int64]
+        keys = raw.RestoreV2(prefix="p", tensor_names=["k", "v"], shape_and_slices=["", ""], dtypes=dtypes)
+        raw.LookupTableImportV2(table_handle=mutable, keys=keys[0], values=keys[1], name="restore")
+    return Index(graph.as_graph_def())
+
+
+def _initializers(*names: str) -> dict[str, str | None]:
+    index = _filled()
+    return tables.initializers(index, [index[name] for name in names])
+
+
+def test_a_table_is_filled_once_by_the_op_of_its_graph():
+    assert _initializers("table") == {"table": "fill"}
+    assert _initializers("file") == {}
+    # What a Saver puts into a mutable table is no initializer.
+    assert _initializers("mutable", "table") == {"table": "fill", "mutable": None}
+    tables.refuse_unfilled(_filled(), _initializers("mutable", "table"))
+
+
+def test_a_table_that_python_filled_is_named_with_what_to_do():
+    with pytest.raises(errors.ExportError, match=r"'from_python' \(HashTableV2\).*\n.*--input=KEY=TENSOR"):
+        tables.refuse_unfilled(_filled(), _initializers("table", "from_python"))
+
+
+def test_a_frozen_file_name_is_found_as_it_was_given():
+    with graphs.tensorflow_1() as graph:
+        name = tf.identity(tf.compat.v1.placeholder(tf.string, [], name="file"))
+        table = raw.HashTableV2(key_dtype=tf.string, value_dtype=tf.int64)
+        raw.InitializeTableFromTextFileV2(table_handle=table, filename=name, name="fill", key_index=-2, value_index=-1)
+    for value in ("words.txt", b"words.txt"):
+        result = tables.with_files(
+            graph.as_graph_def(), ["fill"], known={}, frozen={"file:0": value}, find=lambda name, known: f"/in/{name}"
+        )
+        assert result.notes.asset_files == {"file:0": "/in/words.txt"}
+    with pytest.raises(errors.ExportError, match=r"not named by a constant.*\n.*--freeze="):
+        tables.with_files(graph.as_graph_def(), ["fill"], known={}, frozen={}, find=lambda name, known: name)

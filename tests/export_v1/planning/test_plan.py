@@ -99,7 +99,7 @@ def test_the_shape_that_a_signature_says_holds_where_the_graph_says_none():
     }
     planned = plan.variants(_source(build, signatures=signatures), Request())
     described = planned.described()
-    shapes = {key: described[key]["inputs"]["x"]["shape"] for key in signatures}
+    shapes = {key: described[key].inputs["x"].shape for key in signatures}
     assert shapes == {"serving_default": [None, 7], "known": [None, 2], "silent": None}
 
 

@@ -166,7 +166,7 @@ def test_an_export_has_to_give_the_answers_in_other_batches_too(saved, tmp_path,
 
     def broken(graph_def, real=variables.to_resources):
         made = real(graph_def)
-        for node in made.node:
+        for node in made.graph_def.node:
             if node.name == "factor":
                 node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(1.0))
         return made

@@ -41,7 +41,7 @@ def _broken_pass(monkeypatch, change) -> None:
 
     def broken(graph_def, real=variables.to_resources):
         made = real(graph_def)
-        for node in made.node:
+        for node in made.graph_def.node:
             change(node)
         return made
 

@@ -1,53 +1,28 @@
-"""assets: which op fills a table, and which file it is filled from."""
+"""assets: which file a table is filled from."""
 
 import pytest
 import tensorflow as tf
 
 import export_v1
+from export_v1.passes import tables
 from export_v1.source import assets
 from tests.support import graphs
 from tests.support.graphs import v1
 
 
 def _tables(file: str = "words.txt", through=tf.identity) -> v1.GraphDef:
-    """A table that is filled from a file and one that is filled from Python; and one that a checkpoint fills."""
+    """A table that is filled from a file."""
     with graphs.tensorflow_1() as graph:
         raw = tf.raw_ops
         table = raw.HashTableV2(key_dtype=tf.string, value_dtype=tf.int64, name="table")
         name = through(tf.constant(file, name="file"))
-        fields = {"key_index": -2, "value_index": -1}
-        raw.InitializeTableFromTextFileV2(table_handle=table, filename=name, name="fill", **fields)
-        raw.InitializeTableFromTextFileV2(table_handle=table, filename=name, name="fill_again", **fields)
-        raw.HashTableV2(key_dtype=tf.string, value_dtype=tf.int64, name="from_python")
-        mutable = raw.MutableHashTableV2(key_dtype=tf.int64, value_dtype=tf.int64, name="mutable")
-        dtypes = [tf.int64, tf.int64]
-        keys = raw.RestoreV2(prefix="p", tensor_names=["k", "v"], shape_and_slices=["", ""], dtypes=dtypes)
-        raw.LookupTableImportV2(table_handle=mutable, keys=keys[0], values=keys[1], name="restore")
+        raw.InitializeTableFromTextFileV2(table_handle=table, filename=name, name="fill", key_index=-2, value_index=-1)
     return graph.as_graph_def()
 
 
-def _kept(*names: str) -> v1.GraphDef:
-    whole = _tables()
-    kept = v1.GraphDef()
-    kept.node.extend(node for node in whole.node if node.name in names)
-    return kept
-
-
-def test_a_table_is_filled_once_by_the_op_of_its_graph():
-    assert assets.table_initializers(_tables(), _kept("table")) == ("fill",)
-    assert assets.table_initializers(_tables(), _kept("file")) == ()
-    # What a Saver puts into a mutable table is no initializer.
-    assert assets.table_initializers(_tables(), _kept("mutable", "table")) == ("fill",)
-
-
-def test_a_table_that_python_filled_is_named_with_what_to_do():
-    with pytest.raises(export_v1.ExportError, match=r"'from_python' \(HashTableV2\).*\n.*--input=KEY=TENSOR"):
-        assets.table_initializers(_tables(), _kept("from_python"))
-
-
 def _located(files: assets.Files, known=None, **graph):
-    made, paths = files.located(_tables(**graph), ["fill"], known or {})
-    names = {node.name: node for node in made.node}
+    result = tables.with_files(_tables(**graph), ["fill"], known=known or {}, frozen={}, find=files.find)
+    names, paths = {node.name: node for node in result.graph_def.node}, result.notes.asset_files
     for tensor, path in paths.items():
         constant = names[tensor.split(":")[0]]
         assert constant.op == "Const" and tf.make_ndarray(constant.attr["value"].tensor).item().decode() == path
@@ -126,9 +101,3 @@ def test_a_file_name_that_is_computed_is_refused_with_the_flag(folder):
     joined = {"through": lambda name: tf.strings.join([name, ".gz"], name="joined")}
     with pytest.raises(export_v1.ExportError, match=r"'fill'.*'joined:0' \(StringJoin\).*\n.*--freeze=joined:0="):
         _located(assets.Files({}, [str(folder)]), **joined)
-
-
-def test_the_tensors_that_name_files():
-    graph_def = _tables()
-    assert assets.file_tensors(graph_def, ["fill"]) == ["Identity:0"]
-    assert assets.file_tensors(graph_def, ["restore"]) == []
