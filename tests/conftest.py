@@ -3,6 +3,7 @@
 import logging
 import os
 import pathlib
+import subprocess
 from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -10,7 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import hypothesis
 import pytest
 
-from tests.support import cases
+from tests.support import cases, forks
 
 # In CI the same examples each time: a finding there would stop a change that has nothing to do with it. By hand, new ones.
 hypothesis.settings.register_profile("ci", derandomize=True)
@@ -61,3 +62,13 @@ def exported(tmp_path_factory) -> Callable[..., pathlib.Path]:
 def subprocess_env() -> dict[str, str]:
     """Returns an environment in which a child process finds the packages as this one does."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+
+
+@pytest.fixture(scope="session")
+def run_program(subprocess_env) -> Callable[..., subprocess.CompletedProcess]:
+    """Returns a function (arguments of python, env=, cwd=) that does as subprocess.run does, without a wait for imports.
+
+    For programs that need TensorFlow or Keras; what a program imports at all is for a process of its own to tell.
+    """
+    with forks.Forks(subprocess_env) as programs:
+        yield programs.run

@@ -1,8 +1,6 @@
 """Every golden case through both steps: the answers are TensorFlow 1.15.5's, in every loader, and every weight is there."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -106,11 +104,9 @@ def test_a_frozen_flag_leaves_no_condition_and_no_dropout(name, exported):
     assert norms and not any(one.get_attr("is_training") for one in norms)
 
 
-def test_all_exports_verify_in_another_process(exported, subprocess_env):
+def test_all_exports_verify_in_another_process(exported, run_program):
     folders = [str(exported(name)) for name in cases.names("meta_ckpt")]
     script = "import json, sys, load_v2; print(json.dumps([load_v2.verify(one).equal for one in sys.argv[1:]]))"
-    done = subprocess.run(
-        [sys.executable, "-c", script, *folders], capture_output=True, text=True, env=subprocess_env, check=False
-    )
+    done = run_program(["-c", script, *folders])
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == [True] * len(folders)

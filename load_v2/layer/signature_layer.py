@@ -102,9 +102,11 @@ class SignatureLayer(keras.Layer):
         self._set_regularizers(taken, by_name)
 
     def _set_regularizers(self, taken: program.Program, by_name: dict) -> None:
+        # Those that train when the layer does: whether it does may change later.
+        training = {weight.name for weight in self._trainable_variables}
         of_weight: dict[str, list] = {}
         for names, part in taken.regularizers:
-            trainable = [name for name in names if by_name[name].trainable]
+            trainable = [name for name in names if name in training]
             if trainable:
                 of_weight.setdefault(trainable[0], []).append(part)
         for name, parts in of_weight.items():
@@ -129,7 +131,8 @@ class SignatureLayer(keras.Layer):
                 # training flag) applies, and it would cost as much as a small graph itself.
                 return self._run(values, training)
         given = values[0] if len(inputs) == 1 else dict(zip(inputs, values, strict=True))
-        return super().__call__(given, training=training) if inputs else super().__call__({}, training=training)
+        # Keras takes a `training` that is None for an answer, and hides that of the outer layer from all that follows.
+        return super().__call__(given, **({} if training is None else {"training": training}))
 
     def call(self, inputs, training=None):
         return self._run(binding.by_order(self._description.inputs, (inputs,), {}, self.name), training)

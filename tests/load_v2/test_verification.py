@@ -35,6 +35,8 @@ BFLOAT16 = tf.bfloat16.as_numpy_dtype
         (F([1, 2]), F([1, INF]), False),
         (F([INF]), F([1]), False),
         (F([INF, 1]), F([INF, 1]), True),
+        (F([INF, 1]), F([INF, 2]), False),
+        (F([NAN, 1]), F([1, 1]), False),
         (F([0, 0]), F([0, 9e-8]), False),
         (F([0, 0]), F([0, 1e-6]), False),
         (F([1000, 0]), F([1000, 1]), False),
@@ -57,6 +59,10 @@ def test_what_is_equal(want, have, equal):
 def test_a_number_that_became_nan_is_infinitely_far_and_found():
     compared = comparison.compare("y", F([1, 2, 3]), F([1, NAN, 3]))
     assert compared.index == (1,) and compared.largest == INF
+
+
+def test_the_largest_relative_difference_is_among_finite_numbers():
+    assert comparison.compare("y", F([INF, 2]), F([1, 3])).relative == pytest.approx(0.5)
 
 
 def test_numbers_that_are_both_nan_do_not_hide_a_difference():

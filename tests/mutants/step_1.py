@@ -2155,12 +2155,6 @@ CHANGES = (
     ),
     Change(
         file="export_v1/source/checkpoint.py",
-        before='    for path in (prefix + ".meta", _V1',
-        after="    for path in (_V1",
-        tests=("tests/export_v1/source/test_checkpoint.py",),
-    ),
-    Change(
-        file="export_v1/source/checkpoint.py",
         before='os.path.join(folder, "export.meta")):',
         after="):",
         tests=("tests/export_v1/source/test_checkpoint.py",),

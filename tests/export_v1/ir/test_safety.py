@@ -1,8 +1,6 @@
 """What a graph could do is said and refused before anything of it runs."""
 
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -194,7 +192,7 @@ def test_verify_takes_the_names_from_python(needs_two_ops):
 
 
 @pytest.mark.parametrize("verbosity", [0, 1])
-def test_a_defect_of_a_command_of_step_2_is_one_message(verbosity, tmp_path, subprocess_env):
+def test_a_defect_of_a_command_of_step_2_is_one_message(verbosity, tmp_path, run_program):
     code = f"""
 import sys
 sys.argv = ["-m", "show", {str(tmp_path)!r}, "--verbosity={verbosity}"]
@@ -205,7 +203,7 @@ def broken(args):
 show.run = broken
 __main__.run_main()
 """
-    done = subprocess.run([sys.executable, "-c", code], env=subprocess_env, capture_output=True, text=True, timeout=120)
+    done = run_program(["-c", code])
     assert done.returncode == 1
     assert ("Traceback" in done.stderr) == bool(verbosity)
     if not verbosity:

@@ -1,6 +1,5 @@
 """What `python -m load_v2.beam` says when a job cannot run or fails: one message, no tracebacks of workers."""
 
-import subprocess
 import sys
 
 import pytest
@@ -10,7 +9,7 @@ from load_v2.beam import explain, runners
 
 
 @pytest.fixture
-def said(exported, subprocess_env, tmp_path):
+def said(exported, run_program, tmp_path):
     """Returns a function that runs the command on a table and gives what it says, which must be an error."""
     pytest.importorskip("apache_beam", reason="pip install -e '.[beam]'")
     pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
@@ -18,8 +17,7 @@ def said(exported, subprocess_env, tmp_path):
     def run(rows: dict, *flags: str) -> str:
         parquet.write_table(pyarrow.table(rows), str(tmp_path / "in.parquet"))
         files = [f"--input={tmp_path}/in.parquet", f"--output={tmp_path}/out.parquet", *flags]
-        command = [sys.executable, "-m", "load_v2.beam", str(exported("mlp_layers")), *files]
-        done = subprocess.run(command, capture_output=True, text=True, env=subprocess_env, check=False)
+        done = run_program(["-m", "load_v2.beam", exported("mlp_layers"), *files])
         assert done.returncode == 1 and not done.stdout
         return done.stderr
 

@@ -135,9 +135,9 @@ def test_help_and_flag_errors_do_without_tensorflow(subprocess_env, tmp_path):
     assert "tensorflow was imported" in done.stderr, "or this test could not fail"
 
 
-def test_one_message_and_exit_code_1(code, subprocess_env, tmp_path):
+def test_one_message_and_exit_code_1(code, run_program, tmp_path):
     arguments = flags(code, tmp_path / "out.weights.h5", case="mlp_layers")
-    done = program(*arguments, env={**subprocess_env, "TF_CPP_MIN_LOG_LEVEL": "3"})
+    done = run_program(["-m", "load_v2", "port", *arguments])
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "weights of model" in done.stderr

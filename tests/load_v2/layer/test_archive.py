@@ -1,10 +1,7 @@
 """The .keras archive, clones, weight files, and SavedModels of models that hold the layer."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import zipfile
 
 import keras
@@ -37,20 +34,11 @@ np.savez(sys.argv[3], **{k: np.asarray(v).astype("S") if v.dtype == "string" els
 """
 
 
-def _elsewhere(file, inputs, folder, subprocess_env, form="dict"):
+def _elsewhere(file, inputs, folder, run_program, form="dict"):
     """Answers of an archive in a process of its own."""
     arrays = {k: v.astype("S") if v.dtype == object else v for k, v in inputs.items()}
     np.savez(folder / "in.npz", **arrays)
-    command = [
-        sys.executable,
-        "-c",
-        IN_ANOTHER_PROCESS,
-        str(file),
-        str(folder / "in.npz"),
-        str(folder / "out.npz"),
-        form,
-    ]
-    done = subprocess.run(command, env=subprocess_env, cwd=folder, capture_output=True, text=True)
+    done = run_program(["-c", IN_ANOTHER_PROCESS, file, folder / "in.npz", folder / "out.npz", form], cwd=folder)
     assert done.returncode == 0, done.stderr[-2000:]
     return dict(np.load(folder / "out.npz"))
 
@@ -58,14 +46,14 @@ def _elsewhere(file, inputs, folder, subprocess_env, form="dict"):
 @pytest.mark.parametrize(
     "name", ["mlp_layers", "lookup_vocab", "multi_io_int", "lstm_dynamic_rnn", "convnet_bn_dropout"]
 )
-def test_an_archive_answers_where_the_export_does_not_exist(exported, tmp_path, subprocess_env, name):
+def test_an_archive_answers_where_the_export_does_not_exist(exported, tmp_path, run_program, name):
     path = _copy(exported(name), tmp_path / "export")
     case = cases.load(name)
     model = to_keras.as_model(path)
     want = model(case.oracle("in"))
     to_keras.save(model, str(tmp_path / "m.keras"))
     shutil.rmtree(path)
-    got = _elsewhere(tmp_path / "m.keras", case.oracle("in"), tmp_path, subprocess_env)
+    got = _elsewhere(tmp_path / "m.keras", case.oracle("in"), tmp_path, run_program)
     for key, value in (want if isinstance(want, dict) else {"y": want}).items():
         value = np.asarray(value)
         np.testing.assert_array_equal(got[key], value.astype("S") if value.dtype == object else value)
@@ -238,12 +226,3 @@ def test_weights_of_another_model_are_refused_by_name(exported, tmp_path):
     model = keras.Sequential([keras.Input((16,)), SignatureLayer(exported("mlp_layers"))])
     with pytest.raises(ValueError, match="do not fit layer"):
         model.load_weights(tmp_path / "other.weights.h5")
-
-
-def test_temporary_folders_go_with_the_layer(tmp_path):
-    layer = SignatureLayer(savedmodels.vocabulary(tmp_path / "one", ["a", "b"]))
-    words = keras.Input(batch_shape=(None,), dtype="string")
-    keras.Model(words, layer(words)).save(tmp_path / "m.keras")
-    loaded = keras.models.load_model(tmp_path / "m.keras")
-    held = next(iter(loaded.layers[-1]._program.assets.values()))
-    assert os.path.exists(held) and str(tmp_path) not in held

@@ -57,7 +57,7 @@ result["means"] = [w.name for w in layer.weights if np.allclose(np.mean(copies[w
 result["changed"] = [w.name for w in layer.weights if not np.array_equal(w.numpy(), start[w.name])]
 model.save(out + ".keras")
 loaded = keras.models.load_model(out + ".keras")
-result["loaded"] = all(np.array_equal(a, b) for a, b in zip(loaded.get_weights(), model.get_weights()))
+result["loaded"] = all(np.array_equal(a, b) for a, b in zip(loaded.get_weights(), model.get_weights(), strict=True))
 model.export(out + "_served", verbose=False)
 restored = tf.saved_model.load(out + "_served")
 result["served"] = np.asarray(restored.serve(x)).tolist()
@@ -110,18 +110,19 @@ def _finish(process, seconds=300):
     assert process.returncode == 0, output[-3000:]
 
 
-def _run(code, path, name, folder, env):
-    _finish(_start(code, [path, folder / "out.json", name], env))
+def _run(code, path, name, folder, run_program):
+    done = run_program(["-c", code, path, folder / "out.json", name])
+    assert done.returncode == 0, done.stderr[-3000:]
     return json.loads((folder / "out.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def one_device(exported, tmp_path_factory, subprocess_env):
-    return _run(ONE, exported("mlp_layers"), "mlp_layers", tmp_path_factory.mktemp("one"), subprocess_env)
+def one_device(exported, tmp_path_factory, run_program):
+    return _run(ONE, exported("mlp_layers"), "mlp_layers", tmp_path_factory.mktemp("one"), run_program)
 
 
-def test_two_devices_train_as_one(exported, tmp_path, subprocess_env, one_device):
-    got = _run(MIRRORED, exported("mlp_layers"), "mlp_layers", tmp_path, subprocess_env)
+def test_two_devices_train_as_one(exported, tmp_path, run_program, one_device):
+    got = _run(MIRRORED, exported("mlp_layers"), "mlp_layers", tmp_path, run_program)
     np.testing.assert_allclose(got["loss"], one_device["loss"], rtol=1e-4)
     np.testing.assert_allclose(got["predicted"], one_device["predicted"], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(got["served"], one_device["predicted"], rtol=1e-4, atol=1e-5)
@@ -129,8 +130,8 @@ def test_two_devices_train_as_one(exported, tmp_path, subprocess_env, one_device
     assert got["mirrored"] == list(got["kinds"]) and got["loaded"]
 
 
-def test_moving_averages_are_each_replicas_own_and_averaged_when_read(exported, tmp_path, subprocess_env):
-    got = _run(MIRRORED, exported("convnet_bn_finetune"), "convnet_bn_finetune", tmp_path, subprocess_env)
+def test_moving_averages_are_each_replicas_own_and_averaged_when_read(exported, tmp_path, run_program):
+    got = _run(MIRRORED, exported("convnet_bn_finetune"), "convnet_bn_finetune", tmp_path, run_program)
     moving = {"batch_normalization/moving_mean", "batch_normalization/moving_variance"}
     assert {name for name, kind in got["kinds"].items() if kind == "SyncOnReadVariable"} == moving
     assert set(got["mirrored"]) == set(got["kinds"]) - moving

@@ -22,11 +22,12 @@ def _model(layer, arrays, output):
     return keras.Model(inputs, answer[output] if isinstance(answer, dict) else answer)
 
 
-@pytest.mark.parametrize("name", FINE_TUNED)
-@pytest.mark.parametrize("eager", [False, True], ids=["graph", "eager"])
+# Eager steps take longer: update ops and sparse gradients are where they could differ.
+@pytest.mark.parametrize(
+    ("name", "eager"),
+    [*((name, False) for name in FINE_TUNED), ("convnet_bn_finetune", True), ("partitioned_embedding", True)],
+)
 def test_fine_tuning_equals_tensorflow_1(exported, name, eager):
-    if eager and name not in ("convnet_bn_finetune", "partitioned_embedding"):
-        return
     case = cases.load(name)
     tuned, arrays, wanted = case.config["finetune"], case.oracle("in"), case.oracle("finetune")
     model = _model(SignatureLayer(exported(name)), arrays, tuned["output"])

@@ -122,12 +122,12 @@ def test_composes_with_new_heads_in_every_kind_of_model(exported, eager):
     ]
     for model in models:
         model.compile("sgd", "mse", run_eagerly=eager)
+        model(x)
         before = [np.array(w) for w in model.trainable_weights]
         model.fit(x, np.ones((len(x), 2)), batch_size=3, verbose=0)
         assert model.predict(x, batch_size=3, verbose=0).shape == (len(x), 2)
-        assert len(model.trainable_weights) == 6
-        changed = [not np.array_equal(a, b) for a, b in zip(before, model.trainable_weights, strict=False)]
-        assert all(changed) or not before
+        changed = [not np.array_equal(a, b) for a, b in zip(before, model.trainable_weights, strict=True)]
+        assert changed == [True] * 6
 
 
 def test_jit_compile_where_the_graph_allows(exported):
