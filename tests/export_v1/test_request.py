@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import export_v1
 from export_v1 import errors
-from export_v1.analysis import statistics
+from export_v1.analysis import batch_norm
 from export_v1.artifact import report
 from export_v1.format import record
 from export_v1.ir import graph, rewrite
@@ -294,4 +294,4 @@ def test_a_written_out_batch_norm_shows_which_constants_are_its_statistics():
         scale = tf.math.rsqrt(variance + 1e-3) * gamma
         tf.identity(x * scale + (beta - mean * scale), name="y")
         tf.sqrt(x * tf.constant([4.0, 5.0, 6.0], name="factor"))
-    assert statistics.moving(Index(built.as_graph_def()), {*names, "factor"}) == {"mean", "variance"}
+    assert batch_norm.moving(Index(built.as_graph_def()), {*names, "factor"}) == {"mean", "variance"}

@@ -1214,13 +1214,6 @@ CHANGES = (
     ),
     Change(
         file="load_v2/layer/signature_layer.py",
-        before="            taken = archive.shared(path, signature)\n            safety.check(",
-        after="            taken = archive.shared(path, signature)\n            print(",
-        tests=LAYER,
-        why="ops that reach outside are let in from an export",
-    ),
-    Change(
-        file="load_v2/layer/signature_layer.py",
         before="            weights.check(taken.variables, taken.source)\n",
         after="",
         tests=LAYER,
@@ -1279,24 +1272,6 @@ CHANGES = (
         file="load_v2/__main__.py",
         before="        self.exit(1, f",
         after="        self.exit(2, f",
-        tests=COMMANDS,
-    ),
-    Change(
-        file="load_v2/__main__.py",
-        before='if type(error).__name__ == "LoadError" else',
-        after="if False else",
-        tests=COMMANDS,
-    ),
-    Change(
-        file="load_v2/__main__.py",
-        before="        if args.verbosity > 0 or flags.FLAGS.verbosity > 0:\n            raise\n",
-        after="",
-        tests=COMMANDS,
-    ),
-    Change(
-        file="load_v2/__main__.py",
-        before='        logging.error("Stopped; nothing was left behind.")\n        return 1',
-        after='        logging.error("Stopped; nothing was left behind.")\n        return 0',
         tests=COMMANDS,
     ),
     Change(
@@ -1381,12 +1356,6 @@ CHANGES = (
     ),
     Change(
         file="load_v2/commands/show.py",
-        before=" if op not in saver)",
-        after=")",
-        tests=COMMANDS,
-    ),
-    Change(
-        file="load_v2/commands/show.py",
         before='"" if variable.trainable else "  (not trainable)"',
         after='"" if not variable.trainable else "  (not trainable)"',
         tests=COMMANDS,
@@ -1395,24 +1364,6 @@ CHANGES = (
         file="load_v2/commands/show.py",
         before="sum(prod(variable.shape) for",
         after="sum(len(variable.shape) for",
-        tests=COMMANDS,
-    ),
-    Change(
-        file="load_v2/commands/show.py",
-        before='("frozen", "train_frozen")',
-        after='("frozen",)',
-        tests=COMMANDS,
-    ),
-    Change(
-        file="load_v2/commands/show.py",
-        before="({choice['why']})",
-        after="",
-        tests=COMMANDS,
-    ),
-    Change(
-        file="load_v2/commands/show.py",
-        before='    for item in record.get("unconverted", []):\n',
-        after="    for item in []:\n",
         tests=COMMANDS,
     ),
     Change(
@@ -1537,12 +1488,6 @@ CHANGES = (
     ),
     Change(
         file="export_v1/console/supervise.py",
-        before="lambda received, _: os.kill(child, received)",
-        after="lambda received, _: None",
-        tests=SUPERVISE,
-    ),
-    Change(
-        file="export_v1/console/supervise.py",
         before="_FORWARDED = (signal.SIGTERM, signal.SIGHUP)",
         after="_FORWARDED = (signal.SIGTERM,)",
         tests=SUPERVISE,
@@ -1564,60 +1509,6 @@ CHANGES = (
         file="export_v1/console/supervise.py",
         before="        raise KeyboardInterrupt\n",
         after="        return\n",
-        tests=SUPERVISE,
-    ),
-    Change(
-        file="load_v2/errors.py",
-        before="ordered[:limit]",
-        after="ordered[: limit + 1]",
-        tests=SUPERVISE,
-    ),
-    Change(
-        file="load_v2/errors.py",
-        before="if len(ordered) > limit else",
-        after="if len(ordered) >= limit else",
-        tests=SUPERVISE,
-    ),
-    Change(
-        file="load_v2/errors.py",
-        before="    ordered = sorted(names)\n",
-        after="    ordered = list(names)\n",
-        tests=SUPERVISE,
-    ),
-    Change(
-        file="load_v2/errors.py",
-        before='if other.rsplit("/", 1)[-1].lower() == leaf]',
-        after="if other == leaf]",
-        tests=SUPERVISE,
-    ),
-    Change(
-        file="load_v2/errors.py",
-        before="found + by_leaf))[:limit]",
-        after="found + by_leaf))",
-        tests=SUPERVISE,
-    ),
-    Change(
-        file="load_v2/errors.py",
-        before="    if near:\n",
-        after="    if False:\n",
-        tests=SUPERVISE,
-    ),
-    Change(
-        file="load_v2/errors.py",
-        before="    if remedy:\n",
-        after="    if False:\n",
-        tests=SUPERVISE,
-    ),
-    Change(
-        file="load_v2/errors.py",
-        before="    known = sorted(set(known))\n    near",
-        after="    known = sorted(known)\n    near",
-        tests=SUPERVISE,
-    ),
-    Change(
-        file="load_v2/errors.py",
-        before="class LoadError(ValueError)",
-        after="class LoadError(Exception)",
         tests=SUPERVISE,
     ),
     Change(

@@ -1529,24 +1529,6 @@ CHANGES = (
         tests=("tests/export_v1/test_request.py",),
     ),
     Change(
-        file="export_v1/analysis/statistics.py",
-        before='return any(reader.op == "Sub" and at == 1 or reader.op == "Neg"',
-        after='return any(reader.op == "Sub" and at == 0',
-        tests=("tests/export_v1/test_request.py",),
-    ),
-    Change(
-        file="export_v1/analysis/statistics.py",
-        before="return adds and any(",
-        after="return any(",
-        tests=("tests/export_v1/test_request.py",),
-    ),
-    Change(
-        file="export_v1/analysis/statistics.py",
-        before="        elif any(_is_variance(index, node) or _is_mean(index, node) for node, _ in reading):",
-        after="        elif any(_is_mean(index, node) for node, _ in reading):",
-        tests=("tests/export_v1/test_request.py",),
-    ),
-    Change(
         file="export_v1/legacy/crf.py",
         before="pairs) * used[:, 1:], 1)",
         after="pairs), 1)",

@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from load_v2 import LoadError, errors
 from export_v1.console import supervise
+from load_v2 import LoadError, errors
 
 # While Python looks for the module to run, `load_v2` imports no TensorFlow.
 PREAMBLE = "import sys; sys.argv = ['-m']; import os, signal, atexit; from export_v1.console import supervise\n"
