@@ -92,9 +92,9 @@ class Builder:
 
 
 def _left(graph_def: GraphDef, values: dict, cuts: list[str]) -> tuple[GraphDef, dict[str, str]]:
-    cut, cut_names = freeze.to_placeholders(graph_def, {name: (FLOAT, []) for name in cuts})
-    frozen, _ = freeze.to_constants(cut, {name: (BOOL, value) for name, value in values.items()})
-    return prune.to_outputs(fold.conditions(frozen)[0], ["y"]), cut_names
+    cut = freeze.to_placeholders(graph_def, {name: (FLOAT, []) for name in cuts})
+    frozen = freeze.to_constants(cut.graph_def, {name: (BOOL, value) for name, value in values.items()}).graph_def
+    return prune.to_outputs(fold.conditions(frozen).graph_def, ["y"]).graph_def, cut.renamed
 
 
 def _check_needed(graph_def: GraphDef, values: dict, cuts: list[str]) -> GraphDef:

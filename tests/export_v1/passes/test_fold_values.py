@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export_v1.ir.graph import GraphDef, Tensor
-from export_v1.passes import fold
+from export_v1.analysis import constants, liveness
+from export_v1.ir import ordering
+from export_v1.ir.graph import GraphDef, Index, Tensor
 from tests.support import graphs
 from tests.support.graphs import v1
 
@@ -40,8 +41,8 @@ def test_values_are_those_of_a_session():
     with graphs.tensorflow_1() as graph:
         _arithmetic()
     graph_def = graph.as_graph_def()
-    known = fold.known_values(graph_def)
-    assert {node.op for node in graph_def.node} >= set(fold.EVALUATORS) - {"Enter"}
+    known = liveness.known_values(graph_def)
+    assert {node.op for node in graph_def.node} >= set(constants.EVALUATORS) - {"Enter"}
     wanted = [node.name for node in graph_def.node]
     assert {tensor.node for tensor in known} == set(wanted)
     for name, value in zip(wanted, graphs.run(graph_def, [f"{name}:0" for name in wanted]), strict=True):
@@ -55,7 +56,7 @@ def test_what_enters_a_loop_is_known_only_where_it_stays_the_same():
         one = tf.constant(1)
         raw.Enter(data=one, frame_name="f", is_constant=True, name="constant")
         raw.Enter(data=one, frame_name="f", name="changes")
-    known = fold.known_values(graph.as_graph_def())
+    known = liveness.known_values(graph.as_graph_def())
     assert known[Tensor("constant")] == 1 and Tensor("changes") not in known
 
 
@@ -68,7 +69,7 @@ def test_one_operand_may_decide(first):
                 pair = [tf.constant(constant), unknown]
                 x, y = pair if first else pair[::-1]
                 getattr(raw, op)(x=x, y=y, name=f"{op}_{constant}")
-    known = fold.known_values(graph.as_graph_def())
+    known = liveness.known_values(graph.as_graph_def())
     assert not known[Tensor("LogicalAnd_False")] and known[Tensor("LogicalOr_True")]
     assert not {Tensor("LogicalAnd_True"), Tensor("LogicalOr_False"), Tensor("unknown")} & set(known)
 
@@ -76,14 +77,14 @@ def test_one_operand_may_decide(first):
 def test_a_vector_does_not_decide_alone():
     with graphs.tensorflow_1() as graph:
         raw.LogicalAnd(x=[False], y=v1.placeholder(tf.bool, [None]), name="y")
-    assert Tensor("y") not in fold.known_values(graph.as_graph_def())
+    assert Tensor("y") not in liveness.known_values(graph.as_graph_def())
 
 
 def test_an_axis_of_an_operand_that_is_not_known_is_no_error():
     with graphs.tensorflow_1() as graph:
         mask = v1.placeholder(tf.bool, [None, None], name="mask")
         tf.reduce_all(tf.logical_and(tf.constant(False), mask), name="y")
-    assert Tensor("y") not in fold.known_values(graph.as_graph_def())
+    assert Tensor("y") not in liveness.known_values(graph.as_graph_def())
 
 
 @pytest.mark.parametrize(
@@ -100,14 +101,14 @@ def test_an_axis_of_an_operand_that_is_not_known_is_no_error():
 def test_what_is_not_followed(build):
     with graphs.tensorflow_1() as graph:
         build()
-    assert Tensor("y") not in fold.known_values(graph.as_graph_def())
+    assert Tensor("y") not in liveness.known_values(graph.as_graph_def())
 
 
 def test_a_few_elements_are_followed_and_no_more():
     with graphs.tensorflow_1() as graph:
         tf.constant(np.arange(16), name="few")
         tf.constant(np.arange(17), name="many")
-    known = fold.known_values(graph.as_graph_def())
+    known = liveness.known_values(graph.as_graph_def())
     assert len(known[Tensor("few")]) == 16 and Tensor("many") not in known
 
 
@@ -116,7 +117,7 @@ def test_order_puts_what_is_read_first_however_deep():
     for at in range(5000, 0, -1):
         graph_def.node.add(name=f"n{at}", op="Identity", input=[f"n{at - 1}"])
     graph_def.node.add(name="n0", op="NoOp")
-    assert [node.name for node in fold.in_order(graph_def)] == [f"n{at}" for at in range(5001)]
+    assert [node.name for node in ordering.in_order(Index(graph_def))] == [f"n{at}" for at in range(5001)]
 
 
 def test_order_counts_control_edges_and_not_the_way_back():
@@ -126,7 +127,7 @@ def test_order_counts_control_edges_and_not_the_way_back():
     graph_def.node.add(name="body", op="Identity", input=["merge", "^last"])
     graph_def.node.add(name="enter", op="Enter", input=["gone"])
     graph_def.node.add(name="last", op="NoOp")
-    order = [node.name for node in fold.in_order(graph_def)]
+    order = [node.name for node in ordering.in_order(Index(graph_def))]
     assert sorted(order) == ["body", "enter", "last", "merge", "next"]
     assert order.index("enter") < order.index("merge") < order.index("body") < order.index("next")
     assert order.index("last") < order.index("body")

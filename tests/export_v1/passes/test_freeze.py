@@ -19,7 +19,6 @@ def _split():
 
 def test_any_tensor_can_be_an_input():
     result = freeze.to_placeholders(_split(), {"halves:1": (FLOAT, [None]), "halves:0": (FLOAT, None)})
-    result = result.graph_def, result.renamed
     cut, names = result.graph_def, result.renamed
     cut = prune.to_outputs(cut, ["y"]).graph_def
     assert "Split" not in graphs.kinds(cut)
@@ -29,7 +28,6 @@ def test_any_tensor_can_be_an_input():
 
 def test_a_node_with_one_output_keeps_its_name():
     result = freeze.to_placeholders(_split(), {"y:0": (FLOAT, [2])})
-    result = result.graph_def, result.renamed
     cut, names = result.graph_def, result.renamed
     assert names == {"y:0": "y:0"}
     assert [node.op for node in cut.node if node.name == "y"] == ["Placeholder"]
@@ -37,7 +35,6 @@ def test_a_node_with_one_output_keeps_its_name():
 
 def test_any_tensor_can_be_frozen():
     result = freeze.to_constants(_split(), {"halves:1": (FLOAT, np.float32([5, 6]))})
-    result = result.graph_def, result.renamed
     frozen, names = result.graph_def, result.renamed
     frozen = prune.to_outputs(frozen, ["y"]).graph_def
     assert names == {"halves:1": "halves_1:0"}
@@ -114,7 +111,6 @@ def test_an_output_reads_a_reference_and_waits_for_updates():
         n = v1.get_variable("n", [])
         v1.assign_add(n, 1.0, name="update")
     result = outputs.pinned(graph.as_graph_def(), {"n": "n:0"}, waits=["update"])
-    result = result.graph_def, result.renamed
     pinned, names = result.graph_def, result.renamed
     assert names == {"n": "output/n:0"}
     pin = next(node for node in pinned.node if node.name == "output/n")
