@@ -127,23 +127,30 @@ def read(kind: str, request: Request) -> Source:
     if kind == "checkpoint":
         from export_v1.source import checkpoint
 
+        assert request.checkpoint is not None
         return checkpoint.read(request.checkpoint, request.meta_graph)
     if kind == "saved_model":
         from export_v1.source import saved_model
 
+        assert request.saved_model is not None
         return saved_model.read(request.saved_model, request.tags or None)
     if kind == "graph_def":
         from export_v1.source import graph_def
 
+        assert request.graph_def is not None
         return graph_def.read(request.graph_def, unfreeze=request.unfreeze)
     from export_v1.source import builder
 
+    assert request.builder is not None and request.checkpoint is not None
     return builder.read(request.builder, request.checkpoint)
 
 
 def _exported(graph_def, planned: plan.Plan, transformed, found: restore.Weights) -> save.Exported:
     """Gathers what the variants became under the names that they have in the merged graph."""
-    signatures, losses, inits, files = {}, [], {}, {}
+    signatures: dict[str, tuple[dict[str, str], dict[str, str], str]] = {}
+    losses: list[str] = []
+    inits: dict[str, str] = {}
+    files: dict[str, str] = {}
     for one, done in zip(planned.variants, transformed, strict=True):
         for key, signature in one.signatures.items():
             for name in (key, *planned.aliases.get(key, ())):
@@ -254,7 +261,7 @@ def _variable(variable: restore.Variable, written: save.Written) -> record.Varia
     return record.VariableEntry(
         name=variable.name,
         dtype=variable.dtype.name,
-        shape=variable.shape,
+        shape=variable.sizes,
         trainable=variable.trainable,
         checkpoint_key=variable.location.key if variable.location else None,
         crc32c=written.checksums[variable.name],

@@ -4,7 +4,7 @@ Nothing here is asked of a large tensor; what could be computed ahead beyond thi
 which runs wherever the graph does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +15,7 @@ from export_v1.ir.graph import NodeDef, attr
 MOST_ELEMENTS = 16
 
 # Each computes what the TensorFlow op of its name does; None where it cannot tell.
-EVALUATORS = {
+EVALUATORS: Mapping[str, Callable[..., np.ndarray | None]] = {
     "Identity": lambda node, x: x,
     "StopGradient": lambda node, x: x,
     "Enter": lambda node, x: x if attr(node, "is_constant").b else None,

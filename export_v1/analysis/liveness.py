@@ -14,6 +14,7 @@ exported graph once it is pruned.
 
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
@@ -75,7 +76,12 @@ class Liveness:
         stops: the frozen and the fed tensors; nothing is needed for them.
     """
 
-    def __init__(self, ordered: Ordered, values: Mapping[Tensor, object] = (), cuts: Collection[Tensor] = ()):
+    def __init__(
+        self,
+        ordered: Ordered,
+        values: Mapping[Tensor, object] = MappingProxyType({}),
+        cuts: Collection[Tensor] = (),
+    ):
         self._ordered, self._index = ordered, ordered.index
         self._frozen = set(values)
         self.stops = set(cuts) | self._frozen
@@ -233,7 +239,8 @@ class Liveness:
     def _have_one_shape(self, *tensors: Tensor) -> bool:
         """Whether tensors are recorded with the same sizes, all known: then none is broadcast to another."""
         shapes = [graph.recorded_shape(self._index[tensor.node], tensor.index) for tensor in tensors]
-        return None not in shapes and None not in shapes[0] and all(shape == shapes[0] for shape in shapes)
+        first = shapes[0]
+        return first is not None and None not in first and all(shape == first for shape in shapes)
 
     def guard(self, node: NodeDef) -> Tensor | None:
         """Returns the known predicate that a decided Switch, If or Case still has to wait for, or None.
@@ -262,8 +269,8 @@ class Liveness:
             inputs = inputs[:1]
         elif node.op in ops.CONDITIONALS and self.branch(node) is not None:
             inputs = inputs[1:]
-        elif node.op in ops.SELECTS and self.selected(node) is not None:
-            inputs = [inputs[self.selected(node)]]
+        elif node.op in ops.SELECTS and (selected := self.selected(node)) is not None:
+            inputs = [inputs[selected]]
         return [tensor for tensor in inputs if tensor not in self._frozen] if self._frozen else inputs
 
     def reads(self, node: NodeDef) -> list[Tensor]:
@@ -282,7 +289,7 @@ class Liveness:
         unless something else needs another output of it. What an op of the sort `ends` reads is not looked at.
         """
         asked_by: dict[str, str | None] = {}
-        todo = deque()
+        todo: deque[str] = deque()
         for tensor in roots:
             if tensor not in self.stops and tensor.node not in asked_by:
                 asked_by[tensor.node] = None
@@ -301,8 +308,8 @@ class Liveness:
 def path(asked_by: Mapping[str, str | None], node: str) -> list[str]:
     """Returns the nodes from the root down to `node`, from what `Liveness.needed` gives."""
     steps = [node]
-    while asked_by[steps[-1]] is not None:
-        steps.append(asked_by[steps[-1]])
+    while (above := asked_by[steps[-1]]) is not None:
+        steps.append(above)
     return steps[::-1]
 
 

@@ -32,7 +32,7 @@ def added(graph_def: GraphDef, variables: Iterable[Variable]) -> tuple[GraphDef,
         empty = b"" if variable.dtype == tf.string else False if variable.dtype == tf.bool else 0
         made = rewrite.node(fill.node, "Fill", [shape, zero], T=variable.dtype, index_type=tf.int32)
         nodes += [
-            rewrite.constant(shape.node, list(variable.shape), tf.int32),
+            rewrite.constant(shape.node, list(variable.sizes), tf.int32),
             rewrite.constant(zero.node, empty, variable.dtype),
             made,
             rewrite.node(assign.node, "AssignVariableOp", [handle, fill], dtype=variable.dtype),

@@ -26,6 +26,7 @@ class Report:
     def text(self) -> str:
         """Returns the report as the command prints it."""
         record, nodes = self.record, self.record.nodes
+        assert record.source is not None, "an export's record names its source"
         lines = [f"{self.export_dir}: exported from {record.source.kind} {record.source.path}"]
         for key, signature in record.signatures.items():
             lines.append(f"  signature {key}: {_listed(signature.inputs)} -> {_listed(signature.outputs)}")

@@ -80,7 +80,7 @@ def is_streamed(weights: Weights) -> bool:
     return weights.size() > STREAMED_ABOVE
 
 
-def write(exported: Exported, folder: str, checks: Sequence[Callable[[v1.Session], None]] = ()) -> Written:
+def write(exported: Exported, folder: str, checks: Sequence[Callable[[tf.compat.v1.Session], None]] = ()) -> Written:
     """Writes a SavedModel of the exported graph into `folder`, which must not exist.
 
     One signature under its usual key goes through simple_save; several through SavedModelBuilder, which it wraps, and
@@ -121,6 +121,7 @@ def write(exported: Exported, folder: str, checks: Sequence[Callable[[v1.Session
                 # The disk is full, or a file too large.
                 raise OSError(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
     index = bundle.read(os.path.join(folder, "variables", "variables"))
+    assert index is not None, "what was just written is a bundle"
     checksums = {one.name: index.checksum(one.name) for one in exported.weights.variables}
     return Written(checksums, tuple(saver.not_finite if saver else not_finite), streamed)
 
@@ -131,7 +132,9 @@ def _writes(graph_def: GraphDef) -> bool:
     return any(node.op in ops.RESOURCE_WRITERS for body in bodies for node in body)
 
 
-def _save(session: v1.Session, exported: Exported, folder: str, init, saver: v1.train.Saver | None) -> None:
+def _save(
+    session: tf.compat.v1.Session, exported: Exported, folder: str, init, saver: tf.compat.v1.train.Saver | None
+) -> None:
     def tensors(names: Mapping[str, str]):
         return {key: session.graph.get_tensor_by_name(name) for key, name in names.items()}
 

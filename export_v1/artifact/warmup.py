@@ -30,8 +30,7 @@ def check(request: Request) -> None:
         return
     if request.no_sample:
         raise errors.ExportError(
-            "--warmup makes its requests from the recorded sample, and --no_sample records none.\n"
-            "  Leave one of them away."
+            "--warmup makes its requests from the recorded sample, and --no_sample records none.\n  Remove one of them."
         )
     wrong = [size for size in asked if not isinstance(size, int) or size < AS_RECORDED]
     if wrong:
@@ -81,17 +80,17 @@ def batches(
     if recorded is None:
         raise errors.ExportError(
             "--warmup makes its requests from the recorded sample, and none was recorded.\n"
-            "  Pass --sample=FILE.npz with real inputs, or leave --warmup away."
+            "  Pass --sample=FILE.npz with real inputs, or remove --warmup."
         )
     values = {key: _as_declared(recorded.inputs[key], one) for key, one in inputs.items()}
     rowwise = {key for key, one in inputs.items() if _is_open(one, values[key])}
     counts = {len(values[key]) for key in rowwise}
     fixed = {one.shape[0] for one in inputs.values() if one.shape and one.shape[0] is not None}
     own = max(counts or fixed, default=1)
-    made = {}
+    made: dict[int, Batch] = {}
     for size in dict.fromkeys(size or own for size in asked):
         if size != own and not rowwise:
-            shown = ", ".join(f"{key} {list(one.shape)}" for key, one in inputs.items())
+            shown = ", ".join(f"{key} {list(one.shape or ())}" for key, one in inputs.items())
             raise errors.ExportError(
                 f"A warm-up request of {size} rows does not fit the signature, which has no open batch size: {shown}.\n"
                 f"  Pass --warmup={own}, or open it with --input=KEY=TENSOR[None,…]."
@@ -134,7 +133,7 @@ def try_out(requests: Mapping[int, Batch], session, inputs: Mapping[str, str], o
         except sample.FAILURES as error:
             raise errors.ExportError(
                 f"The warm-up request of {size} rows fails: {errors.reason(error)}\n"
-                f"  TensorFlow Serving would not load the export. Leave --warmup={size} away, or pass a --sample whose "
+                f"  TensorFlow Serving would not load the export. Remove --warmup={size}, or pass a --sample whose "
                 "rows go together."
             ) from error
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 # prctl(2): the signal that a process gets when its parent is gone.
 _SET_PARENT_DEATH_SIGNAL = 1
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP)
-_WHY = {
+_WHY: dict[int, str] = {
     signal.SIGKILL: "the system or somebody killed it; most often the memory had run out",
     signal.SIGXFSZ: "a file became larger than is allowed here (ulimit -f)",
     signal.SIGXCPU: "it took more processor time than is allowed here (ulimit -t)",

@@ -71,7 +71,9 @@ def read(prefix: str) -> Index | None:
         return None
     with open(path, "rb") as file:
         content = file.read()
-    tensors, slices, header = {}, {}, tensor_bundle_pb2.BundleHeaderProto()
+    tensors: dict[str, Entry] = {}
+    slices: dict[str, dict[Part, Entry]] = {}
+    header = tensor_bundle_pb2.BundleHeaderProto()
     try:
         for key, value in _table(content):
             if not key:

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from export_v1 import errors
 
@@ -249,7 +250,7 @@ def _made(kind, values: Mapping):
     return kind(**_known(kind, values))
 
 
-def _known(kind, values: Mapping) -> dict[str, object]:
+def _known(kind, values: Mapping) -> dict[str, Any]:
     names = {field.name for field in dataclasses.fields(kind)}
     return {key: value for key, value in dict(values).items() if key in names}
 

@@ -11,6 +11,7 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def write(sample: Arrays, path: str) -> None:
     """Writes a sample file."""
     named = {f"in/{key}": value for key, value in sample.inputs.items()}
     named |= {f"out/{key}": value for key, value in sample.outputs.items()}
-    stored = {f"noise/{key}": np.float64(value) for key, value in sample.noise.items()}
+    stored: dict[str, Any] = {f"noise/{key}": np.float64(value) for key, value in sample.noise.items()}
     for name, value in named.items():
         value = np.asarray(value)
         stored[name] = value.astype("S") if value.dtype == object else value

@@ -100,7 +100,9 @@ class _Finding:
 
     def before_loss(self) -> dict[Tensor, bool]:
         """Returns the tensors where ways up from losses enter the model -> whether labels meet it there."""
-        roles, found, seen = self._roles, {}, set()
+        roles = self._roles
+        found: dict[Tensor, bool] = {}
+        seen: set[tuple[str, bool]] = set()
         todo = [
             (node, roles.meets_label(node.name))
             for node in roles.terminals()

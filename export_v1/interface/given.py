@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -32,7 +33,7 @@ def split_shape(text: str) -> tuple[str, Shape, bool]:
         return match["tensor"], None, False
     inner = match["shape"][1:-1].strip()
     sizes = [part.strip() for part in inner.split(",")] if inner else []
-    shape = []
+    shape: list[int | None] = []
     for size in sizes:
         if size.lower() in ("none", "?", "-1"):
             shape.append(None)
@@ -131,7 +132,7 @@ def inputs(index: graph.Index, given: Mapping[str, str], *, place: str) -> dict[
                 f"op {index[found.node].op!r} is not registered.\n  Pass --op_library=FILE that registers it."
             )
         recorded = graph.recorded_shape(index[found.node], found.index)
-        if has_shape:
+        if shape is not None:
             _check_shape(key, found.name, shape, recorded, place)
         result[key] = Input(found.name, dtype, shape if has_shape else recorded)
     return result
@@ -213,7 +214,7 @@ def convert(value: object, dtype: int, shape: Shape, *, name: str, flag: str) ->
     return float(_parsed(value, kind)) if kind.is_floating else array.item()
 
 
-def _parsed(value: object, kind: tf.DType) -> object:
+def _parsed(value: object, kind: tf.DType) -> Any:
     if not isinstance(value, str):
         return value
     text = value.strip()

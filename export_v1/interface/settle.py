@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
@@ -61,7 +62,7 @@ class Settling:
         values: Mapping[str, object],
         cuts: Collection[str],
         outputs: Collection[str],
-        train: Mapping[str, object] = (),
+        train: Mapping[str, object] = MappingProxyType({}),
     ) -> tuple[dict[str, object], list[Choice]]:
         """Returns the values to freeze during inference, the given ones first, and the choices among them.
 
@@ -73,7 +74,9 @@ class Settling:
             outputs: names of the tensors wanted.
             train: values given for training: they tell what a flag is not during inference.
         """
-        frozen, choices, left_alone = dict(values), [], set()
+        frozen = dict(values)
+        choices: list[Choice] = []
+        left_alone: set[str] = set()
         while True:
             pending = self._adjustable(frozen, cuts, outputs, left_alone)
             if not pending:
@@ -108,8 +111,8 @@ class Settling:
             return []
         why = f"the graph was built for training; {quoted(norms, 3)} has no form for inference in it"
         if all(name in kept for name in norms):
-            why += f"; with --moving_averages it goes by what training has kept in {quoted(map(kept.get, norms), 3)}"
-        return [Choice("batch norm goes by the statistics of each batch, as in training", why)]
+            why += f"; with --moving_averages it uses what training has kept in {quoted([kept[name] for name in norms], 3)}"
+        return [Choice("batch norm uses the statistics of each batch, as in training", why)]
 
     def _always_dropping(self, frozen, cuts, outputs) -> dict[str, float]:
         """Returns the constants to change for no dropout, in a graph that was built for training and nothing else.
@@ -202,7 +205,8 @@ class Settling:
         flags = {name: self.flag(name) for name in freeze if name not in train}
         frozen = {name: value for name, value in freeze.items() if name not in train and flags[name] is None}
         frozen.update(train)
-        choices, left_alone = [], set()
+        choices: list[Choice] = []
+        left_alone: set[str] = set()
         while True:
             pending = self._adjustable(frozen, cuts, outputs, left_alone)
             if not pending:

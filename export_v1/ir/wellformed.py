@@ -9,8 +9,8 @@ import collections
 import contextlib
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -162,12 +162,15 @@ def _values(node: NodeDef) -> Iterator[str]:
         if key.startswith("_"):
             continue
         given = value.WhichOneof("value")
+        types: Sequence[int]
+        shapes: Sequence[Any]
+        tensors: Sequence[Any]
         if given == "type":
-            types, shapes, tensors = (value.type,), (), ()
+            types, shapes, tensors = [value.type], [], []
         elif given == "shape":
-            types, shapes, tensors = (), (value.shape,), ()
+            types, shapes, tensors = [], [value.shape], []
         elif given == "tensor":
-            types, shapes, tensors = (), (), (value.tensor,)
+            types, shapes, tensors = [], [], [value.tensor]
         elif given == "list":
             types, shapes, tensors = value.list.type, value.list.shape, value.list.tensor
         else:
@@ -216,7 +219,7 @@ def _tensor(tensor) -> str:
 
 
 def _edges(node: NodeDef, index: graph.Index, outputs) -> Iterator[str]:
-    data = []
+    data: list[graph.Tensor] = []
     for at, edge in enumerate(node.input):
         tensor = graph.parse(edge)
         if tensor.node not in index:

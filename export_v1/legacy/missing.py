@@ -13,6 +13,8 @@ _ADVICE = "replace that call by TensorFlow ops"
 class MissingError(AttributeError):
     """Code asked for a part of TensorFlow 1 that is not to be had; `name` is that part, "tf.contrib.tpu.Foo"."""
 
+    name: str
+
     def __init__(self, name: str):
         super().__init__(f"{name} is not available: TensorFlow 2 dropped it and no package provides it.")
         self.name = name

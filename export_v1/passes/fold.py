@@ -49,14 +49,14 @@ class _Folding:
 
     def _visit(self, node: NodeDef) -> None:
         live = self._live
-        if node.op in ops.SWITCHES and live.side(node) is not None:
-            self._switch(node, live.side(node))
+        if node.op in ops.SWITCHES and (side := live.side(node)) is not None:
+            self._switch(node, side)
         elif node.op in ops.MERGES and len(live.live_inputs(node)) < len(data_inputs(node)):
             self._merge(node, live.live_inputs(node))
         elif node.op in ops.CONDITIONALS and live.branch(node) is not None:
             self._call(node)
-        elif node.op in ops.SELECTS and live.selected(node) is not None:
-            self._identity(node, data_inputs(node)[live.selected(node)])
+        elif node.op in ops.SELECTS and (selected := live.selected(node)) is not None:
+            self._identity(node, data_inputs(node)[selected])
         else:
             self._keep(node, data_inputs(node))
 

@@ -18,7 +18,9 @@ def graphs(parts: Mapping[str, GraphDef]) -> GraphDef:
     Args:
         parts: name prefix -> graph without reference types. Not modified.
     """
-    merged, shared, taken = GraphDef(), {}, set()
+    merged = GraphDef()
+    shared: dict[tuple[str, str], str] = {}
+    taken: set[str] = set()
     for prefix, part in parts.items():
         moved = _functions(merged, part, prefix)
         # Within one part, too: a graph rebuilt under a scope has handle nodes that share a resource by name.

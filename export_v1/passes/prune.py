@@ -72,7 +72,8 @@ def _refuse_dangling(graph_def: GraphDef, index: Index) -> None:
 
 def _drop_unreached_functions(graph_def: GraphDef) -> None:
     functions = {function.signature.name: function for function in graph_def.library.function}
-    reached, todo = set(), [attr for node in graph_def.node for attr in node.attr.values()]
+    reached: set[str] = set()
+    todo = [attr for node in graph_def.node for attr in node.attr.values()]
     todo_ops = [node.op for node in graph_def.node]
     while todo or todo_ops:
         names = {todo_ops.pop()} if todo_ops else _called(todo.pop())

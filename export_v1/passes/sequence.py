@@ -63,7 +63,7 @@ def _cut(state: State) -> State:
         if parse(tensor).node in index and index[parse(tensor).node].op != "Const":
             ends[tensor] = (
                 tf.as_dtype(index.data_type(parse(tensor))).base_dtype.as_datatype_enum,
-                list(np.shape(value)),
+                list(np.asarray(value).shape),
             )
     keep = prune.needed(index, [*state.fetched, *state.updates], ends)
     # What fills a table reads it; no output depends on that.

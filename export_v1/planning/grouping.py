@@ -1,6 +1,7 @@
 """Which signatures of a model one graph can answer, by what their outputs reach."""
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -44,8 +45,8 @@ def _share(index: Index, signatures: list[variant.PlannedSignature]) -> bool:
 
 
 def _agree(signatures: list[variant.PlannedSignature]) -> bool:
-    values: dict[str, object] = {}
-    pairs = [pair for signature in signatures for pair in signature.frozen.items()]
+    values: dict[str, Any] = {}
+    pairs: list[tuple[str, Any]] = [pair for signature in signatures for pair in signature.frozen.items()]
     return all(np.array_equal(values.setdefault(name, value), value) for name, value in pairs)
 
 

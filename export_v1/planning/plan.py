@@ -56,7 +56,9 @@ class Plan:
 def _described(index: Index, name: str) -> TensorEntry:
     tensor = parse(name)
     node = index[tensor.node]
-    return _entry(name, index.data_type(tensor), graph.recorded_shape(node, tensor.index))
+    data_type = index.data_type(tensor)
+    assert data_type is not None, f"nothing tells the type of {name!r}"
+    return _entry(name, data_type, graph.recorded_shape(node, tensor.index))
 
 
 def _entry(tensor: str, data_type: int, shape) -> TensorEntry:
@@ -104,6 +106,7 @@ def _one_signature(model: Source, request: Request, place: str) -> Plan:
     if chosen.train_frozen or request.train_freeze or built_so:
         training = variant.PlannedSignature(chosen.inputs, chosen.outputs, chosen.train_frozen)
         there = model.train_graph if request.moving_averages else model.graph
+        assert there is not None, "--moving_averages keeps the graph for training"
         planned.append(_training(there, training, planned[0]))
     return Plan(
         variants=tuple(planned),
@@ -149,7 +152,7 @@ def _kept_signatures(model: Source, request: Request, place: str) -> Plan:
                 continue
             said += [choice for choice in settled[key].choices if choice not in said]
     answers = {key: _signature(one, model.graph.signatures[key].method_name) for key, one in settled.items()}
-    planned = []
+    planned: list[variant.Variant] = []
     for keys in grouping.groups(Index(model.graph.graph_def), answers):
         prefix = _prefix(keys[0], model.graph) if planned else ""
         planned.append(variant.Variant(prefix, model.graph, {key: answers[key] for key in keys}))

@@ -71,8 +71,10 @@ def opened(
         request: tells which shapes were given.
     """
     asked = next((one for one in planned.variants if planned.default in one.signatures), None)
-    signature = asked.signatures[planned.default] if asked else None
-    size = _fixed_size(signature.inputs) if signature else None
+    if asked is None:
+        return Opened(planned)
+    signature = asked.signatures[planned.default]
+    size = _fixed_size(signature.inputs)
     if size is None or any("[" in request.inputs.get(key, "") for key in signature.inputs):
         return Opened(planned)
     shown = ", ".join(f"{key} {list(one.shape)}" for key, one in signature.inputs.items() if one.shape)
@@ -103,7 +105,7 @@ def _relaxed(planned: plan.Plan, inputs: Mapping[str, interface.Input], size: in
     tensors = {one.tensor for one in inputs.values() if one.shape}
 
     def wide(one: interface.Input) -> interface.Input:
-        return dataclasses.replace(one, shape=[None, *one.shape[1:]]) if one.tensor in tensors else one
+        return dataclasses.replace(one, shape=[None, *one.shape[1:]]) if one.shape and one.tensor in tensors else one
 
     def wider(signature: variant.PlannedSignature) -> variant.PlannedSignature:
         return dataclasses.replace(signature, inputs={key: wide(one) for key, one in signature.inputs.items()})

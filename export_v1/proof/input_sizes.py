@@ -1,6 +1,6 @@
 """Sizes for the open axes of made-up inputs, found by TensorFlow's own shape inference: nothing is run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import tensorflow as tf
 
@@ -9,7 +9,7 @@ from export_v1.ir.graph import GraphDef
 
 # A graph that takes a picture of 36 to answer one of 32 takes nothing else; most such sizes are small.
 _LARGEST = 64
-Shapes = Mapping[str, list[int | None]]
+Shapes = Mapping[str, Sequence[int | None]]
 
 
 def fits(graph_def: GraphDef, shapes: Shapes) -> bool:
@@ -37,7 +37,7 @@ def searched(graph_def: GraphDef, shapes: Shapes, batch: int) -> Iterator[dict[s
         shapes: placeholder name -> shape, None for open axes; the first axis is the batch.
         batch: its size.
     """
-    chosen = {
+    chosen: dict[str, list[int | None]] = {
         name: [batch if at == 0 and size is None else size for at, size in enumerate(shape)]
         for name, shape in shapes.items()
     }
@@ -45,13 +45,13 @@ def searched(graph_def: GraphDef, shapes: Shapes, batch: int) -> Iterator[dict[s
         if None not in chosen[name]:
             continue
         for size in range(_LARGEST, 0, -1):
-            shape = [size if known is None else known for known in chosen[name]]
+            shape: list[int | None] = [size if known is None else known for known in chosen[name]]
             if fits(graph_def, {**chosen, name: shape}):
                 chosen[name] = shape
                 break
         else:
             return
-    yield chosen
+    yield {name: [size for size in shape if size is not None] for name, shape in chosen.items()}
 
 
 def _shaped(graph_def: GraphDef, shapes: Shapes) -> GraphDef:

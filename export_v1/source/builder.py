@@ -7,6 +7,7 @@ import inspect
 import os
 import traceback
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -141,7 +142,7 @@ def _built(function: Callable, spec: str, mode: Mapping[str, bool]) -> Graph:
     return dataclasses.replace(meta_graph.to_graph(meta), signatures={_KEY: signature})
 
 
-def _tensors(returned: object, spec: str) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+def _tensors(returned: Any, spec: str) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
     pair = isinstance(returned, (tuple, list)) and len(returned) == 2
     if not pair or not all(isinstance(part, Mapping) for part in returned):
         raise errors.ExportError(

@@ -18,7 +18,7 @@ def by_moving_averages(model: Source) -> Source:
     if not names:
         raise errors.ExportError(
             f"--moving_averages is given, and no batch norm of {model.path!r} was built for training and keeps its "
-            "moving averages.\n  Leave the flag away; --list shows what tells training from inference here."
+            "moving averages.\n  Remove the flag; --list shows what tells training from inference here."
         )
     original = model.graph.original
     graph = dataclasses.replace(

@@ -50,9 +50,9 @@ def signatures(meta_graph: meta_graph_pb2.MetaGraphDef) -> dict[str, DeclaredSig
         whole = {"serving_default": _whole(message.default_signature)}
         whole |= {key: _whole(one) for key, one in named.items()}
         found |= {key: one for key, one in whole.items() if one is not None}
-        sides = [dict(_generic(named[side])) if side in named else {} for side in ("inputs", "outputs")]
-        if all(sides):
-            found["predict" if "serving_default" in found else "serving_default"] = DeclaredSignature(*sides)
+        inputs, outputs = (dict(_generic(named[side])) if side in named else {} for side in ("inputs", "outputs"))
+        if inputs and outputs:
+            found["predict" if "serving_default" in found else "serving_default"] = DeclaredSignature(inputs, outputs)
     return found
 
 

@@ -70,7 +70,7 @@ def weights(graph_def: GraphDef) -> Thawed:
     if not names:
         raise errors.ExportError(
             f"--unfreeze finds no weights: none of the {len(floats)} float constants is read as one.\n"
-            f"  Ops that would tell: {errors.quoted(WEIGHTS, 20)}.\n  Leave --unfreeze away."
+            f"  Ops that would tell: {errors.quoted(WEIGHTS, 20)}.\n  Remove --unfreeze."
         )
     still = batch_norm.moving(index, names)
     values = {name: tf.make_ndarray(floats[name].attr["value"].tensor) for name in names}
@@ -95,7 +95,8 @@ def _acts_as_weight(index: Index, node: NodeDef) -> bool:
     if value.ndim == 0 or value.size < 2 or (value == value.ravel()[0]).all():
         return False
     for reader, at in batch_norm.readers(index, node.name):
-        if reader.op in WEIGHTS and (WEIGHTS[reader.op] is None or at in WEIGHTS[reader.op]):
+        positions = WEIGHTS.get(reader.op, ())
+        if positions is None or at in positions:
             return True
         # x @ w + b; a constant added to anything else (an image's mean) is no weight.
         if reader.op in ops.ADDS and _makes_product(index, data_inputs(reader)[1 - at]):

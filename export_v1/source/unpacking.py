@@ -82,5 +82,7 @@ def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: str) -> 
         os.makedirs(target, exist_ok=True)
         return
     os.makedirs(os.path.dirname(target), exist_ok=True)
-    with archive.extractfile(member) as content, open(target, "wb") as file:
+    source = archive.extractfile(member)
+    assert source is not None, "other kinds of members have been refused"
+    with source as content, open(target, "wb") as file:
         shutil.copyfileobj(content, file)

@@ -29,8 +29,10 @@ def values(wanted: Iterable[str], model: Source, known: Weights) -> dict[str, np
     found = {name: np.asarray(model.values[name]) for name in wanted if name in model.values}
     left = [name for name in wanted if name not in found]
     for one in (model.graph, model.train_graph):
-        index = Index(one.graph_def) if one is not None and left else None
-        there = {name: _initial_tensor(index, name) for name in left if index is not None and name in index}
+        if one is None or not left:
+            continue
+        index = Index(one.graph_def)
+        there = {name: _initial_tensor(index, name) for name in left if name in index}
         if there:
             found |= _computed(one, there, known)
             left = [name for name in left if name not in there]
@@ -53,8 +55,8 @@ def reset(model: Graph, known: Weights) -> dict[str, np.ndarray]:
     found = {}
     for name in sorted(index.ancestors(one for one in model.main_ops if one in index)):
         node = index[name]
-        if node.op in ops.ASSIGNS and _variable(index, node) in asked:
-            variable = _variable(index, node)
+        variable = _variable(index, node) if node.op in ops.ASSIGNS else None
+        if variable is not None and variable in asked:
             if initializer(index, variable) not in (None, name):
                 found[variable] = data_inputs(node)[1]
     return _computed(model, found, known) if found else {}

@@ -60,7 +60,7 @@ def _about_moving_averages(names: tuple[str, ...], weights: Weights) -> list[tup
     """Returns the choices to report where batch norms were set to use their moving averages."""
     if not names:
         return []
-    choices = [(f"batch norm goes by {len(names)} moving averages: {errors.quoted(names, 3)}", "--moving_averages")]
+    choices = [(f"batch norm uses {len(names)} moving averages: {errors.quoted(names, 3)}", "--moving_averages")]
     initial_values = [
         variable.name
         for variable in weights.variables

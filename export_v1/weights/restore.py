@@ -36,6 +36,12 @@ class Variable:
     trainable: bool
     location: Restored | None = None
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The shape of a variable whose value was found: where the graph leaves it open, the value settles it."""
+        assert self.shape is not None, f"the value of {self.name!r} has not been found"
+        return self.shape
+
 
 class Checkpoint:
     """A checkpoint of either format, read tensor by tensor.
@@ -182,7 +188,7 @@ def locate(
     if ema and not any(EMA in what for what, _ in choices):
         raise errors.ExportError(
             f"--ema was given and checkpoint {checkpoint.prefix!r} has no shadow value for any variable in use.\n"
-            f"  Shadow values are named VARIABLE/{EMA}.\n  Leave --ema away."
+            f"  Shadow values are named VARIABLE/{EMA}.\n  Remove --ema."
         )
     return found, choices
 
@@ -266,10 +272,13 @@ class Weights:
         Raises:
             ExportError: it cannot be read.
         """
-        located = variable.location is not None
-        value = self.checkpoint.value(variable.location) if located else self.initial[variable.name]
+        if variable.location is None:
+            value = self.initial[variable.name]
+        else:
+            assert self.checkpoint is not None, "a location is one in the checkpoint"
+            value = self.checkpoint.value(variable.location)
         return value if variable.dtype == tf.string else value.astype(variable.dtype.as_numpy_dtype, copy=False)
 
     def size(self) -> int:
         """Returns how many bytes all values take together; strings do not count."""
-        return sum(math.prod(one.shape) * one.dtype.size for one in self.variables if one.dtype != tf.string)
+        return sum(math.prod(one.sizes) * one.dtype.size for one in self.variables if one.dtype != tf.string)

@@ -16,7 +16,7 @@ CONFIG = v1.ConfigProto(allow_soft_placement=True)
 
 
 @contextlib.contextmanager
-def opened(importing) -> Iterator[v1.Session]:
+def opened(importing) -> Iterator[tf.compat.v1.Session]:
     """Yields a Session on a new graph that `importing()` has filled; global TensorFlow state stays as it was.
 
     Raises:
@@ -42,7 +42,7 @@ def refused(which: str) -> Iterator[None]:
         raise errors.ExportError(f"TensorFlow {tf.__version__} refuses the {which} graph: {error}") from error
 
 
-def fill(session: v1.Session, weights: Weights) -> list[str]:
+def fill(session: tf.compat.v1.Session, weights: Weights) -> list[str]:
     """Gives every variable of the session's graph its value; returns the names of those with NaN or infinity.
 
     No more than a variable, or `_TOGETHER` bytes of small ones, is in memory a second time.
@@ -67,7 +67,7 @@ _TOGETHER = 16 * 2**20
 _COLLECTION = "export_v1/assigns"
 
 
-def _run_assigns(session: v1.Session, assigns, values) -> None:
+def _run_assigns(session: tf.compat.v1.Session, assigns, values) -> None:
     if values:
         session.run([assigns[name][0] for name in values], {assigns[name][1]: value for name, value in values.items()})
 

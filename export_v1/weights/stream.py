@@ -57,7 +57,7 @@ class _Item:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(size for _, size in self.part) if self.part else self.variable.shape
+        return tuple(size for _, size in self.part) if self.part else self.variable.sizes
 
 
 def write(weights: Weights, prefix: str, piece: int) -> list[str]:
@@ -83,12 +83,14 @@ def write(weights: Weights, prefix: str, piece: int) -> list[str]:
         session.run(
             tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=written, destination_prefix=prefix, delete_old_dirs=True)
         )
-    _compare(items, bundle.read(prefix), weights)
+    merged = bundle.read(prefix)
+    assert merged is not None, "what was just written is a bundle"
+    _compare(items, merged, weights)
     return sorted(writing.not_finite)
 
 
 def _items(variable: Variable, source: bundle.Index | None, piece: int) -> Iterator[_Item]:
-    size = math.prod(variable.shape) * variable.dtype.size
+    size = math.prod(variable.sizes) * variable.dtype.size
     entry = source.entry(variable.location.key, variable.location.part) if source and variable.location else None
     plain = _is_plain(variable.dtype)
     if entry is None or not plain or (entry.dtype, entry.size) != (variable.dtype.as_datatype_enum, size):
@@ -96,7 +98,7 @@ def _items(variable: Variable, source: bundle.Index | None, piece: int) -> Itera
         return
     skipped = 0
     most = size if variable.dtype in _NEVER_SLICED else piece
-    for part in _parts(variable.shape, max(most // variable.dtype.size, 1)):
+    for part in _parts(variable.sizes, max(most // variable.dtype.size, 1)):
         item_size = math.prod(length for _, length in part) * variable.dtype.size if part else size
         yield _Item(variable, item_size, part, entry, skipped)
         skipped += item_size
@@ -121,7 +123,8 @@ def _parts(shape: tuple[int, ...], most: int) -> Iterator[bundle.Part]:
 
 
 def _groups(items: list[_Item], piece: int) -> Iterator[list[_Item]]:
-    group, total = [], 0
+    group: list[_Item] = []
+    total = 0
     for item in items:
         if group and total + _padded(item.size) > piece:
             yield group
@@ -185,14 +188,15 @@ class _Writing:
         return prefix
 
     def _read(self, item: _Item, into: np.ndarray) -> np.ndarray:
-        checkpoint, location = self._weights.checkpoint, item.variable.location
-        path = bundle.data_file(checkpoint.prefix, item.entry.shard_id, self._source.shards)
+        checkpoint, location, entry = self._weights.checkpoint, item.variable.location, item.entry
+        assert checkpoint is not None and location is not None and entry is not None and self._source is not None
+        path = bundle.data_file(checkpoint.prefix, entry.shard_id, self._source.shards)
         try:
             with open(path, "rb", buffering=0) as file:
-                file.seek(item.entry.offset + item.skipped)
+                file.seek(entry.offset + item.skipped)
                 filled = 0
                 while filled < item.size:
-                    read = file.readinto(into[filled:])
+                    read = file.readinto(into[filled:].data)
                     if not read:
                         raise OSError(f"{path!r} ends too early")
                     filled += read
@@ -218,7 +222,7 @@ def _save(prefix: str, items: list[_Item], values: list[np.ndarray]) -> None:
         save = tf.raw_ops.SaveV2(
             prefix=prefix,
             tensor_names=[item.variable.name for item in items],
-            shape_and_slices=[restore.slice_spec(item.variable.shape, item.part) for item in items],
+            shape_and_slices=[restore.slice_spec(item.variable.sizes, item.part) for item in items],
             tensors=fed,
         )
         with v1.Session() as session:
@@ -226,14 +230,15 @@ def _save(prefix: str, items: list[_Item], values: list[np.ndarray]) -> None:
 
 
 def _compare(items: list[_Item], written: bundle.Index, weights: Weights) -> None:
-    entries = {item.variable.name: item for item in items if item.entry}
-    damaged = [item for name, item in entries.items() if written.checksum(name) != item.entry.crc32c]
+    entries = {item.variable.name: (item.variable, item.entry) for item in items if item.entry}
+    damaged = [one for name, (one, entry) in entries.items() if written.checksum(name) != entry.crc32c]
     if damaged:
-        keys = [item.variable.location.key for item in damaged]
+        assert weights.checkpoint is not None, "an entry is one of the checkpoint"
+        keys = [one.location.key for one in damaged if one.location]
         raise restore.unreadable(keys, weights.checkpoint.prefix, "the checksum of its bytes is not the recorded one")
 
 
-class Saver(v1.train.Saver):
+class Saver(tf.compat.v1.train.Saver):
     """A Saver that SavedModelBuilder can be given: it restores as any other, and saves without asking the session."""
 
     def __init__(self, weights: Weights):

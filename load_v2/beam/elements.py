@@ -1,6 +1,7 @@
 """One element of a PCollection, held against a signature: a row for each of its inputs, or the reason why not."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -152,7 +153,7 @@ def _name(array: np.ndarray) -> str:
     return {"S": "string", "U": "string", "O": "of mixed or unknown type"}.get(array.dtype.kind, array.dtype.name)
 
 
-def shown(element: object) -> str:
+def shown(element: Any) -> str:
     """Returns an element in a few words, so that it can be found: its type, and its short values."""
     try:
         values = features(parsed(element)) if isinstance(element, (bytes, tf.train.Example)) else element

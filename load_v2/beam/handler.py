@@ -78,7 +78,7 @@ class SignatureModelHandler(base.ModelHandler):
         self._returns = failures == "return"
         largest = max_batch_size or max(min_batch_size or 0, BATCH_SIZE)
         # A batch size that never varies lets one element fill a batch: see Weight.
-        self._batching = {"min_batch_size": min_batch_size or largest, "max_batch_size": largest}
+        self._batching: dict[str, Any] = {"min_batch_size": min_batch_size or largest, "max_batch_size": largest}
         self._batching["element_size_fn"] = Weight(self._path, signature, largest, element_size_fn)
         if max_batch_duration_secs is not None:
             self._batching["max_batch_duration_secs"] = max_batch_duration_secs

@@ -106,6 +106,7 @@ def _imported(place: str):
             return importlib.import_module(place)
         name = os.path.splitext(os.path.basename(place))[0]
         spec = importlib.util.spec_from_file_location(name, place)
+        assert spec is not None and spec.loader is not None, "a name that ends in .py has a loader"
         module = importlib.util.module_from_spec(spec)
         sys.modules.setdefault(name, module)
         spec.loader.exec_module(module)

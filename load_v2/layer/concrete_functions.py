@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -89,8 +90,8 @@ class Functions:
         return {name: _handle(weight) for name, weight in self._weights.items()}
 
     def _build(self, part: program.Part, shapes: tuple | None, handles: Mapping[str, tf.Tensor]):
-        shapes = shapes or [spec.shape for spec in part.inputs]
-        specs = [tf.TensorSpec(shape, spec.dtype) for shape, spec in zip(shapes, part.inputs, strict=True)]
+        known: Sequence = shapes or [spec.shape for spec in part.inputs]
+        specs = [tf.TensorSpec(shape, spec.dtype) for shape, spec in zip(known, part.inputs, strict=True)]
         used = _names_used(part)
 
         def run(*inputs):
@@ -145,7 +146,7 @@ def _handle(weight: Weight) -> tf.Tensor:
     return variable.handle
 
 
-def _resource(item: object) -> tf.Tensor:
+def _resource(item: Any) -> tf.Tensor:
     return item.asset_path if isinstance(item, tf.saved_model.Asset) else item.resource_handle
 
 
@@ -168,7 +169,7 @@ def finer_shapes(part: program.Part, tensors: Sequence) -> tuple | None:
 
 
 def _leading(spec: signature.Spec, known: list) -> list:
-    return list(spec.shape[:1]) if known else []
+    return list(spec.shape[:1]) if known and spec.shape else []
 
 
 class Penalty(keras.regularizers.Regularizer):

@@ -52,10 +52,10 @@ class Description:
             mine, its = ({k: (s.dtype, s.shape) for k, s in getattr(d, side).items()} for d in (self, other))
             if list(mine.items()) != list(its.items()):
                 differences.append(f"{side}: {mine} and {its}")
-        mine, its = ([(v.name, v.dtype, v.shape) for v in d.variables] for d in (self, other))
-        differences += [f"variable {a} and {b}" for a, b in zip(mine, its, strict=False) if a != b]
-        if len(mine) != len(its):
-            differences.append(f"{len(mine)} variables and {len(its)}")
+        here, there = ([(v.name, v.dtype, v.shape) for v in d.variables] for d in (self, other))
+        differences += [f"variable {a} and {b}" for a, b in zip(here, there, strict=False) if a != b]
+        if len(here) != len(there):
+            differences.append(f"{len(here)} variables and {len(there)}")
         return differences
 
 

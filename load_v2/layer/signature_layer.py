@@ -63,7 +63,9 @@ class SignatureLayer(keras.Layer):
         private.take_arguments_as_they_are(self)
         self._allowed = tuple(allow_ops)
         self._safe = True
-        self._program = self._functions = self._model = None
+        self._program: program.Program | None = None
+        self._functions: concrete_functions.Functions | None = None
+        self._model: weakref.ref[SignatureLayer] | None = None
         self._said: set[str] = set()
         taken, bundle = None, None
         if isinstance(path, description.Description):
@@ -99,9 +101,9 @@ class SignatureLayer(keras.Layer):
         others = {f"{name}:0": table for name, table in made.items()} | assets
         self._program = taken
         self._functions = concrete_functions.Functions(taken, held, others)
-        self._set_regularizers(taken, by_name)
+        self._set_regularizers(taken, self._functions, by_name)
 
-    def _set_regularizers(self, taken: program.Program, by_name: dict) -> None:
+    def _set_regularizers(self, taken: program.Program, functions: concrete_functions.Functions, by_name: dict) -> None:
         # Those that train when the layer does: whether it does may change later.
         training = {weight.name for weight in self._trainable_variables}
         of_weight: dict[str, list] = {}
@@ -110,7 +112,7 @@ class SignatureLayer(keras.Layer):
             if trainable:
                 of_weight.setdefault(trainable[0], []).append(part)
         for name, parts in of_weight.items():
-            by_name[name].regularizer = concrete_functions.Penalty(self._functions, parts)
+            by_name[name].regularizer = concrete_functions.Penalty(functions, parts)
 
     @property
     def input_specs(self) -> dict:
@@ -145,6 +147,7 @@ class SignatureLayer(keras.Layer):
         ]
         part = self._part(training)
         finer = None if tf.executing_eagerly() else concrete_functions.finer_shapes(part, tensors)
+        assert self._functions is not None, "a layer with a program has its functions"
         results = self._functions(part, tensors, finer)
         return results[0] if len(results) == 1 else dict(zip(part.outputs, results, strict=True))
 
@@ -210,6 +213,7 @@ class SignatureLayer(keras.Layer):
                 part = self._ready().serve
                 finer = concrete_functions.finer_shapes(part, tensors)
                 if finer is not None or None in found:
+                    assert self._functions is not None, "a layer with a program has its functions"
                     made = self._functions.get(part, finer).outputs
                     found = tuple(None if o.shape.rank is None else tuple(o.shape.as_list()) for o in made)
             self._shapes = {**self._shapes, given: found}

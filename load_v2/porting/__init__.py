@@ -10,7 +10,7 @@ __all__ = ["Rule", "load_checkpoint_weights"]
 
 
 def __getattr__(name: str):
-    # Lazy, because `command` declares its flags from this package and must do so without importing tensorflow.
+    # Lazy, because `commands/port.py` declares its flags from this package and must do so without importing tensorflow.
     if name == "Rule":
         from load_v2.porting.rules import Rule
 

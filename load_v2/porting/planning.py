@@ -61,7 +61,7 @@ class _Planner:
         if rule.skip:
             used = self._skip(rule, label)
         elif rule.preset:
-            used = self._preset(rule, label)
+            used = self._preset(rule, rule.preset, label)
         else:
             used = self._map(rule, label)
         if not used:
@@ -75,24 +75,24 @@ class _Planner:
             self.taken.add(key)
         return bool(keys)
 
-    def _preset(self, rule: Rule, label: str) -> bool:
+    def _preset(self, rule: Rule, preset: str, label: str) -> bool:
         free = {key: entry for key, entry in self.free().items() if key not in self.reasons}
         scopes = sorted({key[: end.start()] for key in free for end in re.finditer("/", key)})
         used = False
         for scope in scopes:
             match = re.fullmatch(rule.key[0], scope)
-            source = presets.members(rule.preset, scope, free) if match else None
-            if source is None:
+            source = presets.members(preset, scope, free) if match else None
+            if match is None or source is None:
                 continue
             used = True
             try:
-                target = self._layer(match.expand(rule.weight[0]), beneath=rule.preset in presets.RECURRENT)
-                found = presets.expand(rule.preset, source, target, rule.forget_bias)
+                target = self._layer(match.expand(rule.targets[0]), beneath=preset in presets.RECURRENT)
+                found = presets.expand(preset, source, target, rule.forget_bias)
             except LoadError as error:
                 self._refuse(f"{label}: {scope!r}: {error}", [entry.key for entry in source.values()])
                 continue
             for assignment in found:
-                self._assign(assignment, f"{label}, preset {rule.preset}", rule.more)
+                self._assign(assignment, f"{label}, preset {preset}", rule.more)
         return used
 
     def _map(self, rule: Rule, label: str) -> bool:
@@ -102,7 +102,7 @@ class _Planner:
             for position, pattern in enumerate(rule.key):
                 match = re.fullmatch(pattern, key)
                 if match:
-                    targets = tuple(match.expand(template) for template in rule.weight)
+                    targets = tuple(match.expand(template) for template in rule.targets)
                     wanted.setdefault(targets, {}).setdefault(position, []).append(key)
         for targets, by_position in wanted.items():
             keys = [key for position in sorted(by_position) for key in by_position[position]]

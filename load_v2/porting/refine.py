@@ -69,7 +69,7 @@ def _names(group: Group) -> list[str]:
 def _neighbours(groups: Iterable[Group], flow: Flow) -> dict[int, tuple[set[int], set[int]]]:
     """Returns, for each group, the groups nearest upstream and nearest downstream."""
     owner = {name: id(group) for group in groups for name in _names(group)}
-    found = {id(group): (set(), set()) for group in groups}
+    found: dict[int, tuple[set[int], set[int]]] = {id(group): (set(), set()) for group in groups}
     for group in groups:
         for name in flow.nearest(_names(group)):
             if name in owner and owner[name] != id(group):

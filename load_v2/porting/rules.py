@@ -68,6 +68,11 @@ class Rule:
         _check_fields(self)
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """The patterns of `weight`; none for a rule that skips."""
+        return tuple(self.weight or ())
+
+    @property
     def splits(self) -> list[transforms.Split]:
         return [step for step in self.transform if isinstance(step, transforms.Split)]
 
@@ -169,7 +174,7 @@ def _check_patterns(rule: Rule) -> None:
             compiled = re.compile(pattern)
         except re.error as error:
             raise LoadError(f"key {pattern!r} is not a regular expression: {error}") from error
-        for template in rule.weight:
+        for template in rule.targets:
             for group in re.findall(r"\\(\d)|\\g<(\w+)>", template):
                 name = group[0] or group[1]
                 known = name in compiled.groupindex or (name.isdigit() and int(name) <= compiled.groups)
@@ -182,7 +187,7 @@ def _check_fields(rule: Rule) -> None:
         raise LoadError(f"key {rule.key[0]!r} needs either weight = '…' or skip = \"reason\", and not both")
     if rule.preset is not None and rule.preset not in PRESETS:
         raise errors.unknown("Preset", rule.preset, "the presets", PRESETS, 'Write preset = "layer", for instance.')
-    if rule.preset and (rule.transform or len(rule.key) > 1 or len(rule.weight) > 1):
+    if rule.preset and (rule.transform or len(rule.key) > 1 or len(rule.targets) > 1):
         raise LoadError(f"preset {rule.preset!r} takes one key, one weight and no transform")
     if rule.forget_bias is not None and rule.preset != "lstm":
         raise LoadError('forget_bias belongs to preset = "lstm"')
@@ -190,8 +195,8 @@ def _check_fields(rule: Rule) -> None:
         raise LoadError("concatenate and split can be used once in a rule")
     if not rule.skip and (len(rule.key) > 1) != bool(rule.joins):
         raise LoadError("several keys need transform = [{concatenate = AXIS}], and that needs several keys")
-    if rule.splits and rule.splits[0].count != len(rule.weight):
-        raise LoadError(f"split makes {rule.splits[0].count} parts for {len(rule.weight)} weights")
+    if rule.splits and rule.splits[0].count != len(rule.targets):
+        raise LoadError(f"split makes {rule.splits[0].count} parts for {len(rule.targets)} weights")
 
 
 def _step(step):

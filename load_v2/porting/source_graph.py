@@ -1,7 +1,7 @@
 """What computes before what in the graph that was saved, from the .meta file beside a checkpoint."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
@@ -45,7 +45,9 @@ def of_graph(graph_def, entries: Mapping[str, Entry]) -> Flow:
     active = _active(kinds, inputs)
     users = _users(inputs, keys, active)
     first = _first(kinds, inputs, users)
-    feeds = {name: frozenset(source for source in inputs[name] if source in active) for name in active}
+    feeds: dict[Hashable, frozenset[Hashable]] = {
+        name: frozenset(source for source in inputs[name] if source in active) for name in active
+    }
     return Flow(first, feeds)
 
 
@@ -89,7 +91,8 @@ def _active(kinds: Mapping[str, str], inputs) -> set[str]:
 
 def _users(inputs, keys: Mapping[str, str], active: set[str]) -> dict[str, set[str]]:
     """Returns, for each variable, the active nodes that take it, or what is computed from it alone."""
-    consumers, found = _consumers(inputs), {}
+    consumers = _consumers(inputs)
+    found: dict[str, set[str]] = {}
     for node, key in keys.items():
         seen, stack = {node}, [node]
         while stack:

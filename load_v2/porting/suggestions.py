@@ -18,7 +18,7 @@ def lines(report) -> list[str]:
         report: a `Report` that is not complete.
     """
     left = {key: report.entries[key] for key in report.left_over}
-    rules = []
+    rules: list[_Rule] = []
     for found in report.ambiguous[:SHOWN]:
         rules.append(_undecided(found, {rule.candidates[0] for rule in rules}))
     spoken = {found.layer for found in report.ambiguous} | {n for found in report.ambiguous for n in found.candidates}
@@ -71,8 +71,8 @@ def _undecided(found, offered: set[str]) -> _Rule:
 def _recurrent(report, left: dict[str, Entry]) -> list[_Rule]:
     """Returns preset rules for recurrent layers whose TF1 cells are in the checkpoint."""
     rules, used = [], set()
-    scopes = {weight_roles.scope_of(key) for key in left}
-    scopes = sorted(scopes | set(map(weight_roles.scope_of, scopes)))
+    inner = {weight_roles.scope_of(key) for key in left}
+    scopes = sorted(inner | set(map(weight_roles.scope_of, inner)))
     for path in report.missing:
         layer = weight_roles.scope_of(path)
         inputs = report.weights.get(f"{layer}/kernel")

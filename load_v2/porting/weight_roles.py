@@ -110,7 +110,7 @@ def parts(path: str) -> list[tuple[str, int | None]]:
     >>> parts("block2/conv_1/BatchNorm")
     [('block', 2), ('conv', 1), ('batchnorm', None)]
     """
-    found = []
+    found: list[tuple[str, int | None]] = []
     for part in path.split("#")[0].lower().split("/"):
         match = _NUMBER.search(part)
         found.append((part[: match.start()], int(match[1])) if match else (part, None))
@@ -125,7 +125,8 @@ def words(path: str) -> list[tuple[str, int | None]]:
     """
     found: list[tuple[str, int | None]] = []
     for word in re.split(r"[/_.-]+", path.split("#")[0].lower()):
-        base, digits = re.fullmatch(r"(.*?)(\d*)", word).groups()
+        trailing = re.search(r"\d+\Z", word)
+        base, digits = (word[: trailing.start()], trailing[0]) if trailing else (word, "")
         if not base and digits and found and found[-1][1] is None:
             found[-1] = (found[-1][0], int(digits))
         elif word:

@@ -20,7 +20,7 @@ def written_by(graph_def) -> set[str]:
     calls = {f.signature.name: {name for node in f.node_def for name in subgraph.called(node)} for f in functions}
     while more := {name for name, called in calls.items() if name not in writing and called & writing}:
         writing |= more
-    written = set()
+    written: set[str] = set()
     for node in graph_def.node:
         called = {value.func.name for value in node.attr.values() if value.HasField("func")}
         if ops.writes_variable(node.op) or called & writing or node.op in writing:

@@ -28,7 +28,7 @@ class _Batched:
     def __init__(self, path: str, specs: Mapping[str, Spec]):
         self._path = path
         self._specs = specs
-        self.count: int | None = None
+        self.count = 0
 
     def _check(self, shapes: Mapping[str, tuple]) -> None:
         for key in self._specs:
@@ -66,7 +66,7 @@ class MapReader(_Batched):
             }
 
 
-def _mapped(file: str) -> np.ndarray:
+def _mapped(file: str) -> np.memmap:
     try:
         return np.load(file, mmap_mode="r", allow_pickle=False)
     except DAMAGED as error:
@@ -83,6 +83,7 @@ def _read_rows(array: np.memmap, start: int, size: int) -> np.ndarray:
     if not array.flags.c_contiguous or not rows.nbytes:
         return np.array(rows)
     offset = array.offset + start * (rows.nbytes // len(rows))
+    assert array.filename is not None, "it is mapped from a file"
     return np.array(np.memmap(array.filename, array.dtype, "r", offset, rows.shape))
 
 
@@ -189,6 +190,7 @@ class _GrowingArray:
             self._stream.seek(end)
 
     def _put_header(self, length: int) -> None:
+        assert self._first is not None, "a header is written once the type is known"
         # Numpy pads the header so that the first dimension can grow to any length in place.
         told = {"descr": np.lib.format.dtype_to_descr(self._first.dtype), "fortran_order": False}
         header = io.BytesIO()

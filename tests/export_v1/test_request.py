@@ -41,7 +41,7 @@ def test_the_kind_of_source_is_that_of_its_flag(flags, kind):
         ({}, "--checkpoint=…"),
         ({"builder": "b"}, "--checkpoint=PREFIX"),
         ({"checkpoint": "c", "saved_model": "s"}, "--saved_model and --checkpoint are given"),
-        ({"graph_def": "g", "saved_model": "s"}, "Leave all but one away"),
+        ({"graph_def": "g", "saved_model": "s"}, "Remove all but one"),
         ({"builder": "b", "checkpoint": "c", "graph_def": "g"}, "--graph_def and --builder and --checkpoint"),
         ({"saved_model": "s", "meta_graph": "m"}, "not with --saved_model"),
         ({"builder": "b", "checkpoint": "c", "meta_graph": "m"}, "--meta_graph goes with"),

@@ -185,9 +185,9 @@ def _gather(array: Array, region: Region, node: NodeDef, edges, controls, taken)
 
 def _is_whole(array: Array, region: Region, edge: str) -> bool:
     limit = _range_limit(region, edge)
-    node = region.nodes[graph.parse(limit).node] if limit else None
-    if node is None:
+    if not limit:
         return False
+    node = region.nodes[graph.parse(limit).node]
     if node.op in ("TensorArraySizeV3", "TensorListLength"):
         flow = graph.data_inputs(node)[-1]
         made = _first_flow(region, flow)
@@ -315,10 +315,12 @@ def _number(region: Region, edge: str) -> int | None:
     value = _value(region, edge)
     if value is None:
         node = region.nodes[_plain(region, edge).node]
-        parts = [_value(region, source) for source in node.input[:2]] if node.op == "StridedSlice" else [None]
-        if any(part is None for part in parts) or parts[1].shape != (1,) or not node.attr["shrink_axis_mask"].i == 1:
+        if node.op != "StridedSlice" or node.attr["shrink_axis_mask"].i != 1:
             return None
-        value = parts[0][parts[1][0]]
+        sizes, at = (_value(region, source) for source in node.input[:2])
+        if sizes is None or at is None or at.shape != (1,):
+            return None
+        value = sizes[at[0]]
     return int(value) if value.shape == () else None
 
 

@@ -105,7 +105,7 @@ def _merge(result: Contexts, name: str, edges: list[Context | None], data: int) 
     if len(alive) > 2:
         result.unresolved[name] = f"it merges {len(alive)} branches"
         return _union([{}, *edges[data:]])
-    one, two = edges[alive[0]], edges[alive[1]]
+    one, two = (context for context in edges[:data] if context is not None)
     opposite = [key for key in one if key in two and one[key] != two[key]]
     common = {key: value for key, value in one.items() if two.get(key) == value}
     if len(opposite) == 1:

@@ -31,9 +31,9 @@ def measure(region: Region, array: Array, taken: set[str]) -> None:
         reserve = region.nodes.get(name)
         if reserve is None or reserve.op != "TensorListReserve":
             return
-        sources = {_root(region, [], writer, array) for writer in array.writers} - {None}
+        roots = {_root(region, [], writer, array) for writer in array.writers}
         index = graph.Index(emit.plain(region))
-        sources = {source for source in sources if name not in index.ancestors([graph.parse(source).node])}
+        sources = {root for root in roots if root and name not in index.ancestors([graph.parse(root).node])}
         if not sources:
             return
         shape = graph.fresh_name(f"{name}/measured_shape", taken)

@@ -185,7 +185,10 @@ def carve(
         return captures.arg(tensor, region)
 
     todo: list[str] = []
-    region.results.extend([translate(edge) for edge in results])
+    for edge in results:
+        result = translate(edge)
+        assert result is not None, f"{edge!r} is a control edge, which is no result"
+        region.results.append(result)
     copied: dict[str, NodeDef] = {}
     while todo:
         name = todo.pop()

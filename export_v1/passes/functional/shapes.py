@@ -57,7 +57,7 @@ class _Inference:
         """Adds the outputs of `nodes` to `known`; of unknown shape where they do not import by themselves."""
         # Without a version, a graph counts as so old that the scalar shape of a placeholder means an unknown one.
         part = GraphDef(versions=self.original.versions, library=self.original.library)
-        needed = {}
+        needed: dict[str, tf.Tensor] = {}
         for node in nodes:
             copy = part.node.add()
             copy.CopyFrom(node)

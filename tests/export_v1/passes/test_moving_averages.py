@@ -54,7 +54,7 @@ def test_inference_writes_no_variable(layer):
 def test_without_the_flag_the_way_out_is_said(tmp_path):
     report = export_v1.export(export_dir=str(tmp_path / "1"), **cases.load(CASE).flags())
     said = "\n".join(f"{one['what']}: {one['why']}" for one in report["choices"])
-    assert "statistics of each batch" in said and "with --moving_averages it goes by" in said
+    assert "statistics of each batch" in said and "with --moving_averages it uses" in said
     assert "'by_hand/pop_mean', 'by_hand/pop_var'" in said
 
 
