@@ -76,8 +76,8 @@ CHANGES = (
     _change("sample", 'string.ljust(length, b"\\0")', "string", _SAMPLE, "zero bytes at the end of strings are lost"),
     _change(
         "sample",
-        'stored = {f"noise/{key}": np.float64(value) for key, value in sample.noise.items()}',
-        "stored = {}",
+        'stored: dict[str, Any] = {f"noise/{key}": np.float64(value) for key, value in sample.noise.items()}',
+        "stored: dict[str, Any] = {}",
         _SAMPLE,
     ),
     _change(

@@ -389,7 +389,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/layer/concrete_functions.py",
-        before="    return list(spec.shape[:1]) if known else []",
+        before="    return list(spec.shape[:1]) if known and spec.shape else []",
         after="    return known[:1]",
         tests=FUNCTIONS,
         why="each batch size makes a function of its own",
@@ -933,7 +933,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/layer/description.py",
-        before="    if len(mine) != len(its):",
+        before="    if len(here) != len(there):",
         after="    if False:",
         tests=DESCRIPTION,
     ),

@@ -177,8 +177,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/source_graph.py",
-        before="in active) for name in active}",
-        after="in active) for name in users}",
+        before="in active) for name in active\n",
+        after="in active) for name in users\n",
         tests=("tests/load_v2/porting/test_steps.py",),
     ),
     Change(
@@ -362,14 +362,14 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/rules.py",
-        before="if rule.preset and (rule.transform or len(rule.key) > 1 or len(rule.weight) > 1):",
+        before="if rule.preset and (rule.transform or len(rule.key) > 1 or len(rule.targets) > 1):",
         after="if rule.preset and (rule.transform or len(rule.key) > 1):",
         tests=("tests/load_v2/porting/test_rules.py",),
     ),
     Change(
         file="load_v2/porting/rules.py",
-        before="if rule.preset and (rule.transform or len(rule.key) > 1 or len(rule.weight) > 1):",
-        after="if rule.preset and (len(rule.key) > 1 or len(rule.weight) > 1):",
+        before="if rule.preset and (rule.transform or len(rule.key) > 1 or len(rule.targets) > 1):",
+        after="if rule.preset and (len(rule.key) > 1 or len(rule.targets) > 1):",
         tests=("tests/load_v2/porting/test_rules.py",),
     ),
     Change(
@@ -392,7 +392,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/rules.py",
-        before="if rule.splits and rule.splits[0].count != len(rule.weight):",
+        before="if rule.splits and rule.splits[0].count != len(rule.targets):",
         after="if False:",
         tests=("tests/load_v2/porting/test_rules.py",),
     ),

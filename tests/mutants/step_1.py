@@ -338,8 +338,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/proof/batch.py",
-        before="shape=[None, *one.shape[1:]]) if one.tensor in tensors",
-        after="shape=[None] * len(one.shape)) if one.tensor in tensors",
+        before="shape=[None, *one.shape[1:]])",
+        after="shape=[None] * len(one.shape))",
         tests=("tests/export_v1/proof/test_batch.py",),
     ),
     Change(
@@ -497,15 +497,15 @@ CHANGES = (
     ),
     Change(
         file="export_v1/weights/stream.py",
-        before="    _compare(items, bundle.read(prefix), weights)\n",
+        before="    _compare(items, merged, weights)\n",
         after="",
         tests=("tests/export_v1/weights/test_stream.py",),
         why="damaged bytes get through",
     ),
     Change(
         file="export_v1/weights/stream.py",
-        before="written.checksum(name) != item.entry.crc32c",
-        after="written.tensors[name].crc32c not in (0, item.entry.crc32c)",
+        before="written.checksum(name) != entry.crc32c",
+        after="written.tensors[name].crc32c not in (0, entry.crc32c)",
         tests=("tests/export_v1/weights/test_stream.py",),
     ),
     Change(
@@ -523,8 +523,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/weights/stream.py",
-        before="file.seek(item.entry.offset + item.skipped)",
-        after="file.seek(item.entry.offset)",
+        before="file.seek(entry.offset + item.skipped)",
+        after="file.seek(entry.offset)",
         tests=("tests/export_v1/weights/test_stream.py",),
     ),
     Change(
@@ -1012,8 +1012,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/weights/initial.py",
-        before="_variable(index, node) in asked",
-        after="_variable(index, node) is not None",
+        before="variable is not None and variable in asked",
+        after="variable is not None",
         tests=("tests/export_v1/weights/test_initial.py",),
     ),
     Change(
@@ -1192,8 +1192,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/source/session_bundle.py",
-        before="        if all(sides):",
-        after="        if any(sides):",
+        before="        if inputs and outputs:",
+        after="        if inputs or outputs:",
         tests=("tests/export_v1/source/test_meta_graph.py",),
     ),
     Change(
@@ -1938,8 +1938,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/artifact/warmup.py",
-        before="made = {}\n    for size in dict.fromkeys(size or own for size in asked):",
-        after="made = {}\n    for size in dict.fromkeys(size or 1 for size in asked):",
+        before="made: dict[int, Batch] = {}\n    for size in dict.fromkeys(size or own for size in asked):",
+        after="made: dict[int, Batch] = {}\n    for size in dict.fromkeys(size or 1 for size in asked):",
         tests=("tests/export_v1/artifact/test_warmup.py",),
     ),
     Change(
