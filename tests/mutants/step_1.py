@@ -1198,12 +1198,6 @@ CHANGES = (
     ),
     Change(
         file="export_v1/source/session_bundle.py",
-        before='found["predict" if "serving_default" in found else "serving_default"] = DeclaredSignature(*sides)',
-        after='found["serving_default"] = DeclaredSignature(*sides)',
-        tests=("tests/export_v1/source/test_meta_graph.py",),
-    ),
-    Change(
-        file="export_v1/source/session_bundle.py",
         before="outputs = {key: tensor for key, tensor in outputs.items() if tensor}",
         after="outputs = dict(outputs)",
         tests=("tests/export_v1/source/test_meta_graph.py",),
