@@ -41,7 +41,7 @@ def _run(argv: list[str]) -> int:
     running.import_tensorflow(_is_verbose())
     from export_v1 import pipeline
 
-    print(pipeline.listing(request) if listing else pipeline.run(request, export_dir).text(), flush=True)
+    print(pipeline.listing(request) if listing else pipeline.export(request, export_dir).text(), flush=True)
     return 0
 
 

@@ -23,7 +23,7 @@ def export(*, export_dir: str, **flags) -> report.Report:
         ExportError: something the user can put right; nothing has been written.
         TypeError: an argument that is not there.
     """
-    return pipeline.run(Request(**flags), export_dir)
+    return pipeline.export(Request(**flags), export_dir)
 
 
 def inspect(**flags) -> interface.Candidates:

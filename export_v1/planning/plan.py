@@ -40,6 +40,16 @@ class Plan:
     train_frozen: Mapping[str, object]
     original_nodes: int
 
+    @property
+    def serving(self) -> variant.Variant:
+        """The variant of the signature whose answers are recorded."""
+        return next(planned for planned in self.variants if self.default in planned.signatures)
+
+    @property
+    def serving_inputs(self) -> Mapping[str, interface.Input]:
+        """The inputs of the signature whose answers are recorded, by key."""
+        return self.serving.signatures[self.default].inputs
+
     def described(self) -> dict[str, SignatureEntry]:
         """Returns, by signature key, its inputs and outputs as the record has them, in call order."""
         found = {}

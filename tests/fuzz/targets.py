@@ -155,7 +155,7 @@ def _exported(folder: pathlib.Path, out: pathlib.Path, **flags) -> object:
     from export_v1 import pipeline
     from export_v1.request import Request
 
-    report = pipeline.run(Request(**flags), str(out / "export"))
+    report = pipeline.export(Request(**flags), str(out / "export"))
     return {one["name"]: one["crc32c"] for one in report["variables"]}
 
 

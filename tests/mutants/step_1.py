@@ -344,15 +344,15 @@ CHANGES = (
     ),
     Change(
         file="export_v1/pipeline.py",
-        before="answers = [recorded, *wide.proofs] if recorded else []",
+        before="answers = [recorded, *opened.proofs] if recorded else []",
         after="answers = [recorded] if recorded else []",
         tests=("tests/export_v1/proof/test_batch.py",),
         why="the export is not compared in other batches",
     ),
     Change(
         file="export_v1/pipeline.py",
-        before="    if wide.fixed is not None:\n        built",
-        after="    if False:\n        built",
+        before="    if opened.fixed is not None:\n        assembled",
+        after="    if False:\n        assembled",
         tests=("tests/export_v1/proof/test_batch.py",),
     ),
     Change(

@@ -1,0 +1,75 @@
+"""A plan carried out: every variant after all passes, joined into one graph, with its weights."""
+
+import dataclasses
+
+from export_v1.artifact import save
+from export_v1.ir import safety
+from export_v1.ir.graph import GraphDef
+from export_v1.model import Source
+from export_v1.passes import merge
+from export_v1.planning import variant
+from export_v1.planning.plan import Plan
+from export_v1.request import Request
+from export_v1.source import assets
+from export_v1.weights import located
+from export_v1.weights.restore import Weights
+
+
+@dataclasses.dataclass(frozen=True)
+class Assembly:
+    """What is to be written, and what led to it.
+
+    Attributes:
+        transformed: each variant after all passes, in the plan's order.
+        found: the weights, and the choices made about them.
+        exported: the joined graph, ready to be written.
+    """
+
+    transformed: list[variant.Transformed]
+    found: located.Found
+    exported: save.Exported
+
+
+def assemble(plan: Plan, model: Source, files: assets.Files, request: Request) -> Assembly:
+    """Returns what a plan becomes.
+
+    Raises:
+        ExportError: a pass cannot do its work, a variable has no value, or the graph would touch files or the network
+            without being allowed to.
+    """
+    transformed = [variant.transformed(planned, files) for planned in plan.variants]
+    prefixed = zip(plan.variants, transformed, strict=True)
+    graph_def = merge.graphs({planned.prefix: made.graph_def for planned, made in prefixed})
+    found = located.of(graph_def, model, request)
+    exported = _exported(graph_def, plan, transformed, found.weights)
+    place = f"The outputs of {model.path} need"
+    safety.check(graph_def, exported.asset_files, request.allow_ops, place, _how_to_allow)
+    return Assembly(transformed, found, exported)
+
+
+def _how_to_allow(ops: list[str]) -> str:
+    return (
+        f"If you trust where the model comes from, pass --allow_ops={','.join(ops)}.\n"
+        "  Or cut the graph after them with --input=KEY=TENSOR."
+    )
+
+
+def _exported(graph_def: GraphDef, plan: Plan, transformed: list[variant.Transformed], weights: Weights):
+    """Gathers what the variants became under the names that they have in the joined graph."""
+    signatures, losses, inits, files = {}, [], {}, {}
+    for planned, made in zip(plan.variants, transformed, strict=True):
+        prefix = planned.prefix
+        for key, signature in planned.signatures.items():
+            sides = (
+                {name: prefix + tensor for name, tensor in made.inputs[key].items()},
+                {name: prefix + tensor for name, tensor in made.outputs[key].items()},
+            )
+            for name in (key, *plan.aliases.get(key, ())):
+                signatures[name] = (*sides, signature.method_name)
+        losses += [prefix + tensor for tensor in made.losses]
+        # A table that an earlier variant has, too, is initialized there.
+        for init in made.table_inits:
+            inits.setdefault(init, prefix + init)
+        if any(name == prefix + init for init, name in inits.items()):
+            files |= {prefix + tensor: path for tensor, path in made.asset_files.items()}
+    return save.Exported(graph_def, signatures, tuple(inits.values()), files, tuple(losses), weights)

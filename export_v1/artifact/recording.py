@@ -1,0 +1,91 @@
+"""The record of an export, gathered from every step that has something to say."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import tensorflow as tf
+
+from export_v1 import interface
+from export_v1.artifact.assembly import Assembly
+from export_v1.artifact.save import Written
+from export_v1.format import record
+from export_v1.model import Source
+from export_v1.planning.plan import DEFAULT, Plan
+from export_v1.proof.batch import Opened
+from export_v1.proof.sample import Sample
+from export_v1.source.assets import Files
+from export_v1.weights.restore import Variable
+
+
+def record_of(
+    model: Source,
+    plan: Plan,
+    opened: Opened,
+    assembly: Assembly,
+    files: Files,
+    written: Written,
+    recorded: Sample | None,
+    warmup_sizes: Iterable[int],
+) -> record.Record:
+    """Returns the record of an export.
+
+    Args:
+        model: what was exported.
+        plan: with the shapes of the original graph.
+        opened: what became of a fixed batch size.
+        assembly: what was written.
+        files: found the files of tables.
+        written: what is known since it was written.
+        recorded: the original's answers, where there are some.
+        warmup_sizes: batch sizes of the warm-up requests.
+    """
+    transformed, exported, weights = assembly.transformed, assembly.exported, assembly.found.weights
+    described = opened.described(plan.described())
+    serving = described.get(DEFAULT, record.SignatureEntry())
+    kept, original = len(exported.graph_def.node), plan.original_nodes
+    too_large = written.streamed and recorded is None
+    converted: Counter[str] = Counter()
+    for made in transformed:
+        converted.update(made.converted)
+    unconverted = dict.fromkeys(pair for made in transformed for pair in made.unconverted)
+    return record.Record(
+        source=record.Origin(model.kind, model.path),
+        graph_tensorflow_version=model.tensorflow_version,
+        exported_by_tensorflow=tf.__version__,
+        inputs=serving.inputs,
+        outputs=serving.outputs,
+        signatures=described,
+        frozen=plan.frozen,
+        train_frozen=plan.train_frozen,
+        nodes=record.Nodes(original, kept, max(original - kept, 0), sum(made.folded for made in transformed)),
+        regularization_losses=exported.losses,
+        converted=dict(converted),
+        unconverted=[record.Unconverted(construct, why) for construct, why in unconverted],
+        choices=_choices(model, plan, opened, assembly, files),
+        variables=[_entry(variable, written) for variable in weights.variables],
+        sample=None if recorded is None else record.SampleEntry(recorded.origin, recorded.unstable, recorded.ranks),
+        sample_left_out=f"the variables take {weights.size() / 2**20:,.0f} MiB" if too_large else None,
+        warnings=[f"variable {name!r} holds NaN or infinity" for name in written.not_finite],
+        warmup=sorted(warmup_sizes),
+    )
+
+
+def _choices(model: Source, plan: Plan, opened: Opened, assembly: Assembly, files: Files) -> list[interface.Choice]:
+    pairs = [*assembly.found.choices, *dict.fromkeys(files.choices)]
+    return [
+        *(interface.Choice(note, "found so") for note in model.notes),
+        *plan.choices,
+        *opened.choices,
+        *(interface.Choice(what, why) for what, why in pairs),
+    ]
+
+
+def _entry(variable: Variable, written: Written) -> record.VariableEntry:
+    return record.VariableEntry(
+        name=variable.name,
+        dtype=variable.dtype.name,
+        shape=variable.shape,
+        trainable=variable.trainable,
+        checkpoint_key=variable.location.key if variable.location else None,
+        crc32c=written.checksums[variable.name],
+    )
