@@ -1,7 +1,8 @@
 """From a TensorFlow 1 model as it was found to a SavedModel of today: the order of the work."""
 
+import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from export_v1 import interface
 from export_v1.artifact import assembly, recording, save, versions, warmup
@@ -65,11 +66,10 @@ def _recorded(planned: Plan, weights: Weights, files: assets.Files, request: Req
 
 def _write(exported: save.Exported, answers: list[Sample], requests: Mapping[int, warmup.Batch], folder: str):
     """Writes the SavedModel after it has given the original's answers, where there are some."""
-    checks = []
+    checks: list[Callable] = []
     if answers:
         inputs, outputs, _ = exported.signatures[DEFAULT]
-        # The default argument binds this sample, not the last one.
-        checks = [lambda session, one=one: sample.check(one, session, inputs, outputs) for one in answers]
+        checks += [functools.partial(_compare, answer, inputs, outputs) for answer in answers]
         if requests:
             checks.append(lambda session: warmup.try_out(requests, session, inputs, outputs))
     # SavedModelBuilder refuses a folder that exists, and this one has to exist to be claimed.
@@ -80,6 +80,10 @@ def _write(exported: save.Exported, answers: list[Sample], requests: Mapping[int
     os.rmdir(inner)
     os.makedirs(os.path.join(folder, "assets.extra"))
     return written
+
+
+def _compare(answer: Sample, inputs: Mapping[str, str], outputs: Mapping[str, str], session) -> None:
+    sample.check(answer, session, inputs, outputs)
 
 
 def listing(request: Request) -> str:

@@ -19,7 +19,7 @@ from export_v1.ir.match import anything, made_by, match, origin
 
 # How far above a comparison its random numbers may be: uniform(a, b) is RandomUniform * (b - a) + a.
 _RANDOM_STEPS = 4
-_RANDOM_PATH = ops.ADDS | {"Mul", "Sub", "Identity", "Cast"}
+_RANDOM_PATH = ops.ADDS | ops.IDENTITIES | {"Mul", "Sub", "Cast"}
 # A value in another form: of another type or shape, or alive only in a branch or a loop.
 _SAME_VALUE = ops.IDENTITIES | {"Enter", "Cast", "Reshape", "ExpandDims", "Squeeze", "Switch"}
 

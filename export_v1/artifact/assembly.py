@@ -56,7 +56,10 @@ def _how_to_allow(ops: list[str]) -> str:
 
 def _exported(graph_def: GraphDef, plan: Plan, transformed: list[variant.Transformed], weights: Weights):
     """Gathers what the variants became under the names that they have in the joined graph."""
-    signatures, losses, inits, files = {}, [], {}, {}
+    signatures: dict[str, tuple[dict[str, str], dict[str, str], str]] = {}
+    losses: list[str] = []
+    inits: dict[str, str] = {}
+    files: dict[str, str] = {}
     for planned, made in zip(plan.variants, transformed, strict=True):
         prefix = planned.prefix
         for key, signature in planned.signatures.items():

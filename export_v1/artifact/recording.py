@@ -84,7 +84,7 @@ def _entry(variable: Variable, written: Written) -> record.VariableEntry:
     return record.VariableEntry(
         name=variable.name,
         dtype=variable.dtype.name,
-        shape=variable.shape,
+        shape=variable.sizes,
         trainable=variable.trainable,
         checkpoint_key=variable.location.key if variable.location else None,
         crc32c=written.checksums[variable.name],

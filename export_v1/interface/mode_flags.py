@@ -90,16 +90,17 @@ class Flags:
         """Which value makes a dropout drop, where the flag chooses between constant rates."""
         trains = set()
         for place in self.dropouts:
-            rates = {value: constants.scalar(side.known.get(place.rate)) for value, side in sides.items()}
-            if all(rate is not None for rate in rates.values()):
-                off = [value for value, rate in rates.items() if np.isclose(float(rate), place.off)]
+            known = {value: constants.scalar(side.known.get(place.rate)) for value, side in sides.items()}
+            rates = {value: float(rate) for value, rate in known.items() if rate is not None}
+            if len(rates) == len(sides):
+                off = [value for value, rate in rates.items() if np.isclose(rate, place.off)]
                 trains |= set(sides) - set(off) if len(off) == 1 else set()
         return {"a dropout rate": trains.pop()} if len(trains) == 1 else {}
 
     def _keep(self, tensor: Tensor) -> Flag | None:
         scales = dropout.affine(self._index, tensor, self._ordered.constants)
-        values = {place.node: dropout.value_for_none(place, scales) for place in self.dropouts}
-        values = {name: value for name, value in values.items() if value is not None}
+        found = {place.node: dropout.value_for_none(place, scales) for place in self.dropouts}
+        values = {name: value for name, value in found.items() if value is not None}
         if len(set(values.values())) != 1:
             return None
         value, places = next(iter(values.values())), list(values)

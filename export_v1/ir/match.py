@@ -11,6 +11,7 @@ captured by one of them is what the others are asked about.
 import dataclasses
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Literal
 
 from export_v1.ir.graph import Index, Tensor, data_inputs
 
@@ -33,7 +34,7 @@ class Mismatch:
 
     reason: str
 
-    def __bool__(self) -> bool:
+    def __bool__(self) -> Literal[False]:
         return False
 
 

@@ -19,17 +19,21 @@ def read(request: Request) -> Source:
     if kind == "checkpoint":
         from export_v1.source import checkpoint
 
+        assert request.checkpoint is not None
         return checkpoint.read(request.checkpoint, request.meta_graph)
     if kind == "saved_model":
         from export_v1.source import saved_model
 
+        assert request.saved_model is not None
         return saved_model.read(request.saved_model, request.tags or None)
     if kind == "graph_def":
         from export_v1.source import graph_def
 
+        assert request.graph_def is not None
         return graph_def.read(request.graph_def, unfreeze=request.unfreeze)
     from export_v1.source import builder
 
+    assert request.builder is not None and request.checkpoint is not None
     return builder.read(request.builder, request.checkpoint)
 
 
