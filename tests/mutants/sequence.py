@@ -13,7 +13,6 @@ CHANGES = (
     Change(_SEQUENCE, "[*state.fetched, *state.updates], ends)", "state.fetched, ends)", _TESTS, "updates are lost"),
     Change(_SEQUENCE, "prune.needed(index, [*state.fetched, *state.updates], ends)", "set(index.nodes)", _TESTS),
     Change(_SEQUENCE, ' and index[parse(tensor).node].op != "Const":', ":", _TESTS),
-    Change(_SEQUENCE, "list(np.shape(value))", "None", _TESTS, "the shape of what is frozen is not known"),
     Change(_SEQUENCE, "return frozen if frozen is state else frozen.after", "return frozen.after", _TESTS),
     Change(_SEQUENCE, "*ORIGINAL,\n    # The", "# The", _TESTS),
     Change(_SEQUENCE, "_run((*ORIGINAL, UNFED, *RUNNABLE), state)", "_run(ORIGINAL, state)", _TESTS),
