@@ -103,7 +103,7 @@ def test_what_was_written_is_recorded_and_said(tmp_path):
 def test_a_request_that_the_graph_fails_on_is_refused(tmp_path):
     checkpoint = _needs_equal_sizes(tmp_path)
     flags = {"checkpoint": checkpoint, "inputs": {"x": "x:0"}, "outputs": {"y": "y:0"}}
-    with pytest.raises(export_v1.ExportError, match="(?s)warm-up request of 1 rows fails: .*--warmup=1 away"):
+    with pytest.raises(export_v1.ExportError, match="(?s)warm-up request of 1 rows fails: .*Remove --warmup=1"):
         export_v1.export(export_dir=str(tmp_path / "e"), warmup=[3, 1], **flags)
     assert not (tmp_path / "e").exists()
 
@@ -134,7 +134,7 @@ def _refused(tmp_path, match: str, **flags) -> None:
 
 
 def test_an_export_without_a_sample_has_nothing_to_warm_up_with(tmp_path):
-    _refused(tmp_path, "(?s)--no_sample records none.*Leave one", warmup=[1], no_sample=True)
+    _refused(tmp_path, "(?s)--no_sample records none.*Remove one", warmup=[1], no_sample=True)
 
 
 def test_more_requests_than_the_server_reads_are_refused(tmp_path):
@@ -201,7 +201,7 @@ def test_a_size_that_is_asked_for_often_is_one_request():
     warmup.check(Request(checkpoint="c", warmup=list(range(1000))))
 
 
-def test_the_smallest_request_comes_first_and_keys_in_one_order(tmp_path):
+def test_the_smallest_request_comes_first_and_keys_in_one_order(prediction_log_pb2, tmp_path):
     batch = {f"k{at}": np.float32([at]) for at in range(20)}
     contents = []
     for name, keys in (("a", list(batch)), ("b", list(reversed(batch)))):

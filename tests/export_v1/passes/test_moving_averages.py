@@ -61,7 +61,7 @@ def test_without_the_flag_the_way_out_is_said(tmp_path):
 def test_a_graph_without_such_batch_norms_is_refused(tmp_path):
     flags = cases.load("convnet_bn_dropout").flags()
     with pytest.raises(
-        export_v1.ExportError, match="(?s)--moving_averages is given, and no batch norm.*Leave the flag"
+        export_v1.ExportError, match="(?s)--moving_averages is given, and no batch norm.*Remove the flag"
     ):
         export_v1.export(export_dir=str(tmp_path / "1"), moving_averages=True, **flags)
     assert not list(tmp_path.iterdir())
