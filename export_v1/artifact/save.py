@@ -121,8 +121,8 @@ def write(exported: Exported, folder: str, checks: Sequence[Callable[[tf.compat.
                 # The disk is full, or a file too large.
                 raise OSError(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
     index = bundle.read(os.path.join(folder, "variables", "variables"))
-    assert index is not None, "what was just written is a bundle"
-    checksums = {one.name: index.checksum(one.name) for one in exported.weights.variables}
+    # A graph without variables has no bundle.
+    checksums = {one.name: index.checksum(one.name) for one in exported.weights.variables} if index else {}
     return Written(checksums, tuple(saver.not_finite if saver else not_finite), streamed)
 
 
