@@ -2095,8 +2095,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/artifact/save.py",
-        before="for one in exported.weights.variables}\n    return Written",
-        after="for one in exported.weights.variables[:1]}\n    return Written",
+        before="for one in exported.weights.variables} if index else {}\n    return Written",
+        after="for one in exported.weights.variables[:1]} if index else {}\n    return Written",
         tests=("tests/export_v1/artifact/test_save.py",),
     ),
     Change(
