@@ -92,7 +92,7 @@ def test_every_file_that_is_named_is_there(page):
 def test_the_test_command_is_where_ci_looks_for_it():
     lines = _text("README.md").splitlines()
     command = lines[lines.index("<!-- test command -->") + 2]
-    assert command.startswith("python3 -m venv .venv && ") and command.endswith(" -m pytest")
+    assert command.startswith("python3 -m venv .venv && ") and " -m pytest" in command
 
 
 @pytest.mark.parametrize("room", [*_rooms("export_v1"), *_rooms("load_v2")])

@@ -227,12 +227,12 @@ def _record(values: Mapping) -> Record:
             "inputs": _tensors,
             "outputs": _tensors,
             "signatures": lambda value: {
-                key: SignatureEntry(_tensors(sides["inputs"]), _tensors(sides["outputs"]))
+                key: SignatureEntry(_tensors(sides.get("inputs", {})), _tensors(sides.get("outputs", {})))
                 for key, sides in value.items()
             },
             "nodes": lambda value: _made(Nodes, value),
             "unconverted": lambda value: tuple(_made(Unconverted, item) for item in value),
-            "choices": lambda value: tuple(_made(Choice, item) for item in value),
+            "choices": lambda value: tuple(_choice(item) for item in value),
             "variables": lambda value: tuple(_made(VariableEntry, item) for item in value),
             "sample": lambda value: _made(SampleEntry, value),
         }.items()
@@ -255,5 +255,13 @@ def _known(kind, values: Mapping) -> dict[str, Any]:
     return {key: value for key, value in dict(values).items() if key in names}
 
 
-def _tensors(values: Mapping) -> dict[str, TensorEntry]:
+def _choice(value: Mapping | str) -> Choice:
+    # Records of the first days have plain text here.
+    return Choice(value, "") if isinstance(value, str) else _made(Choice, value)
+
+
+def _tensors(values: Mapping | Sequence[str]) -> dict[str, TensorEntry]:
+    # A list has keys in call order, and nothing else to say of them.
+    if isinstance(values, list):
+        return {str(key): TensorEntry() for key in values}
     return {key: _made(TensorEntry, item) for key, item in values.items()}

@@ -1,5 +1,6 @@
 """That every weight holds what the checkpoint says, and that the model answers as expected."""
 
+import dataclasses
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ def _unequal(assignment: Assignment, read, variable: keras.Variable) -> Comparis
     expected = values.of(assignment, read, str(held.dtype))
     if values.bits(held) == values.bits(expected):
         return None
-    return Comparison(assignment.weight, False, np.nan, np.nan, (), 0, "its bytes are not the checkpoint's")
+    compared = comparison.compare(assignment.weight, expected, held, sides=("in the checkpoint", "in the model"))
+    return dataclasses.replace(compared, equal=False)
 
 
 @dataclass(frozen=True)

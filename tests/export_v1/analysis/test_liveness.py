@@ -249,13 +249,19 @@ def test_a_select_whose_other_side_may_shape_the_result_needs_both(other):
     assert {"training", "x"} <= set(graphs.names(left))
 
 
+def _times(factor: float):
+    return tf.function(lambda x: x * factor).get_concrete_function(tf.TensorSpec([], tf.float32))
+
+
 @pytest.mark.parametrize("flag", [True, False])
 def test_an_if_of_a_known_condition_does_not_need_it(flag):
     with tf.Graph().as_default() as graph:
         x, pred = v1.placeholder(tf.float32, [], name="x"), v1.placeholder(tf.bool, [], name="flag")
         unknown = v1.placeholder(tf.bool, [], name="unknown")
         decided = tf.logical_or(tf.logical_not(pred), unknown) if flag else tf.logical_and(pred, unknown)
-        tf.identity(tf.cond(decided, lambda: x * 2.0, lambda: x * 3.0), name="y")
+        double, triple = (_times(factor) for factor in (2.0, 3.0))
+        answers = tf.raw_ops.If(cond=decided, input=[x], Tout=[tf.float32], then_branch=double, else_branch=triple)
+        tf.identity(answers[0], name="y")
     left = _check_needed(graph.as_graph_def(), {"flag:0": False}, [])
     assert "unknown" not in graphs.names(left)
     assert graphs.run(left, "y:0", {"x:0": 1.0}) == (2.0 if flag else 3.0)

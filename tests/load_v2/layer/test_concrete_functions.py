@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from export_v1.format.record import Record, Unconverted
 from load_v2 import LoadError, SignatureLayer
 from load_v2.layer import concrete_functions
 from load_v2.program import program
@@ -67,12 +68,13 @@ def test_a_function_is_watched_for_the_variables_it_uses_alone(with_train):
 
 def test_a_loop_answers_but_its_gradient_is_refused_with_the_reasons(tmp_path):
     layer = SignatureLayer(savedmodels.while_loop(tmp_path / "loop"))
-    layer._program.source.record["unconverted"] = [{"construct": "loop 'while'", "why": "it has no bound"}]
+    record = Record(unconverted=[Unconverted("loop 'while'", "it has no bound")])
+    object.__setattr__(layer._program.source, "record", record)
     x = tf.constant([1.0])
     with pytest.raises(LoadError, match="(?s)'y'.*loop 'while': it has no bound"), tf.GradientTape() as tape:
         tape.watch(x)
         tape.gradient(layer(x), x)
-    layer._program.source.record.clear()
+    object.__setattr__(layer._program.source, "record", None)
     with pytest.raises(LoadError, match="Step 1"), tf.GradientTape() as tape:
         tape.gradient(layer(x), layer.trainable_weights)
     with tf.GradientTape() as tape:

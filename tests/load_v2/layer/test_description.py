@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from export_v1.format import record as record_file
 from load_v2 import LoadError
 from load_v2.layer import description
 from load_v2.program import artefact, signature
@@ -117,14 +118,16 @@ def _meta_graph(**signatures) -> meta_graph_pb2.MetaGraphDef:
         ({"inputs": ["c"], "signatures": {"other": {"inputs": {"b": {}}}}}, (["c", "a", "b"], ["x", "y"])),
     ],
 )
-def test_call_order_is_the_records_then_alphabetical(record, order):
-    (read,) = signature.read_all(_meta_graph(key=("abc", "xy")), record).values()
+def test_call_order_is_the_records_then_alphabetical(record, order, tmp_path):
+    (tmp_path / "record.json").write_text(json.dumps({"format_version": 1, **record}))
+    read_record = record_file.read(str(tmp_path / "record.json"), LoadError)
+    (read,) = signature.read_all(_meta_graph(key=("abc", "xy")), read_record).values()
     assert (list(read.inputs), list(read.outputs)) == order
 
 
 def test_what_initialises_is_no_signature():
     made = _meta_graph(serve=("a", "b"), __saved_model_init_op=("", "n"), __saved_model_train_op=("", "n"))
-    assert list(signature.read_all(made, {})) == ["serve"]
+    assert list(signature.read_all(made, None)) == ["serve"]
 
 
 def test_types_and_shapes_are_read_and_sparse_inputs_are_three():
@@ -136,7 +139,7 @@ def test_types_and_shapes_are_read_and_sparse_inputs_are_three():
     sparse.dtype = tf.string.as_datatype_enum
     for part in ("indices", "values", "dense_shape"):
         setattr(sparse.coo_sparse, f"{part}_tensor_name", f"{part}:0")
-    assert signature.read_all(made, {})["serve"].inputs == {
+    assert signature.read_all(made, None)["serve"].inputs == {
         "s_indices": Spec("indices:0", "int64", (None, None)),
         "s_values": Spec("values:0", "string", (None,)),
         "s_dense_shape": Spec("dense_shape:0", "int64", (None,)),

@@ -23,10 +23,8 @@ def unequal(held, saved, dtype="float32"):
 
 def test_a_weight_that_does_not_hold_its_value_is_found_with_the_place():
     (found,) = unequal([[1.0, 2.0], [3.0, 4.5]], np.array([[1, 2], [3, 4]], "f"))
-    assert (found.name, found.where, found.got, found.expected, found.largest, found.equal) == (
-        "w", (1, 1), 4.5, 4.0, 0.5, False
-    )  # fmt: skip
-    assert str(found) == "'w'[1, 1] is 4.5, expected 4.0; they differ by 0.5"
+    assert (found.key, found.index, found.largest, found.equal) == ("w", (1, 1), 0.5, False)
+    assert "w: DIFFERENT, largest difference 0.5 absolute" in str(found) and "at [1, 1]" in str(found)
 
 
 def test_weights_are_compared_bit_for_bit():
@@ -55,41 +53,12 @@ def test_a_model_that_changes_what_it_is_given_is_refused(tmp_path):
         session.run(kernel.initializer)
         tf.compat.v1.train.Saver().save(session, prefix)
     model = keras.Sequential([keras.Input((2,)), Halves()])
-    with pytest.raises(LoadError, match="1 weights do not hold what was assigned: .*kernel.* is 2.0, expected 4.0"):
+    with pytest.raises(
+        LoadError, match="1 weights do not hold what was assigned: .*kernel: DIFFERENT, largest difference 2 "
+    ):
         load.load_checkpoint_weights(model, prefix)
     report = load.load_checkpoint_weights(model, prefix, strict=False)
     assert report.proven == 0 and len(report.unequal) == 1 and "unequal: " in str(report)
-
-
-@pytest.mark.parametrize(
-    "got, expected, equal, largest",
-    [
-        (np.float32([1.0]), np.float32([1.000009]), True, 9e-6),
-        (np.float32([1.0]), np.float32([1.00002]), False, 2e-5),
-        (np.float32([1000.0]), np.float32([1000.005]), True, 5e-3),
-        (np.float32([0.0]), np.float32([2e-5]), False, 2e-5),
-        (np.float32([0.0]), np.float32([5e-6]), True, 5e-6),
-        (np.float32([1.0]), np.array([b"1"]), False, 1.0),
-        (np.float32([np.nan]), np.float32([np.nan]), True, 0.0),
-        (np.float32([np.nan]), np.float32([1.0]), False, np.inf),
-        (np.float32([1.0]), np.float32([np.nan]), False, np.inf),
-        (np.float32([np.inf]), np.float32([np.inf]), True, 0.0),
-        (np.float32([np.inf]), np.float32([-np.inf]), False, np.inf),
-        (np.int64([3]), np.int64([4]), False, 1.0),
-        (np.array([b"a", b"b"], object), np.array([b"a", b"c"]), False, 1.0),
-        (np.array(["a"]), np.array([b"a"], object), True, 0.0),
-        (np.zeros([0, 2], "f"), np.zeros([0, 2], "f"), True, 0.0),
-    ],
-)
-def test_answers_are_equal_to_a_few_units_in_the_last_place(got, expected, equal, largest):
-    found = proof.compare("y", got, expected)
-    assert found.equal == equal
-    assert found.largest == pytest.approx(largest, rel=0.02, abs=1e-12)
-
-
-def test_the_worst_place_is_that_of_the_excess_over_what_is_allowed():
-    found = proof.compare("y", np.float32([1000.005, 0.001]), np.float32([1000.0, 0.0]))
-    assert found.where == (1,) and not found.equal
 
 
 def two_heads():
@@ -106,7 +75,7 @@ def expected(**outputs):
 
 def test_one_answer_does_not_stand_for_two_outputs():
     found = expected(a=X, b=X + 1).compare(two_heads())
-    assert sorted((one.name, one.equal) for one in found) == [("a", True), ("b", False)]
+    assert sorted((one.key, one.equal) for one in found) == [("a", True), ("b", False)]
     with pytest.raises(LoadError, match=r"which no answer in 'io.npz' has.\n  Known: none left"):
         expected(a=X).compare(two_heads())
 
@@ -114,10 +83,10 @@ def test_one_answer_does_not_stand_for_two_outputs():
 def test_an_answer_of_the_same_name_is_the_one_meant():
     # An answer under a name of its own is not taken for another output, however near it is.
     names = two_heads().output_names
-    found = {one.name: one.equal for one in expected(**{names[0]: X + 1, names[1]: X}).compare(two_heads())}
+    found = {one.key: one.equal for one in expected(**{names[0]: X + 1, names[1]: X}).compare(two_heads())}
     assert found == {names[0]: False, names[1]: True}
     found = expected(**{names[1]: X, "z": X + 1}).compare(two_heads())
-    assert [(one.name, one.equal) for one in found] == [("z", False), (names[1], True)]
+    assert [(one.key, one.equal) for one in found] == [("z", False), (names[1], True)]
     with pytest.raises(LoadError, match=r"has shape \[1, 2\], which no answer"):
         expected(**{names[0]: X[:, :1], names[1]: X}).compare(two_heads())
 
@@ -126,9 +95,9 @@ def test_the_nearest_answer_of_the_shape_is_taken():
     inputs = keras.Input((2,))
     model = keras.Model(inputs, layers.Rescaling(1.0)(inputs))
     (found,) = expected(far=X + 9, near=X + 0.5, other=X[0]).compare(model)
-    assert (found.name, found.equal) == ("near", False)
+    assert (found.key, found.equal) == ("near", False)
     (found,) = expected(far=X + 9, right=X).compare(model)
-    assert (found.name, found.equal) == ("right", True)
+    assert (found.key, found.equal) == ("right", True)
 
 
 def test_inputs_go_where_their_names_say():
