@@ -145,7 +145,8 @@ def test_show_tells_what_step_1_did(scale):
     pathlib.Path(scale, record_file.PATH).write_text(json.dumps(record))
     said = "\n".join(show.describe(artefact.read(scale)))
     for part in ("from checkpoint model.ckpt, TensorFlow 1.15.5", "frozen: keep:0 = 1.0", "train frozen: keep:0 = 0.5",
-                 "nodes: 10 original, 3 kept, 7 dropped, 0 folded", "chosen: an old one", "chosen: input x (the only placeholder)",
+                 "nodes: 10 original, 3 kept, 7 dropped, 0 folded", "chosen: an old one",
+                 "chosen: input x (the only placeholder)",
                  "not converted: loop 'a' (no bound)"):  # fmt: skip
         assert part in said
 
