@@ -51,7 +51,7 @@ def _is_verbose() -> bool:
 
 def main(argv: list[str]) -> int:
     """Runs the command; returns its exit code, 1 after an error the user can put right."""
-    return running.run(lambda: _run(argv), "export_v1", verbose=_is_verbose())
+    return running.run(lambda: _run(argv), "export_v1", verbose=_is_verbose(), prefix="export_v1: ")
 
 
 def _supervised(argv: list[str]) -> int:

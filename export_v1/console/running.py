@@ -10,7 +10,7 @@ from export_v1 import errors
 from export_v1.console import supervise
 
 
-def run(work: Callable[[], int], name: str, *, verbose: bool, interrupted: int = 130) -> int:
+def run(work: Callable[[], int], name: str, *, verbose: bool, interrupted: int = 130, prefix: str = "") -> int:
     """Returns the exit code of a command: that of `work`, or 1 after an error, which is printed.
 
     Args:
@@ -18,6 +18,7 @@ def run(work: Callable[[], int], name: str, *, verbose: bool, interrupted: int =
         name: of the command, for messages.
         verbose: whether errors keep their traceback.
         interrupted: exit code after Ctrl-C, SIGTERM or SIGHUP.
+        prefix: what the message of an error that the user can put right begins with.
     """
     try:
         with supervise.interruptible():
@@ -34,7 +35,7 @@ def run(work: Callable[[], int], name: str, *, verbose: bool, interrupted: int =
     except Exception as error:
         if verbose:
             raise
-        print(f"{name}: {error}" if isinstance(error, errors.UserError) else defect(name, error), file=sys.stderr)
+        print(f"{prefix}{error}" if isinstance(error, errors.UserError) else defect(name, error), file=sys.stderr)
         return 1
 
 
