@@ -262,6 +262,6 @@ def _choice(value: Mapping | str) -> Choice:
 
 def _tensors(values: Mapping | Sequence[str]) -> dict[str, TensorEntry]:
     # A list has keys in call order, and nothing else to say of them.
-    if isinstance(values, list):
-        return {str(key): TensorEntry() for key in values}
+    if not isinstance(values, Mapping):
+        return {str(key): TensorEntry() for key in list(values)}
     return {key: _made(TensorEntry, item) for key, item in values.items()}

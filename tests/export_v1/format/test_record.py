@@ -58,6 +58,13 @@ def test_a_record_of_an_earlier_or_later_build_is_read(tmp_path):
     assert list(found.signatures["s"].inputs) == ["x"] and found.sample is None and found.choices == ()
 
 
+def test_plain_keys_and_plain_choices_are_read(tmp_path):
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps({"format_version": 1, "choices": ["text"], "signatures": {"s": {"inputs": ["b", "a"]}}}))
+    found = _read(path)
+    assert found.choices == (record.Choice("text", ""),) and list(found.signatures["s"].inputs) == ["b", "a"]
+
+
 @pytest.mark.parametrize(
     "content",
     [
