@@ -88,7 +88,8 @@ def test_a_variable_only_read_is_read_before_the_loop_and_one_written_is_not():
                 now = written.read_value()
             return i + 1, y + read.read_value()[0] + now[0]
 
-        return v1.while_loop(lambda i, y: i < 3, body, [0, x])[1]
+        # One iteration at a time: in the original nothing else keeps a write from overtaking the read before it.
+        return v1.while_loop(lambda i, y: i < 3, body, [0, x], parallel_iterations=1)[1]
 
     model = build(make, X, gradients=False)
     made = control_flow.converted(model).graph_def
