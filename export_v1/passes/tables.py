@@ -11,7 +11,6 @@ from export_v1.passes.result import Notes, Result
 
 _EITHER_TABLE = ops.TABLES | ops.REF_TABLES
 _EITHER_INITIALIZER = ops.TABLE_INITIALIZERS | ops.REF_TABLE_INITIALIZERS
-_FROM_FILE = frozenset({"InitializeTableFromTextFile", "InitializeTableFromTextFileV2"})
 
 
 def to_resources(graph_def: GraphDef) -> Result:
@@ -94,7 +93,7 @@ def with_files(
     index = Index(graph_def)
     made, paths = {}, {}
     for name in inits:
-        if index[name].op not in _FROM_FILE:
+        if index[name].op not in ops.TABLES_FROM_FILE:
             continue
         tensor = data_inputs(index[name])[1]
         named = _named(index, tensor, {*known, *frozen})

@@ -3,7 +3,6 @@
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -38,7 +37,7 @@ def _unequal(assignment: Assignment, read, variable: keras.Variable) -> Comparis
     return dataclasses.replace(compared, equal=False)
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Expected:
     """Inputs and the answers to them, by key."""
 
