@@ -36,6 +36,8 @@ CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 SELECTS = frozenset({"Select", "SelectV2"})
 # The output is the input, unchanged.
 IDENTITIES = frozenset({"Identity", "StopGradient"})
+# Gives input 0 in another shape.
+RESHAPES = frozenset({"Reshape", "Squeeze", "ExpandDims"})
 ADDS = frozenset({"Add", "AddV2"})
 # Says how large a tensor is, not what is in it.
 SIZES = frozenset({"Shape", "ShapeN", "Size", "Rank"})
