@@ -11,12 +11,12 @@ from export_v1.format import record
 from export_v1.format import sample as codec
 from export_v1.ir import safety, wellformed
 from export_v1.model import Source
-from export_v1.planning import plan
+from export_v1.planning import norms, plan
 from export_v1.planning.plan import DEFAULT, Plan
 from export_v1.proof import batch, sample
 from export_v1.proof.sample import Sample
 from export_v1.request import Request
-from export_v1.source import assets, inference, reading
+from export_v1.source import assets, reading
 from export_v1.weights import located
 from export_v1.weights.restore import Weights
 
@@ -33,9 +33,7 @@ def export(request: Request, export_dir: str) -> Report:
 
 
 def _export(model: Source, request: Request, export_dir: str, place: Mapping[str, bool]) -> Report:
-    if request.moving_averages:
-        model = inference.by_moving_averages(model)
-    planned = plan.variants(model, request)
+    model, planned = norms.settled(model, plan.variants(model, request), request)
     files = assets.Files(request.asset, model.asset_dirs, anywhere=model.kind == "builder")
     assembled = assembly.assemble(planned, model, files, request)
     weights = assembled.found.weights

@@ -81,7 +81,13 @@ class Request:
         example="is_training:0=true",
     )
     moving_averages: bool = flags.field(
-        "bool", _ENDS, "Batch norm that was built for training uses its moving averages, as for inference."
+        "bool",
+        _ENDS,
+        "Batch norm that was built for training uses its moving averages, as for inference. Default: where training has "
+        "updated them.",
+    )
+    batch_statistics: bool = flags.field(
+        "bool", _ENDS, "Batch norm that was built for training uses the statistics of each batch, as the graph has it."
     )
     rename: Sequence[str] = flags.field(
         "multi", _WEIGHTS, "From graph variable name to checkpoint key, repeatable.", "REGEX=REPLACEMENT"
@@ -145,6 +151,11 @@ class Request:
             raise errors.ExportError("--unfreeze goes with --graph_def: other sources have their variables.")
         if self.sample and self.no_sample:
             raise errors.ExportError("--sample and --no_sample exclude each other.\n  Remove one of them.")
+        if self.moving_averages and self.batch_statistics:
+            raise errors.ExportError(
+                "--moving_averages and --batch_statistics exclude each other.\n  Remove one of them, or both: the "
+                "checkpoint tells whether the averages were ever updated."
+            )
         if self.versioned and self.overwrite:
             raise errors.ExportError(
                 "--versioned and --overwrite exclude each other: a new version never replaces one.\n"

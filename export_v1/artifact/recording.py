@@ -65,7 +65,7 @@ def record_of(
         variables=[_entry(variable, written) for variable in weights.variables],
         sample=None if recorded is None else record.SampleEntry(recorded.origin, recorded.unstable, recorded.ranks),
         sample_left_out=f"the variables take {weights.size() / 2**20:,.0f} MiB" if too_large else None,
-        warnings=[f"variable {name!r} holds NaN or infinity" for name in written.not_finite],
+        warnings=[*plan.warnings, *(f"variable {name!r} holds NaN or infinity" for name in written.not_finite)],
         warmup=sorted(warmup_sizes),
     )
 

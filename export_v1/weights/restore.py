@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1 import errors
+from export_v1.ir.graph import NodeDef, attr
 from export_v1.model import Graph, Restored
 
 # tf.train.ExponentialMovingAverage names a shadow variable "VARIABLE/NAME", and NAME is this unless it was given.
@@ -41,6 +42,18 @@ class Variable:
         """The shape of a variable whose value was found: where the graph leaves it open, the value settles it."""
         assert self.shape is not None, f"the value of {self.name!r} has not been found"
         return self.shape
+
+
+def of_node(node: NodeDef, trainable: bool = False) -> Variable:
+    """Returns the variable that a VariableV2 or VarHandleOp node is; where its value is, nothing tells yet."""
+    shape = attr(node, "shape").shape
+    known = not shape.unknown_rank and all(dim.size >= 0 for dim in shape.dim)
+    return Variable(
+        name=node.name,
+        dtype=tf.as_dtype(attr(node, "dtype").type).base_dtype,
+        shape=tuple(dim.size for dim in shape.dim) if known else None,
+        trainable=trainable,
+    )
 
 
 class Checkpoint:
