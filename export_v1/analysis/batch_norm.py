@@ -1,7 +1,7 @@
 """Batch norms: their moving statistics, by what reads them, and how training keeps these, by what writes them."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from export_v1.analysis import moments
 from export_v1.ir import graph, ops

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from export_v1 import errors, interface
+from export_v1.analysis import batch_axis
 from export_v1.format import comparison
 from export_v1.format.record import SignatureEntry, TensorEntry
 from export_v1.planning import plan, variant
@@ -127,6 +128,7 @@ def _proofs(
     inputs = asked.signatures[default].inputs
     if not recorded.outputs:
         raise _Kept("its answers change from run to run, so they cannot be compared")
+    _refuse_mixing(asked, default, inputs, files)
     try:
         with sample.asking(asked, default, weights, files) as (ask, graph_def):
             known = [(recorded.inputs, recorded.outputs)]
@@ -142,6 +144,18 @@ def _proofs(
         raise _Kept(f"with another, the original graph fails: {errors.reason(error)}") from error
     _try_others(wider, default, found, weights, files)
     return tuple(found)
+
+
+def _refuse_mixing(asked: variant.Variant, key: str, inputs: Mapping[str, interface.Input], files: assets.Files) -> None:
+    """Two batches that happen to agree prove nothing: the graph has to show that no row reads another."""
+    try:
+        original = variant.original(asked, files)
+        batched = [original.inputs[key][name] for name, cut in inputs.items() if cut.shape]
+        mixing = batch_axis.mixing(original.graph_def, batched, original.outputs[key], original.frozen)
+    except (*sample.FAILURES, errors.ExportError) as error:
+        raise _Kept(f"with another, TensorFlow refuses the graph: {errors.reason(error)}") from error
+    for name, where in mixing.items():
+        raise _Kept(f"output {name!r} may depend on other rows, which {where} puts together")
 
 
 def _another(asked: variant.Variant, graph_def, recorded: Sample, inputs: Mapping[str, interface.Input]):
