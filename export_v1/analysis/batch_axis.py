@@ -95,7 +95,9 @@ class _Following:
             waiting.discard(name)
             node = self._index[name]
             if self._follow(node):
-                readers = {reader.name for reader, at in self._index.consumers(name) if not reader.input[at].startswith("^")}
+                readers = {
+                    reader.name for reader, at in self._index.consumers(name) if not reader.input[at].startswith("^")
+                }
                 todo += readers - waiting
                 waiting |= readers
 
@@ -315,7 +317,9 @@ def _einsum(look: _Look) -> State | None:
     if not arrow or "." in terms or len(letters) != len(look.states):
         return None
     rows = {
-        (term[state.axis], state.per) for term, state in zip(letters, look.states, strict=True) if isinstance(state, Rows)
+        (term[state.axis], state.per)
+        for term, state in zip(letters, look.states, strict=True)
+        if isinstance(state, Rows)
     }
     if len(rows) != 1 or any(isinstance(state, Sizes) for state in look.states):
         return None
@@ -452,7 +456,11 @@ def _strided_slice(look: _Look) -> State | None:
     state = look.states[0]
     if isinstance(state, Sizes):
         return _of_shape(state, begin, end, strides, masks)
-    if not isinstance(state, Rows) or strides is None or any(isinstance(other, Mixed | Rows) for other in look.states[1:]):
+    if (
+        not isinstance(state, Rows)
+        or strides is None
+        or any(isinstance(other, Mixed | Rows) for other in look.states[1:])
+    ):
         return None
     axis = made = 0
     for at in range(len(strides)):
@@ -628,7 +636,9 @@ _RULES: Mapping[str, Callable[[_Look], State | list[State] | None]] = {
     **dict.fromkeys(ops.BATCH_NORMS, _batch_norm),
     **dict.fromkeys(ops.REDUCTIONS, _reduction),
     **dict.fromkeys(ops.OVER_LAST_AXIS, _over_last_axis),
-    **dict.fromkeys(("Identity", "Enter", "RefEnter", "Exit", "RefExit", "NextIteration", "LoopCond", "Snapshot"), _same),
+    **dict.fromkeys(
+        ("Identity", "Enter", "RefEnter", "Exit", "RefExit", "NextIteration", "LoopCond", "Snapshot"), _same
+    ),
     **dict.fromkeys(ops.SWITCHES, _switch),
     **dict.fromkeys(ops.MERGES, _merge),
     **dict.fromkeys(ops.TRANSPOSED_CONVOLUTIONS, _transposed_convolution),

@@ -19,7 +19,8 @@ _UPDATES = ops.ASSIGNS | ops.ASSIGN_ADDS | ops.ASSIGN_SUBS
 _AVERAGE = behind(_COPIES | _UPDATES, anything("average"))
 _DIVIDED = made_by(("RealDiv", "Div"), _AVERAGE, anything())
 _SQUARED = made_by(
-    ("Relu", "Maximum"), made_by("Sub", either(made_by("Mul", _AVERAGE, _AVERAGE), made_by("Square", _AVERAGE)), anything())
+    ("Relu", "Maximum"),
+    made_by("Sub", either(made_by("Mul", _AVERAGE, _AVERAGE), made_by("Square", _AVERAGE)), anything()),
 )
 _SCALED = either(
     made_by("Rsqrt"),
@@ -132,7 +133,9 @@ def _stored(op: str, variable: Tensor, value: Pattern) -> Pattern:
 
 
 def _variance_of(index: Index, deviation: Tensor) -> Tensor | None:
-    fits = match(index, deviation, made_by("Sqrt", made_by(ops.ADDS, behind(_COPIES, anything("v", _is_statistic)), anything())))
+    fits = match(
+        index, deviation, made_by("Sqrt", made_by(ops.ADDS, behind(_COPIES, anything("v", _is_statistic)), anything()))
+    )
     return fits["v"] if fits else None
 
 

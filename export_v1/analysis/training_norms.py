@@ -58,7 +58,9 @@ def found(index: Index, live: Collection[str], outputs: Iterable[Tensor]) -> lis
     by_statistic: dict[Tensor, list[Average]] = {}
     for average in kept:
         by_statistic.setdefault(average.statistic, []).append(average)
-    norms = [_fused(index[name], by_statistic, reached) for name in sorted(reached) if batch_norm.is_training(index[name])]
+    norms = [
+        _fused(index[name], by_statistic, reached) for name in sorted(reached) if batch_norm.is_training(index[name])
+    ]
     groups: dict[frozenset[Tensor], list[Tensor]] = {}
     for statistic in by_statistic:
         if index[statistic.node].op not in ops.BATCH_NORMS:

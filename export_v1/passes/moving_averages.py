@@ -41,7 +41,7 @@ def taken(graph_def: GraphDef, norms: Iterable[Norm]) -> Result:
             read = rewrite.node(name, "Cast", [Tensor(read.name)], SrcT=own, DstT=wanted)
             made.append(read)
         replaced[statistic] = Tensor(read.name)
-    for tensor, (value, like) in ((pair for norm in norms for pair in norm.corrections.items())):
+    for tensor, (value, like) in (pair for norm in norms for pair in norm.corrections.items()):
         name = graph.fresh_name(f"{tensor.node}/corrected", names)
         correction = rewrite.node(name, "OnesLike" if value else "ZerosLike", [replaced[like]])
         correction.attr["T"].type = index.data_type(like)

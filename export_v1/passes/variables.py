@@ -135,7 +135,9 @@ class _Converting:
         gate = self._gate(merge, tensor)
         if self._index.nodes.get(gate.node) is not None and self._index[gate.node].op == "RefSwitch":
             # Both branches have a control edge from their Switch.
-            alive = rewrite.node(graph.fresh_name(f"{merge.name}/branch", self._taken), "Identity", [gate], T=tf.resource)
+            alive = rewrite.node(
+                graph.fresh_name(f"{merge.name}/branch", self._taken), "Identity", [gate], T=tf.resource
+            )
             self.nodes.append(alive)
             gate = Tensor(alive.name)
         made.input.append(f"^{gate.node}")

@@ -218,7 +218,9 @@ def _following(region: Region, loop: Loop, variable: LoopVariable, taken: set[st
     if not controls:
         return edge
     dtype = region.dtype(graph.parse(edge))
-    waiting = regions.make(graph.fresh_name(f"{variable.following}/value", taken), "Identity", [edge, *controls], T=dtype)
+    waiting = regions.make(
+        graph.fresh_name(f"{variable.following}/value", taken), "Identity", [edge, *controls], T=dtype
+    )
     loop.members.add(region.add(waiting).name)
     return waiting.name
 

@@ -46,9 +46,7 @@ APART = {
         tf.nn.conv2d(tf.reshape(x, [-1, 2, 2, 3]), _weight(1, 1, 3, 4), 1, "SAME"), 2, 2, "SAME"
     ),
     "row by row in a longer batch": lambda x: tf.reshape(tf.reshape(x, [-1, 4]) @ _weight(4, 2), [-1, 6]),
-    "attention": lambda x: (
-        lambda y: tf.nn.softmax(tf.matmul(y, y, transpose_b=True)) @ y
-    )(tf.reshape(x, [-1, 3, 4])),
+    "attention": lambda x: (lambda y: tf.nn.softmax(tf.matmul(y, y, transpose_b=True)) @ y)(tf.reshape(x, [-1, 3, 4])),
     "einsum": lambda x: tf.einsum("btd,dk->bkt", tf.reshape(x, [-1, 3, 4]), _weight(4, 2)),
     "look-up": lambda x: tf.gather(_weight(5, 2), tf.cast(tf.abs(x) % 5, tf.int32)),
     "one-hot": lambda x: tf.one_hot(tf.argmax(x, 1), 12),
