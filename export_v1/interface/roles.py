@@ -131,17 +131,13 @@ class Roles:
         weights, others = [], []
         for tensor in self.live.data(node):
             mask = self._tensor_mask(tensor)
-            # A weight that a scalar from outside scales is still a weight.
-            if mask >> _FIRST_SOURCE and not (mask & TRAINED and self._only_scalars(mask)):
+            if mask >> _FIRST_SOURCE:
                 others.append(tensor)
             elif mask & TRAINED:
                 weights.append(tensor)
         if node.op in _ADDITIONS and all(self.is_scalar(tensor) for tensor in weights):
             return False
         return bool(weights) and any(not self.is_scalar(tensor) for tensor in others)
-
-    def _only_scalars(self, mask: int) -> bool:
-        return all(self.is_scalar(tensor) for tensor, bit in self._bits.items() if mask & bit)
 
     def is_scalar(self, tensor: Tensor) -> bool:
         """Returns whether a tensor is known to be a scalar."""

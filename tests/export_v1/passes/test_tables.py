@@ -113,7 +113,7 @@ def test_a_frozen_file_name_is_found_as_it_was_given():
     ("empty", "dtype"), [(-2, tf.int64), (np.iinfo(np.int32).min + 1, tf.int32), ("none", tf.string)]
 )
 def test_a_dense_table_of_old_reserves_another_key_for_what_is_removed(empty, dtype):
-    made = rewrite.node("table", "MutableDenseHashTable", [Tensor("empty")], key_dtype=dtype, value_dtype=tf.int64)
+    made = rewrite.node("table", "MutableDenseHashTable", [Tensor("empty")], key_dtype=dtype, value_dtype=tf.float32)
     graph_def = GraphDef(node=[rewrite.constant("empty", empty, dtype), made])
     new = tables.to_resources(graph_def).graph_def
     nodes = {node.name: node for node in new.node}
