@@ -54,8 +54,9 @@ def _target(index: Index, reshape: NodeDef, size: int) -> np.ndarray | None:
         "Const"
     }:
         return None
-    exact = first is None or size == 1 or None in (recorded or [None])
-    fits = target[0] == size if exact else target[0] % size == 0 and math.prod(recorded or ()) == np.prod(target)
+    sizes = [known for known in recorded or () if known is not None]
+    exact = first is None or size == 1 or len(sizes) < len(recorded or ())
+    fits = target[0] == size if exact else target[0] % size == 0 and math.prod(sizes) == np.prod(target)
     return target if fits else None
 
 

@@ -110,5 +110,7 @@ def test_a_table_that_takes_its_reserved_keys_is_made_with_them():
         tf.raw_ops.MutableDenseHashTableV2(empty_key=keys[0], deleted_key=keys[1], value_dtype=tf.int64, name="dense")
     table = resource_tables.create_all(made.as_graph_def(), program.run_now, {})["dense"]
     default = tf.constant(7, tf.int64)
-    found = tf.raw_ops.LookupTableFindV2(table_handle=table.resource_handle, keys=tf.constant([5], tf.int64), default_value=default)
+    found = tf.raw_ops.LookupTableFindV2(
+        table_handle=table.resource_handle, keys=tf.constant([5], tf.int64), default_value=default
+    )
     assert found.numpy().tolist() == [7]
