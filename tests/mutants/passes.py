@@ -61,7 +61,12 @@ _REFERENCES = (
     Change(_VARIABLES, "            if target in attributes:", '            if target == "dtype":', _ORDERED),
     Change(_VARIABLES, "shared_name=node.name", 'shared_name=attr(node, "shared_name").s', _ORDERED),
     Change(_VARIABLES, '        made.attr["shape"].CopyFrom(node.attr["shape"])\n', "", _ORDERED),
-    Change(_VARIABLES, '        made.attr["T"].type = tf.resource.as_datatype_enum\n', "", _ORDERED),
+    Change(
+        _VARIABLES,
+        '        made.attr["T"].type = (tf.bool if self._references.is_decided(node) else tf.resource).as_datatype_enum\n',
+        "",
+        _ORDERED,
+    ),
     Change(_VARIABLES, "dtype=tf.as_dtype(data_type).base_dtype)", "dtype=tf.as_dtype(data_type)._as_ref)", _ORDERED),
     Change(_VARIABLES, "    converting.refuse_leftovers()\n", "", _ORDERED),
     Change(
@@ -78,7 +83,7 @@ _REFERENCES = (
         ("tests/export_v1/passes/test_variables.py", *_ORDERED),
     ),
     Change(_FOUND, 'ops.IDENTITIES | ops.RESHAPES | {"Switch"}', "ops.IDENTITIES", _ORDERED),
-    Change(_FOUND, "known | roots[tensor]", "roots[tensor]", _ORDERED),
+    Change(_FOUND, "known | roots[tensor]", "roots[tensor]", ("tests/export_v1/analysis/test_references.py",)),
     Change(
         _FOUND,
         "            and len({self.base(tensor) for tensor in data_inputs(merge)}) == 1\n",

@@ -70,9 +70,6 @@ _ROW_CHANGES = (
     Change(_ROWS.format("computing"), "axes is None or rows.axis in axes:", "axes is None:", _APART),
     Change(_ROWS.format("computing"), "and rows.axis < rank - 1 else None", "else None", _APART),
     Change(
-        _ROWS.format("computing"), "return rows if not both or rows.axis < most - 2 else None", "return rows", _APART
-    ),
-    Change(
         _ROWS.format("computing"),
         "    if any(isinstance(state, Sizes) for state in look.states):\n        return None\n",
         "",

@@ -118,9 +118,7 @@ def _batch_matmul(look: Look) -> State | None:
         axis = rows.axis - (most - ranks[side])
         if isinstance(state, Free) and 0 <= axis < ranks[side] - 2 and look.size(side, axis) != 1:
             return None
-    # An axis that both have is one of the batch, not one that is summed over.
-    both = all(isinstance(state, Rows) for state in look.states)
-    return rows if not both or rows.axis < most - 2 else None
+    return rows
 
 
 def _einsum(look: Look) -> State | None:

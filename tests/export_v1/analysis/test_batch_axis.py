@@ -74,6 +74,12 @@ MIXED = {
     "condition on data": lambda x: (
         lambda sides: raw.Merge(inputs=[sides[0] * 2.0, sides[1]])[0]
     )(raw.Switch(data=x, pred=x[0, 0] > 0)),
+    "condition on the size": lambda x: (
+        lambda sides: raw.Merge(inputs=[sides[0] * 2.0, sides[1]])[0]
+    )(raw.Switch(data=x, pred=_size(x) > 4)),
+    "each with each, in a batch of another axis": lambda x: (
+        lambda y: tf.transpose(tf.matmul(tf.matmul(y, y, transpose_b=True), y), [1, 0, 2])
+    )(tf.transpose(tf.reshape(x, [-1, 3, 4]), [1, 0, 2])),
     "sorted by rows": lambda x: tf.gather(x, tf.argsort(x[:, 0])),
     "batch norm of training": lambda x: tf.reshape(
         raw.FusedBatchNormV3(

@@ -27,6 +27,8 @@ OPENED = {
     "rows of rows and back": lambda x: tf.reshape(tf.tanh(tf.reshape(tf.exp(x), [16, 3])), [8, 6]),
 }
 KEPT = {
+    "a time as long as a batch": lambda x: tf.reshape(tf.transpose(tf.exp(x)), [8, 6]),
+    "parts of rows": lambda x: tf.reshape(tf.exp(x), [12, 4]),
     "along time": lambda x: tf.reshape(tf.transpose(tf.exp(x)), [6, 8]),
     "an inferred size": lambda x: tf.reshape(x, [8, -1]),
     "a weight": lambda x: x @ tf.reshape(tf.constant(np.ones([8, 6], np.float32)), [8, 6])[:6, :6],

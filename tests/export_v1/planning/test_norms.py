@@ -113,3 +113,14 @@ def test_half_its_averages_are_not_enough_for_the_flag_either(tmp_path):
 def test_a_frozen_tensor_that_is_not_there_is_named(tmp_path):
     with pytest.raises(export_v1.ExportError, match="'nowhere:0' is not in"):
         _export(tmp_path, moving_averages=True, train_freeze={"nowhere:0": True})
+
+
+def test_a_fused_norm_without_averages_goes_by_the_batch_and_that_is_a_warning(tmp_path):
+    def build(x):
+        image = x[:, None, None]
+        y, *_ = v1.nn.fused_batch_norm(image, [1.0] * 3, [0.0] * 3, is_training=True, name="norm")
+        return y[:, 0, 0] + _average("bias", 0.0), []
+
+    report = export_v1.export(export_dir=str(tmp_path / "1"), **_saved(tmp_path, build, 0))
+    (warning,) = report["warnings"]
+    assert "statistics of each batch" in warning and "the graph keeps no moving average of its mean" in warning
