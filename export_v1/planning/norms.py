@@ -2,7 +2,8 @@
 
 A graph that was built for training alone has only the second form. Whether inference was meant to have it, the
 checkpoint tells: where training updated the moving averages, they are what the model was evaluated and served with;
-where nobody ever ran the update ops (pix2pix and its like), it has always gone by each batch.
+where nobody ever ran the update ops (pix2pix and its like), it has always gone by each batch. So has a graph that answers for
+inference itself: one with signatures, with a graph for training beside it, or with a flag that tells the modes apart.
 """
 
 import dataclasses
@@ -40,11 +41,12 @@ def settled(model: Source, planned: plan.Plan, request: Request) -> tuple[Source
     if request.moving_averages and not usable:
         raise _nothing_to_use(model, norms)
     updated = _updated(model, {name for norm in usable for name in norm.variables}, request)
-    taken = [norm for norm in usable if _goes_by_averages(norm, updated, request)]
+    by_itself = _answers_for_inference(model, planned)
+    taken = [norm for norm in usable if _goes_by_averages(norm, () if by_itself else updated, request)]
     if taken:
         model = _by_averages(model, taken)
         planned = plan.variants(model, request)
-    choices, warnings = _told(norms, taken, updated, request)
+    choices, warnings = _told(norms, taken, updated, request, by_itself)
     return model, dataclasses.replace(planned, choices=(*planned.choices, *choices), warnings=tuple(warnings))
 
 
@@ -62,6 +64,17 @@ def _norms(model: Source, planned: plan.Plan) -> list[Norm]:
             for norm in training_norms.found(index, live, outputs):
                 found.setdefault(norm.name, norm)
     return list(found.values())
+
+
+def _answers_for_inference(model: Source, planned: plan.Plan) -> str:
+    """Returns what shows that the graph was not built for training alone, as a clause; "" where nothing does."""
+    index = Index(model.graph.graph_def)
+    flags = [name for name in planned.frozen if parse(name).node in index and index[parse(name).node].op != "Const"]
+    if model.graph.signatures:
+        return "the model's signatures have always answered so"
+    if model.train_graph is not None:
+        return "the graph for training is another"
+    return f"{quoted(flags, 2)} tells training from inference in this graph, and not for it" if flags else ""
 
 
 def _goes_by_averages(norm: Norm, updated: Collection[str], request: Request) -> bool:
@@ -111,7 +124,7 @@ def _by_averages(model: Source, norms: list[Norm]) -> Source:
 
 
 def _told(
-    norms: list[Norm], taken: list[Norm], updated: Collection[str], request: Request
+    norms: list[Norm], taken: list[Norm], updated: Collection[str], request: Request, by_itself: str
 ) -> tuple[list[Choice], list[str]]:
     """Returns what to say of it: choices, and warnings where an answer is not what the graph itself would give."""
     choices, warnings = [], []
@@ -137,7 +150,9 @@ def _told(
         choices.append(Choice(_BY_BATCH, "--batch_statistics"))
     elif unused:
         names = sorted({name for norm in unused for name in norm.variables})
-        if names:
+        if names and by_itself:
+            choices.append(Choice(_BY_BATCH, f"{by_itself}; --moving_averages uses {quoted(names, 3)}"))
+        elif names:
             why = (
                 f"the graph was built for training, and its moving averages {quoted(names, 3)} hold what they were "
                 "initialized to: no update op ever ran; --moving_averages uses them all the same"

@@ -124,3 +124,24 @@ def test_a_fused_norm_without_averages_goes_by_the_batch_and_that_is_a_warning(t
     report = export_v1.export(export_dir=str(tmp_path / "1"), **_saved(tmp_path, build, 0))
     (warning,) = report["warnings"]
     assert "statistics of each batch" in warning and "the graph keeps no moving average of its mean" in warning
+
+
+def test_a_graph_with_a_flag_for_its_mode_answers_as_it_is(tmp_path):
+    def build(x):
+        y, updates = _plain(x)
+        # Somebody who feeds it for inference gets the statistics of the batch all the same.
+        off, on = tf.raw_ops.Switch(data=y, pred=v1.placeholder(tf.bool, [], name="is_training"))
+        return tf.raw_ops.Merge(inputs=[off, on * 2.0])[0], updates
+
+    with graphs.tensorflow_1(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 3], name="x")
+        y, updates = build(x)
+        tf.identity(y, name="y")
+        session.run(v1.global_variables_initializer())
+        session.run(updates, {"x:0": X})
+        v1.train.Saver().save(session, str(tmp_path / "model.ckpt"))
+    flags = {"checkpoint": str(tmp_path / "model.ckpt"), "inputs": {"x": "x:0"}, "outputs": {"y": "y:0"}}
+    report = export_v1.export(export_dir=str(tmp_path / "1"), freeze={"is_training:0": False}, **flags)
+    serve = tf.saved_model.load(report.export_dir).signatures["serving_default"]
+    np.testing.assert_allclose(serve(x=tf.constant(X))["y"], _by_batch(X), rtol=1e-4, atol=1e-5)
+    assert "'is_training:0' tells training from inference in this graph" in _said(report)
