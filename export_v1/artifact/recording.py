@@ -67,6 +67,7 @@ def record_of(
         sample_left_out=f"the variables take {weights.size() / 2**20:,.0f} MiB" if too_large else None,
         warnings=[f"variable {name!r} holds NaN or infinity" for name in written.not_finite],
         warmup=sorted(warmup_sizes),
+        resume=plan.resume,
     )
 
 
