@@ -175,6 +175,7 @@ class ResumeEntry:
         gradients: what goes into the signature `update`.
         optimizers: how each trained variable is changed.
         counter: name of the variable that counts the steps; None where there is none.
+        averages: name of a variable -> name of the variable that holds its moving average.
         random: whether the loss draws random numbers, as dropout does.
     """
 
@@ -184,6 +185,7 @@ class ResumeEntry:
     gradients: Sequence[GradientEntry] = ()
     optimizers: Sequence[OptimizerEntry] = ()
     counter: str | None = None
+    averages: Mapping[str, str] = dataclasses.field(default_factory=dict)
     random: bool = False
 
 
@@ -325,7 +327,9 @@ def _resume(values: Mapping) -> ResumeEntry:
     given = _known(ResumeEntry, values)
     for key, kind in (("gradients", GradientEntry), ("optimizers", OptimizerEntry)):
         given[key] = tuple(_made(kind, item) for item in given.get(key, ()))
-    return ResumeEntry(**given)
+    entry = ResumeEntry(**given)
+    dict(entry.averages)
+    return entry
 
 
 def _known(kind, values: Mapping) -> dict[str, Any]:

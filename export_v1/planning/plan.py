@@ -106,7 +106,7 @@ def variants(model: Source, request: Request) -> Plan:
 
 def _resumed(planned: Plan, model: Source, request: Request, place: str) -> Plan:
     trained = model.train_graph if request.moving_averages and model.train_graph is not None else model.graph
-    keys = (resuming.LOSS, resuming.UPDATE, resuming.GRADIENTS, resuming.RATE)
+    keys = (resuming.LOSS, resuming.VALIDATION, resuming.UPDATE, resuming.GRADIENTS, resuming.RATE)
     taken = [key for one in planned.variants for key in one.signatures if key in keys]
     if taken:
         raise errors.ExportError(

@@ -1,9 +1,10 @@
 """What is built so that training can go on: the loss, what the optimizer makes of its gradients, the learning rate.
 
-loss            inputs and labels -> the loss, in training mode; moving averages of batch norm are updated with it
-update          gradients -> nothing: clipping, optimizer and whatever else the train op did, on the variables
-gradients       gradients -> the same as the optimizer's ops take them, after clipping
-learning_rate   nothing -> the rate of the next step, by the variables' values
+loss              inputs and labels -> the loss, in training mode; moving averages of batch norm are updated with it
+validation_loss   the same in inference mode, where the graph has what that takes
+update            gradients -> nothing: clipping, optimizer and whatever else the train op did, on the variables
+gradients         gradients -> the same as the optimizer's ops take them, after clipping
+learning_rate     nothing -> the rate of the next step, by the variables' values
 """
 
 import dataclasses
@@ -21,11 +22,11 @@ from export_v1.ir.graph import Index, Tensor, parse
 from export_v1.model import Graph
 from export_v1.planning import variant
 from export_v1.request import Request
-from export_v1.training import gradients, optimizers, step
+from export_v1.training import averages, gradients, optimizers, step
 from export_v1.training.gradients import Gradient
 from export_v1.training.step import TrainStep
 
-LOSS, UPDATE, GRADIENTS, RATE = "loss", "update", "gradients", "learning_rate"
+LOSS, VALIDATION, UPDATE, GRADIENTS, RATE = "loss", "validation_loss", "update", "gradients", "learning_rate"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +71,7 @@ def variants(
     building = _Building(model, index, found, grads, kinds, frozen, prefix)
     keys = {name: LOSS if name == loss else f"{LOSS}_{at}" for at, name in enumerate(differentiated)}
     made = [building.loss({**inputs, **labels}, keys), building.update(inputs, labels, place)]
+    made += building.validation(settling, {**inputs, **labels}, loss, freeze, train)
     made += building.processed() + building.rates()
     said = interface.Choice(
         f"the loss is {loss}", "given" if named else "the graph has gradients of it, and of nothing else"
@@ -146,10 +148,18 @@ class _Building:
         signature = variant.PlannedSignature(inputs, outputs, self._frozen)
         return variant.Variant(self._prefix[LOSS], self._model, {LOSS: signature}, updates=self._step.before)
 
+    def validation(self, settling: Settling, inputs: Mapping[str, Input], loss: str, freeze, train):
+        cuts = [one.tensor for one in inputs.values()]
+        frozen, _ = settling.inference(freeze, cuts, [loss], train)
+        if settling.unfed(frozen, cuts, [loss]):
+            return []
+        signature = variant.PlannedSignature(inputs, {LOSS: loss}, frozen)
+        return [variant.Variant(self._prefix[VALIDATION], self._model, {VALIDATION: signature})]
+
     def _fed(self) -> dict[str, Input]:
         fed = {}
         for one, key in self._keys.items():
-            shape = graph.recorded_shape(self._index[one.variable], 0)
+            shape = step.shape_of(self._index, one.variable)
             dtype = self._index.data_type(parse(one.values))
             assert dtype is not None, "a gradient is a float"
             if one.indices is None:
@@ -232,18 +242,28 @@ class _Building:
                 for one in self._optimizers
             ],
             counter=self._counter(),
+            averages=averages.of_weights(self._index, self._step),
             random=self._is_random(loss),
         )
 
     def _counter(self) -> str | None:
         """The variable that the step counts in: a whole number that it adds one to."""
-        for name in self._index.ancestors(self._step.runs):
+        for name in sorted(self._index.ancestors(self._step.runs)):
             node = self._index[name]
-            if node.op in ops.ASSIGN_ADDS:
-                variable = step.variable_of(self._index, graph.data_inputs(node)[0])
-                if variable is not None and tf.as_dtype(self._index[variable].attr["dtype"].type).is_integer:
-                    return variable
+            if node.op not in ops.ASSIGN_ADDS | ops.ASSIGNS:
+                continue
+            variable = step.variable_of(self._index, graph.data_inputs(node)[0])
+            if variable is None or not tf.as_dtype(self._index[variable].attr["dtype"].type).is_integer:
+                continue
+            if node.op in ops.ASSIGN_ADDS or self._adds_to(variable, graph.data_inputs(node)[1]):
+                return variable
         return None
+
+    def _adds_to(self, variable: str, value: Tensor) -> bool:
+        node = self._index[value.node]
+        return node.op in ops.ADDS and any(
+            step.variable_of(self._index, tensor) == variable for tensor in graph.data_inputs(node)
+        )
 
     def _is_random(self, loss: str) -> bool:
         reached = self._index.ancestors([parse(loss).node], stop=[parse(name).node for name in self._frozen])

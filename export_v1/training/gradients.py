@@ -8,7 +8,7 @@ from export_v1 import errors
 from export_v1.ir import graph, ops
 from export_v1.ir.graph import Index, Tensor, data_inputs, parse
 from export_v1.training import backprop
-from export_v1.training.step import TrainStep, variable_of
+from export_v1.training.step import TrainStep, shape_of, variable_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +68,7 @@ class _Matching:
         return call.scope
 
     def _reached(self, variable: str, tensors: list[Tensor]) -> set[Tensor]:
-        is_number = graph.recorded_shape(self._index[variable], 0) == []
+        is_number = shape_of(self._index, variable) == []
         seen, found, todo = set(), set(), list(tensors)
         while todo:
             tensor = todo.pop()

@@ -12,17 +12,9 @@ from export_v1.training.step import TrainStep, variable_of
 # What the OpDefs of TensorFlow call the learning rate.
 _RATES = ("lr", "alpha")
 _SLOTS = (
-    "m",
-    "v",
-    "mg",
-    "ms",
-    "mom",
-    "accum",
-    "accum_update",
-    "linear",
-    "gradient_accumulator",
-    "gradient_squared_accumulator",
-)
+    "m", "v", "mg", "ms", "mom", "accum", "accum_update", "linear", "gradient_accumulator", "gradient_squared_accumulator",
+    "beta1_power", "beta2_power",
+)  # fmt: skip
 PLAIN = "plain ops"
 
 

@@ -250,6 +250,12 @@ def _listed(calls: Iterable[Backprop]) -> str:
     return errors.quoted([name for call in calls for name in call.differentiated], 3)
 
 
+def shape_of(index: Index, variable: str) -> list[int | None] | None:
+    """Returns the static shape of a variable, by what its node says; None for an unknown rank."""
+    proto = graph.attr(index[variable], "shape").shape
+    return None if proto.unknown_rank else [dim.size if dim.size >= 0 else None for dim in proto.dim]
+
+
 def variable_of(index: Index, tensor: Tensor) -> str | None:
     """Returns the variable that a reference, a handle or a read of one is of, or None."""
     seen = set()
