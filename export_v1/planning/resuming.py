@@ -133,6 +133,7 @@ class _Building:
         self._update = dataclasses.replace(
             model, graph_def=rewrite.with_nodes(found.update, [*found.update.node, done]), original=None
         )
+        self._detached = dataclasses.replace(model, graph_def=found.detached, original=None)
         self._rates = {
             name: RATE if at == 0 else f"{RATE}_{at}" for at, name in enumerate(optimizers.rates(self._optimizers))
         }
@@ -202,7 +203,7 @@ class _Building:
             return []
         outputs = {one.variable: one.gradient for one in self._optimizers if one.gradient is not None}
         signature = variant.PlannedSignature(self._fed(), outputs, self._frozen_in_update())
-        return [variant.Variant(self._prefix[GRADIENTS], self._update, {GRADIENTS: signature})]
+        return [variant.Variant(self._prefix[GRADIENTS], self._detached, {GRADIENTS: signature})]
 
     def rates(self) -> list[variant.Variant]:
         if not self._rates:
@@ -210,7 +211,7 @@ class _Building:
         signature = variant.PlannedSignature(
             {}, {key: name for name, key in self._rates.items()}, self._frozen_in_update()
         )
-        return [variant.Variant(self._prefix[RATE], self._update, {RATE: signature})]
+        return [variant.Variant(self._prefix[RATE], self._detached, {RATE: signature})]
 
     def entry(self, loss: str, labels: Mapping[str, Input], keys: Mapping[str, str]) -> ResumeEntry:
         has_processed = bool(self.processed())

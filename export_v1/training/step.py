@@ -9,7 +9,7 @@ gradients from elsewhere.
 
 import dataclasses
 import functools
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from export_v1 import errors
 from export_v1.ir import graph, ops, rewrite
@@ -27,7 +27,8 @@ class TrainStep:
         train_op: name of the node that a training loop ran; "" where it ran several.
         losses: the tensors that gradients are taken of.
         cuts: the tensors that come out of tf.gradients, in graph order; each is in the scope of one loss.
-        update: the whole graph, in which nothing that the update needs waits for the forward pass.
+        detached: the whole graph, in which nothing that the update needs waits for the forward pass.
+        update: the same, in which what reads a counter waits for the step to be counted.
         runs: nodes of `update` that do the update when they are run.
         before: nodes that write a variable from the data, not from gradients: to be run with the loss.
         writers: the nodes that change a variable by a gradient.
@@ -37,6 +38,7 @@ class TrainStep:
     train_op: str
     losses: tuple[str, ...]
     cuts: tuple[str, ...]
+    detached: GraphDef
     update: GraphDef
     runs: tuple[str, ...]
     before: tuple[str, ...]
@@ -167,18 +169,60 @@ class _Finding:
             if waits != control_inputs(node):
                 rewired[name] = _waiting_for(node, waits)
             todo.extend(waits)
+        counted = dict(rewired)
+        for name, counters in self._after_counters(seen).items():
+            node = counted.get(name, self._index[name])
+            counted[name] = _waiting_for(node, [*control_inputs(node), *counters])
         every = self._index.graph_def.node
         order = {node.name: at for at, node in enumerate(every)}
         return TrainStep(
             train_op="",
             losses=(),
             cuts=tuple(sorted(cuts, key=lambda cut: (order[parse(cut).node], cut))),
-            update=rewrite.with_nodes(self._index.graph_def, [rewired.get(node.name, node) for node in every]),
+            detached=self._with(rewired),
+            update=self._with(counted),
             runs=tuple(runs),
             before=self._before(ends),
             writers=(),
             reads=tuple(reads),
         )
+
+    def _with(self, changed: Mapping[str, NodeDef]) -> GraphDef:
+        every = self._index.graph_def
+        return rewrite.with_nodes(every, [changed.get(node.name, node) for node in every.node])
+
+    def _after_counters(self, region: set[str]) -> dict[str, list[str]]:
+        """Returns what reads a counter -> the writes of it that it has to wait for.
+
+        A schedule that reads the step, and an op that counts it up, with nothing that orders the two: TensorFlow 1 may
+        run either first. Its executor has the count done while it is still at the loss, so the new value is what a
+        schedule reads, nearly always; here it is so each time.
+        """
+        found: dict[str, list[str]] = {}
+        for name in sorted(region):
+            if not ops.writes_variable(self._index[name].op) or name in self._gradient_dependent:
+                continue
+            inputs = data_inputs(self._index[name])
+            variable = variable_of(self._index, inputs[0]) if inputs else None
+            before = self._index.ancestors([name])
+            for reader in self._readers(variable) if variable else ():
+                if reader in region and reader not in before:
+                    found.setdefault(reader, []).append(name)
+        return found
+
+    def _readers(self, variable: str) -> list[str]:
+        """Returns what computes with a variable, seen through its reads."""
+        found, todo, seen = [], [variable], set()
+        while todo:
+            for reader, at in self._index.consumers(todo.pop()):
+                if reader.input[at].startswith("^") or reader.name in seen:
+                    continue
+                seen.add(reader.name)
+                if reader.op in ops.VARIABLE_READS or reader.op in ops.ALIAS_TWINS:
+                    todo.append(reader.name)
+                else:
+                    found.append(reader.name)
+        return found
 
     def _before(self, ends: list[str]) -> tuple[str, ...]:
         """Returns what writes a variable from the data on the way to the train op."""

@@ -231,7 +231,20 @@ def _averaged(grads: list) -> list:
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return grads
-    return list(context.all_reduce(tf.distribute.ReduceOp.MEAN, grads))
+    whole = [gradient for gradient in grads if not isinstance(gradient, tf.IndexedSlices)]
+    reduced = iter(context.all_reduce(tf.distribute.ReduceOp.MEAN, whole) if whole else ())
+    share = 1.0 / context.num_replicas_in_sync
+    return [
+        # The rows of all replicas: an update of rows leaves the others alone, so these cannot become a whole tensor.
+        tf.IndexedSlices(
+            context.all_gather(gradient.values * share, axis=0),
+            context.all_gather(gradient.indices, axis=0),
+            gradient.dense_shape,
+        )
+        if isinstance(gradient, tf.IndexedSlices)
+        else next(reduced)
+        for gradient in grads
+    ]
 
 
 def _times(gradient, factor: float):
