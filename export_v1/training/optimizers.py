@@ -44,12 +44,17 @@ class Optimizer:
 
 
 def of(index: Index, step: TrainStep, gradients: tuple[Gradient, ...]) -> tuple[Optimizer, ...]:
-    """Returns, for each variable that has a gradient, how it is changed; in the order of the gradients."""
+    """Returns, for each variable that has a gradient, how it is changed; in the order of the gradients.
+
+    What one Apply… op does alone is told by that op; anything else is `PLAIN`.
+    """
     writers: dict[str, list[NodeDef]] = {}
-    for name in step.writers:
-        variable = variable_of(index, data_inputs(index[name])[0])
-        if variable is not None:
-            writers.setdefault(variable, []).append(index[name])
+    # Weight decay may write a variable, too, before its gradient does.
+    reached = {*index.ancestors(step.runs), *step.writers}
+    for node in index.graph_def.node:
+        variable = variable_of(index, data_inputs(node)[0]) if ops.writes_variable(node.op) else None
+        if variable is not None and node.name in reached:
+            writers.setdefault(variable, []).append(node)
     variables = dict.fromkeys(gradient.variable for gradient in gradients)
     return tuple(_optimizer(index, variable, writers[variable]) for variable in variables)
 

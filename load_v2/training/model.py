@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from export_v1.format.record import GradientEntry, OptimizerEntry, ResumeEntry
+from load_v2 import private
 from load_v2.errors import LoadError, unknown
 from load_v2.layer import archive, binding, weights
 from load_v2.layer.signature_layer import SignatureLayer
@@ -18,6 +19,7 @@ from load_v2.program.program import Program
 from load_v2.training import graphs, optimizer
 from load_v2.training.graphs import Graphs
 from load_v2.training.optimizer import GraphOptimizer
+from load_v2.training.schedule import GraphSchedule
 
 
 @keras.saving.register_keras_serializable(package="load_v2")
@@ -74,6 +76,9 @@ class ResumedModel(keras.Model):
         self._graphs = Graphs(usable, owned)
         if isinstance(self.optimizer, GraphOptimizer):
             self.optimizer.attach(self._graphs)
+        schedule = private.schedule_of(self.optimizer)
+        if isinstance(schedule, GraphSchedule):
+            schedule.attach(programs[graphs.RATE])
 
     def call(self, inputs, training=None):
         if isinstance(inputs, Mapping):

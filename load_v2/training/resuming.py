@@ -3,12 +3,14 @@
 import os
 from collections.abc import Collection
 
+import keras
+import numpy as np
 import tensorflow as tf
 
 from load_v2.errors import LoadError
 from load_v2.layer import weights
 from load_v2.layer.signature_layer import SignatureLayer
-from load_v2.training import graphs
+from load_v2.training import graphs, keras_optimizers
 from load_v2.training.model import ResumedModel
 from load_v2.training.optimizer import GraphOptimizer, slots_of
 
@@ -54,9 +56,14 @@ def resume(
     )
     for variable, value in zip(slots, weights.restored(slots, source.bundle), strict=True):
         optimizer.slots[variable.name].assign(value)
-    counter = optimizer.slots.get(training.counter or "", model.by_name.get(training.counter or ""))
-    if counter is not None:
-        optimizer.iterations.assign(tf.cast(counter.value, optimizer.iterations.dtype))
-    model.compile(optimizer=optimizer, jit_compile=False)
+    held = {**optimizer.slots, **model.by_name}
+    if training.counter in held:
+        optimizer.iterations.assign(tf.cast(held[training.counter].value, optimizer.iterations.dtype))
+
+    def value(variable: str) -> np.ndarray:
+        return np.asarray(keras.ops.convert_to_numpy(held[variable].value))
+
+    twin = keras_optimizers.of(training, programs, model.trainable_variables, value)
+    model.compile(optimizer=twin or optimizer, jit_compile=False)
     model.attach(programs)
     return model
