@@ -66,7 +66,7 @@ def variants(
     cuts = [one.tensor for one in (*inputs.values(), *labels.values())]
     frozen, choices = settling.training(freeze, train, cuts, [*differentiated, *found.before])
     labels, label_choices = _labels(settling, labels, inputs, frozen, differentiated, place)
-    grads = gradients.of(index, found, place)
+    grads = gradients.of(index, found, model.trainable, place)
     kinds = optimizers.of(index, found, grads)
     building = _Building(model, index, found, grads, kinds, frozen, prefix)
     keys = {name: LOSS if name == loss else f"{LOSS}_{at}" for at, name in enumerate(differentiated)}
@@ -134,10 +134,13 @@ class _Building:
             model, graph_def=rewrite.with_nodes(found.update, [*found.update.node, done]), original=None
         )
         self._detached = dataclasses.replace(model, graph_def=found.detached, original=None)
-        self._rates = {
-            name: RATE if at == 0 else f"{RATE}_{at}" for at, name in enumerate(optimizers.rates(self._optimizers))
-        }
+        rates = [name for name in optimizers.rates(self._optimizers) if not self._is_conditional(name)]
+        self._rates = {name: RATE if at == 0 else f"{RATE}_{at}" for at, name in enumerate(rates)}
         self._keys = self._gradient_keys()
+
+    def _is_conditional(self, name: str) -> bool:
+        """Whether a tensor has a value in one branch of a condition alone, as a rate has of an update made now and then."""
+        return any(self._index[node].op in ops.V1_CONTROL_FLOW for node in self._index.ancestors([parse(name).node]))
 
     def _gradient_keys(self) -> dict[Gradient, str]:
         several = len({gradient.loss for gradient in self._gradients}) > 1

@@ -1,6 +1,7 @@
 """Which variable each gradient is of, and in which form: a tensor, or the rows of one (IndexedSlices)."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import tensorflow as tf
 
@@ -30,7 +31,7 @@ class Gradient:
     dense_shape: str | None = None
 
 
-def of(index: Index, step: TrainStep, place: str) -> tuple[Gradient, ...]:
+def of(index: Index, step: TrainStep, trainable: Mapping[str, bool], place: str) -> tuple[Gradient, ...]:
     """Returns the gradients that a step's update reads, in the graph order of its writers.
 
     A gradient belongs to the variable whose new value is computed from it without passing through a single number: the
@@ -39,16 +40,29 @@ def of(index: Index, step: TrainStep, place: str) -> tuple[Gradient, ...]:
     Raises:
         ExportError: a gradient goes into several variables in the same way, or nobody can tell which variable it is of.
     """
-    return _Matching(index, step, place).run()
+    found = _Matching(index, step, trainable, place).run()
+    if not found:
+        raise errors.ExportError(
+            f"No gradient in {place} goes into a variable in a way that can be followed.\n"
+            "  Export it without --resume, and train it with a Keras optimizer."
+        )
+    return found
 
 
 class _Matching:
-    def __init__(self, index: Index, step: TrainStep, place: str):
+    def __init__(self, index: Index, step: TrainStep, trainable: Mapping[str, bool], place: str):
         self._index, self._step, self._place = index, step, place
         self._cuts = {parse(name) for name in step.cuts}
         self._scopes = backprop.Scopes(backprop.calls(index))
         read = index.ancestors(parse(name).node for name in step.losses)
-        self._trained = {name for name in read if index[name].op in ops.VARIABLES}
+        variables = {name for name in read if index[name].op in ops.VARIABLES}
+        # What scales a loss is read by it, too, and is not trained.
+        self._trained = {name for name in variables if trainable.get(name, not trainable)}
+        self._writers: dict[str, list[str]] = {}
+        for writer in step.writers:
+            variable = variable_of(index, data_inputs(index[writer])[0])
+            if variable is not None:
+                self._writers.setdefault(variable, []).append(writer)
 
     def run(self) -> tuple[Gradient, ...]:
         found: dict[tuple[str, str], set[Tensor]] = {}
@@ -78,7 +92,11 @@ class _Matching:
             node = self._index[tensor.node]
             if tensor in self._cuts:
                 found.add(tensor)
-            elif node.op in ops.VARIABLES or (not is_number and self._is_number(tensor)):
+            elif node.op in ops.VARIABLES:
+                # Gradients may be gathered in a variable for some steps before they are applied.
+                gathered = () if node.name in self._trained else self._writers.get(node.name, ())
+                todo.extend(source for writer in gathered for source in data_inputs(self._index[writer])[1:])
+            elif not is_number and self._is_number(tensor):
                 continue
             else:
                 todo.extend(data_inputs(node))
@@ -89,6 +107,8 @@ class _Matching:
 
     def _gradient(self, variable: str, cuts: set[Tensor]) -> Gradient:
         floats = [cut for cut in cuts if self._dtype(cut).is_floating]
+        if len(floats) > 1:
+            floats = [cut for cut in floats if variable in self._variables_of(cut)]
         numbers = [cut for cut in cuts if self._dtype(cut).is_integer]
         shapes = [cut for cut in numbers if self._is_shape(cut)]
         rows = [cut for cut in numbers if cut not in shapes]
@@ -107,6 +127,15 @@ class _Matching:
             rows[0].name if rows else None,
             shapes[0].name if shapes else None,
         )
+
+    def _variables_of(self, cut: Tensor) -> set[str]:
+        """Returns the variables that the operation reads whose gradient a tensor is."""
+        operation = backprop.operation_of(self._index, self._scope(cut), cut.node)
+        if operation is None:
+            # The sum of what several operations give.
+            return {name for tensor in data_inputs(self._index[cut.node]) for name in self._variables_of(tensor)}
+        read = (variable_of(self._index, tensor) for tensor in data_inputs(self._index[operation]))
+        return {name for name in read if name is not None}
 
     def _dtype(self, tensor: Tensor) -> tf.DType:
         return tf.as_dtype(self._index.data_type(tensor) or tf.float32).base_dtype

@@ -150,7 +150,9 @@ class _Finding:
 
     def _split(self, ends: list[str]) -> TrainStep:
         runs = list(dict.fromkeys(name for end in ends for name in self._instead(end)))
-        cuts, reads, rewired = {}, {}, {}
+        cuts: dict[str, None] = {}
+        reads: dict[str, None] = {}
+        rewired: dict[str, NodeDef] = {}
         seen, todo = set(), list(runs)
         while todo:
             name = todo.pop()

@@ -25,6 +25,7 @@ from load_v2.training import graphs
 from load_v2.training.schedule import GraphSchedule
 
 _CLOSE = 1e-5
+_RATES = ("lr", "alpha")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,11 +112,15 @@ def _writes_more(training: ResumeEntry, programs: Mapping[str, Program], twin: _
     return not programs[graphs.UPDATE].written <= known
 
 
+def constant_rate(entry: OptimizerEntry) -> float:
+    """Returns the learning rate where it is a number in the graph, else NaN."""
+    return next((entry.settings[name] for name in _RATES if name in entry.settings), math.nan)
+
+
 def _rate(entry: OptimizerEntry, programs: Mapping[str, Program], counter: str | None):
     """Returns the rate as a number, or as a schedule of the counter; None where it depends on anything else."""
-    for name in ("lr", "alpha"):
-        if name in entry.settings:
-            return entry.settings[name]
+    if not math.isnan(constant_rate(entry)):
+        return constant_rate(entry)
     rate = programs.get(graphs.RATE)
     if rate is None or {variable.name for variable in rate.variables} != {counter}:
         return None

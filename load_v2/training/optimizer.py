@@ -8,6 +8,7 @@ import tensorflow as tf
 from export_v1.format.record import GradientEntry
 from load_v2.errors import LoadError
 from load_v2.program import artefact
+from load_v2.program.program import Program
 from load_v2.training import graphs
 
 
@@ -23,6 +24,7 @@ class GraphOptimizer(keras.optimizers.Optimizer):
         slots: name, dtype and shape of each variable that is not one of the model's.
         gradients: what the update takes, in order; as the record has it.
         iterations: how many steps were made before.
+        rate: the learning rate where it is a number and the graph has no tensor for it outside a condition.
     """
 
     def __init__(
@@ -30,19 +32,22 @@ class GraphOptimizer(keras.optimizers.Optimizer):
         slots: Sequence[Sequence],
         gradients: Sequence[Mapping],
         iterations: int = 0,
+        rate: float = float("nan"),
         name: str = "graph_optimizer",
         **kwargs,
     ):
-        # Keras wants a rate; the one that is shown is the graph's.
-        super().__init__(learning_rate=0.0, name=name)
-        self._slots = [[str(slot), str(dtype), [int(size) for size in shape]] for slot, dtype, shape in slots]
+        # Keras wants a number; the rate that is shown is the graph's.
+        super().__init__(learning_rate=rate, name=name)
+        self._slots: list[tuple[str, str, list[int]]] = [
+            (str(slot), str(dtype), [int(size) for size in shape]) for slot, dtype, shape in slots
+        ]
         self._gradients = [GradientEntry(**entry) for entry in gradients]
         self._by_name = {
             slot: self.add_variable(shape, "zeros", dtype, name=slot.replace("/", "_"))
             for slot, dtype, shape in self._slots
         }
         self._graphs: graphs.Graphs | None = None
-        self._rate = graphs.RATE
+        self._constant_rate = rate
         self.iterations.assign(iterations)
 
     @property
@@ -58,7 +63,7 @@ class GraphOptimizer(keras.optimizers.Optimizer):
     def learning_rate(self):
         """The rate of the next step, as the graph computes it; of several optimizers, the first one's."""
         found = self.learning_rates
-        return next(iter(found.values())) if found else tf.constant(float("nan"))
+        return next(iter(found.values())) if found else tf.constant(self._constant_rate)
 
     @learning_rate.setter
     def learning_rate(self, value):
@@ -103,7 +108,12 @@ class GraphOptimizer(keras.optimizers.Optimizer):
 
     def get_config(self) -> dict:
         entries = [vars(entry) for entry in self._gradients]
-        return {"name": self.name, "slots": self._slots, "gradients": entries}
+        return {
+            "name": self.name,
+            "slots": [list(slot) for slot in self._slots],
+            "gradients": entries,
+            "rate": self._constant_rate,
+        }
 
 
 def fed(entries: Sequence[GradientEntry], grads: Sequence) -> dict[str, tf.Tensor]:
@@ -126,7 +136,7 @@ def fed(entries: Sequence[GradientEntry], grads: Sequence) -> dict[str, tf.Tenso
     return found
 
 
-def slots_of(programs: Mapping[str, object], owned: set[str]) -> list[artefact.Variable]:
+def slots_of(programs: Mapping[str, Program], owned: set[str]) -> list[artefact.Variable]:
     """Returns the variables that programs need and that `owned` does not have, each once."""
     found = {v.name: v for taken in programs.values() for v in taken.variables if v.name not in owned}
     return list(found.values())

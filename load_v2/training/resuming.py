@@ -52,7 +52,9 @@ def resume(
     model = ResumedModel(layer, training, extra, source.bundle, name=name)
     slots = slots_of(programs, set(model.by_name))
     optimizer = GraphOptimizer(
-        [[v.name, v.dtype, list(v.shape)] for v in slots], [vars(entry) for entry in training.gradients]
+        [[v.name, v.dtype, list(v.shape)] for v in slots],
+        [vars(entry) for entry in training.gradients],
+        rate=keras_optimizers.constant_rate(training.optimizers[0]),
     )
     for variable, value in zip(slots, weights.restored(slots, source.bundle), strict=True):
         optimizer.slots[variable.name].assign(value)
@@ -60,10 +62,10 @@ def resume(
     if training.counter in held:
         optimizer.iterations.assign(tf.cast(held[training.counter].value, optimizer.iterations.dtype))
 
-    def value(variable: str) -> np.ndarray:
+    def held_by(variable: str) -> np.ndarray:
         return np.asarray(keras.ops.convert_to_numpy(held[variable].value))
 
-    twin = keras_optimizers.of(training, programs, model.trainable_variables, value)
+    twin = keras_optimizers.of(training, programs, model.trainable_variables, held_by)
     model.compile(optimizer=twin or optimizer, jit_compile=False)
     model.attach(programs)
     return model
