@@ -140,7 +140,10 @@ class _Building:
 
     def _is_conditional(self, name: str) -> bool:
         """Whether a tensor has a value in one branch of a condition alone, as a rate has of an update made now and then."""
-        return any(self._index[node].op in ops.V1_CONTROL_FLOW for node in self._index.ancestors([parse(name).node]))
+        # Where branches meet again, there is a value whatever the condition says.
+        meets = [node.name for node in self._index.graph_def.node if node.op in ops.MERGES]
+        above = self._index.ancestors([parse(name).node], stop=meets)
+        return any(self._index[node].op in ops.V1_CONTROL_FLOW - ops.MERGES for node in above)
 
     def _gradient_keys(self) -> dict[Gradient, str]:
         several = len({gradient.loss for gradient in self._gradients}) > 1
