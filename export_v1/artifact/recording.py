@@ -65,7 +65,7 @@ def record_of(
         variables=[_entry(variable, written) for variable in weights.variables],
         sample=None if recorded is None else record.SampleEntry(recorded.origin, recorded.unstable, recorded.ranks),
         sample_left_out=f"the variables take {weights.size() / 2**20:,.0f} MiB" if too_large else None,
-        warnings=[f"variable {name!r} holds NaN or infinity" for name in written.not_finite],
+        warnings=[*(f"variable {name!r} holds NaN or infinity" for name in written.not_finite), *_about_random(plan)],
         warmup=sorted(warmup_sizes),
         resume=plan.resume,
     )
@@ -78,6 +78,15 @@ def _choices(model: Source, plan: Plan, opened: Opened, assembly: Assembly, file
         *plan.choices,
         *opened.choices,
         *(interface.Choice(what, why) for what, why in pairs),
+    ]
+
+
+def _about_random(plan: Plan) -> list[str]:
+    if plan.resume is None or not plan.resume.random:
+        return []
+    return [
+        f"the loss {plan.resume.loss} draws random numbers, as dropout and sampling do: these are not TensorFlow 1's, so "
+        "losses differ from step to step; all else in a step is the same"
     ]
 
 

@@ -11,10 +11,10 @@ import re
 
 from export_v1.ir.graph import Index, Tensor, data_inputs
 
-# Since 1.13 the ones are called grad_ys_0, before that Const.
-_ONES = re.compile(r"(grad_ys|Const)(_\d+)?")
+# Fill(Shape, grad_ys_0); before 1.13, Fill(Shape, Const); in TensorFlow 2, grad_ys_0(Shape, grad_ys_0/Const).
+_FILL = re.compile(r"(Fill|grad_ys)(_\d+)?")
 _SHAPE = re.compile(r"Shape(_\d+)?")
-_FILL = re.compile(r"Fill(_\d+)?")
+_ONES = re.compile(r"(grad_ys|Const)(_\d+)?(/Const)?")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -93,6 +93,8 @@ class _Finding:
         if loss is None:
             return self._calls
         node = parse(loss).node
+        if graph.recorded_shape(self._index[node], parse(loss).index):
+            raise self._unknown_loss(loss)
         exact = [call for call in self._calls if loss in call.differentiated]
         if exact:
             return exact
@@ -103,10 +105,13 @@ class _Finding:
             for name in call.differentiated
             if node in self._index.ancestors([parse(name).node]) or parse(name).node in self._index.ancestors([node])
         ]
-        if related:
-            return list(dict.fromkeys(related))
+        if not related:
+            raise self._unknown_loss(loss)
+        return list(dict.fromkeys(related))
+
+    def _unknown_loss(self, loss: str) -> errors.UserError:
         known = [name for call in self._calls for name in call.differentiated]
-        raise errors.unknown("Loss", loss, f"what {self._place} has gradients of", known, "Pass --loss=TENSOR.")
+        return errors.unknown("Loss", loss, f"what {self._place} has gradients of", known, "Pass --loss=TENSOR.")
 
     def _writers(self, calls: Iterable[Backprop]) -> list[str]:
         reached = self._index.descendants(start for call in calls for start in call.starts)

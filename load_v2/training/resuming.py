@@ -3,7 +3,6 @@
 import os
 from collections.abc import Collection
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -63,7 +62,8 @@ def resume(
         optimizer.iterations.assign(tf.cast(held[training.counter].value, optimizer.iterations.dtype))
 
     def held_by(variable: str) -> np.ndarray:
-        return np.asarray(keras.ops.convert_to_numpy(held[variable].value))
+        # Not Keras's conversion, which does not know the variables of a strategy.
+        return tf.identity(held[variable].value).numpy()
 
     twin = keras_optimizers.of(training, programs, model.trainable_variables, held_by)
     model.compile(optimizer=twin or optimizer, jit_compile=False)
