@@ -17,6 +17,7 @@ def export(*, export_dir: str, **flags) -> report.Report:
             `saved_model`, `tags`, `graph_def`; `inputs` and `outputs` (key -> tensor name, in call order), `freeze` and
             `train_freeze` (tensor name -> value), `rename` (list of "REGEX=REPLACEMENT"), `ema`, `asset` (old path ->
             new path), `op_library` (list of files), `sample`, `overwrite`, `init_missing`, `unfreeze`, `moving_averages`,
+            `resume`, `loss`, `labels` (key -> tensor name),
             `no_sample`, `versioned`, `warmup`, `allow_ops`.
 
     Raises:

@@ -68,10 +68,13 @@ def operation_of(index: Index, scope: str, name: str) -> str | None:
     if not name.startswith(scope):
         return None
     parts = name[len(scope) :].split("/")
+    # A graph that was imported under a scope has that in front of every name.
+    outer = scope.rstrip("/").rpartition("/")[0]
     for end in range(len(parts), 0, -1):
         operation = "/".join(parts[:end]).removesuffix("_grad")
-        if parts[end - 1].endswith("_grad") and operation in index:
-            return operation
+        for candidate in (operation, f"{outer}/{operation}"):
+            if parts[end - 1].endswith("_grad") and candidate in index:
+                return candidate
     return None
 
 

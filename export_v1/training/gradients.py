@@ -6,10 +6,10 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from export_v1 import errors
-from export_v1.ir import graph, ops
+from export_v1.ir import ops
 from export_v1.ir.graph import Index, Tensor, data_inputs, parse
 from export_v1.training import backprop
-from export_v1.training.step import TrainStep, shape_of, variable_of
+from export_v1.training.step import TrainStep, variable_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Gradient:
 def of(index: Index, step: TrainStep, trainable: Mapping[str, bool], place: str) -> tuple[Gradient, ...]:
     """Returns the gradients that a step's update reads, in the graph order of its writers.
 
-    A gradient belongs to the variable whose new value is computed from it without passing through a single number: the
-    norm by which all are clipped is one, a gradient is not.
+    A gradient belongs to the variable whose new value is computed from it. Where several are, as by the norm by which all
+    are clipped, it is the one of an operation that reads the variable.
 
     Raises:
         ExportError: a gradient goes into several variables in the same way, or nobody can tell which variable it is of.
@@ -70,7 +70,7 @@ class _Matching:
             inputs = data_inputs(self._index[writer])
             variable = variable_of(self._index, inputs[0]) if inputs else None
             if variable in self._trained:
-                for cut in sorted(self._reached(variable, inputs[1:]), key=lambda cut: cut.name):
+                for cut in sorted(self._reached(inputs[1:]), key=lambda cut: cut.name):
                     found.setdefault((variable, self._scope(cut)), set()).add(cut)
         gradients = [self._gradient(variable, cuts) for (variable, _), cuts in found.items()]
         self._refuse_shared(gradients)
@@ -81,8 +81,7 @@ class _Matching:
         assert call is not None, "a cut comes out of tf.gradients"
         return call.scope
 
-    def _reached(self, variable: str, tensors: list[Tensor]) -> set[Tensor]:
-        is_number = shape_of(self._index, variable) == []
+    def _reached(self, tensors: list[Tensor]) -> set[Tensor]:
         seen, found, todo = set(), set(), list(tensors)
         while todo:
             tensor = todo.pop()
@@ -96,14 +95,9 @@ class _Matching:
                 # Gradients may be gathered in a variable for some steps before they are applied.
                 gathered = () if node.name in self._trained else self._writers.get(node.name, ())
                 todo.extend(source for writer in gathered for source in data_inputs(self._index[writer])[1:])
-            elif not is_number and self._is_number(tensor):
-                continue
             else:
                 todo.extend(data_inputs(node))
         return found
-
-    def _is_number(self, tensor: Tensor) -> bool:
-        return graph.recorded_shape(self._index[tensor.node], tensor.index) == []
 
     def _gradient(self, variable: str, cuts: set[Tensor]) -> Gradient:
         floats = [cut for cut in cuts if self._dtype(cut).is_floating]

@@ -68,6 +68,27 @@ def test_what_the_data_writes_runs_with_the_loss():
     assert "Adam/update_w/ApplyAdam" in reached
 
 
+def test_an_update_may_read_the_data():
+    with graphs.tensorflow_1() as graph:
+        loss = _loss()
+        optimizer = v1.train.GradientDescentOptimizer(0.1)
+        scale = tf.reduce_mean(graph.get_tensor_by_name("x:0"))
+        optimizer.apply_gradients([(gradient * scale, v) for gradient, v in optimizer.compute_gradients(loss)])
+        model = _graph(graph)
+    found, matched = _found(model)
+    assert found.reads == ("x:0",) and not found.before and len(matched) == 2
+
+
+def test_a_graph_that_was_imported_under_a_scope():
+    with graphs.tensorflow_1() as graph:
+        v1.train.AdamOptimizer(0.1).minimize(_loss())
+        meta = v1.train.export_meta_graph(graph=graph)
+    with graphs.tensorflow_1() as graph:
+        v1.train.import_meta_graph(meta, import_scope="model")
+        found, matched = _found(_graph(graph))
+    assert found.losses == ("model/loss:0",) and {one.variable for one in matched} == {"model/w", "model/b"}
+
+
 def test_a_train_op_that_gives_the_loss_is_what_it_waits_for():
     with graphs.tensorflow_1() as graph:
         loss = _loss()
@@ -91,6 +112,7 @@ def test_a_schedule_waits_for_a_count_that_nothing_orders():
     assert found.train_op == "train"
     reader = Index(found.update)["ExponentialDecay/Cast_2"]
     assert "^count" in reader.input
+    assert "^count" not in Index(found.update)["add"].input and not found.before
     # What only looks at the rate must not count.
     assert "^count" not in Index(found.detached)["ExponentialDecay/Cast_2"].input
 
