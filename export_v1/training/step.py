@@ -148,6 +148,7 @@ class _Finding:
         """Whether a tensor that a node reads comes out of tf.gradients there."""
         return (
             tensor.index >= 0
+            and tensor.node in self._index
             and self._scopes.of(tensor.node) is not None
             and self._scopes.of(reader.name) is None
             and self._index[tensor.node].op != "Const"
@@ -240,7 +241,7 @@ class _Finding:
             if node.name in reached
             and ops.writes_variable(node.op)
             and self._depends(node.name)
-            and not self._depends_on_gradients(node.name)
+            and node.name not in self._computed_from_gradients
         )
 
     @functools.cache  # noqa: B019 - lives as long as one look at one graph
@@ -252,7 +253,7 @@ class _Finding:
         if self._scopes.of(name) is not None:
             # Part of the backward pass: whatever is in the update comes after it anyway.
             return ()
-        if not self._depends(name):
+        if not self._depends(name) or name in self._computed_from_gradients:
             return (name,)
         return tuple(dict.fromkeys(found for wait in control_inputs(node) for found in self._instead(wait)))
 
@@ -269,8 +270,11 @@ class _Finding:
         ]
         return self._spread(sources)
 
-    def _depends_on_gradients(self, name: str) -> bool:
-        return name in self._gradient_dependent
+    @functools.cached_property
+    def _computed_from_gradients(self) -> set[str]:
+        """What computes with a gradient, and not only waits for one."""
+        every = self._index.graph_def.node
+        return self._spread([node.name for node in every if any(self._is_cut(one, node) for one in data_inputs(node))])
 
     @functools.cached_property
     def _gradient_dependent(self) -> set[str]:

@@ -23,7 +23,7 @@ CHANGES = [
     _step("step.py", "        if exact:\n            return exact\n", ""),
     _step("step.py", "if writes[name] == most)", "if True)"),
     _step("step.py", "            and self._depends(node.name)\n", ""),
-    _step("step.py", "            and not self._depends_on_gradients(node.name)\n", ""),
+    _step("step.py", "            and node.name not in self._computed_from_gradients\n", ""),
     _step("step.py", "update=self._with(counted)", "update=self._with(rewired)"),
     _step("step.py", "detached=self._with(rewired)", "detached=self._with(counted)"),
     _step("step.py", "if reader in region and reader not in before:", "if reader in region:"),
