@@ -93,10 +93,10 @@ class Expected:
         Raises:
             LoadError: no answer has the shape of an output.
         """
-        got, rest = self.ask(model), dict(self.outputs)
-        named = {key: rest.pop(key) for key in list(got) if key in rest}
+        answers, rest = self.ask(model), dict(self.outputs)
+        named = {key: rest.pop(key) for key in list(answers) if key in rest}
         found = []
-        for key, value in got.items():
+        for key, value in answers.items():
             candidates = {key: named[key]} if key in named else rest
             fits = [
                 comparison.compare(name, array, _of_type(value, array.dtype), sides=_SIDES)

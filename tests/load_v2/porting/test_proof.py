@@ -191,11 +191,11 @@ def test_a_report_tells_everything_once():
         "proven: 0 weights",
     ):
         assert text.count(fact) == 1, fact
-    assert str(report.refusal()).startswith("1 of 2 weights of model 'net' find no value in 'model.ckpt'")
+    assert str(report.refusal()).startswith("'model.ckpt' has no matching variable for 1 of 2 weights of model 'net'")
     report.assignments.append(Assignment("w/bias", (Term("x"),)))
     report.missing.clear()
     assert not report.complete
-    assert str(report.refusal()).startswith("1 of 3 variables of 'model.ckpt' have no place in model 'net'")
+    assert str(report.refusal()).startswith("Model 'net' has no matching weight for 1 of 3 variables of 'model.ckpt'")
     report.left_over.clear()
     assert not report.complete, "for a misfit is left"
     report.misfits.clear()

@@ -120,12 +120,12 @@ def test_first_rule_that_matches_takes_the_variable():
     ("text", "facts"),
     [
         ("[[rule]]\nkey = 'a'\nweigth = 'b'", ["'weigth' is not in rule 1 of 'r.toml'", "Closest: 'weight'"]),
-        ("[[rules]]\nkey = 'a'", ["'rules' is not in", "'rule'"]),
+        ("[[rules]]\nkey = 'a'", ["unknown entry 'rules'", "'rule'"]),
         ("[rule]\nkey = 'a'", ["[[rule]], in double brackets"]),
         ("ema = 1", ["ema is true or false, not 1"]),
         ('[[rule]]\nkey = "a\\d"', ["not TOML", "single quotes"]),
         ("[[rule]]\nkey = 'a('\nweight = 'b'", ["Rule 1 of 'r.toml'", "'a(' is not a regular expression"]),
-        ("[[rule]]\nkey = 'a'\nweight = 'b\\1'", ["asks for group 1"]),
+        ("[[rule]]\nkey = 'a'\nweight = 'b\\1'", ["refers to group 1"]),
         ("[[rule]]\nkey = 'a'", ["either weight = '…' or skip"]),
         ("[[rule]]\nweight = 'a'", ["key is a text"]),
         (
@@ -167,7 +167,7 @@ def test_first_rule_that_matches_takes_the_variable():
         ("[[rule]]\nkey = ['a', 'b']\nweight = 'c'\npreset = 'layer'", ["preset 'layer' takes one key"]),
         ("[[rule]]\nkey = 'a'\nweight = ['b', 'c']\npreset = 'layer'", ["preset 'layer' takes one key"]),
         ("[[rule]]\nkey = 'a'\nweight = 'b'\npreset = 'gru'\nforget_bias = 1.0", ["forget_bias belongs"]),
-        ("[[rule]]\nkey = '(?P<n>a)'\nweight = 'b\\g<m>'", ["asks for group m"]),
+        ("[[rule]]\nkey = '(?P<n>a)'\nweight = 'b\\g<m>'", ["refers to group m"]),
         ("[[rule]]\nkey = []\nweight = 'b'", ["key is a text"]),
         ("[[rule]]\nkey = 'a'\nweight = [1]", ["weight is a text"]),
         (
