@@ -127,7 +127,7 @@ def test_first_rule_that_matches_takes_the_variable():
         ("[[rule]]\nkey = 'a('\nweight = 'b'", ["Rule 1 of 'r.toml'", "'a(' is not a regular expression"]),
         ("[[rule]]\nkey = 'a'\nweight = 'b\\1'", ["refers to group 1"]),
         ("[[rule]]\nkey = 'a'", ["either weight = '…' or skip"]),
-        ("[[rule]]\nweight = 'a'", ["key is a text"]),
+        ("[[rule]]\nweight = 'a'", ["key is a string"]),
         (
             "[[rule]]\nkey = 'a'\nweight = 'b'\ntransform = [{ transpse = [1] }]",
             ["'transpse' is not in", "'transpose'"],
@@ -168,8 +168,8 @@ def test_first_rule_that_matches_takes_the_variable():
         ("[[rule]]\nkey = 'a'\nweight = ['b', 'c']\npreset = 'layer'", ["preset 'layer' takes one key"]),
         ("[[rule]]\nkey = 'a'\nweight = 'b'\npreset = 'gru'\nforget_bias = 1.0", ["forget_bias belongs"]),
         ("[[rule]]\nkey = '(?P<n>a)'\nweight = 'b\\g<m>'", ["refers to group m"]),
-        ("[[rule]]\nkey = []\nweight = 'b'", ["key is a text"]),
-        ("[[rule]]\nkey = 'a'\nweight = [1]", ["weight is a text"]),
+        ("[[rule]]\nkey = []\nweight = 'b'", ["key is a string"]),
+        ("[[rule]]\nkey = 'a'\nweight = [1]", ["weight is a string"]),
         (
             "[[rule]]\nkey = 'a'\nweight = 'b'\ntransform = [{ split = { axis = 0, parts = 2 } }]",
             ["2 parts for 1 weights"],
