@@ -73,7 +73,8 @@ def arrays(path: str, error: type[errors.UserError], remedy: str) -> dict[str, n
         UserError: it is missing or damaged, or would have to be unpickled.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # NumPy leaves a file open that it cannot read.
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             stored = {name: file[name] for name in file.files}
         return {name: _whole_strings(value, stored.get(f"lengths/{name}")) for name, value in stored.items()}
     except DAMAGED as failure:

@@ -54,7 +54,7 @@ class Expected:
         """
         name = os.fspath(path)
         try:
-            with np.load(name, allow_pickle=False) as file:
+            with open(name, "rb") as stream, np.load(stream, allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files if key.startswith(("in/", "out/"))}
         except OSError as error:
             raise LoadError(f"Expected answers {name!r} cannot be read: {error.strerror or error}.") from error

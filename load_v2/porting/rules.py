@@ -181,7 +181,9 @@ def _check_patterns(rule: Rule) -> None:
                 name = group[0] or group[1]
                 known = name in compiled.groupindex or (name.isdigit() and int(name) <= compiled.groups)
                 if not known:
-                    raise LoadError(f"weight {template!r} refers to group {name}, which key {pattern!r} does not define")
+                    raise LoadError(
+                        f"weight {template!r} refers to group {name}, which key {pattern!r} does not define"
+                    )
 
 
 def _check_fields(rule: Rule) -> None:

@@ -68,7 +68,8 @@ class MapReader(_Batched):
 
 def _mapped(file: str) -> np.memmap:
     try:
-        return np.load(file, mmap_mode="r", allow_pickle=False)
+        # Not np.load: it leaves a file open that turns out to be an archive.
+        return np.lib.format.open_memmap(file, mode="r")
     except DAMAGED as error:
         raise LoadError(f"{file!r} cannot be read as a plain array: {error}") from error
 

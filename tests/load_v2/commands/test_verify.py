@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import shutil
 
 import numpy as np
@@ -76,7 +77,7 @@ def test_a_changed_weight_is_found_and_the_output_named(copy, change):
 
 def test_a_weight_that_changes_no_answer_is_found_by_its_checksum(copy):
     path = copy("mlp_layers")
-    record = json.load(open(os.path.join(path, record_file.PATH)))
+    record = json.loads(pathlib.Path(path, record_file.PATH).read_text())
     index = bundle.read(os.path.join(path, "variables", "variables"))
     stored = {name: index.checksum(name) for name in index.tensors}
     recorded = {v["name"]: v["crc32c"] for v in record["variables"]}
@@ -84,7 +85,7 @@ def test_a_weight_that_changes_no_answer_is_found_by_its_checksum(copy):
     for variable in record["variables"]:
         variable["crc32c"] = stored[variable["name"]]
     record["variables"][0]["crc32c"] ^= 1
-    json.dump(record, open(os.path.join(path, record_file.PATH), "w"))
+    pathlib.Path(path, record_file.PATH).write_text(json.dumps(record))
     report = verify(path)
     assert report.damaged == (record["variables"][0]["name"],) and not report.equal
     assert all(output.equal for output in report.outputs)
@@ -92,10 +93,10 @@ def test_a_weight_that_changes_no_answer_is_found_by_its_checksum(copy):
 
 def test_a_flipped_byte_in_the_data_is_an_error(copy):
     path = copy("mlp_layers")
-    data = os.path.join(path, "variables", "variables.data-00000-of-00001")
-    content = bytearray(open(data, "rb").read())
+    data = pathlib.Path(path, "variables", "variables.data-00000-of-00001")
+    content = bytearray(data.read_bytes())
     content[100] ^= 4
-    open(data, "wb").write(content)
+    data.write_bytes(content)
     with pytest.raises(LoadError, match="cannot be read"):
         verify(path)
 

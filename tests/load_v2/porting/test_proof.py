@@ -149,12 +149,12 @@ def test_expected_answers_are_in_and_out_and_nothing_else(tmp_path):
 def test_an_error_puts_back_what_weights_held(dtype):
     weights = [variable([1, 2], dtype), variable(3, dtype)]
     with pytest.raises(KeyError):
-        with values.Backup(weights):
+        with values.backup(weights):
             for weight in weights:
                 weight.assign(keras.ops.zeros_like(weight))
             raise KeyError
     assert [np.asarray(weight, "float32").tolist() for weight in weights] == [[1, 2], 3]
-    with values.Backup(weights):
+    with values.backup(weights):
         weights[1].assign(keras.ops.zeros_like(weights[1]))
     assert float(weights[1]) == 0
 
