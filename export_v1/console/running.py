@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 
+from absl import logging as absl_logging
+
 from export_v1 import errors
 from export_v1.console import supervise
 
@@ -55,6 +57,7 @@ def import_tensorflow(verbose: bool) -> None:
     if verbose:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _silent_stderr():
         import tensorflow  # noqa: F401

@@ -105,7 +105,7 @@ def _computed(model: Graph, tensors: dict[str, Tensor], known: Weights) -> dict[
             computed = opened.run({name: tensor.name for name, tensor in tensors.items()})
         except tf.errors.OpError as error:
             raise errors.ExportError(
-                f"The initializers of {errors.quoted(tensors)} cannot be run: {str(error).splitlines()[0]}\n"
+                f"The initializers of {errors.quoted(tensors)} cannot be run: {errors.reason(error)}\n"
                 "  Pass --rename='REGEX=REPLACEMENT' if the checkpoint has them under other names."
             ) from error
     return {name: np.asarray(value) for name, value in computed.items()}

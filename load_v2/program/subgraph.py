@@ -88,13 +88,6 @@ def all_nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
         yield from function.node_def
 
 
-def is_random(graph_def: GraphDef) -> bool:
-    """Whether a node of the graph, or of a function it calls, draws random numbers."""
-    reachable = reachable_functions(graph_def)
-    inner = (n for f in graph_def.library.function if f.signature.name in reachable for n in f.node_def)
-    return any(ops.is_random(node.op) for node in itertools.chain(graph_def.node, inner))
-
-
 def reachable_functions(graph_def: GraphDef) -> set[str]:
     """Returns names of the functions that the graph's nodes call, directly or through other functions."""
     library = {function.signature.name: function for function in graph_def.library.function}

@@ -1,0 +1,149 @@
+"""The original graph, ready to be asked: in a tf.compat.v1 Session of its own, with the checkpoint's values.
+
+It is pruned so that it imports, and otherwise as it was written: reference variables, v1 control flow, frozen tensors fed.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from export_v1 import errors
+from export_v1.analysis import endless
+from export_v1.console import supervise
+from export_v1.ir import graph, ops
+from export_v1.ir.graph import GraphDef, NodeDef
+from export_v1.planning import variant
+from export_v1.source import assets
+from export_v1.weights import session
+from export_v1.weights.restore import Weights
+
+# A model that takes longer for one small batch is one whose loop does not end.
+SECONDS = 1800
+# The same for inputs that were made up: they may be what makes a loop endless.
+SECONDS_IF_MADE_UP = 60
+# TensorFlow is late, or does not come at all where it has computed the loop's condition ahead; then the process ends.
+GRACE = 60
+
+# What TensorFlow raises where a graph refuses its inputs.
+FAILURES = (tf.errors.OpError, ValueError, TypeError)
+Answers = dict[str, np.ndarray]
+
+
+class Unanswered(errors.ExportError):
+    """There are no answers of the original to compare with.
+
+    Attributes:
+        why: the reason, in one line.
+    """
+
+    def __init__(self, why: str, remedy: str = ""):
+        super().__init__(f"{why}\n  {remedy}" if remedy else why)
+        self.why = why
+
+
+class Late(Unanswered):
+    """The graph has no answer in time."""
+
+
+class Ask(Protocol):
+    """Returns the answers to inputs, both by key."""
+
+    def __call__(self, inputs: Mapping[str, np.ndarray], seconds: float = ...) -> Answers: ...
+
+
+@contextlib.contextmanager
+def asking(asked: variant.Variant, key: str, weights: Weights, files: assets.Files) -> Iterator[tuple[Ask, GraphDef]]:
+    """Yields a function from inputs by key to the original graph's answers by key, and the graph that it asks.
+
+    Each answer is that of the restored weights: what a run writes to a variable does not last.
+
+    Args:
+        asked: the variant that has the signature.
+        key: the signature's key.
+        weights: values of the variables; those that only the original reads are looked up with `Weights.covering`.
+        files: finds the files that tables are read from.
+
+    Raises:
+        Unanswered: TensorFlow refuses the graph as it was written, or it has a loop that never ends.
+    """
+    try:
+        original = variant.original(asked, files)
+        endless.check(original.graph_def)
+        weights = weights.covering(original.graph_def)
+    except errors.ExportError as error:
+        raise _cannot_run(error) from error
+    with contextlib.ExitStack() as stack:
+        try:
+            opened = stack.enter_context(
+                session.opened(lambda: tf.graph_util.import_graph_def(original.graph_def, name=""))
+            )
+            session.fill(opened, weights)
+            opened.run([opened.graph.get_operation_by_name(name) for name in original.table_inits], original.frozen)
+        except errors.ExportError as error:
+            raise _cannot_run(error) from error
+        except FAILURES as error:
+            raise Unanswered(f"The original graph cannot be run: {errors.reason(error)}.") from error
+        writes = any(map(_may_write, _nodes(original.graph_def)))
+
+        def ask(inputs: Mapping[str, np.ndarray], seconds: float = SECONDS) -> Answers:
+            if writes:
+                session.fill(opened, weights)
+            return run(opened, inputs, original.inputs[key], original.outputs[key], original.frozen, seconds)
+
+        yield ask, original.graph_def
+
+
+def _cannot_run(error: errors.ExportError) -> Unanswered:
+    first, _, rest = str(error).partition("\n")
+    return Unanswered(f"The original graph cannot be run: {first}", rest.strip())
+
+
+def _nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
+    yield from graph_def.node
+    for function in graph_def.library.function:
+        yield from function.node_def
+
+
+def _may_write(node: NodeDef) -> bool:
+    """Whether a node may change a variable; one that takes a reference and is not known to pass it on is taken to."""
+    if ops.writes_variable(node.op) or (node.op.startswith("Resource") and node.op not in ops.GATHERS):
+        return True
+    return node.op not in ops.ALIAS_TWINS and any(graph.ref_inputs(node))
+
+
+def run(
+    opened: tf.compat.v1.Session,
+    inputs: Mapping[str, np.ndarray],
+    feeds: Mapping[str, str],
+    fetches: Mapping[str, str],
+    frozen: Mapping[str, object],
+    seconds: float = SECONDS,
+) -> Answers:
+    """Returns what a session answers.
+
+    Args:
+        opened: the session.
+        inputs: by key.
+        feeds: input key -> tensor name.
+        fetches: output key -> tensor name.
+        frozen: tensor name -> value that it is fed, too.
+        seconds: after which it is given up.
+
+    Raises:
+        Late: there is no answer after `seconds`.
+        OpError, ValueError, TypeError: the graph refuses the inputs.
+    """
+    fed: dict[str, object] = {feeds[key]: value for key, value in inputs.items() if key in feeds}
+    fed.update(frozen)
+    options = tf.compat.v1.RunOptions(timeout_in_ms=int(1000 * seconds))
+    try:
+        with supervise.time_limit(seconds + GRACE):
+            return {key: np.asarray(value) for key, value in opened.run(dict(fetches), fed, options).items()}
+    except tf.errors.DeadlineExceededError as error:
+        raise Late(
+            f"The graph has no answer to the sample after {seconds:g} seconds; it may have a loop without end.",
+            "Pass --sample=FILE.npz with real inputs, or --no_sample to export it unproven.",
+        ) from error
