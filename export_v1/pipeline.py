@@ -83,7 +83,7 @@ def _recorded(
 ) -> tuple[Sample | None, str]:
     """Returns the original's answers, or None and why there are none."""
     if request.no_sample:
-        return None, "--no_sample was given"
+        return None, "--no_sample skipped running the original and the export, and comparing their answers"
     endless.check(exported.graph_def)
     given = sample.read(request.sample, planned.serving_inputs) if request.sample else None
     try:

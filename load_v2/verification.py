@@ -63,7 +63,7 @@ class Report:
 
     def _conclusion(self) -> str:
         if self.verdict is Verdict.NOT_PROVEN:
-            return f"{self.verdict}; nothing to compare, {self.why or 'see above'}; variables intact"
+            return f"{self.verdict}: nothing to compare, variables intact" + (f" ({self.why})" if self.why else "")
         left = [output.key for output in self.outputs if output.verdict is Verdict.NOT_PROVEN]
         if self.verdict is Verdict.EQUAL and left:
             return f"{self.verdict}, all but what is not proven: {', '.join(left)}"
@@ -103,7 +103,7 @@ def _sample(source: artefact.Artefact) -> tuple[codec.Arrays, str]:
     record = source.record
     if os.path.exists(file):
         sample = codec.read(file, LoadError, "Export again.")
-        if record is None and not sample.outputs:
+        if not sample.outputs and (record is None or record.sample is None):
             raise LoadError(f"{file!r} holds no answers.\n  Export again.")
         return sample, "" if sample.outputs else "no output stays the same from run to run"
     if record is None:
@@ -180,8 +180,7 @@ def _not_replayed(source: artefact.Artefact, sample: codec.Arrays, replayed: Col
     if record is None:
         return []
     if record.sample is None:
-        why = record.proof.why if record.proof else record.sample_left_out or "it was exported with --no_sample"
-        return [comparison.not_proven(key, f"no answer was recorded: {why}") for key in record.outputs]
+        return [comparison.not_proven(key, "no answer was recorded") for key in record.outputs if key not in replayed]
     reasons = {key: "its answer changes from run to run" for key in record.sample.unstable}
     reasons |= dict(record.proof.not_proven) if record.proof else {}
     return [

@@ -49,7 +49,7 @@ def proof_lines(record: Record) -> list[str]:
     if proof is None:
         return []
     if record.sample is None:
-        return [f"proof: {proof.verdict}: {proof.why}; {_SKIPPED}", *_how_to_prove(record)]
+        return [f"proof: {proof.verdict}: {proof.why}", *_how_to_prove(record)]
     compared = [key for key in record.outputs if key not in proof.not_proven]
     inputs = f"{record.sample.origin} inputs" + "".join(f"; {name}" for name in record.sample.sets)
     if not compared:
@@ -63,9 +63,6 @@ def proof_lines(record: Record) -> list[str]:
     if others:
         lines.append(f"  not proven: signature {', '.join(map(repr, others))}: only serving_default is compared")
     return lines + [f"  not compared on {what}" for what in proof.not_asked]
-
-
-_SKIPPED = "neither graph was run, only the variables are checked"
 
 
 def _is_default(entry: SignatureEntry, record: Record) -> bool:

@@ -17,8 +17,9 @@ _NOISY_BELOW = 1e-2
 # Two graphs round differently in many places, a nudged input in few: how much larger the first may be than the second.
 _FACTOR = 16
 _NUDGES = 2
-# Noise that is as large as this, relative to the answer, hides what a wrong answer would show.
-_HIDES = 1e-2
+# Noise of this many times the tolerance hides what a wrong answer would show.
+_HIDES = 1000
+_HIDES_IN_SHORT_TYPES = 4
 
 
 def noise(ask: Ask, inputs: Mapping[str, np.ndarray], answers: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -81,4 +82,6 @@ def is_solid(value: np.ndarray, noise: float) -> bool:
     """Returns whether so much noise in an answer would still let a wrong one show."""
     if not noise:
         return True
-    return bool(np.isfinite(noise)) and noise <= _HIDES * comparison.scale(value.astype(np.complex128))
+    tolerance = comparison.TOLERANCES.get(value.dtype.name, 0.0)
+    most = tolerance * (_HIDES_IN_SHORT_TYPES if value.dtype.name in ("float16", "bfloat16") else _HIDES)
+    return bool(np.isfinite(noise)) and noise <= most * comparison.scale(value.astype(np.complex128))

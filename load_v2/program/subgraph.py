@@ -1,13 +1,10 @@
 """GraphDefs in, new GraphDefs out: the part that some tensors need, with functions renamed. Nothing runs here."""
 
 import hashlib
-import itertools
 from collections.abc import Collection, Iterable, Iterator
 from typing import TypeAlias
 
 from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2
-
-from export_v1.ir import ops
 
 GraphDef: TypeAlias = graph_pb2.GraphDef
 NodeDef: TypeAlias = node_def_pb2.NodeDef
