@@ -45,16 +45,14 @@ def _export(model: Source, request: Request, export_dir: str, place: Mapping[str
     weights = original.OriginalWeights(
         exported_weights.variables, exported_weights.checkpoint, exported_weights.initial, model, request
     )
-    random = _random(assembled.exported)
-    recorded, why_unproven = _recorded(planned, assembled.exported, weights, random, files, request)
+    recorded, why_unproven = _recorded(planned, assembled.exported, weights, files, request)
     opened = batch.opened(planned, recorded, weights, files, request)
     if opened.fixed is not None:
         assembled = assembly.assemble(opened.planned, model, files, request)
-        random = _random(assembled.exported)
     requests = warmup.batches(warmup.sizes(request), recorded, opened.planned.serving_inputs)
     with versions.target(export_dir, **place) as target:
         answers = [*recorded.sets, *opened.proofs] if recorded else []
-        written, not_proven = _write(assembled.exported, answers, random, requests, target.folder)
+        written, not_proven = _write(assembled.exported, answers, requests, target.folder)
         recorded = recorded and recorded.without(not_proven)
         if request.require_proof:
             _require(recorded)
@@ -67,17 +65,10 @@ def _export(model: Source, request: Request, export_dir: str, place: Mapping[str
     return Report(target.path, done)
 
 
-def _random(exported: save.Exported) -> dict[str, str]:
-    """Returns the outputs that are random in the exported graph, each with the op that makes them so."""
-    _, outputs, _ = exported.signatures[DEFAULT]
-    return randomness.sources(exported.graph_def, outputs)
-
-
 def _recorded(
     planned: Plan,
     exported: save.Exported,
     weights: Weights,
-    random: Mapping[str, str],
     files: assets.Files,
     request: Request,
 ) -> tuple[Sample | None, str]:
@@ -91,6 +82,8 @@ def _recorded(
         # Real inputs ask for it by name.
         if too_large and given is None:
             raise Unanswered(too_large, "Pass --sample=FILE.npz to run it all the same.")
+        _, outputs, _ = exported.signatures[DEFAULT]
+        random = randomness.sources(exported.graph_def, outputs)
         return sample.record(planned.serving, planned.default, weights, files, given, random), ""
     except Unanswered as unanswered:
         if request.require_proof:
@@ -112,7 +105,6 @@ def _require(recorded: Sample | None) -> None:
 def _write(
     exported: save.Exported,
     answers: list[Sample],
-    random: Mapping[str, str],
     requests: Mapping[int, warmup.Batch],
     folder: str,
 ) -> tuple[save.Written, dict[str, str]]:
@@ -127,7 +119,7 @@ def _write(
                 fill(session, exported.weights)
 
         left = answer.without(not_proven)
-        not_proven.update(checking.check(left, session, inputs, outputs, random, refill))
+        not_proven.update(checking.check(left, session, inputs, outputs, refill))
 
     checks: list[Callable] = [functools.partial(compare, answer) for answer in answers]
     if answers and requests:

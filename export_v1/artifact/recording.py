@@ -75,14 +75,16 @@ def record_of(
 
 def _sample_entry(recorded: Sample) -> record.SampleEntry:
     names = [other.name for other in recorded.further]
-    return record.SampleEntry(recorded.origin, list(recorded.not_proven), recorded.ranks, names)
+    unstable = [key for key in recorded.ranks if key not in recorded.outputs]
+    return record.SampleEntry(recorded.origin, unstable, recorded.ranks, names)
 
 
 def _proof_entry(recorded: Sample | None, why_unproven: str) -> record.ProofEntry:
     if recorded is None:
         return record.ProofEntry(str(Verdict.NOT_PROVEN), why_unproven)
-    why = "" if recorded.outputs else "no output stays the same from run to run"
-    verdict = Verdict.EQUAL if recorded.outputs else Verdict.NOT_PROVEN
+    compared = any(one.outputs for one in recorded.sets)
+    why = "" if compared else "no output stays the same from run to run"
+    verdict = Verdict.EQUAL if compared else Verdict.NOT_PROVEN
     return record.ProofEntry(str(verdict), why, recorded.not_proven, recorded.not_asked)
 
 

@@ -5,6 +5,7 @@ It is pruned so that it imports, and otherwise as it was written: reference vari
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -54,11 +55,69 @@ class Ask(Protocol):
     def __call__(self, inputs: Mapping[str, np.ndarray], seconds: float = ...) -> Answers: ...
 
 
-@contextlib.contextmanager
-def asking(asked: variant.Variant, key: str, weights: Weights, files: assets.Files) -> Iterator[tuple[Ask, GraphDef]]:
-    """Yields a function from inputs by key to the original graph's answers by key, and the graph that it asks.
+class Original:
+    """The original graph under one signature, in a session; called with inputs by key it returns its answers by key.
 
     Each answer is that of the restored weights: what a run writes to a variable does not last.
+
+    Attributes:
+        graph_def: the graph.
+    """
+
+    def __init__(self, opened: tf.compat.v1.Session, original: variant.Transformed, key: str, weights: Weights):
+        self.graph_def = original.graph_def
+        self._opened, self._original, self._key, self._weights = opened, original, key, weights
+        self._writes = any(map(_may_write, _nodes(original.graph_def)))
+        self._draws = [node.name for node in original.graph_def.node if ops.is_random(node.op)]
+        index = graph.Index(original.graph_def)
+        self._hidden = [name for name in self._draws if _is_in_loop(index, name)]
+
+    def __call__(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        seconds: float = SECONDS,
+        drawn: Mapping[str, np.ndarray] = MappingProxyType({}),
+    ) -> Answers:
+        """Returns the answers.
+
+        Args:
+            inputs: by key.
+            seconds: after which they are given up.
+            drawn: tensor of random numbers -> what it is to be this time.
+        """
+        if self._writes:
+            session.fill(self._opened, self._weights)
+        feeds, fetches = self._original.inputs[self._key], self._original.outputs[self._key]
+        return run(self._opened, inputs, feeds, fetches, {**self._original.frozen, **drawn}, seconds)
+
+    def drawn(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns the random numbers that inputs make the graph draw, by tensor name; but for `draws_out_of_reach`."""
+        feeds = self._original.inputs[self._key]
+        found: dict[str, np.ndarray] = {}
+        for name in self._draws:
+            # A draw in a branch that is not taken has no value.
+            with contextlib.suppress(*FAILURES):
+                if name not in self._hidden:
+                    found |= run(self._opened, inputs, feeds, {f"{name}:0": f"{name}:0"}, self._original.frozen)
+        return found
+
+    @property
+    def draws_out_of_reach(self) -> bool:
+        """Whether random numbers are drawn inside loops or functions, where nothing can be fed."""
+        in_functions = (node for function in self.graph_def.library.function for node in function.node_def)
+        return bool(self._hidden) or any(ops.is_random(node.op) for node in in_functions)
+
+
+def _is_in_loop(index: graph.Index, name: str) -> bool:
+    exits = [node.name for node in index.graph_def.node if node.op in ops.EXITS]
+    return any(index[ancestor].op in ops.ENTERS for ancestor in index.ancestors([name], stop=exits))
+
+
+@contextlib.contextmanager
+def asking(
+    asked: variant.Variant, key: str, weights: Weights, files: assets.Files
+) -> Iterator[tuple[Original, GraphDef]]:
+    """Yields the original graph, to be asked, and its GraphDef.
 
     Args:
         asked: the variant that has the signature.
@@ -86,14 +145,7 @@ def asking(asked: variant.Variant, key: str, weights: Weights, files: assets.Fil
             raise _cannot_run(error) from error
         except FAILURES as error:
             raise Unanswered(f"The original graph cannot be run: {errors.reason(error)}.") from error
-        writes = any(map(_may_write, _nodes(original.graph_def)))
-
-        def ask(inputs: Mapping[str, np.ndarray], seconds: float = SECONDS) -> Answers:
-            if writes:
-                session.fill(opened, weights)
-            return run(opened, inputs, original.inputs[key], original.outputs[key], original.frozen, seconds)
-
-        yield ask, original.graph_def
+        yield Original(opened, original, key, weights), original.graph_def
 
 
 def _cannot_run(error: errors.ExportError) -> Unanswered:

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from export_v1 import errors
 from export_v1.format import comparison
-from export_v1.proof import asking
+from export_v1.proof import asking, randomness
 from export_v1.proof import sample as samples
 from export_v1.proof.sample import Sample
 
@@ -22,18 +22,18 @@ def check(
     opened: tf.compat.v1.Session,
     inputs: Mapping[str, str],
     outputs: Mapping[str, str],
-    random: Mapping[str, str] | None = None,
     refill: Callable[[], object] = lambda: None,
 ) -> dict[str, str]:
     """Checks that the exported graph gives the recorded answers.
+
+    An output of `Sample.drawn` may have been the same by chance whenever the original was asked; it is different only if the
+    export, too, gives the same answer each time, and another one.
 
     Args:
         sample: the original's answers, one set of them.
         opened: a filled session of the exported graph.
         inputs: input key -> tensor name there.
         outputs: output key -> tensor name there.
-        random: output key -> a random op before it. Such an output may have been the same by chance whenever the original
-            was asked; it is different only if the export, too, gives the same answer each time, and another one.
         refill: restores the variables, which an answer may change.
 
     Returns:
@@ -44,7 +44,6 @@ def check(
     """
     if not sample.outputs:
         return {}
-    random = random or {}
     fetches = {key: outputs[key] for key in sample.outputs}
 
     def ask() -> asking.Answers:
@@ -55,7 +54,7 @@ def check(
         got = ask()
         compared = {key: sample.compare(key, got[key]) for key in sample.outputs}
         wrong = {key for key, result in compared.items() if not result.equal}
-        drawn = {key for key in wrong & set(random) if _changes(ask, key, got[key], refill)}
+        drawn = {key for key in wrong & set(sample.drawn) if _changes(ask, key, got[key], refill)}
     except tf.errors.OpError as error:
         raise errors.ExportError(
             f"The converted graph fails{what}, where the original answers: {errors.reason(error)}\n{_DEFECT}"
@@ -69,11 +68,11 @@ def check(
         raise errors.ExportError(
             f"The converted graph does not answer as the original does{what}:\n{''.join(lines)}{_DEFECT}"
         )
-    return {key: samples.is_random(random[key]) for key in sample.outputs if key in drawn}
+    return {key: samples.is_random(sample.drawn[key]) for key in sample.outputs if key in drawn}
 
 
 def _changes(ask: Callable[[], asking.Answers], key: str, first: np.ndarray, refill: Callable[[], object]) -> bool:
-    for _ in range(1, samples.DRAWS):
+    for _ in range(1, randomness.DRAWS):
         refill()
         if not comparison.compare(key, first, ask()[key]).equal:
             return True

@@ -93,12 +93,12 @@ def test_a_sampler_is_exported_each_time_and_is_never_called_equal(tmp_path):
     (tmp_path / "model").mkdir()
     checkpoint = small_models.checkpoint(tmp_path / "model", _sampler)
     flags = {"checkpoint": checkpoint, "inputs": {"x": "x:0"}, "outputs": {"y": "y:0", "h": "h:0"}}
-    for attempt in range(4):
+    for attempt in range(3):
         report = export_v1.export(**flags, export_dir=str(tmp_path / str(attempt)))
         found = load_v2.verify(tmp_path / str(attempt))
         assert found.verdict is Verdict.EQUAL
         unproven = [output.key for output in found.outputs if not output.equal]
-        assert unproven == list(report["proof"]["not_proven"]) == ["y"], "one in 35 that all draws agree"
+        assert unproven == list(report["proof"]["not_proven"]) == ["y"]
         assert re.search("not proven: output 'y': it is random: RandomUniform", report.text())
     with pytest.raises(export_v1.ExportError, match="(?s)Not every output.*'y': it is random.*--output"):
         export_v1.export(**flags, export_dir=str(tmp_path / "out"), require_proof=True)

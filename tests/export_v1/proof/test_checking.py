@@ -1,5 +1,7 @@
 """checking: what an export has to answer before it is written."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -53,7 +55,7 @@ def test_nothing_is_run_for_a_sample_without_answers():
     )
 
 
-RANDOM = {"y": "RandomUniform 'r'"}
+DRAWN = dataclasses.replace(ONE, drawn={"y": "RandomUniform 'r'"})
 
 
 def test_another_answer_is_wrong_unless_the_output_is_random_and_changes():
@@ -62,11 +64,11 @@ def test_another_answer_is_wrong_unless_the_output_is_random_and_changes():
     ):
         checking.check(ONE, Session(3), *ENDS)
     with pytest.raises(export_v1.ExportError, match="not answer as the original does"):
-        checking.check(ONE, Session(3), *ENDS, RANDOM)
+        checking.check(DRAWN, Session(3), *ENDS)
     with pytest.raises(export_v1.ExportError, match="not answer as the original does"):
         checking.check(ONE, Session(3, 4), *ENDS)
     filled = []
-    found = checking.check(ONE, Session(3, 3, 3, 2), *ENDS, RANDOM, lambda: filled.append(1))
+    found = checking.check(DRAWN, Session(3, 3, 3, 2), *ENDS, lambda: filled.append(1))
     assert found == {"y": "it is random: RandomUniform 'r' stands before it"} and len(filled) == 3
 
 
