@@ -5,31 +5,6 @@ from tests.mutants.change import Change
 CHANGES = (
     # sample
     Change(
-        file="export_v1/proof/sample.py",
-        before='    if wrong:\n        raise errors.ExportError(\n            "The converted',
-        after='    if len(wrong) > 2:\n        raise errors.ExportError(\n            "The converted',
-        tests=("tests/export_v1/proof/test_sample.py",),
-    ),
-    Change(
-        file="export_v1/proof/sample.py",
-        before="for name, value in first.items() if name not in unstable}",
-        after="for name, value in first.items()}",
-        tests=("tests/export_v1/proof/test_sample.py",),
-    ),
-    Change(
-        file="export_v1/proof/sample.py",
-        before="            session.fill(opened, weights)\n            return",
-        after="            return",
-        tests=("tests/export_v1/proof/test_sample.py",),
-        why="variables are what the run before left",
-    ),
-    Change(
-        file="export_v1/proof/sample.py",
-        before="    fed.update(frozen)\n",
-        after="",
-        tests=("tests/export_v1/proof/test_sample.py",),
-    ),
-    Change(
         file="export_v1/passes/state.py",
         before=" if tensor in placeholders}",
         after="}",
@@ -42,24 +17,6 @@ CHANGES = (
         after="dict(tensors)",
         tests=("tests/export_v1/proof/test_sample.py",),
         why="an output that is an input is fetched under the name that it had",
-    ),
-    Change(
-        file="export_v1/proof/sample.py",
-        before="timeout_in_ms=1000 * SECONDS",
-        after="timeout_in_ms=SECONDS",
-        tests=("tests/export_v1/proof/test_sample.py",),
-    ),
-    Change(
-        file="export_v1/proof/sample.py",
-        before='startswith(("out/", "lengths/", "noise/"))',
-        after='startswith("lengths/")',
-        tests=("tests/export_v1/proof/test_sample.py",),
-    ),
-    Change(
-        file="export_v1/proof/sample.py",
-        before="    for key in keys:\n        if key not in found:\n",
-        after="    for key in keys:\n        if key not in found:\n            continue\n",
-        tests=("tests/export_v1/proof/test_sample.py",),
     ),
     # safety and kernels
     Change(
@@ -341,13 +298,6 @@ CHANGES = (
         before="shape=[None, *one.shape[1:]])",
         after="shape=[None] * len(one.shape))",
         tests=("tests/export_v1/proof/test_batch.py",),
-    ),
-    Change(
-        file="export_v1/pipeline.py",
-        before="answers = [recorded, *opened.proofs] if recorded else []",
-        after="answers = [recorded] if recorded else []",
-        tests=("tests/export_v1/proof/test_batch.py",),
-        why="the export is not compared in other batches",
     ),
     Change(
         file="export_v1/pipeline.py",
@@ -1372,21 +1322,9 @@ CHANGES = (
         tests=("tests/export_v1/test_request.py",),
     ),
     Change(
-        file="export_v1/artifact/report.py",
-        before='            lines += [f"  not compared:',
-        after='            [f"  not compared:',
-        tests=("tests/export_v1/test_request.py",),
-    ),
-    Change(
         file="export_v1/planning/plan.py",
         before="tf.as_dtype(data_type).base_dtype.name",
         after="tf.as_dtype(data_type).name",
-        tests=("tests/export_v1/test_request.py",),
-    ),
-    Change(
-        file="export_v1/artifact/report.py",
-        before="        if record.sample_left_out:",
-        after="        if False:",
         tests=("tests/export_v1/test_request.py",),
     ),
     Change(
@@ -2010,12 +1948,6 @@ CHANGES = (
     ),
     Change(
         file="export_v1/artifact/save.py",
-        before="return weights.size() > STREAMED_ABOVE",
-        after="return weights.size() >= STREAMED_ABOVE",
-        tests=("tests/export_v1/artifact/test_save.py",),
-    ),
-    Change(
-        file="export_v1/artifact/save.py",
         before="[] if streamed and not checks else fill",
         after="[] if streamed else fill",
         tests=("tests/export_v1/artifact/test_save.py",),
@@ -2025,13 +1957,6 @@ CHANGES = (
         before="            if checks and init is not None:\n                session.run(init)\n",
         after="",
         tests=("tests/export_v1/artifact/test_save.py",),
-    ),
-    Change(
-        file="export_v1/artifact/save.py",
-        before="if _writes(exported.graph_def):",
-        after="if False:",
-        tests=("tests/export_v1/artifact/test_save.py",),
-        why="what a check wrote is exported",
     ),
     Change(
         file="export_v1/artifact/save.py",
