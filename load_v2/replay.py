@@ -34,18 +34,17 @@ class Reader:
     not_finite: list[str] = dataclasses.field(default_factory=list)
 
 
-def readers(source: Artefact, allow_ops: Collection[str]) -> Iterator[tuple[str, Reader]]:
-    """Yields each reader under its name, one at a time: each has the weights in memory until the next one is asked for.
+def readers(source: Artefact, allow_ops: Collection[str]) -> Iterator[tuple[str, Callable[[], Reader]]]:
+    """Yields each reader's name, and a function that loads the export with it. What it returns holds all the weights.
+
+    A LoadError is raised by that function where a reader cannot load the export, and by its answers where there are none.
 
     Args:
         source: the export.
         allow_ops: ops to let run although they could touch files, network or Python.
-
-    Raises:
-        LoadError: a reader cannot load the export; its answers raise one where they cannot be had.
     """
-    yield LAYER, _layer(source, allow_ops)
-    yield SAVED_MODEL, _saved_model(source, allow_ops)
+    yield LAYER, lambda: _layer(source, allow_ops)
+    yield SAVED_MODEL, lambda: _saved_model(source, allow_ops)
 
 
 def _layer(source: Artefact, allow_ops: Collection[str]) -> Reader:

@@ -1,8 +1,9 @@
 """Replays the recorded answers of the original graph, and checks that record, sample, signature and variables agree."""
 
 import dataclasses
+import gc
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -119,21 +120,31 @@ def _replayed(
     source: artefact.Artefact, sample: codec.Arrays, allow_ops: Collection[str]
 ) -> tuple[list[Comparison], list[str], list[str]]:
     """Returns a comparison for each recorded output, which readers were asked, and which variables are not finite."""
-    wanted = list(dict.fromkeys(key for one_set in (sample, *sample.further) for key in one_set.outputs))
-    compared: dict[str, list[Comparison]] = {key: [] for key in wanted}
+    sets = (sample, *sample.further)
+    compared: dict[str, list[Comparison]] = {key: [] for one_set in sets for key in one_set.outputs}
     random = _random(source)
     read_by: list[str] = []
     infinite: list[str] = []
-    for name, reader in replay.readers(source, allow_ops):
-        infinite = infinite or reader.not_finite
-        if not wanted:
+    for name, load in replay.readers(source, allow_ops):
+        if read_by and not compared:
             # The export loads, and there is nothing to ask it.
             break
+        results, not_finite = _read(load, sets, random)
+        # A layer and its functions refer to each other, and each reader has the weights in memory.
+        gc.collect()
         read_by.append(name)
-        for one_set in (sample, *sample.further):
-            for result in _compared(reader.answer, one_set, random):
-                compared[result.key].append(_by(name, result))
-    return [_worst(key, results) for key, results in compared.items()], read_by, infinite
+        infinite += not_finite
+        for result in results:
+            compared[result.key].append(_by(name, result))
+    return [_worst(key, results) for key, results in compared.items()], read_by if compared else [], infinite
+
+
+def _read(
+    load: Callable[[], replay.Reader], sets: Iterable[codec.Arrays], random: Mapping[str, str]
+) -> tuple[list[Comparison], list[str]]:
+    """Returns what one reader answers to all sets, compared, and the variables that are not finite, where it tells."""
+    reader = load()
+    return [result for one_set in sets for result in _compared(reader.answer, one_set, random)], reader.not_finite
 
 
 def _random(source: artefact.Artefact) -> dict[str, str]:
