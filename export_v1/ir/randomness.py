@@ -1,6 +1,6 @@
 """randomness: which tensors of a graph depend on random numbers, as its edges tell."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from export_v1.ir import library, ops
 from export_v1.ir.graph import GraphDef, Index, NodeDef, parse
@@ -8,6 +8,7 @@ from export_v1.ir.graph import GraphDef, Index, NodeDef, parse
 
 def sources(graph_def: GraphDef, tensors: Mapping[str, str]) -> dict[str, str]:
     """Returns, for each tensor that a random op stands before, that op as "TYPE 'NAME'"; of several, the first by name.
+    Where it is in a function, NAME is the node that calls it: "TYPE inside 'NAME'".
 
     Functions count: a node that may call one which draws random numbers draws them itself. So do control edges, since
     what waits for a node may read what that has written.
@@ -20,27 +21,41 @@ def sources(graph_def: GraphDef, tensors: Mapping[str, str]) -> dict[str, str]:
     found = {}
     for key, tensor in tensors.items():
         reached = sorted(index.ancestors([parse(tensor).node]))
-        draws = next((index[name] for name in reached if _draws(index[name], drawing)), None)
+        draws = next(filter(None, (_draw(index[name], drawing) for name in reached)), None)
         if draws is not None:
-            found[key] = f"{draws.op} {draws.name!r}"
+            found[key] = draws
     return found
 
 
-def _draws(node: NodeDef, drawing: Iterable[str]) -> bool:
-    return ops.is_random(node.op) or bool(library.called_by(node) & set(drawing))
+def _draw(node: NodeDef, drawing: Mapping[str, str]) -> str | None:
+    """Returns the random op that a node is or may call, in words."""
+    if ops.is_random(node.op):
+        return f"{node.op} {node.name!r}"
+    called = sorted(library.called_by(node) & drawing.keys())
+    return f"{drawing[called[0]]} inside {node.name!r}" if called else None
 
 
-def _drawing_functions(graph_def: GraphDef) -> set[str]:
-    """Returns the names of the functions that draw random numbers, themselves or through others that they call."""
+def _drawing_functions(graph_def: GraphDef) -> dict[str, str]:
+    """Returns function -> type of a random op, for those that draw numbers, themselves or through others they call."""
     bodies = {function.signature.name: function.node_def for function in graph_def.library.function}
     gradients = {one.function_name: one.gradient_func for one in graph_def.library.gradient}
-    drawing: set[str] = set()
+    drawing: dict[str, str] = {}
     while True:
         more = {
-            name
+            name: op
             for name, nodes in bodies.items()
-            if name not in drawing and (gradients.get(name) in drawing or any(_draws(node, drawing) for node in nodes))
+            if name not in drawing
+            and (
+                op := drawing.get(gradients.get(name, ""))
+                or next(filter(None, (_type(n, drawing) for n in nodes)), None)
+            )
         }
         if not more:
             return drawing
         drawing |= more
+
+
+def _type(node: NodeDef, drawing: Mapping[str, str]) -> str | None:
+    if ops.is_random(node.op):
+        return node.op
+    return next((drawing[name] for name in sorted(library.called_by(node)) if name in drawing), None)

@@ -10,7 +10,7 @@ from tests.support.graphs import v1
 
 def _build() -> None:
     x, n, limit = (
-        v1.placeholder(tf.float32, [3], "x"),
+        v1.placeholder(tf.float32, [None], "x"),
         v1.placeholder(tf.int32, [], "n"),
         v1.placeholder(tf.float32, [], "limit"),
     )
@@ -20,7 +20,7 @@ def _build() -> None:
         lambda i, t: (i + 1, t + 1.0),
         [0, tf.zeros([3])],
     )
-    tf.multiply(total, x, name="y")
+    tf.multiply(total[0], x, name="y")
 
 
 def test_what_reaches_the_condition_by_its_value_decides():

@@ -39,7 +39,7 @@ RANDOM = """
 def test_randomness_counts_in_functions_that_are_called_only():
     graph_def = _graph(RANDOM)
     found = randomness.sources(graph_def, {"a": "call:0", "b": "differs:0", "c": "still:0"})
-    assert found == {"a": "If 'call'", "b": "f 'differs'"}
+    assert found == {"a": "RandomUniform inside 'call'", "b": "RandomUniform inside 'differs'"}
 
 
 @pytest.mark.parametrize(
