@@ -62,8 +62,9 @@ def write(sample: Arrays, path: str) -> None:
 
 def _stored(name: str, value: np.ndarray) -> dict[str, np.ndarray]:
     """Returns the arrays that an array is stored as."""
-    if _is_unknown_to_files(value.dtype):
-        return {name: value.astype(np.float32), f"dtypes/{name}": np.asarray(value.dtype.name.encode())}
+    plain = known_to_files(value)
+    if plain is not value:
+        return {name: plain, f"dtypes/{name}": np.asarray(value.dtype.name.encode())}
     if value.dtype != object:
         return {name: value}
     strings = value.astype("S")
@@ -73,9 +74,11 @@ def _stored(name: str, value: np.ndarray) -> dict[str, np.ndarray]:
     return {name: strings, f"lengths/{name}": lengths}
 
 
-def _is_unknown_to_files(dtype: np.dtype) -> bool:
-    """Whether numpy would write plain bytes and forget the type, as it does with bfloat16."""
-    return dtype.kind == "V" and dtype.names is None and not dtype.name.startswith("void")
+def known_to_files(value: np.ndarray) -> np.ndarray:
+    """Returns an array as numpy can store it: float32 where it would write plain bytes and forget the type, as of bfloat16."""
+    dtype = value.dtype
+    unknown = dtype.kind == "V" and dtype.names is None and not dtype.name.startswith("void")
+    return value.astype(np.float32) if unknown else value
 
 
 def read(path: str, error: type[errors.UserError], remedy: str) -> Arrays:

@@ -92,13 +92,15 @@ class Original:
 
     def drawn(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns the random numbers that inputs make the graph draw, by tensor name; but for `draws_out_of_reach`."""
-        feeds = self._original.inputs[self._key]
+        names = [f"{name}:0" for name in self._draws if name not in self._hidden]
+        feeds, frozen = self._original.inputs[self._key], self._original.frozen
+        with contextlib.suppress(*FAILURES):
+            return run(self._opened, inputs, feeds, {name: name for name in names}, frozen)
+        # A draw in a branch that is not taken has no value, and then none of all has.
         found: dict[str, np.ndarray] = {}
-        for name in self._draws:
-            # A draw in a branch that is not taken has no value.
+        for name in names:
             with contextlib.suppress(*FAILURES):
-                if name not in self._hidden:
-                    found |= run(self._opened, inputs, feeds, {f"{name}:0": f"{name}:0"}, self._original.frozen)
+                found |= run(self._opened, inputs, feeds, {name: name}, frozen)
         return found
 
     @property

@@ -216,6 +216,8 @@ def _further(
             f"{variation.name}, output {key!r}: {why}" for key, why in changing.items() if key in first.outputs
         ]
         solid = {key: value for key, value in stable.items() if rounding.is_solid(value, noise.get(key, 0.0))}
+        if not solid and stable:
+            not_asked.append(f"{variation.name}: rounding decides the answers")
         if solid:
             noise = {key: size for key, size in noise.items() if key in solid}
             drawn = _drawn(original, solid, random)
