@@ -133,11 +133,18 @@ def _side(stored: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray
 def _restored(name: str, value: np.ndarray, stored: Mapping[str, np.ndarray]) -> np.ndarray:
     dtype = stored.get(f"dtypes/{name}")
     if dtype is not None:
-        # The type is TensorFlow's own; who only asks for --help shall not wait for the import.
-        import tensorflow as tf
-
-        return value.astype(tf.as_dtype(dtype.item().decode()).as_numpy_dtype)
+        return value.astype(_numpy_type(dtype.item().decode()))
+    if value.dtype == np.dtype("V2"):
+        # The first exports wrote bfloat16 as it came, and numpy forgot what it was.
+        return value.view(_numpy_type("bfloat16"))
     return _whole_strings(value, stored.get(f"lengths/{name}"))
+
+
+def _numpy_type(name: str) -> np.dtype:
+    # The type is TensorFlow's own; who only asks for --help shall not wait for the import.
+    import tensorflow as tf
+
+    return np.dtype(tf.as_dtype(name).as_numpy_dtype)
 
 
 def _whole_strings(values: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:

@@ -16,13 +16,14 @@ from export_v1.proof.asking import Answers, Ask
 _NOISY_BELOW = 1e-2
 # Two graphs round differently in many places, a nudged input in few: how much larger the first may be than the second.
 _FACTOR = 16
-_NUDGES = 2
 # Noise of this many times the tolerance hides what a wrong answer would show.
 _HIDES = 1000
 _HIDES_IN_SHORT_TYPES = 4
 
 
-def noise(ask: Ask, inputs: Mapping[str, np.ndarray], answers: Mapping[str, np.ndarray]) -> dict[str, float]:
+def noise(
+    ask: Ask, inputs: Mapping[str, np.ndarray], answers: Mapping[str, np.ndarray], nudges: int = 2
+) -> dict[str, float]:
     """Returns the size of the rounding noise in answers that move when each float input moves by its last bit.
 
     An answer that has to be identical, an integer or a string, and that moves has infinite noise.
@@ -31,13 +32,14 @@ def noise(ask: Ask, inputs: Mapping[str, np.ndarray], answers: Mapping[str, np.n
         ask: the graph.
         inputs: by key.
         answers: to these inputs, those that are to be measured.
+        nudges: how often the inputs are moved.
     """
     floats = {key: value for key, value in inputs.items() if _is_float(value)}
     if not answers or not floats:
         return {}
     largest = dict.fromkeys(answers, 0.0)
     random = np.random.default_rng(0)
-    for _ in range(_NUDGES):
+    for _ in range(nudges):
         nudged = {key: _nudged(np.asarray(value), random) for key, value in floats.items()}
         try:
             moved: Answers = ask({**inputs, **nudged})

@@ -60,3 +60,16 @@ def test_bfloat16_is_read_as_it_was_and_others_read_its_values(tmp_path):
     assert found.inputs["x"].tolist() == [1.5, np.inf] and found.outputs["y"].tolist() == [[-0.125]]
     with np.load(tmp_path / "sample.npz", allow_pickle=False) as plain:
         assert plain["in/x"].dtype == np.float32 and plain["in/x"].tolist() == [1.5, np.inf]
+
+
+def test_bfloat16_of_the_first_exports_is_read(tmp_path):
+    value = np.array([1.5, 2.0], tf.bfloat16.as_numpy_dtype)
+    np.savez(tmp_path / "sample.npz", **{"in/x": value, "out/y": value})
+    found = _read(tmp_path / "sample.npz")
+    assert found.outputs["y"].dtype == value.dtype and found.outputs["y"].tolist() == [1.5, 2.0]
+
+
+def test_a_type_that_is_none_is_one_message(tmp_path):
+    np.savez(tmp_path / "sample.npz", **{"in/x": np.float32([1]), "dtypes/in/x": np.asarray(b"nonsense")})
+    with pytest.raises(errors.ExportError, match="cannot be read as .npz"):
+        _read(tmp_path / "sample.npz")
