@@ -209,18 +209,18 @@ def _unlike_sample(source: artefact.Artefact, sample: codec.Arrays) -> list[str]
     record = source.record
     if record is None or record.sample is None:
         return []
-    found = [
+    differences = [
         f"input {key}: DIFFERENT, step 1 recorded a value, and {codec.PATH} has none"
         for key in record.inputs
         if key not in sample.inputs
     ]
     expected: SampleEntry = record.sample
     if len(expected.sets) != len(sample.further):
-        found.append(
+        differences.append(
             f"sample: DIFFERENT, step 1 recorded {len(expected.sets)} further sets of inputs, and {codec.PATH} has "
             f"{len(sample.further)}"
         )
-    return found
+    return differences
 
 
 def _unlike_signature(source: artefact.Artefact) -> list[str]:
@@ -228,19 +228,19 @@ def _unlike_signature(source: artefact.Artefact) -> list[str]:
     record = source.record
     if record is None or not record.signatures:
         return []
-    found = []
+    differences = []
     for name, entry in record.signatures.items():
         held = source.signatures.get(name)
         if held is None:
-            found.append(f"signature {name}: DIFFERENT, step 1 recorded it, and the graph has none of that name")
+            differences.append(f"signature {name}: DIFFERENT, step 1 recorded it, and the graph has none of that name")
             continue
         for side, entries, specs in (("input", entry.inputs, held.inputs), ("output", entry.outputs, held.outputs)):
-            found += [
+            differences += [
                 f"signature {name}: DIFFERENT, {side} {key!r} {problem}"
                 for key in dict.fromkeys([*entries, *specs])
                 if (problem := _unlike_tensor(entries.get(key), specs.get(key)))
             ]
-    return found
+    return differences
 
 
 def _unlike_tensor(entry: TensorEntry | None, spec: Spec | None) -> str:

@@ -82,7 +82,7 @@ def _sample_entry(recorded: Sample) -> record.SampleEntry:
 def _proof_entry(recorded: Sample | None, why_unproven: str) -> record.ProofEntry:
     if recorded is None:
         return record.ProofEntry(str(Verdict.NOT_PROVEN), why_unproven)
-    compared = any(one.outputs for one in recorded.sets)
+    compared = any(part.outputs for part in recorded.sets)
     why = "" if compared else "no output stays the same from run to run"
     verdict = Verdict.EQUAL if compared else Verdict.NOT_PROVEN
     return record.ProofEntry(str(verdict), why, recorded.not_proven, recorded.not_asked)

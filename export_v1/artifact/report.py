@@ -67,7 +67,9 @@ def proof_lines(record: Record) -> list[str]:
 
 def _is_default(entry: SignatureEntry, record: Record) -> bool:
     sides = ((entry.inputs, record.inputs), (entry.outputs, record.outputs))
-    return all([one.tensor for one in own.values()] == [one.tensor for one in its.values()] for own, its in sides)
+    return all(
+        [entry.tensor for entry in own.values()] == [entry.tensor for entry in its.values()] for own, its in sides
+    )
 
 
 def _how_to_prove(record: Record) -> list[str]:

@@ -118,7 +118,9 @@ def write(exported: Exported, folder: str, checks: Sequence[Callable[[tf.compat.
                 raise OSError(f"{type(error).__name__}: {errors.reason(error)}") from error
     index = bundle.read(os.path.join(folder, "variables", "variables"))
     # A graph without variables has no bundle.
-    checksums = {one.name: index.checksum(one.name) for one in exported.weights.variables} if index else {}
+    checksums = (
+        {variable.name: index.checksum(variable.name) for variable in exported.weights.variables} if index else {}
+    )
     return Written(checksums, tuple(saver.not_finite if saver else not_finite), streamed)
 
 

@@ -52,7 +52,7 @@ class Late(Unanswered):
 class Ask(Protocol):
     """Returns the answers to inputs, both by key."""
 
-    def __call__(self, inputs: Mapping[str, np.ndarray], seconds: float = ...) -> Answers: ...
+    def __call__(self, inputs: Mapping[str, np.ndarray]) -> Answers: ...
 
 
 class Original:
@@ -75,14 +75,14 @@ class Original:
     def __call__(
         self,
         inputs: Mapping[str, np.ndarray],
-        seconds: float = SECONDS,
+        seconds: float | None = None,
         drawn: Mapping[str, np.ndarray] = MappingProxyType({}),
     ) -> Answers:
         """Returns the answers.
 
         Args:
             inputs: by key.
-            seconds: after which they are given up.
+            seconds: after which they are given up; `SECONDS` where none are said.
             drawn: tensor of random numbers -> what it is to be this time.
         """
         if self._writes:
@@ -117,12 +117,12 @@ def _is_in_loop(index: graph.Index, name: str) -> bool:
 
 @contextlib.contextmanager
 def asking(
-    asked: variant.Variant, key: str, weights: Weights, files: assets.Files
+    planned: variant.Variant, key: str, weights: Weights, files: assets.Files
 ) -> Iterator[tuple[Original, GraphDef]]:
     """Yields the original graph, to be asked, and its GraphDef.
 
     Args:
-        asked: the variant that has the signature.
+        planned: the variant that has the signature.
         key: the signature's key.
         weights: values of the variables; those that only the original reads are looked up with `Weights.covering`.
         files: finds the files that tables are read from.
@@ -131,7 +131,7 @@ def asking(
         Unanswered: TensorFlow refuses the graph as it was written, or it has a loop that never ends.
     """
     try:
-        original = variant.original(asked, files)
+        original = variant.original(planned, files)
         endless.check(original.graph_def)
         weights = weights.covering(original.graph_def)
     except errors.ExportError as error:
@@ -174,7 +174,7 @@ def run(
     feeds: Mapping[str, str],
     fetches: Mapping[str, str],
     frozen: Mapping[str, object],
-    seconds: float = SECONDS,
+    seconds: float | None = None,
 ) -> Answers:
     """Returns what a session answers.
 
@@ -184,12 +184,13 @@ def run(
         feeds: input key -> tensor name.
         fetches: output key -> tensor name.
         frozen: tensor name -> value that it is fed, too.
-        seconds: after which it is given up.
+        seconds: after which it is given up; `SECONDS` where none are said.
 
     Raises:
         Late: there is no answer after `seconds`.
         OpError, ValueError, TypeError: the graph refuses the inputs.
     """
+    seconds = SECONDS if seconds is None else seconds
     fed: dict[str, object] = {feeds[key]: value for key, value in inputs.items() if key in feeds}
     fed.update(frozen)
     options = tf.compat.v1.RunOptions(timeout_in_ms=int(1000 * seconds))

@@ -50,14 +50,14 @@ def _of_the_machine() -> int | None:
 
 def _of_the_groups() -> list[int]:
     """Returns what each control group of this process leaves (a container has one); the page cache can be had back."""
-    found = []
+    rooms = []
     for folder, limit, used, cache in _groups():
         with contextlib.suppress(OSError, ValueError):
             bound = int(_read(os.path.join(folder, limit)))
-            taken = int(_read(os.path.join(folder, used)))
+            in_use = int(_read(os.path.join(folder, used)))
             statistics = dict(line.split() for line in _read(os.path.join(folder, "memory.stat")).splitlines())
-            found.append(bound - taken + int(statistics.get(cache, 0)))
-    return found
+            rooms.append(bound - in_use + int(statistics.get(cache, 0)))
+    return rooms
 
 
 def _groups():

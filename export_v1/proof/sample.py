@@ -78,7 +78,7 @@ class Sample:
 
 
 def record(
-    asked: variant.Variant,
+    planned: variant.Variant,
     key: str,
     weights: Weights,
     files: assets.Files,
@@ -88,7 +88,7 @@ def record(
     """Returns what the original graph answers under one signature.
 
     Args:
-        asked: the variant that has the signature.
+        planned: the variant that has the signature.
         key: the signature's key.
         weights: values of the variables.
         files: finds table files.
@@ -100,17 +100,17 @@ def record(
         ExportError: the graph fails on the inputs given.
         Unanswered: no generated inputs fit, or TensorFlow cannot run the graph as it was written.
     """
-    signature = asked.signatures[key]
+    signature = planned.signatures[key]
     random = random or {}
-    with asking.asking(asked, key, weights, files) as (original, graph_def):
-        inputs, answers = _first_that_fits(original, asked, graph_def, signature, given)
+    with asking.asking(planned, key, weights, files) as (original, graph_def):
+        inputs, answers = _first_that_fits(original, planned, graph_def, signature, given)
         stable, not_proven = _stable(original, inputs, answers, random)
         ranks = {name: np.ndim(value) for name, value in answers.items()}
         noise = rounding.noise(original, inputs, rounding.small(stable))
         origin = "given" if given is not None else "generated"
         drawn = _drawn(original, stable, random)
         first = Sample(inputs, stable, origin=origin, ranks=ranks, noise=noise, drawn=drawn)
-        wanted = _variations(asked, graph_def, signature, first)
+        wanted = _variations(planned, graph_def, signature, first)
         further, not_asked = _further(original, wanted, random, first)
         # An output may be random for these inputs only: with dropout on, say.
         elsewhere = {key for other in further for key in other.outputs}
@@ -121,7 +121,7 @@ def record(
 
 def _first_that_fits(
     original: Original,
-    asked: variant.Variant,
+    planned: variant.Variant,
     graph_def: GraphDef,
     signature: variant.PlannedSignature,
     given: Mapping[str, np.ndarray] | None,
@@ -129,8 +129,8 @@ def _first_that_fits(
     if given is not None:
         try:
             return given, original(given)
-        except asking.Late:
-            raise
+        except asking.Late as late:
+            raise errors.ExportError(str(late)) from late
         except asking.FAILURES as error:
             raise errors.ExportError(
                 f"The original graph fails on the sample given: {errors.reason(error)}\n"
@@ -138,7 +138,7 @@ def _first_that_fits(
                 "  Pass --sample=FILE.npz with real inputs, one array per key."
             ) from error
     reason = "there is none"
-    for inputs in examples.attempts(asked.model.graph_def, graph_def, signature.inputs):
+    for inputs in examples.attempts(planned.model.graph_def, graph_def, signature.inputs):
         try:
             return inputs, original(inputs, asking.SECONDS_IF_MADE_UP)
         except asking.Late as late:
@@ -182,12 +182,12 @@ def is_random(op: str) -> str:
 
 
 def _variations(
-    asked: variant.Variant, graph_def: GraphDef, signature: variant.PlannedSignature, first: Sample
+    planned: variant.Variant, graph_def: GraphDef, signature: variant.PlannedSignature, first: Sample
 ) -> Iterator[variations.Variation]:
     shapes = {key: list(np.shape(value)) for key, value in first.inputs.items()}
     like = {key: dataclasses.replace(cut, shape=shapes[key]) for key, cut in signature.inputs.items()}
     made_up = first.origin == "generated"
-    others = examples.attempts(asked.model.graph_def, graph_def, like, seed=2) if made_up else iter(())
+    others = examples.attempts(planned.model.graph_def, graph_def, like, seed=2) if made_up else iter(())
     steering = loop_conditions.inputs(graph_def, [cut.tensor for cut in signature.inputs.values()]) if made_up else ()
     free = {key for key, cut in signature.inputs.items() if made_up and cut.tensor not in steering}
     return variations.of(first.inputs, free, lambda: next(others, None))

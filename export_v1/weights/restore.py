@@ -292,4 +292,8 @@ class Weights:
 
     def size(self) -> int:
         """Returns how many bytes all values take together; strings do not count."""
-        return sum(math.prod(one.sizes) * one.dtype.size for one in self.variables if one.dtype != tf.string)
+        return sum(
+            math.prod(variable.sizes) * variable.dtype.size
+            for variable in self.variables
+            if variable.dtype != tf.string
+        )

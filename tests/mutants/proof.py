@@ -65,7 +65,7 @@ CHANGES = (
     # memory
     _proof("memory", "needed <= room", "needed >= room"),
     _proof("memory", "max(min(known), 0)", "max(known)", "the loosest limit counts"),
-    _proof("memory", "bound - taken + int(", "bound - taken - int("),
+    _proof("memory", "bound - in_use + int(", "bound - in_use - int("),
     # what is made of it
     _change("export_v1/pipeline.py", "answers = [*recorded.sets, *opened.proofs] if", "answers = [*recorded.sets] if",
             ("tests/export_v1/proof/test_batch.py",), "the export is not compared in other batches"),

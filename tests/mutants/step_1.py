@@ -498,7 +498,7 @@ CHANGES = (
     Change(
         file="export_v1/planning/plan.py",
         before="dataclasses.replace(one, shape=signature.shapes.get(name))",
-        after="one",
+        after="variable",
         tests=("tests/export_v1/planning/test_plan.py",),
         why="the signature's own shape is not used",
     ),
@@ -931,25 +931,25 @@ CHANGES = (
     ),
     Change(
         file="export_v1/weights/initial.py",
-        before="    found = {name: np.asarray(model.values[name]) for name in wanted if name in model.values}",
-        after="    found = {}",
+        before="    computed = {name: np.asarray(model.values[name]) for name in wanted if name in model.values}",
+        after="    computed = {}",
         tests=("tests/export_v1/weights/test_initial.py",),
     ),
     Change(
         file="export_v1/weights/initial.py",
-        before="    for one in (model.graph, model.train_graph):",
-        after="    for one in (model.graph,):",
+        before="    for graph in (model.graph, model.train_graph):",
+        after="    for graph in (model.graph,):",
         tests=("tests/export_v1/weights/test_initial.py",),
     ),
     Change(
         file="export_v1/weights/initial.py",
-        before="    for one in (model.graph, model.train_graph):",
-        after="    for one in (model.train_graph, model.graph):",
+        before="    for graph in (model.graph, model.train_graph):",
+        after="    for graph in (model.train_graph, model.graph):",
         tests=("tests/export_v1/weights/test_initial.py",),
     ),
     Change(
         file="export_v1/weights/initial.py",
-        before="            left = [name for name in left if name not in there]\n",
+        before="            left = [name for name in left if name not in tensors]\n",
         after="",
         tests=("tests/export_v1/weights/test_initial.py",),
     ),
@@ -962,7 +962,7 @@ CHANGES = (
     ),
     Change(
         file="export_v1/weights/initial.py",
-        before="variable is not None and variable in asked",
+        before="variable is not None and variable in names",
         after="variable is not None",
         tests=("tests/export_v1/weights/test_initial.py",),
     ),
@@ -1022,8 +1022,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/weights/located.py",
-        before="dataclasses.replace(one, location=None) if one.name in reset else one",
-        after="one",
+        before="dataclasses.replace(variable, location=None) if variable.name in reset else variable",
+        after="variable",
         tests=("tests/export_v1/weights/test_initial.py",),
     ),
     Change(
@@ -2020,8 +2020,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/artifact/save.py",
-        before="for one in exported.weights.variables} if index else {}\n    return Written",
-        after="for one in exported.weights.variables[:1]} if index else {}\n    return Written",
+        before="for variable in exported.weights.variables} if index else {}\n    )\n    return Written",
+        after="for variable in exported.weights.variables[:1]} if index else {}\n    )\n    return Written",
         tests=("tests/export_v1/artifact/test_save.py",),
     ),
     Change(
