@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +11,7 @@ from export_v1.format import comparison
 from export_v1.ir import ops, safety
 from load_v2 import errors
 from load_v2.errors import LoadError
+from load_v2.layer import archive
 from load_v2.layer.signature_layer import SignatureLayer
 from load_v2.program.artefact import Artefact
 
@@ -26,7 +28,8 @@ class Reader:
     """A way to read an export.
 
     Attributes:
-        answer: returns the answers of `serving_default` to inputs, both by key.
+        answer: returns the answers of `serving_default` to inputs, both by key; each is that of the variables as they were
+            loaded, which an answer may change.
         not_finite: names of the variables with NaN or infinity, where the reader tells.
     """
 
@@ -50,9 +53,11 @@ def readers(source: Artefact, allow_ops: Collection[str]) -> Iterator[tuple[str,
 def _layer(source: Artefact, allow_ops: Collection[str]) -> Reader:
     layer = SignatureLayer(source.path, _SIGNATURE, allow_ops=allow_ops)
     keys = list(layer.output_specs)
+    as_loaded = _written(source, {weight.name: weight for weight in layer.weights})
 
     def answer(inputs: Mapping[str, np.ndarray]) -> Answers:
         with _blamed(source, LAYER):
+            _restore(as_loaded)
             answers = layer(dict(inputs))
             answers = answers if isinstance(answers, dict) else {keys[0]: answers}
             return {key: np.asarray(value) for key, value in answers.items()}
@@ -76,14 +81,27 @@ def _saved_model(source: Artefact, allow_ops: Collection[str]) -> Reader:
         loaded = tf.saved_model.load(source.path)
         function = loaded.signatures[_SIGNATURE]
     specs = source.signatures[_SIGNATURE].inputs
+    as_loaded = _written(source, {variable.name.partition(":")[0]: variable for variable in loaded.variables})
 
     # `loaded` has the variables, which the function alone does not keep.
     def answer(inputs: Mapping[str, np.ndarray], keep: object = loaded) -> Answers:
         with _blamed(source, SAVED_MODEL):
+            _restore(as_loaded)
             tensors = {key: tf.constant(inputs[key], specs[key].dtype) for key in specs if key in inputs}
             return {key: value.numpy() for key, value in function(**tensors).items()}
 
     return Reader(answer)
+
+
+def _written(source: Artefact, variables: Mapping[str, Any]) -> list[tuple[Any, np.ndarray]]:
+    """Returns those of some variables that the graph itself writes, each with the value that it has now."""
+    written = archive.shared(source.path, _SIGNATURE).written
+    return [(variable, np.asarray(variable).copy()) for name, variable in variables.items() if name in written]
+
+
+def _restore(values: list[tuple[Any, np.ndarray]]) -> None:
+    for variable, value in values:
+        variable.assign(value)
 
 
 def _how_to_allow(names: list[str]) -> str:

@@ -345,3 +345,16 @@ def test_bfloat16_is_replayed(tmp_path):
     arrays = codec.Arrays({"x": np.array([1, 2], BFLOAT16)}, {"y": np.array([2, 4], BFLOAT16)})
     codec.write(arrays, os.path.join(path, codec.PATH))
     assert verify(path).equal
+
+
+def test_what_an_answer_writes_does_not_change_the_next(tmp_path):
+    with savedmodels.session() as current:
+        x = v1.placeholder(tf.float32, [None], name="x")
+        steps = savedmodels.variable("steps", F(0))
+        with tf.control_dependencies([steps.assign_add(1.0, read_value=False)]):
+            y = x + steps.read_value()
+        path = savedmodels.save(tmp_path / "m", current, {"x": x}, {"y": y})
+    os.makedirs(os.path.join(path, "assets.extra"))
+    arrays = {"in/x": F([1]), "out/y": F([2]), "sets/1/in/x": F([3]), "sets/1/out/y": F([4])}
+    np.savez(os.path.join(path, codec.PATH), **arrays)
+    assert verify(path).equal

@@ -115,6 +115,8 @@ CHANGES = (
     _change("load_v2/verification.py", "order = (Verdict.DIFFERENT, Verdict.NOT_PROVEN, Verdict.EQUAL)",
             "order = (Verdict.EQUAL, Verdict.NOT_PROVEN, Verdict.DIFFERENT)", _VERIFICATION, "one set that is equal hides another"),
     _change("load_v2/replay.py", "    yield SAVED_MODEL, lambda: _saved_model(source, allow_ops)\n", "", _VERIFICATION, "one reader is left out"),
+    _change("load_v2/replay.py", "        with _blamed(source, LAYER):\n            _restore(as_loaded)\n", "        with _blamed(source, LAYER):\n",
+            _VERIFICATION, "what an answer wrote changes the next"),
     _change("load_v2/replay.py", "return bool(np.isfinite(values.sum()) or np.isfinite(values).all())",
             "return bool(np.isfinite(values.sum()))", _VERIFICATION, "a large sum is said to hold infinity"),
     _change("load_v2/commands/verify.py", "return 1 if report.verdict is Verdict.DIFFERENT else 0", "return 0",
