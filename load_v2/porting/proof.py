@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from export_v1.format import comparison
-from export_v1.format.comparison import Comparison
+from export_v1.format.comparison import Comparison, Verdict
 from load_v2 import errors
 from load_v2.errors import LoadError, quoted
 from load_v2.porting import values
@@ -34,7 +34,7 @@ def _unequal(assignment: Assignment, read, variable: keras.Variable) -> Comparis
     if values.bits(held) == values.bits(expected):
         return None
     compared = comparison.compare(assignment.weight, expected, held, sides=("in the checkpoint", "in the model"))
-    return dataclasses.replace(compared, equal=False)
+    return dataclasses.replace(compared, verdict=Verdict.DIFFERENT)
 
 
 @dataclasses.dataclass(frozen=True)

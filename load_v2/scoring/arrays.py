@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from export_v1.format.sample import DAMAGED
+from export_v1.format.sample import DAMAGED, known_to_files
 from load_v2.errors import LoadError, unknown
 from load_v2.program.signature import Spec
 from load_v2.scoring import atomic
@@ -168,7 +168,7 @@ class _GrowingArray:
         self._strings: list[np.ndarray] = []
 
     def write(self, rows: np.ndarray) -> None:
-        rows = np.asarray(rows)
+        rows = known_to_files(np.asarray(rows))
         if rows.dtype.kind == "O":
             rows = _plain_strings(rows)
         if self._first is None:
