@@ -19,7 +19,7 @@ from export_v1.format import comparison
 from export_v1.format import sample as codec
 from export_v1.ir.graph import GraphDef
 from export_v1.planning import variant
-from export_v1.proof import examples
+from export_v1.proof import examples, trial
 from export_v1.source import assets
 from export_v1.weights import session
 from export_v1.weights.restore import Weights
@@ -80,27 +80,28 @@ def record(
         ExportError: the graph cannot be run on these inputs, or no generated ones fit.
     """
     signature = asked.signatures[key]
-    with asking(asked, key, weights, files) as (ask, graph_def):
-        whole = asked.model.graph_def
-        attempts = [given] if given is not None else examples.attempts(whole, graph_def, signature.inputs)
-        reasons = []
-        for inputs in attempts:
+    original = variant.original(asked, files)
+    seconds = trial.SECONDS if given is None else SECONDS
+    with _asking(original, key, weights, seconds) as ask, _trial(original, key, weights) as guesses:
+        made = examples.attempts(asked.model.graph_def, original.graph_def, signature.inputs, trial=guesses)
+        for inputs in made if given is None else [given]:
             try:
                 first = ask(inputs)
             except FAILURES as error:
-                reasons.append(errors.reason(error))
+                made.refused(errors.reason(error))
                 continue
             unstable = _changing(first, ask(inputs))
             outputs = {name: value for name, value in first.items() if name not in unstable}
             ranks = {name: np.ndim(value) for name, value in first.items()}
             origin = "given" if given is not None else "generated"
             return Sample(inputs, outputs, unstable, origin, ranks, _noise(ask, inputs, outputs))
-    raise _no_inputs_fit(given is not None, signature, reasons)
+    raise _no_inputs_fit(given is not None, signature, made.reason)
 
 
 # What TensorFlow raises where a graph refuses its inputs.
 FAILURES = (tf.errors.OpError, ValueError, TypeError)
 Answers = dict[str, np.ndarray]
+Ask = Callable[[Mapping[str, np.ndarray]], Answers]
 
 
 @contextlib.contextmanager
@@ -115,27 +116,39 @@ def asking(
         ExportError: TensorFlow refuses the graph, or it has a loop that never ends.
     """
     original = variant.original(asked, files)
+    with _asking(original, key, weights, trial.SECONDS) as ask:
+        yield ask, original.graph_def
+
+
+@contextlib.contextmanager
+def _asking(original: variant.Transformed, key: str, weights: Weights, seconds: float) -> Iterator[Ask]:
     endless.check(original.graph_def)
     with session.opened(lambda: tf.graph_util.import_graph_def(original.graph_def, name="")) as opened:
         opened.run([opened.graph.get_operation_by_name(name) for name in original.table_inits], original.frozen)
 
         def ask(inputs: Mapping[str, np.ndarray]) -> Answers:
             session.fill(opened, weights)
-            return _run(opened, inputs, original.inputs[key], original.outputs[key], original.frozen)
+            return _run(opened, inputs, original.inputs[key], original.outputs[key], original.frozen, seconds)
 
-        yield ask, original.graph_def
+        yield ask
 
 
-def _run(opened, inputs, feeds, fetches, frozen) -> dict[str, np.ndarray]:
+def _trial(original: variant.Transformed, key: str, weights: Weights) -> trial.Trial:
+    fetches = tuple(original.outputs[key].values())
+    inits, feeds, frozen = original.table_inits, original.inputs[key], original.frozen
+    return trial.Trial(trial.Model(original.graph_def, inits, feeds, fetches, frozen, weights))
+
+
+def _run(opened, inputs, feeds, fetches, frozen, seconds: float = SECONDS) -> dict[str, np.ndarray]:
     fed = {feeds[key]: value for key, value in inputs.items() if key in feeds}
     fed.update(frozen)
-    options = tf.compat.v1.RunOptions(timeout_in_ms=1000 * SECONDS)
+    options = tf.compat.v1.RunOptions(timeout_in_ms=int(1000 * seconds))
     try:
-        with supervise.time_limit(SECONDS + GRACE):
+        with supervise.time_limit(seconds + GRACE):
             return {key: np.asarray(value) for key, value in opened.run(fetches, fed, options).items()}
     except tf.errors.DeadlineExceededError as error:
         raise errors.ExportError(
-            f"The graph has no answer to the sample after {SECONDS} seconds; it may have a loop without end.\n"
+            f"The graph has no answer to the sample after {seconds:g} seconds; it may have a loop without end.\n"
             "  Pass --no_sample to export it unproven."
         ) from error
 
@@ -177,7 +190,7 @@ def _is_small(value: np.ndarray) -> bool:
     return bool(value.size) and comparison.scale(value.astype(np.complex128)) < _NOISY_BELOW
 
 
-def _no_inputs_fit(given: bool, signature: variant.PlannedSignature, reasons: list[str]) -> errors.ExportError:
+def _no_inputs_fit(given: bool, signature: variant.PlannedSignature, reason: str) -> errors.ExportError:
     wanted = ", ".join(
         f"{key} {tf.as_dtype(one.dtype).name} {one.shape if one.shape is not None else 'of any rank'}"
         for key, one in signature.inputs.items()
@@ -188,7 +201,7 @@ def _no_inputs_fit(given: bool, signature: variant.PlannedSignature, reasons: li
             if given
             else "The original graph fails on every generated sample"
         )
-        + f": {reasons[-1] if reasons else 'there is none'}\n"
+        + f": {reason}\n"
         f"  Inputs wanted: {wanted}.\n"
         "  Pass --sample=FILE.npz with real inputs, one array per key, or --no_sample to record no answers."
     )

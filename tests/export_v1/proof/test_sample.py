@@ -142,7 +142,8 @@ def test_frozen_tensors_and_tensors_in_the_middle_are_fed():
 def test_inputs_that_the_graph_refuses_are_named_with_what_is_wanted(given):
     with graphs.tensorflow_1() as graph:
         x = v1.placeholder(tf.float32, [None, None], "x")
-        tf.reshape(x, [7, 11], name="y")
+        with tf.control_dependencies([v1.Assert(tf.reduce_all(x > 100.0), [x])]):
+            tf.reshape(x, [7, 11], name="y")
     asked = small_models.asked(graph, {"x": "x:0"}, {"y": "y:0"})
     with pytest.raises(export_v1.ExportError, match=r"(?s)x float32 \[None, None\].*--sample=FILE.npz") as caught:
         sample.record(asked, "serving_default", small_models.initial(), FILES, given)
