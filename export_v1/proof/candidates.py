@@ -14,7 +14,7 @@ from export_v1.proof.reading import Reading, Shape
 BATCH = 3
 # Sizes tried for an axis that the graph leaves open, other than the batch: enough for a stack of convolutions or for a
 # sequence, then what image networks were usually trained on.
-SIZES = (8, 32, 64, 128, 224, 299, 16, 1)
+SIZES = (8, 32, 64, 128, 28, 224, 299, 84, 96, 256, 16)
 # No made-up input is bigger: an image in 3-D at the larger sizes would take more memory than there is.
 MOST_ELEMENTS = 4_000_000
 # Shape functions are asked about so many candidates, and of so many nodes in all.
@@ -25,6 +25,8 @@ _LARGEST = 64
 # What TensorFlow says against one candidate is followed into so many others, and no further than so many times.
 _MOST_REPAIRS = 12
 _MOST_ROUNDS = 3
+# What follows from refusals takes turns with what is likely by itself.
+_REPAIRS_AT_ONCE = 4
 # What readers say settles more in each round, as sizes pass from one input to the next by way of the graph.
 _READINGS = 3
 
@@ -92,14 +94,14 @@ class Search:
             first = Candidate(self._filled(self._told, BATCH, SIZES[0]))
             self._seen.add(first.key)
             yield first
-            yield from self._repaired(values)
         for number, candidate in enumerate(self._in_order()):
+            yield from self._repaired(values, _REPAIRS_AT_ONCE)
             yield from self._accepted(candidate, values, 0)
-            yield from self._repaired(values)
             if number == 1:
                 yield from self._numbered(values)
                 yield from self._varied(values)
-        for candidate in self._searched(values):
+        yield from self._repaired(values, MOST_JUDGED)
+        for candidate in self._searched():
             yield from self._accepted(candidate, values, _MOST_ROUNDS)
 
     def blame(self, candidate: Candidate, message: str) -> None:
@@ -114,7 +116,7 @@ class Search:
                 yield Candidate(self._filled(shapes, first, others))
             yield Candidate({name: _filled(shape or [], SIZES[0], SIZES[0], BATCH) for name, shape in shapes.items()})
             if not is_settled:
-                yield from (Candidate(self._filled(shapes, BATCH, size)) for size in SIZES[1:-1])
+                yield from (Candidate(self._filled(shapes, BATCH, size)) for size in SIZES[1:])
                 yield Candidate({name: _different(shape or []) for name, shape in shapes.items()})
             yield Candidate(self._filled(shapes, 1, 1))
             for number in self._repeated_numbers():
@@ -187,10 +189,13 @@ class Search:
             return None
         return judge.refusal(self._reading.graph_def, candidate.sizes, values(candidate))
 
-    def _repaired(self, values: Values) -> Iterator[Candidate]:
-        while self._repairs:
+    def _repaired(self, values: Values, most: int) -> Iterator[Candidate]:
+        """Yields what followed from refusals, as far as shape functions let it through: so many at most."""
+        while self._repairs and most:
             candidate, rounds = self._repairs.popleft()
-            yield from self._accepted(candidate, values, rounds)
+            for accepted in self._accepted(candidate, values, rounds):
+                most -= 1
+                yield accepted
 
     def _repair(self, candidate: Candidate, refusal: judge.Refusal, rounds: int) -> None:
         """Notes candidates in which open axes above the op that is blamed have the sizes that TensorFlow speaks of."""
@@ -206,7 +211,12 @@ class Search:
         numbers = [number for number in dict.fromkeys(refusal.numbers) if 0 < number <= 4096]
         changes = itertools.islice(_changes(candidate.sizes, axes, numbers), _MOST_REPAIRS)
         made = [dataclasses.replace(candidate, sizes=changed) for changed in changes]
-        self._repairs.extend((other, rounds + 1) for other in made if other.key not in self._seen)
+        repairs = [(other, rounds + 1) for other in made if other.key not in self._seen]
+        if rounds:
+            # One size is settled, the next one is on.
+            self._repairs.extendleft(reversed(repairs))
+        else:
+            self._repairs.extend(repairs)
 
     def _inputs_of(self, node: str) -> list[str]:
         if node not in self._reading.index:
@@ -224,7 +234,7 @@ class Search:
                     found[int(value[0])] += 1
         return [number for number, _ in found.most_common(4) if 1 < number <= 512 and number not in (BATCH, SIZES[0])]
 
-    def _searched(self, values: Values) -> Iterator[Candidate]:
+    def _searched(self) -> Iterator[Candidate]:
         """Yields shapes that fit together, the open axes of each input but the batch settled by trying every size."""
         chosen = {name: _filled(shape or [], BATCH, None) for name, shape in self._open.items()}
         for name in sorted(chosen, key=lambda name: -chosen[name].count(None)):

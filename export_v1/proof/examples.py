@@ -15,7 +15,7 @@ from export_v1.proof.reading import Reading, Shape
 __all__ = ["BATCH", "attempts", "sets"]
 
 # Candidates that are handed out to be run, at most.
-MOST_TRIED = 24
+MOST_TRIED = 32
 Sample = dict[str, np.ndarray]
 
 
@@ -142,7 +142,7 @@ class _Maker:
         for parts in self._parts():
             rng = np.random.default_rng([zlib.crc32(parts.indices.encode()), seed])
             shapes = {key: self.shapes[name] for key, name in self.placeholders.items()}
-            pieces, count = sparse.examples(parts, shapes, BATCH, rng)
+            pieces, count = sparse.examples(parts, shapes, rng)
             found |= pieces
             if parts.values is not None:
                 sizes[self.placeholders[parts.values]] = [count]

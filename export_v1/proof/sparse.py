@@ -15,6 +15,8 @@ from export_v1.proof.reading import Reading, Shape
 
 # Room in each axis after the first; only the first place is taken where nothing says how many there are.
 WIDTH = 4
+# How many values there are where nothing says so.
+ROWS = 3
 _PASSED = ops.IDENTITIES | ops.SWITCHES | ops.MERGES | ops.ENTERS | {"Cast"}
 # Its OpDef names the dense shape by what it makes.
 _NAMES = {"SparseToDense": ("sparse_indices", "sparse_values", "output_shape")}
@@ -86,8 +88,9 @@ def _by_reader(reading: Reading, node: NodeDef, keys: Mapping[str, str]) -> Iter
         constant = reading.value(operands[shape])
         width = None
         if node.op == "SparseTensorDenseMatMul":
+            # Rows that no graph has in advance are those of another input.
             rows = reading.shape(operands["b"])
-            width = rows[0] if rows else None
+            width = (rows[0] if rows else None) or ROWS
         yield Parts(
             indices,
             _input(reading, operands[values], keys) if values in operands else None,
@@ -110,18 +113,17 @@ def _input(reading: Reading, tensor: Tensor, keys: Mapping[str, str]) -> str | N
 
 
 def examples(
-    parts: Parts, shapes: Mapping[str, Shape], rows: int, rng: np.random.Generator
+    parts: Parts, shapes: Mapping[str, Shape], rng: np.random.Generator
 ) -> tuple[dict[str, np.ndarray], int]:
     """Returns indices and dense shape by input key, one value in each row, and how many values that makes.
 
     Args:
         parts: of one SparseTensor.
         shapes: input key -> what the graph says of its shape.
-        rows: how many values there are where the graph leaves that open.
         rng: where the indices come from.
     """
     counts = [shape[0] for shape in (shapes[parts.indices], shapes.get(parts.values or "")) if shape and shape[0]]
-    count = counts[0] if counts else rows
+    count = counts[0] if counts else ROWS
     dense = list(parts.fixed) if parts.fixed else [count] + [WIDTH] * (_rank(parts, shapes) - 1)
     if parts.width and len(dense) > 1 and not parts.fixed:
         dense[-1] = parts.width
