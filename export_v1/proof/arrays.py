@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from export_v1.proof.domain import Domain
+from export_v1.proof.domain import UNSAID, Domain
 
 # How floats of a further set differ from the first: their scale, and whether both signs occur.
 _SCALES = ((1.0, False), (1.0, True), (10.0, True), (0.05, True))
@@ -46,8 +46,13 @@ def _floats(dtype: tf.DType, sizes: list[int], domain: Domain | None, rng, varia
 
 
 def _integers(domain: Domain, sizes: list[int], rng) -> np.ndarray:
-    low = np.ceil(np.asarray(domain.low, float)).astype(np.int64)
-    high = np.maximum(np.ceil(np.asarray(domain.high, float)).astype(np.int64), low + 1)
+    low, high = np.asarray(domain.low, float), np.asarray(domain.high, float)
+    low, high = np.where(low == UNSAID[0], Domain.low, low), np.where(high == UNSAID[1], Domain.high, high)
+    low = np.ceil(low).astype(np.int64)
+    high = np.maximum(np.ceil(high).astype(np.int64), low + 1)
+    if not low.size:
+        # Limits for each axis of a scalar.
+        return _integers(Domain(), sizes, rng)
     try:
         low, high = np.broadcast_to(low, sizes), np.broadcast_to(high, sizes)
     except ValueError:

@@ -6,6 +6,10 @@ from collections.abc import Callable
 import numpy as np
 
 
+# Limits of a place of which no reader says anything.
+UNSAID = (-(2**31), 2**31)
+
+
 @dataclasses.dataclass(frozen=True)
 class Domain:
     """The values that an input may have.
@@ -44,6 +48,11 @@ def exactly(value, order: str = "") -> Domain:
     """Returns the domain of one value."""
     array = np.asarray(value, np.int64)
     return Domain(array, array + 1, order)
+
+
+def below(size: int | None, order: str = "") -> Domain | None:
+    """Returns whole numbers from 0 on, below a size where that is known."""
+    return Domain(0, size, order) if size else None
 
 
 def both(first: Domain | None, second: Domain | None) -> Domain | None:

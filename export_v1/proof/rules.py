@@ -3,78 +3,20 @@
 A rule gets a `Use`, one input of one op, and returns the values that this op takes there, or None where it cannot tell.
 """
 
-import dataclasses
-from collections.abc import Callable
-
 import numpy as np
-import tensorflow as tf
 
 from export_v1.ir import ops
-from export_v1.ir.graph import NodeDef, attr, data_inputs, input_types
-from export_v1.proof.domain import Domain, exactly
-from export_v1.proof.reading import Reading, known
-
-
-@dataclasses.dataclass(frozen=True)
-class Use:
-    """One input of one op."""
-
-    reading: Reading
-    node: NodeDef
-    at: int
-
-    def shape(self, at: int) -> list[int | None] | None:
-        """Returns what is known of the shape of one of the op's inputs."""
-        inputs = data_inputs(self.node)
-        return self.reading.shape(inputs[at]) if -len(inputs) <= at < len(inputs) else None
-
-    def sizes(self, at: int) -> list[int] | None:
-        """Returns the shape of one of the op's inputs where all of it is known."""
-        return known(self.shape(at))
-
-    def size(self, at: int, axis: int) -> int | None:
-        """Returns how large one axis of one of the op's inputs is."""
-        shape = self.shape(at)
-        return shape[axis] if shape is not None and -len(shape) <= axis < len(shape) else None
-
-    def rank(self, at: int) -> int | None:
-        """Returns the rank of one of the op's inputs."""
-        shape = self.shape(at)
-        return None if shape is None else len(shape)
-
-    def value(self, at: int) -> np.ndarray | None:
-        """Returns one of the op's inputs where it is constant."""
-        inputs = data_inputs(self.node)
-        return self.reading.value(inputs[at]) if -len(inputs) <= at < len(inputs) else None
-
-    def number(self, at: int, default: int | None = None) -> int | None:
-        """Returns one of the op's inputs where it is one constant number."""
-        value = self.value(at)
-        return int(value.ravel()[0]) if value is not None and value.size == 1 else default
-
-    def vector(self, at: int) -> list[int] | None:
-        """Returns one of the op's inputs where it is a constant vector."""
-        value = self.value(at)
-        return None if value is None else [int(number) for number in value.ravel()]
-
-    @property
-    def length(self) -> int | None:
-        """How many elements the input has, where it is a vector."""
-        sizes = self.sizes(self.at)
-        return sizes[0] if sizes is not None and len(sizes) == 1 else None
-
-
-Rule = Callable[[Use], Domain | None]
+from export_v1.ir.graph import NodeDef, attr, data_inputs
+from export_v1.proof import size_rules
+from export_v1.proof.domain import Domain, below, exactly
+from export_v1.proof.reading import Reading
+from export_v1.proof.size_rules import ROOM
+from export_v1.proof.use import Rule, Use
 
 
 def between(low: int, high: int, order: str = "") -> Rule:
     """Returns the rule of fixed limits."""
     return lambda use: Domain(low, high, order)
-
-
-def below(size: int | None, order: str = "") -> Domain | None:
-    """Returns whole numbers from 0 on, below a size where that is known."""
-    return Domain(0, size, order) if size else None
 
 
 def _rows(use: Use) -> Domain | None:
@@ -110,17 +52,6 @@ def _places_of_size(size: int) -> Rule:
     return rule
 
 
-# Room in each axis of a tensor that is made up as a whole.
-ROOM = 8
-
-
-def _scatter_shape(use: Use) -> Domain | None:
-    indices, updates = use.sizes(0), use.sizes(1)
-    if indices is None or updates is None or not indices:
-        return None
-    return exactly([ROOM] * indices[-1] + updates[len(indices) - 1 :])
-
-
 def _axis(operand: int, extra: int = 0, order: str = "distinct") -> Rule:
     """Returns the rule of axes of an input."""
 
@@ -129,129 +60,6 @@ def _axis(operand: int, extra: int = 0, order: str = "distinct") -> Rule:
         return None if rank is None else Domain(0, max(rank + extra, 1), order)
 
     return rule
-
-
-def _new_shape(use: Use) -> Domain | None:
-    """The sizes that a Reshape makes: as many elements as there are."""
-    sizes, parts = use.sizes(0), use.reading.parts(data_inputs(use.node)[1])
-    if sizes is None or parts is None:
-        return None
-    count, wanted = int(np.prod(sizes, dtype=np.int64)), list(parts)
-    fixed = int(np.prod([size for size in wanted if size is not None and size > 0], dtype=np.int64))
-    if wanted.count(None) == len(wanted):
-        return exactly(_of_rank(sizes, len(wanted)))
-    left = count // fixed if fixed and not count % fixed else 1
-    for at, size in enumerate(wanted):
-        if size is not None:
-            continue
-        # Its own size, where that divides; the last one takes what is left.
-        own = sizes[at] if at < len(sizes) else 1
-        last = None not in wanted[at + 1 :] and -1 not in wanted
-        wanted[at] = left if last or not own or left % own else own
-        left //= max(wanted[at] or 1, 1)
-    return exactly(wanted)
-
-
-def _of_rank(sizes: list[int], rank: int) -> list[int]:
-    if rank == 0:
-        return []
-    if rank < len(sizes):
-        return [*sizes[: rank - 1], int(np.prod(sizes[rank - 1 :], dtype=np.int64))]
-    return [*sizes, *[1] * (rank - len(sizes))]
-
-
-def _broadcast_shape(use: Use) -> Domain | None:
-    sizes, length = use.sizes(0), use.length
-    if sizes is None or length is None or length < len(sizes):
-        return None
-    return exactly([*[2] * (length - len(sizes)), *[2 if size == 1 else size for size in sizes]])
-
-
-def _begin(use: Use) -> Domain | None:
-    """Where a slice begins: at the first or the second place."""
-    sizes = use.sizes(0)
-    if sizes is None or use.length != len(sizes):
-        return below(min(use.size(0, 0) or 1, 2))
-    return Domain(0, np.clip(sizes, 1, 2))
-
-
-def _slice_size(use: Use) -> Domain | None:
-    sizes, begin = use.sizes(0), use.vector(1)
-    if sizes is None:
-        return None
-    room = np.array(sizes) - (np.array(begin) if begin is not None else np.array(sizes) > 1)
-    return Domain(np.minimum(1, room), np.maximum(room, 0) + 1)
-
-
-def _end(use: Use) -> Domain | None:
-    sizes, length = use.sizes(0), use.length
-    if sizes is None or length is None:
-        return None
-    return exactly([*sizes, *[1] * length][:length])
-
-
-def _paddings(use: Use) -> Domain | None:
-    """None at all for a vector of integers, which is a shape."""
-    kinds = input_types(use.node)
-    return Domain(0, 1 if use.rank(0) == 1 and kinds and tf.as_dtype(kinds[0]).is_integer else 2)
-
-
-def _sparse_shape(use: Use) -> Domain | None:
-    dense, length = use.vector(1), use.length
-    return None if dense is None or length is None else exactly(_of_rank(dense, length))
-
-
-def _block_shape(use: Use) -> Domain | None:
-    """Blocks that the axes after the first divide into: two where that goes without padding."""
-    sizes, length, paddings = use.sizes(0), use.length, use.value(2)
-    if sizes is None or length is None or len(sizes) <= length:
-        return None
-    added = np.zeros([length], int) if paddings is None else np.sum(paddings, axis=1)
-    return exactly([1 if (size + more) % 2 else 2 for size, more in zip(sizes[1:], added, strict=False)])
-
-
-def _block_paddings(use: Use) -> Domain | None:
-    sizes, blocks = use.sizes(0), use.vector(1)
-    if sizes is None or blocks is None:
-        return exactly(0)
-    return exactly([[0, -size % block] for size, block in zip(sizes[1:], blocks, strict=False)])
-
-
-def _batch_blocks(use: Use) -> Domain | None:
-    """Blocks that the rows of a batch are put together to: all of the rows make one."""
-    rows, length = use.size(0, 0), use.length
-    return None if rows is None or not length else exactly([rows, *[1] * (length - 1)])
-
-
-def _transposed_size(images: int) -> Rule:
-    """Returns the rule of what a transposed convolution makes: the smallest image that would have become its input."""
-
-    def rule(use: Use) -> Domain | None:
-        small, kernel, length = use.sizes(images), use.sizes(1), use.length
-        if small is None or kernel is None or length is None or len(small) != len(kernel):
-            return None
-        layout = attr(use.node, "data_format").s.decode()
-        places = list(range(2, len(small))) if layout.startswith("NC") else list(range(1, len(small) - 1))
-        strides, dilations = attr(use.node, "strides").list.i, attr(use.node, "dilations").list.i
-        is_same = attr(use.node, "padding").s == b"SAME"
-        made = list(small)
-        made[1 if layout.startswith("NC") else -1] = kernel[-2]
-        for place, width in zip(places, kernel, strict=False):
-            reach = (width - 1) * (dilations[place] if dilations else 1) + 1
-            step = strides[place] if strides else 1
-            made[place] = small[place] * step if is_same else (small[place] - 1) * step + reach
-        return exactly([made[place] for place in places] if length == len(places) else made)
-
-    return rule
-
-
-def _splits(use: Use) -> Domain | None:
-    """Sizes that one axis is split into."""
-    length, axis = use.length, use.number(2)
-    size = use.size(0, axis) if axis is not None else None
-    if not length or size is None:
-        return None
-    return exactly([size // length + (at < size % length) for at in range(length)])
 
 
 def _most(operand: int, axis: int, most: int = 4) -> Rule:
@@ -343,7 +151,7 @@ _RULES: dict[tuple[str, int], Rule] = {
     **{(op, 1): _rows for op in ops.GATHERS},
     **_each("Gather GatherV2", at_2=_axis(0)),
     **_each("GatherNd ResourceGatherNd TensorScatterUpdate TensorScatterAdd TensorScatterSub", at_1=_places(0)),
-    **_each("ScatterNd", at_0=_places_of_size(2), at_2=_scatter_shape),
+    **_each("ScatterNd", at_0=_places_of_size(2), at_2=size_rules.scatter_shape),
     **_each("OneHot", at_0=_depth, at_1=between(4, 7)),
     **_each("SparseToDense", at_0=_places_of_size(1)),
     **_each(_SEGMENTS, at_1=_segments),
@@ -353,18 +161,18 @@ _RULES: dict[tuple[str, int], Rule] = {
     **_each("DynamicPartition", at_1=lambda use: below(attr(use.node, "num_partitions").i)),
     **_each("InvertPermutation", at_0=lambda use: below(use.length, "distinct")),
     **_each("Transpose ConjugateTranspose", at_1=lambda use: below(use.length, "distinct")),
-    **_each("Reshape", at_1=_new_shape),
-    **_each("SparseReshape", at_2=_sparse_shape),
-    **_each("BroadcastTo", at_1=_broadcast_shape),
+    **_each("Reshape", at_1=size_rules.new_shape),
+    **_each("SparseReshape", at_2=size_rules.sparse_shape),
+    **_each("BroadcastTo", at_1=size_rules.broadcast_shape),
     **_each(_RANDOM, at_0=between(2, 5)),
     **_each(_SAMPLERS, at_1=between(2, 5)),
     **_each("RandomUniformInt", at_1=between(0, 2), at_2=between(5, 9)),
     **_each("Tile", at_1=between(1, 3)),
-    **_each("Pad PadV2", at_1=_paddings),
+    **_each("Pad PadV2", at_1=size_rules.paddings),
     **_each("MirrorPad", at_1=lambda use: Domain(0, 2 if min(use.sizes(0) or [1]) > 1 else 1)),
-    **_each("Slice StridedSlice", at_1=_begin),
-    **_each("Slice", at_2=_slice_size),
-    **_each("StridedSlice", at_2=_end, at_3=between(1, 2)),
+    **_each("Slice StridedSlice", at_1=size_rules.begin),
+    **_each("Slice", at_2=size_rules.slice_size),
+    **_each("StridedSlice", at_2=size_rules.end, at_3=between(1, 2)),
     **_each("Range", at_0=between(0, 2), at_1=between(5, 9), at_2=between(1, 3)),
     **_each("LinSpace", at_2=between(3, 6)),
     **_each("TopKV2", at_1=_most(0, -1)),
@@ -377,7 +185,7 @@ _RULES: dict[tuple[str, int], Rule] = {
     **_each("ExpandDims", at_1=_axis(0, 1)),
     **_each("Split", at_0=_axis(1)),
     **_each("Roll", at_2=_axis(0)),
-    **_each("SplitV", at_1=_splits, at_2=_axis(0)),
+    **_each("SplitV", at_1=size_rules.splits, at_2=_axis(0)),
     **_each("ReverseSequence", at_1=_lengths(0, "seq_dim")),
     **_each("CTCLoss", at_3=_lengths(0)),
     **_each("CTCLoss", at_2=lambda use: below((use.size(0, -1) or 2) - 1)),
@@ -385,11 +193,11 @@ _RULES: dict[tuple[str, int], Rule] = {
     **_each(_IMAGES, at_1=between(6, 11)),
     **_each("CropAndResize", at_2=lambda use: below(use.size(0, 0)), at_3=between(4, 7)),
     **_each(_SUPPRESSIONS, at_2=between(2, 4)),
-    **_each("SpaceToBatchND", at_1=_block_shape, at_2=_block_paddings),
-    **_each("SpaceToBatch", at_1=_block_paddings),
-    **_each("BatchToSpaceND", at_1=_batch_blocks, at_2=lambda use: exactly(0)),
+    **_each("SpaceToBatchND", at_1=size_rules.block_shape, at_2=size_rules.block_paddings),
+    **_each("SpaceToBatch", at_1=size_rules.block_paddings),
+    **_each("BatchToSpaceND", at_1=size_rules.batch_blocks, at_2=lambda use: exactly(0)),
     **_each("BatchToSpace", at_1=lambda use: exactly(0)),
-    **_each("Conv2DBackpropInput Conv3DBackpropInputV2", at_0=_transposed_size(2)),
+    **_each("Conv2DBackpropInput Conv3DBackpropInputV2", at_0=size_rules.transposed_size(2)),
     **_each("SparseSoftmaxCrossEntropyWithLogits", at_1=lambda use: below(use.size(0, -1))),
     **_each("MatrixBandPart", at_1=between(0, 2), at_2=between(0, 2)),
     **_each("Bincount", at_0=lambda use: below(use.number(1, ROOM)), at_1=between(ROOM, ROOM + 1)),
@@ -402,6 +210,20 @@ _RULES: dict[tuple[str, int], Rule] = {
 }
 
 
-def of(op: str, at: int) -> Rule | None:
-    """Returns the rule for one input of an op, None where its values may be anything."""
-    return _row_splits if op in _RAGGED else _RULES.get((op, at))
+def said(reading: Reading, node: NodeDef, at: int) -> Domain | None:
+    """Returns the values that an op takes as one of its inputs; None where they may be anything, or it can't tell.
+
+    Args:
+        reading: the graph, with the shapes that are assumed of its inputs.
+        node: the op.
+        at: which of its inputs.
+    """
+    rule = _row_splits if node.op in _RAGGED else _RULES.get((node.op, at))
+    try:
+        return None if rule is None else rule(Use(reading, node, at))
+    except _CANNOT_WORK:
+        # Operands that TensorFlow would refuse, too: it says why when the graph is run.
+        return None
+
+
+_CANNOT_WORK = (ValueError, TypeError, IndexError, OverflowError, ZeroDivisionError)

@@ -94,7 +94,11 @@ class _Search:
         if (at == 0 or node.op in ops.MERGES) and node.op in _FLOW | _ELEMENTWISE:
             return self._through(node, lambda shape: shape, so_far, depth)
         if at == 0 and node.op in _BACK:
-            return merged(so_far, _BACK[node.op](self, node, so_far, depth))
+            try:
+                return merged(so_far, _BACK[node.op](self, node, so_far, depth))
+            except (ValueError, IndexError):
+                # Operands that do not fit each other: TensorFlow says so when it judges the shapes.
+                return so_far
         found = probe.wanted(self.reading, node, at, so_far)
         if node.op in _BROADCASTING and (found is None or None in found):
             further = self._through(node, lambda shape: shape, found, depth)

@@ -112,9 +112,7 @@ def _input(reading: Reading, tensor: Tensor, keys: Mapping[str, str]) -> str | N
     return None
 
 
-def examples(
-    parts: Parts, shapes: Mapping[str, Shape], rng: np.random.Generator
-) -> tuple[dict[str, np.ndarray], int]:
+def examples(parts: Parts, shapes: Mapping[str, Shape], rng: np.random.Generator) -> tuple[dict[str, np.ndarray], int]:
     """Returns indices and dense shape by input key, one value in each row, and how many values that makes.
 
     Args:

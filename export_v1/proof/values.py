@@ -9,7 +9,7 @@ import numpy as np
 from export_v1.ir import ops
 from export_v1.ir.graph import NodeDef, Tensor, attr, data_inputs
 from export_v1.proof import rules
-from export_v1.proof.domain import Domain, both
+from export_v1.proof.domain import UNSAID, Domain, both
 from export_v1.proof.reading import Reading, known
 
 _MOST_READERS = 200
@@ -58,11 +58,9 @@ class _Search:
         return found
 
     def _said(self, node: NodeDef, at: int, depth: int) -> Domain | None:
-        rule = rules.of(node.op, at)
-        if rule is not None:
-            domain = rule(rules.Use(self.reading, node, at))
-            if domain is not None:
-                return domain
+        domain = rules.said(self.reading, node, at)
+        if domain is not None:
+            return domain
         if node.op in _KEPT:
             return self._outputs(node, depth) if at == 0 or node.op in ops.MERGES else None
         if node.op in _MOVED and (at == 0 or node.op in ("Minimum", "Maximum", "Select", "SelectV2")):
@@ -94,21 +92,23 @@ class _Search:
         return before is not None and before == self.reading.shape(Tensor(node.name))
 
     def _placed(self, node: NodeDef, domain: Domain) -> Domain | None:
-        """Returns limits for the places of a vector of which one or several are read."""
+        """Returns limits for the places of a vector, or the columns of a matrix, of which one or several are read."""
         shape = known(self.reading.shape(data_inputs(node)[0]))
         bounds = [self.reading.value(tensor) for tensor in data_inputs(node)[1:]]
-        if shape is None or len(shape) != 1 or any(bound is None for bound in bounds):
+        axis = None if shape is None else len(shape) - 1
+        if shape is None or axis not in (0, 1) or any(bound is None or len(bound) != axis + 1 for bound in bounds):
             return domain if domain.is_uniform else None
-        begin, end, stride = (int(bound[0]) for bound in bounds if bound is not None)
-        start = None if attr(node, "begin_mask").i else begin
-        stop = None if attr(node, "end_mask").i else end
-        place: int | slice = begin if attr(node, "shrink_axis_mask").i else slice(start, stop, stride)
-        low, high = np.full(shape, Domain.low), np.full(shape, Domain.high)
+        begin, end, stride = (int(bound[axis]) for bound in bounds if bound is not None)
+        start = None if attr(node, "begin_mask").i >> axis & 1 else begin
+        stop = None if attr(node, "end_mask").i >> axis & 1 else end
+        is_one = attr(node, "shrink_axis_mask").i >> axis & 1
+        place: int | slice = begin if is_one else slice(start, stop, stride)
+        low, high = np.full(shape[-1:], UNSAID[0], float), np.full(shape[-1:], UNSAID[1], float)
         try:
             low[place], high[place] = domain.low, domain.high
         except (IndexError, ValueError):
             return None
-        return Domain(low, high)
+        return Domain(low, high, domain.order if is_one and axis == 1 else "")
 
     def _part(self, node: NodeDef, at: int, domain: Domain) -> Domain | None:
         if domain.is_uniform:
