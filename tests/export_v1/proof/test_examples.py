@@ -199,3 +199,50 @@ def _old_parse(serialized):
         dense_shapes=[one.shape for one in dense.values()],
     )
     return dict(zip(dense, made.dense_values, strict=True)) | {"v": made.sparse_values[0]}
+
+
+# Strings around strings, and in loops.
+
+
+def _pictures(strings):
+    return v1.map_fn(lambda one: tf.io.decode_jpeg(tf.io.decode_base64(one), 3), strings, dtype=tf.uint8)
+
+
+def _sound(string):
+    return tf.audio.decode_wav(tf.io.decode_base64(string), 1).audio
+
+
+def _raw(strings):
+    return v1.map_fn(lambda one: tf.reshape(tf.io.decode_raw(one, tf.uint8), [32, 32, 3]), strings, dtype=tf.uint8)
+
+
+def _looped(strings):
+    def body(at, total):
+        return at + 1, total + tf.reduce_mean(tf.cast(tf.io.decode_png(strings[at], 3), tf.float32))
+
+    return tf.while_loop(lambda at, total: at < tf.size(strings), body, [0, 0.0])[1]
+
+
+@pytest.mark.parametrize(
+    ("read", "shape", "made"),
+    [
+        (_pictures, None, (3, 64, 64, 3)),
+        (_pictures, [None], (3, 64, 64, 3)),
+        (_sound, [], (16000, 1)),
+        (_raw, [None], (3, 32, 32, 3)),
+        (_looped, [None], ()),
+        (tf.io.decode_gif, [], (2, 8, 8, 3)),
+        (tf.io.decode_bmp, [], (64, 64, 3)),
+        (lambda one: tf.io.decode_csv(one, [[0.0], [""]])[1], [None], (3,)),
+        (lambda one: tf.io.parse_tensor(one, tf.float32), [], (3,)),
+    ],
+)
+@pytest.mark.parametrize("is_functional", [False, True])
+def test_strings_in_strings_and_in_loops_are_decoded(read, shape, made, is_functional):
+    with tf.Graph().as_default() if is_functional else graphs.tensorflow_1() as graph:
+        tf.identity(read(v1.placeholder(tf.string, shape, "x")), name="y")
+    graph_def = graph.as_graph_def()
+    asked = small_models.asked(graph, {"x": "x:0"}, {})
+    inputs = next(iter(examples.attempts(graph_def, graph_def, asked.signatures["serving_default"].inputs)))
+    answer = graphs.run(graph_def, "y:0", {"x:0": inputs["x"]})
+    assert answer.shape == made and (answer.dtype == object or answer.size == 1 or np.ptp(answer) > 0)

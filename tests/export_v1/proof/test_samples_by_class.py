@@ -55,7 +55,9 @@ def _gru(*args, **fields):
     same = v1.Assert(tf.equal(tf.shape(x)[0], tf.shape(lengths)[0]), [lengths])
     with tf.control_dependencies([same]):
         start = tf.zeros([tf.shape(x)[0], 3])
-    return tf.while_loop(lambda time, state: time < steps, body, [0, start], [tf.TensorShape([]), tf.TensorShape([None, 3])])[1]
+    return tf.while_loop(
+        lambda time, state: time < steps, body, [0, start], [tf.TensorShape([]), tf.TensorShape([None, 3])]
+    )[1]
 
 
 def _deconvolved():
@@ -91,29 +93,56 @@ def _joined(x, y):
 
 
 SHAPES = {
-    "the rank and channels of a convolution": (lambda: tf.nn.conv2d(tf.nn.relu(_x()), _weights(3, 3, 5, 2), 1, "SAME"), {"x": 5}),
+    "the rank and channels of a convolution": (
+        lambda: tf.nn.conv2d(tf.nn.relu(_x()), _weights(3, 3, 5, 2), 1, "SAME"),
+        {"x": 5},
+    ),
     "the rank and columns of a product": (lambda: tf.matmul(tf.identity(_x()), _weights(37, 2)), {"x": 37}),
-    "the rank of a Reshape": (lambda: tf.nn.conv2d(tf.reshape(_x(), [-1, 28, 28, 1]), _weights(3, 3, 1, 2), 1, "SAME"), {"x": 1}),
+    "the rank of a Reshape": (
+        lambda: tf.nn.conv2d(tf.reshape(_x(), [-1, 28, 28, 1]), _weights(3, 3, 1, 2), 1, "SAME"),
+        {"x": 1},
+    ),
     "what a Reshape has left": (lambda: tf.reshape(_x(shape=[None, None]), [-1, 28, 28]), {"x": 784}),
     "the rank of what it is joined with": (lambda: _joined(_x(shape=[None, 5]), _x("y")), {"y": 4}),
-    "through a Transpose": (lambda: tf.nn.conv2d(tf.transpose(_x(), [0, 1, 3, 2]), _weights(3, 3, 5, 2), 1, "SAME"), {"x": None}),
+    "through a Transpose": (
+        lambda: tf.nn.conv2d(tf.transpose(_x(), [0, 1, 3, 2]), _weights(3, 3, 5, 2), 1, "SAME"),
+        {"x": None},
+    ),
     "a slice's reach": (_slice_from_strided, {"x": 26}),
     "rows that are always taken": (lambda: tf.gather(_x(shape=[None, 4]), [0, 11, 40]), {"x": 4}),
     "a size that a block divides": (lambda: tf.nn.space_to_depth(_x(shape=[None, None, None, 3]), 3), {"x": 3}),
-    "a padded size that a block divides": (lambda: tf.space_to_batch(_x(shape=[None, None, 4]), [3], [[1, 1]]), {"x": 4}),
-    "rows that are put together": (lambda: tf.raw_ops.BatchToSpaceND(input=_x(shape=[None, 5, 4]), block_shape=[4], crops=[[0, 0]]), {}),
+    "a padded size that a block divides": (
+        lambda: tf.space_to_batch(_x(shape=[None, None, 4]), [3], [[1, 1]]),
+        {"x": 4},
+    ),
+    "rows that are put together": (
+        lambda: tf.raw_ops.BatchToSpaceND(input=_x(shape=[None, 5, 4]), block_shape=[4], crops=[[0, 0]]),
+        {},
+    ),
     "rows that are split": (lambda: tf.split(_x(shape=[None, 4]), 5)[2], {"x": 4}),
     "a batch that was built in": (_deconvolved, {"x": 10}),
-    "a batch in a Reshape": (lambda: tf.reshape(tf.matmul(_x(shape=[None, 10]), _weights(10, 8)), [6, 2, 4]), {"x": 10}),
+    "a batch in a Reshape": (
+        lambda: tf.reshape(tf.matmul(_x(shape=[None, 10]), _weights(10, 8)), [6, 2, 4]),
+        {"x": 10},
+    ),
     "a picture through five halvings": (_unet, {"x": 1}),
     "a picture that is flattened": (lambda: _flattened(_x(shape=[None, None, None, 1])), {"x": 1}),
-    "a matrix that is square": (lambda: tf.matmul(_x("a", shape=[None, None]), tf.matmul(_x(shape=[None, 5]), _weights(5, 3))), {"x": 5}),
+    "a matrix that is square": (
+        lambda: tf.matmul(_x("a", shape=[None, None]), tf.matmul(_x(shape=[None, 5]), _weights(5, 3))),
+        {"x": 5},
+    ),
     "a matrix and its transpose": (lambda: (lambda a: a + tf.transpose(a))(_x("a", shape=[None, None])), {}),
     "one of everything": (lambda: tf.matmul(tf.reshape(_x(shape=[None, None]), [1, 1]), _weights(1, 3)), {"x": 1}),
-    "filters that are fed": (lambda: tf.nn.conv2d(_x(shape=[None] * 4), _x("f", shape=[3, 3, None, None]), 1, "VALID"), {}),
-    "sizes that fit together": (lambda: tf.concat([_x(shape=[None, None]), _x("y", shape=[None, 21])], 1) + tf.ones([1, 40]), {"x": 19}),
+    "filters that are fed": (
+        lambda: tf.nn.conv2d(_x(shape=[None] * 4), _x("f", shape=[3, 3, None, None]), 1, "VALID"),
+        {},
+    ),
+    "sizes that fit together": (
+        lambda: tf.concat([_x(shape=[None, None]), _x("y", shape=[None, 21])], 1) + tf.ones([1, 40]),
+        {"x": 19},
+    ),
     "twice as many rows": (lambda: tf.reshape(_x("a", shape=[None, 4]), [2, -1, 4]) + _x("b", shape=[None, 4]), {}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("which", SHAPES)
@@ -159,7 +188,10 @@ def test_lengths_are_one_for_each_row_and_within_the_axis(is_time_major):
 
 
 def test_lengths_to_reverse_are_spread_over_the_axis():
-    x, lengths = (_answered(lambda: tf.reverse_sequence(_x(shape=[None, 7, 2]), _x("n", INT, [None]), seq_axis=1))[0][k] for k in "xn")
+    x, lengths = (
+        _answered(lambda: tf.reverse_sequence(_x(shape=[None, 7, 2]), _x("n", INT, [None]), seq_axis=1))[0][k]
+        for k in "xn"
+    )
     assert lengths.min() >= 1 and lengths.max() <= x.shape[1] and len(set(lengths)) > 1
 
 
@@ -185,30 +217,80 @@ def test_an_integer_is_the_batch_that_a_state_is_made_for():
 VALUES = {
     "rows of a table": (lambda i: tf.gather(_weights(7, 2), i), [6], lambda v: v.min() >= 0 and v.max() < 7),
     "rows one further": (lambda i: tf.gather(_weights(7, 2), i - 1), [6], lambda v: v.min() >= 1 and v.max() <= 7),
-    "rows of two tables": (lambda i: (tf.gather(_weights(3, 2), i[:, 0]), tf.gather(_weights(90, 2), i[:, 1])), [40, 2], lambda v: v[:, 0].max() < 3 and v[:, 1].max() > 10),
+    "rows of two tables": (
+        lambda i: (tf.gather(_weights(3, 2), i[:, 0]), tf.gather(_weights(90, 2), i[:, 1])),
+        [40, 2],
+        lambda v: v[:, 0].max() < 3 and v[:, 1].max() > 10,
+    ),
     "places": (lambda i: tf.gather_nd(_weights(2, 50), i), [20, 2], lambda v: v[:, 0].max() < 2 and v[:, 1].max() > 5),
-    "segments": (lambda i: tf.math.segment_sum(_weights(9, 2), i), [9], lambda v: (np.diff(v) >= 0).all() and v.max() > 0),
-    "segments of rows": (lambda i: tf.raw_ops.SparseSegmentSum(data=_weights(9, 2), indices=i, segment_ids=[0, 0, 1]), [3], lambda v: v.max() < 9),
+    "segments": (
+        lambda i: tf.math.segment_sum(_weights(9, 2), i),
+        [9],
+        lambda v: (np.diff(v) >= 0).all() and v.max() > 0,
+    ),
+    "segments of rows": (
+        lambda i: tf.raw_ops.SparseSegmentSum(data=_weights(9, 2), indices=i, segment_ids=[0, 0, 1]),
+        [3],
+        lambda v: v.max() < 9,
+    ),
     "a permutation": (lambda i: tf.transpose(_weights(2, 3, 4), i), [3], lambda v: sorted(v) == [0, 1, 2]),
     "a permutation to invert": (tf.math.invert_permutation, [5], lambda v: sorted(v) == [0, 1, 2, 3, 4]),
     "a new shape": (lambda i: tf.reshape(_weights(4, 6), i), [3], lambda v: np.prod(v) == 24),
     "a shape to spread to": (lambda i: tf.broadcast_to(_weights(1, 6), i), [3], lambda v: v[-1] == 6),
     "where a slice begins": (lambda i: tf.slice(_weights(4, 6), i, [1, 2]), [2], lambda v: v.min() >= 0),
     "how large a slice is": (lambda i: tf.slice(_weights(4, 6), [1, 2], i), [2], lambda v: v[0] <= 3 and v[1] <= 4),
-    "what an axis is split into": (lambda i: tf.raw_ops.SplitV(value=_weights(4, 7), size_splits=i, axis=1, num_split=3)[0], [3], lambda v: v.sum() == 7),
+    "what an axis is split into": (
+        lambda i: tf.raw_ops.SplitV(value=_weights(4, 7), size_splits=i, axis=1, num_split=3)[0],
+        [3],
+        lambda v: v.sum() == 7,
+    ),
     "axes": (lambda i: tf.reduce_sum(_weights(2, 3, 4), i), [2], lambda v: len(set(v)) == 2 and v.max() < 3),
     "a block": (lambda i: tf.space_to_batch(_weights(2, 4, 6, 1), i, [[0, 0], [0, 0]]), [2], lambda v: v.max() == 2),
-    "paddings of blocks": (lambda i: tf.space_to_batch(_weights(2, 5, 6, 1), [3, 4], i), [2, 2], lambda v: v[0, 1] == 1 and v[1, 1] == 2),
-    "what a transposed convolution makes": (lambda i: tf.nn.conv2d_transpose(_weights(2, 5, 5, 3), _weights(3, 3, 4, 3), i, 2, "VALID"), [4], lambda v: list(v) == [2, 11, 11, 4]),
-    "pictures that boxes are in": (lambda i: tf.image.crop_and_resize(_weights(2, 8, 8, 1), _weights(5, 4), i, [3, 3]), [5], lambda v: set(v) == {0, 1}),
+    "paddings of blocks": (
+        lambda i: tf.space_to_batch(_weights(2, 5, 6, 1), [3, 4], i),
+        [2, 2],
+        lambda v: v[0, 1] == 1 and v[1, 1] == 2,
+    ),
+    "what a transposed convolution makes": (
+        lambda i: tf.nn.conv2d_transpose(_weights(2, 5, 5, 3), _weights(3, 3, 4, 3), i, 2, "VALID"),
+        [4],
+        lambda v: list(v) == [2, 11, 11, 4],
+    ),
+    "pictures that boxes are in": (
+        lambda i: tf.image.crop_and_resize(_weights(2, 8, 8, 1), _weights(5, 4), i, [3, 3]),
+        [5],
+        lambda v: set(v) == {0, 1},
+    ),
     "the size of a picture": (lambda i: tf.image.resize(_weights(1, 4, 4, 1), i), [2], lambda v: v.min() > 1),
-    "classes": (lambda i: v1.nn.sparse_softmax_cross_entropy_with_logits(labels=i, logits=_weights(30, 9)), [30], lambda v: 4 < v.max() < 9),
-    "in a branch": (lambda i: tf.cond(_x("p", tf.bool), lambda: tf.gather(_weights(3, 2), i), lambda: tf.zeros([30, 2])), [30], lambda v: v.max() < 3),
-    "in a loop": (lambda i: tf.while_loop(lambda n, s: n < 3, lambda n, s: (n + 1, s + tf.reduce_sum(tf.gather(_weights(5, 2), i))), [0, 0.0])[1], [30], lambda v: 2 < v.max() < 5),
-    "one by one": (lambda i: v1.map_fn(lambda n: tf.gather(_weights(5, 2), n), i, dtype=tf.float32), [30], lambda v: 2 < v.max() < 5),
+    "classes": (
+        lambda i: v1.nn.sparse_softmax_cross_entropy_with_logits(labels=i, logits=_weights(30, 9)),
+        [30],
+        lambda v: 4 < v.max() < 9,
+    ),
+    "in a branch": (
+        lambda i: tf.cond(_x("p", tf.bool), lambda: tf.gather(_weights(3, 2), i), lambda: tf.zeros([30, 2])),
+        [30],
+        lambda v: v.max() < 3,
+    ),
+    "in a loop": (
+        lambda i: tf.while_loop(
+            lambda n, s: n < 3, lambda n, s: (n + 1, s + tf.reduce_sum(tf.gather(_weights(5, 2), i))), [0, 0.0]
+        )[1],
+        [30],
+        lambda v: 2 < v.max() < 5,
+    ),
+    "one by one": (
+        lambda i: v1.map_fn(lambda n: tf.gather(_weights(5, 2), n), i, dtype=tf.float32),
+        [30],
+        lambda v: 2 < v.max() < 5,
+    ),
     "numbers from and to": (lambda i: tf.range(i[0], i[1], i[2]), [3], lambda v: v[0] < v[1] and v[2] > 0),
-    "places in order": (lambda i: tf.raw_ops.SparseToDense(sparse_indices=i, output_shape=[4, 5], sparse_values=1.0, default_value=0.0), [6, 2], lambda v: len({tuple(row) for row in v}) == 6),
-}  # fmt: skip
+    "places in order": (
+        lambda i: tf.raw_ops.SparseToDense(sparse_indices=i, output_shape=[4, 5], sparse_values=1.0, default_value=0.0),
+        [6, 2],
+        lambda v: len({tuple(row) for row in v}) == 6,
+    ),
+}
 
 
 @pytest.mark.parametrize("which", VALUES)
@@ -220,7 +302,9 @@ def test_integers_are_what_the_readers_take(which):
 
 def test_filled_tables_are_asked_for_their_own_words():
     def build():
-        initializer = tf.lookup.KeyValueTensorInitializer(tf.constant(["u", "v", "w"]), tf.constant([0, 1, 2], tf.int64))
+        initializer = tf.lookup.KeyValueTensorInitializer(
+            tf.constant(["u", "v", "w"]), tf.constant([0, 1, 2], tf.int64)
+        )
         table = tf.lookup.StaticHashTable(initializer, -1)
         return table.lookup(_x("words", tf.string, [8]))
 
@@ -255,13 +339,19 @@ def test_further_sets_have_the_same_shapes_and_other_scales_and_signs():
         tf.gather(_weights(7, 2), _x("ids", INT, [30]))
         _x("keep", FLOAT, [])
     graph_def = graph.as_graph_def()
-    inputs = small_models.asked(graph, {key: f"{key}:0" for key in ("x", "ids", "keep")}, {}).signatures["serving_default"].inputs
+    inputs = (
+        small_models.asked(graph, {key: f"{key}:0" for key in ("x", "ids", "keep")}, {})
+        .signatures["serving_default"]
+        .inputs
+    )
     first = next(iter(examples.attempts(graph_def, graph_def, inputs)))
     made = list(examples.sets(graph_def, graph_def, inputs, first, 3))
     again = list(examples.sets(graph_def, graph_def, inputs, first, 3))
     assert [values["x"].shape for values in made] == [first["x"].shape] * 3
     assert first["x"].min() >= 0 and all(values["x"].min() < 0 < values["x"].max() for values in made)
-    assert max(np.abs(values["x"]).max() for values in made) > 10 > 0.5 > min(np.abs(values["x"]).max() for values in made)
+    assert (
+        max(np.abs(values["x"]).max() for values in made) > 10 > 0.5 > min(np.abs(values["x"]).max() for values in made)
+    )
     assert all(0 <= values["ids"].min() and values["ids"].max() < 7 for values in made)
     assert all(0 < values["keep"] < 1 for values in made) and made[0]["keep"] != first["keep"]
     assert all(np.array_equal(one[key], other[key]) for one, other in zip(made, again, strict=True) for key in one)
