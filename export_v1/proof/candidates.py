@@ -15,6 +15,8 @@ BATCH = 3
 # Sizes tried for an axis that the graph leaves open, other than the batch: enough for a stack of convolutions or for a
 # sequence, then what image networks were usually trained on.
 SIZES = (8, 32, 64, 128, 28, 224, 299, 84, 96, 256, 16)
+# Sizes tried for a first axis that is none of a batch.
+_LENGTHS = (64, 2048, 16000)
 # No made-up input is bigger: an image in 3-D at the larger sizes would take more memory than there is.
 MOST_ELEMENTS = 4_000_000
 # Shape functions are asked about so many candidates, and of so many nodes in all.
@@ -119,6 +121,8 @@ class Search:
                 yield from (Candidate(self._filled(shapes, BATCH, size)) for size in SIZES[1:])
                 yield Candidate({name: _different(shape or []) for name, shape in shapes.items()})
             yield Candidate(self._filled(shapes, 1, 1))
+            # A signal has no batch axis, and a window that slides along it needs room.
+            yield from (Candidate(self._filled(shapes, length, SIZES[0])) for length in _LENGTHS)
             for number in self._repeated_numbers():
                 yield Candidate(self._filled(shapes, number, SIZES[0]))
                 yield Candidate(self._filled(shapes, number, number))

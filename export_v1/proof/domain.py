@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-
 # Limits of a place of which no reader says anything.
 UNSAID = (-(2**31), 2**31)
 

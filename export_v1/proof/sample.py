@@ -84,18 +84,28 @@ def record(
     seconds = trial.SECONDS if given is None else SECONDS
     with _asking(original, key, weights, seconds) as ask, _trial(original, key, weights) as guesses:
         made = examples.attempts(asked.model.graph_def, original.graph_def, signature.inputs, trial=guesses)
+        empty = None
         for inputs in made if given is None else [given]:
             try:
                 first = ask(inputs)
             except FAILURES as error:
                 made.refused(errors.reason(error))
                 continue
-            unstable = _changing(first, ask(inputs))
-            outputs = {name: value for name, value in first.items() if name not in unstable}
-            ranks = {name: np.ndim(value) for name, value in first.items()}
-            origin = "given" if given is not None else "generated"
-            return Sample(inputs, outputs, unstable, origin, ranks, _noise(ask, inputs, outputs))
+            if given is not None or any(value.size for value in first.values()):
+                return _recorded(ask, inputs, first, "generated" if given is None else "given")
+            # Answers without an element prove nothing, and are better than none.
+            made.refused(trial.EMPTY)
+            empty = empty or (inputs, first)
+        if empty is not None:
+            return _recorded(ask, *empty, "generated")
     raise _no_inputs_fit(given is not None, signature, made.reason)
+
+
+def _recorded(ask: "Ask", inputs: Mapping[str, np.ndarray], first: "Answers", origin: str) -> Sample:
+    unstable = _changing(first, ask(inputs))
+    outputs = {name: value for name, value in first.items() if name not in unstable}
+    ranks = {name: np.ndim(value) for name, value in first.items()}
+    return Sample(inputs, outputs, unstable, origin, ranks, _noise(ask, inputs, outputs))
 
 
 # What TensorFlow raises where a graph refuses its inputs.

@@ -10,6 +10,8 @@ from export_v1.proof.reading import Shape
 
 # Up to here a placeholder without a shape was written as one of rank 0.
 _RANK_0_IS_UNKNOWN = 21
+# A second of sound.
+_SAMPLES = 16000
 # A graph is imported to infer one shape only where that takes no time.
 _MOST_NODES = 5000
 
@@ -21,6 +23,15 @@ def shape(original: Index, wanted: Input) -> Shape:
         original: the graph as it was written.
         wanted: the cut, perhaps with a shape of its own, which comes first.
     """
+    found = _shape(original, wanted)
+    node = original.nodes.get(parse(wanted.tensor).node)
+    if found and found[0] is None and node is not None and node.op == "DecodeWav":
+        # Its first axis is no batch.
+        return [_SAMPLES, *found[1:]]
+    return found
+
+
+def _shape(original: Index, wanted: Input) -> Shape:
     tensor = parse(wanted.tensor)
     node = original.nodes.get(tensor.node)
     if wanted.shape is not None and (wanted.shape or node is None or not _may_have_any_rank(original, node)):

@@ -30,6 +30,8 @@ GRACE = 15
 START_SECONDS = 300
 # So many guesses may take their process with them, or all of their time, before there are no more.
 MOST_LOST = 3
+# What is held against inputs that a graph answers to with nothing.
+EMPTY = "every answer is empty"
 _FAILURES = (tf.errors.OpError, ValueError, TypeError)
 _WORKER = "from export_v1.proof import trial; trial.serve({0}, {1})"
 
@@ -101,6 +103,8 @@ class Trial:
 
     def refusal(self, inputs: Mapping[str, np.ndarray]) -> str | None:
         """Returns what TensorFlow has against inputs, None where the graph answers to them.
+
+        An answer without an element is none: it would prove nothing.
 
         Raises:
             GivenUp: this guess and others before it have taken their process with them, or all of their time.
@@ -196,9 +200,9 @@ def _opened(model: Model) -> Iterator:
             session.fill(opened, model.weights)
             fed = {model.feeds[key]: value for key, value in inputs.items() if key in model.feeds}
             try:
-                opened.run(list(model.fetches), {**fed, **model.frozen}, options)
+                answers = opened.run(list(model.fetches), {**fed, **model.frozen}, options)
             except _FAILURES as error:
                 return errors.reason(error)
-            return None
+            return None if any(np.size(answer) for answer in answers) else EMPTY
 
         yield refusal

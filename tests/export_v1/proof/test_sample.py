@@ -213,3 +213,13 @@ def test_strings_keep_the_zero_bytes_at_their_end(tmp_path):
     assert found["in/words"].dtype.kind == "S" and found["in/words"].dtype.itemsize == 3
     assert list(found["out/plain"]) == [b"a", b"bb"] and found["out/y"] == np.float32([0.5])
     assert zipfile.is_zipfile(tmp_path / "out.npz")
+
+
+def test_answers_without_an_element_are_taken_only_where_there_are_no_others():
+    with graphs.tensorflow_1() as graph:
+        tf.abs(tf.signal.stft(v1.placeholder(tf.float32, [None], "x"), 512, 256), name="y")
+        tf.identity(v1.placeholder(tf.float32, [None, 4], "a")[:, :0], name="b")
+    asked = small_models.asked(graph, {"x": "x:0"}, {"y": "y:0"})
+    assert sample.record(asked, "serving_default", small_models.initial(), FILES).outputs["y"].size
+    asked = small_models.asked(graph, {"a": "a:0"}, {"b": "b:0"})
+    assert sample.record(asked, "serving_default", small_models.initial(), FILES).outputs["b"].shape == (3, 0)

@@ -37,6 +37,10 @@ def _sound():
     tf.audio.decode_wav(v1.placeholder(tf.string, []), 2, 400, name="sound")
 
 
+def _sound_of_any_length():
+    tf.audio.decode_wav(v1.placeholder(tf.string, []), 1, name="sound")
+
+
 @pytest.mark.parametrize(
     ("build", "tensor", "shape"),
     [
@@ -47,6 +51,7 @@ def _sound():
         (_queue, "one:0", [5]),
         (_sound, "sound:0", [400, 2]),
         (_sound, "sound:1", []),
+        (_sound_of_any_length, "sound:0", [16000, 1]),
     ],
 )
 def test_an_op_tells_the_shape_of_what_it_brings_in(build, tensor, shape):
