@@ -34,7 +34,8 @@ def _floats(dtype: tf.DType, sizes: list[int], domain: Domain | None, rng, varia
         half = rng.standard_normal(sizes)
         return half @ np.swapaxes(half, -1, -2) + sizes[-1] * np.eye(sizes[-1])
     if domain is not None and not domain.order:
-        return domain.low + rng.random(sizes) * (np.asarray(domain.high, float) - domain.low)
+        low, high = (np.where(limit == unsaid, at, limit) for limit, unsaid, at in _limits(domain))
+        return low + rng.random(sizes) * (high - low)
     if not sizes:
         # A rate, a probability or a temperature more often than not.
         return 0.1 + 0.8 * rng.random(sizes)
@@ -45,9 +46,16 @@ def _floats(dtype: tf.DType, sizes: list[int], domain: Domain | None, rng, varia
     return found
 
 
+def _limits(domain: Domain):
+    """Returns each limit, how it is written where no reader says anything, and what it is then."""
+    return (
+        (np.asarray(domain.low, float), UNSAID[0], Domain.low),
+        (np.asarray(domain.high, float), UNSAID[1], Domain.high),
+    )
+
+
 def _integers(domain: Domain, sizes: list[int], rng) -> np.ndarray:
-    low, high = np.asarray(domain.low, float), np.asarray(domain.high, float)
-    low, high = np.where(low == UNSAID[0], Domain.low, low), np.where(high == UNSAID[1], Domain.high, high)
+    low, high = (np.where(limit == unsaid, at, limit) for limit, unsaid, at in _limits(domain))
     low = np.ceil(low).astype(np.int64)
     high = np.maximum(np.ceil(high).astype(np.int64), low + 1)
     if not low.size:

@@ -43,6 +43,8 @@ def test_floats_have_scales_and_signs_and_numbers_alone_are_rates():
     assert len({round(float(np.log10(np.std(other)))) for other in others}) > 1
     assert all(0 < _made(tf.float32, [], variation=at) < 1 for at in range(4))
     assert _made(tf.float32, [99], Domain(1, 3), variation=2).min() >= 1
+    partly = _made(tf.float32, [2], Domain(np.array([5, UNSAID[0]]), np.array([9, UNSAID[1]])))
+    assert 5 <= partly[0] < 9 and 1 <= partly[1] < 3
     definite = _made(tf.float64, [2, 3, 3], Domain(0, 1, "definite"))
     assert np.linalg.eigvalsh(definite).min() > 0
 
