@@ -22,12 +22,12 @@ Sample = dict[str, np.ndarray]
 class Attempts:
     """Dicts of arrays by input key, likelier ones first; the graph may refuse any of them.
 
-    The first one may be run straight away. The further ones are guesses: with a `trial` only those come that it let
+    The first one may be run straight away. The further ones are guesses: with a trial only those come that it let
     through. What TensorFlow says against one decides what comes next, so whoever runs one tells `refused`.
     """
 
-    def __init__(self, maker: "_Maker", seed: int, trial: trial.Trial | None):
-        self._maker, self._seed, self._trial = maker, seed, trial
+    def __init__(self, maker: "_Maker", seed: int, guesses: trial.Trial | None):
+        self._maker, self._seed, self._trial = maker, seed, guesses
         self._search = candidates.Search(maker.reading, maker.shapes, maker.integers, maker.likely)
         self._last: Candidate | None = None
         self._reasons: list[str] = []
@@ -60,7 +60,7 @@ class Attempts:
 
 
 def attempts(
-    whole: GraphDef, cut: GraphDef, inputs: Mapping[str, Input], seed: int = 1, trial: trial.Trial | None = None
+    whole: GraphDef, cut: GraphDef, inputs: Mapping[str, Input], seed: int = 1, guesses: trial.Trial | None = None
 ) -> Attempts:
     """Returns inputs made up for a graph, to be tried one after the other.
 
@@ -69,9 +69,9 @@ def attempts(
         cut: the graph with placeholders for the inputs, as it will run.
         inputs: key -> where the graph is cut.
         seed: another one gives other values.
-        trial: runs guesses in a process whose end does no harm.
+        guesses: runs all but the first in a process whose end does no harm.
     """
-    return Attempts(_Maker(whole, cut, inputs), seed, trial)
+    return Attempts(_Maker(whole, cut, inputs), seed, guesses)
 
 
 def sets(
@@ -130,11 +130,16 @@ class _Maker:
 
     def known_values(self, candidate: Candidate) -> dict[str, np.ndarray]:
         """Returns the integers of a candidate by placeholder name, for shape functions to look at."""
-        made = self.made(candidate, seed=1)
-        return {self.placeholders[key]: made[key] for key in made if self.placeholders[key] in self.integers}
+        if not self.integers:
+            return {}
+        keys = [key for key, name in self.placeholders.items() if name in self.integers]
+        return {self.placeholders[key]: value for key, value in self._made(candidate, 1, 0, keys).items()}
 
     def made(self, candidate: Candidate, seed: int, variation: int = 0) -> Sample:
         """Returns arrays of a candidate's shapes, by input key."""
+        return self._made(candidate, seed, variation, list(self.inputs))
+
+    def _made(self, candidate: Candidate, seed: int, variation: int, keys: list[str]) -> Sample:
         variation = variation or candidate.variation
         seed += candidate.variation
         sizes = dict(candidate.sizes)
@@ -149,12 +154,12 @@ class _Maker:
         sizes |= {self.placeholders[key]: list(value.shape) for key, value in found.items()}
         self.reading.assume(sizes, {self.placeholders[key]: value for key, value in found.items()})
         # Scalars first: an axis or a count says what the vectors beside it have to be.
-        for key in sorted(self.inputs, key=lambda key: int(np.prod(sizes[self.placeholders[key]], dtype=np.int64))):
+        for key in sorted(keys, key=lambda key: int(np.prod(sizes[self.placeholders[key]], dtype=np.int64))):
             if key not in found:
                 found[key] = self._array(key, sizes[self.placeholders[key]], candidate, seed, variation)
                 if self._dtypes[key].is_integer:
                     self.reading.settle(self.placeholders[key], found[key])
-        return {key: found[key] for key in self.inputs}
+        return {key: found[key] for key in keys}
 
     def _array(self, key: str, sizes: list[int], candidate: Candidate, seed: int, variation: int) -> np.ndarray:
         rng = np.random.default_rng([zlib.crc32(key.encode()), seed])

@@ -83,7 +83,7 @@ def record(
     original = variant.original(asked, files)
     seconds = trial.SECONDS if given is None else SECONDS
     with _asking(original, key, weights, seconds) as ask, _trial(original, key, weights) as guesses:
-        made = examples.attempts(asked.model.graph_def, original.graph_def, signature.inputs, trial=guesses)
+        made = examples.attempts(asked.model.graph_def, original.graph_def, signature.inputs, guesses=guesses)
         empty = None
         for inputs in made if given is None else [given]:
             try:

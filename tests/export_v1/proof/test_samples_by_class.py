@@ -373,7 +373,7 @@ def test_the_first_guess_is_not_tried_out_and_the_others_are():
     graph_def = graph.as_graph_def()
     inputs = small_models.asked(graph, {"x": "x:0"}, {}).signatures["serving_default"].inputs
     refusing = Refusing()
-    attempts = examples.attempts(graph_def, graph_def, inputs, trial=refusing)
+    attempts = examples.attempts(graph_def, graph_def, inputs, guesses=refusing)
     shapes = [made["x"].shape for made in attempts]
     assert shapes == [(3, 8)] and len(refusing.asked) == 3 and refusing.asked[0] == (8, 8)
     assert attempts.reason == "no"
