@@ -19,7 +19,7 @@ MOST_TRIED = 32
 Sample = dict[str, np.ndarray]
 
 
-class Attempts:
+class Attempts(Iterator[Sample]):
     """Dicts of arrays by input key, likelier ones first; the graph may refuse any of them.
 
     The first one may be run straight away. The further ones are guesses: with a trial only those come that it let
@@ -31,8 +31,12 @@ class Attempts:
         self._search = candidates.Search(maker.reading, maker.shapes, maker.integers, maker.likely)
         self._last: Candidate | None = None
         self._reasons: list[str] = []
+        self._made = self._found()
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __next__(self) -> Sample:
+        return next(self._made)
+
+    def _found(self) -> Iterator[Sample]:
         for count, candidate in enumerate(self._search.found(self._maker.known_values)):
             if count >= MOST_TRIED:
                 return

@@ -3,6 +3,7 @@
 from tests.mutants.change import Change
 
 _BY_CLASS = "tests/export_v1/proof/test_samples_by_class.py"
+_MADE = "tests/export_v1/proof/test_examples.py"
 _GRAPHS = "tests/export_v1/proof/test_sample_graphs.py"
 
 
@@ -94,4 +95,14 @@ CHANGES = (
         "tests/export_v1/proof/test_trial.py",
         "the ordinary model starts a process",
     ),
+    _change("examples", "[zlib.crc32(key.encode()), seed]", "[7, seed]", _MADE),
+    _change("examples", "[zlib.crc32(key.encode()), seed]", "[zlib.crc32(key.encode())]", _MADE),
+    _change(
+        "strings", "_keys(reading, inputs[at]) for at in (2, 3)", "_keys(reading, inputs[at]) for at in (3, 2)", _MADE
+    ),
+    _change("strings", "        yield key, data_type, 2\n", "        yield key, data_type, 1\n", _MADE),
+    _change("strings", '    "ParseSingleExample": _example_proto,\n', "", _MADE),
+    _change("strings", '    "StringToNumber": _number,\n', "", _MADE),
+    _change("rules", '    **_each("OneHot", at_0=_depth, at_1=between(4, 7)),\n', "", _MADE),
+    _change("rules", "    **{(op, 1): _rows for op in ops.GATHERS},\n", "", _MADE),
 )
