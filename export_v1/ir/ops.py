@@ -133,6 +133,7 @@ _RANDOM = (
     "Random", "TruncatedNormal", "ParameterizedTruncatedNormal", "Multinomial", "StatefulRandom", "StatefulUniform",
     "StatefulStandardNormal", "StatefulTruncatedNormal", "UniformCandidateSampler", "LogUniformCandidateSampler",
     "LearnedUnigramCandidateSampler", "AllCandidateSampler", "FixedUnigramCandidateSampler",
+    "ThreadUnsafeUnigramCandidateSampler", "NonDeterministicInts", "SampleDistortedBoundingBox", "Skipgram",
 )  # fmt: skip
 
 
