@@ -21,10 +21,11 @@ from export_v1.ir import ops
 from export_v1.ir.graph import Index, parse
 from export_v1.model import Source
 from export_v1.passes import moving_averages
-from export_v1.planning import plan
+from export_v1.planning import plan, resuming
 from export_v1.request import Request
 from export_v1.weights import initial, restore
 
+_TRAINING = {plan.TRAIN, resuming.LOSS, resuming.VALIDATION, resuming.UPDATE, resuming.GRADIENTS, resuming.RATE}
 _BY_BATCH = "batch norm uses the statistics of each batch, as in training"
 
 
@@ -57,7 +58,7 @@ def _norms(model: Source, planned: plan.Plan) -> list[Norm]:
         return []
     ordered, found = Ordered(index), dict[str, Norm]()
     for variant in planned.variants:
-        if variant.model is model.graph and plan.TRAIN not in variant.signatures:
+        if variant.model is model.graph and not _TRAINING & set(variant.signatures):
             values = {parse(name): value for name, value in variant.frozen.items()}
             outputs = [parse(name) for signature in variant.signatures.values() for name in signature.outputs.values()]
             live = Liveness(ordered, values, [parse(name) for name in variant.cuts]).needed(outputs, ops.SOURCES)
