@@ -1,5 +1,6 @@
 """From a TensorFlow 1 model as it was found to a SavedModel of today: the order of the work."""
 
+import dataclasses
 import functools
 import os
 from collections.abc import Callable, Mapping
@@ -10,11 +11,12 @@ from export_v1.artifact import assembly, recording, save, versions, warmup
 from export_v1.artifact.report import Report
 from export_v1.format import record
 from export_v1.format import sample as codec
+from export_v1.format.comparison import Verdict
 from export_v1.ir import randomness, safety, wellformed
 from export_v1.model import Source
-from export_v1.planning import norms, plan
+from export_v1.planning import norms, plan, resuming
 from export_v1.planning.plan import DEFAULT, Plan
-from export_v1.proof import batch, checking, memory, sample
+from export_v1.proof import batch, checking, memory, sample, training
 from export_v1.proof.asking import Unanswered
 from export_v1.proof.sample import Sample
 from export_v1.request import Request
@@ -47,6 +49,9 @@ def _export(model: Source, request: Request, export_dir: str, place: Mapping[str
     opened = batch.opened(planned, recorded, weights, files, request)
     if opened.fixed is not None:
         assembled = assembly.assemble(opened.planned, model, files, request)
+    if planned.resume is not None:
+        verdict = _training_proven(planned, assembled.exported, weights, files, request)
+        planned = dataclasses.replace(planned, resume=dataclasses.replace(planned.resume, proof=verdict))
     requests = warmup.batches(warmup.sizes(request), recorded, opened.planned.serving_inputs)
     with versions.target(export_dir, **place) as target:
         answers = [*recorded.sets, *opened.proofs] if recorded else []
@@ -89,6 +94,19 @@ def _recorded(
                 f"No answers can be recorded, and --require_proof was given.\n  {unanswered}"
             ) from unanswered
         return None, unanswered.why.rstrip(".")
+
+
+def _training_proven(
+    planned: Plan, exported: save.Exported, weights: Weights, files: assets.Files, request: Request
+) -> str:
+    """Returns whether loss and gradients of a training are the original's: "equal", or "not proven" and why."""
+    if request.no_sample:
+        return f"{Verdict.NOT_PROVEN}: --no_sample skipped it"
+    inputs, outputs, _ = exported.signatures[resuming.LOSS]
+    verdict = training.prove(planned, exported.graph_def, inputs, outputs, weights, files)
+    if request.require_proof and verdict.startswith(str(Verdict.NOT_PROVEN)):
+        raise errors.ExportError(f"The training is {verdict}, and --require_proof was given.\n  Nothing was written.")
+    return verdict
 
 
 def _require(recorded: Sample | None) -> None:

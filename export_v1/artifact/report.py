@@ -38,6 +38,10 @@ class Report:
         lines += [f"  chosen: {choice.what} ({choice.why})" for choice in record.choices]
         lines += [f"  warning: {warning}" for warning in record.warnings]
         lines += [f"  {line}" for line in proof_lines(record)]
+        if record.resume is not None:
+            lines.append(
+                f"  training: loss and {len(record.resume.gradients)} gradients against the original's: {record.resume.proof}"
+            )
         if record.warmup:
             lines.append(f"  warm-up requests: of {_counted(record.warmup)} rows")
         return "\n".join(lines)

@@ -196,6 +196,7 @@ class ResumeEntry:
         optimizers: how each trained variable is changed.
         counter: name of the variable that counts the steps; None where there is none.
         averages: name of a variable -> name of the variable that holds its moving average.
+        proof: "equal" where loss and gradients were compared with the original's; else "not proven" and why.
         random: whether the loss draws random numbers, as dropout does.
     """
 
@@ -207,6 +208,7 @@ class ResumeEntry:
     counter: str | None = None
     averages: Mapping[str, str] = dataclasses.field(default_factory=dict)
     random: bool = False
+    proof: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -191,13 +191,12 @@ def is_random(op: str) -> str:
 def _variations(
     planned: variant.Variant, graph_def: GraphDef, signature: variant.PlannedSignature, first: Sample
 ) -> Iterator[variations.Variation]:
-    shapes = {key: list(np.shape(value)) for key, value in first.inputs.items()}
-    like = {key: dataclasses.replace(cut, shape=shapes[key]) for key, cut in signature.inputs.items()}
     made_up = first.origin == "generated"
-    others = examples.attempts(planned.model.graph_def, graph_def, like, seed=2) if made_up else iter(())
     steering = loop_conditions.inputs(graph_def, [cut.tensor for cut in signature.inputs.values()]) if made_up else ()
     free = {key for key, cut in signature.inputs.items() if made_up and cut.tensor not in steering}
-    return variations.of(first.inputs, free, lambda: next(others, None))
+    whole = planned.model.graph_def
+    others = examples.sets(whole, graph_def, signature.inputs, first.inputs, variations.SETS)
+    return variations.of(first.inputs, free, others)
 
 
 def _further(

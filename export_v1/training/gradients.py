@@ -103,7 +103,8 @@ class _Matching:
         floats = [cut for cut in cuts if self._dtype(cut).is_floating]
         if len(floats) > 1:
             floats = [cut for cut in floats if variable in self._variables_of(cut)]
-        numbers = [cut for cut in cuts if self._dtype(cut).is_integer]
+        # Those that nothing is read for, such as a static shape, the update computes by itself.
+        numbers = [cut for cut in cuts if self._dtype(cut).is_integer and not self._is_constant(cut)]
         shapes = [cut for cut in numbers if self._is_shape(cut)]
         rows = [cut for cut in numbers if cut not in shapes]
         if len(floats) != 1 or len(rows) > 1 or len(shapes) > 1:
@@ -133,6 +134,10 @@ class _Matching:
 
     def _dtype(self, tensor: Tensor) -> tf.DType:
         return tf.as_dtype(self._index.data_type(tensor) or tf.float32).base_dtype
+
+    def _is_constant(self, cut: Tensor) -> bool:
+        above = self._index.ancestors([cut.node])
+        return not any(self._index[name].op in ops.PLACEHOLDERS | ops.FEEDERS | ops.VARIABLES for name in above)
 
     def _is_shape(self, cut: Tensor) -> bool:
         """Whether whole numbers are the shape that IndexedSlices have, not the numbers of rows."""

@@ -51,8 +51,8 @@ CHANGES = (
     # variations
     _proof("variations", "and np.ndim(value) == 0:", "and False:", "the other side of a condition is not recorded"),
     _proof("variations", "{**first, key: flipped}", "dict(first)"),
-    _proof("variations", "if other is not None and not _same(first, other):", "if other is not None:"),
-    _proof("variations", "random.uniform(-scale, scale,", "random.uniform(0, scale,", "no input is negative"),
+    _proof("variations", "if any(not np.array_equal(inputs[key], value) for key, value in first.items()):", "if True:"),
+    _proof("variations", "other[key] if key in free else value", "other[key]", "what may not vary does"),
     # rounding
     _proof("rounding", "np.array_equal(before, after) else np.inf", "np.array_equal(before, after) else 0.0"),
     _proof("rounding", "comparison.scale(value.astype(np.complex128)) < _NOISY_BELOW", "True"),

@@ -102,7 +102,7 @@ def test_the_recorded_answers_are_the_originals(flags, tmp_path):
         first = {name for name in arrays.files if not name.startswith("sets/")}
         assert first == {"in/x", "out/y", "out/count"}
         assert arrays["sets/1/in/x"].shape == x.shape and arrays["sets/4/out/y"].shape == y.shape
-        assert (arrays["sets/4/in/x"] < -10).any()
+        assert any((arrays[f"sets/{number}/in/x"] < -2).any() for number in range(1, 5))
         np.testing.assert_allclose(
             arrays["sets/4/out/y"], arrays["sets/4/in/x"] @ np.float32([[1, 2], [3, 4]]), rtol=1e-5
         )
@@ -250,7 +250,7 @@ def test_inputs_that_a_further_set_cannot_have_are_told():
             tf.identity(x, name="y")
     asked = small_models.asked(graph, {"x": "x:0"}, {"y": "y:0"})
     found = sample.record(asked, "serving_default", small_models.initial(), FILES)
-    assert [one.name for one in found.further] == ["other values"]
+    assert [one.name for one in found.further] == ["other values, 4"]
     assert len(found.not_asked) == 3 and all("negative" in what for what in found.not_asked)
 
 
