@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 
 from export_v1.analysis import constants
-from export_v1.interface import backward, ends, given, naming
+from export_v1.interface import backward, ends, given, naming, trainings
 from export_v1.interface.ends import End
 from export_v1.interface.roles import Roles
 from export_v1.interface.settle import Settling
@@ -14,7 +14,7 @@ from export_v1.ir import graph, ops
 from export_v1.ir.graph import Index, NodeDef, Tensor
 from export_v1.model import Graph
 
-MOST_OUTPUTS = 4
+MOST_OUTPUTS = 6
 # What a tensor that nobody named is called, by the op that makes it.
 _ROLES = {
     "ArgMax": "classes",
@@ -45,6 +45,7 @@ class Anatomy:
         ends: where the model ends.
         doubtful: sources that may be data or labels; taken for labels.
         other_ends: where the model ends if they are data.
+        handed_over: results of one training's variables that go into those of another -> the nodes that take them.
     """
 
     def __init__(self, model: Graph, settling: Settling, frozen: Mapping[str, object], cuts: list[str], train):
@@ -60,6 +61,7 @@ class Anatomy:
         given_cuts = [graph.parse(name) for name in cuts]
         self.roles = Roles(settling, self.live, model, given_cuts)
         self.ends = ends.find(self.roles)
+        self.handed_over = trainings.handed_over(self.roles)
         self.doubtful = self._doubtful()
         self.other_ends: list[End] = []
         if self.doubtful and not cuts:
@@ -140,7 +142,12 @@ def _chosen(anatomy: Anatomy) -> tuple[list[End], str]:
     for end in found:
         if end.kind != "unread":
             continue
-        if not taken or naming.is_given(anatomy.index[end.tensor.node]) or _reads(anatomy, end.tensor, taken):
+        if (
+            not taken
+            or naming.is_given(anatomy.index[end.tensor.node])
+            or _reads(anatomy, end.tensor, taken)
+            or any(_same_weights(anatomy, end, other) for other in taken if other.kind != "unread")
+        ):
             taken.append(end)
         elif all(one.kind == "unread" for one in taken):
             taken.append(end)
@@ -170,6 +177,12 @@ def _reads(anatomy: Anatomy, tensor: Tensor, others: list[End]) -> bool:
     return any(other.tensor.node in mine for other in others if other.tensor != tensor)
 
 
+def _same_weights(anatomy: Anatomy, end: End, other: End) -> bool:
+    """Whether the same weights meet the same values on the way to both: then one says differently what the other says."""
+    met = [anatomy.roles.mixing.intersection(anatomy.live.needed([one.tensor])) for one in (end, other)]
+    return met[0] == met[1]
+
+
 def _said_better(anatomy: Anatomy, end: End, taken: list[End]) -> bool:
     """Whether another answer is this one with a name of its own, or its Sigmoid, which loses nothing."""
     if naming.is_given(anatomy.index[end.tensor.node]):
@@ -186,6 +199,8 @@ def _doubt(anatomy: Anatomy, chosen: list[End]) -> str:
     roles = anatomy.roles
     if not chosen:
         return "no tensor is found that depends on both data and weights and ends the model"
+    if not roles.has_loss and len(chosen) > 1 and (scalars := [end for end in chosen if roles.is_scalar(end.tensor)]):
+        return f"nothing was trained here, so {scalars[0].tensor.name!r} may be the answer, or measure one"
     nested = [end.tensor.name for end in chosen if end.nested]
     if nested:
         return f"another answer is computed from {nested[0]!r} through more weights, so it may be no answer itself"
@@ -195,6 +210,10 @@ def _doubt(anatomy: Anatomy, chosen: list[End]) -> str:
         return f"{first!r} and {second!r} depend on different inputs: there is more than one model in the graph"
     if len(chosen) > MOST_OUTPUTS:
         return f"{len(chosen)} tensors may be answers"
+    for tensor in anatomy.handed_over:
+        reading = next((end.tensor.name for end in chosen if _reads(anatomy, end.tensor, [End(tensor, "unread")])), "")
+        if reading:
+            return f"{reading!r} is computed from {tensor.name!r}, which other variables are trained to give"
     random = _random(anatomy, [end.tensor for end in chosen])
     return f"the answer depends on random numbers drawn in {random!r}" if random else ""
 
@@ -205,8 +224,8 @@ def _random(anatomy: Anatomy, tensors: list[Tensor]) -> str:
     for dropout in anatomy.settling.flags.dropouts:
         if constants.equals(anatomy.live.known.get(dropout.rate), dropout.off):
             harmless |= anatomy.index.ancestors([dropout.node])
-    needed = anatomy.live.needed(tensors)
-    return next((name for name in needed if anatomy.index[name].op in ops.NOISE and name not in harmless), "")
+    needed = anatomy.live.needed(tensors, ops.SOURCES)
+    return next((name for name in needed if ops.is_random(anatomy.index[name].op) and name not in harmless), "")
 
 
 def _first_token_encoder(anatomy: Anatomy, tensors: list[Tensor]) -> Tensor | None:
@@ -243,9 +262,11 @@ def inputs(anatomy: Anatomy, tensors: list[str], frozen: Mapping[str, object], t
         frozen: the values given for inference.
         train: the values given for training.
     """
-    settled, _ = anatomy.settling.inference(frozen, [], tensors, train)
+    settling = anatomy.settling
+    settled, _ = settling.inference(frozen, [], tensors, train)
     order = {node.name: at for at, node in enumerate(anatomy.index.graph_def.node)}
-    needed = [graph.parse(name) for name in anatomy.settling.unfed(settled, [], tensors)]
+    entries = settling.entries(settled, tensors)
+    needed = [graph.parse(name) for name in (*entries, *settling.unfed(settled, entries, tensors))]
     needed.sort(key=lambda tensor: (order[tensor.node], tensor.index))
     found = [anatomy.input_tensor(tensor) for tensor in needed if not given.is_bool(anatomy.index, tensor)]
     return anatomy.named_inputs(found, {tensor: _why_input(anatomy, tensor) for tensor in found})
@@ -258,6 +279,8 @@ def undecided(settling: Settling, name: str) -> str:
 
 def _why_input(anatomy: Anatomy, tensor: Tensor) -> str:
     node: NodeDef = anatomy.index[tensor.node]
+    if node.op == "PlaceholderWithDefault":
+        return "the outputs depend on this placeholder, and its default is data or stands for a batch"
     if anatomy.roles.is_plain_placeholder(tensor):
         return "the outputs depend on this placeholder"
     return f"the outputs depend on this {node.op}, and what fills it ran only in training"

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import tensorflow as tf
 
 from export_v1 import errors
-from export_v1.interface import choose, ends, given, naming, roles, settle
+from export_v1.interface import choose, ends, given, naming, results, roles, settle
 from export_v1.interface.backward import is_saver
 from export_v1.interface.choose import Anatomy, Named
 from export_v1.interface.types import Candidate, Candidates, Shape
@@ -73,7 +73,7 @@ def _is_result(anatomy: Anatomy, node: NodeDef) -> bool:
     if node.op in ops.SOURCES | ops.VARIABLES or not naming.is_given(node) or naming.is_step(node.name):
         return False
     kept = any(reader.op in roles.KEEPERS for reader, _ in anatomy.index.consumers(node.name))
-    return not (kept or naming.about_loss(node.name) or node.op in ends.NO_RESULTS)
+    return not (kept or naming.about_loss(node.name) or node.op in results.NO_RESULTS)
 
 
 def _flags(anatomy: Anatomy) -> Iterable[Candidate]:
