@@ -3,10 +3,13 @@
 import dataclasses
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 
+from export_v1 import errors
 from export_v1.analysis import constants
-from export_v1.interface import backward, ends, given, naming, trainings
+from export_v1.interface import backward, ends, given, naming, sources, trainings
 from export_v1.interface.ends import End
+from export_v1.interface.results import DECODERS
 from export_v1.interface.roles import Roles
 from export_v1.interface.settle import Settling
 from export_v1.interface.types import Choice
@@ -45,6 +48,7 @@ class Anatomy:
         ends: where the model ends.
         doubtful: sources that may be data or labels; taken for labels.
         other_ends: where the model ends if they are data.
+        constants: data that is in the graph itself, where none comes from outside.
         handed_over: results of one training's variables that go into those of another -> the nodes that take them.
     """
 
@@ -68,6 +72,12 @@ class Anatomy:
             self.other_ends = self.ends
             self.roles = Roles(settling, self.live, model, labels=self.doubtful)
             self.ends = ends.find(self.roles)
+        self.constants: list[Tensor] = []
+        if not cuts and not self.ends and not self.roles.data:
+            self.constants = self.roles.constant_data()
+        if self.constants:
+            self.roles = Roles(settling, self.live, model, cuts=self.constants)
+            self.ends = ends.find(self.roles)
 
     def _doubtful(self) -> list[Tensor]:
         """What meets weights as data does, but has the name of a label: a loss may look weights up by its labels."""
@@ -76,24 +86,38 @@ class Anatomy:
         found = [tensor for tensor in self.roles.data if _LABEL_NAME.search(tensor.node)]
         return found if len(found) < len(self.roles.data) else []
 
-    def named(self, tensors: list[Tensor], why: Mapping[Tensor, str]) -> list[Named]:
-        """Returns the tensors with the keys that their names, or what they are, suggest."""
-        keys = naming.unique([self._key(tensor) for tensor in tensors])
+    def named(
+        self, tensors: list[Tensor], why: Mapping[Tensor, str], keyed: Mapping[Tensor, str] = MappingProxyType({})
+    ) -> list[Named]:
+        """Returns the tensors with the keys that are set for them, or that their names, or what they are, suggest."""
+        keys = naming.unique([keyed.get(tensor) or self.key(tensor) for tensor in tensors])
         return [Named(key, tensor.name, why[tensor]) for key, tensor in zip(keys, tensors, strict=True)]
 
     def named_inputs(self, tensors: list[Tensor], why: Mapping[Tensor, str]) -> list[Named]:
         """Returns the tensors with keys; one alone that nobody named is "x", which says as much as "Placeholder"."""
         named = self.named(tensors, why)
-        nameless = [at for at, one in enumerate(tensors) if not naming.is_given(self.index[one.node])]
+        nameless = [at for at, one in enumerate(tensors) if self._is_nameless(one)]
         if len(nameless) != 1:
             return named
         keys = naming.unique(["x" if at == nameless[0] else one.key for at, one in enumerate(named)])
         return [dataclasses.replace(one, key=key) for one, key in zip(named, keys, strict=True)]
 
-    def _key(self, tensor: Tensor) -> str:
+    def _is_nameless(self, tensor: Tensor) -> bool:
+        return not naming.is_given(self.index[tensor.node]) and self._known(tensor) is None
+
+    def _known(self, tensor: Tensor) -> str | None:
+        """What the graph calls the data of a source elsewhere; a placeholder that a person named is called that."""
+        node = self.index[tensor.node]
+        return None if node.op in ops.PLACEHOLDERS and naming.is_given(node) else sources.name(self.index, tensor)
+
+    def key(self, tensor: Tensor) -> str:
+        """Returns the key that a tensor goes by."""
         node = self.index[tensor.node]
         if node.op in ops.SOURCES:
-            return naming.key(node, tensor.index, naming.leaf(node.name))
+            known = self._known(tensor)
+            return naming.as_key(known) if known else naming.key(node, tensor.index, naming.leaf(node.name))
+        if node.op in DECODERS:
+            return _decoded(tensor.index, len(graph.output_types(node)))
         role = _ROLES.get(node.op, "output")
         readers = {reader.op for reader, _ in self.index.consumers(tensor.node)}
         if readers & {"Softmax", "Sigmoid", "LogSoftmax", "SparseSoftmaxCrossEntropyWithLogits"}:
@@ -110,22 +134,33 @@ class Anatomy:
         return tensor
 
 
+def _decoded(at: int, count: int) -> str:
+    """What an output of a CTC decoder holds: of all paths the indices, then the values, then the shapes; last, how likely."""
+    if at == count - 1:
+        return "log_probability"
+    return ("decoded_indices", "decoded_values", "decoded_shape")[3 * at // (count - 1)]
+
+
 def outputs(anatomy: Anatomy) -> tuple[list[Named], str]:
     """Returns the outputs chosen and "", or nothing and the reason why they are not clear."""
     chosen, doubt = _chosen(anatomy)
     if anatomy.doubtful:
         doubt = f"{anatomy.doubtful[0].name!r} meets weights as data does, but has the name of a label"
+    if anatomy.constants:
+        names = errors.quoted(tensor.name for tensor in anatomy.constants)
+        doubt = f"the data are constants of the graph, {names}: --input cuts there, an --output alone keeps them"
     doubt = doubt or _doubt(anatomy, chosen)
     if doubt:
         return [], doubt
     tensors = [end.tensor for end in chosen]
     why = {end.tensor: _why_output(anatomy, end) for end in chosen}
+    named = {end.tensor: f"next_{anatomy.key(end.old)}" for end in chosen if end.old is not None}
     encoded = _first_token_encoder(anatomy, tensors)
     if encoded is not None:
         tensors, why = [*tensors, encoded], {**why, encoded: "the pooled answer is made of its first position"}
         pair = anatomy.named(tensors, why)
         return [dataclasses.replace(pair[0], key="pooled"), dataclasses.replace(pair[1], key="sequence")], ""
-    return anatomy.named(tensors, why), ""
+    return anatomy.named(tensors, why, named), ""
 
 
 def _why_output(anatomy: Anatomy, end: End) -> str:
@@ -214,8 +249,25 @@ def _doubt(anatomy: Anatomy, chosen: list[End]) -> str:
         reading = next((end.tensor.name for end in chosen if _reads(anatomy, end.tensor, [End(tensor, "unread")])), "")
         if reading:
             return f"{reading!r} is computed from {tensor.name!r}, which other variables are trained to give"
+    for end in chosen:
+        if end.kind == "in the loss" and not roles.labels and (better := _named_before(anatomy, end)):
+            return f"the loss reads {end.tensor.name!r}, which is computed from {better!r} without weights"
     random = _random(anatomy, [end.tensor for end in chosen])
     return f"the answer depends on random numbers drawn in {random!r}" if random else ""
+
+
+def _named_before(anatomy: Anatomy, end: End) -> str:
+    """A tensor that a person named, behind the last weights of an end that nobody did; "" where there is none."""
+    roles = anatomy.roles
+    if naming.is_given(anatomy.index[end.tensor.node]):
+        return ""
+    for name in anatomy.live.needed([end.tensor], ops.SOURCES):
+        node = anatomy.index[name]
+        named = name not in roles.mixing and roles.in_model(name) and naming.is_given(node)
+        if named and not naming.is_step(name) and not naming.about_loss(name) and not roles.is_scalar(Tensor(name)):
+            if name != end.tensor.node and _same_weights(anatomy, End(Tensor(name), "unread"), end):
+                return f"{name}:0"
+    return ""
 
 
 def _random(anatomy: Anatomy, tensors: list[Tensor]) -> str:

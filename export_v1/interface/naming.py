@@ -12,7 +12,7 @@ _DEFAULTS = frozenset(
     "embeddinglookup embeddinglookupsparse eq exit exp expanddims fill flatten floordiv gather gathernd identity "
     "importexample inverse iteratorgetnext l2loss labelsstopgradient lambda leakyrelu limit log lookup "
     "lookuptablefindv2 matmul max maxpool mean merge min mod mul ne neg norm not onehot ones oneslike or "
-    "parseexample placeholder pow predid prod randomnormal randomuniform range read readvariableop "
+    "parseexample placeholder pow predid randomshufflequeuedequeue randomshufflequeuedequeuemany fifoqueuedequeue fifoqueuedequeuemany prod randomnormal randomuniform range read readvariableop "
     "reductionindices relu reshape resizebilinear shape sigmoid size slice softmax split sqrt square squeeze "
     "stack start stridedslice sub sum switch switchf switcht tanh tensordot todouble tofloat toint32 toint64 "
     "transpose truediv truncatednormal unstack unweightedloss where xentropy xwplusb zeros zeroslike".split()
@@ -86,8 +86,13 @@ def key(node: NodeDef, index: int, role: str) -> str:
     else:
         named = [part for part in node.name.split("/")[:-1] if not _LAYER_SCOPES.match(part)]
         name = named[-1] if named else role
-    name = re.sub(r"\W", "_", name)
+    name = as_key(name)
     return f"{name}_{index}" if index and not name.endswith(f"_{index}") else name
+
+
+def as_key(name: str) -> str:
+    """Returns a name as a key may be written: letters, digits and underscores."""
+    return re.sub(r"\W", "_", name)
 
 
 def unique(wanted: list[str]) -> list[str]:

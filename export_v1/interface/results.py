@@ -13,7 +13,7 @@ from export_v1.ir.graph import NodeDef, Tensor
 # Ops of which every output is a result, of whatever type.
 DECODERS = frozenset({"CTCGreedyDecoder", "CTCBeamSearchDecoder"})
 _ALL_RESULTS = DECODERS | {"ArgMax", "TopK", "TopKV2", "Unique", "UniqueV2", "Split", "SplitV", "Unpack"}
-_ACTIVATIONS = frozenset({"Softmax", "LogSoftmax", "Sigmoid", "Tanh", "Relu", "Relu6", "Elu", "Selu"})
+_ACTIVATIONS = frozenset({"Softmax", "Sigmoid", "Tanh", "Relu", "Relu6", "Elu", "Selu"})
 # A loop's results come out of these; nothing inside a loop can be an output.
 _LOOP_RESULTS = frozenset({"Exit", "TensorArrayGatherV3", "TensorArrayConcatV3"})
 # What steers a loop or a condition, or only measures.
@@ -64,7 +64,14 @@ class Results:
             return False
         if not is_number(self.type_of(tensor)):
             return False
-        return node.op in _ACTIVATIONS or self._leaves_scope(node, reader)
+        return self._is_activation(node) or self._leaves_scope(node, reader)
+
+    def _is_activation(self, node: NodeDef) -> bool:
+        """Whether a node is an activation that could end a model; the log of what a Softmax gives is for the loss."""
+        if node.op != "LogSoftmax":
+            return node.op in _ACTIVATIONS
+        source = self.roles.live.data(node)[0]
+        return all(reader.op != "Softmax" for reader, _ in self.roles.index.tensor_consumers(source))
 
     def _finishes_layer(self, node: NodeDef) -> bool:
         """Whether weights come in here, or in what is added up here: the bias of a layer, the end of a layer norm."""

@@ -29,6 +29,9 @@ _SIZED_BY_VALUE = re.compile(r"(Where|Unique|NonMaxSuppression|CTC\w+Decoder|Lis
 # Make an answer of their first input.
 _CHOOSERS = frozenset({"Softmax", "LogSoftmax", "Multinomial"})
 _CROSS_ENTROPIES = frozenset({"SoftmaxCrossEntropyWithLogits", "SparseSoftmaxCrossEntropyWithLogits"})
+# Ops where constant data meets weights, and those that only give data another form on the way.
+_MEETING = ops.GATHERS | {"MatMul", "BatchMatMul", "BatchMatMulV2", "Mul", "Conv2D", "SparseTensorDenseMatMul"}
+_FORMS = frozenset({"Reshape", "Cast", "Identity", "ExpandDims", "Transpose"})
 # Ops that put a value into a variable, a table or a queue.
 KEEPERS = ops.VARIABLE_WRITERS | ops.TABLE_INITIALIZERS | ops.REF_TABLE_INITIALIZERS | ops.ENQUEUES
 # Reading something to check it, write it down or keep it makes an op no part of the model.
@@ -203,6 +206,26 @@ class Roles:
     def meets_label(self, name: str) -> bool:
         """Returns whether a node depends on a label."""
         return any(one in self.labels for one in self.sources_of(name))
+
+    def constant_data(self) -> list[Tensor]:
+        """Returns the constants that meet trainable weights as data would, in graph order."""
+        found: dict[Tensor, None] = {}
+        for node in self.nodes:
+            read = self.live.data(node)
+            if node.op in _MEETING and any(self._tensor_mask(tensor) & TRAINED for tensor in read):
+                for tensor in read:
+                    if not self._tensor_mask(tensor):
+                        found.update(dict.fromkeys(self._constants_of(tensor)))
+        return [tensor for tensor in found if tensor not in self._cuts]
+
+    def _constants_of(self, tensor: Tensor) -> list[Tensor]:
+        """The constants of several rows that a value is, in another form."""
+        while (node := self.index.nodes.get(tensor.node)) is not None and node.op in _FORMS:
+            tensor = self.live.data(node)[0]
+        shape = graph.recorded_shape(node, 0) if node is not None and node.op == "Const" else None
+        if node is not None and node.op == "Const" and shape is None:
+            shape = [dim.size for dim in node.attr["value"].tensor.tensor_shape.dim]
+        return [tensor] if shape and (shape[0] or 0) > 1 else []
 
     def spread(self, bits: Mapping[str, int]) -> dict[str, int]:
         """Returns, for each node, the bits of the nodes that it depends on."""

@@ -18,6 +18,8 @@ from export_v1.interface.types import Choice
 from export_v1.ir import graph, ops
 from export_v1.ir.graph import Index, NodeDef
 
+# Ops that meet values with weights.
+_WEIGHTED = frozenset({"MatMul", "Conv2D", "Conv3D", "DepthwiseConv2dNative", "BatchMatMul", "BatchMatMulV2"})
 # Nodes shown of a path, at each end.
 _PATH_ENDS = 3
 
@@ -170,10 +172,11 @@ class Settling:
         return self._entries[name]
 
     def _stands_for_data(self, node: NodeDef) -> bool:
-        if None in (graph.recorded_shape(node, 0) or ()):
-            return True
-        above = self.index.ancestors([graph.data_inputs(node)[0].node])
-        return any(self.index[name].op in ops.SOURCES for name in above)
+        above = {self.index[name].op for name in self.index.ancestors([graph.data_inputs(node)[0].node])}
+        # What a layer has made is data for retraining what comes after it; the model begins before it.
+        if above & _WEIGHTED:
+            return False
+        return bool(above & ops.SOURCES) or None in (graph.recorded_shape(node, 0) or ())
 
     def _reads_bool_variable(self, node: NodeDef) -> bool:
         variable = self.index.nodes.get(graph.parse(node.input[0]).node) if node.input else None
