@@ -118,6 +118,9 @@ class Anatomy:
             return naming.as_key(known) if known else naming.key(node, tensor.index, naming.leaf(node.name))
         if node.op in DECODERS:
             return _decoded(tensor.index, len(graph.output_types(node)))
+        if node.op == "ArgMax" and not naming.is_given(node):
+            # Its scope is that of the metric that compares it.
+            return _ROLES[node.op]
         role = _ROLES.get(node.op, "output")
         readers = {reader.op for reader, _ in self.index.consumers(tensor.node)}
         if readers & {"Softmax", "Sigmoid", "LogSoftmax", "SparseSoftmaxCrossEntropyWithLogits"}:
@@ -224,7 +227,7 @@ def _said_better(anatomy: Anatomy, end: End, taken: list[End]) -> bool:
         return False
     for reader, _ in anatomy.index.tensor_consumers(end.tensor):
         if any(reader.name == other.tensor.node for other in taken):
-            if naming.is_answer(reader) or reader.op == "Sigmoid":
+            if (naming.is_answer(reader) and reader.op != "ArgMax") or reader.op == "Sigmoid":
                 return True
     return False
 

@@ -6,8 +6,12 @@ from tensorflow.core.framework import types_pb2
 
 from export_v1.interface import naming, states
 from export_v1.interface.results import DECODERS, NO_RESULTS, Results
-from export_v1.interface.roles import Roles, is_number
+from export_v1.interface.roles import FORMS, TRAINED, Roles, is_number
+from export_v1.ir import ops
 from export_v1.ir.graph import NodeDef, Tensor
+
+# What a model may end with after its last layer: a scale, a sum of parts. Roots and logs are a loss's.
+_ARITHMETIC = ops.ADDS | {"Mul", "RealDiv", "Div", "AddN", "Atan", "Sum", "ConcatV2", "Maximum", "Minimum", "ClipByValue"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +97,8 @@ class _Finding:
         roles = self._roles
         found: dict[Tensor, bool] = {}
         direct: dict[Tensor, bool] = {}
+        # What a class was chosen by -> the class; metrics compute it several times.
+        classes: dict[Tensor, Tensor] = {}
         seen: set[tuple[str, bool]] = set()
         todo = [(node, roles.meets_label(node.name)) for node in roles.terminals() if self._is_loss(node)]
         while todo:
@@ -106,6 +112,11 @@ class _Finding:
                 if above is None or not roles.sources_of(above.name):
                     continue
                 labelled = roles.meets_label(above.name)
+                if not labelled and self._is_class(above, node):
+                    classes.setdefault(roles.live.data(above)[0], Tensor(above.name))
+                if not labelled and (compared := self._compared(tensor, node)) is not None:
+                    found[compared] = True
+                    continue
                 still = labelled or (primary and not roles.is_scalar(tensor))
                 if not labelled and self._results.is_presentable(above, tensor, node):
                     for result in self._all(above, tensor):
@@ -116,7 +127,28 @@ class _Finding:
                     todo.append((above, still))
                     if not labelled and roles.meets_label(node.name) and self._is_value(tensor):
                         direct[tensor] = True
+        found.update(dict.fromkeys(classes.values(), True))
         return found if any(found.values()) or not direct else {**found, **direct}
+
+    def _is_class(self, node: NodeDef, reader: NodeDef) -> bool:
+        """Whether a node chooses a class that is then matched with a label."""
+        if node.op != "ArgMax" or not self._roles.in_model(node.name) or node.name in self._results.in_loops:
+            return False
+        readers = [reader] if reader.op not in FORMS else self._roles.readers(reader.name)
+        return any(one.op in ("Equal", "NotEqual") for one in readers)
+
+    def _compared(self, tensor: Tensor, reader: NodeDef) -> Tensor | None:
+        """The tensor of the model that `reader` subtracts from a label, if arithmetic has made it after the last layer."""
+        roles = self._roles
+        if reader.op not in ("Sub", "SquaredDifference"):
+            return None
+        others = [one for one in roles.live.data(reader) if one != tensor]
+        if not any(roles.meets_label(one.node) and not roles.mask(one.node) & TRAINED for one in others):
+            return None
+        while (node := roles.index[tensor.node]).op in FORMS and tensor not in roles.sources:
+            reader, tensor = node, roles.live.data(node)[0]
+        plain = node.op in _ARITHMETIC and not self._results.in_loss_scope(node) and self._is_value(tensor)
+        return tensor if plain and not self._results.is_presentable(node, tensor, reader) else None
 
     def _is_loss(self, node: NodeDef) -> bool:
         """Whether a node that nothing reads is a loss or a metric."""

@@ -84,7 +84,7 @@ def key(node: NodeDef, index: int, role: str) -> str:
     if is_given(node):
         name = leaf(node.name)
     else:
-        named = [part for part in node.name.split("/")[:-1] if not _LAYER_SCOPES.match(part)]
+        named = [part for part in node.name.split("/")[:-1] if not (_LAYER_SCOPES.match(part) or about_loss(part))]
         name = named[-1] if named else role
     name = as_key(name)
     return f"{name}_{index}" if index and not name.endswith(f"_{index}") else name

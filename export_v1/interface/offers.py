@@ -126,11 +126,12 @@ def _is_of_weights(anatomy: Anatomy, node: NodeDef) -> bool:
 
 
 def _only_in_loss(anatomy: Anatomy) -> Iterator[tuple[Tensor, str]]:
-    """Weights that the likeliest end does not need and a loss does, as the transitions of a CRF."""
+    """Square weights that the likeliest end does not need and a loss does, as the transitions of a CRF."""
     parts = anatomy.roles
     used = set(anatomy.live.needed([end.tensor for end in anatomy.ends[:1]], ops.SOURCES))
     for node in parts.nodes:
-        if node.op not in ops.REF_VARIABLES or node.name in used or not parts.mask(node.name) & roles.TRAINED:
+        shape = graph.recorded_shape(node, 0) or [dim.size for dim in graph.attr(node, "shape").shape.dim]
+        if node.op not in ops.REF_VARIABLES or len(shape) != 2 or shape[0] != shape[1] or node.name in used or not parts.mask(node.name) & roles.TRAINED:
             continue
         seen, todo = {node.name}, [node.name]
         while todo and not parts.meets_label(todo[-1]):

@@ -31,7 +31,7 @@ _CHOOSERS = frozenset({"Softmax", "LogSoftmax", "Multinomial"})
 _CROSS_ENTROPIES = frozenset({"SoftmaxCrossEntropyWithLogits", "SparseSoftmaxCrossEntropyWithLogits"})
 # Ops where constant data meets weights, and those that only give data another form on the way.
 _MEETING = ops.GATHERS | {"MatMul", "BatchMatMul", "BatchMatMulV2", "Mul", "Conv2D", "SparseTensorDenseMatMul"}
-_FORMS = frozenset({"Reshape", "Cast", "Identity", "ExpandDims", "Transpose"})
+FORMS = frozenset({"Reshape", "Cast", "Identity", "ExpandDims", "Squeeze", "Transpose"})
 # Ops that put a value into a variable, a table or a queue.
 KEEPERS = ops.VARIABLE_WRITERS | ops.TABLE_INITIALIZERS | ops.REF_TABLE_INITIALIZERS | ops.ENQUEUES
 # Reading something to check it, write it down or keep it makes an op no part of the model.
@@ -220,11 +220,11 @@ class Roles:
 
     def _constants_of(self, tensor: Tensor) -> list[Tensor]:
         """The constants of several rows that a value is, in another form."""
-        while (node := self.index.nodes.get(tensor.node)) is not None and node.op in _FORMS:
+        while (node := self.index.nodes.get(tensor.node)) is not None and node.op in FORMS:
             tensor = self.live.data(node)[0]
         shape = graph.recorded_shape(node, 0) if node is not None and node.op == "Const" else None
         if node is not None and node.op == "Const" and shape is None:
-            shape = [dim.size for dim in node.attr["value"].tensor.tensor_shape.dim]
+            shape = [dim.size for dim in graph.attr(node, "value").tensor.tensor_shape.dim]
         return [tensor] if shape and (shape[0] or 0) > 1 else []
 
     def spread(self, bits: Mapping[str, int]) -> dict[str, int]:

@@ -142,13 +142,13 @@ def _key(node: NodeDef, at: int, value) -> str | None:
 
 def _keys(node: NodeDef, value) -> dict[str, list[str]]:
     if node.op == "ParseSingleExample":
-        found = {kind: list(node.attr[f"{kind}_keys"].list.s) for kind in ("sparse", "dense")}
+        found = {kind: list(graph.attr(node, f"{kind}_keys").list.s) for kind in ("sparse", "dense")}
     elif node.op == "ParseExampleV2":
         found = {"sparse": value(node.input[2]), "dense": value(node.input[3])}
     else:
-        count = node.attr["Nsparse"].i
+        count = graph.attr(node, "Nsparse").i
         found = {"sparse": _each(value, node.input[2 : 2 + count])}
-        found["dense"] = _each(value, node.input[2 + count : 2 + count + node.attr["Ndense"].i])
+        found["dense"] = _each(value, node.input[2 + count : 2 + count + graph.attr(node, "Ndense").i])
     return {kind: [text.decode(errors="replace") for text in texts] for kind, texts in found.items()}
 
 
@@ -167,5 +167,5 @@ def _value(node: NodeDef | None) -> list[bytes]:
 
 
 def _texts(node: NodeDef) -> Iterator[bytes]:
-    for text in tf.make_ndarray(node.attr["value"].tensor).ravel().tolist():
+    for text in tf.make_ndarray(graph.attr(node, "value").tensor).ravel().tolist():
         yield text if isinstance(text, bytes) else str(text).encode()
