@@ -28,14 +28,15 @@ def export(request: Request, export_dir: str) -> Report:
     versions.check(export_dir, **place)
     warmup.check(request)
     model = reading.read(request)
-    with _blamed(model):
-        return _export(model, request, export_dir, place)
+    with _blamed(model), interface.telling() as told:
+        return _export(model, request, export_dir, place, told)
 
 
-def _export(model: Source, request: Request, export_dir: str, place: Mapping[str, bool]) -> Report:
+def _export(model: Source, request: Request, export_dir: str, place: Mapping[str, bool], told: list) -> Report:
     if request.moving_averages:
         model = inference.by_moving_averages(model)
     planned = plan.variants(model, request)
+    told.extend(planned.choices)
     files = assets.Files(request.asset, model.asset_dirs, anywhere=model.kind == "builder")
     assembled = assembly.assemble(planned, model, files, request)
     weights = assembled.found.weights
@@ -86,11 +87,11 @@ def _compare(answer: Sample, inputs: Mapping[str, str], outputs: Mapping[str, st
     sample.check(answer, session, inputs, outputs)
 
 
-def listing(request: Request) -> str:
-    """Returns what `--list` prints: candidates as flags to paste, and every variable; writes nothing."""
+def listing(request: Request, pattern: str = "") -> str:
+    """Returns what `--list` prints, or `--list=PATTERN`: candidates as flags to paste, and variables; writes nothing."""
     model = reading.read(request)
     with _blamed(model):
-        text = interface.listing(model.graph, located.listed(model))
+        text = interface.listing(model.graph, located.listed(model), pattern)
         found = interface.candidates(model.graph)
         outputs, inputs = ([candidate.tensor for candidate in side] for side in (found.outputs, found.inputs))
         reaching_out = safety.before(model.graph.graph_def, outputs, inputs)

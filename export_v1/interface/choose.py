@@ -96,7 +96,8 @@ class Anatomy:
     def named_inputs(self, tensors: list[Tensor], why: Mapping[Tensor, str]) -> list[Named]:
         """Returns the tensors with keys; one alone that nobody named is "x", which says as much as "Placeholder"."""
         named = self.named(tensors, why)
-        nameless = [at for at, one in enumerate(tensors) if self._is_nameless(one)]
+        labels = self.roles.labels
+        nameless = [at for at, one in enumerate(tensors) if self._is_nameless(one) and one not in labels]
         if len(nameless) != 1:
             return named
         keys = naming.unique(["x" if at == nameless[0] else one.key for at, one in enumerate(named)])

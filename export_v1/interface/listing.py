@@ -1,52 +1,129 @@
 """What `--list` prints: what would be chosen, candidates as flags to paste, and the variables."""
 
+import re
 from collections.abc import Iterable
+from typing import Any
 
-from export_v1.interface import choose, offers
+import tensorflow as tf
+
+from export_v1.interface import choose, naming, offers
+from export_v1.interface.backward import is_saver
+from export_v1.ir import graph, ops
+from export_v1.ir.graph import Index, Tensor
 from export_v1.model import Graph
 
+# Candidates shown of each sort; a pattern shows all that it matches.
+_SHOWN = 40
+# Variables whose names differ in numbers alone are one line from this many on.
+_ALIKE = 3
+_NUMBER = re.compile(r"\d+")
 
-def text(model: Graph, variables: Iterable) -> str:
-    """Returns what `--list` prints: candidates as flags to paste, what would be chosen, and every variable.
+
+def text(model: Graph, variables: Iterable, pattern: str = "") -> str:
+    """Returns what `--list` prints: what would be chosen, candidates as flags to paste, and the variables.
+
+    Variables that differ in numbers alone share a line, and those that optimizers keep for others are only counted. With
+    a pattern, every tensor and every variable is listed whose name the regular expression is found in, and no other.
 
     Args:
         model: the whole graph.
         variables: records with `name`, `dtype`, `shape` and `trainable`.
+        pattern: a regular expression; "": the overview.
     """
     from export_v1.interface import resolving
 
-    anatomy = choose.Anatomy(model, resolving.of(model), {}, [], {})
+    settling = resolving.of(model)
+    if pattern:
+        return "\n".join(_matching(settling.index, list(variables), re.compile(pattern)))
+    anatomy = choose.Anatomy(model, settling, {}, [], {})
     found = offers.of(anatomy)
     lines = _signatures(model) if model.signatures else _chosen(anatomy)
-    lines += offers.section("Inputs", found.inputs) + offers.section("Outputs", found.outputs)
-    lines += offers.section("Frozen", found.freeze)
+    lines += offers.section("Inputs", found.inputs, _SHOWN) + offers.section("Outputs", found.outputs, _SHOWN)
+    lines += offers.section("Frozen", found.freeze, _SHOWN)
     rows = list(variables)
-    lines.append(f"  Variables ({len(rows)}):")
-    for one in rows:
-        shape = None if one.shape is None else list(one.shape)
-        lines.append(f"    {one.name}   {offers.sized(one.dtype, shape)}{'' if one.trainable else '; not trainable'}")
+    slots = _slots(settling.index)
+    lines += _variables([row for row in rows if row.name not in slots], len(rows))
+    if kept := sum(row.name in slots for row in rows):
+        lines.append(f"    {kept} more that optimizers keep for them, such as momenta")
+    lines.append("  --list=PATTERN lists every tensor and variable whose name has the pattern in it.")
     return "\n".join(lines)
+
+
+def _matching(index: Index, variables: list, pattern: re.Pattern) -> list[str]:
+    tensors = []
+    for node in index.graph_def.node:
+        if node.op in ops.VARIABLES | {"Const", "NoOp"} or is_saver(node) or not pattern.search(node.name):
+            continue
+        for at, dtype in enumerate(graph.output_types(node)):
+            key = naming.key(node, at, naming.leaf(node.name))
+            kind = offers.sized(tf.as_dtype(dtype), graph.recorded_shape(node, at))
+            tensors.append(f"    --output={key}={Tensor(node.name, at).name}   {kind}; {node.op}")
+    rows = [row for row in variables if pattern.search(row.name)]
+    heading = f"  Tensors with {pattern.pattern!r} in their names ({len(tensors)}):"
+    return [heading, *tensors, f"  Variables ({len(rows)}):", *map(_variable, rows)]
+
+
+def _variables(rows: list, count: int) -> list[str]:
+    """One line for each variable, or for several that are alike."""
+    groups: dict[tuple, list] = {}
+    for row in rows:
+        alike = _NUMBER.sub("*", row.name), row.dtype, str(row.shape), row.trainable
+        groups.setdefault(alike, []).append(row)
+    lines = [f"  Variables ({count}):"]
+    for (name, *_), members in groups.items():
+        if len(members) < _ALIKE:
+            lines += map(_variable, members)
+        else:
+            lines.append(f"{_variable(members[0], name)}; {len(members)} of these")
+    return lines
+
+
+def _variable(row: Any, name: str = "") -> str:
+    shape = None if row.shape is None else list(row.shape)
+    return f"    {name or row.name}   {offers.sized(row.dtype, shape)}{'' if row.trainable else '; not trainable'}"
+
+
+def _slots(index: Index) -> set[str]:
+    """The variables that nothing but optimizers' steps reads, beside what initializes and saves them."""
+    slots = set()
+    for node in index.graph_def.node:
+        if not ops.is_optimizer_step(node.op):
+            continue
+        for tensor in graph.data_inputs(node)[1:]:
+            maker = index.nodes.get(tensor.node)
+            if maker is not None and maker.op in ops.VARIABLE_READS and maker.input:
+                maker = index.nodes.get(graph.parse(maker.input[0]).node)
+            if maker is not None and maker.op in ops.VARIABLES:
+                slots.add(maker.name)
+    trained = {
+        graph.parse(node.input[0]).node for node in index.graph_def.node if ops.is_optimizer_step(node.op) and node.input
+    }
+    return slots - trained
 
 
 def _signatures(model: Graph) -> list[str]:
     lines = [f"Without flags all {len(model.signatures)} signatures are kept:"]
-    for key, one in model.signatures.items():
-        inputs, outputs = (", ".join(f"{k}={t}" for k, t in side.items()) for side in (one.inputs, one.outputs))
+    for key, signature in model.signatures.items():
+        inputs, outputs = (
+            ", ".join(f"{name}={tensor}" for name, tensor in side.items())
+            for side in (signature.inputs, signature.outputs)
+        )
         lines.append(f"  {key}: {inputs} -> {outputs}")
     return lines
 
 
 def _chosen(anatomy: choose.Anatomy) -> list[str]:
-    named, doubt = choose.outputs(anatomy)
+    outputs, doubt = choose.outputs(anatomy)
+    inputs: list[choose.Named] = []
     if not doubt:
-        tensors = [one.tensor for one in named]
+        tensors = [named.tensor for named in outputs]
         inputs = choose.inputs(anatomy, tensors, {}, {})
-        cuts = [one.tensor for one in inputs]
+        cuts = [named.tensor for named in inputs]
         settled, _ = anatomy.settling.inference({}, cuts, tensors)
         unfed = anatomy.settling.unfed(settled, cuts, tensors)
         doubt = choose.undecided(anatomy.settling, next(iter(unfed))) if unfed else ""
     if doubt:
         return [f"Without flags the choice is not clear: {doubt}."]
-    flags = [f"--input={one.key}={one.tensor}" for one in inputs]
-    flags += [f"--output={one.key}={one.tensor}" for one in named]
+    flags = [f"--input={named.key}={named.tensor}" for named in inputs]
+    flags += [f"--output={named.key}={named.tensor}" for named in outputs]
     return [f"Without flags this is chosen: {' '.join(flags)}"]

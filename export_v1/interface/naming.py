@@ -19,7 +19,8 @@ _DEFAULTS = frozenset(
 )
 # Scopes that functions of TensorFlow open around their steps.
 _FUNCTIONS = frozenset(
-    "moments batchnorm dropout gradients l2normalize randomuniform randomnormal sequencemask".split()
+    "moments batchnorm dropout gradients l2normalize randomuniform randomnormal sequencemask zerofraction countnonzero "
+    "countstofraction".split()
 )
 # Scopes that layers open for themselves.
 _LAYER_SCOPES = re.compile(

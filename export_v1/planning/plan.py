@@ -158,7 +158,7 @@ def _kept_signatures(model: Source, request: Request, place: str) -> Plan:
             try:
                 settled[key] = _resolved(model.graph, key, request, place)
             except errors.ExportError as error:
-                said.append(interface.Choice(f"signature {key!r} is left out", str(error)))
+                said.append(interface.Choice(f"signature {key!r} is left out", _first_line(error)))
                 continue
             said += [choice for choice in settled[key].choices if choice not in said]
     answers = {key: _signature(one, model.graph.signatures[key].method_name) for key, one in settled.items()}
@@ -181,6 +181,10 @@ def _kept_signatures(model: Source, request: Request, place: str) -> Plan:
         train_frozen=trained.frozen if trained is not None else {},
         original_nodes=len(model.graph.graph_def.node),
     )
+
+
+def _first_line(error: errors.ExportError) -> str:
+    return str(error).splitlines()[0]
 
 
 def _default(signatures) -> tuple[str, list[interface.Choice], dict[str, tuple[str, ...]]]:
