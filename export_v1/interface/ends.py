@@ -142,8 +142,9 @@ class _Finding:
         roles = self._roles
         if reader.op not in ("Sub", "SquaredDifference"):
             return None
-        others = [one for one in roles.live.data(reader) if one != tensor]
-        if not any(roles.meets_label(one.node) and not roles.mask(one.node) & TRAINED for one in others):
+        others = [roles.tensor_mask(one) for one in roles.live.data(reader) if one != tensor]
+        # A target that weights had a say in, as a return that a value is added to, is no label.
+        if not any(mask and not mask & (TRAINED | roles.data_mask) for mask in others):
             return None
         while (node := roles.index[tensor.node]).op in FORMS and tensor not in roles.sources:
             reader, tensor = node, roles.live.data(node)[0]
@@ -200,6 +201,8 @@ class _Finding:
         roles, results = self._roles, self._results
         kind = results.type_of(Tensor(node.name))
         if not roles.in_model(node.name) or (is_number(kind) and not roles.is_scalar(Tensor(node.name))):
+            return []
+        if roles.is_counted(node.name) and roles.is_scalar(Tensor(node.name)):
             return []
         found: list[Tensor] = []
         seen: set[str] = set()

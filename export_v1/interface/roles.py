@@ -118,7 +118,7 @@ class Roles:
         """The sources that change what an answer is made of, after the weights, and are no labels of it."""
         late, labels = 0, 0
         for node in self.nodes:
-            read = [self._tensor_mask(tensor) for tensor in self.live.data(node)]
+            read = [self.tensor_mask(tensor) for tensor in self.live.data(node)]
             if node.op in _CROSS_ENTROPIES:
                 labels |= read[1]
             elif not (node.op in _CHOOSERS or (node.op == "ArgMax" and not self._leads_to_scalar(node.name))):
@@ -147,7 +147,8 @@ class Roles:
         """Returns what a node depends on: TRAINED, OTHER_VARIABLE and a bit for each source."""
         return self._mask.get(name, 0)
 
-    def _tensor_mask(self, tensor: Tensor) -> int:
+    def tensor_mask(self, tensor: Tensor) -> int:
+        """Returns what a tensor depends on, as `mask` has it; of a source, its own bit."""
         return self._bits[tensor] if tensor in self._bits else self._mask.get(tensor.node, 0)
 
     def _spread(self) -> None:
@@ -160,7 +161,7 @@ class Roles:
                 # What a predicate is computed from decides whether a value is there, not what it is made of.
                 reads = self.live.data(node)[:1] if node.op in ops.SWITCHES else self.live.data(node)
                 for tensor in reads:
-                    mask = self._tensor_mask(tensor)
+                    mask = self.tensor_mask(tensor)
                     made |= mask if node.op not in _SIZES or mask & _SIZED else 0
                 if made & TRAINED and _SIZED_BY_VALUE.match(node.op):
                     made |= _SIZED
@@ -181,7 +182,7 @@ class Roles:
         """Whether a node combines something from outside with weights alone. A penalty on a loss does not count."""
         weights, others = [], []
         for tensor in self.live.data(node):
-            mask = self._tensor_mask(tensor)
+            mask = self.tensor_mask(tensor)
             if mask >> _FIRST_SOURCE:
                 others.append(tensor)
             elif mask & TRAINED:
@@ -193,6 +194,11 @@ class Roles:
     def is_scalar(self, tensor: Tensor) -> bool:
         """Returns whether a tensor is known to be a scalar."""
         return graph.recorded_shape(self.index[tensor.node], tensor.index) == []
+
+    @property
+    def data_mask(self) -> int:
+        """The bits of the data."""
+        return sum(self._bits[tensor] for tensor in self.data)
 
     def sources_of(self, name: str) -> list[Tensor]:
         """Returns the sources a node depends on."""
@@ -212,9 +218,9 @@ class Roles:
         found: dict[Tensor, None] = {}
         for node in self.nodes:
             read = self.live.data(node)
-            if node.op in _MEETING and any(self._tensor_mask(tensor) & TRAINED for tensor in read):
+            if node.op in _MEETING and any(self.tensor_mask(tensor) & TRAINED for tensor in read):
                 for tensor in read:
-                    if not self._tensor_mask(tensor):
+                    if not self.tensor_mask(tensor):
                         found.update(dict.fromkeys(self._constants_of(tensor)))
         return [tensor for tensor in found if tensor not in self._cuts]
 

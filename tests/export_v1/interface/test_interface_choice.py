@@ -105,6 +105,33 @@ CHOSEN = {
             "classes": "results/ArgMax:0",
         },
     ),
+    "estimator_binary": (
+        {"age": "IteratorGetNext:0", "education": "IteratorGetNext:1"},
+        {
+            "logistic": "dnn/head/predictions/logistic:0",
+            "probabilities": "dnn/head/predictions/probabilities:0",
+            "class_ids": "dnn/head/predictions/class_ids:0",
+            "str_classes": "dnn/head/predictions/str_classes:0",
+        },
+    ),
+    "masked_actions": ({"state": "state:0", "mask": "mask:0"}, {"policy": "policy:0"}),
+    "recurrent_policy": (
+        {"ob": "ob:0", "c_in": "c_in:0", "h_in": "h_in:0"},
+        {"value": "value/BiasAdd:0", "next_c_in": "rnn/while/Exit_3:0", "next_h_in": "rnn/while/Exit_4:0"},
+    ),
+    "detector": (
+        {"image": "image:0"},
+        {"grid": "grid/BiasAdd:0", "boxes": "boxes:0", "scores": "scores:0", "num_detections": "num_detections:0"},
+    ),
+    "greedy_decoder": (
+        {"source": "source:0", "lengths": "lengths:0"},
+        {"decoder": "decoder/transpose:0", "decoder_1": "decoder/transpose_1:0"},
+    ),
+    "default_of_iterator": ({"x": "x:0"}, {"logits": "dense/BiasAdd:0", "probs": "probs:0"}),
+    "parsed_queue": ({"image": "shuffle_batch:0"}, {"logits": "dense_1/BiasAdd:0"}),
+    "loop_v2": ({"x": "x:0"}, {"out": "out:0"}),
+    "dot_product": ({"user": "user:0", "item": "item:0"}, {"output": "Sum:0"}),
+    "steering": ({"x": "Placeholder:0"}, {"output": "Mul:0"}),
     "yolo": (
         {"input_data": "define_input/input_data:0"},
         {"conv_sbbox": "conv_sbbox/BiasAdd:0", "pred_sbbox": "pred_sbbox/concat:0"},
@@ -112,13 +139,20 @@ CHOSEN = {
 }
 # What is not clear, and a part of the reason that is given.
 UNCLEAR = {
+    "actor_in_critic": "which other variables are trained to give",
+    "constant_data": "the data are constants of the graph, 'data:0'",
     "cyclegan": "more than one model",
     "dcgan": "may be an answer too",
     "facenet_softmax": "through more weights",
+    "gaussian_policy": "may be an answer too",
     "gpt2": "may be an answer too",
+    "likenesses": "has the name of a label",
     "lstm_dynamic_rnn": "may be an answer too",
     "multi_io_int": "more than one model",
     "seq2seq_lengths": "may be an answer too",
+    "scores_without_loss": "nothing was trained here",
+    "style_transfer": "is computed from 'stylized:0' without weights",
+    "tagger_decoded": "may be an answer too",
     "tagger_crf": "has the name of a label",
     "unclear_flag": "does not tell its use",
     "vae": "through more weights",
