@@ -249,6 +249,11 @@ def _doubt(anatomy: Anatomy, chosen: list[End]) -> str:
         return f"{first!r} and {second!r} depend on different inputs: there is more than one model in the graph"
     if len(chosen) > MOST_OUTPUTS:
         return f"{len(chosen)} tensors may be answers"
+    if roles.margins():
+        return f"labels change {chosen[0].tensor.name!r} before the loss compares it, as losses of embeddings do"
+    pair = _compared_pair(anatomy, chosen)
+    if pair:
+        return f"{errors.quoted(one.name for one in pair)} meet the same weights, so the answer may be of one of them"
     for tensor in anatomy.handed_over:
         reading = next((end.tensor.name for end in chosen if _reads(anatomy, end.tensor, [End(tensor, "unread")])), "")
         if reading:
@@ -258,6 +263,18 @@ def _doubt(anatomy: Anatomy, chosen: list[End]) -> str:
             return f"the loss reads {end.tensor.name!r}, which is computed from {better!r} without weights"
     random = _random(anatomy, [end.tensor for end in chosen])
     return f"the answer depends on random numbers drawn in {random!r}" if random else ""
+
+
+def _compared_pair(anatomy: Anatomy, chosen: list[End]) -> frozenset[Tensor]:
+    """Inputs that an answer without a name compares after the same weights have met each: a siamese network's."""
+    roles = anatomy.roles
+    pairs = roles.towers(lookups=False) + ([] if roles.labels else roles.towers(lookups=True))
+    for end in chosen:
+        if not naming.is_given(anatomy.index[end.tensor.node]):
+            for pair in pairs:
+                if pair <= set(roles.sources_of(end.tensor.node)):
+                    return pair
+    return frozenset()
 
 
 def _named_before(anatomy: Anatomy, end: End) -> str:

@@ -115,7 +115,23 @@ def _of_weights(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
                 made = anatomy.index.nodes.get(above.node)
                 if made is not None and made.op not in ops.VARIABLE_READS and _is_of_weights(anatomy, made):
                     found[above] = "it depends on variables alone"
+    if not parts.data or anatomy.constants:
+        found.update(_trained_alone(anatomy))
     return [*found.items(), *_only_in_loss(anatomy)]
+
+
+def _trained_alone(anatomy: Anatomy) -> Iterator[tuple[Tensor, str]]:
+    """Where no data comes in: what has a name and is made of weights, and the weights themselves."""
+    parts = anatomy.roles
+    for node in parts.nodes:
+        alone = parts.mask(node.name) & roles.TRAINED and not parts.sources_of(node.name)
+        if not alone or parts.is_scalar(Tensor(node.name)) or naming.about_loss(node.name):
+            continue
+        if node.op in ops.REF_VARIABLES:
+            yield Tensor(node.name), "weights, and no data comes in"
+        elif naming.is_given(node) and node.op not in ops.VARIABLES and _is_of_weights(anatomy, node):
+            if not naming.is_step(node.name) and node.op not in ops.VARIABLE_READS:
+                yield Tensor(node.name), "it has a name of its own, and depends on variables alone"
 
 
 def _is_of_weights(anatomy: Anatomy, node: NodeDef) -> bool:

@@ -126,6 +126,46 @@ class Roles:
             late |= read[0] if read and read[0] & TRAINED else 0
         return {tensor for tensor, bit in self._bits.items() if late & ~labels & bit and tensor not in met}
 
+    def margins(self) -> list[str]:
+        """Returns the losses that compare with a label what the label has changed before, as those of embeddings do."""
+        labels = sum(self._bits[tensor] for tensor in self.labels)
+        found = []
+        for node in self.nodes:
+            read = self.live.data(node)
+            if node.op in _CROSS_ENTROPIES and len(read) == 2:
+                scores, target = map(self.tensor_mask, read)
+                if scores & target & labels and scores & TRAINED:
+                    found.append(node.name)
+        return found
+
+    def towers(self, lookups: bool) -> list[frozenset[Tensor]]:
+        """Returns the sets of inputs that meet the same weights, each alone: a pair that is compared, a triplet.
+
+        Args:
+            lookups: whether rows looked up in the same table count; two texts share one in many models.
+        """
+        by_variable: dict[str, set[Tensor]] = {}
+        for name in self.mixing:
+            node = self.index[name]
+            sources = [one for one in self.needed_sources([name]) if one in self.data]
+            if len(sources) != 1 or (node.op in ops.GATHERS) != lookups:
+                continue
+            for tensor in self.live.data(node):
+                if self.tensor_mask(tensor) & TRAINED and not self.sources_of(tensor.node):
+                    variable = self._variable(tensor)
+                    if variable:
+                        by_variable.setdefault(variable, set()).add(sources[0])
+        return list(dict.fromkeys(frozenset(found) for found in by_variable.values() if len(found) > 1))
+
+    def _variable(self, tensor: Tensor) -> str | None:
+        """The variable that a tensor is the value of."""
+        while (node := self.index.nodes.get(tensor.node)) is not None and node.op not in ops.VARIABLES:
+            read = self.live.data(node)
+            if node.op not in FORMS | ops.VARIABLE_READS | {"Enter", "RefEnter"} or not read:
+                return None
+            tensor = read[0]
+        return node.name if node is not None else None
+
     def _leads_to_scalar(self, name: str) -> bool:
         seen, todo = {name}, [name]
         while todo:
@@ -180,6 +220,8 @@ class Roles:
 
     def _mixes(self, node: NodeDef) -> bool:
         """Whether a node combines something from outside with weights alone. A penalty on a loss does not count."""
+        if node.op in _CROSS_ENTROPIES:
+            return False
         weights, others = [], []
         for tensor in self.live.data(node):
             mask = self.tensor_mask(tensor)
