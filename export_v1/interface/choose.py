@@ -236,6 +236,8 @@ def _said_better(anatomy: Anatomy, end: End, taken: list[End]) -> bool:
 def _doubt(anatomy: Anatomy, chosen: list[End]) -> str:
     """Why the choice is not clear, or ""."""
     roles = anatomy.roles
+    if not chosen and not roles.sources:
+        return "no data comes in; what is made of weights alone can be an --output, and the export takes no input then"
     if not chosen:
         return "no tensor is found that depends on both data and weights and ends the model"
     if not roles.has_loss and len(chosen) > 1 and (scalars := [end for end in chosen if roles.is_scalar(end.tensor)]):

@@ -6,12 +6,14 @@ from tensorflow.core.framework import types_pb2
 
 from export_v1.interface import naming, states
 from export_v1.interface.results import DECODERS, NO_RESULTS, Results
-from export_v1.interface.roles import FORMS, TRAINED, Roles, is_number
+from export_v1.interface.roles import CROSS_ENTROPIES, FORMS, TRAINED, Roles, is_number
 from export_v1.ir import ops
 from export_v1.ir.graph import NodeDef, Tensor
 
 # What a model may end with after its last layer: a scale, a sum of parts. Roots and logs are a loss's.
 _ARITHMETIC = ops.ADDS | {"Sub", "Mul", "RealDiv", "Div", "AddN", "Atan", "Sum", "ConcatV2", "Maximum", "Minimum", "ClipByValue"}
+_SUMS = ops.ADDS | {"AddN", "ConcatV2"}
+_DIFFERENCES = frozenset({"Sub", "SquaredDifference"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,9 +140,13 @@ class _Finding:
         return any(one.op in ("Equal", "NotEqual") for one in readers)
 
     def _compared(self, tensor: Tensor, reader: NodeDef) -> Tensor | None:
-        """The tensor of the model that `reader` subtracts from a label, if arithmetic has made it after the last layer."""
+        """The tensor of the model that `reader` compares with a label, if arithmetic has made it after the last layer.
+
+        A difference compares, a cross entropy, and the product in the one of a sigmoid.
+        """
         roles = self._roles
-        if reader.op not in ("Sub", "SquaredDifference"):
+        made = _ARITHMETIC if reader.op in _DIFFERENCES | CROSS_ENTROPIES else _SUMS if reader.op == "Mul" else ()
+        if not made:
             return None
         others = [roles.tensor_mask(one) for one in roles.live.data(reader) if one != tensor]
         # A target that weights had a say in, as a return that a value is added to, is no label.
@@ -148,7 +154,7 @@ class _Finding:
             return None
         while (node := roles.index[tensor.node]).op in FORMS and tensor not in roles.sources:
             reader, tensor = node, roles.live.data(node)[0]
-        plain = node.op in _ARITHMETIC and not self._results.in_loss_scope(node) and self._is_value(tensor)
+        plain = node.op in made and not self._results.in_loss_scope(node) and self._is_value(tensor)
         return tensor if plain and not self._results.is_presentable(node, tensor, reader) else None
 
     def _is_loss(self, node: NodeDef) -> bool:

@@ -1,7 +1,7 @@
 """What `--list` prints: what would be chosen, candidates as flags to paste, and the variables."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -84,21 +84,26 @@ def _variable(row: Any, name: str = "") -> str:
 
 
 def _slots(index: Index) -> set[str]:
-    """The variables that nothing but optimizers' steps reads, beside what initializes and saves them."""
-    slots = set()
-    for node in index.graph_def.node:
-        if not ops.is_optimizer_step(node.op):
-            continue
-        for tensor in graph.data_inputs(node)[1:]:
-            maker = index.nodes.get(tensor.node)
-            if maker is not None and maker.op in ops.VARIABLE_READS and maker.input:
-                maker = index.nodes.get(graph.parse(maker.input[0]).node)
-            if maker is not None and maker.op in ops.VARIABLES:
-                slots.add(maker.name)
-    trained = {
-        graph.parse(node.input[0]).node for node in index.graph_def.node if ops.is_optimizer_step(node.op) and node.input
-    }
-    return slots - trained
+    """The variables that optimizers keep for others: what their steps take beside the variable that they change.
+
+    A step on rows alone is written out in other ops; its slots have the same names below their variable.
+    """
+    steps = [node for node in index.graph_def.node if ops.is_optimizer_step(node.op)]
+    trained = {name for step in steps for name in _variables_of(index, graph.data_inputs(step)[:1])}
+    slots = {name for step in steps for name in _variables_of(index, graph.data_inputs(step)[1:])} - trained
+    suffixes = {name.rpartition("/")[2] for name in slots if name.rpartition("/")[0] in trained}
+    found = [node.name for node in index.graph_def.node if node.op in ops.VARIABLES]
+    return slots | {name for name in found if name.rpartition("/")[2] in suffixes and name.rpartition("/")[0] in found}
+
+
+def _variables_of(index: Index, tensors: Iterable[Tensor]) -> Iterator[str]:
+    """The variables that tensors are, or are read from."""
+    for tensor in tensors:
+        maker = index.nodes.get(tensor.node)
+        if maker is not None and maker.op in ops.VARIABLE_READS and maker.input:
+            maker = index.nodes.get(graph.parse(maker.input[0]).node)
+        if maker is not None and maker.op in ops.VARIABLES:
+            yield maker.name
 
 
 def _signatures(model: Graph) -> list[str]:

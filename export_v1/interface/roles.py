@@ -28,7 +28,7 @@ _SIZES = ops.SIZES | {"ZerosLike", "OnesLike"}
 _SIZED_BY_VALUE = re.compile(r"(Where|Unique|NonMaxSuppression|CTC\w+Decoder|ListDiff)")
 # Make an answer of their first input.
 _CHOOSERS = frozenset({"Softmax", "LogSoftmax", "Multinomial"})
-_CROSS_ENTROPIES = frozenset({"SoftmaxCrossEntropyWithLogits", "SparseSoftmaxCrossEntropyWithLogits"})
+CROSS_ENTROPIES = frozenset({"SoftmaxCrossEntropyWithLogits", "SparseSoftmaxCrossEntropyWithLogits"})
 # Ops where constant data meets weights, and those that only give data another form on the way.
 _MEETING = ops.GATHERS | {"MatMul", "BatchMatMul", "BatchMatMulV2", "Mul", "Conv2D", "SparseTensorDenseMatMul"}
 FORMS = frozenset({"Reshape", "Cast", "Identity", "ExpandDims", "Squeeze", "Transpose"})
@@ -119,7 +119,7 @@ class Roles:
         late, labels = 0, 0
         for node in self.nodes:
             read = [self.tensor_mask(tensor) for tensor in self.live.data(node)]
-            if node.op in _CROSS_ENTROPIES:
+            if node.op in CROSS_ENTROPIES:
                 labels |= read[1]
             elif not (node.op in _CHOOSERS or (node.op == "ArgMax" and not self._leads_to_scalar(node.name))):
                 continue
@@ -132,7 +132,7 @@ class Roles:
         found = []
         for node in self.nodes:
             read = self.live.data(node)
-            if node.op in _CROSS_ENTROPIES and len(read) == 2:
+            if node.op in CROSS_ENTROPIES and len(read) == 2:
                 scores, target = map(self.tensor_mask, read)
                 if scores & target & labels and scores & TRAINED:
                     found.append(node.name)
@@ -220,7 +220,7 @@ class Roles:
 
     def _mixes(self, node: NodeDef) -> bool:
         """Whether a node combines something from outside with weights alone. A penalty on a loss does not count."""
-        if node.op in _CROSS_ENTROPIES:
+        if node.op in CROSS_ENTROPIES:
             return False
         weights, others = [], []
         for tensor in self.live.data(node):
