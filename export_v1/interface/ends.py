@@ -11,7 +11,19 @@ from export_v1.ir import ops
 from export_v1.ir.graph import NodeDef, Tensor
 
 # What a model may end with after its last layer: a scale, a sum of parts. Roots and logs are a loss's.
-_ARITHMETIC = ops.ADDS | {"Sub", "Mul", "RealDiv", "Div", "AddN", "Atan", "Sum", "ConcatV2", "Maximum", "Minimum", "ClipByValue"}
+_ARITHMETIC = ops.ADDS | {
+    "Sub",
+    "Mul",
+    "RealDiv",
+    "Div",
+    "AddN",
+    "Atan",
+    "Sum",
+    "ConcatV2",
+    "Maximum",
+    "Minimum",
+    "ClipByValue",
+}
 _SUMS = ops.ADDS | {"AddN", "ConcatV2"}
 _DIFFERENCES = frozenset({"Sub", "SquaredDifference"})
 

@@ -12,7 +12,8 @@ _DEFAULTS = frozenset(
     "embeddinglookup embeddinglookupsparse eq exit exp expanddims fill flatten floordiv gather gathernd identity "
     "importexample inverse iteratorgetnext l2loss labelsstopgradient lambda leakyrelu limit log lookup "
     "lookuptablefindv2 matmul max maxpool mean merge min mod mul ne neg norm not onehot ones oneslike or "
-    "parseexample placeholder pow predid randomshufflequeuedequeue randomshufflequeuedequeuemany fifoqueuedequeue fifoqueuedequeuemany prod randomnormal randomuniform range read readvariableop "
+    "fifoqueuedequeue fifoqueuedequeuemany parseexample placeholder pow predid prod randomnormal "
+    "randomshufflequeuedequeue randomshufflequeuedequeuemany randomuniform range read readvariableop "
     "reductionindices relu reshape resizebilinear shape sigmoid size slice softmax split sqrt square squeeze "
     "stack start stridedslice sub sum switch switchf switcht tanh tensordot todouble tofloat toint32 toint64 "
     "transpose truediv truncatednormal unstack unweightedloss where xentropy xwplusb zeros zeroslike".split()

@@ -147,7 +147,13 @@ def _only_in_loss(anatomy: Anatomy) -> Iterator[tuple[Tensor, str]]:
     used = set(anatomy.live.needed([end.tensor for end in anatomy.ends[:1]], ops.SOURCES))
     for node in parts.nodes:
         shape = graph.recorded_shape(node, 0) or [dim.size for dim in graph.attr(node, "shape").shape.dim]
-        if node.op not in ops.REF_VARIABLES or len(shape) != 2 or shape[0] != shape[1] or node.name in used or not parts.mask(node.name) & roles.TRAINED:
+        if (
+            node.op not in ops.REF_VARIABLES
+            or len(shape) != 2
+            or shape[0] != shape[1]
+            or node.name in used
+            or not parts.mask(node.name) & roles.TRAINED
+        ):
             continue
         seen, todo = {node.name}, [node.name]
         while todo and not parts.meets_label(todo[-1]):
@@ -161,7 +167,9 @@ def _only_in_loss(anatomy: Anatomy) -> Iterator[tuple[Tensor, str]]:
 def _ended(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
     parts = anatomy.roles
     unread = [tensor for tensor in states.ended(parts) if not parts.readers(tensor.node)]
-    return [(tensor, "the last value of a variable of a loop, such as the state of a recurrent cell") for tensor in unread]
+    return [
+        (tensor, "the last value of a variable of a loop, such as the state of a recurrent cell") for tensor in unread
+    ]
 
 
 def _is_result(anatomy: Anatomy, node: NodeDef) -> bool:

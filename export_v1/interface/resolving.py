@@ -60,7 +60,9 @@ def resolve(
         return Interface(fed, wanted, all_frozen, all_train, tuple(told))
 
 
-def _without_effect(index: graph.Index, frozen: Mapping[str, object], cuts: list[str], outputs: list[str]) -> list[Choice]:
+def _without_effect(
+    index: graph.Index, frozen: Mapping[str, object], cuts: list[str], outputs: list[str]
+) -> list[Choice]:
     """Says so where a tensor was frozen that no output depends on: a slip of the pen, or a value for another model."""
     stops = {graph.parse(name).node for name in cuts}
     reached = index.ancestors((graph.parse(name).node for name in outputs), stop=stops)

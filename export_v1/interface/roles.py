@@ -83,9 +83,7 @@ class Roles:
             for name in dict.fromkeys(tensor.node for tensor in live.data(node)):
                 self._readers.setdefault(name, []).append(node)
         # Where inputs are given, every other placeholder with a default keeps it.
-        self._entries = {
-            node.name for node in self.nodes if not self._cuts and settling.takes_data(f"{node.name}:0")
-        }
+        self._entries = {node.name for node in self.nodes if not self._cuts and settling.takes_data(f"{node.name}:0")}
         self.sources = self._sources()
         self._bits = {tensor: 1 << at + _FIRST_SOURCE for at, tensor in enumerate(self.sources)}
         self._mask: dict[str, int] = {}
@@ -205,7 +203,11 @@ class Roles:
                     made |= mask if node.op not in _SIZES or mask & _SIZED else 0
                 if made & TRAINED and _SIZED_BY_VALUE.match(node.op):
                     made |= _SIZED
-                if node.op not in ops.SOURCES and node.name not in self._entries and made != self._mask.get(node.name, 0):
+                if (
+                    node.op not in ops.SOURCES
+                    and node.name not in self._entries
+                    and made != self._mask.get(node.name, 0)
+                ):
                     self._mask[node.name] = made
                     changed = True
 
