@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from export_v1.interface import choose, naming, offers
+from export_v1.interface.anatomy import Anatomy, Named
 from export_v1.interface.backward import is_saver
 from export_v1.ir import graph, ops
 from export_v1.ir.graph import Index, Tensor
@@ -35,7 +36,7 @@ def text(model: Graph, variables: Iterable, pattern: str = "") -> str:
     settling = resolving.of(model)
     if pattern:
         return "\n".join(_matching(settling.index, list(variables), re.compile(pattern)))
-    anatomy = choose.Anatomy(model, settling, {}, [], {})
+    anatomy = Anatomy(model, settling, {}, [], {})
     found = offers.of(anatomy)
     lines = _signatures(model) if model.signatures else _chosen(anatomy)
     lines += offers.section("Inputs", found.inputs, _SHOWN) + offers.section("Outputs", found.outputs, _SHOWN)
@@ -117,9 +118,9 @@ def _signatures(model: Graph) -> list[str]:
     return lines
 
 
-def _chosen(anatomy: choose.Anatomy) -> list[str]:
+def _chosen(anatomy: Anatomy) -> list[str]:
     outputs, doubt = choose.outputs(anatomy)
-    inputs: list[choose.Named] = []
+    inputs: list[Named] = []
     if not doubt:
         tensors = [named.tensor for named in outputs]
         inputs = choose.inputs(anatomy, tensors, {}, {})

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 import tensorflow as tf
 
 from export_v1 import errors
-from export_v1.interface import choose, ends, given, naming, results, roles, settle, states
+from export_v1.interface import ends, given, naming, results, roles, settle, states
+from export_v1.interface.anatomy import Anatomy, Named
 from export_v1.interface.backward import is_saver
-from export_v1.interface.choose import Anatomy, Named
 from export_v1.interface.results import Results
 from export_v1.interface.types import Candidate, Candidates, Shape
 from export_v1.ir import graph, ops
@@ -198,7 +198,7 @@ def candidates(model: Graph) -> Candidates:
     """Returns what could be the inputs, the outputs and the frozen values of a graph, the likeliest first."""
     from export_v1.interface import resolving
 
-    return of(choose.Anatomy(model, resolving.of(model), {}, [], {}))
+    return of(Anatomy(model, resolving.of(model), {}, [], {}))
 
 
 def unclear(anatomy: Anatomy, reason: str, place: str) -> errors.ExportError:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from export_v1 import errors
 from export_v1.interface import backward, choose, given, offers
+from export_v1.interface.anatomy import Anatomy
 from export_v1.interface.settle import Settling, text
 from export_v1.interface.telling import telling
 from export_v1.interface.types import Choice, Interface
@@ -73,7 +74,7 @@ def _without_effect(
 def _completed(model, settling: Settling, fed, wanted, frozen, train, place: str):
     """Returns the inputs, the outputs and the choices made, where one of the two was not given, or neither."""
     nothing_given = not fed and not wanted
-    anatomy = choose.Anatomy(model, settling, frozen, [one.tensor for one in fed.values()], train)
+    anatomy = Anatomy(model, settling, frozen, [one.tensor for one in fed.values()], train)
     chosen: list[Choice] = []
     if not wanted:
         named, doubt = choose.outputs(anatomy)

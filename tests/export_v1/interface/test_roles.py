@@ -5,7 +5,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from export_v1 import errors, interface
-from export_v1.interface import choose, ends, naming, offers, resolving
+from export_v1.interface import ends, naming, offers, resolving
+from export_v1.interface.anatomy import Anatomy
 from export_v1.ir import graph
 from export_v1.source import meta_graph
 from tests.support import control_flow, node_defs
@@ -25,7 +26,7 @@ def read(make, trainable=None):
 
 def anatomy(make, trainable=None):
     model = read(make, trainable)
-    return choose.Anatomy(model, resolving.of(model), {}, [], {})
+    return Anatomy(model, resolving.of(model), {}, [], {})
 
 
 def chosen(make, **given):
