@@ -70,7 +70,9 @@ def find(roles: Roles) -> list[End]:
     order = {node.name: at for at, node in enumerate(roles.nodes)}
     rank = {"compared": 0, "in the loss": 0, "unread": 1, "state": 2}
     ranked = sorted(kinds, key=lambda tensor: (rank[kinds[tensor]], order[tensor.node], tensor.index))
-    return [End(tensor, kinds[tensor], finding.leads_on(tensor, kinds), old.get(tensor)) for tensor in ranked]
+    # A state goes out whatever else is computed from it.
+    nested = {tensor: tensor not in old and finding.leads_on(tensor, kinds) for tensor in ranked}
+    return [End(tensor, kinds[tensor], nested[tensor], old.get(tensor)) for tensor in ranked]
 
 
 def _passed_on(roles: Roles, tensor: Tensor, ends: set[str]) -> bool:

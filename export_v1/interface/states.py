@@ -1,8 +1,10 @@
 """States that a loop takes in and gives back changed, as a recurrent network does from one call to the next."""
 
-from export_v1.interface.roles import TRAINED, Roles
+from export_v1.interface.roles import FORMS, Roles
 from export_v1.ir import ops
 from export_v1.ir.graph import NodeDef, Tensor, data_inputs
+
+_PARTS = frozenset({"StridedSlice", "Slice", "Split", "SplitV", "Unpack"})
 
 
 def ended(roles: Roles) -> list[Tensor]:
@@ -44,8 +46,11 @@ def _start(roles: Roles, exit_node: NodeDef) -> Tensor | None:
 
 
 def _source(roles: Roles, start: Tensor) -> Tensor | None:
-    """The one source that a value is, or a part of, with no weights in it."""
-    if start in roles.sources:
-        return start
-    sources = roles.sources_of(start.node)
-    return sources[0] if len(sources) == 1 and not roles.mask(start.node) & TRAINED else None
+    """The source that a value is as it stands, or a part of; what a source only sizes, as a zero state, is none."""
+    while start not in roles.sources:
+        node = roles.index.nodes.get(start.node)
+        if node is None or node.op not in FORMS | _PARTS or not roles.live.data(node):
+            return None
+        # The axis comes first where the value does not.
+        start = roles.live.data(node)[1 if node.op == "Split" else 0]
+    return start

@@ -505,3 +505,48 @@ def test_without_data_the_weights_are_offered():
     found = interface.candidates(read(make))
     assert {"product:0", "u:0", "v:0"} <= {one.tensor for one in found.outputs}
     assert "no data comes in" in unclear(make)
+
+
+def recurrent(x, start, steps=3):
+    """Returns what a loop makes of its start and of data."""
+    shared = weight([3, 3], "shared")
+    fed = tf.matmul(x, weight([4, 3], "fed"))
+    return v1.while_loop(lambda i, h: i < steps, lambda i, h: (i + 1, tf.tanh(tf.matmul(h, shared) + fed)), [0, start])[
+        1
+    ]
+
+
+def test_a_state_that_comes_in_goes_out_again():
+    def make(x):
+        state = v1.placeholder(tf.float32, [None, 2, 3], "h")
+        tf.matmul(recurrent(x, state[:, 1]), weight([3, 2], "v"), name="out")
+
+    inputs, outputs = chosen(make)
+    assert set(inputs) == {"x", "h"} and outputs == {"out": "out:0", "next_h": "while/Exit_1:0"}
+
+
+def test_a_state_that_is_only_as_long_as_the_batch_is_none():
+    def make(x):
+        rows = v1.placeholder(tf.int32, [], "batch_size")
+        tf.matmul(recurrent(x, tf.fill([rows, 3], 0.0)), weight([3, 2], "v"), name="out")
+
+    assert chosen(make)[1] == {"out": "out:0"}
+
+
+def test_a_loop_over_its_own_start_gives_no_state():
+    def make(x):
+        shared = weight([4, 4], "shared")
+        _, h = v1.while_loop(lambda i, h: i < 3, lambda i, h: (i + 1, tf.matmul(h, shared)), [0, x])
+        tf.matmul(h, weight([4, 2], "v"), name="out")
+
+    assert chosen(make)[1] == {"out": "out:0"}
+
+
+def test_a_named_number_that_counts_no_rows_of_an_answer_is_none():
+    def make(x):
+        scores = dense(x, 3)
+        tf.cast(tf.reduce_sum(scores), tf.int32, name="total")
+        tf.size(tf.where(tf.identity(scores, name="scores") > 0), name="positives")
+        tf.reduce_mean((scores - labels()) ** 2)
+
+    assert "total:0" not in chosen(make)[1].values() and "positives:0" in chosen(make)[1].values()
