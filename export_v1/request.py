@@ -107,7 +107,12 @@ class Request:
         "them, seeded.",
         "FILE.npz",
     )
-    no_sample: bool = flags.field("bool", _PROOF, "Record no answers: for models too large to run here.")
+    no_sample: bool = flags.field(
+        "bool", _PROOF, "The fast way: run nothing, record no answers; the export is written unproven."
+    )
+    require_proof: bool = flags.field(
+        "bool", _PROOF, "Stop where an output cannot be compared with the original's; default: write, and say so."
+    )
     overwrite: bool = flags.field("bool", _TARGET, "Replace what is at --export_dir.")
     versioned: bool = flags.field(
         "bool", _TARGET, "--export_dir is a base path of TensorFlow Serving: write to its next integer version folder."
@@ -145,6 +150,11 @@ class Request:
             raise errors.ExportError("--unfreeze goes with --graph_def: other sources have their variables.")
         if self.sample and self.no_sample:
             raise errors.ExportError("--sample and --no_sample exclude each other.\n  Remove one of them.")
+        if self.require_proof and self.no_sample:
+            raise errors.ExportError(
+                "--require_proof and --no_sample exclude each other: without answers nothing is proven.\n"
+                "  Remove one of them."
+            )
         if self.versioned and self.overwrite:
             raise errors.ExportError(
                 "--versioned and --overwrite exclude each other: a new version never replaces one.\n"

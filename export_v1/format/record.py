@@ -3,6 +3,7 @@
 Version history of the format; an export of any version listed here loads:
 
     1  2026-11  first
+    1  2026-11  `proof`, `sets` of the sample: optional, earlier exports lack them
 """
 
 import dataclasses
@@ -112,11 +113,30 @@ class SampleEntry:
         origin: where the inputs are from: "given" or "generated".
         unstable: keys of outputs whose answer changes from run to run, and so proves nothing.
         ranks: output key -> rank of its answer.
+        sets: what is special about each further set of inputs, in their order.
     """
 
     origin: str = ""
     unstable: Sequence[str] = ()
     ranks: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    sets: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class ProofEntry:
+    """How the answers of `serving_default` compared with the original's when the export was written.
+
+    Attributes:
+        verdict: "equal" where all outputs that could be compared are; "not proven" where none could.
+        why: why none could be compared; "" otherwise.
+        not_proven: output key -> why it could not be compared.
+        not_asked: inputs that were wanted for a further set, and why there are no answers to them.
+    """
+
+    verdict: str = ""
+    why: str = ""
+    not_proven: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    not_asked: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -162,6 +182,7 @@ class Record:
     variables: Sequence[VariableEntry] = ()
     sample: SampleEntry | None = None
     sample_left_out: str | None = None
+    proof: ProofEntry | None = None
     warnings: Sequence[str] = ()
     warmup: Sequence[int] = ()
 
@@ -235,6 +256,7 @@ def _record(values: Mapping) -> Record:
             "choices": lambda value: tuple(_choice(item) for item in value),
             "variables": lambda value: tuple(_made(VariableEntry, item) for item in value),
             "sample": lambda value: _made(SampleEntry, value),
+            "proof": lambda value: _made(ProofEntry, value),
         }.items()
         if given.get(key) is not None
     }
@@ -243,6 +265,8 @@ def _record(values: Mapping) -> Record:
     record = Record(**given)
     if record.sample is not None:
         dict(record.sample.ranks)
+    if record.proof is not None:
+        dict(record.proof.not_proven)
     return record
 
 

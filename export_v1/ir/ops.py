@@ -133,7 +133,7 @@ _RANDOM = (
     "Random", "TruncatedNormal", "ParameterizedTruncatedNormal", "Multinomial", "StatefulRandom", "StatefulUniform",
     "StatefulStandardNormal", "StatefulTruncatedNormal", "UniformCandidateSampler", "LogUniformCandidateSampler",
     "LearnedUnigramCandidateSampler", "AllCandidateSampler", "FixedUnigramCandidateSampler",
-    "SampleDistortedBoundingBox",
+    "ThreadUnsafeUnigramCandidateSampler", "NonDeterministicInts", "SampleDistortedBoundingBox", "Skipgram",
 )  # fmt: skip
 
 
