@@ -18,7 +18,7 @@ def export(*, export_dir: str, **flags) -> report.Report:
             `saved_model`, `tags`, `graph_def`; `inputs` and `outputs` (key -> tensor name, in call order), `freeze` and
             `train_freeze` (tensor name -> value), `rename` (list of "REGEX=REPLACEMENT"), `ema`, `asset` (old path ->
             new path), `op_library` (list of files), `sample`, `overwrite`, `init_missing`, `unfreeze`, `moving_averages`,
-            `no_sample`, `require_proof`, `versioned`, `warmup`, `allow_ops`.
+            `resume`, `loss`, `labels` (key -> tensor name), `no_sample`, `require_proof`, `versioned`, `warmup`, `allow_ops`.
 
     Raises:
         ExportError: something the user can put right; nothing has been written.

@@ -69,8 +69,9 @@ def record_of(
         sample=None if recorded is None else _sample_entry(recorded),
         sample_left_out=why_unproven or None,
         proof=_proof_entry(recorded, why_unproven),
-        warnings=[f"variable {name!r} holds NaN or infinity" for name in written.not_finite],
+        warnings=[*(f"variable {name!r} holds NaN or infinity" for name in written.not_finite), *_about_random(plan)],
         warmup=sorted(warmup_sizes),
+        resume=plan.resume,
     )
 
 
@@ -105,6 +106,15 @@ def _choices(model: Source, plan: Plan, opened: Opened, assembly: Assembly, file
         *plan.choices,
         *opened.choices,
         *(interface.Choice(what, why) for what, why in pairs),
+    ]
+
+
+def _about_random(plan: Plan) -> list[str]:
+    if plan.resume is None or not plan.resume.random:
+        return []
+    return [
+        f"the loss {plan.resume.loss} draws random numbers, as dropout and sampling do: these are not TensorFlow 1's, so "
+        "losses differ from step to step; all else in a step is the same"
     ]
 
 

@@ -17,6 +17,7 @@ from export_v1.console import supervise
 from export_v1.ir import graph, ops
 from export_v1.ir.graph import GraphDef, NodeDef
 from export_v1.planning import variant
+from export_v1.proof import trial
 from export_v1.source import assets
 from export_v1.weights import session
 from export_v1.weights.restore import Weights
@@ -89,6 +90,16 @@ class Original:
             session.fill(self._opened, self._weights)
         feeds, fetches = self._original.inputs[self._key], self._original.outputs[self._key]
         return run(self._opened, inputs, feeds, fetches, {**self._original.frozen, **drawn}, seconds)
+
+    def trial(self) -> trial.Trial:
+        """Returns what runs guesses at the inputs in a process of their own."""
+        original, key = self._original, self._key
+        fetches = tuple(original.outputs[key].values())
+        return trial.Trial(
+            trial.Model(
+                original.graph_def, original.table_inits, original.inputs[key], fetches, original.frozen, self._weights
+            )
+        )
 
     def drawn(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns the random numbers that inputs make the graph draw, by tensor name; but for `draws_out_of_reach`."""

@@ -18,7 +18,7 @@ from export_v1.format import sample as codec
 from export_v1.interface import Input
 from export_v1.ir.graph import GraphDef
 from export_v1.planning import variant
-from export_v1.proof import asking, examples, randomness, rounding, variations
+from export_v1.proof import asking, examples, randomness, rounding, trial, variations
 from export_v1.proof.asking import Answers, Original, Unanswered
 from export_v1.source import assets
 from export_v1.weights.restore import Weights
@@ -137,17 +137,24 @@ def _first_that_fits(
                 f"  Inputs wanted: {described(signature.inputs)}.\n"
                 "  Pass --sample=FILE.npz with real inputs, one array per key."
             ) from error
-    reason = "there is none"
-    for inputs in examples.attempts(planned.model.graph_def, graph_def, signature.inputs):
-        try:
-            return inputs, original(inputs, asking.SECONDS_IF_MADE_UP)
-        except asking.Late as late:
-            reason = late.why
-            break
-        except asking.FAILURES as error:
-            reason = errors.reason(error)
+    empty = None
+    with original.trial() as guesses:
+        made = examples.attempts(planned.model.graph_def, graph_def, signature.inputs, guesses=guesses)
+        for inputs in made:
+            try:
+                answers = original(inputs, asking.SECONDS_IF_MADE_UP)
+            except asking.FAILURES as error:
+                made.refused(error.why if isinstance(error, asking.Late) else errors.reason(error))
+                continue
+            if any(value.size for value in answers.values()):
+                return inputs, answers
+            # Answers without an element prove nothing, and are better than none.
+            made.refused(trial.EMPTY)
+            empty = empty or (inputs, answers)
+    if empty is not None:
+        return empty
     raise Unanswered(
-        f"The original graph fails on every generated sample: {reason}",
+        f"The original graph fails on every generated sample: {made.reason}",
         f"Inputs wanted: {described(signature.inputs)}.\n"
         "  Pass --sample=FILE.npz with real inputs, one array per key, or --no_sample to record no answers.",
     )

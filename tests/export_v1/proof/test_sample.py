@@ -145,7 +145,8 @@ def test_frozen_tensors_and_tensors_in_the_middle_are_fed():
 def test_a_sample_that_the_graph_refuses_is_named_with_what_is_wanted():
     with graphs.tensorflow_1() as graph:
         x = v1.placeholder(tf.float32, [None, None], "x")
-        tf.reshape(x, [7, 11], name="y")
+        with tf.control_dependencies([v1.Assert(tf.reduce_all(x > 100.0), [x])]):
+            tf.reshape(x, [7, 11], name="y")
     asked = small_models.asked(graph, {"x": "x:0"}, {"y": "y:0"})
     given = {"x": np.ones([2, 5], np.float32)}
     with pytest.raises(
@@ -338,3 +339,13 @@ def test_strings_keep_the_zero_bytes_at_their_end(tmp_path):
     assert found["in/words"].dtype.kind == "S" and found["in/words"].dtype.itemsize == 3
     assert list(found["out/plain"]) == [b"a", b"bb"] and found["out/y"] == np.float32([0.5])
     assert zipfile.is_zipfile(tmp_path / "out.npz")
+
+
+def test_answers_without_an_element_are_taken_only_where_there_are_no_others():
+    with graphs.tensorflow_1() as graph:
+        tf.abs(tf.signal.stft(v1.placeholder(tf.float32, [None], "x"), 512, 256), name="y")
+        tf.identity(v1.placeholder(tf.float32, [None, 4], "a")[:, :0], name="b")
+    asked = small_models.asked(graph, {"x": "x:0"}, {"y": "y:0"})
+    assert sample.record(asked, "serving_default", small_models.initial(), FILES).outputs["y"].size
+    asked = small_models.asked(graph, {"a": "a:0"}, {"b": "b:0"})
+    assert sample.record(asked, "serving_default", small_models.initial(), FILES).outputs["b"].shape == (3, 0)
