@@ -21,8 +21,8 @@ CHANGES = (
     # safety and kernels
     Change(
         file="export_v1/ir/safety.py",
-        before="if op in STATEFUL - OUTSIDE:",
-        after="if op in STATEFUL:",
+        before="if op in STATEFUL - OUTSIDE or",
+        after="if op in STATEFUL or",
         tests=("tests/export_v1/ir/test_safety.py",),
     ),
     Change(
