@@ -12,13 +12,13 @@ from export_v1.format import record
 from export_v1.format import sample as codec
 from export_v1.ir import randomness, safety, wellformed
 from export_v1.model import Source
-from export_v1.planning import plan
+from export_v1.planning import norms, plan
 from export_v1.planning.plan import DEFAULT, Plan
 from export_v1.proof import batch, checking, memory, sample
 from export_v1.proof.asking import Unanswered
 from export_v1.proof.sample import Sample
 from export_v1.request import Request
-from export_v1.source import assets, inference, reading
+from export_v1.source import assets, reading
 from export_v1.weights import located, original
 from export_v1.weights.restore import Weights
 from export_v1.weights.session import fill
@@ -36,9 +36,7 @@ def export(request: Request, export_dir: str) -> Report:
 
 
 def _export(model: Source, request: Request, export_dir: str, place: Mapping[str, bool], told: list) -> Report:
-    if request.moving_averages:
-        model = inference.by_moving_averages(model)
-    planned = plan.variants(model, request)
+    model, planned = norms.settled(model, plan.variants(model, request), request)
     told.extend(planned.choices)
     files = assets.Files(request.asset, model.asset_dirs, anywhere=model.kind == "builder")
     assembled = assembly.assemble(planned, model, files, request)

@@ -82,7 +82,13 @@ class Request:
         example="is_training:0=true",
     )
     moving_averages: bool = flags.field(
-        "bool", _ENDS, "Batch norm that was built for training uses its moving averages, as for inference."
+        "bool",
+        _ENDS,
+        "Batch norm that was built for training uses its moving averages, as for inference. Default: where training has "
+        "updated them.",
+    )
+    batch_statistics: bool = flags.field(
+        "bool", _ENDS, "Batch norm that was built for training uses the statistics of each batch, as the graph has it."
     )
     resume: bool = flags.field(
         "bool", _TRAINING, "Keep loss, optimizer and its state, so that load_v2.resume goes on where training stopped."
@@ -170,6 +176,11 @@ class Request:
             )
         if self.sample and self.no_sample:
             raise errors.ExportError("--sample and --no_sample exclude each other.\n  Remove one of them.")
+        if self.moving_averages and self.batch_statistics:
+            raise errors.ExportError(
+                "--moving_averages and --batch_statistics exclude each other.\n  Remove one of them, or both: the "
+                "checkpoint tells whether the averages were ever updated."
+            )
         if self.require_proof and self.no_sample:
             raise errors.ExportError(
                 "--require_proof and --no_sample exclude each other: without answers nothing is proven.\n"

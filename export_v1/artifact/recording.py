@@ -69,7 +69,11 @@ def record_of(
         sample=None if recorded is None else _sample_entry(recorded),
         sample_left_out=why_unproven or None,
         proof=_proof_entry(recorded, why_unproven),
-        warnings=[*(f"variable {name!r} holds NaN or infinity" for name in written.not_finite), *_about_random(plan)],
+        warnings=[
+            *plan.warnings,
+            *(f"variable {name!r} holds NaN or infinity" for name in written.not_finite),
+            *_about_random(plan),
+        ],
         warmup=sorted(warmup_sizes),
         resume=plan.resume,
     )

@@ -30,6 +30,7 @@ class Plan:
         frozen: tensor -> value in inference.
         train_frozen: tensor -> value in training.
         original_nodes: size of the graph as it was found.
+        warnings: what the user should know of it.
         resume: the training that can be gone on with; None where that is not asked for.
     """
 
@@ -40,6 +41,7 @@ class Plan:
     frozen: Mapping[str, object]
     train_frozen: Mapping[str, object]
     original_nodes: int
+    warnings: tuple[str, ...] = ()
     resume: ResumeEntry | None = None
 
     @property
@@ -105,7 +107,7 @@ def variants(model: Source, request: Request) -> Plan:
 
 
 def _resumed(planned: Plan, model: Source, request: Request, place: str) -> Plan:
-    trained = model.train_graph if request.moving_averages and model.train_graph is not None else model.graph
+    trained = model.train_graph if model.moving_averages and model.train_graph is not None else model.graph
     keys = (resuming.LOSS, resuming.VALIDATION, resuming.UPDATE, resuming.GRADIENTS, resuming.RATE)
     taken = [key for one in planned.variants for key in one.signatures if key in keys]
     if taken:
@@ -137,12 +139,12 @@ def _one_signature(model: Source, request: Request, place: str) -> Plan:
     serving = variant.PlannedSignature(chosen.inputs, chosen.outputs, chosen.frozen)
     planned = [variant.Variant("", model.graph, {DEFAULT: serving})]
     # What was built for training alone is the graph for training as it is, unless something has to be set for it.
-    built_so = request.moving_averages and _all_constants(model.graph, chosen.frozen)
+    built_so = bool(model.moving_averages) and _all_constants(model.graph, chosen.frozen)
     if chosen.train_frozen or request.train_freeze or built_so:
         training = variant.PlannedSignature(chosen.inputs, chosen.outputs, chosen.train_frozen)
-        there = model.train_graph if request.moving_averages else model.graph
-        assert there is not None, "--moving_averages keeps the graph for training"
-        planned.append(_training(there, training, planned[0]))
+        training_graph = model.train_graph if model.moving_averages else model.graph
+        assert training_graph is not None, "where moving averages are used, the graph as it was found is kept"
+        planned.append(_training(training_graph, training, planned[0]))
     return Plan(
         variants=tuple(planned),
         default=DEFAULT,
@@ -156,7 +158,7 @@ def _one_signature(model: Source, request: Request, place: str) -> Plan:
 
 def _all_constants(model: Graph, frozen: Mapping[str, object]) -> bool:
     index = Index(model.graph_def)
-    return all(index[parse(name).node].op == "Const" for name in frozen)
+    return all(parse(name).node in index and index[parse(name).node].op == "Const" for name in frozen)
 
 
 def _training(model: Graph, signature: variant.PlannedSignature, serving: variant.Variant) -> variant.Variant:

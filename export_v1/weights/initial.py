@@ -85,6 +85,12 @@ def initializer(index: Index, variable: str) -> str | None:
     return None
 
 
+def is_random(index: Index, variable: str) -> bool:
+    """Returns whether a variable's initial value is another in each session."""
+    name = initializer(index, variable)
+    return name is not None and any(ops.is_random(index[other].op) for other in index.ancestors([name]))
+
+
 def _initial_tensor(index: Index, variable: str) -> Tensor:
     name = initializer(index, variable)
     if name is None:

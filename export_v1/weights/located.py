@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import numpy as np
 import tensorflow as tf
 
 from export_v1 import errors
@@ -55,54 +54,19 @@ def of(graph_def: GraphDef, model: Source, request: Request) -> Found:
     ]
     values |= reset
     found = Weights(_shaped(variables, values), checkpoint, values)
-    return Found(found, (*choices, *_about_moving_averages(model.moving_averages, found)))
-
-
-def _about_moving_averages(names: tuple[str, ...], weights: Weights) -> list[tuple[str, str]]:
-    """Returns the choices to report where batch norms were set to use their moving averages."""
-    if not names:
-        return []
-    choices = [(f"batch norm uses {len(names)} moving averages: {errors.quoted(names, 3)}", "--moving_averages")]
-    initial_values = [
-        variable.name
-        for variable in weights.variables
-        if variable.name in names and _is_initial(weights.value(variable))
-    ]
-    if initial_values:
-        choices.append(
-            (
-                f"{errors.quoted(initial_values, 3)} hold what they were initialized to",
-                "no update op ran in training; the model may have been meant to go by each batch, without the flag",
-            )
-        )
-    return choices
-
-
-def _is_initial(value: np.ndarray) -> bool:
-    return bool(value.size) and bool(np.all(value == 0) or np.all(value == 1))
+    return Found(found, tuple(choices))
 
 
 def _variables(nodes, graph_def: GraphDef, model: Source) -> list[Variable]:
     listed = {**(model.train_graph.trainable if model.train_graph else {}), **model.graph.trainable}
     if listed:
-        return [_variable(node, listed.get(node.name, False)) for node in nodes]
+        return [restore.of_node(node, listed.get(node.name, False)) for node in nodes]
     # Without any collection of variables to go by, floats are trainable unless they are a batch norm's statistics.
     statistic = batch_norm.moving(Index(graph_def), {node.name for node in nodes})
     return [
-        _variable(node, tf.as_dtype(attr(node, "dtype").type).is_floating and node.name not in statistic)
+        restore.of_node(node, tf.as_dtype(attr(node, "dtype").type).is_floating and node.name not in statistic)
         for node in nodes
     ]
-
-
-def _variable(node, trainable: bool) -> Variable:
-    shape = attr(node, "shape").shape
-    known = not shape.unknown_rank and all(dim.size >= 0 for dim in shape.dim)
-    return Variable(
-        name=node.name,
-        dtype=tf.as_dtype(attr(node, "dtype").type),
-        shape=tuple(dim.size for dim in shape.dim) if known else None,
-        trainable=trainable,
-    )
 
 
 def _of_checkpoint_shape(variable: Variable, checkpoint: Checkpoint) -> Variable:

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1 import errors
-from export_v1.ir.graph import GraphDef
+from export_v1.format import plain_path
+from export_v1.ir.graph import GraphDef, NodeDef, attr
 from export_v1.model import Graph, Restored
 
 # tf.train.ExponentialMovingAverage names a shadow variable "VARIABLE/NAME", and NAME is this unless it was given.
@@ -44,6 +45,18 @@ class Variable:
         return self.shape
 
 
+def of_node(node: NodeDef, trainable: bool = False) -> Variable:
+    """Returns the variable that a VariableV2 or VarHandleOp node is; where its value is, nothing tells yet."""
+    shape = attr(node, "shape").shape
+    known = not shape.unknown_rank and all(dim.size >= 0 for dim in shape.dim)
+    return Variable(
+        name=node.name,
+        dtype=tf.as_dtype(attr(node, "dtype").type).base_dtype,
+        shape=tuple(dim.size for dim in shape.dim) if known else None,
+        trainable=trainable,
+    )
+
+
 class Checkpoint:
     """A checkpoint of either format, read tensor by tensor.
 
@@ -55,7 +68,7 @@ class Checkpoint:
         self.prefix = prefix
         try:
             # tf.train.load_checkpoint takes a prefix that ends in "/" for a folder.
-            reader = tf.compat.v1.train.NewCheckpointReader(prefix)
+            reader = tf.compat.v1.train.NewCheckpointReader(plain_path.of(prefix))
             self.shapes: Mapping[str, list[int]] = reader.get_variable_to_shape_map()
             self.dtypes: Mapping[str, tf.DType] = reader.get_variable_to_dtype_map()
         except _UNREADABLE as error:
@@ -92,7 +105,7 @@ class Checkpoint:
         with self._session.graph.as_default(), tf.device("CPU:0"):
             names, slices = tf.compat.v1.placeholder(tf.string, [1]), tf.compat.v1.placeholder(tf.string, [1])
             [value] = tf.raw_ops.RestoreV2(
-                prefix=self.prefix, tensor_names=names, shape_and_slices=slices, dtypes=[dtype]
+                prefix=plain_path.of(self.prefix), tensor_names=names, shape_and_slices=slices, dtypes=[dtype]
             )
         return names, slices, value
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import keras
 import tensorflow as tf
 
+from export_v1.format import plain_path
 from load_v2.errors import LoadError, quoted
 from load_v2.program import artefact
 
@@ -103,7 +104,7 @@ def check(variables: Sequence[artefact.Variable], source: artefact.Artefact) -> 
         raise LoadError(
             f"{source.path!r} has no variables/ folder.\n  Its graph needs: {names}.\n  Copy the whole folder."
         )
-    reader = tf.train.load_checkpoint(source.bundle)
+    reader = tf.train.load_checkpoint(plain_path.of(source.bundle))
     shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
     problems = []
     for variable in variables:
@@ -128,7 +129,7 @@ def _restore(variables: Sequence[artefact.Variable], bundle: str) -> list[tf.Ten
     with tf.init_scope(), tf.device("CPU:0"):
         try:
             return tf.raw_ops.RestoreV2(
-                prefix=bundle,
+                prefix=plain_path.of(bundle),
                 tensor_names=[variable.key for variable in variables],
                 shape_and_slices=[variable.part for variable in variables],
                 dtypes=[tf.as_dtype(variable.dtype) for variable in variables],

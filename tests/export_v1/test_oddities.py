@@ -284,3 +284,19 @@ def test_what_freezes_nothing_is_said_and_nodes_are_counted_once(tmp_path):
         checkpoint=_checkpoint(case.name), export_dir=str(tmp_path / "part"), freeze={"training:0": False}, **names
     )
     assert any("training:0 changes nothing" in one["what"] for one in report["choices"])
+
+
+def test_signatures_of_inference_and_training_share_a_vocabulary(tmp_path):
+    import load_v2
+
+    case, folder = cases.load("lookup_vocab"), str(tmp_path / "1")
+    flags = {**case.flags(), "train_freeze": {"keras_learning_phase:0": True}}
+    report = export_v1.export(export_dir=folder, **flags)
+    assert set(report["signatures"]) == {"serving_default", "train"}
+    assert sorted(path.name for path in (tmp_path / "1" / "assets").iterdir()) == ["vocab.txt"]
+    words, want = tf.constant(case.oracle("in")["words"]), case.oracle("out")["logits"]
+    for signature in tf.saved_model.load(folder).signatures.values():
+        np.testing.assert_allclose(signature(words=words)["logits"], want, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        load_v2.SignatureLayer(folder)(words, training=True)["logits"], want, rtol=1e-5, atol=1e-6
+    )
