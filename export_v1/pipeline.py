@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from export_v1 import interface
 from export_v1.artifact import assembly, recording, save, versions, warmup
@@ -10,6 +10,7 @@ from export_v1.artifact.report import Report
 from export_v1.format import record
 from export_v1.format import sample as codec
 from export_v1.ir import safety, wellformed
+from export_v1.ir.graph import parse
 from export_v1.model import Source
 from export_v1.planning import plan
 from export_v1.planning.plan import DEFAULT, Plan
@@ -17,7 +18,7 @@ from export_v1.proof import batch, sample
 from export_v1.proof.sample import Sample
 from export_v1.request import Request
 from export_v1.source import assets, inference, reading
-from export_v1.weights import located
+from export_v1.weights import initial, located
 from export_v1.weights.restore import Weights
 
 
@@ -28,15 +29,28 @@ def export(request: Request, export_dir: str) -> Report:
     versions.check(export_dir, **place)
     warmup.check(request)
     model = reading.read(request)
-    with _blamed(model):
-        return _export(model, request, export_dir, place)
+    files = assets.Files(request.asset, model.asset_dirs, anywhere=model.kind == "builder")
+    policy = safety.Policy(
+        frozenset(request.allow_ops),
+        own_paths=files.found,
+        place=f"The graph of {model.path} has",
+        remedy=_how_to_allow,
+    )
+    with _blamed(model), safety.applied(policy):
+        return _export(model, files, request, export_dir, place)
 
 
-def _export(model: Source, request: Request, export_dir: str, place: Mapping[str, bool]) -> Report:
+def _how_to_allow(ops: list[str]) -> str:
+    return (
+        f"If you trust where the model comes from, pass --allow_ops={','.join(ops)}.\n"
+        "  Or cut the graph after them with --input=KEY=TENSOR."
+    )
+
+
+def _export(model: Source, files: assets.Files, request: Request, export_dir: str, place: Mapping[str, bool]) -> Report:
     if request.moving_averages:
         model = inference.by_moving_averages(model)
     planned = plan.variants(model, request)
-    files = assets.Files(request.asset, model.asset_dirs, anywhere=model.kind == "builder")
     assembled = assembly.assemble(planned, model, files, request)
     weights = assembled.found.weights
     recorded = _recorded(planned, weights, files, request)
@@ -91,12 +105,28 @@ def listing(request: Request) -> str:
     model = reading.read(request)
     with _blamed(model):
         text = interface.listing(model.graph, located.listed(model))
-        found = interface.candidates(model.graph)
-        outputs, inputs = ([candidate.tensor for candidate in side] for side in (found.outputs, found.inputs))
-        reaching_out = safety.before(model.graph.graph_def, outputs, inputs)
-    if reaching_out:
-        text += f"\nOps that could touch files, network, Python or other devices:\n{safety.listed(reaching_out)}"
+        for where, reaching_out in _reaching_out(model, request):
+            text += f"\nOps that could touch files, network, Python or other devices, {where}:\n{safety.listed(reaching_out)}"
     return text
+
+
+def _reaching_out(model: Source, request: Request) -> Iterator[tuple[str, dict[str, list[str]]]]:
+    """Yields where a model has ops that `--allow_ops` would have to let in, and these."""
+    graph_def = model.graph.graph_def
+    found = interface.candidates(model.graph)
+    outputs, inputs = ([candidate.tensor for candidate in side] for side in (found.outputs, found.inputs))
+    outputs = [parse(tensor).name for tensor in request.outputs.values()] or outputs
+    # Where nothing is known to be an output, any node may be.
+    outputs = outputs or [node.name for node in graph_def.node]
+    places = {
+        "in what the outputs need": (outputs, inputs),
+        "in what a loader runs first": (model.graph.main_ops, ()),
+        "in what --init_missing may run": (initial.initializers(graph_def), ()),
+    }
+    for where, (ends, cuts) in places.items():
+        reaching_out = safety.before(graph_def, ends, cuts)
+        if reaching_out:
+            yield where, reaching_out
 
 
 def candidates(request: Request) -> interface.Candidates:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import tensorflow as tf
 
-from export_v1.ir import rewrite
+from export_v1.ir import importing, rewrite
 from export_v1.ir.graph import GraphDef
 
 # A graph that takes a picture of 36 to answer one of 32 takes nothing else; most such sizes are small.
@@ -21,7 +21,7 @@ def fits(graph_def: GraphDef, shapes: Shapes) -> bool:
     """
     with tf.Graph().as_default():
         try:
-            tf.graph_util.import_graph_def(_shaped(graph_def, shapes), name="")
+            importing.graph_def(_shaped(graph_def, shapes))
         except (ValueError, tf.errors.OpError):
             return False
     return True

@@ -17,6 +17,7 @@ from export_v1.analysis import endless
 from export_v1.console import supervise
 from export_v1.format import comparison
 from export_v1.format import sample as codec
+from export_v1.ir import importing
 from export_v1.ir.graph import GraphDef
 from export_v1.planning import variant
 from export_v1.proof import examples
@@ -116,7 +117,7 @@ def asking(
     """
     original = variant.original(asked, files)
     endless.check(original.graph_def)
-    with session.opened(lambda: tf.graph_util.import_graph_def(original.graph_def, name="")) as opened:
+    with session.opened(lambda: importing.graph_def(original.graph_def)) as opened:
         opened.run([opened.graph.get_operation_by_name(name) for name in original.table_inits], original.frozen)
 
         def ask(inputs: Mapping[str, np.ndarray]) -> Answers:

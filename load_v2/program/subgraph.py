@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2
 
-from export_v1.ir import ops
+from export_v1.ir import library, ops
 
 GraphDef: TypeAlias = graph_pb2.GraphDef
 NodeDef: TypeAlias = node_def_pb2.NodeDef
@@ -90,34 +90,9 @@ def all_nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
 
 def is_random(graph_def: GraphDef) -> bool:
     """Whether a node of the graph, or of a function it calls, draws random numbers."""
-    reachable = reachable_functions(graph_def)
+    reachable = library.reachable(graph_def)
     inner = (n for f in graph_def.library.function if f.signature.name in reachable for n in f.node_def)
     return any(ops.is_random(node.op) for node in itertools.chain(graph_def.node, inner))
-
-
-def reachable_functions(graph_def: GraphDef) -> set[str]:
-    """Returns names of the functions that the graph's nodes call, directly or through other functions."""
-    library = {function.signature.name: function for function in graph_def.library.function}
-    gradients = {gradient.function_name: gradient.gradient_func for gradient in graph_def.library.gradient}
-    found: set[str] = set()
-    todo = [name for node in graph_def.node for name in called(node)]
-    while todo:
-        name = todo.pop()
-        if name in found or name not in library:
-            continue
-        found.add(name)
-        todo.extend(other for node in library[name].node_def for other in called(node))
-        todo.extend([gradients[name]] if name in gradients else [])
-    return found
-
-
-def called(node: NodeDef) -> list[str]:
-    """Returns names of the functions that a node calls; its op may be a function's name itself."""
-    names = [node.op]
-    for value in node.attr.values():
-        names.extend([value.func.name] if value.HasField("func") else [])
-        names.extend(function.name for function in value.list.func)
-    return names
 
 
 def with_own_functions(graph_def: GraphDef) -> GraphDef:
@@ -128,7 +103,7 @@ def with_own_functions(graph_def: GraphDef) -> GraphDef:
     """
     copy = GraphDef()
     copy.CopyFrom(graph_def)
-    reachable = reachable_functions(graph_def)
+    reachable = library.reachable(graph_def)
     del copy.library.function[:]
     kept = [function for function in graph_def.library.function if function.signature.name in reachable]
     digest = hashlib.sha256(b"".join(function.SerializeToString(deterministic=True) for function in kept)).hexdigest()
