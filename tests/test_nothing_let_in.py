@@ -362,3 +362,25 @@ def test_a_link_to_an_artefact_is_followed(exported, tmp_path):
     (tmp_path / "latest").symlink_to(exported("mlp_layers"))
     case = cases.load("mlp_layers")
     assert SignatureLayer(tmp_path / "latest")(case.oracle("in")["x"]) is not None
+
+
+def test_what_the_frozen_values_never_reach_need_not_be_let_in(canary, tmp_path):
+    """The export does not have it, and the original that is recorded has nothing in its place."""
+
+    def build():
+        x, training = v1.placeholder(tf.float32, [None], name="x"), v1.placeholder(tf.bool, [], name="training")
+        w = v1.get_variable("w", initializer=2.0)
+
+        def trained():
+            with tf.control_dependencies([_writes(canary)]):
+                return x * w * 3
+
+        tf.identity(v1.cond(training, trained, lambda: x * w), name="y")
+
+    prefix = small_models.checkpoint(tmp_path, build)
+    flags = {"checkpoint": prefix, "inputs": {"x": "x:0"}, "outputs": {"y": "y:0"}, "export_dir": str(tmp_path / "out")}
+    report = export_v1.export(**flags, freeze={"training:0": False})
+    assert report["sample"] is not None and not canary.exists()
+    with pytest.raises(export_v1.ExportError, match="WriteFile"):
+        export_v1.export(**flags, freeze={"training:0": True}, overwrite=True)
+    assert not canary.exists()
