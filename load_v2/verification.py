@@ -10,23 +10,27 @@ from export_v1.format import bundle, comparison
 from export_v1.format import sample as codec
 from export_v1.format.comparison import Comparison
 from load_v2 import errors
-from load_v2.errors import LoadError
-from load_v2.layer import archive
+from load_v2.errors import LoadError, quoted
+from load_v2.layer import archive, archive_file
 from load_v2.layer.signature_layer import SignatureLayer
 from load_v2.program import artefact, program
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What `verify` found: a comparison for each output, names of variables that changed since step 1, other notes."""
+    """What `verify` found: a comparison for each output, names of variables that changed since step 1, other notes.
+
+    `changed` says whether an archive is not what was saved; the notes name what.
+    """
 
     outputs: tuple[Comparison, ...]
     damaged: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    changed: bool = False
 
     @property
     def equal(self) -> bool:
-        return all(output.equal for output in self.outputs) and not self.damaged
+        return all(output.equal for output in self.outputs) and not self.damaged and not self.changed
 
     def lines(self) -> list[str]:
         """Returns the report as text, one line for each finding."""
@@ -43,13 +47,15 @@ def verify(path: str | os.PathLike, allow_ops: Collection[str] = ()) -> Report:
     Integers, booleans and strings must be identical, floats within `export_v1.format.comparison.TOLERANCES`; NaN equals NaN.
 
     Args:
-        path: folder of an export.
+        path: folder of an export; or a .keras archive, of which the digests are compared: no answers travel in it.
         allow_ops: ops to let run although they could touch files, network or Python.
 
     Raises:
         LoadError: there is no sample, or the export cannot be loaded.
     """
     path = os.fspath(path)
+    if archive_file.is_archive(path):
+        return _verify_archive(path)
     source = artefact.read(path)
     left_out = source.record.sample_left_out if source.record else None
     sample = codec.Arrays({}, {}) if left_out else _sample(path, source)
@@ -71,6 +77,17 @@ def verify(path: str | os.PathLike, allow_ops: Collection[str] = ()) -> Report:
     bad = [w.name for w in layer.weights if w.dtype in comparison.TOLERANCES and not _is_finite(np.asarray(w))]
     notes += [f"note: variable {name} holds NaN or infinity" for name in bad]
     return Report(tuple(comparisons), tuple(damaged), tuple(notes))
+
+
+def _verify_archive(path: str) -> Report:
+    with archive_file.opened(path) as layers:
+        notes = [line for stored in layers for line in stored.lines()]
+        changed = any(stored.changed for stored in layers)
+        untold = [stored.name for stored in layers if stored.changed is None]
+    if untold:
+        raise LoadError(f"{path!r} has no digests to compare: {quoted(untold)}.\n  Load it and save it again.")
+    notes.append("note: no recorded answers travel in an archive; verify the export that it was made of")
+    return Report((), (), tuple(notes), changed)
 
 
 def _is_finite(values: np.ndarray) -> bool:

@@ -5,12 +5,13 @@ import functools
 import os
 import uuid
 import weakref
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import keras
 import tensorflow as tf
 from absl import logging
 
+from export_v1.format import digests
 from export_v1.ir import safety
 from load_v2 import errors, private
 from load_v2.errors import LoadError, quoted
@@ -264,11 +265,36 @@ class SignatureLayer(keras.Layer):
 
     def save_assets(self, dir_path):
         archive.write(self._ready(), dir_path)
+        digests.write(dir_path, self._digests())
+
+    def _digests(self) -> Iterator[tuple[str, str]]:
+        return ((weight.name, digests.of_array(keras.ops.convert_to_numpy(weight))) for weight in self._saved_order())
 
     def load_assets(self, dir_path):
         taken, kept = archive.read(dir_path, self._description, self.name)
         self._policy.check(taken.graph_def, taken.assets)
+        self._check_digests(dir_path)
         self._attach(taken, kept)
+
+    def _check_digests(self, folder: str) -> None:
+        """Checks that graph, record, files and weights are what was saved; Keras has read the weights by now.
+
+        Raises:
+            LoadError: one of them is not.
+        """
+        changed, wanted = digests.changed_files(folder, LoadError), digests.weights(folder, LoadError)
+        if changed is None or wanted is None:
+            # An earlier version saved it.
+            return
+        if not any(isinstance(weight.value, tf.distribute.DistributedValues) for weight in self._own):
+            # Replicas are averaged when they are read, and that may round.
+            have = dict(self._digests())
+            changed += [f"weight {name}" for name, digest in wanted if have.get(name) != digest]
+        if changed:
+            raise LoadError(
+                f"The archive was changed after layer {self.name!r} was saved: {quoted(changed)}.\n"
+                "  It is damaged, or somebody wrote into it. Save the model again."
+            )
 
     def load_own_variables(self, store):
         missing = [weight.name for index, weight in enumerate(self._saved_order()) if str(index) not in store]
