@@ -26,9 +26,11 @@ def export(request: Request, export_dir: str) -> Report:
     """Returns the report of a finished export; see `export_v1.export`."""
     place = {"overwrite": request.overwrite, "versioned": request.versioned}
     request.source_kind  # noqa: B018 - raises where the flags contradict each other
-    versions.check(export_dir, **place)
+    versions.check(export_dir, request.files, **place)
     warmup.check(request)
     model = reading.read(request)
+    # Of a folder of versions, or of checkpoints, one was chosen.
+    versions.check(export_dir, [path for path in (model.checkpoint, *model.asset_dirs) if path], **place)
     files = assets.Files(request.asset, model.asset_dirs, anywhere=model.kind == "builder")
     policy = safety.Policy(
         frozenset(request.allow_ops),

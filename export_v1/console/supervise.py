@@ -29,7 +29,7 @@ _is_supervised = False
 def supervised(main: Callable[[], int], name: str, clear: Callable[[], None] = lambda: None) -> int:
     """Returns the exit code of `main` run in a child process; where a signal ended the child, says so and returns 1.
 
-    SIGTERM and SIGHUP are handed on; when this process is killed outright, the child gets SIGTERM and cleans up.
+    SIGTERM and SIGHUP are handed on, unless they are ignored here, as SIGHUP is under nohup; when this process is killed outright, the child gets SIGTERM and cleans up.
 
     Args:
         main: what to run; its exit code.
@@ -55,7 +55,7 @@ def supervised(main: Callable[[], int], name: str, clear: Callable[[], None] = l
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, number)
 
-    for number in _FORWARDED:
+    for number in _heard():
         signal.signal(number, hand_on)
     # The terminal sends Ctrl-C to both; the child says what there is to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -71,6 +71,11 @@ def supervised(main: Callable[[], int], name: str, clear: Callable[[], None] = l
         file=sys.stderr,
     )
     return 1
+
+
+def _heard() -> list[signal.Signals]:
+    """Returns the signals that end a command, without those that whoever started it has it ignore."""
+    return [number for number in _FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 @contextlib.contextmanager
@@ -111,7 +116,7 @@ def interruptible():
     # Ctrl-C as well, unless it is ignored here, as in a job in the background.
     listens = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     try:
-        before = {n: signal.signal(n, interrupt) for n in (*_FORWARDED, *([signal.SIGINT] if listens else []))}
+        before = {n: signal.signal(n, interrupt) for n in (*_heard(), *([signal.SIGINT] if listens else []))}
     except ValueError:
         # Not in the main thread: whoever runs this there has handlers of their own.
         before = {}
