@@ -16,11 +16,23 @@ from typing import Any
 import numpy as np
 
 from export_v1 import errors
+from export_v1.format import packed
 
 PATH = os.path.join("assets.extra", "sample.npz")
 # What numpy lets through from zipfile, zlib and its own parser of headers where a file is damaged.
 DAMAGED = (
-    *(OSError, ValueError, EOFError, KeyError, SyntaxError, TypeError, NotImplementedError, RuntimeError, MemoryError),
+    *(
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        SyntaxError,
+        TypeError,
+        NotImplementedError,
+        RuntimeError,
+        MemoryError,
+        OverflowError,
+    ),
     *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
 )
 
@@ -73,9 +85,13 @@ def arrays(path: str, error: type[errors.UserError], remedy: str) -> dict[str, n
         UserError: it is missing or damaged, or would have to be unpickled.
     """
     try:
+        with zipfile.ZipFile(path) as archive:
+            packed.check_size(path, archive.infolist(), error, remedy)
         with np.load(path, allow_pickle=False) as file:
             stored = {name: file[name] for name in file.files}
         return {name: _whole_strings(value, stored.get(f"lengths/{name}")) for name, value in stored.items()}
+    except errors.UserError:
+        raise
     except DAMAGED as failure:
         raise error(f"{path!r} cannot be read as .npz: {errors.reason(failure)}.\n  {remedy}") from failure
 

@@ -1,6 +1,7 @@
 """Inputs made up for a graph, by dtype, shape and what reads them; the same ones every time."""
 
 import io
+import math
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import tensorflow as tf
 
+from export_v1 import errors
 from export_v1.interface import Input
 from export_v1.ir import ops
 from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, attr, data_inputs, parse, recorded_shape
@@ -19,6 +21,8 @@ BATCH = 3
 SIZES = (8, 32, 64, 128, 224, 299, 16, 1)
 # No made-up input is bigger: an image in 3-D at the larger sizes would take more memory than there is.
 MOST_ELEMENTS = 4_000_000
+# Where the graph itself fixes a size, it may be larger than one that would be chosen; but not than memory.
+LARGEST_INPUT = 2**28
 _PASSED = frozenset(
     "Identity Cast Reshape ExpandDims Squeeze Transpose StopGradient Switch Enter StridedSlice Slice Pack ConcatV2 "
     "TensorArrayScatterV3 TensorArrayReadV3 Minimum Maximum Print Add AddV2 Sub".split()
@@ -81,6 +85,12 @@ def _shape(original: Index, one: Input) -> list[int | None] | None:
 
 def _example(original: Index, index: Index, one: Input, sizes: list[int], rng) -> np.ndarray:
     dtype = tf.as_dtype(one.dtype).base_dtype
+    count = math.prod(sizes)
+    if count > LARGEST_INPUT:
+        raise errors.ExportError(
+            f"No sample is made up for input {one.tensor.removesuffix(':0')!r}: its shape {sizes} has {count:,} elements.\n"
+            "  Pass --sample=FILE.npz with real inputs, one array per key, or --no_sample to record no answers."
+        )
     reader = _reader(original, parse(one.tensor))
     if dtype == tf.string:
         return _strings(original, reader, sizes, rng)

@@ -99,8 +99,8 @@ def record(
     raise _no_inputs_fit(given is not None, signature, reasons)
 
 
-# What TensorFlow raises where a graph refuses its inputs.
-FAILURES = (tf.errors.OpError, ValueError, TypeError)
+# What TensorFlow and NumPy raise where a graph refuses its inputs, or cannot have the memory it wants.
+FAILURES = (tf.errors.OpError, ValueError, TypeError, MemoryError)
 Answers = dict[str, np.ndarray]
 
 

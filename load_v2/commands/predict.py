@@ -70,6 +70,8 @@ def predict(layer, inputs: str, outputs: str, batch_size: int | None = None) -> 
             target.write(answers)
             rows += count
             said = _progress(rows, source.count, time.monotonic() - start, said)
+        if not rows:
+            raise LoadError(f"{inputs!r} holds no rows, so there is nothing to answer.")
     if said:
         print(file=sys.stderr)
     return rows, time.monotonic() - start

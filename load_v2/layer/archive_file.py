@@ -11,15 +11,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from export_v1.format import digests
+from export_v1.format import digests, packed
 from load_v2.errors import LoadError
 from load_v2.program import artefact
 
 _GRAPH = "saved_model.pb"
 _WEIGHTS = "model.weights.h5"
 _ASSETS = "assets/"
-# An archive that grows by more than this when it is unpacked, and to more than so many bytes, was made to fill the disk.
-_MOST_TIMES, _MOST_BYTES = 200, 2**30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +76,8 @@ def opened(path: str | os.PathLike) -> Iterator[list[Stored]]:
 def _blamed(path: str) -> Iterator[None]:
     try:
         yield
+    except LoadError:
+        raise
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, KeyError) as error:
         raise LoadError(f"{path!r} is no whole .keras archive: {error}.\n  Save the model again.") from error
 
@@ -89,9 +89,7 @@ def _unpacked(archive: zipfile.ZipFile, folder: str, path: str) -> list[str]:
         for member in archive.infolist()
         if member.filename == _WEIGHTS or (member.filename.startswith(_ASSETS) and not member.is_dir())
     ]
-    size = sum(member.file_size for member in members)
-    if size > max(_MOST_BYTES, _MOST_TIMES * os.path.getsize(path)):
-        raise LoadError(f"{path!r} would be {size:,} bytes when it is unpacked, and was made to be.\n  Get it anew.")
+    packed.check_size(path, members, LoadError, "Save the model again.")
     for member in members:
         if ".." in member.filename.split("/") or "\\" in member.filename:
             raise LoadError(

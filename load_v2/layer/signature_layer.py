@@ -67,6 +67,11 @@ class SignatureLayer(keras.Layer):
         allow_ops: Collection[str] = (),
         **kwargs,
     ):
+        if keras.config.backend() != "tensorflow":
+            raise LoadError(
+                f"KERAS_BACKEND is {keras.config.backend()!r}, and only TensorFlow can run a TensorFlow graph.\n"
+                "  Set KERAS_BACKEND=tensorflow before Keras is imported."
+            )
         super().__init__(name=name, trainable=True, **kwargs)
         private.take_arguments_as_they_are(self)
         self._policy = safety.Policy(frozenset(allow_ops), remedy=_how_to_allow, error=LoadError)

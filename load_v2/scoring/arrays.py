@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from export_v1.format import packed
 from export_v1.format.sample import DAMAGED
 from load_v2.errors import LoadError, unknown
 from load_v2.program.signature import Spec
@@ -34,7 +35,15 @@ class _Batched:
         for key in self._specs:
             if key not in shapes:
                 raise unknown("Input", key, repr(self._path), shapes, f"Rename an array to {key!r}.")
-        lengths = {key: shapes[key][0] for key, spec in self._specs.items() if _has_rows(spec) and shapes[key]}
+            sizes = shapes[key]
+            if any(isinstance(size, bool) or not isinstance(size, int) or size < 0 for size in sizes):
+                raise LoadError(f"{self._path!r} is damaged: array {key!r} has the shape {sizes}.")
+            if not sizes and _has_rows(self._specs[key]):
+                raise LoadError(
+                    f"In {self._path!r} array {key!r} is a scalar; the signature has {self._specs[key]}, one row for each "
+                    "example.\n  Give it as many rows as there are examples."
+                )
+        lengths = {key: shapes[key][0] for key, spec in self._specs.items() if _has_rows(spec)}
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{key}: {length}" for key, length in lengths.items())
             raise LoadError(f"The arrays of {self._path!r} have different lengths: {told}.")
@@ -94,7 +103,10 @@ class ArchiveReader(_Batched):
         super().__init__(path, specs)
         try:
             with zipfile.ZipFile(path) as archive:
+                packed.check_size(path, archive.infolist(), LoadError, "Save the inputs again.")
                 headers = {n[:-4]: _header(archive, n) for n in archive.namelist() if n.endswith(".npy")}
+        except LoadError:
+            raise
         except DAMAGED as error:
             raise LoadError(f"{path!r} cannot be read as .npz: {error}") from error
         self._headers = headers

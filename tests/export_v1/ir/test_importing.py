@@ -10,7 +10,7 @@ from google.protobuf import text_format
 
 import export_v1
 from export_v1.ir import importing, library, safety
-from tests.support.graphs import v1
+from tests.support.graphs import nested, v1
 
 ROOT = pathlib.Path(__file__).parents[3]
 
@@ -100,27 +100,6 @@ def test_a_meta_graph_goes_the_same_way():
     assert not graph.get_operations()
 
 
-def nested(levels: int, calls: int = 2) -> v1.GraphDef:
-    """Returns a small graph of functions, each of which calls the next one several times."""
-    graph_def = v1.GraphDef()
-    graph_def.node.add(name="x", op="Placeholder").attr["dtype"].type = 1
-    graph_def.node.add(name="y", op="f0", input=["x"])
-    for level in range(levels):
-        function = graph_def.library.function.add()
-        function.signature.name = f"f{level}"
-        function.signature.input_arg.add(name="a", type=1)
-        function.signature.output_arg.add(name="b", type=1)
-        edge = "a"
-        for at in range(calls):
-            inner = f"f{level + 1}" if level + 1 < levels else "Neg"
-            node = function.node_def.add(name=f"n{at}", op=inner, input=[edge])
-            if inner == "Neg":
-                node.attr["T"].type = 1
-            edge = f"n{at}:{'y' if inner == 'Neg' else 'b'}:0"
-        function.ret["b"] = edge
-    return graph_def
-
-
 def test_functions_that_become_a_large_graph_are_refused_with_its_size():
     library.check_size(nested(10))
     # Neg, counted with the calls: 2 + 4 + … + 2**26.
@@ -128,6 +107,13 @@ def test_functions_that_become_a_large_graph_are_refused_with_its_size():
         library.check_size(nested(26))
     with pytest.raises(export_v1.ExportError, match="more than 10\\^15"):
         library.check_size(nested(5000))
+    branches = nested(26)
+    for function in branches.library.function[:-1]:
+        for node in function.node_def:
+            # A branch of a condition counts as a call does: TensorFlow inlines both.
+            node.attr["then_branch"].func.name, node.op = node.op, "If"
+    with pytest.raises(export_v1.ExportError, match="134,217,7"):
+        library.check_size(branches)
     with tf.Graph().as_default(), pytest.raises(export_v1.ExportError, match="134,217,7"):
         importing.graph_def(nested(26))
 
