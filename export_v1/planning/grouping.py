@@ -51,7 +51,10 @@ def _agree(signatures: list[variant.PlannedSignature]) -> bool:
 
 
 def reached(index: Index, outputs: Iterable[str], stops: Collection[str]) -> set[str]:
-    """Returns the names of the tensors that outputs are computed from, themselves included; none behind `stops`."""
+    """Returns the names of the tensors that outputs are computed from or wait for, themselves included; none behind `stops`.
+
+    What is waited for is no tensor itself.
+    """
     seen: set[Tensor] = set()
     todo = [parse(name) for name in outputs]
     while todo:
@@ -61,7 +64,7 @@ def reached(index: Index, outputs: Iterable[str], stops: Collection[str]) -> set
         seen.add(tensor)
         if tensor.name not in stops:
             todo.extend(parse(edge) for edge in index[tensor.node].input)
-    return {tensor.name for tensor in seen}
+    return {tensor.name for tensor in seen if tensor.index >= 0}
 
 
 def defaults(index: Index, outputs: Iterable[str], stops: Iterable[str]) -> dict[str, object]:

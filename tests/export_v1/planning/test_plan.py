@@ -277,3 +277,16 @@ def test_what_counts_as_a_variable():
         tf.raw_ops.Variable(shape=[2], dtype=tf.float32, name="oldest")
         v1.placeholder(tf.float32, [], "x")
     assert variant.variables_of(graph.as_graph_def()) == {"old", "new", "oldest"}
+
+
+def test_what_is_waited_for_is_reached_and_is_no_tensor():
+    from export_v1.ir.graph import Index
+    from export_v1.planning import grouping
+
+    graph_def = v1.GraphDef()
+    graph_def.node.add(name="y", op="Identity", input=["x:1", "^wait"])
+    graph_def.node.add(name="wait", op="NoOp", input=["^late"])
+    graph_def.node.add(name="late", op="Placeholder")
+    graph_def.node.add(name="x", op="Switch")
+    assert grouping.reached(Index(graph_def), ["y:0"], ()) == {"y:0", "x:1"}
+    assert grouping.defaults(Index(graph_def), ["y:0"], ()) == {}
