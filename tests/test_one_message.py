@@ -134,6 +134,16 @@ def test_no_rows_at_all(outputs, scoring, tmp_path):
     assert "holds no rows" in scoring(tmp_path / "in.npz", outputs)
 
 
+def test_answers_do_not_take_the_place_of_their_inputs(tmp_path, capsys):
+    folder = savedmodels.two_inputs(tmp_path / "export")
+    np.savez(tmp_path / "in.npz", **ROWS)
+    (tmp_path / "link.npz").symlink_to(tmp_path / "in.npz")
+    for name in ("in.npz", "link.npz"):
+        said = _message(capsys, "predict", folder, f"--inputs={tmp_path}/in.npz", f"--outputs={tmp_path}/{name}")
+        assert "holds the inputs" in said
+        assert sorted(np.load(tmp_path / "in.npz").files) == ["ids", "mask"]
+
+
 def _npy(shape: str, descr: str = "<f4", content: bytes = bytes(32)) -> bytes:
     header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}".encode()
     header += b" " * (-(len(header) + 11) % 64) + b"\n"

@@ -9,6 +9,7 @@ none: what is of another machine, or was never locked, counts as left when nothi
 import contextlib
 import errno
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -93,21 +94,23 @@ def _made(parent: str, prefix: str) -> tuple[str, int | None]:
 
 
 def sweep(parent: str, prefix: str) -> None:
-    """Removes what runs that ended before their time left in `parent` under a prefix."""
-    for name in os.listdir(parent):
-        if name.startswith(prefix):
-            with contextlib.suppress(OSError):
-                _sweep_one(os.path.join(parent, name))
+    """Removes what runs that ended before their time left in `parent` under a prefix: folders, named as they are here."""
+    named = re.compile(re.escape(prefix) + "[a-z0-9_]{8}")
+    with os.scandir(parent) as entries:
+        found = [entry.path for entry in entries if named.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)]
+    for path in found:
+        with contextlib.suppress(OSError):
+            _sweep_one(path)
 
 
 def _sweep_one(path: str) -> None:
     try:
-        descriptor = None if os.path.islink(path) else _locked(path)
+        descriptor = _locked(path)
     except BlockingIOError:
         return
     try:
         if (descriptor is not None and os.read(descriptor, 200) == _machine()) or _is_old(path):
-            _remove(path)
+            shutil.rmtree(path, ignore_errors=True)
     finally:
         if descriptor is not None:
             os.close(descriptor)
@@ -137,7 +140,7 @@ def _locked(path: str) -> int | None:
 
 
 def _is_old(path: str) -> bool:
-    latest, empty, waiting = os.lstat(path).st_mtime, True, [path] if os.path.isdir(path) else []
+    latest, empty, waiting = os.lstat(path).st_mtime, True, [path]
     while waiting:
         with os.scandir(waiting.pop()) as entries:
             for entry in entries:
@@ -145,14 +148,7 @@ def _is_old(path: str) -> bool:
                 latest = max(latest, entry.stat(follow_symlinks=False).st_mtime)
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(entry.path)
-    return time.time() - latest > (_OLD_AND_EMPTY if empty and os.path.isdir(path) else _OLD)
-
-
-def _remove(path: str) -> None:
-    if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        os.unlink(path)
+    return time.time() - latest > (_OLD_AND_EMPTY if empty else _OLD)
 
 
 def _machine() -> bytes:

@@ -25,7 +25,7 @@ _ALLOWED: tuple[Group, ...] = (
         "It calls functions of the graph's library, whose nodes are looked at like any other.",
         """
         Case For If PartitionedCall StatefulPartitionedCall StatelessCase StatelessIf StatelessWhile
-        SymbolicGradient While _Arg _Retval
+        SymbolicGradient While
         """,
     ),
     Group(
@@ -336,7 +336,7 @@ _REFUSED: tuple[Group, ...] = (
     Group(
         "TensorFlow makes it while it runs a graph, and its kernel trusts what it is given; no file has it.",
         """
-        _ConfigureDistributedTPU _DeviceArg _DeviceRetval _DisconnectHostFromDistributedTPUSystem _HostRecv
+        _Arg _ConfigureDistributedTPU _DeviceArg _DeviceRetval _DisconnectHostFromDistributedTPUSystem _HostRecv
         _HostSend _If _InitializeHostForDistributedTPU _MklEinsum _MklFusedBatchMatMulV2 _MklFusedBatchNorm
         _MklFusedBatchNormEx _MklFusedBatchNormGrad _MklFusedConv2D _MklFusedDepthwiseConv2dNative
         _MklFusedInstanceNorm _MklFusedMatMul _MklNativeFusedBatchNorm _MklNativeFusedBatchNormEx
@@ -350,11 +350,11 @@ _REFUSED: tuple[Group, ...] = (
         _MklQuantizedConv2DWithBiasSumAndReluAndRequantize _MklQuantizedDepthwiseConv2D
         _MklQuantizedDepthwiseConv2DWithBias _MklQuantizedDepthwiseConv2DWithBiasAndRelu
         _MklQuantizedDepthwiseConv2DWithBiasAndReluAndRequantize _NcclBroadcastRecv _NcclBroadcastSend
-        _NcclReduceRecv _NcclReduceSend _ParallelConcatStart _Recv _ScopedAllocator _ScopedAllocatorConcat
-        _ScopedAllocatorSplit _Send _SetGlobalTPUArray _ShutdownDistributedTPU _TPUCompileMlir _TPUReplicate
-        _UnaryOpsComposition _VarHandlesOp _WaitForDistributedTPU _While _XlaAotOnlyVarHandleOp _XlaCompile
-        _XlaCompileMlirPlaceholderProgramKey _XlaHostComputeMlir _XlaMerge _XlaRecvAtHost _XlaRecvAtHostV2
-        _XlaRun _XlaSendFromHost _XlaSendFromHostV2 __MklDummyPadWithFusedConv2D
+        _NcclReduceRecv _NcclReduceSend _ParallelConcatStart _Recv _Retval _ScopedAllocator
+        _ScopedAllocatorConcat _ScopedAllocatorSplit _Send _SetGlobalTPUArray _ShutdownDistributedTPU
+        _TPUCompileMlir _TPUReplicate _UnaryOpsComposition _VarHandlesOp _WaitForDistributedTPU _While
+        _XlaAotOnlyVarHandleOp _XlaCompile _XlaCompileMlirPlaceholderProgramKey _XlaHostComputeMlir _XlaMerge
+        _XlaRecvAtHost _XlaRecvAtHostV2 _XlaRun _XlaSendFromHost _XlaSendFromHostV2 __MklDummyPadWithFusedConv2D
         """,
     ),
     Group(

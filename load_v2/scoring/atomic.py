@@ -8,7 +8,7 @@ from typing import BinaryIO
 from export_v1.console import unfinished
 from load_v2.errors import LoadError
 
-_PREFIX = ".part_"
+_PREFIX = ".load_v2-unfinished-"
 
 
 @contextlib.contextmanager

@@ -136,7 +136,7 @@ def test_what_cannot_be_written_says_why_and_what_to_do(tmp_path):
 @pytest.mark.parametrize("versioned", [False, True])
 def test_what_a_killed_run_left_is_found_from_the_flags(versioned, tmp_path):
     (tmp_path / "e").mkdir()
-    inside, beside = tmp_path / "e" / ".partial-x", tmp_path / ".e.partial-x"
+    inside, beside = tmp_path / "e" / ".partial-abcdef12", tmp_path / ".e.partial-abcdef12"
     for folder in (inside, beside):
         folder.mkdir()
         os.utime(folder, (0, 0))
@@ -147,7 +147,7 @@ def test_what_a_killed_run_left_is_found_from_the_flags(versioned, tmp_path):
 
 def test_an_old_export_that_a_killed_run_left_aside_goes_with_the_next(tmp_path):
     (tmp_path / "e").mkdir()
-    aside = tmp_path / ".e.old-x"
+    aside = tmp_path / ".e.old-abcdef12"
     aside.mkdir()
     os.utime(aside, (0, 0))
     with destination.whole(str(tmp_path / "e")) as folder:

@@ -52,6 +52,9 @@ def test_a_live_folder_stays_and_a_dead_one_goes(apart, tmp_path, subprocess_env
     process, folder = _hold(tmp_path, subprocess_env, APART if apart else ())
     try:
         assert folder.is_dir()
+        # Whatever its age: a long run that waits is alive.
+        for path in (*folder.iterdir(), folder):
+            os.utime(path, (0, 0))
         for _ in range(4):
             unfinished.sweep(str(tmp_path), PREFIX)
         assert sorted(os.listdir(folder)) == [unfinished.LOCK, "half"]
@@ -72,7 +75,7 @@ def test_who_sweeps_from_a_namespace_of_its_own_leaves_the_live_alone(tmp_path, 
 @pytest.mark.parametrize(("days", "stays"), [(0, True), (0.9, True), (2, False)])
 @pytest.mark.parametrize("kind", ["another machine", "no lock", "locks unknown here"])
 def test_what_no_lock_tells_goes_by_its_age(kind, days, stays, tmp_path, monkeypatch):
-    folder = tmp_path / f"{PREFIX}x"
+    folder = tmp_path / f"{PREFIX}abcdef12"
     (folder / "variables").mkdir(parents=True)
     if kind != "no lock":
         machine = b"another" if kind == "another machine" else unfinished._machine()
@@ -99,7 +102,7 @@ def test_where_there_are_no_locks_a_folder_is_made_all_the_same(tmp_path, monkey
 
 def test_a_folder_that_was_never_locked_goes_when_it_is_empty_for_a_minute(tmp_path):
     """Its process was killed between two system calls."""
-    folder = tmp_path / f"{PREFIX}x"
+    folder = tmp_path / f"{PREFIX}abcdef12"
     folder.mkdir()
     unfinished.sweep(str(tmp_path), PREFIX)
     assert folder.exists()
@@ -138,6 +141,6 @@ def test_a_link_is_not_followed(tmp_path):
     (tmp_path / "thesis" / unfinished.LOCK).write_bytes(unfinished._machine())
     parent = tmp_path / "parent"
     parent.mkdir()
-    (parent / f"{PREFIX}x").symlink_to(tmp_path / "thesis")
+    (parent / f"{PREFIX}abcdef12").symlink_to(tmp_path / "thesis")
     unfinished.sweep(str(parent), PREFIX)
     assert (tmp_path / "thesis" / unfinished.LOCK).exists()

@@ -321,7 +321,7 @@ def test_a_symbolic_link_stays_and_leads_to_the_new_export(tmp_path):
 
 @pytest.mark.parametrize("step", ["export_v1", "load_v2"])
 def test_what_killed_runs_left_is_swept_and_nothing_else(step, tmp_path, subprocess_env):
-    prefix = ".e.partial-" if step == "export_v1" else ".part_"
+    prefix = ".e.partial-" if step == "export_v1" else atomic._PREFIX
     killed = (
         f"import os\nfrom export_v1.console import unfinished\n"
         f"with unfinished.folder({str(tmp_path)!r}, {prefix!r}) as folder:\n"
@@ -329,10 +329,19 @@ def test_what_killed_runs_left_is_swept_and_nothing_else(step, tmp_path, subproc
     )
     subprocess.run([sys.executable, "-c", killed], env=subprocess_env)
     (left,) = os.listdir(tmp_path)
-    stays = {f"{prefix}mine", f".f{prefix}x.1-a", "mine"}
+    stays = {
+        f"{prefix}mine",
+        f"{prefix}my_thesis_of_2019",
+        f".f{prefix}abcdefgh",
+        "mine",
+        ".part_",
+        f"{prefix}thesis_1",
+    }
     for name in stays:
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "thesis").touch()
+        # The last has a name as those of runs have, and is a file.
+        place = tmp_path / name
+        place.touch() if name.endswith("thesis_1") else place.mkdir()
+        os.utime(place, (0, 0))
     with unfinished.folder(str(tmp_path), prefix) as alive:
         if step == "export_v1":
             with destination.whole(str(tmp_path / "e")) as folder:
