@@ -125,7 +125,7 @@ def is_harmless(op: str, functions: Collection[str] = ()) -> bool:
     """
     if op in reach.ALLOWED:
         return True
-    if op in reach.REFUSED or op in ops.TABLES_FROM_FILE:
+    if op in reach.REFUSED:
         return False
     if graph.op_def(op) is None:
         return op in functions

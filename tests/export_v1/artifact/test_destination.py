@@ -181,6 +181,13 @@ def test_only_an_export_is_replaced(place, is_model, tmp_path):
     assert thesis.read_text() == THESIS and os.listdir(tmp_path) == ["e"]
 
 
+def test_a_folder_without_a_graph_is_no_export(tmp_path):
+    (tmp_path / "e" / "assets").mkdir(parents=True)
+    (tmp_path / "e" / "assets" / "thesis.tex").write_text(THESIS)
+    with pytest.raises(export_v1.ExportError, match="there is no saved_model.pb in it"):
+        destination.check_free(str(tmp_path / "e"), True)
+
+
 def test_an_export_replaces_an_export(tmp_path):
     for _ in range(2):
         export_v1.export(export_dir=str(tmp_path / "e"), overwrite=True, **cases.load("mlp_layers").flags())
