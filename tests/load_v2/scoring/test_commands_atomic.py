@@ -47,7 +47,7 @@ def _flags(tmp_path: pathlib.Path, exported, what: str) -> list[str]:
             "--batch_size=16",
         ]
     (tmp_path / "code.py").write_text(
-        "from tests import porting_models\ndef build():\n    return porting_models.textbook()\n"
+        "from tests.support import porting_models\ndef build():\n    return porting_models.textbook()\n"
     )
     return ["load_v2", "port", f"--checkpoint={textbook.folder / 'model.ckpt-3'}", f"--model={tmp_path}/code.py:build",
             f"--weights={target}.weights.h5"]  # fmt: skip
