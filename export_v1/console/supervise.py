@@ -13,6 +13,8 @@ import signal
 import sys
 from collections.abc import Callable
 
+from export_v1.console import outcome
+
 # prctl(2): the signal that a process gets when its parent is gone.
 _SET_PARENT_DEATH_SIGNAL = 1
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP)
@@ -62,7 +64,7 @@ def supervised(main: Callable[[], int], name: str, clear: Callable[[], None] = l
     if code >= 0:
         return code
     print(
-        f"{name}: the process ended by {signal.Signals(-code).name}; nothing was written.\n  Why: {_why(-code)}.",
+        f"{name}: the process ended by {signal.Signals(-code).name}; {outcome.text()}.\n  Why: {_why(-code)}.",
         file=sys.stderr,
     )
     return 1

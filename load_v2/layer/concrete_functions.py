@@ -27,20 +27,20 @@ class Functions:
         weights: Mapping[str, Weight],
         tables: Mapping[str, resource_tables.Table],
         assets: Mapping[str, tf.saved_model.Asset],
-        policy: safety.Policy,
+        policy: safety.Policy | None = None,
     ):
         """Args:
         taken: the program whose parts are called.
         weights: tensor name of a variable's handle -> its weight.
         tables: tensor name of a table's handle -> the table.
         assets: tensor name of a path -> the file.
-        policy: which ops may be in a part.
+        policy: which ops may be in a part; None: those that only compute.
         """
         self._program = taken
         self._weights = weights
         self._tables = tables
         self._assets = assets
-        self._policy = policy
+        self._policy = policy or safety.Policy(error=LoadError)
         self._cache: dict = {}
         self._lock = threading.RLock()
         self.is_distributed = any(isinstance(w.value, tf.distribute.DistributedValues) for w in weights.values())

@@ -16,7 +16,7 @@ from export_v1.ir import safety
 from load_v2 import errors, private
 from load_v2.errors import LoadError, quoted
 from load_v2.layer import archive, binding, concrete_functions, description, weights
-from load_v2.program import program, resource_tables, xla
+from load_v2.program import artefact, program, resource_tables, xla
 
 _EAGER = type(tf.constant(0))
 # Layers alive in this process, so that a clone made from a config finds the graph of the layer it was cloned from.
@@ -75,6 +75,8 @@ class SignatureLayer(keras.Layer):
         super().__init__(name=name, trainable=True, **kwargs)
         private.take_arguments_as_they_are(self)
         self._policy = safety.Policy(frozenset(allow_ops), remedy=_how_to_allow, error=LoadError)
+        # What a graph that comes in an archive may do, whatever the layer's own has been allowed.
+        self._of_archive = safety.Policy(remedy=_how_to_load, error=LoadError)
         self._program: program.Program | None = None
         self._functions: concrete_functions.Functions | None = None
         self._model: weakref.ref[SignatureLayer] | None = None
@@ -137,6 +139,11 @@ class SignatureLayer(keras.Layer):
     def output_specs(self) -> dict:
         """Outputs by key."""
         return dict(self._description.outputs)
+
+    @property
+    def program_source(self) -> artefact.Artefact:
+        """The artefact that the layer was made of."""
+        return self._ready().source
 
     def __call__(self, *args, training=None, **kwargs):
         inputs = self._description.inputs
@@ -254,7 +261,7 @@ class SignatureLayer(keras.Layer):
             _LIVING.get(config.pop("origin", None)),
         )
         layer = cls(described, **config)
-        layer._policy = safety.Policy(
+        layer._policy = layer._of_archive = safety.Policy(
             everything=private.safe_mode() is False,
             place=f"The graph of layer {layer.name!r} holds",
             remedy=_how_to_load,
@@ -277,6 +284,7 @@ class SignatureLayer(keras.Layer):
 
     def load_assets(self, dir_path):
         taken, kept = archive.read(dir_path, self._description, self.name)
+        self._policy = self._of_archive
         self._policy.check(taken.graph_def, taken.assets)
         self._check_digests(dir_path)
         self._attach(taken, kept)

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from export_v1.console import unfinished
+from export_v1.console import outcome, unfinished
 from load_v2.errors import LoadError
 
 _PREFIX = ".load_v2-unfinished-"
@@ -37,6 +37,7 @@ def folder(path: str) -> Iterator[str]:
         unfinished.finish(part)
         unfinished.sync_all(part)
         os.chmod(part, 0o777 & ~_umask())
+        outcome.about_to_appear(part, path)
         os.rename(part, path)
         unfinished.sync(os.path.dirname(path))
 
@@ -55,6 +56,7 @@ def published(path: str, suffix: str = "", size: int = 0) -> Iterator[str]:
         yield part
         unfinished.sync(part)
         os.chmod(part, 0o666 & ~_umask())
+        outcome.about_to_appear(part, path)
         os.replace(part, path)
         unfinished.sync(os.path.dirname(path))
 

@@ -25,7 +25,8 @@ def test_graphs_are_imported_at_one_place():
         for file in (ROOT / package).rglob("*.py")
         if imports.search(file.read_text())
     }
-    assert found == {"export_v1/ir/importing.py"}
+    # `verify` asks TensorFlow's own loader, after it has looked at all that this runs.
+    assert found == {"export_v1/ir/importing.py", "load_v2/replay.py"}
 
 
 FUNCTIONS = """
