@@ -1,11 +1,12 @@
 """The two functions of step 1."""
 
 from export_v1 import interface, pipeline
+from export_v1 import supervised as in_process_of_its_own
 from export_v1.artifact import report
 from export_v1.request import Request
 
 
-def export(*, export_dir: str, **flags) -> report.Report:
+def export(*, export_dir: str, supervised: bool = False, **flags) -> report.Report:
     """Exports a TensorFlow 1 model as a SavedModel, and returns what was done.
 
     The folder appears whole or not at all. Every automatic choice is in the report. The exported graph has given the
@@ -14,6 +15,8 @@ def export(*, export_dir: str, **flags) -> report.Report:
 
     Args:
         export_dir: the folder to write; must not exist, or be empty, unless `overwrite`.
+        supervised: whether to export in a process of its own, as the command does: where a graph makes TensorFlow abort, or
+            fills the memory, that process ends, and this one gets an ExportError. Arguments have to be plain values then.
         **flags: as those of `python -m export_v1`, under the same names: `checkpoint`, `meta_graph`, `builder`,
             `saved_model`, `tags`, `graph_def`; `inputs` and `outputs` (key -> tensor name, in call order), `freeze` and
             `train_freeze` (tensor name -> value), `rename` (list of "REGEX=REPLACEMENT"), `ema`, `asset` (old path ->
@@ -24,6 +27,10 @@ def export(*, export_dir: str, **flags) -> report.Report:
         ExportError: something the user can put right; nothing has been written.
         TypeError: an argument that is not there.
     """
+    if supervised:
+        # Flags that contradict each other are told here, before a process starts.
+        Request(**flags).source_kind  # noqa: B018
+        return in_process_of_its_own.export(flags, export_dir)
     return pipeline.export(Request(**flags), export_dir)
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from export_v1 import errors, interface
 from export_v1.analysis import endless
@@ -13,6 +13,7 @@ from export_v1.format import record
 from export_v1.format import sample as codec
 from export_v1.format.comparison import Verdict
 from export_v1.ir import randomness, safety, wellformed
+from export_v1.ir.graph import parse
 from export_v1.model import Source
 from export_v1.planning import norms, plan, resuming
 from export_v1.planning.plan import DEFAULT, Plan
@@ -21,7 +22,7 @@ from export_v1.proof.asking import Unanswered
 from export_v1.proof.sample import Sample
 from export_v1.request import Request
 from export_v1.source import assets, reading
-from export_v1.weights import located, original
+from export_v1.weights import initial, located, original
 from export_v1.weights.restore import Weights
 from export_v1.weights.session import fill
 
@@ -30,17 +31,34 @@ def export(request: Request, export_dir: str) -> Report:
     """Returns the report of a finished export; see `export_v1.export`."""
     place = {"overwrite": request.overwrite, "versioned": request.versioned}
     request.source_kind  # noqa: B018 - raises where the flags contradict each other
-    versions.check(export_dir, **place)
+    versions.check(export_dir, request.files, **place)
     warmup.check(request)
     model = reading.read(request)
-    with _blamed(model), interface.telling() as told:
-        return _export(model, request, export_dir, place, told)
+    # Of a folder of versions, or of checkpoints, one was chosen.
+    versions.check(export_dir, [path for path in (model.checkpoint, *model.asset_dirs) if path], **place)
+    files = assets.Files(request.asset, model.asset_dirs, anywhere=model.kind == "builder")
+    policy = safety.Policy(
+        frozenset(request.allow_ops),
+        own_paths=files.found,
+        place=f"The graph of {model.path} has",
+        remedy=_how_to_allow,
+    )
+    with _blamed(model), safety.applied(policy), interface.telling() as told:
+        return _export(model, files, request, export_dir, place, told)
 
 
-def _export(model: Source, request: Request, export_dir: str, place: Mapping[str, bool], told: list) -> Report:
+def _how_to_allow(ops: list[str]) -> str:
+    return (
+        f"If you trust where the model comes from, pass --allow_ops={','.join(ops)}.\n"
+        "  Or cut the graph after them with --input=KEY=TENSOR."
+    )
+
+
+def _export(
+    model: Source, files: assets.Files, request: Request, export_dir: str, place: Mapping[str, bool], told: list
+) -> Report:
     model, planned = norms.settled(model, plan.variants(model, request), request)
     told.extend(planned.choices)
-    files = assets.Files(request.asset, model.asset_dirs, anywhere=model.kind == "builder")
     assembled = assembly.assemble(planned, model, files, request)
     exported_weights = assembled.found.weights
     weights = original.OriginalWeights(
@@ -156,12 +174,28 @@ def listing(request: Request, pattern: str = "") -> str:
     model = reading.read(request)
     with _blamed(model):
         text = interface.listing(model.graph, located.listed(model), pattern)
-        found = interface.candidates(model.graph)
-        outputs, inputs = ([candidate.tensor for candidate in side] for side in (found.outputs, found.inputs))
-        reaching_out = safety.before(model.graph.graph_def, outputs, inputs)
-    if reaching_out:
-        text += f"\nOps that could touch files, network, Python or other devices:\n{safety.listed(reaching_out)}"
+        for where, reaching_out in _reaching_out(model, request):
+            text += f"\nOps that could touch files, network, Python or other devices, {where}:\n{safety.listed(reaching_out)}"
     return text
+
+
+def _reaching_out(model: Source, request: Request) -> Iterator[tuple[str, dict[str, list[str]]]]:
+    """Yields where a model has ops that `--allow_ops` would have to let in, and these."""
+    graph_def = model.graph.graph_def
+    found = interface.candidates(model.graph)
+    outputs, inputs = ([candidate.tensor for candidate in side] for side in (found.outputs, found.inputs))
+    outputs = [parse(tensor).name for tensor in request.outputs.values()] or outputs
+    # Where nothing is known to be an output, any node may be.
+    outputs = outputs or [node.name for node in graph_def.node]
+    places = {
+        "in what the outputs need": (outputs, inputs),
+        "in what a loader runs first": (model.graph.main_ops, ()),
+        "in what --init_missing may run": (initial.initializers(graph_def), ()),
+    }
+    for where, (ends, cuts) in places.items():
+        reaching_out = safety.before(graph_def, ends, cuts)
+        if reaching_out:
+            yield where, reaching_out
 
 
 def candidates(request: Request) -> interface.Candidates:

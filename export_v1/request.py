@@ -134,7 +134,7 @@ class Request:
     require_proof: bool = flags.field(
         "bool", _PROOF, "Stop where an output cannot be compared with the original's; default: write, and say so."
     )
-    overwrite: bool = flags.field("bool", _TARGET, "Replace what is at --export_dir.")
+    overwrite: bool = flags.field("bool", _TARGET, "Replace the export, or another SavedModel, at --export_dir.")
     versioned: bool = flags.field(
         "bool", _TARGET, "--export_dir is a base path of TensorFlow Serving: write to its next integer version folder."
     )
@@ -148,6 +148,13 @@ class Request:
     allow_ops: Sequence[str] = flags.field(
         "list", _TRUST, "Ops to allow although they can touch files, network or Python.", "NAME,…"
     )
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files, folders and prefixes that are read."""
+        builder = self.builder.rpartition(":")[0] if self.builder else None
+        read = (self.checkpoint, self.meta_graph, builder, self.saved_model, self.graph_def, self.sample)
+        return (*(path for path in read if path), *self.asset.values(), *self.op_library)
 
     @property
     def source_kind(self) -> str:

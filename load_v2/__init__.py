@@ -5,6 +5,7 @@ import sys
 
 _HOMES = {
     "SignatureLayer": "load_v2.layer.signature_layer",
+    "SupervisedSignature": "load_v2.supervised",
     "load_checkpoint_weights": "load_v2.porting",
     "resume": "load_v2.training.resuming",
     "verify": "load_v2.verification",

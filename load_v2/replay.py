@@ -8,11 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1.format import comparison
-from export_v1.ir import ops, safety
+from export_v1.ir import importing, ops, safety
 from load_v2 import errors
 from load_v2.errors import LoadError
 from load_v2.layer import archive
 from load_v2.layer.signature_layer import SignatureLayer
+from load_v2.program import subgraph
 from load_v2.program.artefact import Artefact
 
 Answers = dict[str, np.ndarray]
@@ -74,9 +75,14 @@ def _is_finite(values: np.ndarray) -> bool:
 
 def _saved_model(source: Artefact, allow_ops: Collection[str]) -> Reader:
     # The layer takes one signature out of the graph; this loads all of it.
-    allowed = [*allow_ops, *_OF_A_SAVER]
-    place = f"The graph of {source.path!r} holds"
-    safety.check(source.meta_graph.graph_def, source.assets, allowed, place, _how_to_allow, LoadError)
+    policy = safety.Policy(
+        frozenset(allow_ops), place=f"The graph of {source.path!r} holds", remedy=_how_to_allow, error=LoadError
+    )
+    graph_def = source.meta_graph.graph_def
+    dataclasses.replace(policy, allowed=policy.allowed | set(_OF_A_SAVER)).check(graph_def, source.assets)
+    # A saver's ops are for its own files; nowhere else may they be.
+    outside = subgraph.needed(graph_def, _run_by_a_loader(source))
+    policy.check(importing.as_written(outside), source.assets)
     with errors.blamed(f"{source.path!r} cannot be loaded by {SAVED_MODEL}"):
         loaded = tf.saved_model.load(source.path)
         function = loaded.signatures[_SIGNATURE]
@@ -91,6 +97,16 @@ def _saved_model(source: Artefact, allow_ops: Collection[str]) -> Reader:
             return {key: value.numpy() for key, value in function(**tensors).items()}
 
     return Reader(answer)
+
+
+def _run_by_a_loader(source: Artefact) -> list[str]:
+    """Returns what `tf.saved_model.load` runs, or makes callable, beside restoring the variables."""
+    meta_graph = source.meta_graph
+    names = [info.name for one in meta_graph.signature_def.values() for info in one.outputs.values()]
+    for key in ("saved_model_main_op", "legacy_init_op", "saved_model_init_op", "serving_init_op"):
+        if key in meta_graph.collection_def:
+            names += meta_graph.collection_def[key].node_list.value
+    return [name for name in names if name]
 
 
 def _written(source: Artefact, variables: Mapping[str, Any]) -> list[tuple[Any, np.ndarray]]:

@@ -14,13 +14,17 @@ from export_v1.format.comparison import Comparison, Verdict
 from export_v1.format.record import Record, SampleEntry, TensorEntry
 from export_v1.ir import randomness
 from load_v2 import replay
-from load_v2.errors import LoadError
+from load_v2.errors import LoadError, quoted
+from load_v2.layer import archive_file
 from load_v2.program import artefact
 from load_v2.program.signature import Spec
 
 _SIGNATURE = "serving_default"
 # How often an output that a random op stands before is asked for, before it is called different. See `proof.sample`.
 _DRAWS = 16
+
+
+_AS_SAVED = {True: "the archive is what was saved", False: "DIFFERENT: the archive was changed after it was saved"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Report:
         notes: what else there is to say.
         unlike: what the files say otherwise than the record; each makes the export different.
         why: why nothing could be compared; "" where something was.
+        archive: whether a .keras archive is what was saved; None of an export.
     """
 
     outputs: tuple[Comparison, ...]
@@ -40,11 +45,12 @@ class Report:
     notes: tuple[str, ...] = ()
     unlike: tuple[str, ...] = ()
     why: str = ""
+    archive: bool | None = None
 
     @property
     def verdict(self) -> Verdict:
         """Equal where all that was compared is; not proven where no output could be."""
-        if self.damaged or self.unlike:
+        if self.damaged or self.unlike or self.archive is False:
             return Verdict.DIFFERENT
         return comparison.overall(output.verdict for output in self.outputs)
 
@@ -60,7 +66,8 @@ class Report:
         lines += [
             f"variable {name}: DIFFERENT, its checksum is not the one that step 1 recorded" for name in self.damaged
         ]
-        return [*lines, *self.notes, f"verdict: {self._conclusion()}"]
+        conclusion = self._conclusion() if self.archive is None else _AS_SAVED[self.archive]
+        return [*lines, *self.notes, f"verdict: {conclusion}"]
 
     def _conclusion(self) -> str:
         if self.verdict is Verdict.NOT_PROVEN:
@@ -79,13 +86,16 @@ def verify(path: str | os.PathLike, allow_ops: Collection[str] = ()) -> Report:
     signature of other tensors. An output that is random is not proven; nor is anything where no answers were recorded.
 
     Args:
-        path: folder of an export.
+        path: folder of an export; or a .keras archive, of which the digests are compared: no answers travel in it.
         allow_ops: ops to let run although they could touch files, network or Python.
 
     Raises:
         LoadError: it was not made by step 1, so there is nothing to go by; or it cannot be loaded, or cannot answer.
     """
-    source = artefact.read(os.fspath(path))
+    path = os.fspath(path)
+    if archive_file.is_archive(path):
+        return _archive(path)
+    source = artefact.read(path)
     sample, why = _sample(source)
     unlike = _unlike_signature(source) + _unlike_sample(source, sample)
     outputs, read_by, infinite = _replayed(source, sample, allow_ops)
@@ -96,6 +106,17 @@ def verify(path: str | os.PathLike, allow_ops: Collection[str] = ()) -> Report:
         notes = [f"replayed through {' and '.join(read_by)}: {sets}", *notes]
     notes += [f"note: variable {name} holds NaN or infinity" for name in infinite]
     return Report(tuple(outputs), tuple(damaged), tuple(notes), tuple(unlike), why)
+
+
+def _archive(path: str) -> Report:
+    with archive_file.opened(path) as layers:
+        notes = [line for stored in layers for line in stored.lines()]
+        changed = any(stored.changed for stored in layers)
+        untold = [stored.name for stored in layers if stored.changed is None]
+    if untold:
+        raise LoadError(f"{path!r} has no digests to compare: {quoted(untold)}.\n  Load it and save it again.")
+    notes.append("note: no recorded answers travel in an archive; verify the export that it was made of")
+    return Report((), notes=tuple(notes), archive=not changed)
 
 
 def _sample(source: artefact.Artefact) -> tuple[codec.Arrays, str]:

@@ -42,16 +42,9 @@ def assemble(plan: Plan, model: Source, files: assets.Files, request: Request) -
     graph_def = merge.graphs({planned.prefix: made.graph_def for planned, made in prefixed})
     found = located.of(graph_def, model, request)
     exported = _exported(graph_def, plan, transformed, found.weights)
-    place = f"The outputs of {model.path} need"
-    safety.check(graph_def, exported.asset_files, request.allow_ops, place, _how_to_allow)
+    # Before anything is run or written; what is imported is checked again, where it is imported.
+    safety.current().check(graph_def)
     return Assembly(transformed, found, exported)
-
-
-def _how_to_allow(ops: list[str]) -> str:
-    return (
-        f"If you trust where the model comes from, pass --allow_ops={','.join(ops)}.\n"
-        "  Or cut the graph after them with --input=KEY=TENSOR."
-    )
 
 
 def _exported(graph_def: GraphDef, plan: Plan, transformed: list[variant.Transformed], weights: Weights):

@@ -1,19 +1,21 @@
-"""A folder that appears whole or not at all."""
+"""A folder that appears whole or not at all, and takes the place of nothing but an export."""
 
 import contextlib
 import ctypes
 import os
-import re
 import shutil
-import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from export_v1 import errors
-from export_v1.console import outcome
+from export_v1.console import outcome, unfinished
 
 # Linux: swap two paths in one step. (renameat2(2); AT_FDCWD is -100, RENAME_EXCHANGE is 2.)
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+_GRAPHS = frozenset({"saved_model.pb", "saved_model.pbtxt"})
+# What TensorFlow, Keras and Hub put into a SavedModel, beside its graph.
+_PARTS = frozenset({"variables", "assets", "assets.extra", "debug", "fingerprint.pb", "keras_metadata.pb",
+                    "tfhub_module.pb"})  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -24,16 +26,17 @@ def whole(path: str, overwrite: bool = False) -> Iterator[str]:
     `overwrite`, what stood at `path` stays there until that step.
 
     Raises:
-        ExportError: `path` exists and `overwrite` is false, or it cannot be written.
+        ExportError: `path` exists and is not to be replaced, see `check_free`, or it cannot be written.
     """
     path = os.path.realpath(path)
     check_free(path, overwrite)
     parent, name = os.path.split(path)
     if os.path.exists(path):
-        sweep(parent, f".{name}.old-")
+        unfinished.sweep(parent, f".{name}.old-")
     with partial(parent, f".{name}.partial-", path) as folder:
         yield folder
-        sync(folder)
+        unfinished.finish(folder)
+        unfinished.sync_all(folder)
         check_free(path, overwrite)
         _publish(folder, path)
 
@@ -50,78 +53,97 @@ def partial(parent: str, prefix: str, path: str) -> Iterator[str]:
     Raises:
         ExportError: the folder cannot be made, or something in the block could not be written.
     """
-    try:
-        os.makedirs(parent, exist_ok=True)
-        sweep(parent, prefix)
-        folder = _made(parent, prefix)
-    except OSError as error:
-        raise errors.ExportError(
-            f"Folder {path!r} cannot be made: {error.strerror}.\n  Pass another --export_dir=DIR."
-        ) from error
-    try:
-        yield folder
-    except OSError as error:
-        raise errors.ExportError(
-            f"The export cannot be written to {path!r}: {error.strerror or error}.\n"
-            f"  {_free_space(parent)}Make room, or pass another --export_dir=DIR."
-        ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _made(parent: str, prefix: str) -> str:
-    """Returns a new folder whose name says which process on which machine it belongs to."""
-    return tempfile.mkdtemp(prefix=f"{prefix}{_machine()}.{os.getpid()}-", dir=parent)
-
-
-def _machine() -> str:
-    return re.sub(r"[^A-Za-z0-9_]", "_", socket.gethostname())[:64]
-
-
-def sweep(parent: str, prefix: str) -> None:
-    """Removes the folders that killed runs left: those of processes of this machine that are gone."""
-    owned = re.compile(re.escape(f"{prefix}{_machine()}.") + r"(\d+)-[^/]*")
-    for name in os.listdir(parent):
-        match = owned.fullmatch(name)
-        if match and not _is_alive(int(match[1])):
-            shutil.rmtree(os.path.join(parent, name), ignore_errors=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        # Of another user.
-        pass
-    return True
+    with contextlib.ExitStack() as stack:
+        try:
+            unfinished.parents(parent)
+            folder = stack.enter_context(unfinished.folder(parent, prefix))
+        except OSError as error:
+            raise errors.ExportError(
+                f"Folder {path!r} cannot be made: {error.strerror or error}.\n  Pass another --export_dir=DIR."
+            ) from error
+        try:
+            yield folder
+        except OSError as error:
+            raise errors.ExportError(
+                f"The export cannot be written to {path!r}: {error.strerror or error}.\n"
+                f"  {_free_space(parent)}Make room, or pass another --export_dir=DIR."
+            ) from error
 
 
 def sweep_for(path: str, versioned: bool = False) -> None:
-    """Removes what killed runs left of an export to `path`; see `sweep`."""
+    """Removes what killed runs left of an export to `path`; see `unfinished.sweep`."""
     path = os.path.realpath(path)
     parent, prefix = (
         (path, ".partial-") if versioned else (os.path.dirname(path), f".{os.path.basename(path)}.partial-")
     )
     with contextlib.suppress(OSError):
-        sweep(parent, prefix)
+        unfinished.sweep(parent, prefix)
 
 
 def check_free(path: str, overwrite: bool) -> None:
     """Checks that an export may go to `path`.
 
     Raises:
-        ExportError: something is there, and is not to be replaced or is no folder.
+        ExportError: something is there, and is not to be replaced, or is no export or SavedModel.
     """
     if not os.path.lexists(path):
         return
     if not os.path.isdir(path):
         raise errors.ExportError(f"{path!r} exists and is a file.\n  Pass another --export_dir=DIR.")
-    if not overwrite and os.listdir(path):
+    names = os.listdir(path)
+    if not names:
+        return
+    if not overwrite:
         raise errors.ExportError(
             f"Folder {path!r} exists and is not empty.\n  Pass --overwrite to replace it, or another --export_dir=DIR."
         )
+    if not _GRAPHS & set(names):
+        raise errors.ExportError(
+            f"Folder {path!r} is no export: there is no saved_model.pb in it.\n  It holds: {errors.quoted(names)}.\n"
+            "  --overwrite replaces exports and other SavedModels, nothing else. Pass another --export_dir=DIR."
+        )
+    strange = _strange(path)
+    if strange:
+        raise errors.ExportError(
+            f"Folder {path!r} holds what is no part of an export: {errors.quoted(strange)}.\n"
+            "  --overwrite would delete it. Move it away, or pass another --export_dir=DIR."
+        )
+
+
+def _strange(path: str) -> list[str]:
+    """Returns what is in a SavedModel and no part of one."""
+    strange = [name for name in os.listdir(path) if name not in _GRAPHS | _PARTS]
+    variables = os.path.join(path, "variables")
+    if os.path.isdir(variables):
+        strange += [
+            os.path.join("variables", name) for name in os.listdir(variables) if not name.startswith("variables.")
+        ]
+    return sorted(strange)
+
+
+def check_apart(path: str, sources: Collection[str]) -> None:
+    """Checks that an export to `path` replaces nothing that it is made of.
+
+    Args:
+        path: where the export goes.
+        sources: files, folders and checkpoint prefixes that are read.
+
+    Raises:
+        ExportError: `path` is or holds one of them, or is inside a SavedModel that is read.
+    """
+    path = os.path.realpath(path)
+    for source in sources:
+        real = os.path.realpath(source)
+        if real == path or real.startswith(os.path.join(path, "")):
+            raise errors.ExportError(
+                f"--export_dir={path} holds what the export is made of: {source!r}.\n  Pass another --export_dir=DIR."
+            )
+        is_model = os.path.isdir(real) and bool(_GRAPHS & set(os.listdir(real)))
+        if is_model and path.startswith(os.path.join(real, "")):
+            raise errors.ExportError(
+                f"--export_dir={path} is inside the model that is exported: {source!r}.\n"
+                "  Pass an --export_dir=DIR beside it."
+            )
 
 
 def _publish(partial: str, path: str) -> None:
@@ -133,11 +155,11 @@ def _publish(partial: str, path: str) -> None:
         # rename(2) replaces an empty folder.
         os.rename(partial, path)
     elif not _exchange(partial, path):
-        aside = _made(os.path.dirname(path), f".{os.path.basename(path)}.old-")
+        aside = tempfile.mkdtemp(prefix=f".{os.path.basename(path)}.old-", dir=os.path.dirname(path))
         os.rename(path, aside)
         os.rename(partial, path)
         shutil.rmtree(aside, ignore_errors=True)
-    sync_one(os.path.dirname(path))
+    unfinished.sync(os.path.dirname(path))
 
 
 def _exchange(one: str, other: str) -> bool:
@@ -147,23 +169,6 @@ def _exchange(one: str, other: str) -> bool:
         return libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0
     except (OSError, AttributeError):
         return False
-
-
-def sync(folder: str) -> None:
-    """Makes everything in a folder survive a power cut."""
-    for root, _, files in os.walk(folder):
-        for file in files:
-            sync_one(os.path.join(root, file))
-        sync_one(root)
-
-
-def sync_one(path: str) -> None:
-    """Makes one file, or the names in one folder, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _free_space(folder: str) -> str:

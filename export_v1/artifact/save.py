@@ -10,7 +10,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from export_v1 import errors
 from export_v1.artifact import initializers
 from export_v1.format import bundle
-from export_v1.ir import ops
+from export_v1.ir import importing, ops
 from export_v1.ir.graph import GraphDef
 from export_v1.weights import stream
 from export_v1.weights.restore import Weights
@@ -96,7 +96,7 @@ def write(exported: Exported, folder: str, checks: Sequence[Callable[[tf.compat.
     streamed = exported.weights.size() > STREAMED_ABOVE
     with tf.Graph().as_default() as new_graph:
         with refused("converted"):
-            v1.train.import_meta_graph(meta_graph(exported))
+            importing.meta_graph(meta_graph(exported))
         with v1.Session(graph=new_graph, config=CONFIG) as session:
             not_finite = [] if streamed and not checks else fill(session, exported.weights)
             for filename in exported.asset_files:

@@ -4,11 +4,11 @@ import contextlib
 import dataclasses
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from export_v1 import errors
 from export_v1.artifact import destination
-from export_v1.console import outcome
+from export_v1.console import outcome, unfinished
 
 # TensorFlow Serving reads a version as a signed 64-bit number and passes over what is negative or larger.
 LARGEST = 2**63 - 1
@@ -42,8 +42,9 @@ def target(export_dir: str, *, overwrite: bool = False, versioned: bool = False)
         yield Target(folder, export_dir)
 
 
-def check(export_dir: str, *, overwrite: bool = False, versioned: bool = False) -> None:
-    """Checks what `target` would, before any work is done."""
+def check(export_dir: str, sources: Collection[str], *, overwrite: bool = False, versioned: bool = False) -> None:
+    """Checks what `target` would, before any work is done; and that the export replaces none of its sources."""
+    destination.check_apart(os.path.join(export_dir, "1") if versioned else export_dir, sources)
     if versioned:
         numbers(export_dir)
     else:
@@ -62,10 +63,11 @@ def _next_version(base: str) -> Iterator[Target]:
     with destination.partial(os.path.realpath(base), ".partial-", base) as folder:
         found = Target(folder, "")
         yield found
-        destination.sync(folder)
+        unfinished.finish(folder)
+        unfinished.sync_all(folder)
         os.chmod(folder, 0o755)
         found.path = _renamed(folder, base)
-        destination.sync_one(base)
+        unfinished.sync(base)
 
 
 def _renamed(folder: str, base: str) -> str:

@@ -31,7 +31,8 @@ _is_supervised = False
 def supervised(main: Callable[[], int], name: str, clear: Callable[[], None] = lambda: None) -> int:
     """Returns the exit code of `main` run in a child process; where a signal ended the child, says so and returns 1.
 
-    SIGTERM and SIGHUP are handed on; when this process is killed outright, the child gets SIGTERM and cleans up.
+    SIGTERM and SIGHUP are handed on, unless they are ignored here, as SIGHUP is under nohup; when this process is
+    killed outright, the child gets SIGTERM and cleans up.
 
     Args:
         main: what to run; its exit code.
@@ -44,12 +45,7 @@ def supervised(main: Callable[[], int], name: str, clear: Callable[[], None] = l
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
-        global _is_supervised
-        _is_supervised = True
-        # absl has switched it on; this process has a parent that says what there is to say.
-        faulthandler.disable()
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+        begin(signal.SIGTERM)
         _end(main())
 
     def hand_on(number, frame):
@@ -57,7 +53,7 @@ def supervised(main: Callable[[], int], name: str, clear: Callable[[], None] = l
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, number)
 
-    for number in _FORWARDED:
+    for number in _heard():
         signal.signal(number, hand_on)
     # The terminal sends Ctrl-C to both; the child says what there is to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -67,12 +63,39 @@ def supervised(main: Callable[[], int], name: str, clear: Callable[[], None] = l
         clear()
     if code >= 0:
         return code
-    why = _WHY.get(-code, "TensorFlow does this to a graph or a file that is damaged, or made to do harm")
     print(
-        f"{name}: the process ended by {signal.Signals(-code).name}; {outcome.text()}.\n  Why: {why}.",
+        f"{name}: the process ended by {signal.Signals(-code).name}; {outcome.text()}.\n  Why: {_why(-code)}.",
         file=sys.stderr,
     )
     return 1
+
+
+def begin(when_alone: signal.Signals) -> None:
+    """Makes this process a supervised one: another waits for it, and says what ended it.
+
+    Args:
+        when_alone: the signal that it gets when the other is gone.
+    """
+    global _is_supervised
+    _is_supervised = True
+    # absl has switched it on; this process has a parent that says what there is to say.
+    faulthandler.disable()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, when_alone)
+
+
+def _why(number: int) -> str:
+    return _WHY.get(number, "TensorFlow does this to a graph or a file that is damaged, or made to do harm")
+
+
+def why_ended(number: int) -> str:
+    """Returns by which signal a process ended, and why that happens."""
+    return f"it ended by {signal.Signals(number).name}: {_why(number)}"
+
+
+def _heard() -> list[signal.Signals]:
+    """Returns the signals that end a command, without those that whoever started it has it ignore."""
+    return [number for number in _FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 @contextlib.contextmanager
@@ -113,7 +136,7 @@ def interruptible():
     # Ctrl-C as well, unless it is ignored here, as in a job in the background.
     listens = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     try:
-        before = {n: signal.signal(n, interrupt) for n in (*_FORWARDED, *([signal.SIGINT] if listens else []))}
+        before = {n: signal.signal(n, interrupt) for n in (*_heard(), *([signal.SIGINT] if listens else []))}
     except ValueError:
         # Not in the main thread: whoever runs this there has handlers of their own.
         before = {}

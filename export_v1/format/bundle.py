@@ -16,6 +16,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
+import tensorflow as tf
 from google.protobuf import message
 from tensorflow.core.protobuf import tensor_bundle_pb2
 
@@ -206,3 +207,12 @@ def _masked(checksum: int) -> int:
 def _unmasked(checksum: int) -> int:
     rotated = (checksum - _MASK) & 0xFFFFFFFF
     return (rotated >> 17 | rotated << 15) & 0xFFFFFFFF
+
+
+def latest(folder: str) -> str:
+    """Returns the prefix that the file `checkpoint` of a folder calls the latest; "" where no such file can be read."""
+    try:
+        state = tf.train.get_checkpoint_state(folder)
+    except (UnicodeDecodeError, tf.errors.OpError):
+        return ""
+    return state.model_checkpoint_path if state is not None else ""

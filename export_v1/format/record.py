@@ -338,6 +338,9 @@ def _record(values: Mapping) -> Record:
     for key in ("frozen", "train_frozen", "converted"):
         dict(given.get(key, {}))
     record = Record(**given)
+    for variable in record.variables:
+        if not isinstance(variable.name, str):
+            raise TypeError(f"a variable's name is {variable.name!r}")
     if record.sample is not None:
         dict(record.sample.ranks)
     if record.proof is not None:

@@ -22,11 +22,23 @@ from typing import Any
 import numpy as np
 
 from export_v1 import errors
+from export_v1.format import packed
 
 PATH = os.path.join("assets.extra", "sample.npz")
 # What numpy lets through from zipfile, zlib and its own parser of headers where a file is damaged.
 DAMAGED = (
-    *(OSError, ValueError, EOFError, KeyError, SyntaxError, TypeError, NotImplementedError, RuntimeError, MemoryError),
+    *(
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        SyntaxError,
+        TypeError,
+        NotImplementedError,
+        RuntimeError,
+        MemoryError,
+        OverflowError,
+    ),
     *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
 )
 
@@ -114,10 +126,14 @@ def arrays(path: str, error: type[errors.UserError], remedy: str) -> dict[str, n
         UserError: it is missing or damaged, or would have to be unpickled.
     """
     try:
+        with zipfile.ZipFile(path) as archive:
+            packed.check_size(path, archive.infolist(), error, remedy)
         # NumPy leaves a file open that it cannot read.
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             stored = {name: file[name] for name in file.files}
         return {name: _restored(name, value, stored) for name, value in stored.items()}
+    except errors.UserError:
+        raise
     except DAMAGED as failure:
         raise error(f"{path!r} cannot be read as .npz: {errors.reason(failure)}.\n  {remedy}") from failure
 

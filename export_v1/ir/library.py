@@ -1,9 +1,15 @@
-"""functions: whether a graph's functions hold together; TensorFlow follows their calls without counting."""
+"""A graph's functions: which are called, whether they hold together, and how large they are once they are inlined."""
 
 import collections
 from collections.abc import Iterator
 
+from export_v1 import errors
 from export_v1.ir import graph, ops, ordering
+
+# TensorFlow puts functions in the place of their calls, and follows the calls without counting. A graph may become this
+# many nodes by that, or this many times what is written in it.
+MOST_NODES = 200_000
+MOST_TIMES = 10
 
 
 def problems(library) -> list[str]:
@@ -15,6 +21,7 @@ def problems(library) -> list[str]:
     names = collections.Counter(function.signature.name for function in library.function)
     twice = sorted(name for name, count in names.items() if count > 1 or not name)
     found = [f"two functions have the name {name!r}" for name in twice]
+    found += [f"function {name!r} has the name of an op" for name in names if name and graph.op_def(name) is not None]
     for function in library.function:
         found += [f"function {function.signature.name!r} {what}" for what in _body(function)]
     gradients = {one.function_name: one.gradient_func for one in library.gradient}
@@ -29,11 +36,78 @@ def problems(library) -> list[str]:
 
 def called_by(node) -> set[str]:
     """Returns the names of the functions that a node may call."""
-    names = {node.op}
+    return set(_names(node))
+
+
+def reachable(graph_def) -> set[str]:
+    """Returns names of the functions that the graph's nodes call, directly, through other functions or by a gradient."""
+    functions = {function.signature.name: function for function in graph_def.library.function}
+    gradients = {gradient.function_name: gradient.gradient_func for gradient in graph_def.library.gradient}
+    found: set[str] = set()
+    todo = [name for node in graph_def.node for name in called_by(node)] if functions else []
+    while todo:
+        name = todo.pop()
+        if name in found or name not in functions:
+            continue
+        found.add(name)
+        todo.extend(other for node in functions[name].node_def for other in called_by(node))
+        todo.extend([gradients[name]] if name in gradients else [])
+    return found
+
+
+def check_size(graph_def, error: type[errors.UserError] = errors.ExportError) -> None:
+    """Checks that a graph stays of a reasonable size when its functions take the place of their calls.
+
+    Raises:
+        UserError: it does not, or functions call one another without end.
+    """
+    functions = {function.signature.name: function for function in graph_def.library.function}
+    if not functions:
+        return
+    calls = {name: _calls(function.node_def, functions) for name, function in functions.items()}
+    if ordering.unordered({name: list(called) for name, called in calls.items()}):
+        raise error("The graph's functions call one another without end.\n  No TensorFlow program writes such a graph.")
+    sizes: dict[str, int] = {}
+    for root in functions:
+        stack = [root]
+        while stack:
+            name = stack[-1]
+            waiting = [called for called in calls[name] if called not in sizes]
+            if waiting:
+                stack.extend(waiting)
+                continue
+            stack.pop()
+            sizes[name] = len(functions[name].node_def) + sum(
+                times * sizes[called] for called, times in calls[name].items()
+            )
+    written = len(graph_def.node) + sum(len(function.node_def) for function in functions.values())
+    size = len(graph_def.node) + sum(
+        times * sizes[called] for called, times in _calls(graph_def.node, functions).items()
+    )
+    most = max(MOST_NODES, MOST_TIMES * written)
+    if size > most:
+        shown = f"{size:,}" if size < 10**15 else "more than 10^15"
+        raise error(
+            f"The graph's functions call one another so often that its {written:,} nodes become {shown}; "
+            f"at most {most:,} are taken.\n  No TensorFlow program is known that writes such a graph; get it from its "
+            "author anew."
+        )
+
+
+def _calls(nodes, functions) -> collections.Counter[str]:
+    """Returns how often each function is called by some nodes."""
+    called: collections.Counter[str] = collections.Counter()
+    for node in nodes:
+        called.update(name for name in _names(node) if name in functions)
+    return called
+
+
+def _names(node) -> Iterator[str]:
+    yield node.op
     for value in node.attr.values():
-        names |= {value.func.name} if value.HasField("func") else set()
-        names |= {function.name for function in value.list.func}
-    return names
+        if value.HasField("func"):
+            yield value.func.name
+        yield from (function.name for function in value.list.func)
 
 
 def _body(function) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 import tensorflow as tf
 
-from export_v1.ir import graph, rewrite
+from export_v1.ir import graph, ops, rewrite, safety
 from export_v1.ir.graph import GraphDef, NodeDef, Tensor, parse
 from export_v1.passes.result import Result
 
@@ -64,7 +64,8 @@ def to_constants(graph_def: GraphDef, values: Mapping[str, tuple[int, object]]) 
 def to_nothing(graph_def: GraphDef, names: Collection[str]) -> Result:
     """Returns the graph with nodes that never run, nor does what reads them: nobody need feed or fill them.
 
-    Each waits for the side of a Switch that is never taken, as a node in a branch waits for its branch.
+    Each waits for the side of a Switch that is never taken, as a node in a branch waits for its branch. One that could
+    do more than compute is replaced by what computes nothing, so nothing depends on whether it never runs.
 
     Args:
         graph_def: not modified.
@@ -80,11 +81,30 @@ def to_nothing(graph_def: GraphDef, names: Collection[str]) -> Result:
         rewrite.node(never.node, "Identity", [Tensor(switch.node, 1)], T=tf.bool),
     ]
     for node in graph_def.node:
+        if node.name in names and not safety.is_harmless(node.op) and node.op not in ops.SOURCES:
+            made += _empty(node, never.node, taken)
+            continue
         if node.name in names:
             node = rewrite.rewired(node, {})
             node.input.append("^" + never.node)
         made.append(node)
     return Result(rewrite.with_nodes(graph_def, made))
+
+
+def _empty(node: NodeDef, never: str, taken: set[str]) -> list[NodeDef]:
+    """Returns nodes that take a node's place, of the same outputs, and that never run."""
+    types = graph.output_types(node)
+    made = [
+        rewrite.node(graph.fresh_name(f"{node.name}/nothing", taken), "Placeholder", dtype=tf.as_dtype(data_type))
+        for data_type in types
+    ]
+    end = NodeDef(name=node.name, op="IdentityN" if types else "NoOp")
+    end.input.extend([*(each.name for each in made), f"^{never}"])
+    if types:
+        end.attr["T"].list.type.extend(types)
+    for each in made:
+        each.input.append(f"^{never}")
+    return [*made, end]
 
 
 def _makers(graph_def: GraphDef, names: Collection[str]) -> dict[str, NodeDef]:

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1.analysis import kernels, liveness
-from export_v1.ir import ops, rewrite, wellformed
+from export_v1.ir import ops, rewrite, safety, wellformed
 from export_v1.ir.graph import Index, NodeDef, parse
 from export_v1.passes import (
     any_batch,
@@ -142,19 +142,28 @@ def _pin(state: State) -> State:
 
 
 def _unfed(state: State) -> State:
-    """Sources that nothing asked for needs, as the frozen values have it, never run: nobody feeds or fills them."""
+    """Sources that nothing asked for needs, as the frozen values have it, never run: nobody feeds or fills them.
+
+    Nor does what could do more than compute, so that nobody need let in what is not in the export.
+    """
     index = Index(state.graph_def)
     wanted = [parse(name) for name in (*state.fetched, *state.updates)]
     fed = [parse(name) for name in (*map(state.name, state.inputs), *state.fed)]
     reached = index.ancestors(tensor.node for tensor in wanted)
-    unfed = {name for name in reached if index[name].op in ops.SOURCES} - {tensor.node for tensor in fed}
+    functions = index.functions
+    apart = ops.TABLES_FROM_FILE | {
+        op for op in {index[name].op for name in reached} if safety.is_harmless(op, functions)
+    }
+    unfed = {name for name in reached if index[name].op in ops.SOURCES or index[name].op not in apart}
+    unfed -= {tensor.node for tensor in fed}
     if not unfed:
         return state
     values = {parse(name): value for name, value in state.fed.items()}
     live = liveness.Liveness(liveness.Ordered(index), values, fed)
     idle = unfed - set(live.needed(wanted, ops.SOURCES))
     # Who is in a loop cannot wait for what is outside of it.
-    return state.after(freeze.to_nothing(state.graph_def, {name for name in idle if not _is_in_loop(index, name)}))
+    idle = {name for name in idle if not _is_in_loop(index, name)}
+    return _prune(state.after(freeze.to_nothing(state.graph_def, idle)))
 
 
 def _is_in_loop(index: Index, name: str) -> bool:

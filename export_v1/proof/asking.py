@@ -14,7 +14,7 @@ import tensorflow as tf
 from export_v1 import errors
 from export_v1.analysis import endless
 from export_v1.console import supervise
-from export_v1.ir import graph, ops
+from export_v1.ir import graph, importing, ops
 from export_v1.ir.graph import GraphDef, NodeDef
 from export_v1.planning import variant
 from export_v1.proof import trial
@@ -30,7 +30,7 @@ SECONDS_IF_MADE_UP = 60
 GRACE = 60
 
 # What TensorFlow raises where a graph refuses its inputs.
-FAILURES = (tf.errors.OpError, ValueError, TypeError)
+FAILURES = (tf.errors.OpError, ValueError, TypeError, MemoryError)
 Answers = dict[str, np.ndarray]
 
 
@@ -147,11 +147,11 @@ def asking(
         weights = weights.covering(original.graph_def)
     except errors.ExportError as error:
         raise _cannot_run(error) from error
+    # Whether what is not in the export may run is for the user to say, not a reason to go on without answers.
+    importing.checked(original.graph_def)
     with contextlib.ExitStack() as stack:
         try:
-            opened = stack.enter_context(
-                session.opened(lambda: tf.graph_util.import_graph_def(original.graph_def, name=""))
-            )
+            opened = stack.enter_context(session.opened(lambda: importing.graph_def(original.graph_def)))
             session.fill(opened, weights)
             opened.run([opened.graph.get_operation_by_name(name) for name in original.table_inits], original.frozen)
         except errors.ExportError as error:

@@ -18,9 +18,11 @@ class Files:
         self._folders = tuple(folders)
         self._anywhere = anywhere
         self.choices: list[tuple[str, str]] = []
+        # The paths of what was found: files that belong to the model.
+        self.found: set[str] = set()
 
     def find(self, written: str, known: str | None) -> str:
-        """Returns where an asset is.
+        """Returns where an asset is, and adds it to `found`.
 
         Args:
             written: its name in the graph.
@@ -29,6 +31,11 @@ class Files:
         Raises:
             ExportError: it is not found, or is outside of the model's folder; where it was looked for.
         """
+        path = self._where(written, known)
+        self.found.add(path)
+        return path
+
+    def _where(self, written: str, known: str | None) -> str:
         for old, new in self._moved.items():
             if old in (written, os.path.basename(written)):
                 if not os.path.isfile(new):

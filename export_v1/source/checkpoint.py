@@ -4,9 +4,8 @@ import glob
 import os
 import re
 
-import tensorflow as tf
-
 from export_v1 import errors
+from export_v1.format import bundle
 from export_v1.model import Source
 from export_v1.source import meta_graph
 
@@ -107,8 +106,7 @@ def _in_folder(folder: str) -> tuple[str, tuple[str, ...]]:
     bare = os.path.join(folder, "")
     if os.path.exists(bare + ".index"):
         return bare, ()
-    state = tf.train.get_checkpoint_state(folder) if os.path.exists(os.path.join(folder, "checkpoint")) else None
-    latest = state.model_checkpoint_path if state is not None else ""
+    latest = bundle.latest(folder)
     # The path in there is of the machine that trained the model.
     for prefix in (latest, os.path.join(folder, os.path.basename(latest))):
         if latest and _exists(prefix):

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from export_v1 import errors
+from export_v1.format import folder as artefact_folder
 from export_v1.model import Graph, Source
 from export_v1.source import meta_graph, unpacking
 from export_v1.source.checkpoint import check_files
@@ -39,6 +40,7 @@ def read(path: str, tags: Sequence[str] | None = None) -> Source:
     """
     unpacked = unpacking.unpacked(path) if os.path.isfile(path) and unpacking.is_packed(path) else None
     folder, notes = _folder(unpacked.folder if unpacked else path, path)
+    artefact_folder.check(folder)
     saved_model = _parse(folder)
     chosen, choice = _chosen(saved_model, tags, path)
     _refuse_tensorflow_2(chosen, path)

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from export_v1 import errors
 from export_v1.analysis import kernels
-from export_v1.ir import ops
-from export_v1.ir.graph import Index, Tensor, data_inputs
+from export_v1.ir import importing, ops
+from export_v1.ir.graph import GraphDef, Index, Tensor, data_inputs
 from export_v1.model import Graph, Source
 from export_v1.passes import portable, prune
 from export_v1.weights import session
@@ -91,6 +91,13 @@ def is_random(index: Index, variable: str) -> bool:
     return name is not None and any(ops.is_random(index[other].op) for other in index.ancestors([name]))
 
 
+def initializers(graph_def: GraphDef) -> list[str]:
+    """Returns the names of the ops that give a graph's variables their initial values."""
+    index = Index(graph_def)
+    found = (initializer(index, node.name) for node in graph_def.node if node.op in ops.VARIABLES)
+    return [name for name in found if name is not None]
+
+
 def _initial_tensor(index: Index, variable: str) -> Tensor:
     name = initializer(index, variable)
     if name is None:
@@ -105,7 +112,7 @@ def _computed(model: Graph, tensors: dict[str, Tensor], known: Weights) -> dict[
     pruned = prune.to_outputs(model.graph_def, [tensor.name for tensor in tensors.values()]).graph_def
     pruned = portable.nodes(pruned).graph_def
     kernels.check(pruned)
-    with session.opened(lambda: tf.graph_util.import_graph_def(pruned, name="")) as opened:
+    with session.opened(lambda: importing.graph_def(pruned)) as opened:
         session.fill(opened, known)
         try:
             computed = opened.run({name: tensor.name for name, tensor in tensors.items()})

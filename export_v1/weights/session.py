@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 import tensorflow as tf
+from tensorflow.core.protobuf import rewriter_config_pb2
 
 from export_v1 import errors
 from export_v1.ir import ops
@@ -11,8 +12,15 @@ from export_v1.weights.restore import Variable, Weights, is_finite
 
 v1 = tf.compat.v1
 
-# No optimizer that would rewrite the graph while it is being compared, and no device that the model asked for.
-CONFIG = v1.ConfigProto(allow_soft_placement=True)
+# No device that the model asked for, and no optimizer: graphs are asked a few times, as they are written. An optimizer
+# would rewrite what is compared, and some of TensorFlow's take time that grows with the square of a graph's size.
+CONFIG = v1.ConfigProto(
+    allow_soft_placement=True,
+    graph_options=v1.GraphOptions(
+        rewrite_options=rewriter_config_pb2.RewriterConfig(disable_meta_optimizer=True),
+        optimizer_options=v1.OptimizerOptions(opt_level=v1.OptimizerOptions.L0),
+    ),
+)
 
 
 @contextlib.contextmanager
@@ -38,6 +46,8 @@ def refused(which: str) -> Iterator[None]:
     """
     try:
         yield
+    except errors.UserError:
+        raise
     except (tf.errors.OpError, ValueError, TypeError, KeyError) as error:
         raise errors.ExportError(f"TensorFlow {tf.__version__} refuses the {which} graph: {error}") from error
 

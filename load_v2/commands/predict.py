@@ -1,6 +1,7 @@
 """`predict`: a signature over a file, batch by batch, in memory that does not grow with the file."""
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -55,6 +56,10 @@ def predict(layer, inputs: str, outputs: str, batch_size: int | None = None) -> 
     from load_v2 import errors, scoring
     from load_v2.errors import LoadError
 
+    if os.path.realpath(inputs) == os.path.realpath(outputs):
+        raise LoadError(
+            f"{outputs!r} holds the inputs, and would be replaced by the answers.\n  Name another --outputs."
+        )
     specs = layer.input_specs
     fixed = _fixed_batch(specs)
     source = scoring.reader(inputs, specs)
@@ -70,6 +75,8 @@ def predict(layer, inputs: str, outputs: str, batch_size: int | None = None) -> 
             target.write(answers)
             rows += count
             said = _progress(rows, source.count, time.monotonic() - start, said)
+        if not rows:
+            raise LoadError(f"{inputs!r} holds no rows, so there is nothing to answer.")
     if said:
         print(file=sys.stderr)
     return rows, time.monotonic() - start

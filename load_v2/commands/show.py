@@ -6,15 +6,22 @@ from collections.abc import Iterator
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Declares the flags of `show`."""
-    parser.add_argument("dir", metavar="DIR", help="--export_dir of step 1, or another SavedModel")
+    parser.add_argument("dir", metavar="DIR", help="--export_dir of step 1, another SavedModel, or a .keras archive")
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints the export; returns 0."""
+    from load_v2.layer import archive_file
     from load_v2.program import artefact
 
-    for line in describe(artefact.read(args.dir)):
-        print(line)
+    if not archive_file.is_archive(args.dir):
+        for line in describe(artefact.read(args.dir)):
+            print(line)
+        return 0
+    with archive_file.opened(args.dir) as layers:
+        for stored in layers:
+            for line in (*describe(stored.source), *stored.lines()):
+                print(line)
     return 0
 
 

@@ -7,7 +7,7 @@ from load_v2.commands import allowing
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Declares the flags of `verify`."""
-    parser.add_argument("dir", metavar="DIR", help="--export_dir of step 1")
+    parser.add_argument("dir", metavar="DIR", help="--export_dir of step 1, or a .keras archive")
     allowing.add_flag(parser)
 
 

@@ -2,15 +2,15 @@
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import keras
 import tensorflow as tf
 
+from export_v1.ir import safety
 from load_v2 import errors, private
 from load_v2.errors import LoadError, quoted
 from load_v2.layer.weights import Weight
-from load_v2.program import program, signature, subgraph
+from load_v2.program import program, resource_tables, signature, subgraph
 
 
 class Functions:
@@ -21,15 +21,26 @@ class Functions:
     without looking for a matching trace, which is the layer's speed in eager mode.
     """
 
-    def __init__(self, taken: program.Program, weights: Mapping[str, Weight], others: Mapping[str, object]):
+    def __init__(
+        self,
+        taken: program.Program,
+        weights: Mapping[str, Weight],
+        tables: Mapping[str, resource_tables.Table],
+        assets: Mapping[str, tf.saved_model.Asset],
+        policy: safety.Policy | None = None,
+    ):
         """Args:
         taken: the program whose parts are called.
         weights: tensor name of a variable's handle -> its weight.
-        others: tensor name -> a table (by its resource) or an asset (by its path).
+        tables: tensor name of a table's handle -> the table.
+        assets: tensor name of a path -> the file.
+        policy: which ops may be in a part; None: those that only compute.
         """
         self._program = taken
         self._weights = weights
-        self._others = others
+        self._tables = tables
+        self._assets = assets
+        self._policy = policy or safety.Policy(error=LoadError)
         self._cache: dict = {}
         self._lock = threading.RLock()
         self.is_distributed = any(isinstance(w.value, tf.distribute.DistributedValues) for w in weights.values())
@@ -98,9 +109,10 @@ class Functions:
             feeds = {spec.tensor: value for spec, value in zip(part.inputs, inputs, strict=True)}
             captured = {name: tf.convert_to_tensor(handle) for name, handle in handles.items() if name in used}
             feeds |= captured
-            feeds |= {name: _resource(item) for name, item in self._others.items() if name in used}
+            feeds |= {name: table.resource_handle for name, table in self._tables.items() if name in used}
+            files = {name: asset.asset_path for name, asset in self._assets.items() if name in used}
             names = [spec.tensor for spec in part.outputs.values()]
-            outputs = program.import_into_current(part.graph_def, names, feeds)
+            outputs = program.import_into_current(part.graph_def, names, feeds, files, self._policy)
             for output, spec in zip(outputs, part.outputs.values(), strict=True):
                 output.set_shape(spec.shape)
             self._watch(used)
@@ -144,10 +156,6 @@ def _handle(weight: Weight) -> tf.Tensor:
     if tf.distribute.in_cross_replica_context():
         return tf.distribute.get_strategy().experimental_local_results(variable)[0].handle
     return variable.handle
-
-
-def _resource(item: Any) -> tf.Tensor:
-    return item.asset_path if isinstance(item, tf.saved_model.Asset) else item.resource_handle
 
 
 def finer_shapes(part: program.Part, tensors: Sequence) -> tuple | None:

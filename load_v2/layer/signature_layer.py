@@ -1,14 +1,17 @@
 """SignatureLayer: a signature of an export as a Keras 3 layer."""
 
+import dataclasses
+import functools
 import os
 import uuid
 import weakref
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import keras
 import tensorflow as tf
 from absl import logging
 
+from export_v1.format import digests
 from export_v1.ir import safety
 from load_v2 import errors, private
 from load_v2.errors import LoadError, quoted
@@ -18,6 +21,11 @@ from load_v2.program import artefact, program, resource_tables, xla
 _EAGER = type(tf.constant(0))
 # Layers alive in this process, so that a clone made from a config finds the graph of the layer it was cloned from.
 _LIVING: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
+
+
+# What a config may hold: what `get_config` writes, and nothing that lets a graph do more than compute. Permissions are
+# given where a layer is made or loaded, and never travel.
+_CONFIG_KEYS = frozenset({"name", "trainable", "dtype", "description", "origin"})
 
 
 def _how_to_allow(ops: list[str]) -> str:
@@ -59,10 +67,16 @@ class SignatureLayer(keras.Layer):
         allow_ops: Collection[str] = (),
         **kwargs,
     ):
+        if keras.config.backend() != "tensorflow":
+            raise LoadError(
+                f"KERAS_BACKEND is {keras.config.backend()!r}, and only TensorFlow can run a TensorFlow graph.\n"
+                "  Set KERAS_BACKEND=tensorflow before Keras is imported."
+            )
         super().__init__(name=name, trainable=True, **kwargs)
         private.take_arguments_as_they_are(self)
-        self._allowed = tuple(allow_ops)
-        self._safe = True
+        self._policy = safety.Policy(frozenset(allow_ops), remedy=_how_to_allow, error=LoadError)
+        # What a graph that comes in an archive may do, whatever the layer's own has been allowed.
+        self._of_archive = safety.Policy(remedy=_how_to_load, error=LoadError)
         self._program: program.Program | None = None
         self._functions: concrete_functions.Functions | None = None
         self._model: weakref.ref[SignatureLayer] | None = None
@@ -72,8 +86,9 @@ class SignatureLayer(keras.Layer):
             self._description = path
         else:
             taken = archive.shared(path, signature)
-            place = f"The graph of {taken.source.path!r} holds"
-            safety.check(taken.graph_def, taken.assets, self._allowed, place, _how_to_allow, LoadError)
+            self._policy = dataclasses.replace(self._policy, place=f"The graph of {taken.source.path!r} holds")
+            # Before any weight is made; what is imported is checked again, where it is imported.
+            self._policy.check(taken.graph_def, taken.assets)
             weights.check(taken.variables, taken.source)
             self._description = description.of_program(taken, xla.may_be_tried(taken.graph_def))
             bundle = taken.source.bundle
@@ -93,14 +108,15 @@ class SignatureLayer(keras.Layer):
         held = {f"{handle}:0": by_name[v.name] for v in taken.variables for handle in v.handles}
         assets = {name: tf.saved_model.Asset(file) for name, file in taken.assets.items()}
         with errors.blamed(f"The tables of {taken.source.path!r} cannot be made"):
-            made = resource_tables.create_all(taken.graph_def, program.run_now, assets)
+            run = functools.partial(program.run_now, policy=self._policy)
+            made = resource_tables.create_all(taken.graph_def, run, assets)
         resources = tf.Module()
         resources.tables, resources.assets = list(dict.fromkeys(made.values())), list(assets.values())
         resources.kept = archive.Kept(keep)
         self._resources = resources
-        others = {f"{name}:0": table for name, table in made.items()} | assets
+        tables = {f"{name}:0": table for name, table in made.items()}
         self._program = taken
-        self._functions = concrete_functions.Functions(taken, held, others)
+        self._functions = concrete_functions.Functions(taken, held, tables, assets, self._policy)
         self._set_regularizers(taken, self._functions, by_name)
 
     def _set_regularizers(self, taken: program.Program, functions: concrete_functions.Functions, by_name: dict) -> None:
@@ -183,6 +199,8 @@ class SignatureLayer(keras.Layer):
     def _ready(self) -> program.Program:
         model = self._model() if self._model is not None else None
         if self._program is None and model is not None and model._program is not None:
+            # Its graph is in this process already, let in by whoever made that layer.
+            self._policy = model._policy
             self._attach(model._program, model._resources.kept)
         if self._program is None:
             raise LoadError(
@@ -232,12 +250,23 @@ class SignatureLayer(keras.Layer):
     @classmethod
     def from_config(cls, config):
         config = dict(config)
+        unknown = sorted(set(config) - _CONFIG_KEYS)
+        if unknown:
+            raise LoadError(
+                f"The config of a SignatureLayer holds what no SignatureLayer writes: {quoted(unknown)}.\n"
+                "  The archive was changed after it was saved. Save the model again."
+            )
         described, origin = (
             description.from_config(config.pop("description", {})),
             _LIVING.get(config.pop("origin", None)),
         )
         layer = cls(described, **config)
-        layer._safe = private.safe_mode() is not False
+        layer._policy = layer._of_archive = safety.Policy(
+            everything=private.safe_mode() is False,
+            place=f"The graph of layer {layer.name!r} holds",
+            remedy=_how_to_load,
+            error=LoadError,
+        )
         if origin is not None and not origin._description.same_as(described):
             # A clone in the same process starts from the values of the layer it was made from, and takes its graph when
             # first called: before that an archive may bring another.
@@ -248,13 +277,37 @@ class SignatureLayer(keras.Layer):
 
     def save_assets(self, dir_path):
         archive.write(self._ready(), dir_path)
+        digests.write(dir_path, self._digests())
+
+    def _digests(self) -> Iterator[tuple[str, str]]:
+        return ((weight.name, digests.of_array(keras.ops.convert_to_numpy(weight))) for weight in self._saved_order())
 
     def load_assets(self, dir_path):
         taken, kept = archive.read(dir_path, self._description, self.name)
-        if self._safe:
-            place = f"The graph of layer {self.name!r} holds"
-            safety.check(taken.graph_def, taken.assets, self._allowed, place, _how_to_load, LoadError)
+        self._policy = self._of_archive
+        self._policy.check(taken.graph_def, taken.assets)
+        self._check_digests(dir_path)
         self._attach(taken, kept)
+
+    def _check_digests(self, folder: str) -> None:
+        """Checks that graph, record, files and weights are what was saved; Keras has read the weights by now.
+
+        Raises:
+            LoadError: one of them is not.
+        """
+        changed, wanted = digests.changed_files(folder, LoadError), digests.weights(folder, LoadError)
+        if changed is None or wanted is None:
+            # An earlier version saved it.
+            return
+        if not any(isinstance(weight.value, tf.distribute.DistributedValues) for weight in self._own):
+            # Replicas are averaged when they are read, and that may round.
+            have = dict(self._digests())
+            changed += [f"weight {name}" for name, digest in wanted if have.get(name) != digest]
+        if changed:
+            raise LoadError(
+                f"The archive was changed after layer {self.name!r} was saved: {quoted(changed)}.\n"
+                "  It is damaged, or somebody wrote into it. Save the model again."
+            )
 
     def load_own_variables(self, store):
         missing = [weight.name for index, weight in enumerate(self._saved_order()) if str(index) not in store]

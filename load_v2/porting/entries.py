@@ -6,7 +6,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from export_v1.format import plain_path
+from export_v1.format import bundle, plain_path
 from load_v2.errors import LoadError, quoted
 from load_v2.porting.types import Entry, Shape
 
@@ -37,8 +37,7 @@ def locate(path: str | os.PathLike) -> str:
 
 
 def _in_folder(folder: str) -> str:
-    state = tf.train.get_checkpoint_state(folder)
-    latest = state.model_checkpoint_path if state else ""
+    latest = bundle.latest(folder)
     # `checkpoint` often holds the absolute path of the machine that trained; the files lie beside it all the same.
     wanted = [latest, os.path.join(folder, os.path.basename(latest))] if latest else []
     wanted += [os.path.join(folder, ""), os.path.join(folder, "variables", "variables")]

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from export_v1.format import plain_path
+from export_v1.format import folder, plain_path
 from export_v1.format import record as record_file
 from export_v1.format.record import Record
 from export_v1.ir import wellformed
@@ -81,7 +81,7 @@ class Artefact:
 def read(path: str | os.PathLike) -> Artefact:
     """Returns the export in the folder `path`.
 
-    Guaranteed: nothing of the graph has run, and no asset is outside the folder.
+    Guaranteed: nothing of the graph has run, and nothing in the folder leads out of it.
 
     Raises:
         LoadError: the folder, the graph or a file it names is missing or unreadable.
@@ -128,6 +128,8 @@ def _saved_model(path: str) -> saved_model_pb2.SavedModel:
     file = os.path.join(path, "saved_model.pb")
     if not os.path.isdir(path):
         raise LoadError(f"There is no folder {path!r}.\n  Pass the --export_dir of step 1, or another SavedModel.")
+    with errors.blamed(f"{path!r} cannot be read"):
+        folder.check(path, LoadError)
     if not os.path.isfile(file):
         found = [name for name in os.listdir(path) if os.path.isfile(os.path.join(path, name, "saved_model.pb"))]
         hint = f"Did you mean {os.path.join(path, max(found))!r}?" if found else "Pass the --export_dir of step 1."
@@ -248,11 +250,11 @@ def _asset_definitions(meta_graph: MetaGraphDef) -> list[meta_graph_pb2.AssetFil
 
 
 def _assets(meta_graph: MetaGraphDef, path: str) -> dict[str, str]:
-    folder = os.path.realpath(os.path.join(path, "assets"))
+    inside = os.path.realpath(os.path.join(path, "assets"))
     assets = {}
     for definition in _asset_definitions(meta_graph):
-        file = os.path.realpath(os.path.join(folder, definition.filename))
-        if not file.startswith(folder + os.sep):
+        file = os.path.realpath(os.path.join(inside, definition.filename))
+        if not file.startswith(inside + os.sep):
             raise LoadError(f"{path!r} names an asset outside its folder: {definition.filename!r}.\n  Export again.")
         if not os.path.isfile(file):
             raise LoadError(

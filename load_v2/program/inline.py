@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2
 
-from export_v1.ir import graph, ops
+from export_v1.ir import graph, library, ops
 from load_v2.errors import LoadError
 from load_v2.program import subgraph
 
@@ -26,8 +26,9 @@ def calls(graph_def: subgraph.GraphDef) -> subgraph.GraphDef:
     Guaranteed: tensor names of the calls' outputs stay valid, and what waited for a call waits for all the call did.
 
     Raises:
-        LoadError: functions call one another without end.
+        LoadError: functions call one another without end, or so often that the graph becomes too large.
     """
+    library.check_size(graph_def, LoadError)
     functions = {function.signature.name: function for function in graph_def.library.function}
     for _ in range(_MAX_DEPTH):
         if not any(_called(node, functions) for node in graph_def.node):

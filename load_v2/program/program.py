@@ -2,10 +2,11 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import tensorflow as tf
 
-from export_v1.ir import ops
+from export_v1.ir import importing, ops, safety
 from load_v2 import errors
 from load_v2.errors import LoadError, quoted, unknown
 from load_v2.program import artefact, inline, resource_tables, signature, subgraph, writes
@@ -191,23 +192,49 @@ def _variables_of(part: Part, by_handle: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(by_handle[name] for name in edges if name in by_handle))
 
 
-def import_into_current(graph_def: subgraph.GraphDef, fetches: list[str], feeds: Mapping[str, tf.Tensor]) -> list:
-    """Imports a part into the graph being built and returns its fetches (tensors, or operations for node names)."""
-    used = {subgraph.tensor_name(edge) for node in graph_def.node for edge in node.input}
-    mapped = {name: tf.convert_to_tensor(value) for name, value in feeds.items() if name in used}
-    inner = [name for name in fetches if name not in feeds]
-    got = tf.graph_util.import_graph_def(graph_def, input_map=mapped, return_elements=inner, name="v1") if inner else []
+def import_into_current(
+    graph_def: subgraph.GraphDef,
+    fetches: list[str],
+    feeds: Mapping[str, tf.Tensor],
+    files: Mapping[str, tf.Tensor] = MappingProxyType({}),
+    policy: safety.Policy | None = None,
+) -> list:
+    """Imports a part into the graph being built and returns its fetches (tensors, or operations for node names).
+
+    Args:
+        graph_def: the part.
+        fetches: what is returned.
+        feeds: tensor name -> what stands in its place.
+        files: likewise, for the paths of the artefact's own files.
+        policy: which ops may be in the part; None: those that only compute.
+
+    Raises:
+        LoadError: the part holds others, or is too large once its functions are called.
+    """
+    given = {**feeds, **files}
+    inner = [name for name in fetches if name not in given]
+    got = (
+        importing.graph_def(graph_def, feeds=feeds, fed_files=files, policy=policy, return_elements=inner, name="v1")
+        if inner
+        else []
+    )
     by_name = dict(zip(inner, got, strict=True))
-    return [feeds[name] if name in feeds else by_name[name] for name in fetches]
+    return [given[name] if name in given else by_name[name] for name in fetches]
 
 
-def run_now(graph_def: subgraph.GraphDef, fetches: list[str], feeds: Mapping[str, tf.Tensor]) -> list:
+def run_now(
+    graph_def: subgraph.GraphDef,
+    fetches: list[str],
+    feeds: Mapping[str, tf.Tensor],
+    files: Mapping[str, tf.Tensor] = MappingProxyType({}),
+    policy: safety.Policy | None = None,
+) -> list:
     """Runs a part of a graph: at once in eager mode, as nodes of the current graph while one is being built."""
     if not tf.executing_eagerly():
-        return import_into_current(graph_def, fetches, feeds)
+        return import_into_current(graph_def, fetches, feeds, files, policy)
 
     def build():
-        got = import_into_current(graph_def, fetches, feeds)
+        got = import_into_current(graph_def, fetches, feeds, files, policy)
         operations = [item for item in got if isinstance(item, tf.Operation)]
         with tf.control_dependencies(operations):
             # A function gives tensors back; what was run for its effect is told by a constant that waits for it.

@@ -84,7 +84,7 @@ def create_all(
 
     Args:
         graph_def: the whole graph, initializers included.
-        run: `run(graph_def, fetches, feeds)` imports a part of the graph here and returns the tensors.
+        run: `run(graph_def, fetches, feeds, files)` imports a part of the graph here and returns the tensors.
         assets: tensor name of a file name -> the file, wherever it is now.
     """
     fillers = initializers(graph_def)
@@ -94,14 +94,15 @@ def create_all(
         handles = [f"{node.name}:0" for node in nodes]
 
         def initialize(handle, fills=fills, handles=handles):
-            feeds = {name: handle for name in handles} | {name: asset.asset_path for name, asset in assets.items()}
-            run(subgraph.needed(graph_def, fills, feeds), fills, feeds)
+            feeds = {name: handle for name in handles}
+            files = {name: asset.asset_path for name, asset in assets.items()}
+            run(subgraph.needed(graph_def, fills, {**feeds, **files}), fills, feeds, files)
 
         def create(node):
             # A dense table takes the keys that it reserves as inputs.
             alone = subgraph.needed(graph_def, [node.name], {})
             next(other for other in alone.node if other.name == node.name).CopyFrom(node)
-            return run(alone, [f"{node.name}:0"], {})[0]
+            return run(alone, [f"{node.name}:0"], {}, {})[0]
 
         reads = {edge for node in subgraph.needed(graph_def, fills, handles).node for edge in node.input}
         own = [asset for name, asset in assets.items() if name in map(subgraph.tensor_name, reads)]

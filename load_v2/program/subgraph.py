@@ -6,6 +6,8 @@ from typing import TypeAlias
 
 from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2
 
+from export_v1.ir import library
+
 GraphDef: TypeAlias = graph_pb2.GraphDef
 NodeDef: TypeAlias = node_def_pb2.NodeDef
 
@@ -85,31 +87,6 @@ def all_nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
         yield from function.node_def
 
 
-def reachable_functions(graph_def: GraphDef) -> set[str]:
-    """Returns names of the functions that the graph's nodes call, directly or through other functions."""
-    library = {function.signature.name: function for function in graph_def.library.function}
-    gradients = {gradient.function_name: gradient.gradient_func for gradient in graph_def.library.gradient}
-    found: set[str] = set()
-    todo = [name for node in graph_def.node for name in called(node)]
-    while todo:
-        name = todo.pop()
-        if name in found or name not in library:
-            continue
-        found.add(name)
-        todo.extend(other for node in library[name].node_def for other in called(node))
-        todo.extend([gradients[name]] if name in gradients else [])
-    return found
-
-
-def called(node: NodeDef) -> list[str]:
-    """Returns names of the functions that a node calls; its op may be a function's name itself."""
-    names = [node.op]
-    for value in node.attr.values():
-        names.extend([value.func.name] if value.HasField("func") else [])
-        names.extend(function.name for function in value.list.func)
-    return names
-
-
 def with_own_functions(graph_def: GraphDef) -> GraphDef:
     """Returns a copy in which each function is named after its content, and functions that nobody calls are gone.
 
@@ -118,7 +95,7 @@ def with_own_functions(graph_def: GraphDef) -> GraphDef:
     """
     copy = GraphDef()
     copy.CopyFrom(graph_def)
-    reachable = reachable_functions(graph_def)
+    reachable = library.reachable(graph_def)
     del copy.library.function[:]
     kept = [function for function in graph_def.library.function if function.signature.name in reachable]
     digest = hashlib.sha256(b"".join(function.SerializeToString(deterministic=True) for function in kept)).hexdigest()

@@ -1,7 +1,6 @@
 """Which variables a graph itself writes."""
 
-from export_v1.ir import ops
-from load_v2.program import subgraph
+from export_v1.ir import library, ops
 
 
 def written_by(graph_def) -> set[str]:
@@ -17,7 +16,7 @@ def written_by(graph_def) -> set[str]:
         for function in functions
         if any(ops.writes_variable(node.op) for node in function.node_def)
     }
-    calls = {f.signature.name: {name for node in f.node_def for name in subgraph.called(node)} for f in functions}
+    calls = {f.signature.name: {name for node in f.node_def for name in library.called_by(node)} for f in functions}
     while more := {name for name, called in calls.items() if name not in writing and called & writing}:
         writing |= more
     written: set[str] = set()

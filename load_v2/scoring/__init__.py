@@ -43,16 +43,16 @@ def writer(path: str, keys: list[str]):
     from load_v2.scoring import arrays, tfrecords
 
     if path.endswith(_RECORDS):
-        return tfrecords.Writer(path)
+        return tfrecords.writer(path)
     if path.endswith(".npz"):
-        return arrays.ArchiveWriter(path)
+        return arrays.archive_writer(path)
     if path.endswith(".npy"):
         if len(keys) > 1:
             raise LoadError(
                 f"{path!r} holds one array, the signature has {len(keys)} outputs: {', '.join(keys)}.\n"
                 "  Pass --outputs=OUT.npz, or a folder for one .npy each."
             )
-        return arrays.ArrayWriter(path)
+        return arrays.array_writer(path)
     if not os.path.splitext(path)[1]:
-        return arrays.FolderWriter(path)
+        return arrays.folder_writer(path)
     raise LoadError(f"{path!r} is none of .npz, .npy, .tfrecord, or a folder.")

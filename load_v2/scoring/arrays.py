@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from export_v1.format import packed
 from export_v1.format.sample import DAMAGED, known_to_files
 from load_v2.errors import LoadError, unknown
 from load_v2.program.signature import Spec
@@ -34,7 +35,15 @@ class _Batched:
         for key in self._specs:
             if key not in shapes:
                 raise unknown("Input", key, repr(self._path), shapes, f"Rename an array to {key!r}.")
-        lengths = {key: shapes[key][0] for key, spec in self._specs.items() if _has_rows(spec) and shapes[key]}
+            sizes = shapes[key]
+            if any(isinstance(size, bool) or not isinstance(size, int) or size < 0 for size in sizes):
+                raise LoadError(f"{self._path!r} is damaged: array {key!r} has the shape {sizes}.")
+            if not sizes and _has_rows(self._specs[key]):
+                raise LoadError(
+                    f"In {self._path!r} array {key!r} is a scalar; the signature has {self._specs[key]}, one row for each "
+                    "example.\n  Give it as many rows as there are examples."
+                )
+        lengths = {key: shapes[key][0] for key, spec in self._specs.items() if _has_rows(spec)}
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{key}: {length}" for key, length in lengths.items())
             raise LoadError(f"The arrays of {self._path!r} have different lengths: {told}.")
@@ -95,7 +104,10 @@ class ArchiveReader(_Batched):
         super().__init__(path, specs)
         try:
             with zipfile.ZipFile(path) as archive:
+                packed.check_size(path, archive.infolist(), LoadError, "Save the inputs again.")
                 headers = {n[:-4]: _header(archive, n) for n in archive.namelist() if n.endswith(".npy")}
+        except LoadError:
+            raise
         except DAMAGED as error:
             raise LoadError(f"{path!r} cannot be read as .npz: {error}") from error
         self._headers = headers
@@ -209,93 +221,72 @@ def _plain_strings(rows: np.ndarray) -> np.ndarray:
     return plain
 
 
-class ArrayWriter:
+class _OneArray:
     """One output into one .npy."""
 
-    def __init__(self, path: str):
-        self._file = atomic.File(path)
-
-    def __enter__(self):
-        self._array = _GrowingArray(self._file.__enter__())
-        return self
+    def __init__(self, stream):
+        self._array = _GrowingArray(stream)
 
     def write(self, batch: Mapping[str, np.ndarray]) -> None:
         self._array.write(next(iter(batch.values())))
 
-    def __exit__(self, kind, error, trace):
-        if kind is None:
-            self._array.close()
-        return self._file.__exit__(kind, error, trace)
+    def finish(self) -> None:
+        self._array.close()
 
 
-class FolderWriter:
-    """Each output into a KEY.npy of its own, all in a new folder."""
+class _EachArray:
+    """Each output into a KEY.npy of its own, in one folder."""
 
-    def __init__(self, path: str):
-        self._folder = atomic.Folder(path)
-
-    def __enter__(self):
-        self._path = self._folder.__enter__()
-        self._streams: dict = {}
+    def __init__(self, folder: str, streams: contextlib.ExitStack):
+        self._folder = folder
+        self._streams = streams
+        self.files: dict[str, str] = {}
         self._arrays: dict[str, _GrowingArray] = {}
-        return self
 
     def write(self, batch: Mapping[str, np.ndarray]) -> None:
         for key, rows in batch.items():
             if key not in self._arrays:
-                self._streams[key] = open(os.path.join(self._path, key.replace("/", "_") + ".npy"), "wb+")
-                self._arrays[key] = _GrowingArray(self._streams[key])
+                self.files[key] = os.path.join(self._folder, key.replace("/", "_") + ".npy")
+                self._arrays[key] = _GrowingArray(self._streams.enter_context(open(self.files[key], "wb+")))
             self._arrays[key].write(rows)
 
-    def __exit__(self, kind, error, trace):
-        for key, stream in self._streams.items():
-            if kind is None:
-                self._arrays[key].close()
-                stream.flush()
-                os.fsync(stream.fileno())
-            stream.close()
-        return self._folder.__exit__(kind, error, trace)
+    def finish(self) -> None:
+        for array in self._arrays.values():
+            array.close()
+        self._streams.close()
 
 
-class ArchiveWriter:
-    """All outputs into one .npz: grown as separate arrays beside it, then put together."""
+@contextlib.contextmanager
+def array_writer(path: str) -> Iterator[_OneArray]:
+    """Yields a writer of one output into one .npy."""
+    with atomic.file(path) as stream:
+        target = _OneArray(stream)
+        yield target
+        target.finish()
 
-    def __init__(self, path: str):
-        self._file = atomic.File(path)
-        self._near = os.path.dirname(os.path.realpath(path))
 
-    def __enter__(self):
-        self._target = self._file.__enter__()
-        self._parts = atomic.new_folder(self._near)
-        self._arrays: dict[str, tuple] = {}
-        return self
+@contextlib.contextmanager
+def folder_writer(path: str) -> Iterator[_EachArray]:
+    """Yields a writer of each output into a KEY.npy of its own, all in a new folder."""
+    with atomic.folder(path) as folder, contextlib.ExitStack() as streams:
+        target = _EachArray(folder, streams)
+        yield target
+        target.finish()
 
-    def write(self, batch: Mapping[str, np.ndarray]) -> None:
-        for key, rows in batch.items():
-            if key not in self._arrays:
-                stream = open(os.path.join(self._parts, str(len(self._arrays))), "wb+")
-                self._arrays[key] = (stream, _GrowingArray(stream))
-            self._arrays[key][1].write(rows)
 
-    def __exit__(self, kind, error, trace):
-        try:
-            if kind is None:
-                self._put_together()
-        except BaseException as failed:
-            # What could not be put together must not be taken for whole.
-            kind, error = type(failed), failed
-            raise
-        finally:
-            shutil.rmtree(self._parts, ignore_errors=True)
-            for stream, _ in self._arrays.values():
-                with contextlib.suppress(OSError):
-                    stream.close()
-            self._file.__exit__(kind, error, trace)
+@contextlib.contextmanager
+def archive_writer(path: str) -> Iterator[_EachArray]:
+    """Yields a writer of all outputs into one .npz: grown as separate arrays beside it, then put together."""
+    with atomic.scratch(path) as folder, contextlib.ExitStack() as streams:
+        target = _EachArray(folder, streams)
+        yield target
+        target.finish()
+        with atomic.file(path) as whole:
+            _put_together(target.files, whole)
 
-    def _put_together(self) -> None:
-        with zipfile.ZipFile(self._target, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-            for key, (stream, array) in self._arrays.items():
-                array.close()
-                stream.seek(0)
-                with archive.open(key + ".npy", "w", force_zip64=True) as member:
-                    shutil.copyfileobj(stream, member, _COPY_BYTES)
+
+def _put_together(files: Mapping[str, str], whole) -> None:
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for key, file in files.items():
+            with open(file, "rb") as stream, archive.open(key + ".npy", "w", force_zip64=True) as member:
+                shutil.copyfileobj(stream, member, _COPY_BYTES)

@@ -1,10 +1,12 @@
 """TFRecord files of tf.Example: one feature for each input or output, flattened."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
 
+from load_v2 import errors
 from load_v2.errors import LoadError
 from load_v2.program.signature import Spec
 from load_v2.scoring import atomic
@@ -57,17 +59,11 @@ def _feature(path: str, key: str, spec: Spec) -> tf.io.FixedLenFeature:
     return tf.io.FixedLenFeature(spec.shape[1:], stored)
 
 
-class Writer:
+class _Records:
     """One tf.Example for each row; floats as float32, integers and booleans as int64, shapes are not kept."""
 
-    def __init__(self, path: str):
-        self._file = atomic.File(path)
-        self._options = tf.io.TFRecordOptions(compression_type="GZIP" if path.endswith(".gz") else "")
-
-    def __enter__(self):
-        self._file.__enter__()
-        self._records = tf.io.TFRecordWriter(self._file.part, self._options)
-        return self
+    def __init__(self, records: tf.io.TFRecordWriter):
+        self._records = records
 
     def write(self, batch: Mapping[str, np.ndarray]) -> None:
         rows = len(next(iter(batch.values())))
@@ -75,11 +71,34 @@ class Writer:
             # As an array of one, because a string alone would lose zero bytes at its end to numpy.
             features = {key: _packed(array[row : row + 1]) for key, array in batch.items()}
             example = tf.train.Example(features=tf.train.Features(feature=features))
-            self._records.write(example.SerializeToString())
+            with _as_the_system_says():
+                self._records.write(example.SerializeToString())
 
-    def __exit__(self, kind, error, trace):
-        self._records.close()
-        return self._file.__exit__(kind, error, trace)
+
+@contextlib.contextmanager
+def writer(path: str) -> Iterator[_Records]:
+    """Yields a writer of TFRecord."""
+    options = tf.io.TFRecordOptions(compression_type="GZIP" if path.endswith(".gz") else "")
+    with atomic.published(path) as part:
+        records = tf.io.TFRecordWriter(part, options)
+        try:
+            yield _Records(records)
+        except BaseException:
+            # What is unfinished goes away; that it cannot be closed says nothing new.
+            with contextlib.suppress(tf.errors.OpError):
+                records.close()
+            raise
+        with _as_the_system_says():
+            records.close()
+
+
+@contextlib.contextmanager
+def _as_the_system_says() -> Iterator[None]:
+    """Turns TensorFlow's word for a full disk into the system's."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise OSError(errors.reason(error)) from error
 
 
 def _packed(value: np.ndarray) -> tf.train.Feature:

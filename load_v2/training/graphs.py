@@ -71,5 +71,5 @@ def _functions(taken: Program, variables: Mapping[str, Weight]):
     assets = {name: tf.saved_model.Asset(file) for name, file in taken.assets.items()}
     with errors.blamed(f"The tables of {taken.source.path!r} cannot be made"):
         tables = resource_tables.create_all(taken.graph_def, program.run_now, assets)
-    others = {f"{name}:0": table for name, table in tables.items()} | assets
-    return concrete_functions.Functions(taken, held, others), others
+    by_handle = {f"{name}:0": table for name, table in tables.items()}
+    return concrete_functions.Functions(taken, held, by_handle, assets), {**by_handle, **assets}

@@ -22,7 +22,7 @@ class GraphSchedule(keras.optimizers.schedules.LearningRateSchedule):
     def attach(self, rate: Program) -> None:
         """Takes the graph: the program of the signature `learning_rate`, whose only variable is the counter."""
         self._part = of_step(rate)
-        self._functions = concrete_functions.Functions(rate, {}, {})
+        self._functions = concrete_functions.Functions(rate, {}, {}, {})
 
     def __call__(self, step):
         if self._functions is None or self._part is None:

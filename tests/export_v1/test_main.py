@@ -202,11 +202,11 @@ def test_variables_that_do_not_fit_are_all_listed(command, tmp_path, capsys):
 def test_an_existing_folder_stays_unless_overwritten(command, tmp_path, capsys):
     folder = tmp_path / "export"
     folder.mkdir()
-    (folder / "mine").write_text("keep")
+    (folder / "saved_model.pb").write_text("keep")
     asked = dict(checkpoint=_checkpoint("mlp_layers"), export_dir=str(folder), input=["x=x:0"], output=["y=probs:0"])
     assert command(**asked) == 1
     assert "--overwrite" in capsys.readouterr().err
-    assert (folder / "mine").read_text() == "keep"
+    assert (folder / "saved_model.pb").read_text() == "keep"
     assert command(**asked, overwrite=True) == 0
     assert sorted(os.listdir(folder)) == ["assets.extra", "saved_model.pb", "variables"]
     assert os.listdir(tmp_path) == ["export"]

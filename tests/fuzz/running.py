@@ -13,6 +13,7 @@ import tempfile
 import time
 import traceback
 
+from tests.fuzz import hostile
 from tests.fuzz.targets import Target
 
 # A whole export of the material takes one or two seconds. What takes this much processor time hangs, and so does what
@@ -32,7 +33,8 @@ class Outcome:
     Attributes:
         kind: "refused" by an error to read; "same" or "changed": a result, complete, as without damage or another one;
             "harmless": the damage changed nothing. Findings are: "wrong": a result that must have been the same;
-            "defect": another exception; "left": files left behind; "died": the process; "hung"; "memory".
+            "defect": another exception; "let in": a canary was written; "left": files left behind; "died": the process;
+            "hung"; "memory".
         target: name of the target.
         seed: of the mutation.
         done: what the damage was.
@@ -133,6 +135,10 @@ def _in_child(target: Target, seed: int, material: pathlib.Path, folder: pathlib
     os._exit(0)
 
 
+class _LetInError(BaseException):
+    """The canary is there."""
+
+
 def _tell(folder: pathlib.Path, what: dict) -> None:
     with open(folder / "result", "wb") as file:
         pickle.dump(what, file)
@@ -145,10 +151,17 @@ def _tried(target: Target, seed: int, material: pathlib.Path, folder: pathlib.Pa
     if target.material == "words":
         os.symlink(material / "lookup_vocab_export", folder / "lookup_vocab_export")
     os.mkdir(out)
+    hostile.canary = str(folder / "canary")
     done = target.damage(copy, rng)
     _tell(folder, {"kind": "died", "done": done, "said": ""})
     try:
-        result = target.use(copy, out)
+        try:
+            result = target.use(copy, out)
+        finally:
+            if os.path.exists(hostile.canary):
+                raise _LetInError
+    except _LetInError:
+        return {"kind": "let in", "done": done, "said": traceback.format_exc()}
     except Exception as error:
         names = {one.__name__ for one in type(error).__mro__}
         said = f"{type(error).__name__}: {error}"

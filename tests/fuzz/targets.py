@@ -9,7 +9,7 @@ import shutil
 import zipfile
 from collections.abc import Callable
 
-from tests.fuzz import graphs, mutations
+from tests.fuzz import graphs, hostile, mutations
 from tests.support import cases
 
 
@@ -81,8 +81,8 @@ def _bytes(*names: str):
     return damage
 
 
-def _proto(name: str, kind: str):
-    """Returns a damage that changes the graph inside a file."""
+def _proto(name: str, kind: str, change: Callable = graphs.any_of, change_meta: Callable | None = None):
+    """Returns a damage that changes the graph inside a file, or what a MetaGraphDef says beside it."""
 
     def damage(folder: pathlib.Path, rng: random.Random) -> str:
         from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
@@ -96,8 +96,8 @@ def _proto(name: str, kind: str):
         meta = rng.choice(message.meta_graphs) if kind == "saved_model" else message
         done = ""
         if kind != "graph" and rng.random() < 0.15:
-            done = _collections(meta, rng)
-        done = done or graphs.any_of(message if kind == "graph" else meta.graph_def, rng)
+            done = (change_meta or _collections)(meta, rng)
+        done = done or change(message if kind == "graph" else meta.graph_def, rng)
         path.write_bytes(message.SerializeToString())
         return done
 
@@ -238,6 +238,23 @@ def _rules(folder: pathlib.Path, out: pathlib.Path) -> object:
     return [repr(rules.load(path)) for path in sorted(folder.glob("*.toml"))]
 
 
+def _refused(use):
+    """Returns a use that nothing may come out of."""
+
+    def must_be_refused(folder: pathlib.Path, out: pathlib.Path) -> object:
+        raise AssertionError(f"it was let in, and answered {use(folder, out)!r:.100}")
+
+    return must_be_refused
+
+
+def _linked(folder: pathlib.Path, rng: random.Random) -> str:
+    return hostile.link(folder, rng)
+
+
+def _config(folder: pathlib.Path, rng: random.Random) -> str:
+    return hostile.config(folder / "m.keras", rng)
+
+
 _STEP_2 = ("LoadError",)
 _DATA = "model.ckpt-3.data-00000-of-00001"
 _INDEX = "model.ckpt-3.index"
@@ -264,6 +281,15 @@ ALL = (
            _STEP_2),
     # Keras has errors of its own for archives that are cut.
     Target(".keras archive", _archive, _loaded, "keras", ("LoadError", "Exception")),
+    Target("hostile .meta", _proto(_META, "meta", hostile.any_of), _from_checkpoint("mlp_layers"), "mlp_layers"),
+    Target("hostile SavedModel, init ops", _proto("saved_model.pb", "saved_model", hostile.any_of, hostile.init_op),
+           _from_saved_model, "hub"),
+    Target("hostile frozen graph", _proto("model.pb", "graph", hostile.any_of), _from_graph, "frozen"),
+    Target("hostile export", _proto("saved_model.pb", "saved_model", hostile.any_of), _verified, "lookup_vocab_export",
+           _STEP_2),
+    Target("links in an export", _linked, _refused(_verified), "lookup_vocab_export", _STEP_2),
+    Target("links in a SavedModel", _linked, _refused(_from_saved_model), "hub"),
+    Target(".keras archive, config", _config, _loaded, "keras", ("LoadError", "Exception")),
     Target("inputs of predict", _bytes("in.npz"), _predicted, "words", _STEP_2),
     Target("checkpoint to port", _bytes(_DATA, _INDEX, _META), _ported, "port_textbook", _STEP_2, exact=True),
     Target("rules file", _bytes("bert.toml", "conv1.toml", "lstm_cells.toml"), _rules, "rules", _STEP_2),

@@ -67,18 +67,6 @@ CHANGES = (
     ),
     Change(
         file="load_v2/program/subgraph.py",
-        before="        todo.extend([gradients[name]] if name in gradients else [])\n",
-        after="",
-        tests=GRAPH,
-    ),
-    Change(
-        file="load_v2/program/subgraph.py",
-        before="        names.extend(function.name for function in value.list.func)\n",
-        after="",
-        tests=GRAPH,
-    ),
-    Change(
-        file="load_v2/program/subgraph.py",
         before="    for function in value.list.func:\n        function.name = renamed.get(function.name, function.name)\n",
         after="",
         tests=GRAPH,
@@ -530,12 +518,6 @@ CHANGES = (
     ),
     Change(
         file="load_v2/program/program.py",
-        before="return [feeds[name] if name in feeds else by_name[name] for name in fetches]",
-        after="return [by_name[name] for name in fetches if name in by_name]",
-        tests=PROGRAM,
-    ),
-    Change(
-        file="load_v2/program/program.py",
         before='    with errors.blamed(f"Signature {key!r} of {source.path!r} cannot be taken out of its graph"):\n',
         after="    if True:\n",
         tests=PROGRAM,
@@ -836,19 +818,6 @@ CHANGES = (
         file="load_v2/program/artefact.py",
         before='    if not definitions and "saved_model_assets"',
         after='    if "nothing" in meta_graph.collection_def and "saved_model_assets"',
-        tests=ARTEFACT,
-    ),
-    Change(
-        file="load_v2/program/artefact.py",
-        before="        if not file.startswith(folder + os.sep):",
-        after="        if not file.startswith(folder):",
-        tests=ARTEFACT,
-        why="a folder whose name begins as the assets' is theirs",
-    ),
-    Change(
-        file="load_v2/program/artefact.py",
-        before="        if not file.startswith(folder + os.sep):",
-        after="        if False:",
         tests=ARTEFACT,
     ),
     Change(
@@ -1186,19 +1155,6 @@ CHANGES = (
         before="        private.take_arguments_as_they_are(self)\n",
         after="",
         tests=LAYER,
-    ),
-    Change(
-        file="load_v2/layer/signature_layer.py",
-        before="        if self._safe:\n",
-        after="        if False:\n",
-        tests=("tests/load_v2/layer/test_archive.py::test_safe_mode_refuses_ops_that_reach_outside",),
-        why="an archive from a stranger runs whatever it holds",
-    ),
-    Change(
-        file="load_v2/layer/signature_layer.py",
-        before="layer._safe = private.safe_mode() is not False",
-        after="layer._safe = True",
-        tests=("tests/load_v2/layer/test_archive.py::test_safe_mode_refuses_ops_that_reach_outside",),
     ),
     Change(
         file="load_v2/layer/signature_layer.py",

@@ -49,7 +49,7 @@ _CUTS = (
         _FROZEN,
         why="a scalar has no rank",
     ),
-    Change(_FREEZE, "dtype=tf.as_dtype(data_type)", "dtype=tf.float32", _FROZEN),
+    Change(_FREEZE, "            dtype=tf.as_dtype(data_type),\n", "            dtype=tf.float32,\n", _FROZEN),
     Change(_FREEZE, "value, tf.as_dtype(data_type))", "value, tf.float32)", _FROZEN),
     Change(_OUTPUTS, '        pin.input.extend("^" + parse(wait).node for wait in waits)\n', "", _FROZEN),
     Change(_OUTPUTS, 'graph.fresh_name(f"output/{key}", taken)', 'f"output/{key}"', _FROZEN),

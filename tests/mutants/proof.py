@@ -104,8 +104,8 @@ CHANGES = (
     _change("load_v2/scoring/arrays.py", "rows = known_to_files(np.asarray(rows))", "rows = np.asarray(rows)",
             ("tests/load_v2/scoring/test_arrays.py",), "an answer of bfloat16 loses its type"),
     # verify
-    _change("load_v2/verification.py", "        if self.damaged or self.unlike:\n", "        if self.unlike:\n", _VERIFICATION),
-    _change("load_v2/verification.py", "        if self.damaged or self.unlike:\n", "        if self.damaged:\n", _VERIFICATION),
+    _change("load_v2/verification.py", "        if self.damaged or self.unlike or", "        if self.unlike or", _VERIFICATION),
+    _change("load_v2/verification.py", "        if self.damaged or self.unlike or", "        if self.damaged or", _VERIFICATION),
     _change("load_v2/verification.py", "return [*lines, *self.notes, f", "return [*lines, f", _VERIFICATION),
     _change("load_v2/verification.py", "if crc32c is None or stored(name) != crc32c]", "if stored(name) != crc32c]", _VERIFICATION),
     _change("load_v2/verification.py", "    damaged += [name for name in keys if name not in recorded]\n", "", _VERIFICATION),

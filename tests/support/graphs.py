@@ -49,3 +49,24 @@ def kinds(graph_def) -> set[str]:
 def names(graph_def) -> list[str]:
     """Returns the node names of a graph, in order."""
     return [node.name for node in graph_def.node]
+
+
+def nested(levels: int, calls: int = 2) -> v1.GraphDef:
+    """Returns a small graph of functions, each of which calls the next one several times."""
+    graph_def = v1.GraphDef()
+    graph_def.node.add(name="x", op="Placeholder").attr["dtype"].type = 1
+    graph_def.node.add(name="y", op="f0", input=["x"])
+    for level in range(levels):
+        function = graph_def.library.function.add()
+        function.signature.name = f"f{level}"
+        function.signature.input_arg.add(name="a", type=1)
+        function.signature.output_arg.add(name="b", type=1)
+        edge = "a"
+        for at in range(calls):
+            inner = f"f{level + 1}" if level + 1 < levels else "Neg"
+            node = function.node_def.add(name=f"n{at}", op=inner, input=[edge])
+            if inner == "Neg":
+                node.attr["T"].type = 1
+            edge = f"n{at}:{'y' if inner == 'Neg' else 'b'}:0"
+        function.ret["b"] = edge
+    return graph_def

@@ -7,7 +7,7 @@ that is read from a GraphDef: it believes `output_shapes`, and gradients are bui
 
 import tensorflow as tf
 
-from export_v1.ir import graph, ops
+from export_v1.ir import graph, importing, ops, safety
 from export_v1.ir.graph import GraphDef, NodeDef
 from export_v1.passes.functional import region as regions
 from export_v1.passes.functional.region import Region
@@ -32,6 +32,7 @@ class _Inference:
 
     def __init__(self, original: GraphDef, shapes: Shapes):
         self.original, self.shapes = original, shapes
+        self.functions = {function.signature.name for function in original.library.function}
 
     def run(self, region: Region, args: list[tf.TensorShape]) -> list[tf.TensorShape]:
         """Returns the shapes of a region's results, given those of its arguments."""
@@ -41,8 +42,9 @@ class _Inference:
         with tf.Graph().as_default():
             for name in regions.order(region.nodes):
                 node = region.nodes[name]
-                # What stayed of v1 control flow may lie on a cycle, so its shape is not asked for.
-                if name in region.bodies or node.op in ops.V1_CONTROL_FLOW or node.op == "_Arg":
+                # What stayed of v1 control flow may lie on a cycle, so its shape is not asked for; TensorFlow computes
+                # ahead what a shape depends on, so an op that could reach out is not shown to it.
+                if name in region.bodies or node.op in ops.V1_CONTROL_FLOW or node.op == "_Arg" or self._reaches(node):
                     self._import(region, segment, known)
                     segment = []
                     found = self._outputs(region, node, known, given)
@@ -52,6 +54,9 @@ class _Inference:
             self._import(region, segment, known)
             self.shapes.update((name, tensor.shape) for name, tensor in known.items())
             return [known[graph.parse(edge).name].shape for edge in region.results]
+
+    def _reaches(self, node: NodeDef) -> bool:
+        return not safety.is_harmless(node.op, self.functions)
 
     def _import(self, region: Region, nodes: list[NodeDef], known: dict[str, tf.Tensor]) -> None:
         """Adds the outputs of `nodes` to `known`; of unknown shape where they do not import by themselves."""
@@ -66,7 +71,7 @@ class _Inference:
             copy.input.extend(source.edge for source in sources)
             needed.update((source.name, known[source.name]) for source in sources if source.name in known)
         try:
-            made = tf.import_graph_def(part, needed, return_elements=[node.name for node in nodes], name="")
+            made = importing.graph_def(part, feeds=needed, return_elements=[node.name for node in nodes])
         except ValueError:
             for node in nodes:
                 known.update(

@@ -3,7 +3,7 @@
 import errno
 import os
 import pathlib
-import re
+import shutil
 import stat
 
 import pytest
@@ -59,7 +59,7 @@ def test_everything_is_on_the_disk_before_it_has_its_name(there, tmp_path, steps
     if there != "nothing":
         place.mkdir()
     if there == "export":
-        (place / "old").touch()
+        (place / "saved_model.pb").touch()
     with destination.whole(str(place), overwrite=there == "export") as folder:
         _filled(folder)
     _assert_on_disk_before_the_rename(steps, str(place), str(tmp_path))
@@ -88,9 +88,9 @@ def test_each_piece_of_a_stream_is_on_the_disk_as_it_is_written(tmp_path, steps)
 def test_where_two_folders_cannot_be_swapped_the_old_one_stands_aside(tmp_path, monkeypatch):
     monkeypatch.setattr(destination, "_exchange", lambda one, other: False)
     (tmp_path / "e").mkdir()
-    (tmp_path / "e" / "old").touch()
+    (tmp_path / "e" / "saved_model.pb").touch()
     with destination.whole(str(tmp_path / "e"), overwrite=True) as folder:
-        assert os.listdir(tmp_path / "e") == ["old"]
+        assert os.listdir(tmp_path / "e") == ["saved_model.pb"]
         _filled(folder)
     assert sorted(os.listdir(tmp_path / "e")) == ["saved_model.pb", "variables"] and os.listdir(tmp_path) == ["e"]
 
@@ -105,11 +105,11 @@ def test_a_folder_that_appeared_meanwhile_is_not_replaced(tmp_path):
 
 def test_nothing_is_left_of_a_block_that_fails(tmp_path):
     (tmp_path / "e").mkdir()
-    (tmp_path / "e" / "old").touch()
+    (tmp_path / "e" / "saved_model.pb").touch()
     with pytest.raises(KeyError), destination.whole(str(tmp_path / "e"), overwrite=True) as folder:
         _filled(folder)
         raise KeyError
-    assert os.listdir(tmp_path) == ["e"] and os.listdir(tmp_path / "e") == ["old"]
+    assert os.listdir(tmp_path) == ["e"] and os.listdir(tmp_path / "e") == ["saved_model.pb"]
 
 
 def test_a_file_in_its_place_is_refused_even_to_be_overwritten(tmp_path):
@@ -133,48 +133,114 @@ def test_what_cannot_be_written_says_why_and_what_to_do(tmp_path):
     assert str(tmp_path / "e") in str(caught.value) and os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("error", [None, PermissionError(), OSError(), ProcessLookupError()])
-def test_only_the_folders_of_processes_that_are_gone_are_swept(error, tmp_path, monkeypatch):
-    """Where a process is of another user, the system refuses to signal it: it is there."""
-    asked = []
-
-    def kill(process: int, signal: int) -> None:
-        asked.append((process, signal))
-        if error is not None:
-            raise error
-
-    monkeypatch.setattr(os, "kill", kill)
-    folder = destination._made(str(tmp_path), ".e.partial-")
-    destination.sweep(str(tmp_path), ".e.partial-")
-    assert asked == [(os.getpid(), 0)]
-    assert os.path.exists(folder) == (not isinstance(error, ProcessLookupError))
-
-
 @pytest.mark.parametrize("versioned", [False, True])
-def test_what_a_killed_run_left_is_found_from_the_flags(versioned, tmp_path, monkeypatch):
-    monkeypatch.setattr(destination, "_is_alive", lambda process: False)
+def test_what_a_killed_run_left_is_found_from_the_flags(versioned, tmp_path):
     (tmp_path / "e").mkdir()
-    inside, beside = (
-        destination._made(str(tmp_path / "e"), ".partial-"),
-        destination._made(str(tmp_path), ".e.partial-"),
-    )
+    inside, beside = tmp_path / "e" / ".partial-abcdef12", tmp_path / ".e.partial-abcdef12"
+    for folder in (inside, beside):
+        folder.mkdir()
+        os.utime(folder, (0, 0))
     destination.sweep_for(str(tmp_path / "e"), versioned)
-    assert (os.path.exists(inside), os.path.exists(beside)) == (not versioned, versioned)
+    assert (inside.exists(), beside.exists()) == (not versioned, versioned)
     destination.sweep_for(str(tmp_path / "gone" / "e"), versioned)
 
 
-def test_the_name_of_a_folder_tells_whose_it_is(tmp_path):
-    name = os.path.basename(destination._made(str(tmp_path), ".e.partial-"))
-    assert re.fullmatch(rf"\.e\.partial-\w+\.{os.getpid()}-.+", name)
-
-
-def test_an_old_export_that_a_killed_run_left_aside_goes_with_the_next(tmp_path, monkeypatch):
+def test_an_old_export_that_a_killed_run_left_aside_goes_with_the_next(tmp_path):
     (tmp_path / "e").mkdir()
-    destination._made(str(tmp_path), ".e.old-")
-    monkeypatch.setattr(destination, "_is_alive", lambda process: False)
+    aside = tmp_path / ".e.old-abcdef12"
+    aside.mkdir()
+    os.utime(aside, (0, 0))
     with destination.whole(str(tmp_path / "e")) as folder:
         _filled(folder)
     assert os.listdir(tmp_path) == ["e"]
+
+
+THESIS = "years of work"
+
+
+@pytest.mark.parametrize(
+    "place", ["thesis.tex", "saved_model.pb/..", "src/thesis.tex", "variables/thesis.tex", ".git/thesis.tex"]
+)
+@pytest.mark.parametrize("is_model", [True, False])
+def test_only_an_export_is_replaced(place, is_model, tmp_path):
+    """Whatever stands beside the parts of a SavedModel belongs to somebody."""
+    folder = tmp_path / "e"
+    if is_model:
+        _filled(str(folder))
+    else:
+        folder.mkdir()
+    thesis = folder / place
+    if ".." in place:
+        if is_model:
+            return
+        thesis = folder / "saved_model.h5"
+    thesis.parent.mkdir(parents=True, exist_ok=True)
+    thesis.write_text(THESIS)
+    with pytest.raises(export_v1.ExportError, match="(?s)is no part of an export|is no export.*another --export_dir"):
+        export_v1.export(export_dir=str(folder), overwrite=True, **cases.load("mlp_layers").flags())
+    assert thesis.read_text() == THESIS and os.listdir(tmp_path) == ["e"]
+
+
+def test_a_folder_without_a_graph_is_no_export(tmp_path):
+    (tmp_path / "e" / "assets").mkdir(parents=True)
+    (tmp_path / "e" / "assets" / "thesis.tex").write_text(THESIS)
+    with pytest.raises(export_v1.ExportError, match="there is no saved_model.pb in it"):
+        destination.check_free(str(tmp_path / "e"), True)
+
+
+def test_an_export_replaces_an_export(tmp_path):
+    for _ in range(2):
+        export_v1.export(export_dir=str(tmp_path / "e"), overwrite=True, **cases.load("mlp_layers").flags())
+    (tmp_path / "e" / "fingerprint.pb").touch()
+    export_v1.export(export_dir=str(tmp_path / "e"), overwrite=True, **cases.load("mlp_layers").flags())
+    assert not (tmp_path / "e" / "fingerprint.pb").exists()
+
+
+@pytest.mark.parametrize(
+    "what", ["the folder", "above it", "through a link", "by a relative path", "latest of a folder"]
+)
+@pytest.mark.parametrize("kind", ["checkpoint", "saved_model"])
+def test_a_source_is_never_replaced(what, kind, exported, tmp_path, monkeypatch):
+    holder = tmp_path / "holder" / "1"
+    if kind == "checkpoint":
+        shutil.copytree(cases.load("mlp_layers").folder, holder)
+        source = {"checkpoint": str(holder if what == "latest of a folder" else holder / "model.ckpt-3")}
+    else:
+        shutil.copytree(exported("mlp_layers"), holder)
+        source = {"saved_model": str(holder.parent if what == "latest of a folder" else holder)}
+    # All the same it looks like something to replace.
+    (holder / "saved_model.pb").touch()
+    (holder.parent / "saved_model.pb").touch() if what == "above it" else None
+    (tmp_path / "link").symlink_to(holder)
+    monkeypatch.chdir(holder)
+    target = {"above it": str(holder.parent), "through a link": str(tmp_path / "link"), "by a relative path": "."}
+    before = sorted(holder.rglob("*"))
+    with pytest.raises(export_v1.ExportError, match="(?s)holds what the export is made of.*another --export_dir"):
+        export_v1.export(export_dir=target.get(what, str(holder)), overwrite=True, **source)
+    assert sorted(holder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("inside", ["assets.extra", "variables/new", "1"])
+@pytest.mark.parametrize("versioned", [False, True])
+def test_nothing_is_written_into_a_source(inside, versioned, exported, tmp_path):
+    shutil.copytree(exported("mlp_layers"), tmp_path / "e")
+    before = sorted((tmp_path / "e").rglob("*"))
+    with pytest.raises(export_v1.ExportError, match="is inside the model that is exported"):
+        export_v1.export(export_dir=str(tmp_path / "e" / inside), saved_model=str(tmp_path / "e"), versioned=versioned)
+    assert sorted((tmp_path / "e").rglob("*")) == before
+
+
+def test_beside_a_checkpoint_is_where_people_export(tmp_path):
+    shutil.copytree(cases.load("mlp_layers").folder, tmp_path / "model")
+    flags = {**cases.load("mlp_layers").flags(), "checkpoint": str(tmp_path / "model" / "model.ckpt-3")}
+    export_v1.export(export_dir=str(tmp_path / "model" / "export" / "1"), overwrite=True, **flags)
+
+
+def test_a_path_too_deep_to_be_made_is_one_message(tmp_path):
+    deep = str(tmp_path) + "/a" * 1900
+    with pytest.raises(export_v1.ExportError, match=r"cannot be made: it is 1,9\d\d folders deep"):
+        export_v1.export(export_dir=deep, **cases.load("mlp_layers").flags())
+    assert os.listdir(tmp_path) == []
 
 
 def test_an_export_is_on_the_disk_before_it_has_its_name(tmp_path, steps):

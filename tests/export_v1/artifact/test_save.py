@@ -12,6 +12,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 import export_v1
 from export_v1.artifact import save
 from export_v1.format import bundle
+from export_v1.ir import safety
 from export_v1.weights import restore, session, stream
 from tests.export_v1.weights.test_stream import VALUES, variable, weights_of, write_checkpoint
 from tests.support import cases
@@ -174,7 +175,8 @@ def test_what_is_written_has_everything_that_belongs_to_it(tmp_path, signatures)
         opened.run("count_w")
 
     exported = _with_a_table(tmp_path, signatures)
-    written = save.write(exported, str(tmp_path / "out"), [check, check])
+    with safety.applied(safety.Policy(own_paths=exported.asset_files.values())):
+        written = save.write(exported, str(tmp_path / "out"), [check, check])
     assert seen == [[1, -1], [1, -1]] and not written.streamed
     (tmp_path / "words.txt").unlink()
     with tf.Graph().as_default(), v1.Session() as opened:

@@ -15,19 +15,19 @@ HELD = """
 import sys
 from absl import app
 from export_v1 import __main__ as command
-from export_v1.artifact import destination
-function = getattr(destination, {function!r})
+from export_v1.console import unfinished
+function = getattr(unfinished, {function!r})
 def held(*args):
     function(*args)
     print("held", flush=True)
     while True:
         pass
-setattr(destination, {function!r}, held)
+setattr(unfinished, {function!r}, held)
 app.run(command._supervised)
 """
 
 
-@pytest.mark.parametrize("function", ["_made", "sync"])
+@pytest.mark.parametrize("function", ["_made", "sync_all"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_cleans_up(number, function, tmp_path, subprocess_env):
     checkpoint = cases.load("mlp_layers").folder / "model.ckpt-3"
@@ -44,6 +44,28 @@ def test_a_signal_cleans_up(number, function, tmp_path, subprocess_env):
     assert process.returncode == 130, said
     assert "interrupted" in said and "Traceback" not in said
     assert os.listdir(tmp_path) == []
+
+
+def test_a_signal_that_is_ignored_stays_ignored(subprocess_env):
+    """As under nohup: the terminal goes away, and the work goes on."""
+    code = """
+import os, signal, sys, time
+from export_v1.console import supervise
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+def main():
+    with supervise.interruptible():
+        print("ready", flush=True)
+        sys.stdin.readline()
+    return 7
+sys.exit(supervise.supervised(main, "command"))
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env=subprocess_env, start_new_session=True, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "ready\n"
+    os.killpg(process.pid, signal.SIGHUP)
+    assert process.communicate("go on\n") == ("", "") and process.returncode == 7
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

@@ -154,3 +154,18 @@ def test_what_nobody_feeds_is_never_there():
     assert graphs.run(made, "y:0", {"x:0": 3.0, "data:0": False}) == 3.0
     with pytest.raises(tf.errors.InvalidArgumentError, match="does not have value"):
         graphs.run(made, "y:0", {"x:0": 3.0, "data:0": True})
+
+
+def test_what_could_do_more_than_compute_is_not_there_at_all(tmp_path):
+    with graphs.tensorflow_1() as graph:
+        x, data = v1.placeholder(tf.float32, [], name="x"), v1.placeholder(tf.bool, [], name="data")
+        write = tf.io.write_file(str(tmp_path / "canary"), "it ran")
+        with tf.control_dependencies([write]):
+            read = tf.strings.to_number(tf.raw_ops.ReadFile(filename=str(tmp_path / "canary"), name="read"))
+        tf.identity(v1.cond(data, lambda: read, lambda: x), name="y")
+    made = freeze.to_nothing(graph.as_graph_def(), {write.name, "read"}).graph_def
+    assert {"read", write.name} <= set(graphs.names(made)) and not {"ReadFile", "WriteFile"} & graphs.kinds(made)
+    assert graphs.run(made, "y:0", {"x:0": 3.0, "data:0": False}) == 3.0
+    with pytest.raises(tf.errors.InvalidArgumentError, match="does not have value"):
+        graphs.run(made, "y:0", {"x:0": 3.0, "data:0": True})
+    assert not (tmp_path / "canary").exists()

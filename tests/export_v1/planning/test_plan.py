@@ -321,3 +321,16 @@ def test_why_a_signature_is_left_out_is_one_line():
     planned = plan.variants(_source(signatures=signatures), Request())
     [said] = [one for one in planned.choices if "left out" in one.what]
     assert "\n" not in said.why and "nowhere" in said.why
+
+
+def test_what_is_waited_for_is_reached_and_is_no_tensor():
+    from export_v1.ir.graph import Index
+    from export_v1.planning import grouping
+
+    graph_def = v1.GraphDef()
+    graph_def.node.add(name="y", op="Identity", input=["x:1", "^wait"])
+    graph_def.node.add(name="wait", op="NoOp", input=["^late"])
+    graph_def.node.add(name="late", op="Placeholder")
+    graph_def.node.add(name="x", op="Switch")
+    assert grouping.reached(Index(graph_def), ["y:0"], ()) == {"y:0", "x:1"}
+    assert grouping.defaults(Index(graph_def), ["y:0"], ()) == {}

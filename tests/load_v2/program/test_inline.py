@@ -6,6 +6,7 @@ from google.protobuf import text_format
 from load_v2 import LoadError
 from load_v2.program import inline, subgraph
 from tests.support import graphs
+from tests.support.graphs import nested
 
 
 def _graph(text: str) -> subgraph.GraphDef:
@@ -107,7 +108,7 @@ def test_functions_that_call_one_another_without_end_are_refused():
         library { function { signature { name: "f" } node_def { name: "b" op: "g" } }
                   function { signature { name: "g" } node_def { name: "b" op: "f" } } }
     """
-    with pytest.raises(LoadError, match="50 deep"):
+    with pytest.raises(LoadError, match="without end"):
         inline.calls(_graph(text))
 
 
@@ -179,3 +180,15 @@ def test_file_names_are_read_past_the_variables_that_hold_them():
     assert list(fill.input) == ["table", "file", "read_other", "^read"]
     assert whole == _graph(ASSETS)
     assert inline.assets(whole, set()) is whole
+
+
+def test_functions_that_call_one_another_too_deep_are_refused():
+    with pytest.raises(LoadError, match="50 deep"):
+        inline.calls(nested(60, calls=1))
+
+
+def test_functions_that_become_a_large_graph_are_refused_before_they_are_inlined():
+    with pytest.raises(LoadError, match="54 nodes become 134,217,7"):
+        inline.calls(nested(26))
+    flat = inline.calls(nested(12))
+    assert sum(node.op == "Neg" for node in flat.node) == 2**12

@@ -3,6 +3,7 @@
 import pytest
 from google.protobuf import text_format
 
+from export_v1.ir import library
 from load_v2.program import subgraph
 from tests.support import graphs
 
@@ -95,7 +96,7 @@ CALLS = """
 
 
 def test_functions_are_reached_by_op_attribute_list_body_and_gradient():
-    assert subgraph.reachable_functions(_graph(CALLS)) == {"f", "g", "h", "k", "f_gradient", "deep"}
+    assert library.reachable(_graph(CALLS)) == {"f", "g", "h", "k", "f_gradient", "deep"}
 
 
 def test_functions_get_names_of_their_own_wherever_they_are_named():

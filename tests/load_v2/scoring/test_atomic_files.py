@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from load_v2 import LoadError, scoring
-from load_v2.scoring import atomic
+from load_v2.scoring import arrays, atomic
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def assert_durable(steps, target: pathlib.Path, *contents: pathlib.Path):
 
 
 def test_a_file_is_on_the_disk_before_it_has_its_name(steps, tmp_path):
-    with atomic.File(str(tmp_path / "a")) as stream:
+    with atomic.file(str(tmp_path / "a")) as stream:
         stream.write(b"new")
     assert (tmp_path / "a").read_bytes() == b"new"
     assert_durable(steps, tmp_path / "a", tmp_path / "a")
@@ -67,11 +67,11 @@ def mask(request):
 
 
 def test_permissions_are_those_of_any_new_file(mask, tmp_path):
-    with atomic.File(str(tmp_path / "file")):
+    with atomic.file(str(tmp_path / "file")):
         pass
     with atomic.published(str(tmp_path / "published"), ".h5") as part:
         os.close(os.open(part, os.O_CREAT, 0o600))
-    with atomic.Folder(str(tmp_path / "folder")):
+    with atomic.folder(str(tmp_path / "folder")):
         pass
     modes = {name: stat.S_IMODE((tmp_path / name).stat().st_mode) for name in os.listdir(tmp_path)}
     assert modes == {"file": 0o666 & ~mask, "published": 0o666 & ~mask, "folder": 0o777 & ~mask}
@@ -83,7 +83,7 @@ def test_a_folder_that_is_there_is_refused_even_as_a_dangling_link(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name in ("there", "link"):
         with pytest.raises(LoadError, match=f"{name}' is there already"):
-            with atomic.Folder(str(tmp_path / name)):
+            with atomic.folder(str(tmp_path / name)):
                 raise AssertionError("nothing may be written")
     assert sorted(os.listdir(tmp_path)) == ["link", "there"]
 
@@ -91,8 +91,8 @@ def test_a_folder_that_is_there_is_refused_even_as_a_dangling_link(tmp_path):
 def writers(path):
     """Returns each way to write, as a context that gives a path or stream of something unfinished."""
     return {
-        "file": lambda: atomic.File(f"{path}/file"),
-        "folder": lambda: atomic.Folder(f"{path}/folder"),
+        "file": lambda: atomic.file(f"{path}/file"),
+        "folder": lambda: atomic.folder(f"{path}/folder"),
         "published": lambda: atomic.published(f"{path}/published", ".h5"),
         "npz": lambda: scoring.writer(f"{path}/out.npz", ["y"]),
         "npy": lambda: scoring.writer(f"{path}/out.npy", ["y"]),
@@ -138,12 +138,11 @@ def test_a_rename_that_fails_leaves_what_was_there(kind, tmp_path, monkeypatch):
     assert target.read_bytes() == b"old" and os.listdir(tmp_path) == [target.name]
 
 
-def test_an_archive_that_cannot_be_put_together_is_none(tmp_path):
-    writer = scoring.writer(str(tmp_path / "out.npz"), ["y"])
+def test_an_archive_that_cannot_be_put_together_is_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(arrays, "_put_together", lambda files, whole: (_ for _ in ()).throw(RuntimeError("no more")))
     with pytest.raises(RuntimeError, match="no more"):
-        with writer:
+        with scoring.writer(str(tmp_path / "out.npz"), ["y"]) as writer:
             writer.write({"y": np.zeros(3)})
-            writer._put_together = lambda: (_ for _ in ()).throw(RuntimeError("no more"))
     assert os.listdir(tmp_path) == []
 
 
@@ -160,7 +159,7 @@ def test_no_room_for_a_published_file_is_said_before_it_is_written(tmp_path, mon
 
 def test_a_link_is_followed_and_stays(tmp_path):
     (tmp_path / "elsewhere").mkdir()
-    for name, write in (("file", atomic.File), ("published", lambda path: atomic.published(path, ".h5"))):
+    for name, write in (("file", atomic.file), ("published", lambda path: atomic.published(path, ".h5"))):
         (tmp_path / name).symlink_to(tmp_path / "elsewhere" / name)
         with write(str(tmp_path / name)) as target:
             pathlib.Path(target).write_bytes(b"new") if isinstance(target, str) else target.write(b"new")
@@ -168,17 +167,10 @@ def test_a_link_is_followed_and_stays(tmp_path):
 
 
 def test_folders_on_the_way_are_made_or_their_absence_is_told(tmp_path):
-    with atomic.File(str(tmp_path / "a" / "b" / "file")) as stream:
+    with atomic.file(str(tmp_path / "a" / "b" / "file")) as stream:
         stream.write(b"new")
     assert (tmp_path / "a" / "b" / "file").read_bytes() == b"new"
-    for write in (atomic.File, atomic.Folder):
+    for write in (atomic.file, atomic.folder):
         with pytest.raises(LoadError, match="file' cannot be made: Not a directory|File exists"):
             with write(str(tmp_path / "a" / "b" / "file" / "c")):
                 raise AssertionError("nothing may be written")
-
-
-def test_files_that_killed_runs_left_are_swept_as_folders_are(tmp_path):
-    alive, gone = (atomic.new_file(str(tmp_path), ".h5")[1] for _ in range(2))
-    os.rename(gone, gone := gone.replace(f".{os.getpid()}-", f".{2**22 + 1}-"))
-    atomic.sweep(str(tmp_path))
-    assert os.listdir(tmp_path) == [os.path.basename(alive)] and alive.endswith(".h5")

@@ -4,21 +4,21 @@ import contextlib
 import json
 import os
 import pathlib
-import re
 import resource
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 import export_v1
 from export_v1.artifact import destination
-from load_v2 import LoadError
+from export_v1.console import unfinished
+from load_v2 import LoadError, scoring
 from load_v2.scoring import atomic
 from tests.support import cases
 
@@ -47,7 +47,7 @@ def _flags(tmp_path: pathlib.Path, exported, what: str) -> list[str]:
             "--batch_size=16",
         ]
     (tmp_path / "code.py").write_text(
-        "from tests import porting_models\ndef build():\n    return porting_models.textbook()\n"
+        "from tests.support import porting_models\ndef build():\n    return porting_models.textbook()\n"
     )
     return ["load_v2", "port", f"--checkpoint={textbook.folder / 'model.ckpt-3'}", f"--model={tmp_path}/code.py:build",
             f"--weights={target}.weights.h5"]  # fmt: skip
@@ -68,7 +68,7 @@ def _start(arguments: list[str], env, **more) -> subprocess.Popen:
 def _put_old(target: pathlib.Path, what: str) -> None:
     if what == "export over another":
         target.mkdir()
-        (target / "mine").write_bytes(OLD)
+        (target / "saved_model.pb").write_bytes(OLD)
     elif what != "export":
         target.write_bytes(OLD)
 
@@ -78,8 +78,8 @@ def _state(target: pathlib.Path) -> str:
     if not target.exists():
         return "nothing"
     if target.is_dir():
-        if (target / "mine").exists():
-            assert sorted(os.listdir(target)) == ["mine"] and (target / "mine").read_bytes() == OLD
+        if (target / "saved_model.pb").read_bytes() == OLD:
+            assert os.listdir(target) == ["saved_model.pb"]
             return "old"
         assert sorted(os.listdir(target)) == ["assets.extra", "saved_model.pb", "variables"]
         assert sorted(os.listdir(target / "assets.extra")) == ["export_v1.json", "sample.npz"]
@@ -223,18 +223,54 @@ def test_no_room(what, tmp_path, exported, subprocess_env):
     assert [name for name in os.listdir(tmp_path) if name.startswith(".")] == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system of its own")
-def test_a_full_disk(tmp_path):
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[pathlib.Path]:
+    """Returns a folder on a file system of 32 KiB."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(disk)], capture_output=True).returncode:
         pytest.skip("no file system may be mounted here")
     try:
-        with pytest.raises(export_v1.ExportError, match="(?s)cannot be written.*MiB are free.*Make room"):
-            export_v1.export(export_dir=str(disk / "export"), **cases.load("mlp_layers").flags())
-        assert os.listdir(disk) == []
+        yield disk
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system of its own")
+
+
+@needs_root
+def test_a_full_disk(small_disk):
+    with pytest.raises(export_v1.ExportError, match="(?s)cannot be written.*MiB are free.*Make room"):
+        export_v1.export(export_dir=str(small_disk / "export"), **cases.load("convnet_bn_dropout").flags())
+    assert os.listdir(small_disk) == []
+
+
+@needs_root
+@pytest.mark.parametrize("name", ["out.tfrecord", "out.tfrecord.gz", "out", "out.npz", "out.npy"])
+def test_a_full_disk_under_predict(name, small_disk):
+    """Whoever writes, the message is one, and nothing is left: also where the last bytes are written on closing."""
+    with pytest.raises(LoadError, match=f"{name}' cannot be written: .*\n  Make room, or name another"):
+        with scoring.writer(str(small_disk / name), ["y"]) as writer:
+            for _ in range(40):
+                writer.write({"y": np.random.default_rng(1).random((1000, 2))})
+    assert os.listdir(small_disk) == []
+
+
+@needs_root
+@pytest.mark.parametrize("name", ["out.tfrecord", "out", "out.npz", "out.npy"])
+def test_a_disk_that_is_full_at_the_last_byte(name, small_disk):
+    rows = {"y": np.random.default_rng(1).random((200, 2))}
+    with scoring.writer(str(small_disk / name), ["y"]) as writer:
+        # Small enough to wait in a buffer until the end.
+        writer.write(rows)
+    whole = small_disk / name
+    shutil.rmtree(whole) if whole.is_dir() else whole.unlink()
+    (small_disk / "others").write_bytes(bytes(28 * 1024))
+    with pytest.raises(LoadError, match=f"{name}' cannot be written: .*\n  Make room, or name another"):
+        with scoring.writer(str(whole), ["y"]) as writer:
+            writer.write({"y": np.concatenate([rows["y"]] * 2)})
+    assert os.listdir(small_disk) == ["others"]
 
 
 @pytest.mark.parametrize("parent", ["/proc", "/sys"])
@@ -243,23 +279,27 @@ def test_a_target_that_cannot_be_written(parent):
         with destination.whole(f"{parent}/export"):
             pass
     with pytest.raises(LoadError, match="cannot be written"):
-        with atomic.File(f"{parent}/file"):
+        with atomic.file(f"{parent}/file"):
             pass
 
 
 def test_two_exports_to_one_folder_at_once(tmp_path):
     """Who comes second finds the folder taken, or replaces it where it may; there is never a mixture."""
+
+    def fill(folder: str, content: str) -> None:
+        pathlib.Path(folder, "saved_model.pb").write_text(content)
+
     with pytest.raises(export_v1.ExportError, match="not empty"):
         with destination.whole(str(tmp_path / "e")) as first:
-            pathlib.Path(first, "first").write_text("")
+            fill(first, "first")
             with destination.whole(str(tmp_path / "e")) as second:
-                pathlib.Path(second, "second").write_text("")
-    assert os.listdir(tmp_path) == ["e"] and os.listdir(tmp_path / "e") == ["second"]
+                fill(second, "second")
+    assert os.listdir(tmp_path) == ["e"] and (tmp_path / "e" / "saved_model.pb").read_text() == "second"
     with destination.whole(str(tmp_path / "e"), overwrite=True) as first:
-        pathlib.Path(first, "first").write_text("")
+        fill(first, "first")
         with destination.whole(str(tmp_path / "e"), overwrite=True) as second:
-            pathlib.Path(second, "third").write_text("")
-    assert os.listdir(tmp_path) == ["e"] and os.listdir(tmp_path / "e") == ["first"]
+            fill(second, "third")
+    assert os.listdir(tmp_path) == ["e"] and (tmp_path / "e" / "saved_model.pb").read_text() == "first"
 
 
 def test_a_symbolic_link_stays_and_leads_to_the_new_export(tmp_path):
@@ -267,7 +307,7 @@ def test_a_symbolic_link_stays_and_leads_to_the_new_export(tmp_path):
     other = shm if os.access(shm, os.W_OK) and os.stat(shm).st_dev != os.stat(tmp_path).st_dev else tmp_path
     place = other / f"export-{os.getpid()}"
     place.mkdir()
-    (place / "old").write_text("")
+    (place / "saved_model.pb").write_text("")
     (tmp_path / "link").symlink_to(place)
     try:
         with destination.whole(str(tmp_path / "link"), overwrite=True) as folder:
@@ -279,28 +319,35 @@ def test_a_symbolic_link_stays_and_leads_to_the_new_export(tmp_path):
         shutil.rmtree(place)
 
 
-def _gone() -> int:
-    process = subprocess.Popen(["true"])
-    process.wait()
-    return process.pid
-
-
 @pytest.mark.parametrize("step", ["export_v1", "load_v2"])
-def test_what_killed_runs_left_is_swept_and_nothing_else(step, tmp_path):
-    machine = re.sub("[^A-Za-z0-9_]", "_", socket.gethostname())[:64]
-    prefix = ".e.partial-" if step == "export_v1" else ".part_"
+def test_what_killed_runs_left_is_swept_and_nothing_else(step, tmp_path, subprocess_env):
+    prefix = ".e.partial-" if step == "export_v1" else atomic._PREFIX
+    killed = (
+        f"import os\nfrom export_v1.console import unfinished\n"
+        f"with unfinished.folder({str(tmp_path)!r}, {prefix!r}) as folder:\n"
+        "    open(folder + '/half', 'w').close()\n    os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", killed], env=subprocess_env)
+    (left,) = os.listdir(tmp_path)
     stays = {
-        f"{prefix}{machine}.{os.getpid()}-a",
-        f"{prefix}elsewhere.{_gone()}-a",
         f"{prefix}mine",
-        f".f{prefix}x.1-a",
+        f"{prefix}my_thesis_of_2019",
+        f".f{prefix}abcdefgh",
+        "mine",
+        ".part_",
+        f"{prefix}thesis_1",
     }
-    for name in {*stays, f"{prefix}{machine}.{_gone()}-b"}:
-        (tmp_path / name).mkdir()
-    if step == "export_v1":
-        with destination.whole(str(tmp_path / "e")) as folder:
-            pathlib.Path(folder, "new").write_text("")
-    else:
-        with atomic.File(str(tmp_path / "e")) as stream:
-            stream.write(b"new")
+    for name in stays:
+        # The last has a name as those of runs have, and is a file.
+        place = tmp_path / name
+        place.touch() if name.endswith("thesis_1") else place.mkdir()
+        os.utime(place, (0, 0))
+    with unfinished.folder(str(tmp_path), prefix) as alive:
+        if step == "export_v1":
+            with destination.whole(str(tmp_path / "e")) as folder:
+                pathlib.Path(folder, "new").write_text("")
+        else:
+            with atomic.file(str(tmp_path / "e")) as stream:
+                stream.write(b"new")
+        assert set(os.listdir(tmp_path)) == {*stays, "e", os.path.basename(alive)} and left not in stays
     assert set(os.listdir(tmp_path)) == {*stays, "e"}

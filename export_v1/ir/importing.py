@@ -1,0 +1,101 @@
+"""The one place where a graph from a file becomes a part of TensorFlow's: what was looked at is what is imported."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TypeAlias
+
+import tensorflow as tf
+from tensorflow.core.protobuf import meta_graph_pb2
+
+from export_v1.ir import graph, library, ops, safety
+from export_v1.ir.graph import GraphDef
+
+MetaGraphDef: TypeAlias = meta_graph_pb2.MetaGraphDef
+# Marks of a node that change neither which kernel nor which function answers. TensorFlow reads others that do.
+_KEPT_MARKS = frozenset(
+    """
+    _class _output_shapes _gradient_op_type _lower_using_switch_merge _num_original_outputs
+    _read_only_resource_inputs _xla_propagate_compile_time_consts
+    """.split()
+)
+# Marks of a function, likewise. By `api_implements` Grappler replaces a function by another that nobody calls.
+_KEPT_FUNCTION_MARKS = frozenset({"_input_shapes", "_noinline", "_construction_context"})
+# How a call is to be run: other optimizers, other executors.
+_CALL_OPTIONS = ("config", "config_proto", "executor_type")
+
+
+def graph_def(
+    given: GraphDef,
+    *,
+    fed_files: Mapping[str, tf.Tensor] | None = None,
+    feeds: Mapping[str, tf.Tensor] | None = None,
+    policy: safety.Policy | None = None,
+    return_elements: Sequence[str] | None = None,
+    name: str = "",
+):
+    """Imports a graph into the current one; returns what `tf.graph_util.import_graph_def` does.
+
+    Guaranteed: the graph that TensorFlow gets is the one that was checked, functions included. What nothing calls is left
+    out, and so is what tells TensorFlow to run something else than what stands in the graph.
+
+    Args:
+        given: not modified.
+        fed_files: tensor name -> the path of a file of the artefact's own, in the graph's place.
+        feeds: tensor name -> what stands in its place.
+        policy: which ops may be in it; None: `safety.current()`.
+        return_elements: names of what is returned.
+        name: prefix of the names.
+
+    Raises:
+        UserError: it holds an op that the policy does not let in, or functions that are too large once they are called.
+    """
+    fed_files = fed_files or {}
+    admitted = checked(given, fed_files, policy)
+    used = {graph.parse(edge).name for node in admitted.node for edge in node.input}
+    mapped = {
+        tensor: tf.convert_to_tensor(value)
+        for tensor, value in {**(feeds or {}), **fed_files}.items()
+        if tensor in used
+    }
+    return tf.graph_util.import_graph_def(admitted, mapped, return_elements, name=name)
+
+
+def meta_graph(given: MetaGraphDef) -> None:
+    """Imports a MetaGraphDef into the current graph, as `graph_def` does; its collections come along."""
+    admitted = MetaGraphDef()
+    admitted.CopyFrom(given)
+    admitted.graph_def.CopyFrom(checked(given.graph_def))
+    tf.compat.v1.train.import_meta_graph(admitted)
+
+
+def checked(given: GraphDef, own_files: Collection[str] = (), policy: safety.Policy | None = None) -> GraphDef:
+    """Returns the graph as it may be imported.
+
+    Raises:
+        UserError: as `graph_def`.
+    """
+    policy = policy or safety.current()
+    plain = as_written(given)
+    library.check_size(plain, policy.error)
+    policy.check(plain, own_files)
+    return plain
+
+
+def as_written(given: GraphDef) -> GraphDef:
+    """Returns the graph without functions that nothing calls, and without marks by which something else would run."""
+    reachable = library.reachable(given)
+    plain = GraphDef(versions=given.versions)
+    plain.node.extend(given.node)
+    plain.library.function.extend(f for f in given.library.function if f.signature.name in reachable)
+    plain.library.gradient.extend(g for g in given.library.gradient if g.function_name in reachable)
+    for function in plain.library.function:
+        for key in [key for key in function.attr if key not in _KEPT_FUNCTION_MARKS]:
+            del function.attr[key]
+    bodies = [plain.node, *(function.node_def for function in plain.library.function)]
+    for node in (node for body in bodies for node in body):
+        for key in [key for key in node.attr if key.startswith("_") and key not in _KEPT_MARKS]:
+            del node.attr[key]
+        if node.op in ops.CALLS:
+            for key in _CALL_OPTIONS:
+                if key in node.attr:
+                    node.attr[key].s = b""
+    return plain

@@ -1,0 +1,129 @@
+"""A .keras archive looked at without Keras: the graphs of the layers in it, and whether they are what was saved."""
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from export_v1.format import digests, packed
+from load_v2.errors import LoadError
+from load_v2.program import artefact
+
+_GRAPH = "saved_model.pb"
+_WEIGHTS = "model.weights.h5"
+_ASSETS = "assets/"
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """The graph of one layer in an archive.
+
+    Attributes:
+        name: of the layer, with the layers that it is in.
+        source: its graph.
+        changed: files and weights that are not what they were when the archive was saved; None where it does not tell.
+        weights: how many weights have digests.
+    """
+
+    name: str
+    source: artefact.Artefact
+    changed: tuple[str, ...] | None
+    weights: int
+
+    def lines(self) -> list[str]:
+        """Returns what is to be said about its digests."""
+        if self.changed is None:
+            return [f"digests of {self.name}: none; an earlier version saved it"]
+        found = [f"digests of {self.name}: {name} was CHANGED after the archive was saved" for name in self.changed]
+        return found or [
+            f"digests of {self.name}: graph, record, files and {self.weights} weights are what was saved "
+            "(no proof against who changes digests, too)"
+        ]
+
+
+def is_archive(path: str | os.PathLike) -> bool:
+    """Returns whether a path is a file that ends in .keras."""
+    return os.fspath(path).endswith(".keras") and os.path.isfile(path)
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike) -> Iterator[list[Stored]]:
+    """Yields what an archive holds of each SignatureLayer; the files that these name go away when the block ends.
+
+    Raises:
+        LoadError: it is no archive, or damaged, or holds no SignatureLayer.
+    """
+    path = os.fspath(path)
+    folder = tempfile.mkdtemp(prefix="load_v2_")
+    try:
+        with _blamed(path), zipfile.ZipFile(path) as archive:
+            names = _unpacked(archive, folder, path)
+        found = sorted(os.path.dirname(name) for name in names if os.path.basename(name) == _GRAPH)
+        if not found:
+            raise LoadError(f"{path!r} holds no graph: no layer of it is a SignatureLayer.")
+        yield [_stored(folder, name, path) for name in found]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _blamed(path: str) -> Iterator[None]:
+    try:
+        yield
+    except LoadError:
+        raise
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, KeyError) as error:
+        raise LoadError(f"{path!r} is no whole .keras archive: {error}.\n  Save the model again.") from error
+
+
+def _unpacked(archive: zipfile.ZipFile, folder: str, path: str) -> list[str]:
+    """Unpacks graphs and weights; returns the names of the members."""
+    members = [
+        member
+        for member in archive.infolist()
+        if member.filename == _WEIGHTS or (member.filename.startswith(_ASSETS) and not member.is_dir())
+    ]
+    packed.check_size(path, members, LoadError, "Save the model again.")
+    for member in members:
+        if ".." in member.filename.split("/") or "\\" in member.filename:
+            raise LoadError(
+                f"{path!r} has a member that leads out of it: {member.filename!r}.\n  Save the model again."
+            )
+        # Content alone: no links, and no owners or modes of another machine.
+        target = os.path.join(folder, *member.filename.split("/"))
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with archive.open(member) as content, open(target, "wb") as stream:
+            shutil.copyfileobj(content, stream)
+    return [member.filename for member in members]
+
+
+def _stored(folder: str, name: str, path: str) -> Stored:
+    own = os.path.join(folder, *name.split("/"))
+    layer = name.removeprefix(_ASSETS)
+    source = dataclasses.replace(artefact.read(own), path=f"{path}: {layer}")
+    changed, wanted = digests.changed_files(own, LoadError), digests.weights(own, LoadError)
+    if changed is None or wanted is None:
+        return Stored(layer, source, None, 0)
+    with _blamed(path):
+        changed += _changed_weights(os.path.join(folder, _WEIGHTS), layer, wanted)
+    return Stored(layer, source, tuple(changed), len(wanted))
+
+
+def _changed_weights(file: str, layer: str, wanted: list[tuple[str, str]]) -> list[str]:
+    import h5py
+
+    if not os.path.exists(file):
+        return ["the file of the weights"]
+    with h5py.File(file) as stored:
+        group = stored.get(f"{layer}/vars", {})
+        return [
+            f"weight {name}"
+            for index, (name, digest) in enumerate(wanted)
+            if str(index) not in group or digests.of_array(np.asarray(group[str(index)])) != digest
+        ]

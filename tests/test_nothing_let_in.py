@@ -1,0 +1,379 @@
+"""Attacks on what may run: a graph that would write a canary or read a secret is refused, whichever way it comes in."""
+
+import json
+import pathlib
+import shutil
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from google.protobuf import text_format
+from tensorflow.core.protobuf import saved_model_pb2
+
+import export_v1
+from export_v1 import pipeline
+from export_v1.request import Request
+from load_v2 import LoadError, SignatureLayer
+from load_v2.commands import predict, to_keras
+from tests.support import cases, graphs, savedmodels, small_models
+from tests.support.graphs import v1
+
+SECRET = "the secret\n"
+
+
+@pytest.fixture
+def canary(tmp_path) -> pathlib.Path:
+    return tmp_path / "canary"
+
+
+@pytest.fixture
+def secret(tmp_path) -> pathlib.Path:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "secret").write_text(SECRET)
+    return tmp_path / "elsewhere" / "secret"
+
+
+def _writes(canary: pathlib.Path) -> tf.Operation:
+    return tf.io.write_file(str(canary), "it ran")
+
+
+def _saved_with_write(folder: pathlib.Path, canary: pathlib.Path) -> str:
+    """A SavedModel that writes the canary whenever it answers."""
+    with savedmodels.session() as current:
+        x = v1.placeholder(tf.float32, [None], name="x")
+        with tf.control_dependencies([_writes(canary)]):
+            y = x + 1
+        return savedmodels.save(folder, current, {"x": x}, {"y": y})
+
+
+def _in_archive(file: pathlib.Path, ending: str, change) -> None:
+    """Changes the member of an archive whose name has this ending."""
+    with zipfile.ZipFile(file) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    (name,) = (name for name in members if name.endswith(ending))
+    members[name] = change(members[name])
+    with zipfile.ZipFile(file, "w") as archive:
+        for key, content in members.items():
+            archive.writestr(key, content)
+
+
+def _graph_of(folder: pathlib.Path, change) -> None:
+    """Changes the GraphDef of a SavedModel in place."""
+    file = pathlib.Path(folder) / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    change(saved.meta_graphs[0].graph_def)
+    file.write_bytes(saved.SerializeToString())
+
+
+# What a config may not say: a permission, a path, or anything else that the layer's constructor takes.
+@pytest.mark.parametrize(
+    "added", [{"allow_ops": ["WriteFile"]}, {"allow_ops": "WriteFile"}, {"path": "elsewhere"}, {"supervised": False}]
+)
+def test_an_archive_brings_no_permission_along(added, canary, tmp_path):
+    layer = SignatureLayer(_saved_with_write(tmp_path / "export", canary), allow_ops=["WriteFile"])
+    x = keras.Input((), name="x")
+    keras.Model(x, layer(x)).save(tmp_path / "m.keras")
+
+    def permit(content: bytes) -> bytes:
+        config = json.loads(content)
+        (inner,) = (each for each in config["config"]["layers"] if each["class_name"] == "SignatureLayer")
+        inner["config"] |= added
+        return json.dumps(config).encode()
+
+    _in_archive(tmp_path / "m.keras", "config.json", permit)
+    with pytest.raises(Exception, match=next(iter(added))):
+        keras.models.load_model(tmp_path / "m.keras")(np.ones(2, "float32"))
+    assert not canary.exists()
+
+
+def test_what_was_let_in_once_is_refused_in_safe_mode(canary, tmp_path):
+    """Loaded without safe mode, and saved again: the archive that comes of it asks again."""
+    layer = SignatureLayer(_saved_with_write(tmp_path / "export", canary), allow_ops=["WriteFile"])
+    x = keras.Input((), name="x")
+    keras.Model(x, layer(x)).save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras", safe_mode=False)
+    loaded(np.ones(2, "float32"))
+    assert canary.exists()
+    canary.unlink()
+    loaded.save(tmp_path / "again.keras")
+    # Keras makes a ValueError of its own of what a layer cannot load.
+    with pytest.raises(ValueError, match="WriteFile"):
+        keras.models.load_model(tmp_path / "again.keras")
+    assert not canary.exists()
+    # A clone is made from a layer of this process, which its owner let in.
+    assert np.array_equal(keras.models.clone_model(loaded)(np.ones(2, "float32")), [2, 2])
+
+
+# A function that fills a table of its own from the file that its argument names.
+LEAK = """
+    signature {
+      name: "leak" input_arg { name: "words_file" type: DT_STRING } output_arg { name: "y" type: DT_STRING }
+    }
+    node_def {
+      name: "table" op: "AnonymousHashTable"
+      attr { key: "key_dtype" value { type: DT_INT64 } } attr { key: "value_dtype" value { type: DT_STRING } }
+    }
+    node_def {
+      name: "fill" op: "InitializeTableFromTextFileV2" input: "table:table_handle:0" input: "words_file"
+      attr { key: "key_index" value { i: -1 } } attr { key: "value_index" value { i: -2 } }
+      attr { key: "vocab_size" value { i: -1 } } attr { key: "delimiter" value { s: "\\t" } }
+    }
+    node_def {
+      name: "line" op: "Const" attr { key: "dtype" value { type: DT_INT64 } }
+      attr { key: "value" value { tensor { dtype: DT_INT64 tensor_shape { dim { size: 1 } } int64_val: 0 } } }
+    }
+    node_def {
+      name: "none" op: "Const" attr { key: "dtype" value { type: DT_STRING } }
+      attr { key: "value" value { tensor { dtype: DT_STRING tensor_shape { } string_val: "" } } }
+    }
+    node_def {
+      name: "found" op: "LookupTableFindV2" input: "table:table_handle:0" input: "line:output:0" input: "none:output:0"
+      input: "^fill"
+      attr { key: "Tin" value { type: DT_INT64 } } attr { key: "Tout" value { type: DT_STRING } }
+    }
+    ret { key: "y" value: "found:values:0" }
+"""
+
+
+def _leaks(folder: pathlib.Path, secret: pathlib.Path) -> str:
+    """A SavedModel with an asset, and a branch that reads the secret by an argument of the asset's name."""
+    savedmodels.vocabulary(folder, ["a", "b"])
+
+    def change(graph_def):
+        text_format.Parse(LEAK, graph_def.library.function.add())
+        nodes = v1.GraphDef()
+        text_format.Parse(
+            f"""
+            node {{ name: "path" op: "Const" attr {{ key: "dtype" value {{ type: DT_STRING }} }}
+              attr {{ key: "value" value {{ tensor {{ dtype: DT_STRING tensor_shape {{ }} string_val: "{secret}" }} }} }} }}
+            node {{ name: "yes" op: "Const" attr {{ key: "dtype" value {{ type: DT_BOOL }} }}
+              attr {{ key: "value" value {{ tensor {{ dtype: DT_BOOL tensor_shape {{ }} bool_val: true }} }} }} }}
+            node {{ name: "leaked" op: "If" input: "yes" input: "path"
+              attr {{ key: "Tcond" value {{ type: DT_BOOL }} }}
+              attr {{ key: "Tin" value {{ list {{ type: DT_STRING }} }} }}
+              attr {{ key: "Tout" value {{ list {{ type: DT_STRING }} }} }}
+              attr {{ key: "then_branch" value {{ func {{ name: "leak" }} }} }}
+              attr {{ key: "else_branch" value {{ func {{ name: "leak" }} }} }} }}
+            """,
+            nodes,
+        )
+        graph_def.node.extend(nodes.node)
+
+    _graph_of(folder, change)
+    file = folder / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    output = saved.meta_graphs[0].signature_def["serving_default"].outputs["leak"]
+    output.name, output.dtype = "leaked:0", 7
+    output.tensor_shape.dim.add(size=1)
+    file.write_bytes(saved.SerializeToString())
+    return str(folder)
+
+
+def test_a_functions_argument_does_not_pass_for_an_asset(secret, tmp_path):
+    folder = _leaks(tmp_path / "export", secret)
+    with pytest.raises(LoadError, match="InitializeTableFromTextFileV2: 'fill'"):
+        SignatureLayer(folder)
+    with pytest.raises(export_v1.ExportError, match="InitializeTableFromTextFileV2"):
+        export_v1.export(saved_model=folder, export_dir=str(tmp_path / "out"))
+    # The attack works where it is let in.
+    layer = SignatureLayer(folder, allow_ops=["InitializeTableFromTextFileV2"])
+    assert layer(words=np.array([b"a"]))["leak"].numpy() == [SECRET.strip().encode()]
+
+
+def test_a_functions_argument_does_not_pass_for_an_asset_in_an_archive(secret, tmp_path):
+    folder = _leaks(tmp_path / "export", secret)
+    model = to_keras.as_model(folder, allow_ops=["InitializeTableFromTextFileV2"])
+    model.save(tmp_path / "m.keras")
+    with pytest.raises(ValueError, match="InitializeTableFromTextFileV2: 'fill'"):
+        keras.models.load_model(tmp_path / "m.keras")
+
+
+def test_an_input_does_not_pass_for_an_asset(tmp_path):
+    """Another table, filled while the graph answers, from what the caller gives."""
+    savedmodels.vocabulary(tmp_path / "export", ["a", "b"])
+    file = tmp_path / "export" / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    graph_def = saved.meta_graphs[0].graph_def
+    (fill,) = (node for node in graph_def.node if node.op == "InitializeTableFromTextFileV2")
+    again = graph_def.node.add()
+    again.CopyFrom(fill)
+    again.name, again.input[1] = "fill_again", "words"
+    (found,) = (node for node in graph_def.node if node.op == "LookupTableFindV2")
+    found.input.append("^fill_again")
+    file.write_bytes(saved.SerializeToString())
+    with pytest.raises(LoadError, match="fill_again"):
+        SignatureLayer(tmp_path / "export")
+
+
+# What another implementation of a function would do.
+SWAPPED = """
+    signature {{ name: "{name}" input_arg {{ name: "x" type: DT_FLOAT }} output_arg {{ name: "y" type: DT_FLOAT }} }}
+    attr {{ key: "api_implements" value {{ s: "the_same" }} }}
+    attr {{ key: "api_preferred_device" value {{ s: "{device}" }} }}
+    {write}
+    node_def {{ name: "twice" op: "AddV2" input: "x" input: "x" {after} attr {{ key: "T" value {{ type: DT_FLOAT }} }} }}
+    ret {{ key: "y" value: "twice:z:0" }}
+"""
+WRITE = """
+    node_def {{ name: "file" op: "Const" attr {{ key: "dtype" value {{ type: DT_STRING }} }}
+      attr {{ key: "value" value {{ tensor {{ dtype: DT_STRING tensor_shape {{ }} string_val: "{canary}" }} }} }} }}
+    node_def {{ name: "write" op: "WriteFile" input: "file:output:0" input: "file:output:0" }}
+"""
+
+
+def _swaps(folder: pathlib.Path, canary: pathlib.Path, op: str) -> str:
+    """A SavedModel that calls a harmless function, with another beside it that says it is the same on a CPU."""
+    with savedmodels.session() as current:
+        x = v1.placeholder(tf.float32, [None], name="x")
+        savedmodels.save(folder, current, {"x": x}, {"y": tf.identity(x, name="y")})
+
+    def change(graph_def):
+        text_format.Parse(
+            SWAPPED.format(name="good", device="GPU", write="", after=""), graph_def.library.function.add()
+        )
+        evil = SWAPPED.format(name="evil", device="CPU", write=WRITE.format(canary=canary), after='input: "^write"')
+        text_format.Parse(evil, graph_def.library.function.add())
+        (y,) = (node for node in graph_def.node if node.name == "y")
+        y.op, floats = op, [tf.float32.as_datatype_enum]
+        y.ClearField("attr")
+        y.attr["Tin"].list.type.extend(floats)
+        y.attr["Tout"].list.type.extend(floats)
+        if op == "If":
+            yes = graph_def.node.add(name="yes", op="Const")
+            yes.attr["dtype"].type = tf.bool.as_datatype_enum
+            yes.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(True))
+            y.input.insert(0, "yes")
+            y.attr["Tcond"].type = tf.bool.as_datatype_enum
+            y.attr["then_branch"].func.name = y.attr["else_branch"].func.name = "good"
+        else:
+            y.attr["f"].func.name = "good"
+
+    _graph_of(folder, change)
+    return str(folder)
+
+
+@pytest.mark.parametrize("op", ["StatefulPartitionedCall", "If"])
+def test_no_function_that_nothing_calls_takes_the_place_of_another(op, canary, tmp_path):
+    folder = _swaps(tmp_path / "export", canary, op)
+    layer = SignatureLayer(folder)
+    np.savez(tmp_path / "in.npz", x=np.ones(3, "float32"))
+    predict.predict(layer, str(tmp_path / "in.npz"), str(tmp_path / "out.npz"))
+    assert np.array_equal(np.load(tmp_path / "out.npz")["y"], [2, 2, 2])
+    to_keras.as_model(folder).save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras")
+    assert np.array_equal(loaded({"x": np.ones(1, "float32")}), [2])
+    export_v1.export(saved_model=folder, export_dir=str(tmp_path / "out"), inputs={"x": "x:0"}, outputs={"y": "y:0"})
+    assert not canary.exists()
+
+
+def _refused_by_step_1(canary: pathlib.Path, tmp_path: pathlib.Path, **flags) -> None:
+    assert "WriteFile" in pipeline.listing(Request(**{k: v for k, v in flags.items() if k != "init_missing"}))
+    with pytest.raises(export_v1.ExportError, match="(?s)WriteFile.*--allow_ops=WriteFile"):
+        export_v1.export(export_dir=str(tmp_path / "out"), **flags)
+    assert not canary.exists() and not (tmp_path / "out").exists()
+    export_v1.export(export_dir=str(tmp_path / "out"), allow_ops=["WriteFile"], **flags)
+    assert canary.exists()
+
+
+def test_a_constant_predicate_hides_nothing(canary, tmp_path):
+    """The condition is folded away in the export, and the original runs the branch."""
+    with graphs.tensorflow_1() as graph:
+        x = v1.placeholder(tf.float32, [None], name="x")
+        _, live = v1.raw_ops.Switch(data=tf.constant(1.0), pred=tf.constant(True))
+        name = tf.strings.join([str(canary), tf.strings.substr(tf.strings.as_string(live), 0, 0)])
+        with tf.control_dependencies([tf.io.write_file(name, "it ran")]):
+            branch = tf.identity(live)
+        dead, _ = v1.raw_ops.Switch(data=tf.constant(2.0), pred=tf.constant(True))
+        tf.add(x, v1.raw_ops.Merge(inputs=[dead, branch])[0], name="y")
+    (tmp_path / "model.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    flags = {"inputs": {"x": "x:0"}, "outputs": {"y": "y:0"}}
+    _refused_by_step_1(canary, tmp_path, graph_def=str(tmp_path / "model.pb"), **flags)
+
+
+@pytest.mark.parametrize("key", ["saved_model_main_op", "legacy_init_op", "__saved_model_init_op"])
+def test_a_main_op_hides_nothing(key, canary, tmp_path):
+    with savedmodels.session() as current:
+        x = v1.placeholder(tf.float32, [None], name="x")
+        w = savedmodels.variable("w", np.float32(2))
+        with tf.control_dependencies([_writes(canary)]):
+            value = tf.constant(3.0) + 1
+        main = tf.raw_ops.AssignVariableOp(resource=w.handle, value=value, name="main")
+        savedmodels.save(tmp_path / "model", current, {"x": x}, {"y": x * w})
+    file = tmp_path / "model" / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    meta = saved.meta_graphs[0]
+    for each in ("saved_model_main_op", "legacy_init_op"):
+        meta.collection_def.pop(each, None)
+    meta.signature_def.pop("__saved_model_init_op", None)
+    if key.startswith("__"):
+        meta.signature_def[key].outputs["op"].name = main.name
+    else:
+        meta.collection_def[key].node_list.value.append(main.name)
+    file.write_bytes(saved.SerializeToString())
+    _refused_by_step_1(canary, tmp_path, saved_model=str(tmp_path / "model"))
+
+
+def test_an_initializer_hides_nothing(canary, tmp_path):
+    def build():
+        x = v1.placeholder(tf.float32, [None], name="x")
+        with tf.control_dependencies([_writes(canary)]):
+            late = tf.constant(3.0) + 1
+        w, missing = v1.get_variable("w", []), v1.get_variable("missing", initializer=late)
+        tf.add(x * w, missing, name="y")
+
+    prefix = small_models.checkpoint(tmp_path, build)
+    canary.unlink()
+    with graphs.tensorflow_1(), v1.Session() as session:
+        w = v1.get_variable("w", [])
+        session.run(w.initializer)
+        shutil.move(f"{prefix}.meta", tmp_path / "kept.meta")
+        prefix = v1.train.Saver([w]).save(session, str(tmp_path / "other" / "model.ckpt"))
+    shutil.move(tmp_path / "kept.meta", f"{prefix}.meta")
+    flags = {"inputs": {"x": "x:0"}, "outputs": {"y": "y:0"}, "init_missing": True}
+    _refused_by_step_1(canary, tmp_path, checkpoint=prefix, **flags)
+
+
+@pytest.mark.parametrize("name", ["assets", "assets.extra", "variables", "saved_model.pb", "assets/0_words.txt"])
+def test_no_link_is_followed_out_of_an_artefact(name, secret, exported, tmp_path):
+    folder = tmp_path / "export"
+    shutil.copytree(exported("lookup_vocab"), folder)
+    place = folder / name if name != "assets/0_words.txt" else next((folder / "assets").iterdir())
+    moved = tmp_path / "elsewhere" / "moved"
+    shutil.move(place, moved)
+    place.symlink_to(moved)
+    with pytest.raises(LoadError, match="link"):
+        SignatureLayer(folder)
+    with pytest.raises(export_v1.ExportError, match="link"):
+        export_v1.export(saved_model=str(folder), export_dir=str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_link_to_an_artefact_is_followed(exported, tmp_path):
+    """`latest` is how people name a version."""
+    (tmp_path / "latest").symlink_to(exported("mlp_layers"))
+    case = cases.load("mlp_layers")
+    assert SignatureLayer(tmp_path / "latest")(case.oracle("in")["x"]) is not None
+
+
+def test_what_the_frozen_values_never_reach_need_not_be_let_in(canary, tmp_path):
+    """The export does not have it, and the original that is recorded has nothing in its place."""
+
+    def build():
+        x, training = v1.placeholder(tf.float32, [None], name="x"), v1.placeholder(tf.bool, [], name="training")
+        w = v1.get_variable("w", initializer=2.0)
+
+        def trained():
+            with tf.control_dependencies([_writes(canary)]):
+                return x * w * 3
+
+        tf.identity(v1.cond(training, trained, lambda: x * w), name="y")
+
+    prefix = small_models.checkpoint(tmp_path, build)
+    flags = {"checkpoint": prefix, "inputs": {"x": "x:0"}, "outputs": {"y": "y:0"}, "export_dir": str(tmp_path / "out")}
+    report = export_v1.export(**flags, freeze={"training:0": False})
+    assert report["sample"] is not None and not canary.exists()
+    with pytest.raises(export_v1.ExportError, match="WriteFile"):
+        export_v1.export(**flags, freeze={"training:0": True}, overwrite=True)
+    assert not canary.exists()
