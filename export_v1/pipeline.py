@@ -11,6 +11,7 @@ from export_v1.format import record
 from export_v1.format import sample as codec
 from export_v1.ir import safety, wellformed
 from export_v1.model import Source
+from export_v1.passes import replacements
 from export_v1.planning import plan
 from export_v1.planning.plan import DEFAULT, Plan
 from export_v1.proof import batch, sample
@@ -27,6 +28,7 @@ def export(request: Request, export_dir: str) -> Report:
     request.source_kind  # noqa: B018 - raises where the flags contradict each other
     versions.check(export_dir, **place)
     warmup.check(request)
+    replacements.check_kept(request.keep_ops)
     model = reading.read(request)
     with _blamed(model):
         return _export(model, request, export_dir, place)

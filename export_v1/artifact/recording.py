@@ -11,6 +11,7 @@ from export_v1.artifact.save import Written
 from export_v1.format import record
 from export_v1.model import Source
 from export_v1.planning.plan import DEFAULT, Plan
+from export_v1.planning.variant import Transformed
 from export_v1.proof.batch import Opened
 from export_v1.proof.sample import Sample
 from export_v1.source.assets import Files
@@ -61,6 +62,7 @@ def record_of(
         regularization_losses=exported.losses,
         converted=dict(converted),
         unconverted=[record.Unconverted(construct, why) for construct, why in unconverted],
+        replaced=_replaced(transformed),
         choices=_choices(model, plan, opened, assembly, files),
         variables=[_entry(variable, written) for variable in weights.variables],
         sample=None if recorded is None else record.SampleEntry(recorded.origin, recorded.unstable, recorded.ranks),
@@ -68,6 +70,15 @@ def record_of(
         warnings=[f"variable {name!r} holds NaN or infinity" for name in written.not_finite],
         warmup=sorted(warmup_sizes),
     )
+
+
+def _replaced(transformed: Iterable[Transformed]) -> list[record.Replaced]:
+    """Returns what was replaced in all variants together."""
+    counts: Counter[tuple] = Counter()
+    for made in transformed:
+        for item in made.replaced:
+            counts[item.op, item.by, item.in_original] += item.count
+    return [record.Replaced(op, count, by, in_reference) for (op, by, in_reference), count in sorted(counts.items())]
 
 
 def _choices(model: Source, plan: Plan, opened: Opened, assembly: Assembly, files: Files) -> list[interface.Choice]:

@@ -35,6 +35,7 @@ class Report:
         lines.append(f"  nodes: {nodes.kept} of {nodes.original} kept, {nodes.folded} folded away")
         lines += [f"  made functional: {count} {kind}" for kind, count in record.converted.items() if count]
         lines += [f"  left as it was: {item.construct}: {item.why}" for item in record.unconverted]
+        lines += [f"  replaced: {item.count} {item.op} by {item.by}" for item in record.replaced]
         lines += [f"  chosen: {choice.what} ({choice.why})" for choice in record.choices]
         lines += [f"  warning: {warning}" for warning in record.warnings]
         if record.sample_left_out:
@@ -45,6 +46,11 @@ class Report:
             lines.append("  sample: none recorded (--no_sample)")
         else:
             lines.append(f"  sample: {record.sample.origin} inputs; the export answers as the original does")
+            in_reference = [item.op for item in record.replaced if item.in_reference]
+            if in_reference:
+                lines.append(
+                    f"  sample: the reference uses replacements for {', '.join(in_reference)}, which cannot run here"
+                )
             lines += [f"  not compared: output {key!r} changes from run to run" for key in record.sample.unstable]
         if record.warmup:
             lines.append(f"  warm-up requests: of {_counted(record.warmup)} rows")

@@ -93,7 +93,7 @@ def _nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
 def _is_harmless(op: str) -> bool:
     if op in STATEFUL - OUTSIDE:
         return True
-    definition = graph.op_def(op)
+    definition = graph.registered(op)
     if definition is None or definition.is_stateful or op in OUTSIDE:
         return False
     return not any(family in op for family in _FAMILIES)
@@ -134,7 +134,7 @@ def check(
     found = {op: names for op, names in refused(graph_def, assets).items() if op not in allowed}
     if not found:
         return
-    unknown = [op for op in found if graph.op_def(op) is None]
+    unknown = [op for op in found if graph.registered(op) is None]
     note = (
         f"  Not known to TensorFlow {tf.__version__}: {errors.quoted(unknown)}; load their library first.\n"
         if unknown

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -94,6 +94,24 @@ class Checkpoint:
                 prefix=self.prefix, tensor_names=names, shape_and_slices=slices, dtypes=[dtype]
             )
         return names, slices, value
+
+
+def reader(prefix: str | None) -> Callable[[str], np.ndarray | None]:
+    """Returns a function from a key of a checkpoint to its value, or to None where the checkpoint has no such key.
+
+    Args:
+        prefix: of the checkpoint, which is opened when it is first asked; None: there is none.
+    """
+    opened: list[Checkpoint] = []
+
+    def stored(key: str) -> np.ndarray | None:
+        if prefix is None:
+            return None
+        if not opened:
+            opened.append(Checkpoint(prefix))
+        return opened[0].value(Restored(key)) if key in opened[0].shapes else None
+
+    return stored
 
 
 def slice_spec(shape: Iterable[int], part: Iterable[tuple[int, int]]) -> str:

@@ -81,14 +81,14 @@ def test_what_reaches_outside_is_refused(op):
 
 @pytest.mark.parametrize("op", BY_FAMILY)
 def test_a_family_is_refused_whatever_its_registration_says(op):
-    assert not graph.op_def(op).is_stateful and op not in safety.OUTSIDE
+    assert not graph.registered(op).is_stateful and op not in safety.OUTSIDE
     assert safety.refused(_alone(op)) == {op: ["n"]}
 
 
 @pytest.mark.parametrize("family", safety._FAMILIES)
 def test_each_family_refuses_by_itself(family, monkeypatch):
     definition = v1.GraphDef().library.function.add().signature
-    monkeypatch.setattr(graph, "op_def", lambda op: definition)
+    monkeypatch.setattr(graph, "registered", lambda op: definition)
     assert safety.refused(_alone(f"Some{family}Op")) == {f"Some{family}Op": ["n"]}
     assert safety.refused(_alone("SomeOp")) == {}
 

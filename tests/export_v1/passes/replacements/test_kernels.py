@@ -1,0 +1,93 @@
+"""Every replacement beside the kernel of TensorFlow 1.15.5, whose answers are in fixtures/replacements."""
+
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from google.protobuf import text_format
+
+from export_v1.ir import graph
+from export_v1.ir.graph import GraphDef, NodeDef
+from export_v1.passes import replace
+from export_v1.passes.replacements import TABLE
+
+FILES = sorted((pathlib.Path(__file__).parents[4] / "fixtures" / "replacements").glob("*.npz"))
+
+
+def _cases():
+    for path in FILES:
+        with np.load(path) as stored:
+            names = sorted({key.split("/")[0] for key in stored})
+        for name in names:
+            yield pytest.param(path, name, id=f"{path.stem}-{name}")
+
+
+def _read(path, name):
+    with np.load(path) as stored:
+        values = {key.split("/", 1)[1]: stored[key] for key in stored if key.startswith(f"{name}/")}
+    node = text_format.Parse(str(values.pop("node")), NodeDef())
+    return node, {key: value.astype(object) if value.dtype.kind == "S" else value for key, value in values.items()}
+
+
+def _numbered(values, side):
+    found = {int(key.split("/")[1]): value for key, value in values.items() if key.startswith(f"{side}/")}
+    return dict(sorted(found.items()))
+
+
+def _graph(node, inputs, shapes):
+    """Returns the graph of a node whose inputs are fed, with the shapes that TensorFlow 1 would have recorded, or none."""
+    made = GraphDef()
+    for at, data_type in enumerate(graph.input_types(node)):
+        placeholder = made.node.add(name=f"in_{at}", op="Placeholder")
+        placeholder.attr["dtype"].type = data_type
+        if shapes:
+            shape = tf.TensorShape(np.shape(inputs[at])).as_proto()
+            placeholder.attr["_output_shapes"].list.shape.append(shape)
+    made.node.append(node)
+    return made
+
+
+@pytest.mark.parametrize("shapes", [False, True], ids=["unknown_shapes", "static_shapes"])
+@pytest.mark.parametrize(("path", "name"), list(_cases()))
+def test_answers_as_the_kernel(path, name, shapes):
+    node, values = _read(path, name)
+    inputs = _numbered(values, "in")
+    whole = _graph(node, inputs, shapes)
+    result = replace.ops(whole, written=whole, stored=lambda key: None)
+    with tf.Graph().as_default() as imported, tf.compat.v1.Session() as session:
+        tf.graph_util.import_graph_def(result.graph_def, name="")
+        feeds = {f"in_{at}:0": value for at, value in inputs.items()}
+        names = {at: result.renamed.get(f"node:{at}", f"node:{at}") for at in range(len(graph.output_types(node)))}
+        if "error" in values:
+            with pytest.raises((tf.errors.OpError, ValueError)):
+                session.run(list(names.values()), feeds)
+            return
+        for at, want in _numbered(values, "out").items():
+            _assert_equal(session.run(names[at], feeds), want)
+        wanted = _numbered(values, "grad")
+        if wanted:
+            tensors = {at: imported.get_tensor_by_name(name) for at, name in names.items()}
+            given = _numbered(values, "gy")
+            gradients = tf.gradients(
+                [tensors[at] for at in given],
+                [imported.get_tensor_by_name(f"in_{at}:0") for at in wanted],
+                [tf.constant(value) for value in given.values()],
+            )
+            for gradient, want in zip(gradients, wanted.values(), strict=True):
+                _assert_equal(session.run(tf.convert_to_tensor(gradient), feeds), want)
+
+
+def _assert_equal(have, want):
+    assert have.shape == want.shape and (have.dtype == want.dtype or want.dtype == object)
+    if want.dtype.kind in "fc":
+        scale = np.sqrt(np.mean(np.square(np.abs(want[np.isfinite(want)])))) if np.isfinite(want).any() else 0.0
+        tolerance = 1e-6 if want.dtype.itemsize >= 4 else 1e-3
+        np.testing.assert_allclose(have, want, rtol=tolerance, atol=tolerance * scale)
+    else:
+        np.testing.assert_array_equal(have, want)
+
+
+def test_every_replacement_is_proven():
+    proven = {_read(*case.values)[0].op for case in _cases()}
+    assert sorted(TABLE.keys() - proven) == []
