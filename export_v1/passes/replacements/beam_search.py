@@ -27,6 +27,8 @@ def gather_tree(
     max_sequence_lengths = tf.ensure_shape(max_sequence_lengths, [None])
     time, batch, beams = (tf.shape(step_ids)[axis] for axis in range(3))
     lengths = tf.minimum(time, max_sequence_lengths)
+    # A step that no sequence reaches: of no steps at all there is no list to be stacked.
+    step_ids, parent_ids = (tf.pad(ids, [[0, 1], [0, 0], [0, 0]]) for ids in (step_ids, parent_ids))
 
     def step_back(step, beam, tokens):
         """Takes each beam's token, and goes to its parent where the step counts."""
@@ -40,12 +42,12 @@ def gather_tree(
         lambda step, beam, tokens: step >= 0,
         step_back,
         (
-            time - 1,
+            time,
             tf.tile(tf.range(beams)[tf.newaxis], [batch, 1]),
-            tf.TensorArray(tf.int32, time, element_shape=[None, None]),
+            tf.TensorArray(tf.int32, time + 1, element_shape=[None, None]),
         ),
     )
-    found = tokens.stack()
+    found = tokens.stack()[:time]
     ended = tf.cumsum(tf.cast(tf.equal(found, end_token), tf.int32), axis=0, exclusive=True) > 0
     return tf.where(ended, end_token, found)
 
