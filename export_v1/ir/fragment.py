@@ -6,12 +6,14 @@ for a node that is in a function itself.
 """
 
 import dataclasses
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 
 import tensorflow as tf
+from tensorflow.core.framework import function_pb2
 
-from export_v1.ir import graph
+from export_v1.ir import graph, library
 from export_v1.ir.graph import GraphDef, NodeDef, Tensor, parse
 
 
@@ -65,9 +67,7 @@ class Inlined:
     outputs: list[Tensor]
 
 
-def inlined(
-    fragment: Fragment, prefix: str, inputs: Sequence[Tensor], waits: Iterable[str], taken: set[str]
-) -> Inlined:
+def inlined(fragment: Fragment, prefix: str, inputs: Sequence[Tensor], waits: Iterable[str], hint: str) -> Inlined:
     """Returns a fragment's nodes under names that start with `prefix`, for a graph that gives it `inputs`.
 
     Args:
@@ -76,10 +76,11 @@ def inlined(
         inputs: what stands in for the fragment's placeholders.
         waits: nodes of the graph that every node without an input waits for: in a loop or a branch of TensorFlow 1, a
             constant belongs to it only where it waits for something there.
-        taken: names of the graph's functions; those of the fragment are added.
+        hint: what the names of the functions that it calls start with; no other node has it.
     """
     given = dict(zip(fragment.inputs, inputs, strict=True))
-    names = _fresh_names(fragment.graph_def.library.function, prefix, taken)
+    functions = _named_by_content(fragment.graph_def.library.function, hint)
+    names = {old: function.signature.name for old, function in functions.items()}  # type: ignore[attr-defined]
 
     def tensor_of(tensor: Tensor) -> Tensor:
         if tensor.node in given:
@@ -99,45 +100,66 @@ def inlined(
             made.input.extend(edge for edge in (f"^{name}" for name in waits) if edge not in made.input)
         _rename_calls(made, names)
         nodes.append(made)
-    return Inlined(
-        nodes, _renamed(fragment.graph_def.library.function, names), [tensor_of(one) for one in fragment.outputs]
-    )
+    return Inlined(nodes, list(functions.values()), [tensor_of(tensor) for tensor in fragment.outputs])
 
 
-def as_function(fragment: Fragment, prefix: str, taken: set[str]) -> tuple[str, list]:
+def as_function(fragment: Fragment, hint: str) -> tuple[str, list]:
     """Returns the name of a library function that computes a fragment, and all functions to be added to the library.
 
     Args:
         fragment: what it computes.
-        prefix: what its name and the names of those that it calls start with.
-        taken: names of the graph's functions; the new ones are added.
+        hint: what its name and the names of those that it calls start with; no other node has it.
     """
-    functions = [*fragment.graph_def.library.function, fragment.function]
-    names = _fresh_names(functions, prefix, taken)
-    return names[fragment.function.signature.name], _renamed(functions, names)  # type: ignore[attr-defined]
+    functions = _named_by_content([*fragment.graph_def.library.function, fragment.function], hint)
+    main = functions[fragment.function.signature.name]  # type: ignore[attr-defined]
+    return main.signature.name, list(functions.values())  # type: ignore[attr-defined]
 
 
-def _fresh_names(functions: Iterable, prefix: str, taken: set[str]) -> dict[str, str]:
-    stem = re.sub(r"\W", "_", prefix)
-    return {
-        function.signature.name: graph.fresh_name(f"{stem}{re.sub(r'_[0-9]+$', '', function.signature.name)}", taken)
-        for function in functions
-    }
+def _named_by_content(functions: Iterable, hint: str) -> dict[str, object]:
+    """Returns, by their names, copies of functions whose names end in a hash of what they do and of a hint.
+
+    TensorFlow differentiates a loop by registering its functions under derived names, for the whole process. A name
+    must not stand for two different things, and two nodes must not share a function, however equal.
+    """
+    originals = {function.signature.name: function for function in functions}
+    made: dict[str, object] = {}
+
+    def write(name: str):
+        if name not in made:
+            copy = function_pb2.FunctionDef()
+            copy.CopyFrom(originals[name])
+            called = {other for node in copy.node_def for other in library.called_by(node) if other in originals}
+            names = {other: write(other).signature.name for other in sorted(called)}
+            for node in copy.node_def:
+                _rename_calls(node, names)
+            _rename_arguments(copy)
+            # What the process that traced it knows of its gradients, and its own name for it.
+            copy.attr.clear()
+            copy.signature.name = ""
+            content = hint.encode() + copy.SerializeToString(deterministic=True)
+            digest = hashlib.sha1(content, usedforsecurity=False).hexdigest()
+            stem = re.sub(r"(__inference_)?(.*?)_[0-9]+$", r"\2", name)
+            copy.signature.name = re.sub(r"[^a-z0-9]+", "_", f"{hint}_{stem}_{digest[:10]}".lower()).strip("_")
+            made[name] = copy
+        return made[name]
+
+    for name in originals:
+        write(name)
+    return made
 
 
-def _renamed(functions: Iterable, names: dict[str, str]) -> list:
-    copies = []
-    for function in functions:
-        copy = type(function)()
-        copy.CopyFrom(function)
-        copy.signature.name = names[function.signature.name]
-        for node in copy.node_def:
-            _rename_calls(node, names)
-        for key in [key for key in copy.attr if "inference" in key or "forward" in key or "backward" in key]:
-            # What the process that traced it knows of its gradients.
-            del copy.attr[key]
-        copies.append(copy)
-    return copies
+def _rename_arguments(function) -> None:
+    """Gives a function's arguments names by their positions: those that TensorFlow makes up count calls."""
+    taken = {node.name for node in function.node_def}
+    names = {arg.name: graph.fresh_name(f"arg_{at}", taken) for at, arg in enumerate(function.signature.input_arg)}
+    for arg in function.signature.input_arg:
+        arg.name = names[arg.name]
+    for node in function.node_def:
+        edges = [names.get(edge, edge) for edge in node.input]
+        del node.input[:]
+        node.input.extend(edges)
+    for key, edge in list(function.ret.items()):
+        function.ret[key] = names.get(edge, edge)
 
 
 def _rename_calls(node: NodeDef, names: dict[str, str]) -> None:

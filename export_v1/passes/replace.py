@@ -67,7 +67,6 @@ class _Replacing:
         self._stored = stored
         self._replaced = replaced
         self._functions: list = []
-        self._taken = {function.signature.name for function in graph_def.library.function}
         # Outputs that have another name now.
         self.moved: dict[Tensor, Tensor] = {}
 
@@ -94,7 +93,7 @@ class _Replacing:
             self._scope(node.name),
             inputs,
             [pivot.node] if pivot is not None and self._is_conditional(pivot.node) else waits,
-            self._taken,
+            node.name,
         )
         self._functions += made.functions
         self.moved |= {Tensor(node.name, at): tensor for at, tensor in enumerate(made.outputs) if at}
@@ -113,7 +112,7 @@ class _Replacing:
         for original, node in zip(function.node_def, made.node_def, strict=True):
             if id(original) not in self._replaced:
                 continue
-            name, functions = fragment.as_function(self._fragment(original), f"{original.op}_", self._taken)
+            name, functions = fragment.as_function(self._fragment(original), f"{function.signature.name}/{node.name}")
             self._functions += functions
             moved |= _call_outputs(original)
             types = graph.input_types(original), graph.output_types(original)

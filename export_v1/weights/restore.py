@@ -187,20 +187,20 @@ def locate(
     renames = list(renames)
     found, choices, missing, misshapen = [], [], [], []
     for variable in variables:
-        location = _location(variable.name, checkpoint, graph, renames)
-        if location is not None and ema:
-            location, choice = _shadow(location, checkpoint)
+        place = location(variable.name, checkpoint, graph, renames)
+        if place is not None and ema:
+            place, choice = _shadow(place, checkpoint)
             choices += [choice] if choice else []
-        if location is None and (variable.name in graph.local or init_missing):
+        if place is None and (variable.name in graph.local or init_missing):
             why = (
                 "it is a local variable" if variable.name in graph.local else "the checkpoint lacks it (--init_missing)"
             )
             choices.append((f"variable {variable.name!r} takes its initializer's value", why))
-        elif location is None:
+        elif place is None:
             missing.append(variable.name)
-        elif not _fits(variable, _shape(location, checkpoint)):
-            misshapen.append((variable, location))
-        found.append(dataclasses.replace(variable, location=location))
+        elif not _fits(variable, _shape(place, checkpoint)):
+            misshapen.append((variable, place))
+        found.append(dataclasses.replace(variable, location=place))
     if missing or misshapen:
         raise _restore_error(len(found), missing, misshapen, checkpoint)
     if ema and not any(EMA in what for what, _ in choices):
@@ -211,7 +211,8 @@ def locate(
     return found, choices
 
 
-def _location(name: str, checkpoint: Checkpoint, graph: Graph, renames) -> Restored | None:
+def location(name: str, checkpoint: Checkpoint, graph: Graph, renames) -> Restored | None:
+    """Returns where a checkpoint has a variable, or None; see `locate`."""
     recorded = graph.restored.get(name)
     key = recorded.key if recorded else name
     for pattern, replacement in renames:

@@ -57,6 +57,15 @@ class Site:
             inputs, position = data_inputs(node), 0
         return None
 
+    def constant(self, position: int) -> np.ndarray | None:
+        """Returns the value of an input that a constant of the main graph gives, or None.
+
+        Args:
+            position: as for `source`.
+        """
+        node = self.source(position)
+        return tf.make_ndarray(node.attr["value"].tensor) if node is not None and node.op == "Const" else None
+
 
 @dataclasses.dataclass(frozen=True)
 class Replacement:

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from google.protobuf import text_format
 
-from export_v1.ir import graph
+from export_v1.ir import graph, rewrite
 from export_v1.ir.graph import GraphDef, NodeDef
 from export_v1.passes import replace
 from export_v1.passes.replacements import TABLE
@@ -35,47 +35,61 @@ def _numbered(values, side):
     return dict(sorted(found.items()))
 
 
-def _graph(node, inputs, shapes):
+def _graph(node, inputs, shapes, constants):
     """Returns the graph of a node whose inputs are fed, with the shapes that TensorFlow 1 would have recorded, or none."""
     made = GraphDef()
     for at, data_type in enumerate(graph.input_types(node)):
+        if at in constants:
+            made.node.append(rewrite.constant(f"in_{at}", inputs[at], tf.as_dtype(data_type)))
+            continue
         placeholder = made.node.add(name=f"in_{at}", op="Placeholder")
         placeholder.attr["dtype"].type = data_type
-        if shapes:
-            shape = tf.TensorShape(np.shape(inputs[at])).as_proto()
-            placeholder.attr["_output_shapes"].list.shape.append(shape)
+        shape = np.shape(inputs[at]) if shapes else _needed_shape(node, at, np.shape(inputs[at]))
+        if shape is not None:
+            placeholder.attr["_output_shapes"].list.shape.append(tf.TensorShape(shape).as_proto())
     made.node.append(node)
     return made
+
+
+def _needed_shape(node, at, shape):
+    """Returns what TensorFlow 1 knew of a shape wherever the op was used: of cuDNN's networks, their sizes."""
+    if not node.op.startswith("CudnnRNN") or len(shape) != 3:
+        return None
+    layers = 0 if node.op != "CudnnRNNV3" or node.attr["time_major"].b else 1
+    return [size if axis == 2 or at and axis == layers else None for axis, size in enumerate(shape)]
 
 
 @pytest.mark.parametrize("shapes", [False, True], ids=["unknown_shapes", "static_shapes"])
 @pytest.mark.parametrize(("path", "name"), list(_cases()))
 def test_answers_as_the_kernel(path, name, shapes):
     node, values = _read(path, name)
+    # TensorFlow keeps the functions of gradients by their names, for all graphs of a process.
+    node.name = f"{path.stem}_{name}_{shapes}"
     inputs = _numbered(values, "in")
-    whole = _graph(node, inputs, shapes)
+    whole = _graph(node, inputs, shapes, values.get("constants", ()))
     result = replace.ops(whole, written=whole, stored=lambda key: None)
     with tf.Graph().as_default() as imported, tf.compat.v1.Session() as session:
         tf.graph_util.import_graph_def(result.graph_def, name="")
         feeds = {f"in_{at}:0": value for at, value in inputs.items()}
-        names = {at: result.renamed.get(f"node:{at}", f"node:{at}") for at in range(len(graph.output_types(node)))}
+        names = {
+            at: result.renamed.get(f"{node.name}:{at}", f"{node.name}:{at}")
+            for at in range(len(graph.output_types(node)))
+        }
         if "error" in values:
             with pytest.raises((tf.errors.OpError, ValueError)):
                 session.run(list(names.values()), feeds)
             return
-        for at, want in _numbered(values, "out").items():
+        outputs, wanted, given = (_numbered(values, side) for side in ("out", "grad", "gy"))
+        # Before anything is run: to differentiate a loop is to change it.
+        gradients = tf.gradients(
+            [imported.get_tensor_by_name(names[at]) for at in given],
+            [imported.get_tensor_by_name(f"in_{at}:0") for at in wanted],
+            [tf.constant(value) for value in given.values()],
+        )
+        for at, want in outputs.items():
             _assert_equal(session.run(names[at], feeds), want)
-        wanted = _numbered(values, "grad")
-        if wanted:
-            tensors = {at: imported.get_tensor_by_name(name) for at, name in names.items()}
-            given = _numbered(values, "gy")
-            gradients = tf.gradients(
-                [tensors[at] for at in given],
-                [imported.get_tensor_by_name(f"in_{at}:0") for at in wanted],
-                [tf.constant(value) for value in given.values()],
-            )
-            for gradient, want in zip(gradients, wanted.values(), strict=True):
-                _assert_equal(session.run(tf.convert_to_tensor(gradient), feeds), want)
+        for gradient, want in zip(gradients, wanted.values(), strict=True):
+            _assert_equal(session.run(tf.convert_to_tensor(gradient), feeds), want)
 
 
 def _assert_equal(have, want):
