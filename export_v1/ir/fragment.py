@@ -163,6 +163,8 @@ def _rename_arguments(function) -> None:
 
 
 def _rename_calls(node: NodeDef, names: dict[str, str]) -> None:
+    # Colocation with a node by the name that it had.
+    node.attr.pop("_class", None)
     node.op = names.get(node.op, node.op)
     for value in node.attr.values():
         if value.HasField("func"):
