@@ -162,7 +162,7 @@ def params_to_canonical(site: Site, *inputs: tf.Tensor) -> list[tf.Tensor]:
 
 _LOOPS = "a fused LSTM or a loop over the steps, for each layer and direction"
 REPLACEMENTS = {
-    **{op: Replacement(rnn, _LOOPS) for op in ("CudnnRNN", "CudnnRNNV2", "CudnnRNNV3")},
+    **{op: Replacement(rnn, _LOOPS, needs_shapes=True) for op in ("CudnnRNN", "CudnnRNNV2", "CudnnRNNV3")},
     "CudnnRNNParamsSize": Replacement(params_size, "a constant"),
     **{
         f"CudnnRNNCanonicalToParams{version}": Replacement(canonical_to_params, "a concatenation")

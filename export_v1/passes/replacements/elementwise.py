@@ -20,12 +20,26 @@ def quantized_relu_x(
 ) -> list[tf.Tensor]:
     """Returns quantized features between what 0 and `max_value` are quantized to, and the range as it was."""
     low, high = (
-        tf.quantization.quantize(value, min_features, max_features, features.dtype, mode="MIN_FIRST").output
+        _quantized(value, min_features, max_features, features.dtype)
         for value in (tf.zeros([]), tf.reshape(max_value, []))
     )
-    numbers = [tf.cast(value, tf.int32) for value in (features, low, high)]
-    found = tf.minimum(tf.maximum(numbers[0], numbers[1]), numbers[2])
-    return [tf.cast(found, site.attr("out_type")), min_features, max_features]
+    found = tf.clip_by_value(tf.cast(tf.cast(features, tf.int32), tf.int64), low, high)
+    return [tf.cast(tf.cast(found, tf.int32), site.attr("out_type")), min_features, max_features]
+
+
+def _quantized(value: tf.Tensor, low: tf.Tensor, high: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Returns what a number is among the quantized numbers of a range, as int64."""
+    value, low, high = (tf.cast(tf.reshape(number, []), tf.float64) for number in (value, low, high))
+    # "quint8" are the numbers of "uint8".
+    numbers = tf.as_dtype(dtype.name.replace("q", ""))
+    steps = 2.0 ** (8 * dtype.size)
+    scale = (steps - 1) / (high - low)
+
+    def away_from_zero(x):
+        return tf.sign(x) * tf.floor(tf.abs(x) + 0.5)
+
+    found = tf.cast(away_from_zero(value * scale) - away_from_zero(low * scale), tf.int64) + numbers.min
+    return tf.clip_by_value(found, numbers.min, numbers.max)
 
 
 def compare_and_bitpack(site: Site, x: tf.Tensor, threshold: tf.Tensor) -> tf.Tensor:

@@ -77,7 +77,10 @@ class Replacement:
             returns a tensor for each output, or the one tensor of an op with one; None for an output that nobody can
             use. It calls TensorFlow's public API alone.
         by: what it is, for the report, such as "a loop over the steps".
+        needs_shapes: whether it cannot do without the static shapes of its inputs; they are inferred where TensorFlow 1
+            recorded none.
     """
 
     build: Callable[..., tf.Tensor | Sequence[tf.Tensor | None]]
     by: str
+    needs_shapes: bool = False

@@ -150,3 +150,27 @@ def test_names_to_keep_are_those_of_replaced_ops():
         errors.ExportError, match="'GatherTrees' is not in the ops that are replaced.*\n  Closest: 'GatherTree'"
     ):
         replacements.check_kept(["GatherTrees"])
+
+
+def test_shapes_that_nobody_recorded_are_inferred_one_replacement_after_the_other():
+    # An LSTM of 4 units on sequences of 3 numbers, and one of 2 units on what it puts out; no shape is recorded.
+    def lstm(name, inputs, size, units):
+        count = 4 * units * (size + units + 2)
+        states = [
+            rewrite.constant(f"{name}_{state}", np.zeros([1, 2, units], np.float32), tf.float32) for state in "hc"
+        ]
+        params = rewrite.constant(f"{name}_params", np.full([count], 0.1, np.float32), tf.float32)
+        read = [Tensor(inputs), *(Tensor(node.name) for node in (*states, params))]
+        return [*states, params, rewrite.node(name, "CudnnRNN", read, T=tf.float32, is_training=False)]
+
+    graph_def = GraphDef()
+    graph_def.node.append(rewrite.node("x", "Placeholder", dtype=tf.float32, shape=tf.TensorShape([None, 2, 3])))
+    graph_def.node.extend(lstm("second", "first", 4, 2))
+    graph_def.node.extend(lstm("first", "x", 3, 4))
+    graph_def.versions.producer = 134
+    result = _replaced(graph_def)
+    assert not any(node.op == "CudnnRNN" for node in result.graph_def.node)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        tf.graph_util.import_graph_def(result.graph_def, name="")
+        found = session.run("second:0", {"x:0": np.ones([5, 2, 3], np.float32)})
+    assert found.shape == (5, 2, 2) and np.all(np.diff(found[:, 0, 0]) > 0)
