@@ -12,7 +12,9 @@ How to add an op:
    builder finds the op of its handle with `site.source(0)`, what the Saver restores it from in `site.written`, and the
    restored value with `site.stored(key)`. It makes constants of that. The handle itself needs no replacement: nobody
    reads it any more, and it is pruned.
-4. Prove it: add the op's cases to `fixtures/replacements_tf115.py`, run that under TensorFlow 1.15.5, and the tests in
+4. Strike it from `not_replaced.py`, and write the table of `export_v1/REMOVED_OPS.md` anew:
+   `python -m export_v1.passes.replacements.listing`.
+5. Prove it: add the op's cases to `fixtures/replacements_tf115.py`, run that under TensorFlow 1.15.5, and the tests in
    `tests/export_v1/passes/replacements/test_kernels.py` compare every case of every file that it wrote.
 
 Where this TensorFlow has a kernel for such an op (a GPU has cuDNN, a library brings GatherTree) the original's answers
@@ -33,6 +35,7 @@ from export_v1.passes.replacements import (
     products,
     segmentation,
     slices,
+    strings,
     sums,
 )
 from export_v1.passes.replacements.site import Replacement, Site
@@ -47,6 +50,7 @@ _FAMILIES = (
     products,
     segmentation,
     slices,
+    strings,
     sums,
 )
 
