@@ -26,7 +26,7 @@ def markdown() -> str:
             *head,
             *rows,
             "",
-            f"## {len(known)} that it knows, and cannot run on a CPU or cannot differentiate",
+            f"## {len(known)} that it knows, and cannot run on a CPU, cannot differentiate, or takes from old graphs alone",
             "",
             *head,
             *known,
