@@ -129,7 +129,7 @@ def _takes(kernel, node: NodeDef) -> bool:
     for constraint in kernel.constraint:
         allowed = set(constraint.allowed_values.list.type)
         types = _types_at(node, constraint.name)
-        if types == _NO_TYPE:
+        if allowed and types == _NO_TYPE:
             # Of an op whose old version has no such attribute: TensorFlow finds no kernel for it, either.
             return False
         if allowed and not {tf.as_dtype(one).base_dtype.as_datatype_enum for one in types if one} <= allowed:
