@@ -136,8 +136,7 @@ def _named_by_content(functions: Iterable, hint: str) -> dict[str, object]:
             # What the process that traced it knows of its gradients, and its own name for it.
             copy.attr.clear()
             copy.signature.name = ""
-            content = hint.encode() + copy.SerializeToString(deterministic=True)
-            digest = hashlib.sha1(content, usedforsecurity=False).hexdigest()
+            digest = hashlib.sha1(copy.SerializeToString(deterministic=True), usedforsecurity=False).hexdigest()
             stem = re.sub(r"(__inference_)?(.*?)_[0-9]+$", r"\2", name)
             copy.signature.name = re.sub(r"[^a-z0-9]+", "_", f"{hint}_{stem}_{digest[:10]}".lower()).strip("_")
             made[name] = copy

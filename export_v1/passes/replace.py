@@ -53,8 +53,7 @@ def ops(
     replacing = _Replacing(Index(written), stored)
     in_graph = [node.name for node in graph_def.node if id(node) in chosen]
     made = replacing.in_functions(graph_def, chosen)
-    for names in _waves(graph_def, in_graph):
-        made = replacing.in_graph(made, names)
+    made = replacing.in_graph(made, in_graph)
     notes = tuple(Replaced(op, count, TABLE[op].by, unrunnable_only) for op, count in sorted(counts.items()))
     return Result(made, {old.name: new.name for old, new in replacing.moved.items()}, Notes(replaced=notes))
 
@@ -63,18 +62,6 @@ def _nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
     yield from graph_def.node
     for function in graph_def.library.function:
         yield from function.node_def
-
-
-def _waves(graph_def: GraphDef, names: Collection[str]) -> Iterator[set[str]]:
-    """Yields which nodes to replace together: where the shapes of inputs have to be inferred, what makes them is first."""
-    index = Index(graph_def)
-    waiting = {name for name in names if TABLE[index[name].op].needs_shapes and not _has_shapes(index, name)}
-    yield set(names) - waiting
-    before = {name: index.ancestors(tensor.node for tensor in data_inputs(index[name])) for name in waiting}
-    while waiting:
-        ready = {name for name in waiting if not before[name] & waiting} or set(waiting)
-        yield ready
-        waiting -= ready
 
 
 def _has_shapes(index: Index, name: str) -> bool:

@@ -152,7 +152,7 @@ def test_names_to_keep_are_those_of_replaced_ops():
         replacements.check_kept(["GatherTrees"])
 
 
-def test_shapes_that_nobody_recorded_are_inferred_one_replacement_after_the_other():
+def test_shapes_that_nobody_recorded_are_inferred():
     # An LSTM of 4 units on sequences of 3 numbers, and one of 2 units on what it puts out; no shape is recorded.
     def lstm(name, inputs, size, units):
         count = 4 * units * (size + units + 2)
