@@ -27,6 +27,7 @@ def ops(
     written: GraphDef,
     stored: Callable[[str], np.ndarray | None],
     kept: Collection[str] = (),
+    training: bool = False,
     unrunnable_only: bool = False,
 ) -> Result:
     """Returns the graph with standard ops in place of each op of the table; notes which.
@@ -38,6 +39,7 @@ def ops(
         written: the whole graph as it was written.
         stored: returns the value that the checkpoint has under a key, or None.
         kept: ops to leave alone.
+        training: whether the graph is for training: what an op does in training alone it does not do otherwise.
         unrunnable_only: leave alone what this TensorFlow, on this machine, has a kernel for.
 
     Raises:
@@ -50,7 +52,7 @@ def ops(
         return Result(graph_def)
     chosen = {id(node) for node in candidates}
     counts = Counter(node.op for node in candidates)
-    replacing = _Replacing(Index(written), stored)
+    replacing = _Replacing(Index(written), stored, training)
     in_graph = [node.name for node in graph_def.node if id(node) in chosen]
     made = replacing.in_functions(graph_def, chosen)
     made = replacing.in_graph(made, in_graph)
@@ -71,8 +73,9 @@ def _has_shapes(index: Index, name: str) -> bool:
 class _Replacing:
     """Replaces nodes, some of a graph at a time."""
 
-    def __init__(self, written: Index, stored: Callable):
+    def __init__(self, written: Index, stored: Callable, training: bool):
         self._written = written
+        self._training = training
         self._stored = stored
         self._index = Index(GraphDef())
         # Outputs that have another name now.
@@ -164,7 +167,7 @@ class _Replacing:
 
     def _fragment(self, node: NodeDef, shapes=None) -> Fragment:
         """Returns what stands in for a node."""
-        site = Site(node, self._index, self._written, self._stored)
+        site = Site(node, self._index, self._written, self._stored, self._training)
         types = [tf.as_dtype(data_type).base_dtype for data_type in graph.input_types(node)]
         shapes = [None] * len(types) if shapes is None else shapes
         grouped = graph.grouped_inputs(node)

@@ -106,6 +106,7 @@ def _replace(state: State, unrunnable_only: bool) -> State:
         written=written,
         stored=state.stored,
         kept=state.kept_ops,
+        training=state.training,
         unrunnable_only=unrunnable_only,
     )
     return state.after(result)

@@ -85,6 +85,12 @@ CHANGES = (
         _kernel("cudnn_rnn-05"),
     ),
     Change(
+        _FOLDER + "cudnn.py",
+        'if site.attr("is_training") and site.training else',
+        'if site.attr("is_training") else',
+        _PASS,
+    ),
+    Change(
         _FOLDER + "images.py",
         "x, y = (tf.where(inside, part, tf.zeros([], part.dtype)) for part in (x, y))\n",
         "pass\n",

@@ -40,7 +40,8 @@ def rnn(
     if layout.mode == "lstm":
         c = tf.unstack(tf.reshape(input_c, [many, batch, layout.units]), num=many)
     length = tf.ensure_shape(lengths[0], [None]) if lengths else None
-    dropout = site.attr("dropout") if site.attr("is_training") else 0.0
+    # A graph that was only ever built for training is for inference all the same.
+    dropout = site.attr("dropout") if site.attr("is_training") and site.training else 0.0
     weights, last_h, last_c = cells(layout, params), [], []
     for layer in range(layout.layers):
         outputs = []
@@ -157,7 +158,7 @@ def params_to_canonical(site: Site, *inputs: tf.Tensor) -> list[tf.Tensor]:
     return [*matrices, *biases]
 
 
-_LOOPS = "a fused LSTM or a loop over the steps, for each layer and direction"
+_LOOPS = "a fused LSTM or a loop over the steps, for each layer and direction, with dropout in training alone"
 REPLACEMENTS = {
     **{op: Replacement(rnn, _LOOPS, needs_shapes=True) for op in ("CudnnRNN", "CudnnRNNV2", "CudnnRNNV3")},
     "CudnnRNNParamsSize": Replacement(params_size, "a constant"),

@@ -152,22 +152,37 @@ def test_names_to_keep_are_those_of_replaced_ops():
         replacements.check_kept(["GatherTrees"])
 
 
-def test_shapes_that_nobody_recorded_are_inferred():
-    # An LSTM of 4 units on sequences of 3 numbers, and one of 2 units on what it puts out; no shape is recorded.
-    def lstm(name, inputs, size, units):
-        count = 4 * units * (size + units + 2)
-        states = [
-            rewrite.constant(f"{name}_{state}", np.zeros([1, 2, units], np.float32), tf.float32) for state in "hc"
-        ]
-        params = rewrite.constant(f"{name}_params", np.full([count], 0.1, np.float32), tf.float32)
-        read = [Tensor(inputs), *(Tensor(node.name) for node in (*states, params))]
-        return [*states, params, rewrite.node(name, "CudnnRNN", read, T=tf.float32, is_training=False)]
+def _lstm(name, inputs, size, units, layers=1, dropout=0.0):
+    count = 4 * units * (size + units + 2) + (layers - 1) * 4 * units * (2 * units + 2)
+    zeros = np.zeros([layers, 2, units], np.float32)
+    states = [rewrite.constant(f"{name}_{state}", zeros, tf.float32) for state in "hc"]
+    params = rewrite.constant(f"{name}_params", np.full([count], 0.1, np.float32), tf.float32)
+    read = [Tensor(inputs), *(Tensor(node.name) for node in (*states, params))]
+    made = rewrite.node(name, "CudnnRNN", read, T=tf.float32, is_training=bool(dropout))
+    made.attr["dropout"].f = dropout
+    return [*states, params, made]
 
+
+def _sequences():
     graph_def = GraphDef()
     graph_def.node.append(rewrite.node("x", "Placeholder", dtype=tf.float32, shape=tf.TensorShape([None, 2, 3])))
-    graph_def.node.extend(lstm("second", "first", 4, 2))
-    graph_def.node.extend(lstm("first", "x", 3, 4))
     graph_def.versions.producer = 134
+    return graph_def
+
+
+def test_dropout_of_cudnn_is_for_training_alone():
+    graph_def = _sequences()
+    graph_def.node.extend(_lstm("lstm", "x", 3, 4, layers=2, dropout=0.5))
+    for training in (False, True):
+        replaced = _replaced(graph_def, training=training).graph_def
+        assert any(node.op == "RandomUniform" for node in replaced.node) == training
+
+
+def test_shapes_that_nobody_recorded_are_inferred():
+    # An LSTM of 4 units on sequences of 3 numbers, and one of 2 units on what it puts out; no shape is recorded.
+    graph_def = _sequences()
+    graph_def.node.extend(_lstm("second", "first", 4, 2))
+    graph_def.node.extend(_lstm("first", "x", 3, 4))
     result = _replaced(graph_def)
     assert not any(node.op == "CudnnRNN" for node in result.graph_def.node)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
