@@ -9,9 +9,8 @@ import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
 from export_v1 import errors
-from export_v1.analysis import batch_norm, constants
+from export_v1.analysis import constants
 from export_v1.analysis.liveness import Liveness, Ordered, path
-from export_v1.errors import quoted
 from export_v1.interface import given
 from export_v1.interface.mode_flags import Flag, Flags
 from export_v1.interface.types import Choice
@@ -95,24 +94,7 @@ class Settling:
             choices.append(
                 Choice(f"{name} is frozen to {text(value)}", "the graph was built for training: it always drops")
             )
-        return frozen, choices + self._batch_statistics(frozen, cuts, outputs)
-
-    @functools.cached_property
-    def _averages(self) -> dict[str, str]:
-        """Node of a batch statistic -> the variable that keeps its moving average."""
-        return {average.statistic.node: average.variable for average in batch_norm.averages(self.index)}
-
-    def _batch_statistics(self, frozen, cuts, outputs) -> list[Choice]:
-        """Says so where batch norm was built for training: no value that could be frozen changes that."""
-        needed = self.live(frozen, cuts).needed(map(graph.parse, outputs), ops.SOURCES)
-        kept = self._averages
-        norms = [name for name in needed if name in kept or batch_norm.is_training(self.index[name])]
-        if not norms:
-            return []
-        why = f"the graph was built for training; {quoted(norms, 3)} has no form for inference in it"
-        if all(name in kept for name in norms):
-            why += f"; with --moving_averages it uses what training has kept in {quoted([kept[name] for name in norms], 3)}"
-        return [Choice("batch norm uses the statistics of each batch, as in training", why)]
+        return frozen, choices
 
     def _always_dropping(self, frozen, cuts, outputs) -> dict[str, float]:
         """Returns the constants to change for no dropout, in a graph that was built for training and nothing else.

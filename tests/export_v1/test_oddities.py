@@ -231,3 +231,19 @@ def test_ops_with_kernels_pass(name):
     graph_def = checkpoint_source.read(cases.load(name).flags()["checkpoint"]).graph.graph_def
     runnable = replace.ops(graph_def, written=graph_def, stored=lambda key: None, unrunnable_only=True)
     kernels.check(runnable.graph_def)
+
+
+def test_signatures_of_inference_and_training_share_a_vocabulary(tmp_path):
+    import load_v2
+
+    case, folder = cases.load("lookup_vocab"), str(tmp_path / "1")
+    flags = {**case.flags(), "train_freeze": {"keras_learning_phase:0": True}}
+    report = export_v1.export(export_dir=folder, **flags)
+    assert set(report["signatures"]) == {"serving_default", "train"}
+    assert sorted(path.name for path in (tmp_path / "1" / "assets").iterdir()) == ["vocab.txt"]
+    words, want = tf.constant(case.oracle("in")["words"]), case.oracle("out")["logits"]
+    for signature in tf.saved_model.load(folder).signatures.values():
+        np.testing.assert_allclose(signature(words=words)["logits"], want, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        load_v2.SignatureLayer(folder)(words, training=True)["logits"], want, rtol=1e-5, atol=1e-6
+    )
