@@ -35,12 +35,13 @@ def export(request: Request, export_dir: str) -> Report:
     warmup.check(request)
     replacements.check_kept(request.keep_ops)
     model = reading.read(request)
-    with _blamed(model):
-        return _export(model, request, export_dir, place)
+    with _blamed(model), interface.telling() as told:
+        return _export(model, request, export_dir, place, told)
 
 
-def _export(model: Source, request: Request, export_dir: str, place: Mapping[str, bool]) -> Report:
+def _export(model: Source, request: Request, export_dir: str, place: Mapping[str, bool], told: list) -> Report:
     model, planned = norms.settled(model, plan.variants(model, request), request)
+    told.extend(planned.choices)
     files = assets.Files(request.asset, model.asset_dirs, anywhere=model.kind == "builder")
     assembled = assembly.assemble(planned, model, files, request)
     exported_weights = assembled.found.weights
@@ -152,11 +153,11 @@ def _write(
     return written, not_proven
 
 
-def listing(request: Request) -> str:
-    """Returns what `--list` prints: candidates as flags to paste, and every variable; writes nothing."""
+def listing(request: Request, pattern: str = "") -> str:
+    """Returns what `--list` prints, or `--list=PATTERN`: candidates as flags to paste, and variables; writes nothing."""
     model = reading.read(request)
     with _blamed(model):
-        text = interface.listing(model.graph, located.listed(model))
+        text = interface.listing(model.graph, located.listed(model), pattern)
         found = interface.candidates(model.graph)
         outputs, inputs = ([candidate.tensor for candidate in side] for side in (found.outputs, found.inputs))
         reaching_out = safety.before(model.graph.graph_def, outputs, inputs)

@@ -10,6 +10,7 @@ from export_v1.artifact.assembly import Assembly
 from export_v1.artifact.save import Written
 from export_v1.format import record
 from export_v1.format.comparison import Verdict
+from export_v1.ir.graph import GraphDef
 from export_v1.model import Source
 from export_v1.planning.plan import DEFAULT, Plan
 from export_v1.planning.variant import Transformed
@@ -46,7 +47,7 @@ def record_of(
     transformed, exported, weights = assembly.transformed, assembly.exported, assembly.found.weights
     described = opened.described(plan.described())
     serving = described.get(DEFAULT, record.SignatureEntry())
-    kept, original = len(exported.graph_def.node), plan.original_nodes
+    kept, original = _kept(plan, exported.graph_def), plan.original_nodes
     converted: Counter[str] = Counter()
     for made in transformed:
         converted.update(made.converted)
@@ -60,7 +61,7 @@ def record_of(
         signatures=described,
         frozen=plan.frozen,
         train_frozen=plan.train_frozen,
-        nodes=record.Nodes(original, kept, max(original - kept, 0), sum(made.folded for made in transformed)),
+        nodes=record.Nodes(original, kept, original - kept, sum(made.folded for made in transformed)),
         regularization_losses=exported.losses,
         converted=dict(converted),
         unconverted=[record.Unconverted(construct, why) for construct, why in unconverted],
@@ -87,6 +88,15 @@ def _replaced(transformed: Iterable[Transformed]) -> list[record.Replaced]:
         for item in made.replaced:
             counts[item.op, item.by, item.in_original] += item.count
     return [record.Replaced(op, count, by, in_reference) for (op, by, in_reference), count in sorted(counts.items())]
+
+
+def _kept(plan: Plan, graph_def: GraphDef) -> int:
+    """Returns how many nodes of the original graph are in the export, in its functions, too, whatever was added."""
+    written = {node.name for node in graph_def.node}
+    for planned in plan.variants:
+        written |= {name.removeprefix(planned.prefix) for name in written if name.startswith(planned.prefix)}
+    written |= {node.name for function in graph_def.library.function for node in function.node_def}
+    return sum(node.name in written for node in plan.serving.model.graph_def.node)
 
 
 def _sample_entry(recorded: Sample) -> record.SampleEntry:

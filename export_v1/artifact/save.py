@@ -138,8 +138,9 @@ def _save(
 
     predict = v1.saved_model.signature_constants.PREDICT_METHOD_NAME
     default = v1.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY
-    if saver is None and list(exported.signatures) == [default] and exported.signatures[default][2] == predict:
-        inputs, outputs, _ = exported.signatures[default]
+    inputs, outputs, method_name = exported.signatures.get(default, ({}, {}, ""))
+    # simple_save refuses a signature without inputs, which a model of constants has.
+    if saver is None and list(exported.signatures) == [default] and method_name == predict and inputs:
         v1.saved_model.simple_save(session, folder, tensors(inputs), tensors(outputs), legacy_init_op=init)
         return
     builder = v1.saved_model.Builder(folder)

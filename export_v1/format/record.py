@@ -109,7 +109,7 @@ class Replaced:
 
 @dataclasses.dataclass(frozen=True)
 class Nodes:
-    """How many nodes the original graph has, how many are in the export, how many were dropped and folded away."""
+    """How many nodes the original graph has, how many of them are in the export, how many were dropped and folded away."""
 
     original: int = 0
     kept: int = 0

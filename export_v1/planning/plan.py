@@ -187,7 +187,7 @@ def _kept_signatures(model: Source, request: Request, place: str) -> Plan:
             try:
                 settled[key] = _resolved(model.graph, key, request, place)
             except errors.ExportError as error:
-                said.append(interface.Choice(f"signature {key!r} is left out", str(error)))
+                said.append(interface.Choice(f"signature {key!r} is left out", _first_line(error)))
                 continue
             said += [choice for choice in settled[key].choices if choice not in said]
     answers = {key: _signature(one, model.graph.signatures[key].method_name) for key, one in settled.items()}
@@ -210,6 +210,10 @@ def _kept_signatures(model: Source, request: Request, place: str) -> Plan:
         train_frozen=trained.frozen if trained is not None else {},
         original_nodes=len(model.graph.graph_def.node),
     )
+
+
+def _first_line(error: errors.ExportError) -> str:
+    return str(error).splitlines()[0]
 
 
 def _default(signatures) -> tuple[str, list[interface.Choice], dict[str, tuple[str, ...]]]:
@@ -236,7 +240,9 @@ def _resolved(model: Graph, key: str, request: Request, place: str, train_freeze
     """
     signature, index = model.signatures[key], Index(model.graph_def)
     frozen = {parse(name).name for name in (*request.freeze, *(train_freeze or ()))}
-    cuts = {name: tensor for name, tensor in signature.inputs.items() if parse(tensor).name not in frozen}
+    cuts, doubled = _one_key_each(
+        {name: tensor for name, tensor in signature.inputs.items() if parse(tensor).name not in frozen}
+    )
     defaults = (
         grouping.defaults(index, signature.outputs.values(), cuts.values()) if model.answers_with_defaults else {}
     )
@@ -258,7 +264,25 @@ def _resolved(model: Graph, key: str, request: Request, place: str, train_freeze
         for name, value in defaults.items()
         if name not in frozen
     ]
+    said += [
+        interface.Choice(f"input {name!r} of signature {key!r} is left out", f"it is the same tensor as {other!r}")
+        for name, other in doubled.items()
+    ]
     return dataclasses.replace(chosen, inputs=inputs, choices=(*said, *chosen.choices))
+
+
+def _one_key_each(inputs: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Returns the inputs without a second key for the same tensor, and which key each one left out is the same as.
+
+    A TensorFlow 1 Session refuses to feed a tensor twice, so no caller can have given both.
+    """
+    keys: dict[str, str] = {}
+    doubled: dict[str, str] = {}
+    for name, tensor in inputs.items():
+        first = keys.setdefault(parse(tensor).name, name)
+        if first != name:
+            doubled[name] = first
+    return {name: tensor for name, tensor in inputs.items() if name not in doubled}, doubled
 
 
 def _signature(chosen: interface.Interface, method_name: str) -> variant.PlannedSignature:

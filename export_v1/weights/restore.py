@@ -222,7 +222,16 @@ def locate(
             f"--ema was given and checkpoint {checkpoint.prefix!r} has no shadow value for any variable in use.\n"
             f"  Shadow values are named VARIABLE/{EMA}.\n  Remove --ema."
         )
-    return found, choices
+    return found, choices + ([] if ema else _about_shadows(found, checkpoint))
+
+
+def _about_shadows(variables: list[Variable], checkpoint: Checkpoint) -> list[tuple[str, str]]:
+    """Says so where the checkpoint has averages of the variables that are restored: people trained these to use them."""
+    shadows = [one.name for one in variables if one.location is not None and _shadow(one.location, checkpoint)[1]]
+    if not shadows:
+        return []
+    count = f"{len(shadows)} of {len(variables)} variables"
+    return [(f"{count} take their last value, not its moving average", f"--ema restores the shadow values ({EMA})")]
 
 
 def location(name: str, checkpoint: Checkpoint, graph: Graph, renames) -> Restored | None:

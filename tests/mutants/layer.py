@@ -117,10 +117,17 @@ CHANGES = (
     ),
     Change(
         file="load_v2/program/inline.py",
-        before='    end.input.extend(f"^{call.name}/{name}" for name in dict.fromkeys(function.control_ret.values()))\n',
+        before='    end.input.extend(f"^{names[name]}" for name in dict.fromkeys(function.control_ret.values()))\n',
         after="",
         tests=INLINE,
         why="what waits for a call does not wait for its effects",
+    ),
+    Change(
+        file="load_v2/program/inline.py",
+        before='{node.name: graph.fresh_name(f"{call.name}/{node.name}", taken) for',
+        after='{node.name: f"{call.name}/{node.name}" for',
+        tests=INLINE,
+        why="a graph often has a node of that name",
     ),
     Change(
         file="load_v2/program/inline.py",

@@ -223,3 +223,17 @@ def test_finite_is_what_has_no_nan_and_no_infinity(value, finite):
 def test_slices_are_written_as_tensorflow_reads_them():
     assert restore.slice_spec([20, 4], [(5, 10), (0, 4)]) == "20 4 5,10:0,4"
     assert restore.slice_spec([20, 4], []) == ""
+
+
+def test_moving_averages_that_are_not_restored_are_said(written):
+    checkpoint = written(w=np.ones(2, "f"), **{f"w__{EMA}": np.zeros(2, "f")}, b=np.ones(1, "f"))
+    variables = [_variable("w", 2), _variable("b", 1)]
+    _, choices = restore.locate(variables, checkpoint, GRAPH)
+    [(what, why)] = choices
+    assert "1 of 2 variables" in what and "--ema" in why
+    _, choices = restore.locate(variables, checkpoint, GRAPH, ema=True)
+    assert not any("last value" in what for what, _ in choices)
+
+
+def test_without_moving_averages_nothing_is_said_of_them(written):
+    assert restore.locate([_variable("w", 2)], written(w=np.ones(2, "f")), GRAPH)[1] == []
