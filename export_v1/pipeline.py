@@ -15,6 +15,7 @@ from export_v1.format.comparison import Verdict
 from export_v1.ir import randomness, safety, wellformed
 from export_v1.ir.graph import parse
 from export_v1.model import Source
+from export_v1.passes import replacements
 from export_v1.planning import norms, plan, resuming
 from export_v1.planning.plan import DEFAULT, Plan
 from export_v1.proof import batch, checking, memory, sample, training
@@ -33,6 +34,7 @@ def export(request: Request, export_dir: str) -> Report:
     request.source_kind  # noqa: B018 - raises where the flags contradict each other
     versions.check(export_dir, request.files, **place)
     warmup.check(request)
+    replacements.check_kept(request.keep_ops)
     model = reading.read(request)
     # Of a folder of versions, or of checkpoints, one was chosen.
     versions.check(export_dir, [path for path in (model.checkpoint, *model.asset_dirs) if path], **place)

@@ -121,6 +121,12 @@ class Request:
     op_library: Sequence[str] = flags.field(
         "multi", _WEIGHTS, "Custom ops, loaded with tf.load_op_library before import, repeatable.", "FILE"
     )
+    keep_ops: Sequence[str] = flags.field(
+        "list",
+        _WEIGHTS,
+        "Ops to leave as they are instead of replacing them with ops that TensorFlow 2 can run; with --op_library.",
+        "NAME,…",
+    )
     sample: str | None = flags.field(
         "string",
         _PROOF,

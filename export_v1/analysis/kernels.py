@@ -8,6 +8,9 @@ from export_v1 import errors, private
 from export_v1.ir import graph, ops
 from export_v1.ir.graph import GraphDef, NodeDef
 
+# TensorFlow replaces these in each graph that it runs, before it looks for kernels, so none is registered.
+_REPLACED_AT_RUN_TIME = frozenset({"AccumulateNV2"})
+
 
 def check(graph_def: GraphDef) -> None:
     """Checks that this TensorFlow can run every op of a pruned graph.
@@ -25,12 +28,26 @@ def check(graph_def: GraphDef) -> None:
             python.setdefault(node.op, []).append(node.name)
         elif node.op in functions:
             continue
-        elif graph.op_def(node.op) is None:
+        elif graph.registered(node.op) is None:
             unknown.setdefault(node.op, []).append(node.name)
     known = [node for node in _nodes(graph_def) if node.op not in functions and node.op not in unknown]
     for node, reason in _without_kernel(known):
         without.setdefault(f"{node.op}{reason}", []).append(node.name)
     _refuse(python, unknown, without)
+
+
+def unrunnable(nodes: Iterable[NodeDef]) -> list[NodeDef]:
+    """Returns those nodes whose op this TensorFlow does not know, or has no kernel for on this machine and these types.
+
+    Args:
+        nodes: none of them calls a function as its op.
+    """
+    nodes = list(nodes)
+    known = [node for node in nodes if graph.registered(node.op) is not None]
+    missing = {id(node) for node, _ in _without_kernel(known)} | {id(node) for node in nodes} - {
+        id(node) for node in known
+    }
+    return [node for node in nodes if id(node) in missing]
 
 
 def _nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
@@ -78,6 +95,8 @@ def _without_kernel(nodes: Iterable[NodeDef]) -> Iterator[tuple[NodeDef, str]]:
     constrained: dict[str, list[str]] = {}
     runs: dict[tuple, bool] = {}
     for node in nodes:
+        if node.op in _REPLACED_AT_RUN_TIME:
+            continue
         if node.op not in kernels:
             kernels[node.op] = private.kernels_of(node.op)
             constrained[node.op] = sorted({one.name for kernel in kernels[node.op] for one in kernel.constraint})
@@ -102,11 +121,17 @@ def _types_at(node: NodeDef, name: str) -> tuple[int, ...]:
     return tuple(value.list.type) if value.WhichOneof("value") == "list" else (value.type,)
 
 
+_NO_TYPE = (0,)
+
+
 def _takes(kernel, node: NodeDef) -> bool:
     """Returns whether a kernel is for a node's types."""
     for constraint in kernel.constraint:
         allowed = set(constraint.allowed_values.list.type)
         types = _types_at(node, constraint.name)
+        if allowed and types == _NO_TYPE:
+            # Of an op whose old version has no such attribute: TensorFlow finds no kernel for it, either.
+            return False
         if allowed and not {tf.as_dtype(one).base_dtype.as_datatype_enum for one in types if one} <= allowed:
             return False
     return True

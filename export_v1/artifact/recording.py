@@ -13,6 +13,7 @@ from export_v1.format.comparison import Verdict
 from export_v1.ir.graph import GraphDef
 from export_v1.model import Source
 from export_v1.planning.plan import DEFAULT, Plan
+from export_v1.planning.variant import Transformed
 from export_v1.proof.batch import Opened
 from export_v1.proof.sample import Sample
 from export_v1.source.assets import Files
@@ -64,6 +65,7 @@ def record_of(
         regularization_losses=exported.losses,
         converted=dict(converted),
         unconverted=[record.Unconverted(construct, why) for construct, why in unconverted],
+        replaced=_replaced(transformed),
         choices=_choices(model, plan, opened, assembly, files),
         variables=[_entry(variable, written) for variable in weights.variables],
         sample=None if recorded is None else _sample_entry(recorded),
@@ -77,6 +79,15 @@ def record_of(
         warmup=sorted(warmup_sizes),
         resume=plan.resume,
     )
+
+
+def _replaced(transformed: Iterable[Transformed]) -> list[record.Replaced]:
+    """Returns what was replaced in all variants together."""
+    counts: Counter[tuple] = Counter()
+    for made in transformed:
+        for item in made.replaced:
+            counts[item.op, item.by, item.in_original] += item.count
+    return [record.Replaced(op, count, by, in_reference) for (op, by, in_reference), count in sorted(counts.items())]
 
 
 def _kept(plan: Plan, graph_def: GraphDef) -> int:

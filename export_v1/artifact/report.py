@@ -35,6 +35,7 @@ class Report:
         lines.append(f"  nodes: {nodes.kept} of {nodes.original} kept, {nodes.folded} folded away")
         lines += [f"  made functional: {count} {kind}" for kind, count in record.converted.items() if count]
         lines += [f"  left as it was: {item.construct}: {item.why}" for item in record.unconverted]
+        lines += [f"  replaced: {item.count} {item.op} by {item.by}" for item in record.replaced]
         lines += [f"  chosen: {choice.what} ({choice.why})" for choice in record.choices]
         lines += [f"  warning: {warning}" for warning in record.warnings]
         lines += [f"  {line}" for line in proof_lines(record)]
@@ -62,6 +63,9 @@ def proof_lines(record: Record) -> list[str]:
         lines = [f"proof: {proof.verdict}: {', '.join(compared)}; compared on {inputs}"]
     else:
         lines = [f"proof: {proof.verdict}: the export answers as the original does; compared on {inputs}"]
+    in_reference = [item.op for item in record.replaced if item.in_reference]
+    if in_reference:
+        lines.append(f"  the reference uses replacements for {', '.join(in_reference)}, which cannot run here")
     lines += [f"  not proven: output {key!r}: {why}" for key, why in proof.not_proven.items()]
     others = sorted(key for key, entry in record.signatures.items() if not _is_default(entry, record))
     if others:

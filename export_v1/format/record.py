@@ -5,6 +5,7 @@ Version history of the format; an export of any version listed here loads:
     1  2026-11  first
     1  2026-11  `proof`, `sets` of the sample: optional, earlier exports lack them
        2026-11  with `resume`, which older versions of the package pass over
+       2026-11  `replaced`, which earlier records lack: nothing was
 """
 
 import dataclasses
@@ -86,6 +87,24 @@ class Unconverted:
 
     construct: str
     why: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Replaced:
+    """An op that others stand in for.
+
+    Attributes:
+        op: what was replaced.
+        count: how many nodes.
+        by: what stands in for it.
+        in_reference: whether the graph whose answers were recorded has the replacement, too, since the op itself could
+            not run there; the recorded answers then prove nothing about it.
+    """
+
+    op: str
+    count: int = 0
+    by: str = ""
+    in_reference: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,6 +248,7 @@ class Record:
         regularization_losses: tensor names in the export.
         converted: kind of control flow -> how many were made functional.
         unconverted: control flow that stayed as it was.
+        replaced: ops that others stand in for.
         choices: everything that was not given, in the order of decision.
         variables: of the export.
         sample: about the recorded answers; None where there are none.
@@ -251,6 +271,7 @@ class Record:
     regularization_losses: Sequence[str] = ()
     converted: Mapping[str, int] = dataclasses.field(default_factory=dict)
     unconverted: Sequence[Unconverted] = ()
+    replaced: Sequence[Replaced] = ()
     choices: Sequence[Choice] = ()
     variables: Sequence[VariableEntry] = ()
     sample: SampleEntry | None = None
@@ -327,6 +348,7 @@ def _record(values: Mapping) -> Record:
             },
             "nodes": lambda value: _made(Nodes, value),
             "unconverted": lambda value: tuple(_made(Unconverted, item) for item in value),
+            "replaced": lambda value: tuple(_made(Replaced, item) for item in value),
             "choices": lambda value: tuple(_choice(item) for item in value),
             "variables": lambda value: tuple(_made(VariableEntry, item) for item in value),
             "sample": lambda value: _made(SampleEntry, value),

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2
 
 from export_v1 import private
-from export_v1.ir import ops
+from export_v1.ir import ops, removed
 
 AttrValue: TypeAlias = attr_value_pb2.AttrValue
 GraphDef: TypeAlias = graph_pb2.GraphDef
@@ -122,9 +122,15 @@ class Index:
         return seen
 
 
-def op_def(op: str):
-    """Returns the OpDef registered under `op`, or None."""
+def registered(op: str):
+    """Returns the OpDef that this TensorFlow has registered under `op`, or None."""
     return private.op_def(op)
+
+
+def op_def(op: str):
+    """Returns the OpDef registered under `op`, or the one that TensorFlow 1.15 had for it, or None."""
+    # Most names are registered; the removed ones are in a file.
+    return registered(op) or removed.definitions().get(op)
 
 
 def attr(node: NodeDef, key: str) -> AttrValue:
@@ -220,6 +226,32 @@ def recorded_shape(node: NodeDef, index: int) -> list[int | None] | None:
     if proto is None or proto.unknown_rank:
         return None
     return [dim.size if dim.size >= 0 else None for dim in proto.dim]
+
+
+def recorded_shape_of(index: Index, tensor: Tensor) -> list[int | None] | None:
+    """Returns the static shape that TensorFlow 1 recorded for a tensor, None for unknown rank or no record."""
+    return recorded_shape(index[tensor.node], tensor.index) if tensor.node in index else None
+
+
+def _counts(node: NodeDef, side: str) -> Iterator[tuple[str, int | None]]:
+    """Yields name and size of each argument on one side of a node; None: it is no list."""
+    for argument in getattr(op_def(node.op), side):
+        if argument.number_attr:
+            yield argument.name, attr(node, argument.number_attr).i
+        elif argument.type_list_attr:
+            yield argument.name, len(attr(node, argument.type_list_attr).list.type)
+        else:
+            yield argument.name, None
+
+
+def grouped_inputs(node: NodeDef) -> list[int | None]:
+    """Returns, for each input that an op's definition names, how many tensors it is; None: one that is no list."""
+    return [count for _, count in _counts(node, "input_arg")]
+
+
+def named_outputs(node: NodeDef) -> list[tuple[str, int]]:
+    """Returns, for each output that an op's definition names, its name and how many tensors it is."""
+    return [(name, 1 if count is None else count) for name, count in _counts(node, "output_arg")]
 
 
 def fresh_name(wanted: str, taken: set[str]) -> str:

@@ -60,7 +60,7 @@ class Policy:
         found = {op: names for op, names in refused(graph_def, own).items() if op not in self.allowed}
         if not found:
             return
-        unknown = [op for op in found if graph.op_def(op) is None]
+        unknown = [op for op in found if graph.registered(op) is None]
         note = (
             f"  Not known to TensorFlow {tf.__version__}: {errors.quoted(unknown)}; load their library first.\n"
             if unknown
@@ -127,7 +127,7 @@ def is_harmless(op: str, functions: Collection[str] = ()) -> bool:
         return True
     if op in reach.REFUSED:
         return False
-    if graph.op_def(op) is None:
+    if graph.registered(op) is None:
         return op in functions
     return not op.startswith("_") and not is_telling(op)
 
@@ -135,7 +135,7 @@ def is_harmless(op: str, functions: Collection[str] = ()) -> bool:
 @functools.cache
 def is_telling(op: str) -> bool:
     """Returns whether a registered op could reach out, by its registration: then the table has to know it."""
-    definition = graph.op_def(op)
+    definition = graph.registered(op)
     attributes = {attribute.name: attribute for attribute in definition.attr}
     for argument in (*definition.input_arg, *definition.output_arg):
         types = {argument.type}

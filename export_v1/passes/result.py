@@ -11,6 +11,23 @@ from export_v1.ir.graph import GraphDef
 
 
 @dataclasses.dataclass(frozen=True)
+class Replaced:
+    """Nodes of one op that others stand in for.
+
+    Attributes:
+        op: what was replaced.
+        count: how many nodes.
+        by: what stands in for it.
+        in_original: whether the graph whose answers are recorded has the replacement, too.
+    """
+
+    op: str
+    count: int
+    by: str
+    in_original: bool
+
+
+@dataclasses.dataclass(frozen=True)
 class Notes:
     """What passes have to say for the record; the notes of several passes are added up.
 
@@ -20,6 +37,7 @@ class Notes:
         unconverted: constructs that stayed as they were, each with the reason.
         moving_averages: variables that batch norms use in place of a statistic of each batch.
         asset_files: filename tensor -> path of the file.
+        replaced: ops that others stand in for.
     """
 
     folded: int = 0
@@ -27,6 +45,7 @@ class Notes:
     unconverted: Sequence[tuple[str, str]] = dataclasses.field(default_factory=list)
     moving_averages: tuple[str, ...] = ()
     asset_files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    replaced: tuple[Replaced, ...] = ()
 
     def __add__(self, other: "Notes") -> "Notes":
         counts = dict(self.converted)
@@ -38,6 +57,7 @@ class Notes:
             unconverted=[*self.unconverted, *other.unconverted],
             moving_averages=(*self.moving_averages, *other.moving_averages),
             asset_files={**self.asset_files, **other.asset_files},
+            replaced=(*self.replaced, *other.replaced),
         )
 
 

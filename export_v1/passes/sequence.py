@@ -31,6 +31,7 @@ from export_v1.passes import (
     outputs,
     portable,
     prune,
+    replace,
     tables,
     variables,
 )
@@ -98,6 +99,19 @@ def _freeze(state: State, *kinds: str) -> State:
         if parse(tensor).node in index and index[parse(tensor).node].op in kinds
     }
     return state.after(freeze.to_constants(state.graph_def, values)) if values else state
+
+
+def _replace(state: State, unrunnable_only: bool) -> State:
+    written = state.graph_def if state.written is None else state.written
+    result = replace.ops(
+        state.graph_def,
+        written=written,
+        stored=state.stored,
+        kept=state.kept_ops,
+        training=state.training,
+        unrunnable_only=unrunnable_only,
+    )
+    return state.after(result)
 
 
 def _prune(state: State) -> State:
@@ -194,6 +208,13 @@ ORIGINAL = (
         needs=(Guarantee.CUT,),
     ),
     Step(
+        "replacements of what cannot run",
+        lambda state: _replace(state, unrunnable_only=True),
+        "before portable: static shapes that TensorFlow 1 recorded make better replacements; before prune: not every "
+        "output of a replaced op is read",
+        needs=(Guarantee.CUT,),
+    ),
+    Step(
         "prune",
         _prune,
         "after the dropouts: nothing reads their random numbers any more",
@@ -261,6 +282,14 @@ EXPORT = (
         "prune",
         _prune,
         "after fold and dropouts: what only a dead branch or a mask has read is no longer needed",
+        gives=(Guarantee.PRUNED,),
+    ),
+    Step(
+        "replacements",
+        lambda state: _prune(_replace(state, unrunnable_only=False)),
+        "after the record: what has a kernel here answers for itself in the original, and proves its replacement; "
+        "after prune: what nothing needs is not replaced; before variables: a replacement reads them as the op did",
+        needs=(Guarantee.PRUNED,),
         gives=(Guarantee.PRUNED,),
     ),
     Step("tables are filled", _filled, "after prune: nobody asks a table of a dead branch", needs=(Guarantee.PRUNED,)),

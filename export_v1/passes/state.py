@@ -1,7 +1,9 @@
 """A graph on its way through the passes, and what is asked of it."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+
+import numpy as np
 
 from export_v1.ir.graph import GraphDef
 from export_v1.passes.result import Notes, Result
@@ -23,6 +25,10 @@ class State:
         batch: the size of a batch that the graph was built for; None where it is not known.
         assets: filename tensor, as the graph was written -> path, where the source says it.
         find: returns where a file is, by its name in the graph and its known path.
+        written: the whole graph as it was written, Saver and initializers included.
+        stored: returns the value that the checkpoint has under a key, or None where it has none.
+        training: whether it is asked for training.
+        kept_ops: ops that are not to be replaced.
         table_inits: ops that initialize the tables.
         renamed: tensor, as the graph was written -> the name that it has now, where that is another.
         notes: what the passes have said so far.
@@ -37,6 +43,10 @@ class State:
     batch: int | None = None
     assets: Mapping[str, str] = dataclasses.field(default_factory=dict)
     find: Callable[[str, str | None], str]
+    written: GraphDef | None = None
+    stored: Callable[[str], np.ndarray | None] = lambda key: None
+    training: bool = False
+    kept_ops: Collection[str] = ()
     table_inits: tuple[str, ...] = ()
     renamed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     notes: Notes = dataclasses.field(default_factory=Notes)

@@ -13,6 +13,7 @@ from export_v1.ir.graph import Index, parse
 from export_v1.model import DeclaredSignature, Graph, Source
 from export_v1.planning import grouping, resuming, variant
 from export_v1.request import Request
+from export_v1.weights import restore
 
 DEFAULT = "serving_default"
 TRAIN = "train"
@@ -96,14 +97,15 @@ def variants(model: Source, request: Request) -> Plan:
         planned = _one_signature(model, request, place)
     if request.resume:
         planned = _resumed(planned, model, request, place)
+    stored = restore.reader(model.checkpoint)
+    variants = [dataclasses.replace(one, kept_ops=tuple(request.keep_ops), stored=stored) for one in planned.variants]
     # The same losses are in the graph for training, and in some modules in that one alone.
-    for at, one in enumerate(planned.variants):
+    for at, one in enumerate(variants):
         losses = variant.regularization_losses(one.model, _variables(one))
         if losses:
-            kept = list(planned.variants)
-            kept[at] = dataclasses.replace(one, losses=losses)
-            return dataclasses.replace(planned, variants=tuple(kept))
-    return planned
+            variants[at] = dataclasses.replace(one, losses=losses)
+            break
+    return dataclasses.replace(planned, variants=tuple(variants))
 
 
 def _resumed(planned: Plan, model: Source, request: Request, place: str) -> Plan:
@@ -163,7 +165,7 @@ def _all_constants(model: Graph, frozen: Mapping[str, object]) -> bool:
 
 def _training(model: Graph, signature: variant.PlannedSignature, serving: variant.Variant) -> variant.Variant:
     updates = variant.update_ops(model, signature, _variables(serving))
-    return variant.Variant(_prefix(TRAIN, serving.model), model, {TRAIN: signature}, updates=updates)
+    return variant.Variant(_prefix(TRAIN, serving.model), model, {TRAIN: signature}, updates=updates, training=True)
 
 
 def _variables(one: variant.Variant) -> set[str]:

@@ -153,7 +153,9 @@ class _Building:
     def loss(self, inputs: Mapping[str, Input], keys: Mapping[str, str]) -> variant.Variant:
         outputs = {key: name for name, key in keys.items()}
         signature = variant.PlannedSignature(inputs, outputs, self._frozen)
-        return variant.Variant(self._prefix[LOSS], self._model, {LOSS: signature}, updates=self._step.before)
+        return variant.Variant(
+            self._prefix[LOSS], self._model, {LOSS: signature}, updates=self._step.before, training=True
+        )
 
     def validation(self, settling: Settling, inputs: Mapping[str, Input], loss: str, freeze, train):
         cuts = [one.tensor for one in inputs.values()]
@@ -209,7 +211,7 @@ class _Building:
             return []
         outputs = {one.variable: one.gradient for one in self._optimizers if one.gradient is not None}
         signature = variant.PlannedSignature(self._fed(), outputs, self._frozen_in_update())
-        return [variant.Variant(self._prefix[GRADIENTS], self._detached, {GRADIENTS: signature})]
+        return [variant.Variant(self._prefix[GRADIENTS], self._detached, {GRADIENTS: signature}, training=True)]
 
     def rates(self) -> list[variant.Variant]:
         if not self._rates:

@@ -5,13 +5,16 @@ serialized examples and the other what they are parsed into.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
 
 from export_v1.interface import Input
 from export_v1.ir import ops
 from export_v1.ir.graph import GraphDef, Index, Tensor, parse
 from export_v1.model import Graph
 from export_v1.passes import any_batch, sequence
+from export_v1.passes.result import Replaced
 from export_v1.passes.state import State
 from export_v1.source import assets
 
@@ -45,6 +48,9 @@ class Variant:
         signatures: by key; of one set of frozen values, and cuts that do not get in each other's way.
         updates: ops to run whenever an output is computed.
         losses: tensors that are kept beside the outputs.
+        training: whether its signatures are for training.
+        kept_ops: ops that are not to be replaced.
+        stored: returns the value that the model's checkpoint has under a key, or None where it has none.
     """
 
     prefix: str
@@ -52,6 +58,9 @@ class Variant:
     signatures: Mapping[str, PlannedSignature]
     updates: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
+    training: bool = False
+    kept_ops: tuple[str, ...] = ()
+    stored: Callable[[str], np.ndarray | None] = lambda key: None
 
     @property
     def cuts(self) -> dict[str, Input]:
@@ -79,6 +88,7 @@ class Transformed:
         folded: how many nodes conditions on constants took with them; dropouts removed.
         converted: control-flow constructs made functional, by kind.
         unconverted: constructs that stayed as they were, each with the reason.
+        replaced: ops that others stand in for.
     """
 
     graph_def: GraphDef
@@ -91,6 +101,7 @@ class Transformed:
     folded: int
     converted: Mapping[str, int]
     unconverted: Sequence[tuple[str, str]]
+    replaced: Sequence[Replaced] = ()
 
 
 def original(variant: Variant, files: assets.Files) -> Transformed:
@@ -129,6 +140,10 @@ def _state(variant: Variant, whole: GraphDef, files: assets.Files) -> State:
         batch=any_batch.training_size(Index(variant.model.graph_def), [parse(name) for name in variant.cuts]),
         assets=variant.model.assets,
         find=files.find,
+        written=variant.model.graph_def,
+        stored=variant.stored,
+        training=variant.training,
+        kept_ops=variant.kept_ops,
     )
 
 
@@ -147,6 +162,7 @@ def _transformed(variant: Variant, state: State) -> Transformed:
         folded=state.notes.folded,
         converted=state.notes.converted,
         unconverted=state.notes.unconverted,
+        replaced=state.notes.replaced,
     )
 
 

@@ -10,7 +10,7 @@ from export_v1.analysis import kernels
 from export_v1.ir import importing, ops
 from export_v1.ir.graph import GraphDef, Index, Tensor, data_inputs
 from export_v1.model import Graph, Source
-from export_v1.passes import portable, prune
+from export_v1.passes import portable, prune, replace
 from export_v1.weights import session
 from export_v1.weights.restore import Weights
 
@@ -110,12 +110,14 @@ def _initial_tensor(index: Index, variable: str) -> Tensor:
 
 def _computed(model: Graph, tensors: dict[str, Tensor], known: Weights) -> dict[str, np.ndarray]:
     pruned = prune.to_outputs(model.graph_def, [tensor.name for tensor in tensors.values()]).graph_def
-    pruned = portable.nodes(pruned).graph_def
+    replaced = replace.ops(pruned, written=model.graph_def, stored=lambda key: None, unrunnable_only=True)
+    pruned = portable.nodes(replaced.graph_def).graph_def
     kernels.check(pruned)
     with session.opened(lambda: importing.graph_def(pruned)) as opened:
         session.fill(opened, known)
         try:
-            computed = opened.run({name: tensor.name for name, tensor in tensors.items()})
+            names = {name: replaced.renamed.get(tensor.name, tensor.name) for name, tensor in tensors.items()}
+            computed = opened.run(names)
         except tf.errors.OpError as error:
             raise errors.ExportError(
                 f"The initializers of {errors.quoted(tensors)} cannot be run: {errors.reason(error)}\n"

@@ -10,6 +10,7 @@ from export_v1.ir import ops
 from export_v1.ir.graph import GraphDef, Index, attr
 from export_v1.model import Source
 from export_v1.request import Request
+from export_v1.weights import derived as derived_values
 from export_v1.weights import initial, restore
 from export_v1.weights.restore import Checkpoint, Variable, Weights
 
@@ -36,17 +37,28 @@ def of(graph_def: GraphDef, model: Source, request: Request) -> Found:
         values = initial.values([variable.name for variable in wanted], model, Weights(()))
         return Found(Weights(_shaped(wanted, values), None, values), ())
     checkpoint = Checkpoint(model.checkpoint)
+    renames = restore.parse_renames(request.rename)
+    missing = [one.name for one in wanted if restore.location(one.name, checkpoint, model.graph, renames) is None]
+    derived = derived_values.values(missing, model.graph.graph_def, checkpoint)
     located, choices = restore.locate(
-        wanted,
+        [one for one in wanted if one.name not in derived],
         checkpoint,
         model.graph,
-        renames=restore.parse_renames(request.rename),
+        renames=renames,
         ema=request.ema,
         init_missing=request.init_missing,
     )
+    choices += [
+        (f"variable {name!r} is computed from {errors.quoted(keys, 3)}", "the graph's own Saver restores it so")
+        for name, (_, keys) in derived.items()
+    ]
+    by_name = {variable.name: variable for variable in located}
+    located = [by_name.get(variable.name, variable) for variable in wanted]
     variables = [_of_checkpoint_shape(variable, checkpoint) for variable in located]
     restored = Weights(tuple(variable for variable in variables if variable.location is not None), checkpoint)
-    values = initial.values([variable.name for variable in located if variable.location is None], model, restored)
+    values = {name: value for name, (value, _) in derived.items()}
+    unsaved = [variable.name for variable in located if variable.location is None and variable.name not in derived]
+    values |= initial.values(unsaved, model, restored)
     reset = initial.reset(model.graph, Weights(_shaped(variables, values), checkpoint, values))
     choices += [(f"variable {name!r} is {reset[name]}", "the main op sets it after restoring") for name in reset]
     variables = [

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -110,6 +110,24 @@ class Checkpoint:
         return names, slices, value
 
 
+def reader(prefix: str | None) -> Callable[[str], np.ndarray | None]:
+    """Returns a function from a key of a checkpoint to its value, or to None where the checkpoint has no such key.
+
+    Args:
+        prefix: of the checkpoint, which is opened when it is first asked; None: there is none.
+    """
+    opened: list[Checkpoint] = []
+
+    def stored(key: str) -> np.ndarray | None:
+        if prefix is None:
+            return None
+        if not opened:
+            opened.append(Checkpoint(prefix))
+        return opened[0].value(Restored(key)) if key in opened[0].shapes else None
+
+    return stored
+
+
 def slice_spec(shape: Iterable[int], part: Iterable[tuple[int, int]]) -> str:
     """Returns a part of a tensor as RestoreV2 and SaveV2 have it; "" for all of it.
 
@@ -183,20 +201,20 @@ def locate(
     renames = list(renames)
     found, choices, missing, misshapen = [], [], [], []
     for variable in variables:
-        location = _location(variable.name, checkpoint, graph, renames)
-        if location is not None and ema:
-            location, choice = _shadow(location, checkpoint)
+        place = location(variable.name, checkpoint, graph, renames)
+        if place is not None and ema:
+            place, choice = _shadow(place, checkpoint)
             choices += [choice] if choice else []
-        if location is None and (variable.name in graph.local or init_missing):
+        if place is None and (variable.name in graph.local or init_missing):
             why = (
                 "it is a local variable" if variable.name in graph.local else "the checkpoint lacks it (--init_missing)"
             )
             choices.append((f"variable {variable.name!r} takes its initializer's value", why))
-        elif location is None:
+        elif place is None:
             missing.append(variable.name)
-        elif not _fits(variable, _shape(location, checkpoint)):
-            misshapen.append((variable, location))
-        found.append(dataclasses.replace(variable, location=location))
+        elif not _fits(variable, _shape(place, checkpoint)):
+            misshapen.append((variable, place))
+        found.append(dataclasses.replace(variable, location=place))
     if missing or misshapen:
         raise _restore_error(len(found), missing, misshapen, checkpoint)
     if ema and not any(EMA in what for what, _ in choices):
@@ -216,7 +234,8 @@ def _about_shadows(variables: list[Variable], checkpoint: Checkpoint) -> list[tu
     return [(f"{count} take their last value, not its moving average", f"--ema restores the shadow values ({EMA})")]
 
 
-def _location(name: str, checkpoint: Checkpoint, graph: Graph, renames) -> Restored | None:
+def location(name: str, checkpoint: Checkpoint, graph: Graph, renames) -> Restored | None:
+    """Returns where a checkpoint has a variable, or None; see `locate`."""
     recorded = graph.restored.get(name)
     key = recorded.key if recorded else name
     for pattern, replacement in renames:
@@ -231,8 +250,8 @@ def _location(name: str, checkpoint: Checkpoint, graph: Graph, renames) -> Resto
 
 def located(variable: Variable, checkpoint: Checkpoint, graph: Graph, renames) -> Restored | None:
     """Returns where a checkpoint has one variable in a shape that fits; None where it has not. Keys are as in `locate`."""
-    location = _location(variable.name, checkpoint, graph, renames)
-    return location if location is not None and _fits(variable, _shape(location, checkpoint)) else None
+    place = location(variable.name, checkpoint, graph, renames)
+    return place if place is not None and _fits(variable, _shape(place, checkpoint)) else None
 
 
 def _shadow(location: Restored, checkpoint: Checkpoint) -> tuple[Restored, tuple[str, str] | None]:

@@ -26,7 +26,7 @@ CHANGES = (
             "    return not is_telling(op)\n", _SAFETY, "what TensorFlow keeps to itself is let in"),
     _change("export_v1/ir/safety.py", "    if op in reach.REFUSED:\n", "    if False:\n", _SAFETY,
             "what is numbers by its registration, and refused by name"),
-    _change("export_v1/ir/safety.py", "    if graph.op_def(op) is None:\n        return op in functions\n",
+    _change("export_v1/ir/safety.py", "    if graph.registered(op) is None:\n        return op in functions\n",
             "    if op in functions:\n        return True\n", _SAFETY, "a function hides an op by its name"),
     _change("export_v1/ir/safety.py", "if types & _TELLING_TYPES:", "if False:", _REACH),
     _change("export_v1/ir/safety.py", "return definition.is_stateful or any(", "return any(", _REACH),

@@ -1,0 +1,79 @@
+"""Values of variables that a checkpoint holds in another form, from which the graph's own restore ops compute them.
+
+cuDNN's opaque buffers are saved so: as the matrices of a CPU's cells, which the Saver puts together again.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import tensorflow as tf
+
+from export_v1.analysis import kernels
+from export_v1.ir import ops
+from export_v1.ir.graph import GraphDef, Index, Tensor, attr, data_inputs, parse
+from export_v1.model import Restored
+from export_v1.passes import freeze, portable, prune, replace
+from export_v1.weights import session
+from export_v1.weights.restore import Checkpoint
+
+
+def values(
+    wanted: Iterable[str], graph_def: GraphDef, checkpoint: Checkpoint
+) -> dict[str, tuple[np.ndarray, list[str]]]:
+    """Returns, for those variables that restore ops compute from keys that a checkpoint has, their value and the keys.
+
+    Args:
+        wanted: names of variables.
+        graph_def: the whole graph, with its restore ops.
+        checkpoint: what they restore from.
+
+    Raises:
+        ExportError: the restore ops cannot be run here.
+    """
+    index, found = Index(graph_def), {}
+    for name in wanted:
+        for assign, at in index.consumers(name):
+            if assign.op not in ops.ASSIGNS or at != 0:
+                continue
+            value = data_inputs(assign)[1]
+            restored = _restored(index, value)
+            if restored and all(part.key in checkpoint.shapes for part in restored.values()):
+                found[name] = (
+                    _computed(graph_def, value, restored, checkpoint),
+                    [one.key for one in restored.values()],
+                )
+                break
+    return found
+
+
+def _restored(index: Index, value: Tensor) -> dict[Tensor, Restored]:
+    """Returns which tensors come out of a checkpoint, of those that a value is computed from."""
+    found: dict[Tensor, Restored] = {}
+    for name in index.ancestors([value.node]):
+        for tensor in map(parse, index[name].input):
+            if tensor.index >= 0 and tensor.node in index and index[tensor.node].op == "RestoreV2":
+                _, keys, specs = data_inputs(index[tensor.node])
+                named = [index[one.node] for one in (keys, specs)]
+                if any(node.op != "Const" for node in named):
+                    return {}
+                key, spec = (tf.make_ndarray(attr(node, "value").tensor).ravel()[tensor.index] for node in named)
+                # A slice would be one of a partitioned variable, which is saved as it is.
+                if spec:
+                    return {}
+                found[tensor] = Restored(key.decode())
+    return found
+
+
+def _computed(
+    graph_def: GraphDef, value: Tensor, restored: dict[Tensor, Restored], checkpoint: Checkpoint
+) -> np.ndarray:
+    fed = {tensor.name: (checkpoint.dtypes[one.key].as_datatype_enum, None) for tensor, one in restored.items()}
+    keep = prune.needed(Index(graph_def), [value.name], fed)
+    cut = freeze.to_placeholders(graph_def, fed, keep)
+    target = cut.renamed.get(value.name, value.name)
+    runnable = replace.ops(cut.graph_def, written=graph_def, stored=lambda key: None, unrunnable_only=True)
+    pruned = portable.nodes(prune.to_outputs(runnable.graph_def, [target]).graph_def).graph_def
+    kernels.check(pruned)
+    feeds = {cut.renamed[tensor.name]: checkpoint.value(one) for tensor, one in restored.items()}
+    with session.opened(lambda: tf.graph_util.import_graph_def(pruned, name="")) as opened:
+        return np.asarray(opened.run(runnable.renamed.get(target, target), feeds))
