@@ -15,14 +15,16 @@ HELD = """
 import sys
 from absl import app
 from export_v1 import __main__ as command
+from export_v1.artifact import destination
 from export_v1.console import unfinished
-function = getattr(unfinished, {function!r})
+module = destination if hasattr(destination, {function!r}) else unfinished
+function = getattr(module, {function!r})
 def held(*args):
     function(*args)
     print("held", flush=True)
     while True:
         pass
-setattr(unfinished, {function!r}, held)
+setattr(module, {function!r}, held)
 app.run(command._supervised)
 """
 
