@@ -1,6 +1,7 @@
 """What a signal leaves behind: one message, the right exit status, and nothing half-written."""
 
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -81,7 +82,7 @@ def test_a_signal_after_the_last_rename_does_not_deny_what_was_written(number, t
     assert process.stdout.readline() == "held\n", process.communicate()[1]
     if number == signal.SIGKILL:
         # The process that works, not the one that waits for it.
-        [child] = open(f"/proc/{process.pid}/task/{process.pid}/children").read().split()
+        [child] = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.kill(int(child), number)
     else:
         os.kill(process.pid, number)
