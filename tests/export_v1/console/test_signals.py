@@ -1,6 +1,7 @@
 """What a signal leaves behind: one message, the right exit status, and nothing half-written."""
 
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -15,14 +16,16 @@ HELD = """
 import sys
 from absl import app
 from export_v1 import __main__ as command
+from export_v1.artifact import destination
 from export_v1.console import unfinished
-function = getattr(unfinished, {function!r})
+module = destination if hasattr(destination, {function!r}) else unfinished
+function = getattr(module, {function!r})
 def held(*args):
     function(*args)
     print("held", flush=True)
     while True:
         pass
-setattr(unfinished, {function!r}, held)
+setattr(module, {function!r}, held)
 app.run(command._supervised)
 """
 
@@ -79,7 +82,7 @@ def test_a_signal_after_the_last_rename_does_not_deny_what_was_written(number, t
     assert process.stdout.readline() == "held\n", process.communicate()[1]
     if number == signal.SIGKILL:
         # The process that works, not the one that waits for it.
-        [child] = open(f"/proc/{process.pid}/task/{process.pid}/children").read().split()
+        [child] = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.kill(int(child), number)
     else:
         os.kill(process.pid, number)
