@@ -12,7 +12,7 @@ import tensorflow as tf
 from export_v1.analysis.liveness import Liveness, Ordered
 from export_v1.analysis.rows import computing, flow, shaping, slicing
 from export_v1.analysis.rows.states import FREE, Free, Look, Mixed, Rows, Shape, State, either
-from export_v1.ir import graph, ops
+from export_v1.ir import graph, importing, ops
 from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, data_inputs
 
 _RULES = {**computing.RULES, **shaping.RULES, **slicing.RULES, **flow.RULES}
@@ -91,7 +91,7 @@ class _Following:
 
 def _static_shapes(graph_def: GraphDef) -> dict[Tensor, Shape]:
     with tf.Graph().as_default() as imported:
-        tf.graph_util.import_graph_def(graph_def, name="")
+        importing.graph_def(graph_def)
         return {
             Tensor(operation.name, at): None if output.shape.rank is None else output.shape.as_list()
             for operation in imported.get_operations()

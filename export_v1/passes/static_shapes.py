@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-from export_v1.ir import graph, rewrite
+from export_v1 import errors
+from export_v1.ir import graph, importing, rewrite
 from export_v1.ir.graph import GraphDef, Index
 from export_v1.passes import portable
 
@@ -32,8 +33,8 @@ def inferred(graph_def: GraphDef) -> dict[str, tf.TensorShape]:
         read = {graph.parse(edge).name for node in nodes for edge in node.input}
         stands_for = {name: tensor for name, tensor in stands_for.items() if name in read}
         try:
-            tf.graph_util.import_graph_def(rewrite.with_nodes(plain, nodes), stands_for, name="")
-        except (ValueError, TypeError, KeyError, tf.errors.OpError):
+            importing.graph_def(rewrite.with_nodes(plain, nodes), feeds=stands_for)
+        except (ValueError, TypeError, KeyError, tf.errors.OpError, errors.UserError):
             return {}
         shapes = {tensor.name: tensor.shape for op in imported.get_operations() for tensor in op.outputs}
     return {name: shape for name, shape in shapes.items() if shape.rank is not None}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from export_v1.ir import rewrite
+from export_v1.ir import importing, rewrite
 from export_v1.ir.graph import GraphDef
 
 Shapes = Mapping[str, Sequence[int | None] | None]
@@ -62,7 +62,7 @@ def imported(graph_def: GraphDef, shapes: Shapes, values: Mapping[str, np.ndarra
             node.attr["shape"].shape.CopyFrom(tf.TensorShape(shapes[node.name]).as_proto())
         nodes.append(node)
     with tf.Graph().as_default() as graph:
-        tf.graph_util.import_graph_def(rewrite.with_nodes(graph_def, nodes), name="")
+        importing.graph_def(rewrite.with_nodes(graph_def, nodes))
     return graph
 
 

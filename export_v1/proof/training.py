@@ -16,7 +16,7 @@ from export_v1 import errors
 from export_v1.format import comparison
 from export_v1.format.comparison import Verdict
 from export_v1.format.record import GradientEntry
-from export_v1.ir import randomness
+from export_v1.ir import importing, randomness
 from export_v1.ir.graph import GraphDef
 from export_v1.planning import resuming, variant
 from export_v1.planning.plan import Plan
@@ -70,7 +70,7 @@ def prove(
     if losses:
         return f"{Verdict.NOT_PROVEN}: {next(iter(losses.values()))}"
     entries = [entry for entry in planned.resume.gradients if not set(_keys(entry)) & set(recorded.not_proven)]
-    with session.opened(lambda: tf.graph_util.import_graph_def(graph_def, name="")) as opened:
+    with session.opened(lambda: importing.graph_def(graph_def)) as opened:
         gradients = _gradients(opened.graph, entries, outputs)
         for answers in recorded.sets:
             session.fill(opened, weights)

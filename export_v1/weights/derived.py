@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1.analysis import kernels
-from export_v1.ir import ops
+from export_v1.ir import importing, ops
 from export_v1.ir.graph import GraphDef, Index, Tensor, attr, data_inputs, parse
 from export_v1.model import Restored
 from export_v1.passes import freeze, portable, prune, replace
@@ -75,5 +75,5 @@ def _computed(
     pruned = portable.nodes(prune.to_outputs(runnable.graph_def, [target]).graph_def).graph_def
     kernels.check(pruned)
     feeds = {cut.renamed[tensor.name]: checkpoint.value(one) for tensor, one in restored.items()}
-    with session.opened(lambda: tf.graph_util.import_graph_def(pruned, name="")) as opened:
+    with session.opened(lambda: importing.graph_def(pruned)) as opened:
         return np.asarray(opened.run(runnable.renamed.get(target, target), feeds))
