@@ -119,7 +119,11 @@ def _assert_equal(have, want, op):
         have, want = _renumbered(have), _renumbered(want)
     assert have.shape == want.shape and (have.dtype == want.dtype or want.dtype == object)
     if want.dtype.kind in "fc":
-        scale = np.sqrt(np.mean(np.square(np.abs(want[np.isfinite(want)])))) if np.isfinite(want).any() else 0.0
+        scale = (
+            np.sqrt(np.mean(np.abs(want[np.isfinite(want)].astype(np.complex128)) ** 2))
+            if np.isfinite(want).any()
+            else 0.0
+        )
         tolerance = 1e-6 if want.dtype.itemsize >= 4 else 1e-3
         # Inputs are of size 1, and so is what a small answer may be the difference of.
         np.testing.assert_allclose(have, want, rtol=tolerance, atol=tolerance * max(scale, 1.0))
