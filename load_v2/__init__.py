@@ -7,6 +7,7 @@ _HOMES = {
     "SignatureLayer": "load_v2.layer.signature_layer",
     "load_checkpoint_weights": "load_v2.porting",
     "verify": "load_v2.verification",
+    "rebuild": "load_v2.rebuild.rebuilding",
     "LoadError": "load_v2.errors",
     "Rule": "load_v2.porting",
 }

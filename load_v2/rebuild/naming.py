@@ -1,0 +1,91 @@
+"""Names: of layers, after TensorFlow 1's scopes; of variables in the code."""
+
+import builtins
+import keyword
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from export_v1.ir.graph import Tensor
+from load_v2.rebuild import expressions
+from load_v2.rebuild.expressions import LayerCall, Operand
+from load_v2.rebuild.layers import Layer
+from load_v2.rebuild.statements import Program, hint
+
+_RESERVED = frozenset({"build", "keras", "layers", "np", "ops", *keyword.kwlist, *dir(builtins)})
+# Names that Keras gives by itself to layers that the code gives none.
+_AUTOMATIC = re.compile(
+    r"(flatten|reshape|dynamic_\w+|(global_)?(max|average)_pooling\d_?d|zero_padding\d_?d|up_sampling\d_?d|functional|dropout)"
+    r"(_\d+)?"
+)
+
+
+def name_layers(layers: Iterable[Layer]) -> None:
+    """Gives each layer with weights a name that no other has; Keras allows no "/" in it, on PyTorch no "." either."""
+    taken: set[str] = set()
+    for layer in layers:
+        if not layer.weights:
+            continue
+        base = re.sub(r"\W+", "_", layer.scope).strip("_") or "layer"
+        if _AUTOMATIC.fullmatch(base):
+            base += "_layer"
+        layer.name = _fresh(base, taken)
+
+
+def name_values(program: Program, inputs: Mapping[str, Tensor]) -> dict[Tensor, str]:
+    """Returns a name for each tensor that statements give: "x" for one that only the next statement reads."""
+    taken = set(_RESERVED)
+    names = {tensor: _fresh(identifier(key), taken) for key, tensor in inputs.items()}
+    passing = _fresh("x" if "x" not in taken else "h", taken)
+    reads = Counter(
+        part.tensor
+        for code in [*(statement.code for statement in program.statements), *program.outputs.values()]
+        for part in expressions.walk(code)
+        if isinstance(part, Operand)
+    )
+    followers = [set(expressions.operands(statement.code)) for statement in program.statements[1:]]
+    followers.append({tensor for code in program.outputs.values() for tensor in expressions.operands(code)})
+    for statement, following in zip(program.statements, followers, strict=True):
+        for target in statement.targets:
+            if target is None:
+                continue
+            if len(statement.targets) == 1 and reads[target] == 1 and target in following:
+                names[target] = passing
+            else:
+                layer = statement.code.layer if isinstance(statement.code, LayerCall) else None
+                scope = statement.scope if layer is not None and layer.weights else target.node
+                names[target] = _fresh(identifier(hint(scope)), taken)
+    return names
+
+
+def name_shared_layers(program: Program, names: Mapping[Tensor, str]) -> list[Layer]:
+    """Gives a variable to each layer that is called more than once, and returns those layers."""
+    calls = Counter(
+        id(part.layer)
+        for statement in program.statements
+        for part in expressions.walk(statement.code)
+        if isinstance(part, LayerCall) and part.layer.weights
+    )
+    taken = {*names.values(), *_RESERVED}
+    found = {}
+    for statement in program.statements:
+        for part in expressions.walk(statement.code):
+            if isinstance(part, LayerCall) and calls[id(part.layer)] > 1 and id(part.layer) not in found:
+                found[id(part.layer)] = part.layer
+                part.layer.variable = _fresh(f"{identifier(hint(part.layer.scope))}_layer", taken)
+    return list(found.values())
+
+
+def identifier(text: str) -> str:
+    """Returns text as a Python identifier in lower case."""
+    name = re.sub(r"\W+", "_", text).strip("_").lower() or "x"
+    return f"x_{name}" if name[0].isdigit() else name
+
+
+def _fresh(base: str, taken: set[str]) -> str:
+    name, count = base, 1
+    while name in taken:
+        count += 1
+        name = f"{base}_{count}"
+    taken.add(name)
+    return name

@@ -1,0 +1,99 @@
+"""Ops that take elements, rows and slices out of tensors."""
+
+from export_v1.ir.graph import Tensor
+from load_v2.rebuild import sizes as size_algebra
+from load_v2.rebuild.context import Context, Refused, operand
+from load_v2.rebuild.expressions import Binary, Expression, Item, Literal, Slice, call
+from load_v2.rebuild.operations.registry import translates
+
+
+@translates("StridedSlice")
+def _strided_slice(context: Context, tensor: Tensor) -> Expression:
+    items = size_algebra.slice_items(context.graph, context.sizes, tensor)
+    if items is None:
+        raise Refused("it slices at places that are computed from data")
+    source = context.sources(tensor)[0]
+    given = context.sizes.shape(source)
+    parts: list[Expression] = []
+    axis = 0
+    for item in items:
+        if item == "all":
+            parts.append(Literal(...))
+        elif item == "new":
+            parts.append(Literal(None))
+            continue
+        elif isinstance(item, int):
+            parts.append(Literal(item))
+        else:
+            start, stop, step = item
+            whole = given is not None and "all" not in items and axis < len(given) and stop == given[axis]
+            stop = None if whole and step > 0 else stop
+            if not all(one is None or isinstance(one, int) for one in (start, stop, step)):
+                raise Refused("it slices up to a size that is not known")
+            parts.append(Slice(start, stop, None if step == 1 else step))
+        axis += 1
+    return _item(source, parts)
+
+
+def _item(source: Tensor, parts: list[Expression]) -> Expression:
+    while parts and parts[-1] in (Slice(), Literal(...)):
+        parts.pop()
+    return Item(operand(source), tuple(parts)) if parts else operand(source)
+
+
+@translates("Slice")
+def _slice(context: Context, tensor: Tensor) -> Expression:
+    source, begin, count = context.sources(tensor)
+    first, counts = context.sizes.array(begin), context.sizes.array(count)
+    given = context.sizes.shape(source)
+    if first is None or counts is None or not all(isinstance(one, int) for one in first):
+        raise Refused("it slices at places that are computed from data")
+    parts: list[Expression] = []
+    for axis, (start, length) in enumerate(zip(first, counts, strict=True)):
+        whole = length == -1 or (given is not None and (length == given[axis] if start == 0 else False))
+        if given is not None and isinstance(given[axis], int) and isinstance(length, int):
+            whole = whole or start + length == given[axis]
+        if not whole and not isinstance(length, int):
+            raise Refused("it slices up to a size that is not known")
+        parts.append(Slice(start or None, None if whole else start + length))
+    return _item(source, parts)
+
+
+@translates("GatherV2", "Gather")
+def _gather(context: Context, tensor: Tensor) -> Expression:
+    source, indices, *rest = context.sources(tensor)
+    axis = int(context.static(rest[0], "the axis")) if rest else 0
+    batch = context.graph.attr(tensor, "batch_dims").i
+    if not batch:
+        return call("ops.take", operand(source), operand(indices), axis=axis)
+    rank, index_rank = context.graph.rank(source), context.graph.rank(indices)
+    if batch == axis == 1 and index_rank == 2 and rank is not None:
+        code: Expression = operand(indices)
+        for _ in range(rank - 2):
+            code = call("ops.expand_dims", code, -1)
+        return call("ops.take_along_axis", operand(source), code, axis=1)
+    if batch == axis == 1 and index_rank == 1 and rank is not None:
+        code = operand(indices)
+        for _ in range(rank - 1):
+            code = call("ops.expand_dims", code, -1)
+        return call("ops.squeeze", call("ops.take_along_axis", operand(source), code, axis=1), 1)
+    raise Refused("it takes rows of each member of a batch in a way that keras.ops has not")
+
+
+@translates("OneHot")
+def _one_hot(context: Context, tensor: Tensor) -> Expression:
+    indices, depth, on, off = context.sources(tensor)
+    high, low = context.values.number(on), context.values.number(off)
+    if high is None or low is None:
+        if context.graph.dtype(tensor) != "bool":
+            raise Refused("its values are computed")
+        high, low = float(bool(context.values.value(on))), float(bool(context.values.value(off)))
+    axis = context.graph.attr(tensor, "axis").i
+    code = call(
+        "ops.one_hot", operand(indices), int(context.static(depth, "the depth")),
+        axis=None if axis == -1 else axis, dtype=context.graph.dtype(tensor),
+    )  # fmt: skip
+    if (high, low) == (1, 0):
+        return code
+    scaled = code if high - low == 1 else Binary("*", code, Literal(high - low))
+    return Binary("+", scaled, Literal(low)) if low else scaled

@@ -1,0 +1,87 @@
+"""Classes that the generated code defines for itself, where Keras has no layer that does the same."""
+
+import re
+import textwrap
+
+import numpy as np
+
+from export_v1.ir.graph import Tensor
+from load_v2.rebuild import expressions, text
+from load_v2.rebuild.context import Context
+from load_v2.rebuild.expressions import Expression
+from load_v2.rebuild.layers import Layer, PrintedClass
+
+REGISTERED = '@keras.saving.register_keras_serializable(package="rebuilt")\n'
+
+PARAMETER = PrintedClass(
+    "Parameter",
+    REGISTERED
+    + textwrap.dedent('''\
+    class Parameter(layers.Layer):
+        """A weight that belongs to no layer of Keras's own; what it is called on only says where in the model it is."""
+
+        def __init__(self, shape, value_dtype="float32", **options):
+            super().__init__(**options)
+            self.value_shape, self.value_dtype = tuple(shape), value_dtype
+
+        def build(self, input_shape):
+            self.value = self.add_weight(
+                name="value", shape=self.value_shape, dtype=self.value_dtype, initializer="zeros", autocast=False
+            )
+
+        def call(self, inputs):
+            return ops.convert_to_tensor(self.value)
+
+        def compute_output_spec(self, inputs):
+            return keras.KerasTensor(self.value_shape, self.value_dtype)
+
+        def get_config(self):
+            return {**super().get_config(), "shape": self.value_shape, "value_dtype": self.value_dtype}
+    '''),
+    "a weight that no layer of Keras's holds",
+)
+
+
+def parameter(context: Context, tensor: Tensor | None, value: np.ndarray, name: str) -> Layer:
+    """Returns a layer that holds one weight, or a large constant.
+
+    Args:
+        context: of the graph.
+        tensor: whose value it is; None for a constant that no tensor is.
+        value: the value.
+        name: what the layer is named after where no variable is behind it.
+    """
+    variables = context.values.variables(tensor) if tensor is not None else ()
+    trainable = any(variable.trainable for variable in variables)
+    return Layer(
+        kind="Parameter",
+        scope=variables[0].name if variables else name,
+        arguments=(tuple(value.shape),),
+        options={
+            **({} if value.dtype.name == "float32" else {"value_dtype": value.dtype.name}),
+            **({} if trainable else {"trainable": False}),
+        },
+        weights=(value,),
+        variables=tuple(variable.name for variable in variables),
+        printed=PARAMETER,
+    )
+
+
+def of_expression(rule: str, scope: str, code: Expression) -> tuple[Layer, list[Tensor]]:
+    """Returns a layer whose call computes an expression, and the tensors to call it on."""
+    tensors = expressions.operands(code)
+    names = {tensor: name for tensor, name in zip(tensors, _names(len(tensors)), strict=True)}
+    body = text.statement("return ", code, names, indent=8)
+    title = "Dynamic" + re.sub(r"\W", "", rule.title())
+    arguments = ", ".join(names.values())
+    source = (
+        f"{REGISTERED}class {title}(layers.Layer):\n"
+        f'    """{rule} with sizes that are only known when it runs."""\n\n'
+        f"    def call(self, {arguments}):\n{body}\n"
+    )
+    made = PrintedClass(title, source, "it needs the sizes of real tensors")
+    return Layer(kind=title, scope=scope, printed=made), tensors
+
+
+def _names(count: int) -> list[str]:
+    return ["x"] if count == 1 else [f"x{at}" for at in range(1, count + 1)]

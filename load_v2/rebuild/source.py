@@ -1,0 +1,107 @@
+"""The Python source of a rebuilt model."""
+
+import os
+import re
+from collections.abc import Mapping
+
+from load_v2.program.program import Program
+from load_v2.program.signature import Spec
+from load_v2.rebuild import expressions, naming, text
+from load_v2.rebuild.graph import Graph
+from load_v2.rebuild.layers import Layer
+from load_v2.rebuild.statements import Program, Statement, layers_of
+
+
+def write(program: Program, graph: Graph, specs: Mapping[str, Spec], title: str) -> str:
+    """Returns the source of a module with the function `build`; it imports Keras, and NumPy where it needs it.
+
+    Args:
+        program: the statements; their layers get their names here.
+        graph: whose inputs they read.
+        specs: input key -> what the signature says of it.
+        title: where the model came from, for the docstring.
+    """
+    naming.name_layers(layers_of(program.statements))
+    names = naming.name_values(program, graph.inputs)
+    shared = {id(layer): layer for layer in naming.name_shared_layers(program, names)}
+    body = [f"    {names[tensor]} = {_input(key, specs[key], graph.shape(tensor))}" for key, tensor in graph.inputs.items()]
+    section = ""
+    made: set[int] = set()
+    sections = _sections(program.statements)
+    for statement, heading in zip(program.statements, sections, strict=True):
+        if heading != section and heading:
+            body += ["", f"    # {heading}"]
+        section = heading
+        for part in expressions.walk(statement.code):
+            if isinstance(part, expressions.LayerCall) and id(part.layer) in shared and id(part.layer) not in made:
+                made.add(id(part.layer))
+                body.append(_made(part.layer))
+        targets = ", ".join("_" if target is None else names[target] for target in statement.targets)
+        body.append(text.statement(f"{targets} = ", statement.code, names))
+    body.append(_returned(program, graph, names))
+    classes = {layer.printed.source: None for layer in layers_of(program.statements) if layer.printed}
+    module = "\n".join(body)
+    definitions = "".join(f"\n\n{definition.rstrip()}\n" for definition in classes)
+    return f'"""{title}\n"""\n\n{_imports(module + definitions)}{definitions}\n\n{_HEADER}{module}\n'
+
+
+def title(taken: Program) -> str:
+    """Returns the docstring of the module: where the model comes from, and how to load and to check it."""
+    record = taken.source.record
+    lines = [f"Signature {taken.key!r} of a TensorFlow 1 graph, in Keras's own layers.", ""]
+    if record is not None and record.source.kind:
+        name = os.path.basename(os.path.normpath(record.source.path))
+        lines.append(f"Source: {record.source.kind.replace('_', ' ')} {name!r}; the layers are named after its scopes.")
+    lines += [
+        'The model is `build()` with its weights, `model.load_weights("model.weights.h5")`, on any backend of Keras.',
+        "To check it, give it the inputs in the export's assets.extra/sample.npz; the answers of TensorFlow 1 are there, too.",
+    ]
+    return "\n".join(lines)
+
+
+_HEADER = '''\
+def build() -> keras.Model:
+    """Returns the model, its weights not yet loaded."""
+'''
+
+
+def _imports(code: str) -> str:
+    imports = ["import keras"]
+    if re.search(r"\bnp\.", code):
+        imports.append("import numpy as np")
+    used = [name for name in ("layers", "ops") if re.search(rf"\b{name}\.", code)]
+    return "\n".join(imports + ([f"from keras import {', '.join(used)}"] if used else [])) + "\n"
+
+
+def _input(key: str, spec: Spec, shape: tuple[int | None, ...] | None) -> str:
+    name = naming.identifier(key) if re.sub(r"\W", "", key) != key else key
+    size = f"batch_shape={shape!r}" if not shape or shape[0] is not None else repr(tuple(shape[1:]))
+    dtype = "" if spec.dtype == "float32" else f', dtype="{spec.dtype}"'
+    return f'keras.Input({size}{dtype}, name="{name}")'
+
+
+def _made(layer: Layer) -> str:
+    arguments = ", ".join(text.constructor_arguments(layer))
+    return f"    {layer.variable} = {layer.constructor}({arguments})"
+
+
+def _returned(program: Program, graph: Graph, names) -> str:
+    pairs = ", ".join(f'"{key}": {names[tensor]}' for key, tensor in graph.inputs.items())
+    outputs = {key: text.flat(code, names) for key, code in program.outputs.items()}
+    if len(outputs) == 1:
+        ends = next(iter(outputs.values()))
+    else:
+        ends = "{" + ", ".join(f'"{key}": {value}' for key, value in outputs.items()) + "}"
+    whole = f"    return keras.Model({{{pairs}}}, {ends})"
+    if len(whole) <= text.WIDTH:
+        return whole
+    return f"    return keras.Model(\n        {{{pairs}}},\n        {ends},\n    )"
+
+
+def _sections(statements: tuple[Statement, ...]) -> list[str]:
+    """Returns the heading under which each statement stands: the outermost scope that not all of them share."""
+    scopes = [statement.scope.split("/") for statement in statements]
+    depth = 0
+    while scopes and all(len(scope) > depth + 1 for scope in scopes) and len({scope[depth] for scope in scopes}) == 1:
+        depth += 1
+    return [scope[depth] if len(scope) > depth + 1 else "" for scope in scopes]
