@@ -1,6 +1,7 @@
 """What patterns and translations of ops work with: the graph, what is known of its tensors, and the pieces they make."""
 
 import dataclasses
+import zlib
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -50,12 +51,23 @@ class Context:
     Attributes:
         graph, values, sizes: of one graph.
         layers: one for each use of the same weights in the same way: a layer called twice is one layer.
+        rejected: (rule, tensor) -> why a match there failed its proof.
+        virtual: tensors that the graph does not have, such as the sequence between two stacked layers -> what gives them.
+        notes: what patterns remember of the graph, under keys of their own.
     """
 
     def __init__(self, graph: Graph, values: Values, sizes: Sizes):
         self.graph, self.values, self.sizes = graph, values, sizes
         self.layers: dict[Any, Layer] = {}
         self.rejected: dict[tuple[str, Tensor], str] = {}
+        self.virtual: dict[Tensor, Piece] = {}
+        self.notes: dict[Any, Any] = {}
+
+    def start_anew(self) -> None:
+        """Forgets the layers made so far; what was rejected stays rejected."""
+        self.layers.clear()
+        self.virtual.clear()
+        self.notes.clear()
 
     # Reading the graph.
 
@@ -125,7 +137,8 @@ class Context:
         """
         weights = [(value, tuple(tensors)) for value, tensors in weights]
         options = {key: value for key, value in (options or {}).items() if value is not None}
-        key = (kind, repr(arguments), repr(options), tuple(tensors for _, tensors in weights))
+        content = tuple((zlib.crc32(np.ascontiguousarray(value).tobytes()), tensors) for value, tensors in weights)
+        key = (kind, repr(arguments), repr(options), content)
         if not weights or key not in self.layers:
             variables = [v for _, tensors in weights for tensor in tensors for v in self.values.variables(tensor)]
             if variables and not any(variable.trainable for variable in variables):

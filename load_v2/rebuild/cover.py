@@ -7,11 +7,13 @@ from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.rebuild import expressions, operations
 from load_v2.rebuild.context import Context, Piece, Refused
+from load_v2.rebuild.loops import recurrent
 from load_v2.rebuild.patterns import activations, embedding, normalization, pooling, weighted
 from load_v2.rebuild.patterns.pattern import Missed, Pattern
 
 # In order: the first that fits takes the piece.
 PATTERNS: tuple[Pattern, ...] = (
+    recurrent.Recurrent(),
     normalization.BatchNormalization(),
     normalization.LayerNormalization(),
     embedding.Embedding(),
@@ -78,12 +80,19 @@ def cover(context: Context, patterns: Sequence[Pattern] = PATTERNS) -> Cover:
         tensor = todo.pop()
         if tensor in given or not context.is_data(tensor):
             continue
+        if tensor in context.virtual:
+            piece = context.virtual[tensor]
+            given.update(output for output in piece.outputs if output is not None)
+            pieces.append(piece)
+            todo.extend(expressions.operands(piece.code))
+            continue
         op = context.op(tensor)
         piece = _by_pattern(context, tensor, by_root.get(op, ()), misses)
         try:
             piece = piece or _by_op(context, tensor)
         except Refused as refused:
-            refusals.append(Refusal(tensor.node, op, str(refused)))
+            nearly = [miss.reason for miss in misses if miss.node == tensor.node]
+            refusals.append(Refusal(tensor.node, op, "; ".join([str(refused), *nearly])))
             given.add(tensor)
             todo.extend(context.sources(tensor))
             continue

@@ -1,6 +1,5 @@
 """The graph of one signature in the form that patterns are written for: variables are values, aliases are gone."""
 
-import dataclasses
 import re
 from collections.abc import Mapping
 
@@ -121,19 +120,19 @@ def of_part(taken: Program, part: Part, sizes: Mapping[str, tuple] | None = None
     inputs, weights = {}, {}
     for key, spec in zip(taken.source.signatures[taken.key].inputs, part.inputs, strict=True):
         name = _INPUT + re.sub(r"[^A-Za-z0-9_]", "_", key)
-        result.node.append(_placeholder(name, tf.as_dtype(spec.dtype), (sizes or {}).get(key, spec.shape)))
+        result.node.append(placeholder(name, tf.as_dtype(spec.dtype), (sizes or {}).get(key, spec.shape)))
         renamed[spec.tensor] = name
         inputs[key] = Tensor(name)
     for handle, variable in by_handle.items():
         name = _WEIGHT + handle
-        result.node.append(_placeholder(name, tf.as_dtype(variable.dtype), variable.shape))
+        result.node.append(placeholder(name, tf.as_dtype(variable.dtype), variable.shape))
         weights[name] = variable
     for node in part.graph_def.node:
         result.node.extend(_canonical(node, by_handle))
     _rewire(result, renamed, by_handle)
     result.node.extend(_held(result, taken))
     outputs = {key: ir.parse(renamed.get(spec.tensor, spec.tensor)) for key, spec in part.outputs.items()}
-    return _without_aliases(result, inputs, outputs, weights)
+    return without_aliases(result, inputs, outputs, weights)
 
 
 def _held(result: GraphDef, taken: Program) -> list[NodeDef]:
@@ -142,7 +141,7 @@ def _held(result: GraphDef, taken: Program) -> list[NodeDef]:
     known = {node.name: node for node in taken.graph_def.node}
     missing = {ir.parse(edge).node for node in result.node for edge in node.input} - present
     return [
-        _placeholder(name, tf.as_dtype(ir.output_types(known[name])[0]), ())
+        placeholder(name, tf.as_dtype(ir.output_types(known[name])[0]), ())
         for name in sorted(missing)
         if name in known
     ]
@@ -168,7 +167,8 @@ def _refuse_control_flow(part: Part) -> None:
         )
 
 
-def _placeholder(name: str, dtype: tf.DType, shape) -> NodeDef:
+def placeholder(name: str, dtype: tf.DType, shape) -> NodeDef:
+    """Returns a node whose value is given."""
     node = NodeDef(name=name, op="Placeholder")
     node.attr["dtype"].type = dtype.as_datatype_enum
     node.attr["shape"].shape.CopyFrom(tf.TensorShape(shape).as_proto())
@@ -225,7 +225,13 @@ def _rewire(graph_def: GraphDef, renamed: Mapping[str, str], by_handle: Mapping[
                 node.input[at] = _WEIGHT + tensor.node
 
 
-def _without_aliases(graph_def, inputs, outputs, weights) -> Graph:
+def without_aliases(
+    graph_def: GraphDef,
+    inputs: Mapping[str, Tensor],
+    outputs: Mapping[str, Tensor],
+    weights: Mapping[str, artefact.Variable],
+) -> Graph:
+    """Returns the graph of a GraphDef, whose nodes are rewired in place past those that change nothing."""
     nodes = {node.name: node for node in graph_def.node}
 
     def origin(tensor: Tensor) -> Tensor:
@@ -265,15 +271,6 @@ def with_constants(graph: Graph, edges: Mapping[tuple[str, int], np.ndarray]) ->
                 constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
                 mine.input[at] = constant.name
     return _pruned(graph, changed, graph.outputs)
-
-
-@dataclasses.dataclass(frozen=True)
-class Body:
-    """A function of the library as a graph of its own, its arguments as placeholders in their order."""
-
-    graph: Graph
-    arguments: tuple[Tensor, ...]
-    results: tuple[Tensor, ...]
 
 
 def without(graph: Graph, same: Mapping[Tensor, Tensor]) -> Graph:

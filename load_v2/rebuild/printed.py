@@ -67,6 +67,26 @@ def parameter(context: Context, tensor: Tensor | None, value: np.ndarray, name: 
     )
 
 
+_SEQUENCE_MASK = PrintedClass(
+    "SequenceMask",
+    REGISTERED
+    + textwrap.dedent('''\
+    class SequenceMask(layers.Layer):
+        """True for the steps of each sequence before its length, False after them."""
+
+        def call(self, sequences, lengths):
+            steps = ops.arange(ops.shape(sequences)[1], dtype="int32")
+            return ops.expand_dims(steps, 0) < ops.expand_dims(ops.cast(lengths, "int32"), 1)
+    '''),
+    "lengths become a mask of as many steps as the sequences have",
+)
+
+
+def sequence_mask(scope: str) -> Layer:
+    """Returns the layer that makes a mask from sequences and their lengths."""
+    return Layer(kind="SequenceMask", scope=scope, printed=_SEQUENCE_MASK)
+
+
 def of_expression(rule: str, scope: str, code: Expression) -> tuple[Layer, list[Tensor]]:
     """Returns a layer whose call computes an expression, and the tensors to call it on."""
     tensors = expressions.operands(code)

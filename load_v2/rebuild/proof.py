@@ -1,5 +1,6 @@
 """Proofs: each piece against the piece of graph that it stands for, with the same random input."""
 
+import dataclasses
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -101,7 +102,12 @@ def check(context: Context, pieces: Iterable[Piece], inputs: Mapping[str, np.nda
     Each piece and the nodes that it stands for get the same random numbers, of the shapes that the sample gives; whole
     numbers are the sample's own.
     """
-    pieces = [piece for piece in pieces if not isinstance(piece.code, Operand)]
+    pieces = [piece for piece in pieces if not any(output in context.virtual for output in piece.outputs)]
+    pieces = [
+        dataclasses.replace(piece, code=without_virtual(context, piece.code)) if _reads_virtual(context, piece.code) else piece
+        for piece in pieces
+        if not isinstance(piece.code, Operand) or piece.code.tensor in context.virtual
+    ]
     feeds = context.values.with_weights({context.graph.inputs[key]: np.asarray(value) for key, value in inputs.items()})
     wanted = {t: None for piece in pieces for t in expressions.operands(piece.code) if context.is_data(t)}
     fetched = [tensor for tensor in wanted if tensor not in feeds]
@@ -116,6 +122,23 @@ def check(context: Context, pieces: Iterable[Piece], inputs: Mapping[str, np.nda
             first = next(output for output in piece.outputs if output is not None)
             wrong[piece.rule, first] = difference
     return wrong
+
+
+def _reads_virtual(context: Context, code: Expression) -> bool:
+    return any(tensor in context.virtual for tensor in expressions.operands(code))
+
+
+def without_virtual(context: Context, code: Expression) -> Expression:
+    """Returns an expression with what gives a tensor that the graph does not have in the place of that tensor."""
+
+    def change(part: Expression) -> Expression | None:
+        if not isinstance(part, Operand) or part.tensor not in context.virtual:
+            return None
+        piece = context.virtual[part.tensor]
+        inner = without_virtual(context, piece.code)
+        return inner if len(piece.outputs) == 1 else Item(inner, (Literal(piece.outputs.index(part.tensor)),))
+
+    return expressions.replaced(code, change)
 
 
 def _like(value: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -154,7 +154,7 @@ def _proven(context: Context, sample: codec.Arrays | None) -> Cover:
         if not wrong:
             return covered
         context.rejected.update(wrong)
-        context.layers.clear()
+        context.start_anew()
         patterns = {pattern.name for pattern in cover.PATTERNS}
         stubborn = {key: why for key, why in wrong.items() if key[0] not in patterns}
         if stubborn:

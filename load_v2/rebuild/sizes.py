@@ -337,6 +337,12 @@ def _computed(symbol: str, left: Size, right: Size) -> Size:
         )
     if symbol == "*":
         return product([left, right])
+    if symbol == "min":
+        # min(n, max(1, n)) is n, which is how dynamic_rnn bounds its steps.
+        for one, other in ((left, right), (right, left)):
+            atom = other.unknown[0] if isinstance(other, Product) and other.factor == 1 and len(other.unknown) == 1 else None
+            if isinstance(atom, Computed) and atom.symbol == "max" and one in (atom.left, atom.right):
+                return one
     if symbol in "+-" and right == 0:
         return left
     if symbol == "+" and left == 0:

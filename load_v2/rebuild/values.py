@@ -96,7 +96,10 @@ class Values:
     def run(self, tensors: list[Tensor], feeds: Mapping[Tensor, np.ndarray]) -> list[np.ndarray]:
         """Returns what TensorFlow computes for tensors, given others; variables are given by themselves."""
         if self._session is None:
-            self._session = tf.compat.v1.Session(graph=self._graph.imported)
+            config = tf.compat.v1.ConfigProto()
+            # The optimizer looks past tensors that are fed: two transposes cancel although the one between is given.
+            config.graph_options.rewrite_options.disable_meta_optimizer = True
+            self._session = tf.compat.v1.Session(graph=self._graph.imported, config=config)
         fetches = [self._graph.fetch(tensor) for tensor in tensors]
         return self._session.run(fetches, {self._graph.fetch(tensor): value for tensor, value in feeds.items()})
 

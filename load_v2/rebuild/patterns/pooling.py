@@ -71,7 +71,8 @@ class GlobalPooling:
         """Returns the layer that ends in a tensor."""
         source, axes = context.sources(tensor)
         rank, at = context.graph.rank(source), context.values.constant(axes)
-        if rank not in (3, 4, 5) or at is None or context.graph.dtype(source) != "float32":
+        # Not over time: the layer for that would leave out steps that a recurrent layer before it has masked.
+        if rank not in (4, 5) or at is None or context.graph.dtype(source) != "float32":
             return None
         if sorted({int(axis) % rank for axis in at.reshape(-1)}) != list(range(1, rank - 1)):
             return None
