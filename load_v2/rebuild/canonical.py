@@ -10,7 +10,7 @@ from load_v2.program import artefact
 from load_v2.program.program import Part, Program
 from load_v2.rebuild import graph as graphs
 from load_v2.rebuild.graph import Graph
-from load_v2.rebuild.sizes import Sizes
+from load_v2.rebuild.sizes import Sizes, divided, product
 from load_v2.rebuild.values import Values
 
 # Op -> the input that says a shape, or how much.
@@ -52,7 +52,10 @@ def _static(result: Graph, values: Values, sizes: Sizes) -> dict[tuple[str, int]
         array = sizes.array(shape)
         if array is None:
             continue
-        entries = [size if isinstance(size, int) else None for size in array.reshape(-1)]
+        wanted = list(array.reshape(-1))
+        if node.op == "Reshape" and -1 in wanted:
+            wanted = _filled_in(sizes, result.sources(tensor)[0], wanted)
+        entries = [size if isinstance(size, int) else None for size in wanted]
         if node.op == "Reshape" and entries.count(None) == 1 and -1 not in entries:
             entries[entries.index(None)] = -1
         if None in entries or (node.op == "Slice" and not entries):
@@ -60,6 +63,15 @@ def _static(result: Graph, values: Values, sizes: Sizes) -> dict[tuple[str, int]
         dtype = tf.as_dtype(result.dtype(shape)).as_numpy_dtype
         found[node.name, position] = np.array(entries, dtype).reshape(array.shape)
     return found
+
+
+def _filled_in(sizes: Sizes, source: Tensor, wanted: list) -> list:
+    """Returns the sizes of a Reshape with the one that follows from the others, where it can be told."""
+    given = sizes.shape(source)
+    if given is None:
+        return wanted
+    rest = divided(product(given), product(size for size in wanted if size != -1))
+    return wanted if rest is None else [rest if size == -1 else size for size in wanted]
 
 
 def _idle(result: Graph, values: Values, sizes: Sizes) -> dict[Tensor, Tensor]:

@@ -82,10 +82,10 @@ class Negative(Expression):
 
 @dataclasses.dataclass(frozen=True)
 class Slice(Expression):
-    """start:stop:step inside square brackets."""
+    """start:stop:step inside square brackets; an end may be an expression."""
 
-    start: int | None = None
-    stop: int | None = None
+    start: int | Expression | None = None
+    stop: int | Expression | None = None
     step: int | None = None
 
 
@@ -145,6 +145,8 @@ def children(tree: Expression) -> tuple[Expression, ...]:
         return (tree.value,)
     if isinstance(tree, Item):
         return (tree.value, *tree.items)
+    if isinstance(tree, Slice):
+        return tuple(end for end in (tree.start, tree.stop) if isinstance(end, Expression))
     return tree.items if isinstance(tree, Sequence) else ()
 
 
@@ -179,6 +181,9 @@ def replaced(tree: Expression, change: Callable[[Expression], Expression | None]
         return Item(replaced(tree.value, change), tuple(replaced(item, change) for item in tree.items))
     if isinstance(tree, Sequence):
         return Sequence(tuple(replaced(item, change) for item in tree.items), tree.is_tuple)
+    if isinstance(tree, Slice):
+        ends = [replaced(end, change) if isinstance(end, Expression) else end for end in (tree.start, tree.stop)]
+        return Slice(ends[0], ends[1], tree.step)
     return tree
 
 

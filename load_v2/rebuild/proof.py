@@ -53,7 +53,8 @@ class Evaluator:
             items = [self.evaluate(item, given) for item in code.items]
             return tuple(items) if code.is_tuple else items
         if isinstance(code, Slice):
-            return slice(code.start, code.stop, code.step)
+            ends = [self.evaluate(e, given) if isinstance(e, Expression) else e for e in (code.start, code.stop)]
+            return slice(ends[0], ends[1], code.step)
         if isinstance(code, Binary):
             return _INFIX[code.symbol](self.evaluate(code.left, given), self.evaluate(code.right, given))
         if isinstance(code, Negative):

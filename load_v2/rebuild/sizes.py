@@ -6,7 +6,9 @@ entry becomes a number, or the size of some axis of some tensor, and two sizes c
 
 import dataclasses
 import math
+import operator
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -182,7 +184,7 @@ class Sizes:
             parts = [self.axis(source, axis) for source in sources[:-1]]
             total: Size = parts[0]
             for part in parts[1:]:
-                total = _computed("+", total, part)
+                total = computed("+", total, part)
             return total
         if op == "Pack":
             at = graph.attr(tensor, "axis").i % len(shape)
@@ -330,11 +332,18 @@ def _filled(value: Any) -> np.ndarray:
     return result
 
 
-def _computed(symbol: str, left: Size, right: Size) -> Size:
+_OF_NUMBERS: dict[str, Callable[[int, int], int]] = {
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "//": operator.floordiv, "%": operator.mod,
+    "max": max, "min": min,
+}  # fmt: skip
+
+
+def computed(symbol: str, left: Size, right: Size) -> Size:
+    """Returns two sizes joined by an operator or a function: + - * // % max min."""
     if isinstance(left, int) and isinstance(right, int):
-        return {"+": left + right, "-": left - right, "max": max(left, right), "min": min(left, right)}.get(
-            symbol, left // right if symbol == "//" and right else left % right if right else 0
-        )
+        if symbol in ("//", "%") and not right:
+            raise ValueError("a size divided by zero")
+        return _OF_NUMBERS[symbol](left, right)
     if symbol == "*":
         return product([left, right])
     if symbol == "min":
@@ -357,7 +366,7 @@ def _elementwise(symbol: str):
         left, right = np.broadcast_arrays(left, right)
         result = np.empty(left.shape, object)
         for index in np.ndindex(left.shape):
-            result[index] = _computed(symbol, left[index], right[index])
+            result[index] = computed(symbol, left[index], right[index])
         return result
 
     return apply

@@ -1,5 +1,6 @@
 """The Python source of a rebuilt model."""
 
+import itertools
 import os
 import re
 from collections.abc import Mapping
@@ -99,9 +100,16 @@ def _returned(program: Program, graph: Graph, names) -> str:
 
 
 def _sections(statements: tuple[Statement, ...]) -> list[str]:
-    """Returns the heading under which each statement stands: the outermost scope that not all of them share."""
+    """Returns the heading under which each statement stands, "" for none: the outermost scope that not all of them share.
+
+    There are headings only where they part the code into sections of several statements, each in one place.
+    """
     scopes = [statement.scope.split("/") for statement in statements]
     depth = 0
     while scopes and all(len(scope) > depth + 1 for scope in scopes) and len({scope[depth] for scope in scopes}) == 1:
         depth += 1
-    return [scope[depth] if len(scope) > depth + 1 else "" for scope in scopes]
+    headings = [scope[depth] if len(scope) > depth + 1 else "" for scope in scopes]
+    runs = [heading for heading, _ in itertools.groupby(headings) if heading]
+    if len(runs) < 2 or len(runs) != len(set(runs)) or len(statements) < 3 * len(runs):
+        return [""] * len(statements)
+    return headings

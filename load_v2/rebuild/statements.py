@@ -9,7 +9,7 @@ import numpy as np
 
 from export_v1.ir.graph import Tensor
 from load_v2.rebuild import expressions, printed
-from load_v2.rebuild.context import Context, Piece
+from load_v2.rebuild.context import Context, Piece, Refused
 from load_v2.rebuild.expressions import Call, Constant, Expression, Item, LayerCall, Literal, Operand
 from load_v2.rebuild.layers import Layer
 
@@ -112,7 +112,7 @@ class _Builder:
     def _settled(self, piece: Piece) -> Expression:
         """Returns a piece's code with constants and parameters in their places, in a printed layer if it asks for sizes."""
         code = self._valued(piece.code)
-        if _asks_for_sizes(code):
+        if _asks_for_sizes(code) and not self._context.inside_call:
             # What the code asks is the shape of real tensors, and those are only seen inside the call of a layer.
             layer, tensors = printed.of_expression(piece.rule, piece.scope, code)
             return LayerCall(layer, tuple(map(Operand, tensors)))
@@ -147,7 +147,8 @@ class _Builder:
         if tensor not in self._parameters:
             known = tensor in self._context.graph
             layer = printed.parameter(self._context, tensor if known else None, value, name)
-            assert self._anchor is not None
+            if self._anchor is None or self._context.inside_call:
+                raise Refused(f"{name!r} is a large constant inside a loop or a condition")
             self._parameters[tensor] = Statement((tensor,), LayerCall(layer, (Operand(self._anchor),)), layer.scope)
         return Operand(tensor)
 

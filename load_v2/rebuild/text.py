@@ -59,7 +59,10 @@ class _Writer:
         if isinstance(code, Negative):
             return "-" + self._bracketed(*self._text(code.value), _UNARY), _UNARY
         if isinstance(code, Slice):
-            start, stop = ("" if one is None else str(one) for one in (code.start, code.stop))
+            start, stop = (
+                "" if end is None else self.flat(end) if isinstance(end, Expression) else str(end)
+                for end in (code.start, code.stop)
+            )
             return f"{start}:{stop}" + ("" if code.step is None else f":{code.step}"), _WHOLE
         if isinstance(code, Item):
             inner = ", ".join(map(self.flat, code.items))

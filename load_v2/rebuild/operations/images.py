@@ -31,7 +31,7 @@ def _nearest(context: Context, tensor: Tensor) -> Expression:
     before, after = _spatial(context, tensor)
     source = context.sources(tensor)[0]
     aligned, half = (context.graph.attr(tensor, key).b for key in ("align_corners", "half_pixel_centers"))
-    if not aligned and all(new % old == 0 for old, new in zip(before, after, strict=True)):
+    if not context.inside_call and not aligned and all(new % old == 0 for old, new in zip(before, after, strict=True)):
         size = tuple(new // old for old, new in zip(before, after, strict=True))
         return called(context.layer("UpSampling2D", "", arguments=(size,)), source)
     code: Expression = operand(source)

@@ -5,6 +5,7 @@ from load_v2.rebuild import sizes as size_algebra
 from load_v2.rebuild.context import Context, Refused, operand
 from load_v2.rebuild.expressions import Binary, Expression, Item, Literal, Slice, call
 from load_v2.rebuild.operations.registry import translates
+from load_v2.rebuild.operations.shaping import shape, size
 
 
 @translates("StridedSlice")
@@ -28,11 +29,13 @@ def _strided_slice(context: Context, tensor: Tensor) -> Expression:
             start, stop, step = item
             whole = given is not None and "all" not in items and axis < len(given) and stop == given[axis]
             stop = None if whole and step > 0 else stop
-            if not all(one is None or isinstance(one, int) for one in (start, stop, step)):
-                raise Refused("it slices up to a size that is not known")
-            parts.append(Slice(start, stop, None if step == 1 else step))
+            parts.append(Slice(_end(start), _end(stop), None if step == 1 else step))
         axis += 1
     return _item(source, parts)
+
+
+def _end(value: size_algebra.Size | None) -> int | Expression | None:
+    return value if value is None or isinstance(value, int) else size(value)
 
 
 def _item(source: Tensor, parts: list[Expression]) -> Expression:
@@ -53,9 +56,8 @@ def _slice(context: Context, tensor: Tensor) -> Expression:
         whole = length == -1 or (given is not None and (length == given[axis] if start == 0 else False))
         if given is not None and isinstance(given[axis], int) and isinstance(length, int):
             whole = whole or start + length == given[axis]
-        if not whole and not isinstance(length, int):
-            raise Refused("it slices up to a size that is not known")
-        parts.append(Slice(start or None, None if whole else start + length))
+        stop = None if whole else size_algebra.computed("+", start, length)
+        parts.append(Slice(start or None, _end(stop)))
     return _item(source, parts)
 
 
@@ -97,3 +99,23 @@ def _one_hot(context: Context, tensor: Tensor) -> Expression:
         return code
     scaled = code if high - low == 1 else Binary("*", code, Literal(high - low))
     return Binary("+", scaled, Literal(low)) if low else scaled
+
+
+@translates("GatherNd")
+def _gather_many(context: Context, tensor: Tensor) -> Expression:
+    source, indices = context.sources(tensor)
+    given, places = context.sizes.shape(source), context.graph.shape(indices)
+    if given is None or not places or places[-1] is None:
+        raise Refused("it gathers by indices of unknown depth")
+    depth = places[-1]
+    # One index for all axes that are looked up, into a tensor in which they are one axis.
+    flat: Expression | None = None
+    for axis in range(depth):
+        part: Expression = Item(operand(indices), (Literal(...), Literal(axis)))
+        stride = size_algebra.product(given[axis + 1 : depth])
+        part = part if stride == 1 else Binary("*", part, size(stride))
+        flat = part if flat is None else Binary("+", flat, part)
+    if flat is None:
+        raise Refused("it gathers the whole tensor")
+    rows = operand(source) if depth == 1 else call("ops.reshape", operand(source), shape((-1, *given[depth:])))
+    return call("ops.take", rows, flat, axis=0)

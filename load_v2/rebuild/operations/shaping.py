@@ -69,7 +69,7 @@ def _reshape(context: Context, tensor: Tensor) -> Expression:
 def reshaped(context: Context, source: Tensor, given: tuple[Size, ...] | None, wanted: list[Size]) -> Expression:
     """Returns the code that gives a tensor another shape; a -1 stands where one size follows from the others."""
     unknown = [at for at, one in enumerate(wanted) if not isinstance(one, int) or one == -1]
-    keeps_batch = bool(given and wanted) and not isinstance(given[0], int) and given[0] == wanted[0]
+    keeps_batch = not context.inside_call and bool(given and wanted) and not isinstance(given[0], int) and given[0] == wanted[0]
     if keeps_batch and len(unknown) <= 2:
         if len(wanted) == 2 and len(given) > 2:
             return called(context.layer("Flatten", ""), source)

@@ -45,13 +45,13 @@ _INVERSE = either(
     made_by({"Reciprocal", "Inv"}, made_by("Sqrt", _DEVIATION)),
     made_by("Pow", _DEVIATION, anything("minus half")),
 )
+_DEVIATIONS = either(made_by("Sqrt", _DEVIATION), made_by("Pow", _DEVIATION, anything("half")))
 _CENTERED = made_by("Sub", anything("x"), behind(_SEEN_THROUGH, anything("mean")))
 # (x - mean) / sqrt(variance + epsilon)
-_DIVIDED = either(
-    made_by({"RealDiv", "Div"}, _CENTERED, either(made_by("Sqrt", _DEVIATION), made_by("Pow", _DEVIATION, anything("half")))),
-    _product(_CENTERED, _INVERSE),
-)
-_SCALED = either(_product(_DIVIDED, anything("gamma")), _product(_CENTERED, _product(_INVERSE, anything("gamma"))), _DIVIDED)
+_DIVIDED = either(made_by({"RealDiv", "Div"}, _CENTERED, _DEVIATIONS), _product(_CENTERED, _INVERSE))
+_SCALED = either(
+    made_by({"RealDiv", "Div"}, _product(anything("gamma"), _CENTERED), _DEVIATIONS),
+    _product(_DIVIDED, anything("gamma")), _product(_CENTERED, _product(_INVERSE, anything("gamma"))), _DIVIDED)
 # x * factor + (beta - mean * factor), as tf.nn.batch_normalization writes it.
 _MULTIPLIED = _sum(
     _product(anything("x"), anything("factor")),
