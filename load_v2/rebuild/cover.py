@@ -7,13 +7,15 @@ from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.rebuild import expressions, operations
 from load_v2.rebuild.context import Context, Piece, Refused
-from load_v2.rebuild.loops import recurrent
+from load_v2.rebuild.loops import printed_loops, recurrent
 from load_v2.rebuild.patterns import activations, embedding, normalization, pooling, weighted
 from load_v2.rebuild.patterns.pattern import Missed, Pattern
 
 # In order: the first that fits takes the piece.
 PATTERNS: tuple[Pattern, ...] = (
     recurrent.Recurrent(),
+    printed_loops.PrintedLoop(),
+    printed_loops.PrintedCondition(),
     normalization.BatchNormalization(),
     normalization.LayerNormalization(),
     embedding.Embedding(),
@@ -26,6 +28,10 @@ PATTERNS: tuple[Pattern, ...] = (
     pooling.GlobalPooling(),
     pooling.ZeroPadding(),
 )
+
+
+# In the call of a layer, where no other layer is made.
+INSIDE: tuple[Pattern, ...] = (activations.Gelu(), activations.Swish(), activations.LeakyRelu())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,15 +10,12 @@ from tensorflow.core.framework import function_pb2
 from export_v1.ir import graph as ir
 from export_v1.ir.graph import GraphDef, NodeDef, Tensor
 from load_v2.program import artefact, inline
-from load_v2.rebuild import canonical, graph as graphs
+from load_v2.rebuild import canonical, expressions
+from load_v2.rebuild import graph as graphs
 from load_v2.rebuild.context import Context, Refused
 from load_v2.rebuild.graph import Graph
 from load_v2.rebuild.sizes import Sizes
 from load_v2.rebuild.values import Values
-
-# A constant that a loop is given is written into its body up to this size; a larger one is a weight there.
-_SMALL = 64
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Function:
@@ -41,8 +38,14 @@ class Function:
         return self.results[index] == self.arguments[index]
 
 
-def of_loop(context: Context, loop: Tensor, attr: str = "body") -> Function:
+def of_loop(context: Context, loop: Tensor, attr: str = "body", inside_call: bool = False) -> Function:
     """Returns the body, or the condition, of a While.
+
+    Args:
+        context: of the graph that the loop is in.
+        loop: an output of it.
+        attr: "body" or "cond".
+        inside_call: whether its code will stand in the call of a layer; weights are then arguments like others.
 
     Raises:
         Refused: it is not in the library, or uses what has no form outside a function.
@@ -59,7 +62,15 @@ def of_loop(context: Context, loop: Tensor, attr: str = "body") -> Function:
         None if shape.unknown_rank else [dim.size if dim.size >= 0 else None for dim in shape.dim]
         for shape in node.attr["output_shapes"].list.shape
     ] or [None] * len(given)
-    return _function(context, definition, given, same, shapes)
+    return _function(context, definition, given, same, shapes, inside_call)
+
+
+def of_branch(context: Context, condition: Tensor, attr: str) -> Function:
+    """Returns the branch `attr` of an If, for code in the call of a layer; errors are those of `of_loop`."""
+    node, given = context.graph.node(condition), context.sources(condition)[1:]
+    definition = _definition(context, node.attr[attr].func.name)
+    shapes = [None if (shape := context.graph.shape(tensor)) is None else list(shape) for tensor in given]
+    return _function(context, definition, given, set(range(len(given))), shapes, True)
 
 
 def _definition(context: Context, name: str) -> function_pb2.FunctionDef:
@@ -69,15 +80,20 @@ def _definition(context: Context, name: str) -> function_pb2.FunctionDef:
     raise Refused(f"its function {name!r} is not in the graph")
 
 
-def _function(context: Context, definition, given: list[Tensor], same: set[int], shapes) -> Function:
+def _function(
+    context: Context, definition, given: list[Tensor], same: set[int], shapes, inside_call: bool
+) -> Function:
     graph_def = GraphDef(versions=context.graph.graph_def.versions, library=context.graph.graph_def.library)
     arguments, weights, held = [], {}, {}
     for at, (argument, source) in enumerate(zip(definition.signature.input_arg, given, strict=True)):
         arguments.append(Tensor(argument.name))
         if at in same and not context.is_data(source) and argument.type != tf.resource.as_datatype_enum:
             value = context.values.value(source)
-            if context.values.kind(source) == "constant" and value.size <= _SMALL:
+            if context.values.kind(source) == "constant" and value.size <= expressions.LARGEST_LITERAL:
                 graph_def.node.append(_constant(argument.name, value))
+                continue
+            if inside_call:
+                graph_def.node.append(graphs.placeholder(argument.name, tf.as_dtype(argument.type), value.shape))
                 continue
             weights[argument.name] = _stand_in(context, source, value, argument.name)
             held[argument.name] = value
@@ -98,7 +114,7 @@ def _function(context: Context, definition, given: list[Tensor], same: set[int],
     except ValueError as error:
         raise Refused(f"the function {definition.signature.name!r} cannot be read: {error}") from error
     values = Values(graph, read)
-    inner = Context(graph, values, Sizes(graph, values))
+    inner = Context(graph, values, Sizes(graph, values), inside_call)
     return Function(inner, tuple(arguments), tuple(graph.outputs[str(at)] for at in range(len(results))), tuple(given))
 
 

@@ -1,7 +1,7 @@
 """The graph of one signature in the form that patterns are written for: variables are values, aliases are gone."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -115,6 +115,7 @@ def of_part(taken: Program, part: Part, sizes: Mapping[str, tuple] | None = None
     _refuse_control_flow(part)
     _refuse_writes(part, taken)
     by_handle = {handle: variable for variable in taken.variables for handle in variable.handles}
+    _refuse_captures(part, by_handle)
     result = GraphDef(versions=part.graph_def.versions, library=part.graph_def.library)
     renamed: dict[str, str] = {}
     inputs, weights = {}, {}
@@ -145,6 +146,20 @@ def _held(result: GraphDef, taken: Program) -> list[NodeDef]:
         for name in sorted(missing)
         if name in known
     ]
+
+
+def _refuse_captures(part: Part, by_handle: Mapping[str, artefact.Variable]) -> None:
+    """Raises LoadError where a loop or a condition is given a variable itself, not its value."""
+    nodes = [
+        node.name
+        for node in part.graph_def.node
+        if node.op in ops.WHILES | ops.CONDITIONALS and any(ir.parse(edge).node in by_handle for edge in node.input)
+    ]
+    if nodes:
+        raise LoadError(
+            f"Loops or conditions read variables inside, which cannot be rebuilt yet.\n"
+            f"  Nodes ({len(nodes)}): {quoted(nodes)}.\n  Use SignatureLayer, or export a graph that reads them outside."
+        )
 
 
 def _refuse_writes(part: Part, taken: Program) -> None:
@@ -297,3 +312,18 @@ def _pruned(graph: Graph, graph_def: GraphDef, outputs: Mapping[str, Tensor]) ->
     kept = subgraph.needed(graph_def, [tensor.name for tensor in ends])
     held = {node.name for node in kept.node}
     return Graph(kept, graph.inputs, outputs, {name: v for name, v in graph.weights.items() if name in held})
+
+
+def with_ends(graph: Graph, inputs: Iterable[Tensor], outputs: Mapping[str, Tensor]) -> Graph:
+    """Returns the part of a graph that other outputs need, with other tensors, each output 0 of its node, as its inputs."""
+    names = {tensor.node for tensor in inputs}
+    changed = GraphDef(versions=graph.graph_def.versions, library=graph.graph_def.library)
+    for node in graph.graph_def.node:
+        if node.name in names:
+            tensor = Tensor(node.name)
+            changed.node.append(placeholder(node.name, tf.as_dtype(graph.dtype(tensor)), graph.shape(tensor)))
+        else:
+            changed.node.append(node)
+    given = {name: Tensor(name) for name in sorted(names)}
+    kept = subgraph.needed(changed, [tensor.name for tensor in [*outputs.values(), *given.values()]])
+    return Graph(kept, given, outputs, {})

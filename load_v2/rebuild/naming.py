@@ -1,6 +1,7 @@
 """Names: of layers, after TensorFlow 1's scopes; of variables in the code."""
 
 import builtins
+import dataclasses
 import keyword
 import re
 from collections import Counter
@@ -9,10 +10,11 @@ from collections.abc import Iterable, Mapping
 from export_v1.ir.graph import Tensor
 from load_v2.rebuild import expressions
 from load_v2.rebuild.expressions import LayerCall, Operand
-from load_v2.rebuild.layers import Layer
+from load_v2.rebuild.layers import Layer, PrintedClass
 from load_v2.rebuild.statements import Program, hint
 
-_RESERVED = frozenset({"build", "keras", "layers", "np", "ops", *keyword.kwlist, *dir(builtins)})
+# What the generated code calls otherwise.
+RESERVED = frozenset({"build", "keras", "layers", "np", "ops", *keyword.kwlist, *dir(builtins)})
 # Names that Keras gives by itself to layers that the code gives none.
 _AUTOMATIC = re.compile(
     r"(flatten|reshape|dynamic_\w+|(global_)?(max|average)_pooling\d_?d|zero_padding\d_?d|up_sampling\d_?d|functional|dropout)"
@@ -29,14 +31,37 @@ def name_layers(layers: Iterable[Layer]) -> None:
         base = re.sub(r"\W+", "_", layer.scope).strip("_") or "layer"
         if _AUTOMATIC.fullmatch(base):
             base += "_layer"
-        layer.name = _fresh(base, taken)
+        layer.name = fresh(base, taken)
 
 
-def name_values(program: Program, inputs: Mapping[str, Tensor]) -> dict[Tensor, str]:
-    """Returns a name for each tensor that statements give: "x" for one that only the next statement reads."""
-    taken = set(_RESERVED)
-    names = {tensor: _fresh(identifier(key), taken) for key, tensor in inputs.items()}
-    passing = _fresh("x" if "x" not in taken else "h", taken)
+def name_classes(layers: Iterable[Layer]) -> None:
+    """Gives printed classes that do different things different names."""
+    taken: set[str] = set()
+    given: dict[str, PrintedClass] = {}
+    for layer in layers:
+        if layer.printed is None:
+            continue
+        if layer.printed.source not in given:
+            name = fresh(layer.printed.name, taken)
+            source = layer.printed.source.replace(f"class {layer.printed.name}(", f"class {name}(", 1)
+            given[layer.printed.source] = dataclasses.replace(layer.printed, name=name, source=source)
+        layer.printed = given[layer.printed.source]
+        layer.kind = layer.printed.name
+
+
+def name_values(
+    program: Program, inputs: Mapping[str, Tensor], given: Mapping[Tensor, str] | None = None
+) -> dict[Tensor, str]:
+    """Returns a name for each tensor that statements give: "x" for one that only the next statement reads.
+
+    Args:
+        program: the statements.
+        inputs: key -> tensor that is named after it.
+        given: tensors that have their names already.
+    """
+    taken = set(RESERVED) | set((given or {}).values())
+    names = {**(given or {}), **{tensor: fresh(identifier(key), taken) for key, tensor in inputs.items()}}
+    passing = fresh("x" if "x" not in taken else "h", taken)
     reads = Counter(
         part.tensor
         for code in [*(statement.code for statement in program.statements), *program.outputs.values()]
@@ -54,7 +79,7 @@ def name_values(program: Program, inputs: Mapping[str, Tensor]) -> dict[Tensor, 
             else:
                 layer = statement.code.layer if isinstance(statement.code, LayerCall) else None
                 scope = statement.scope if layer is not None and layer.weights else target.node
-                names[target] = _fresh(identifier(hint(scope)), taken)
+                names[target] = fresh(identifier(hint(scope)), taken)
     return names
 
 
@@ -66,13 +91,13 @@ def name_shared_layers(program: Program, names: Mapping[Tensor, str]) -> list[La
         for part in expressions.walk(statement.code)
         if isinstance(part, LayerCall) and part.layer.weights
     )
-    taken = {*names.values(), *_RESERVED}
+    taken = {*names.values(), *RESERVED}
     found = {}
     for statement in program.statements:
         for part in expressions.walk(statement.code):
             if isinstance(part, LayerCall) and calls[id(part.layer)] > 1 and id(part.layer) not in found:
                 found[id(part.layer)] = part.layer
-                part.layer.variable = _fresh(f"{identifier(hint(part.layer.scope))}_layer", taken)
+                part.layer.variable = fresh(f"{identifier(hint(part.layer.scope))}_layer", taken)
     return list(found.values())
 
 
@@ -82,10 +107,11 @@ def identifier(text: str) -> str:
     return f"x_{name}" if name[0].isdigit() else name
 
 
-def _fresh(base: str, taken: set[str]) -> str:
+def fresh(base: str, taken: set[str]) -> str:
+    """Returns a name that is not taken yet, and takes it."""
     name, count = base, 1
     while name in taken:
         count += 1
-        name = f"{base}_{count}"
+        name = f"{base}{count}" if base[0].isupper() else f"{base}_{count}"
     taken.add(name)
     return name

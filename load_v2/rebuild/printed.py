@@ -92,7 +92,7 @@ def of_expression(rule: str, scope: str, code: Expression) -> tuple[Layer, list[
     tensors = expressions.operands(code)
     names = {tensor: name for tensor, name in zip(tensors, _names(len(tensors)), strict=True)}
     body = text.statement("return ", code, names, indent=8)
-    title = "Dynamic" + re.sub(r"\W", "", rule.title())
+    title = "Dynamic" + re.sub(r"\W", "", rule)
     arguments = ", ".join(names.values())
     source = (
         f"{REGISTERED}class {title}(layers.Layer):\n"

@@ -154,7 +154,8 @@ def _difference(context: Context, evaluator: Evaluator, piece: Piece, given, fee
     try:
         have = evaluator.evaluate(piece.code, {t: keras.ops.convert_to_tensor(value) for t, value in given.items()})
     except Exception as error:  # whatever Keras and its backend raise, the piece has no such code
-        return f"Keras refuses it: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+        said = [line.strip() for line in str(error).splitlines() if line.strip()][:2]
+        return f"Keras refuses it: {type(error).__name__}: {' '.join(said)}"
     members = list(have) if len(piece.outputs) > 1 else [have]
     for output, wanted, member in zip(
         outputs, want, [m for m, output in zip(members, piece.outputs, strict=True) if output is not None], strict=True

@@ -8,7 +8,7 @@ import dataclasses
 import math
 import operator
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -102,10 +102,15 @@ _BATCHED = frozenset(
 
 
 class Sizes:
-    """The sizes of a graph's tensors, as far as they can be told from its inputs' sizes."""
+    """The sizes of a graph's tensors, as far as they can be told from its inputs' sizes.
 
-    def __init__(self, graph: Graph, values: Values):
-        self._graph, self._values = graph, values
+    Args:
+        graph, values: of the graph.
+        given: the sizes of some tensors, in terms of another graph's.
+    """
+
+    def __init__(self, graph: Graph, values: Values, given: Mapping[Tensor, tuple[Size, ...] | None] | None = None):
+        self._graph, self._values, self._given = graph, values, given or {}
         self._axes: dict[tuple[Tensor, int], Size] = {}
         self._arrays: dict[Tensor, np.ndarray | None] = {}
 
@@ -138,6 +143,9 @@ class Sizes:
         known = shape[axis]
         if known is not None:
             return known
+        told = self._given.get(tensor)
+        if told is not None and len(told) == len(shape):
+            return told[axis]
         op, sources = graph.op(tensor), graph.sources(tensor)
         own = (tensor, axis)
         if op in _SAME_SHAPE and graph.rank(sources[0]) == len(shape):

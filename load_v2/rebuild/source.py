@@ -23,6 +23,7 @@ def write(program: Program, graph: Graph, specs: Mapping[str, Spec], title: str)
         title: where the model came from, for the docstring.
     """
     naming.name_layers(layers_of(program.statements))
+    naming.name_classes(layers_of(program.statements))
     names = naming.name_values(program, graph.inputs)
     shared = {id(layer): layer for layer in naming.name_shared_layers(program, names)}
     body = [f"    {names[tensor]} = {_input(key, specs[key], graph.shape(tensor))}" for key, tensor in graph.inputs.items()]

@@ -71,7 +71,7 @@ class _Builder:
             for piece in self._scheduled(self._pieces)
         ]
         outputs = {key: self._value(tensor) for key, tensor in self._context.graph.outputs.items()}
-        statements = self._with_parameters(statements, outputs)
+        statements = self._with_parameters(_trimmed(statements, outputs), outputs)
         return Program(tuple(_inlined(statements, outputs)), outputs)
 
     def _origin(self, tensor: Tensor) -> Tensor:
@@ -163,6 +163,34 @@ class _Builder:
             if statement is not None:
                 result.append(statement)
         return result
+
+
+def _trimmed(statements: list[Statement], outputs: dict[str, Expression]) -> list[Statement]:
+    """Returns the statements with recurrent layers that give no more than is read: the sequence, or the last output."""
+    read = {t for code in [*(s.code for s in statements), *outputs.values()] for t in expressions.operands(code)}
+    calls = Counter(id(part.layer) for s in statements for part in expressions.walk(s.code) if isinstance(part, LayerCall))
+    result = []
+    for statement in statements:
+        code = statement.code
+        layer = code.layer if isinstance(code, LayerCall) else None
+        if layer is not None and "return_state" in layer.options and calls[id(layer)] == 1:
+            first, *states = statement.targets
+            kept = dict(layer.options)
+            if not any(state in read for state in states):
+                del kept["return_state"]
+                statement = dataclasses.replace(statement, targets=(first,))
+            elif first not in read and [state in read for state in states] == [True, *([False] * (len(states) - 1))]:
+                # What a layer gives that returns no sequence is its output after the last valid step: the first state.
+                for key in ("return_state", "return_sequences", "zero_output_for_mask"):
+                    kept.pop(key, None)
+                statement = dataclasses.replace(statement, targets=(states[0],))
+            else:
+                statement = dataclasses.replace(
+                    statement, targets=tuple(target if target in read else None for target in statement.targets)
+                )
+            layer.options = kept
+        result.append(statement)
+    return result
 
 
 def _asks_for_sizes(code: Expression) -> bool:

@@ -73,13 +73,29 @@ def _loop(context: Context, tensor: Tensor) -> _Loop:
     if key not in context.notes:
         try:
             apart = steps.taken_apart(context, Tensor(tensor.node))
-            context.notes[key] = _Loop(Tensor(tensor.node), apart, steps.sequences(context, apart))
+            _check_past(context, apart)
+            sequences = steps.sequences(context, apart)
+            context.notes[key] = _Loop(Tensor(tensor.node), apart.without_lengths(), sequences)
         except (Missed, Refused) as missed:
             context.notes[key] = missed
     found = context.notes[key]
     if isinstance(found, Exception):
         raise Missed(str(found))
     return found
+
+
+def _check_past(context: Context, apart: Steps) -> None:
+    """Raises Missed where what is written past the end of a sequence is not zero, which is what Keras's layers give."""
+    body = apart.body
+    for value in apart.written.values():
+        if apart.lengths is None:
+            continue
+        past = body.context.sources(value)[1]
+        if past in body.arguments:
+            if not body.is_same(body.arguments.index(past)) or not _is_zero(context, body.given[body.arguments.index(past)]):
+                raise Missed("what it gives past the end of a sequence is not zero")
+        elif not _is_zero(body.context, past):
+            raise Missed("what it gives past the end of a sequence is not zero")
 
 
 def _state(context: Context, found: _Loop, index: int) -> Tensor:

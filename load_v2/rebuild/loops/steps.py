@@ -4,7 +4,6 @@ import dataclasses
 
 from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
-from export_v1.ir.match import anything, made_by, matches
 from load_v2.rebuild import functions
 from load_v2.rebuild.context import Context
 from load_v2.rebuild.functions import Function
@@ -17,10 +16,11 @@ class Steps:
 
     Attributes:
         body: the function that takes one step.
-        counters: arguments that count the steps.
+        counters: arguments that count the steps, from zero.
         written: result -> the value that it writes into a list at each step.
         states: result -> its value after a step.
-        lengths: the tensor outside that says how many steps of each member are valid; None where all are.
+        lengths: the tensor outside that says how many steps of each member are valid, None where all are; past them a
+            state stays as it was, and a list gets what the body says.
     """
 
     body: Function
@@ -34,15 +34,26 @@ class Steps:
         """The arguments that change from step to step and are no counters and no lists."""
         return [self.body.arguments[at] for at in self.states]
 
+    def without_lengths(self) -> "Steps":
+        """Returns the steps as they are for members that have not ended."""
+        written = {at: _unmasked(self, value)[0] for at, value in self.written.items()}
+        states = {at: _unmasked(self, value)[0] for at, value in self.states.items()}
+        return dataclasses.replace(self, written=written, states=states)
 
-def taken_apart(context: Context, loop: Tensor) -> Steps:
-    """Returns the parts of a While.
+
+def taken_apart(context: Context, loop: Tensor, inside_call: bool = False) -> Steps:
+    """Returns the parts of a While that takes every step of the sequences that it reads.
+
+    Args:
+        context: of the graph that the loop is in.
+        loop: an output of it.
+        inside_call: as for `functions.of_loop`.
 
     Raises:
-        Missed: it does more, or something else, than to take the steps of sequences.
+        Missed: it does more, or something else.
         Refused: its functions cannot be read.
     """
-    body = functions.of_loop(context, loop)
+    body = functions.of_loop(context, loop, inside_call=inside_call)
     inner = body.context
     counters = frozenset(
         argument
@@ -51,8 +62,6 @@ def taken_apart(context: Context, loop: Tensor) -> Steps:
     )
     written: dict[int, Tensor] = {}
     states: dict[int, Tensor] = {}
-    lengths: set[Tensor] = set()
-    unmasked = 0
     for at, (argument, result) in enumerate(zip(body.arguments, body.results, strict=True)):
         if body.is_same(at) or argument in counters:
             continue
@@ -60,58 +69,62 @@ def taken_apart(context: Context, loop: Tensor) -> Steps:
             handle, index, value = inner.sources(result)
             if handle != argument or index not in counters:
                 raise Missed("it fills a list out of order")
-            new, length = _unmasked(body, counters, value, None)
-            written[at] = new
+            written[at] = value
         elif inner.graph.dtype(argument) == "variant":
             raise Missed("it changes a list in another way than filling it")
         else:
-            new, length = _unmasked(body, counters, result, argument)
-            states[at] = new
-        if length is None:
-            unmasked += 1
-        else:
-            lengths.add(length)
-    if len(lengths) > 1 or (lengths and unmasked):
-        raise Missed("its states and outputs end at different steps")
-    steps = Steps(body, counters, written, states, lengths.pop() if lengths else None)
+            states[at] = result
+    steps = Steps(body, counters, written, states, None)
+    steps = dataclasses.replace(steps, lengths=_lengths(steps))
     _check_end(context, loop, steps)
     return steps
 
 
 def _counts(inner: Context, argument: Tensor, result: Tensor) -> bool:
-    found = next(matches(inner.graph.index, result, made_by(ops.ADDS, anything("before"), anything("one"), any_order=True)), None)
-    if found is None:
+    """Returns whether a result is its argument and one."""
+    if inner.op(result) not in ops.ADDS:
         return False
-    pairs = ((found["before"], found["one"]), (found["one"], found["before"]))
+    left, right = inner.sources(result)
+    pairs = ((left, right), (right, left))
     return any(before == argument and inner.values.number(one) == 1 for before, one in pairs)
 
 
-def _unmasked(
-    body: Function, counters: frozenset[Tensor], value: Tensor, old: Tensor | None
-) -> tuple[Tensor, Tensor | None]:
-    """Returns what a step computes, and the lengths behind which the old value, or zero, is kept instead."""
-    inner = body.context
+def _lengths(steps: Steps) -> Tensor | None:
+    """Returns the lengths behind which nothing changes any more, None where there are none for all states and lists.
+
+    Raises:
+        Missed: a state changes in another way past them.
+    """
+    found = [_unmasked(steps, value) for value in [*steps.written.values(), *steps.states.values()]]
+    lengths = {length for _, length, _ in found}
+    if len(lengths) != 1:
+        return None
+    for at, (_, length, past) in zip(steps.states, found[len(steps.written) :], strict=True):
+        if length is not None and past != steps.body.arguments[at]:
+            return None
+    return lengths.pop()
+
+
+def _unmasked(steps: Steps, value: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Returns what a step computes, the lengths outside behind which something else is taken, and what that is."""
+    inner, body = steps.body.context, steps.body
     if inner.op(value) not in ops.SELECTS:
-        return value, None
+        return value, None, None
     condition, past, new = inner.sources(value)
     if inner.op(condition) != "GreaterEqual":
-        return value, None
+        return value, None, None
     step, lengths = inner.sources(condition)
-    if step not in counters or lengths not in body.arguments:
-        return value, None
-    at = body.arguments.index(lengths)
-    if not body.is_same(at):
-        return value, None
-    if old is not None and past != old:
-        raise Missed("a state past the end is not the last one")
-    return new, body.given[at]
+    if step not in steps.counters or lengths not in body.arguments or not body.is_same(body.arguments.index(lengths)):
+        return value, None, None
+    return new, body.given[body.arguments.index(lengths)], past
 
 
 def _check_end(context: Context, loop: Tensor, steps: Steps) -> None:
     """Raises Missed unless the loop takes every step of the sequences that it reads, or of the longest valid one."""
-    condition = functions.of_loop(context, loop, "cond")
+    condition = functions.of_loop(context, loop, "cond", inside_call=True)
     inner = condition.context
-    bounds = []
+    bounds: list[Tensor] = []
+    known: list[int] = []
     todo = [condition.results[0]]
     while todo:
         tensor = todo.pop()
@@ -125,12 +138,16 @@ def _check_end(context: Context, loop: Tensor, steps: Steps) -> None:
             raise Missed("it ends by something else than the number of steps")
         if bound in condition.arguments:
             bounds.append(condition.given[condition.arguments.index(bound)])
+        elif (number := inner.values.number(bound)) is not None:
+            known.append(int(number))
         else:
             raise Missed("its number of steps is computed at each step")
     length = {context.sizes.axis(sequence, 0) for sequence in sequences(context, steps).values()}
     if len(length) != 1:
         raise Missed("it reads no sequence, or sequences of different lengths")
     whole = length.pop()
+    if any(number != whole for number in known):
+        raise Missed("it takes another number of steps than its sequences have")
     for bound in bounds:
         size = context.sizes.array(bound)
         if size is not None and size.ndim == 0 and size.item() == whole:

@@ -1,6 +1,6 @@
 """Ops that are no layer, one by one as `keras.ops`."""
 
-from load_v2.rebuild.operations import convolutions, elementwise, images, indexing, products, reducing, shaping
+from load_v2.rebuild.operations import convolutions, elementwise, images, indexing, lists, products, reducing, shaping
 from load_v2.rebuild.operations.registry import translated
 
-__all__ = ["convolutions", "elementwise", "images", "indexing", "products", "reducing", "shaping", "translated"]
+__all__ = ["convolutions", "elementwise", "images", "indexing", "lists", "products", "reducing", "shaping", "translated"]
