@@ -193,7 +193,9 @@ def with_operands(tree: Expression, values: Mapping[Tensor, Expression]) -> Expr
 
 
 def literal_text(value: Any) -> str:
-    """Returns a plain value as it is written in code, strings in double quotes."""
+    """Returns a plain value as it is written in code, strings in double quotes, a name as it is."""
+    if isinstance(value, Name):
+        return value.text
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, tuple):

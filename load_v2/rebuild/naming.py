@@ -5,16 +5,18 @@ import dataclasses
 import keyword
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from export_v1.ir.graph import Tensor
 from load_v2.rebuild import expressions
-from load_v2.rebuild.expressions import LayerCall, Operand
+from load_v2.rebuild.expressions import Call, Expression, LayerCall, Operand, Sequence
 from load_v2.rebuild.layers import Layer, PrintedClass
 from load_v2.rebuild.statements import Program, hint
 
 # What the generated code calls otherwise.
 RESERVED = frozenset({"build", "keras", "layers", "np", "ops", *keyword.kwlist, *dir(builtins)})
+# The function of the call that stands for a repeated block; it has an option for each tensor that is carried.
+BLOCK = "block"
 # Names that Keras gives by itself to layers that the code gives none.
 _AUTOMATIC = re.compile(
     r"(flatten|reshape|dynamic_\w+|(global_)?(max|average)_pooling\d_?d|zero_padding\d_?d|up_sampling\d_?d|functional|dropout)"
@@ -50,7 +52,11 @@ def name_classes(layers: Iterable[Layer]) -> None:
 
 
 def name_values(
-    program: Program, inputs: Mapping[str, Tensor], given: Mapping[Tensor, str] | None = None
+    program: Program,
+    inputs: Mapping[str, Tensor],
+    given: Mapping[Tensor, str] | None = None,
+    shared: Collection[str] = (),
+    within: str = "",
 ) -> dict[Tensor, str]:
     """Returns a name for each tensor that statements give: "x" for one that only the next statement reads.
 
@@ -58,8 +64,10 @@ def name_values(
         program: the statements.
         inputs: key -> tensor that is named after it.
         given: tensors that have their names already.
+        shared: names that are taken.
+        within: the scope that all is in, which no name has to tell.
     """
-    taken = set(RESERVED) | set((given or {}).values())
+    taken = {*RESERVED, *shared, *(given or {}).values()}
     names = {**(given or {}), **{tensor: fresh(identifier(key), taken) for key, tensor in inputs.items()}}
     passing = fresh("x" if "x" not in taken else "h", taken)
     reads = Counter(
@@ -68,22 +76,30 @@ def name_values(
         for part in expressions.walk(code)
         if isinstance(part, Operand)
     )
-    followers = [set(expressions.operands(statement.code)) for statement in program.statements[1:]]
-    followers.append({tensor for code in program.outputs.values() for tensor in expressions.operands(code)})
+    followers = [statement.code for statement in program.statements[1:]]
+    followers.append(Sequence(tuple(program.outputs.values())))
     for statement, following in zip(program.statements, followers, strict=True):
         for target in statement.targets:
             if target is None:
                 continue
-            if len(statement.targets) == 1 and reads[target] == 1 and target in following:
+            if len(statement.targets) == 1 and reads[target] == 1 and _hands_on(target, following):
                 names[target] = passing
             else:
                 layer = statement.code.layer if isinstance(statement.code, LayerCall) else None
-                scope = statement.scope if layer is not None and layer.weights else target.node
-                names[target] = fresh(identifier(hint(scope)), taken)
+                scope = statement.scope if layer is not None and (layer.weights or layer.printed) else target.node
+                names[target] = fresh(identifier(hint(scope.removeprefix(within))), taken)
     return names
 
 
-def name_shared_layers(program: Program, names: Mapping[Tensor, str]) -> list[Layer]:
+def _hands_on(target: Tensor, following: Expression) -> bool:
+    """Returns whether the next statement reads a tensor, so that it may be called as what is handed on from line to line."""
+    if isinstance(following, Call) and following.function == BLOCK:
+        # In a loop that name is what is carried; everything else that it reads keeps a name of its own.
+        return len(following.options) == 1 and expressions.operands(following)[0] == target
+    return target in expressions.operands(following)
+
+
+def name_shared_layers(program: Program) -> list[Layer]:
     """Gives a variable to each layer that is called more than once, and returns those layers."""
     calls = Counter(
         id(part.layer)
@@ -91,7 +107,7 @@ def name_shared_layers(program: Program, names: Mapping[Tensor, str]) -> list[La
         for part in expressions.walk(statement.code)
         if isinstance(part, LayerCall) and part.layer.weights
     )
-    taken = {*names.values(), *RESERVED}
+    taken = set(RESERVED)
     found = {}
     for statement in program.statements:
         for part in expressions.walk(statement.code):

@@ -32,6 +32,8 @@ _INFIX: Mapping[str, Callable] = {
     "%": operator.mod, "**": operator.pow, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
 _SEED = 20
+# They are never anything else.
+_OF_ONE_VALUE = frozenset({"Fill", "ZerosLike", "OnesLike"})
 
 
 class Evaluator:
@@ -117,7 +119,11 @@ def check(context: Context, pieces: Iterable[Piece], inputs: Mapping[str, np.nda
     random, evaluator = np.random.default_rng(_SEED), Evaluator(context)
     wrong = {}
     for piece in pieces:
-        given = {t: _like(known[t], random) for t in expressions.operands(piece.code) if context.is_data(t)}
+        given = {
+            t: known[t] if context.op(t) in _OF_ONE_VALUE else _like(known[t], random)
+            for t in expressions.operands(piece.code)
+            if context.is_data(t)
+        }
         difference = _difference(context, evaluator, piece, given, feeds)
         if difference:
             first = next(output for output in piece.outputs if output is not None)

@@ -3,11 +3,13 @@
 import itertools
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 
-from load_v2.program.program import Program
+from export_v1.ir.graph import Tensor
+from load_v2.program import program as programs
 from load_v2.program.signature import Spec
-from load_v2.rebuild import expressions, naming, text
+from load_v2.rebuild import block_text, blocks, expressions, naming, text
 from load_v2.rebuild.graph import Graph
 from load_v2.rebuild.layers import Layer
 from load_v2.rebuild.statements import Program, Statement, layers_of
@@ -24,16 +26,22 @@ def write(program: Program, graph: Graph, specs: Mapping[str, Spec], title: str)
     """
     naming.name_layers(layers_of(program.statements))
     naming.name_classes(layers_of(program.statements))
-    names = naming.name_values(program, graph.inputs)
-    shared = {id(layer): layer for layer in naming.name_shared_layers(program, names)}
+    shared = {id(layer): layer for layer in naming.name_shared_layers(program)}
+    items = blocks.found(program)
+    folded = Program(tuple(item if isinstance(item, Statement) else _as_statement(item) for item in items), program.outputs)
+    names = naming.name_values(folded, graph.inputs, shared={layer.variable for layer in shared.values()})
+    _carry_under_one_name(items, folded, graph, names)
     body = [f"    {names[tensor]} = {_input(key, specs[key], graph.shape(tensor))}" for key, tensor in graph.inputs.items()]
     section = ""
     made: set[int] = set()
-    sections = _sections(program.statements)
-    for statement, heading in zip(program.statements, sections, strict=True):
+    functions: dict[str, str] = {}
+    for item, statement, heading in zip(items, folded.statements, _sections(folded.statements), strict=True):
         if heading != section and heading:
             body += ["", f"    # {heading}"]
         section = heading
+        if isinstance(item, blocks.Block):
+            body += block_text.loop(item, names, functions)
+            continue
         for part in expressions.walk(statement.code):
             if isinstance(part, expressions.LayerCall) and id(part.layer) in shared and id(part.layer) not in made:
                 made.add(id(part.layer))
@@ -43,11 +51,11 @@ def write(program: Program, graph: Graph, specs: Mapping[str, Spec], title: str)
     body.append(_returned(program, graph, names))
     classes = {layer.printed.source: None for layer in layers_of(program.statements) if layer.printed}
     module = "\n".join(body)
-    definitions = "".join(f"\n\n{definition.rstrip()}\n" for definition in classes)
+    definitions = "".join(f"\n\n{definition.rstrip()}\n" for definition in [*classes, *functions.values()])
     return f'"""{title}\n"""\n\n{_imports(module + definitions)}{definitions}\n\n{_HEADER}{module}\n'
 
 
-def title(taken: Program) -> str:
+def title(taken: programs.Program) -> str:
     """Returns the docstring of the module: where the model comes from, and how to load and to check it."""
     record = taken.source.record
     lines = [f"Signature {taken.key!r} of a TensorFlow 1 graph, in Keras's own layers.", ""]
@@ -73,6 +81,27 @@ def _imports(code: str) -> str:
         imports.append("import numpy as np")
     used = [name for name in ("layers", "ops") if re.search(rf"\b{name}\.", code)]
     return "\n".join(imports + ([f"from keras import {', '.join(used)}"] if used else [])) + "\n"
+
+
+def _carry_under_one_name(items, folded: Program, graph: Graph, names: dict[Tensor, str]) -> None:
+    """Gives what goes into a loop the name of what comes out, where nothing else reads it."""
+    codes = [*(statement.code for statement in folded.statements), *folded.outputs.values()]
+    reads = Counter(tensor for code in codes for tensor in expressions.operands(code))
+    inputs = set(graph.inputs.values())
+    for item in items:
+        if isinstance(item, blocks.Block):
+            for (first, _), result in zip(item.carried, item.results, strict=True):
+                if reads[first] == 1 and first not in inputs:
+                    names[first] = names[result]
+
+
+def _as_statement(block: blocks.Block) -> Statement:
+    """Returns a statement that reads and gives what a block does, for the names."""
+    reads = [*(first for first, _ in block.carried), *block.fixed]
+    options = {f"carried_{at}": at for at in range(len(block.carried))}
+    code = expressions.call(naming.BLOCK, *map(expressions.Operand, reads), **options)
+    scope = os.path.commonprefix([f"{s.scope}/" for s in block.repeats[0]]).rpartition("/")[0] or block.repeats[0][0].scope
+    return Statement(block.results, code, scope)
 
 
 def _input(key: str, spec: Spec, shape: tuple[int | None, ...] | None) -> str:

@@ -121,4 +121,7 @@ def constructor_arguments(layer) -> list[str]:
     """Returns the arguments of a layer's constructor, the name last."""
     arguments = [expressions.literal_text(value) for value in layer.arguments]
     arguments += [f"{key}={expressions.literal_text(value)}" for key, value in layer.options.items()]
-    return arguments + ([f'name="{layer.name}"'] if layer.name else [])
+    if not layer.name:
+        return arguments
+    # A name with a placeholder is one in a function that is called for several blocks.
+    return [*arguments, f'name={"f" if "{" in layer.name else ""}"{layer.name}"']

@@ -122,6 +122,7 @@ def _register(context: Context, loop: Tensor, layer: Layer, call_: _Call, result
 
 def _scan(context: Context, loop: Tensor) -> dict[int, Tensor]:
     taken = steps.taken_apart(context, loop, inside_call=True)
+    steps.check_past(context, taken)
     sequences = steps.sequences(context, taken)
     body = taken.body
     call_ = _Call(context, loop.node)

@@ -73,7 +73,7 @@ def _loop(context: Context, tensor: Tensor) -> _Loop:
     if key not in context.notes:
         try:
             apart = steps.taken_apart(context, Tensor(tensor.node))
-            _check_past(context, apart)
+            steps.check_past(context, apart)
             sequences = steps.sequences(context, apart)
             context.notes[key] = _Loop(Tensor(tensor.node), apart.without_lengths(), sequences)
         except (Missed, Refused) as missed:
@@ -82,20 +82,6 @@ def _loop(context: Context, tensor: Tensor) -> _Loop:
     if isinstance(found, Exception):
         raise Missed(str(found))
     return found
-
-
-def _check_past(context: Context, apart: Steps) -> None:
-    """Raises Missed where what is written past the end of a sequence is not zero, which is what Keras's layers give."""
-    body = apart.body
-    for value in apart.written.values():
-        if apart.lengths is None:
-            continue
-        past = body.context.sources(value)[1]
-        if past in body.arguments:
-            if not body.is_same(body.arguments.index(past)) or not _is_zero(context, body.given[body.arguments.index(past)]):
-                raise Missed("what it gives past the end of a sequence is not zero")
-        elif not _is_zero(body.context, past):
-            raise Missed("what it gives past the end of a sequence is not zero")
 
 
 def _state(context: Context, found: _Loop, index: int) -> Tensor:
@@ -146,7 +132,7 @@ def _run(context: Context, found: _Loop, cell: Cell) -> tuple[Tensor, ...]:
     options: list[tuple[str, Expression]] = []
     if found.steps.lengths is not None:
         options.append(("mask", operand(_mask(context, found, source))))
-    if not all(_is_zero(context, state) for state in initial):
+    if not all(steps.is_zero(context, state) for state in initial):
         states = tuple(map(operand, initial))
         options.append(("initial_state", Sequence(states) if len(states) > 1 else states[0]))
     layer = context.layer(
@@ -190,14 +176,6 @@ def _mask(context: Context, found: _Loop, source: Expression) -> Tensor:
         context.virtual[tensor] = Piece((tensor,), code, "sequence mask", frozenset(), f"{found.loop.node}/mask")
         context.notes[key] = tensor
     return context.notes[key]
-
-
-def _is_zero(context: Context, tensor: Tensor) -> bool:
-    if not context.is_data(tensor):
-        return not context.values.value(tensor).any()
-    if context.op(tensor) == "Fill":
-        return context.values.number(context.sources(tensor)[1]) == 0
-    return context.op(tensor) == "ZerosLike"
 
 
 def _outside(found: _Loop, cell: Cell) -> list[tuple[np.ndarray, list[Tensor]]]:

@@ -174,3 +174,29 @@ def sequences(context: Context, steps: Steps) -> dict[Tensor, Tensor]:
             raise Missed("it reads a list that is not a tensor's")
         found[item] = context.sources(source)[0]
     return found
+
+
+def check_past(context: Context, apart: Steps) -> None:
+    """Raises Missed where what is written past the end of a sequence is not zero.
+
+    Keras's layers give zeros there, and so does a list that a loop does not fill to its end.
+    """
+    body = apart.body
+    for value in apart.written.values():
+        if apart.lengths is None:
+            continue
+        past = body.context.sources(value)[1]
+        if past in body.arguments:
+            if not body.is_same(body.arguments.index(past)) or not is_zero(context, body.given[body.arguments.index(past)]):
+                raise Missed("what it gives past the end of a sequence is not zero")
+        elif not is_zero(body.context, past):
+            raise Missed("what it gives past the end of a sequence is not zero")
+
+
+def is_zero(context: Context, tensor: Tensor) -> bool:
+    """Returns whether a tensor is known to be zeros."""
+    if not context.is_data(tensor):
+        return not context.values.value(tensor).any()
+    if context.op(tensor) == "Fill":
+        return context.values.number(context.sources(tensor)[1]) == 0
+    return context.op(tensor) == "ZerosLike"
