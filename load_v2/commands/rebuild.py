@@ -28,7 +28,11 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         print("\n".join(rebuilding.report(rebuilding.plan(args.dir, args.signature, args.static)).text()))
         return 0
-    targets = {"--code": (args.code, ".py"), "--weights": (args.weights, ".weights.h5"), "--keras": (args.keras, ".keras")}
+    targets = {
+        "--code": (args.code, ".py"),
+        "--weights": (args.weights, ".weights.h5"),
+        "--keras": (args.keras, ".keras"),
+    }
     for flag, (file, ending) in targets.items():
         if not file:
             if flag != "--keras":

@@ -53,7 +53,9 @@ def chosen(requested: Sequence[str] | None) -> tuple[str, ...]:
         raise LoadError(f"Keras has no backend {quoted(unknown)}.\n  Known: {quoted(KNOWN)}.")
     missing = [name for name in requested if name not in installed()]
     if missing:
-        raise LoadError(f"Backend {quoted(missing)} is not installed here.\n  Install it, or leave it out of --backends.")
+        raise LoadError(
+            f"Backend {quoted(missing)} is not installed here.\n  Install it, or leave it out of --backends."
+        )
     return tuple(requested)
 
 
@@ -80,6 +82,4 @@ def answers(
         with np.load(found) as file:
             stored = {name: file[name] for name in file.files}
     single = outputs[0] if len(outputs) == 1 else None
-    return [
-        {key: stored[f"{at}/{'' if key == single else key}"] for key in outputs} for at in range(len(batches))
-    ]
+    return [{key: stored[f"{at}/{'' if key == single else key}"] for key in outputs} for at in range(len(batches))]

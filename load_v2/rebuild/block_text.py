@@ -54,7 +54,13 @@ def loop(block: Block, names: Mapping[Tensor, str], functions: dict[str, str]) -
         rows = [(*row, name) for row, name in zip(rows, block.names, strict=True)]
     table = [f"        {expressions.literal_text(row if len(row) > 1 else row[0])}," for row in rows]
     head = f"    for {', '.join(columns)} in ["
-    return [*lines, head, *(f"    {row}" for row in table), "    ]:", f"        {targets} = {function}({', '.join(given)})"]
+    return [
+        *lines,
+        head,
+        *(f"    {row}" for row in table),
+        "    ]:",
+        f"        {targets} = {function}({', '.join(given)})",
+    ]
 
 
 def _title(block: Block) -> str:

@@ -84,7 +84,11 @@ def _token(statement: Statement) -> str:
             head = f"{layer.constructor}/{len(layer.arguments)}/{sorted(layer.options)}/{layer.variable}"
             return f"{head}({','.join(map(shape, expressions.children(part)))})"
         inner = [shape(child) for child in expressions.children(part)]
-        own = repr(part) if not inner else f"{type(part).__name__} {getattr(part, 'function', getattr(part, 'symbol', ''))}"
+        own = (
+            repr(part)
+            if not inner
+            else f"{type(part).__name__} {getattr(part, 'function', getattr(part, 'symbol', ''))}"
+        )
         return f"{own}[{','.join(inner)}]"
 
     return f"{len(statement.targets)} {shape(statement.code)}"
@@ -223,7 +227,9 @@ def numbered(names: Sequence[str]) -> tuple[str, int] | None:
     if not all(matches):
         return None
     parts = [(m[1], int(m[2]), m[3]) for m in matches if m]
-    if len({(head, tail) for head, _, tail in parts}) != 1 or any(len(m[2]) > 1 and m[2][0] == "0" for m in matches if m):
+    if len({(head, tail) for head, _, tail in parts}) != 1 or any(
+        len(m[2]) > 1 and m[2][0] == "0" for m in matches if m
+    ):
         return None
     numbers = [number for _, number, _ in parts]
     if numbers != list(range(numbers[0], numbers[0] + len(numbers))):

@@ -98,8 +98,7 @@ class Context:
         mine = {tensor.node for tensor in nodes} | {output.node}
         ends = {tensor.node for tensor in self.graph.outputs.values()} - {output.node}
         return not any(
-            tensor.node in ends
-            or any(reader.name not in mine for reader, _ in self.graph.index.consumers(tensor.node))
+            tensor.node in ends or any(reader.name not in mine for reader, _ in self.graph.index.consumers(tensor.node))
             for tensor in nodes
         )
 

@@ -17,6 +17,7 @@ from load_v2.rebuild.graph import Graph
 from load_v2.rebuild.sizes import Sizes
 from load_v2.rebuild.values import Values
 
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Function:
     """A function called by a node, as a graph.
@@ -80,9 +81,7 @@ def _definition(context: Context, name: str) -> function_pb2.FunctionDef:
     raise Refused(f"its function {name!r} is not in the graph")
 
 
-def _function(
-    context: Context, definition, given: list[Tensor], same: set[int], shapes, inside_call: bool
-) -> Function:
+def _function(context: Context, definition, given: list[Tensor], same: set[int], shapes, inside_call: bool) -> Function:
     graph_def = GraphDef(versions=context.graph.graph_def.versions, library=context.graph.graph_def.library)
     arguments, weights, held = [], {}, {}
     for at, (argument, source) in enumerate(zip(definition.signature.input_arg, given, strict=True)):
@@ -169,5 +168,3 @@ def _edge(edge: str, definition: function_pb2.FunctionDef, graph_def: GraphDef) 
     node = next(node for node in definition.node_def if node.name == name)
     index = inline.first_outputs(node, library)[rest[0]] + int(rest[1])
     return f"{name}:{index}" if index else name
-
-

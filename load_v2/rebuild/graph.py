@@ -14,7 +14,9 @@ from load_v2.program import artefact, subgraph, writes
 from load_v2.program.program import Part, Program
 
 # The output is the first input, unchanged, in values and in gradients.
-ALIASES = frozenset({"Identity", "CheckNumerics", "PreventGradient", "Snapshot", "EnsureShape", "PlaceholderWithDefault"})
+ALIASES = frozenset(
+    {"Identity", "CheckNumerics", "PreventGradient", "Snapshot", "EnsureShape", "PlaceholderWithDefault"}
+)
 _WEIGHT = "weight_value/"
 _INPUT = "input_value/"
 
@@ -142,9 +144,7 @@ def _held(result: GraphDef, taken: Program) -> list[NodeDef]:
     known = {node.name: node for node in taken.graph_def.node}
     missing = {ir.parse(edge).node for node in result.node for edge in node.input} - present
     return [
-        placeholder(name, tf.as_dtype(ir.output_types(known[name])[0]), ())
-        for name in sorted(missing)
-        if name in known
+        placeholder(name, tf.as_dtype(ir.output_types(known[name])[0]), ()) for name in sorted(missing) if name in known
     ]
 
 

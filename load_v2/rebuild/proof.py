@@ -107,7 +107,9 @@ def check(context: Context, pieces: Iterable[Piece], inputs: Mapping[str, np.nda
     """
     pieces = [piece for piece in pieces if not any(output in context.virtual for output in piece.outputs)]
     pieces = [
-        dataclasses.replace(piece, code=without_virtual(context, piece.code)) if _reads_virtual(context, piece.code) else piece
+        dataclasses.replace(piece, code=without_virtual(context, piece.code))
+        if _reads_virtual(context, piece.code)
+        else piece
         for piece in pieces
         if not isinstance(piece.code, Operand) or piece.code.tensor in context.virtual
     ]

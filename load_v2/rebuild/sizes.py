@@ -128,7 +128,9 @@ class Sizes:
             if isinstance(found, tuple) and (found not in path):
                 tensor, axis = found
                 continue
-            self._axes[path[-1]] = Product(1, (Axis(tensor.node, tensor.index, axis),)) if isinstance(found, tuple) else found
+            self._axes[path[-1]] = (
+                Product(1, (Axis(tensor.node, tensor.index, axis),)) if isinstance(found, tuple) else found
+            )
             break
         result = self._axes[tensor, axis]
         for step in path:
@@ -200,7 +202,11 @@ class Sizes:
         if op == "Unpack":
             at = graph.attr(tensor, "axis").i % (len(shape) + 1)
             return sources[0], axis + (axis >= at)
-        if op in {"GatherV2", "Gather"} and not graph.attr(tensor, "batch_dims").i and graph.rank(sources[1]) is not None:
+        if (
+            op in {"GatherV2", "Gather"}
+            and not graph.attr(tensor, "batch_dims").i
+            and graph.rank(sources[1]) is not None
+        ):
             at = self._values.constant(sources[2]) if op == "GatherV2" else np.array(0)
             if at is None or graph.rank(sources[0]) is None:
                 return own
@@ -229,7 +235,13 @@ class Sizes:
             return product([self.axis(sources[0], axis), multiples[axis]])
         if op == "Range":
             start, limit, delta = (self.array(source) for source in sources)
-            if start is not None and limit is not None and delta is not None and (start == 0).all() and (delta == 1).all():
+            if (
+                start is not None
+                and limit is not None
+                and delta is not None
+                and (start == 0).all()
+                and (delta == 1).all()
+            ):
                 return limit.item()
         return own
 
@@ -357,7 +369,11 @@ def computed(symbol: str, left: Size, right: Size) -> Size:
     if symbol == "min":
         # min(n, max(1, n)) is n, which is how dynamic_rnn bounds its steps.
         for one, other in ((left, right), (right, left)):
-            atom = other.unknown[0] if isinstance(other, Product) and other.factor == 1 and len(other.unknown) == 1 else None
+            atom = (
+                other.unknown[0]
+                if isinstance(other, Product) and other.factor == 1 and len(other.unknown) == 1
+                else None
+            )
             if isinstance(atom, Computed) and atom.symbol == "max" and one in (atom.left, atom.right):
                 return one
     if symbol in "+-" and right == 0:

@@ -28,10 +28,14 @@ def write(program: Program, graph: Graph, specs: Mapping[str, Spec], title: str)
     naming.name_classes(layers_of(program.statements))
     shared = {id(layer): layer for layer in naming.name_shared_layers(program)}
     items = blocks.found(program)
-    folded = Program(tuple(item if isinstance(item, Statement) else _as_statement(item) for item in items), program.outputs)
+    folded = Program(
+        tuple(item if isinstance(item, Statement) else _as_statement(item) for item in items), program.outputs
+    )
     names = naming.name_values(folded, graph.inputs, shared={layer.variable for layer in shared.values()})
     _carry_under_one_name(items, folded, graph, names)
-    body = [f"    {names[tensor]} = {_input(key, specs[key], graph.shape(tensor))}" for key, tensor in graph.inputs.items()]
+    body = [
+        f"    {names[tensor]} = {_input(key, specs[key], graph.shape(tensor))}" for key, tensor in graph.inputs.items()
+    ]
     section = ""
     made: set[int] = set()
     functions: dict[str, str] = {}
@@ -100,7 +104,9 @@ def _as_statement(block: blocks.Block) -> Statement:
     reads = [*(first for first, _ in block.carried), *block.fixed]
     options = {f"carried_{at}": at for at in range(len(block.carried))}
     code = expressions.call(naming.BLOCK, *map(expressions.Operand, reads), **options)
-    scope = os.path.commonprefix([f"{s.scope}/" for s in block.repeats[0]]).rpartition("/")[0] or block.repeats[0][0].scope
+    scope = (
+        os.path.commonprefix([f"{s.scope}/" for s in block.repeats[0]]).rpartition("/")[0] or block.repeats[0][0].scope
+    )
     return Statement(block.results, code, scope)
 
 

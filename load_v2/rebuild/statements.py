@@ -86,7 +86,9 @@ class _Builder:
         waits: dict[int, int] = {}
         readers: dict[int, list[Piece]] = {}
         for piece in pieces:
-            sources = {id(makers[t]): makers[t] for t in map(self._origin, expressions.operands(piece.code)) if t in makers}
+            sources = {
+                id(makers[t]): makers[t] for t in map(self._origin, expressions.operands(piece.code)) if t in makers
+            }
             sources.pop(id(piece), None)
             waits[id(piece)] = len(sources)
             for source in sources.values():
@@ -168,7 +170,9 @@ class _Builder:
 def _trimmed(statements: list[Statement], outputs: dict[str, Expression]) -> list[Statement]:
     """Returns the statements with recurrent layers that give no more than is read: the sequence, or the last output."""
     read = {t for code in [*(s.code for s in statements), *outputs.values()] for t in expressions.operands(code)}
-    calls = Counter(id(part.layer) for s in statements for part in expressions.walk(s.code) if isinstance(part, LayerCall))
+    calls = Counter(
+        id(part.layer) for s in statements for part in expressions.walk(s.code) if isinstance(part, LayerCall)
+    )
     result = []
     for statement in statements:
         code = statement.code

@@ -68,7 +68,9 @@ class Values:
     def number(self, tensor: Tensor) -> float | None:
         """Returns the one number that a constant consists of, whatever its shape; None where there is not just one."""
         value = self.constant(tensor)
-        return float(value.reshape(-1)[0]) if value is not None and value.size == 1 and value.dtype.kind in "fiu" else None
+        return (
+            float(value.reshape(-1)[0]) if value is not None and value.size == 1 and value.dtype.kind in "fiu" else None
+        )
 
     def value(self, tensor: Tensor) -> np.ndarray:
         """Returns the value of a constant or of a weight expression, evaluated once."""
@@ -119,7 +121,9 @@ def in_order(graph: Graph) -> list[str]:
                 done[name] = None
             elif name not in done:
                 todo.append((name, True))
-                todo.extend((tensor.node, False) for tensor in ir.data_inputs(graph.index[name]) if tensor.node not in done)
+                todo.extend(
+                    (tensor.node, False) for tensor in ir.data_inputs(graph.index[name]) if tensor.node not in done
+                )
     return list(done)
 
 

@@ -161,7 +161,9 @@ def _gru(context: Context, output: Tensor, states: Sequence[Tensor]) -> Cell | N
 def _reset_before(context: Context, inner: Affine, h: Tensor, update: Affine):
     """GRUCell: the reset gate is applied to the state before its product with the candidate's kernel."""
     for product in inner.terms:
-        for found in matches(context.graph.index, product, made_by("Mul", anything("r"), anything("h"), any_order=True)):
+        for found in matches(
+            context.graph.index, product, made_by("Mul", anything("r"), anything("h"), any_order=True)
+        ):
             reset = _gate(context, found["r"])
             if found["h"] != h or reset is None or reset[0] != "sigmoid":
                 continue
@@ -176,7 +178,9 @@ def _reset_before(context: Context, inner: Affine, h: Tensor, update: Affine):
 
 def _reset_after(context: Context, candidate: Tensor, h: Tensor, update: Affine):
     """CudnnGRU: the reset gate is applied to what the candidate's kernel makes of the state."""
-    whole = made_by(ops.ADDS, anything("from x"), made_by("Mul", anything("r"), anything("from h"), any_order=True), any_order=True)
+    whole = made_by(
+        ops.ADDS, anything("from x"), made_by("Mul", anything("r"), anything("from h"), any_order=True), any_order=True
+    )
     for found in matches(context.graph.index, context.sources(candidate)[0], whole):
         reset = _gate(context, found["r"])
         if reset is None or reset[0] != "sigmoid":
@@ -212,7 +216,11 @@ def _simple(context: Context, output: Tensor, states: Sequence[Tensor]) -> Cell 
 def _block_lstm(context: Context, output: Tensor) -> Cell | None:
     """The LSTM in one op; its gates are i, j, f, o, Keras's are i, f, j, o."""
     x, c, h, kernel, *_, bias = context.sources(output)
-    if output.index != 6 or context.graph.attr(output, "use_peephole").b or context.graph.attr(output, "cell_clip").f > 0:
+    if (
+        output.index != 6
+        or context.graph.attr(output, "use_peephole").b
+        or context.graph.attr(output, "cell_clip").f > 0
+    ):
         return None
     if context.is_data(kernel) or context.is_data(bias):
         return None

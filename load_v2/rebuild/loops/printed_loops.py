@@ -98,7 +98,11 @@ class _Call:
             inside = ", ".join(self._names.values())
             head = f"    def call(\n        self, {inside}\n    ):"
             if len(inside) > text.WIDTH - 14:
-                head = "    def call(\n        self,\n" + "".join(f"        {n},\n" for n in self._names.values()) + "    ):"
+                head = (
+                    "    def call(\n        self,\n"
+                    + "".join(f"        {n},\n" for n in self._names.values())
+                    + "    ):"
+                )
         lines = "\n".join(body)
         source = f'{printed.REGISTERED}class {title}(layers.Layer):\n    """{says}"""\n\n{head}\n{lines}\n'
         return Layer(kind=title, scope=self._scope, printed=PrintedClass(title, source, reason))
@@ -152,7 +156,9 @@ def _scan(context: Context, loop: Tensor) -> dict[int, Tensor]:
         given = [member.partition("[")[0] for member in given]
     code.append(f"        return {_tuple(given)}")
     order = [*taken.written, *taken.states]
-    layer = call_.layer(f"Loop {loop.node!r} of the original graph, step by step.", code, "steps that no recurrent layer takes")
+    layer = call_.layer(
+        f"Loop {loop.node!r} of the original graph, step by step.", code, "steps that no recurrent layer takes"
+    )
     return _register(context, loop, layer, call_, order)
 
 
@@ -242,7 +248,9 @@ def _zeros_of(
     return code
 
 
-def _lines_and_results(call_: _Call, function: Function, wanted: Sequence[Tensor], names: dict[Tensor, str], indent: int):
+def _lines_and_results(
+    call_: _Call, function: Function, wanted: Sequence[Tensor], names: dict[Tensor, str], indent: int
+):
     outside = {}
     above = function.context.graph.index.ancestors(
         (tensor.node for tensor in wanted), stop=[tensor.node for tensor in names]
@@ -279,4 +287,3 @@ def _bracketed(items: Sequence[str], always: bool = False) -> str:
     if len(items) == 1:
         return f"({items[0]},)" if always else items[0]
     return f"({', '.join(items)})"
-

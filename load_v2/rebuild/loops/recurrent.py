@@ -195,5 +195,3 @@ def _scope(context: Context, found: _Loop, cell: Cell) -> str:
     for ending in ("/gates", "/candidate"):
         scope = scope.removesuffix(ending)
     return scope
-
-

@@ -58,7 +58,9 @@ def taken_apart(context: Context, loop: Tensor, inside_call: bool = False) -> St
     counters = frozenset(
         argument
         for argument, result, given in zip(body.arguments, body.results, body.given, strict=True)
-        if _counts(inner, argument, result) and context.values.kind(given) == "constant" and context.values.number(given) == 0
+        if _counts(inner, argument, result)
+        and context.values.kind(given) == "constant"
+        and context.values.number(given) == 0
     )
     written: dict[int, Tensor] = {}
     states: dict[int, Tensor] = {}
@@ -134,7 +136,10 @@ def _check_end(context: Context, loop: Tensor, steps: Steps) -> None:
         if inner.op(tensor) != "Less":
             raise Missed(f"it ends when {inner.op(tensor)} says so")
         step, bound = inner.sources(tensor)
-        if step not in condition.arguments or steps.body.arguments[condition.arguments.index(step)] not in steps.counters:
+        if (
+            step not in condition.arguments
+            or steps.body.arguments[condition.arguments.index(step)] not in steps.counters
+        ):
             raise Missed("it ends by something else than the number of steps")
         if bound in condition.arguments:
             bounds.append(condition.given[condition.arguments.index(bound)])
@@ -187,7 +192,9 @@ def check_past(context: Context, apart: Steps) -> None:
             continue
         past = body.context.sources(value)[1]
         if past in body.arguments:
-            if not body.is_same(body.arguments.index(past)) or not is_zero(context, body.given[body.arguments.index(past)]):
+            if not body.is_same(body.arguments.index(past)) or not is_zero(
+                context, body.given[body.arguments.index(past)]
+            ):
                 raise Missed("what it gives past the end of a sequence is not zero")
         elif not is_zero(body.context, past):
             raise Missed("what it gives past the end of a sequence is not zero")

@@ -3,4 +3,14 @@
 from load_v2.rebuild.operations import convolutions, elementwise, images, indexing, lists, products, reducing, shaping
 from load_v2.rebuild.operations.registry import translated
 
-__all__ = ["convolutions", "elementwise", "images", "indexing", "lists", "products", "reducing", "shaping", "translated"]
+__all__ = [
+    "convolutions",
+    "elementwise",
+    "images",
+    "indexing",
+    "lists",
+    "products",
+    "reducing",
+    "shaping",
+    "translated",
+]

@@ -67,4 +67,3 @@ def _batch_norm(context: Context, tensor: Tensor) -> Expression:
     epsilon = float(str(np.float32(context.graph.attr(tensor, "epsilon").f)))
     scaled = Binary("*", Binary("-", operand(x), middle), call("ops.rsqrt", Binary("+", spread, Literal(epsilon))))
     return Binary("+", Binary("*", scaled, operand(gamma)), operand(beta))
-

@@ -88,9 +88,7 @@ def _squared_difference(context: Context, tensor: Tensor) -> Expression:
 @translates("Xlogy", "Xdivy")
 def _zero_wins(context: Context, tensor: Tensor) -> Expression:
     left, right = map(operand, context.sources(tensor))
-    product = (
-        Binary("*", left, call("ops.log", right)) if context.op(tensor) == "Xlogy" else Binary("/", left, right)
-    )
+    product = Binary("*", left, call("ops.log", right)) if context.op(tensor) == "Xlogy" else Binary("/", left, right)
     return call("ops.where", call("ops.equal", left, 0.0), 0.0, product)
 
 

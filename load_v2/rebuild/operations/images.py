@@ -60,7 +60,9 @@ def _bilinear(context: Context, tensor: Tensor) -> Expression:
         np.add.at(matrix, (np.arange(new), low), 1 - part)
         np.add.at(matrix, (np.arange(new), high), part)
         shares.append(matrix)
-    rows, columns = (Constant(matrix, f"{tensor.node}/{axis}") for matrix, axis in zip(shares, ("rows", "columns"), strict=True))
+    rows, columns = (
+        Constant(matrix, f"{tensor.node}/{axis}") for matrix, axis in zip(shares, ("rows", "columns"), strict=True)
+    )
     return call("ops.einsum", "oh,bhwc,pw->bopc", rows, value, columns)
 
 

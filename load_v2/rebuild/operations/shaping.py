@@ -69,14 +69,18 @@ def _reshape(context: Context, tensor: Tensor) -> Expression:
 def reshaped(context: Context, source: Tensor, given: tuple[Size, ...] | None, wanted: list[Size]) -> Expression:
     """Returns the code that gives a tensor another shape; a -1 stands where one size follows from the others."""
     unknown = [at for at, one in enumerate(wanted) if not isinstance(one, int) or one == -1]
-    keeps_batch = not context.inside_call and bool(given and wanted) and not isinstance(given[0], int) and given[0] == wanted[0]
+    keeps_batch = (
+        not context.inside_call and bool(given and wanted) and not isinstance(given[0], int) and given[0] == wanted[0]
+    )
     if keeps_batch and len(unknown) <= 2:
         if len(wanted) == 2 and len(given) > 2:
             return called(context.layer("Flatten", ""), source)
         rest = tuple(-1 if at in unknown else one for at, one in enumerate(wanted))[1:]
         return called(context.layer("Reshape", "", arguments=(rest,)), source)
     if len(unknown) <= 1:
-        return call("ops.reshape", operand(source), tuple(-1 if at in unknown else one for at, one in enumerate(wanted)))
+        return call(
+            "ops.reshape", operand(source), tuple(-1 if at in unknown else one for at, one in enumerate(wanted))
+        )
     # All but one have to be said.
     last = -1 if -1 in wanted else next(one for one in wanted if not isinstance(one, int))
     at = wanted.index(last)
@@ -298,4 +302,3 @@ def _reverse_sequence(context: Context, tensor: Tensor) -> Expression:
     for _ in range(rank - 2):
         indices = call("ops.expand_dims", indices, -1)
     return Call("ops.take_along_axis", (operand(source), indices), (("axis", Literal(time)),))
-

@@ -26,7 +26,12 @@ _CUBE = either(
     _product(anything("x"), made_by("Square", anything("x"))),
     _product(anything("x"), _product(anything("x"), anything("x"))),
 )
-_ERF = made_by("Erf", either(made_by({"RealDiv", "Div"}, anything("x"), anything("sqrt 2")), _product(anything("x"), anything("sqrt half"))))
+_ERF = made_by(
+    "Erf",
+    either(
+        made_by({"RealDiv", "Div"}, anything("x"), anything("sqrt 2")), _product(anything("x"), anything("sqrt half"))
+    ),
+)
 _TANH = made_by("Tanh", _product(anything("sqrt 2/pi"), _sum(anything("x"), _product(anything("0.044715"), _CUBE))))
 
 

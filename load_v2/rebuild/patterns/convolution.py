@@ -101,7 +101,9 @@ def _transposed(context: Context, tensor: Tensor) -> Linear | None:
         raise Missed("the size that comes out is not known")
     for axis, (step, window) in enumerate(zip(strides, kernel.shape, strict=False), 1):
         old, new = before[axis], after[axis]
-        natural = old * step + (max(window - step, 0) if options["padding"] is None else 0) if isinstance(old, int) else None
+        natural = (
+            old * step + (max(window - step, 0) if options["padding"] is None else 0) if isinstance(old, int) else None
+        )
         if natural is not None and isinstance(new, int) and new != natural:
             raise Missed(f"it gives size {new} on axis {axis}, where Keras's layer gives {natural}")
     filters, size = kernel.shape[-2], _short(kernel.shape[:dimensions])

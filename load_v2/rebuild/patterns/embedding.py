@@ -29,7 +29,9 @@ class Embedding:
             return None
         return self._piece(context, tensor, context.values.value(table), [table], indices, ())
 
-    def _piece(self, context: Context, tensor: Tensor, table: np.ndarray, sources, indices: Tensor, inside) -> Piece | None:
+    def _piece(
+        self, context: Context, tensor: Tensor, table: np.ndarray, sources, indices: Tensor, inside
+    ) -> Piece | None:
         if table.dtype.kind != "f":
             return None
         first = context.values.variables(sources[0])
@@ -91,5 +93,3 @@ def _between(context: Context, tensor: Tensor, start: Tensor) -> list[str]:
 
 def _below(context: Context, start: Tensor) -> set[str]:
     return context.graph.index.descendants([start.node])
-
-

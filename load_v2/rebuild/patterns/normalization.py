@@ -51,7 +51,10 @@ _CENTERED = made_by("Sub", anything("x"), behind(_SEEN_THROUGH, anything("mean")
 _DIVIDED = either(made_by({"RealDiv", "Div"}, _CENTERED, _DEVIATIONS), _product(_CENTERED, _INVERSE))
 _SCALED = either(
     made_by({"RealDiv", "Div"}, _product(anything("gamma"), _CENTERED), _DEVIATIONS),
-    _product(_DIVIDED, anything("gamma")), _product(_CENTERED, _product(_INVERSE, anything("gamma"))), _DIVIDED)
+    _product(_DIVIDED, anything("gamma")),
+    _product(_CENTERED, _product(_INVERSE, anything("gamma"))),
+    _DIVIDED,
+)
 # x * factor + (beta - mean * factor), as tf.nn.batch_normalization writes it.
 _MULTIPLIED = _sum(
     _product(anything("x"), anything("factor")),

@@ -35,7 +35,10 @@ class Pooling:
         padding = context.graph.attr(tensor, "padding").s.decode().lower()
         if padding not in ("same", "valid"):
             raise Missed(f"its padding is {padding}")
-        options = {"strides": None if steps == window else _short(steps), "padding": None if padding == "valid" else padding}
+        options = {
+            "strides": None if steps == window else _short(steps),
+            "padding": None if padding == "valid" else padding,
+        }
         return window, options
 
     def _along_one_axis(self, context: Context, tensor: Tensor) -> Piece | None:
@@ -92,7 +95,12 @@ class ZeroPadding:
         """Returns the layer that ends in a tensor."""
         source, paddings = context.sources(tensor)
         amounts, rank = context.values.constant(paddings), context.graph.rank(source)
-        if amounts is None or rank not in (3, 4, 5) or amounts[[0, -1]].any() or context.graph.dtype(source) != "float32":
+        if (
+            amounts is None
+            or rank not in (3, 4, 5)
+            or amounts[[0, -1]].any()
+            or context.graph.dtype(source) != "float32"
+        ):
             return None
         inner = tuple((int(before), int(after)) for before, after in amounts[1:-1])
         if rank == 3:
