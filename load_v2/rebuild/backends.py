@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -72,7 +73,8 @@ def answers(
     """
     with tempfile.TemporaryDirectory() as folder:
         questions, found = os.path.join(folder, "in.npz"), os.path.join(folder, "out.npz")
-        np.savez(questions, **{f"{at}/{key}": v for at, batch in enumerate(batches) for key, v in batch.items()})
+        given: dict[str, Any] = {f"{at}/{key}": v for at, batch in enumerate(batches) for key, v in batch.items()}
+        np.savez(questions, **given)
         env = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
         command = [sys.executable, "-c", _SCRIPT, code, weights, questions, found]
         done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True)

@@ -141,9 +141,10 @@ def _block(statements: list[Statement], begin: int, period: int, count: int, end
                 fixed[tensors[0]] = None
             else:
                 before = {places[r].get(tensor) for r, tensor in enumerate(tensors[1:])}
-                if len(before) != 1 or None in before:
+                place = before.pop()
+                if before or place is None:
                     return None
-                carried[tensors[0], before.pop()] = None
+                carried[tensors[0], place] = None
     if not carried or len({at for _, at in carried}) != len(carried) or set(fixed) & {t for t, _ in carried}:
         return None
     if not _is_closed(statements, begin, period, count, {at for _, at in carried}, ends):

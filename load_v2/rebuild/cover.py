@@ -93,9 +93,8 @@ def cover(context: Context, patterns: Sequence[Pattern] = PATTERNS) -> Cover:
             todo.extend(expressions.operands(piece.code))
             continue
         op = context.op(tensor)
-        piece = _by_pattern(context, tensor, by_root.get(op, ()), misses)
         try:
-            piece = piece or _by_op(context, tensor)
+            piece = _by_pattern(context, tensor, by_root.get(op, ()), misses) or _by_op(context, tensor)
         except Refused as refused:
             nearly = [miss.reason for miss in misses if miss.node == tensor.node]
             refusals.append(Refusal(tensor.node, op, "; ".join([str(refused), *nearly])))

@@ -13,7 +13,6 @@ from load_v2.program import artefact, inline
 from load_v2.rebuild import canonical, expressions
 from load_v2.rebuild import graph as graphs
 from load_v2.rebuild.context import Context, Refused
-from load_v2.rebuild.graph import Graph
 from load_v2.rebuild.sizes import Sizes
 from load_v2.rebuild.values import Values
 

@@ -62,8 +62,8 @@ class Evaluator:
         if isinstance(code, Negative):
             return -self.evaluate(code.value, given)
         if isinstance(code, Item):
-            items = tuple(self.evaluate(item, given) for item in code.items)
-            return self.evaluate(code.value, given)[items if len(items) > 1 else items[0]]
+            places = tuple(self.evaluate(item, given) for item in code.items)
+            return self.evaluate(code.value, given)[places if len(places) > 1 else places[0]]
         assert isinstance(code, (Call, LayerCall))
         arguments = [self.evaluate(argument, given) for argument in code.arguments]
         options = {key: self.evaluate(value, given) for key, value in code.options}

@@ -57,7 +57,8 @@ Size: TypeAlias = int | Product
 
 def product(sizes) -> Size:
     """Returns the product of sizes."""
-    factor, unknown = 1, []
+    factor = 1
+    unknown: list[Axis | Computed] = []
     for size in sizes:
         factor *= size if isinstance(size, int) else size.factor
         unknown.extend(() if isinstance(size, int) else size.unknown)
@@ -175,14 +176,12 @@ class Sizes:
             at = self._values.constant(sources[1])
             if at is None:
                 return own
-            at = int(at.reshape(-1)[0]) % len(shape)
-            return sources[0], axis - (axis > at)
-        if op == "Squeeze" and graph.rank(sources[0]) is not None:
-            given = graph.shape(sources[0])
-            gone = {at % len(given) for at in graph.attr(tensor, "squeeze_dims").list.i} or {
-                at for at, size in enumerate(given) if size == 1
-            }
-            return sources[0], [at for at in range(len(given)) if at not in gone][axis]
+            return sources[0], axis - (axis > int(at.reshape(-1)[0]) % len(shape))
+        before = graph.shape(sources[0]) if sources else None
+        if op == "Squeeze" and before is not None:
+            dropped = graph.attr(tensor, "squeeze_dims").list.i
+            gone = {at % len(before) for at in dropped} or {at for at, size in enumerate(before) if size == 1}
+            return sources[0], [at for at in range(len(before)) if at not in gone][axis]
         if op in {"MatMul", "BatchMatMul", "BatchMatMulV2"}:
             return self._of_product(tensor, axis, len(shape), sources)
         if op == "ConcatV2":
@@ -207,10 +206,11 @@ class Sizes:
             and not graph.attr(tensor, "batch_dims").i
             and graph.rank(sources[1]) is not None
         ):
-            at = self._values.constant(sources[2]) if op == "GatherV2" else np.array(0)
-            if at is None or graph.rank(sources[0]) is None:
+            place = self._values.constant(sources[2]) if op == "GatherV2" else np.array(0)
+            rank, count = graph.rank(sources[0]), graph.rank(sources[1])
+            if place is None or rank is None or count is None:
                 return own
-            begin, count = int(at) % graph.rank(sources[0]), graph.rank(sources[1])
+            begin = int(place) % rank
             if axis < begin:
                 return sources[0], axis
             return (sources[1], axis - begin) if axis < begin + count else (sources[0], axis - count + 1)
@@ -270,7 +270,7 @@ class Sizes:
     def _of_reduction(self, tensor: Tensor, axis: int, sources: list[Tensor], own):
         axes = self._values.constant(sources[1])
         rank = self._graph.rank(sources[0])
-        if axes is None:
+        if axes is None or rank is None:
             return own
         gone = {int(at) % rank for at in axes.reshape(-1)}
         if self._graph.attr(tensor, "keep_dims").b:
@@ -305,8 +305,8 @@ class Sizes:
         if not self._values.is_data(tensor):
             if self._values.kind(tensor) != "constant" or graph.dtype(tensor) not in _INTEGERS:
                 return None
-            shape = graph.shape(tensor)
-            if shape is None or None in shape or math.prod(shape) > _LARGEST:
+            known = graph.shape(tensor)
+            if known is None or None in known or math.prod(size or 0 for size in known) > _LARGEST:
                 return None
             return _objects(self._values.value(tensor))
         op, sources = graph.op(tensor), graph.sources(tensor)
@@ -387,10 +387,9 @@ def computed(symbol: str, left: Size, right: Size) -> Size:
 
 def _elementwise(symbol: str):
     def apply(_, __, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        left, right = np.broadcast_arrays(left, right)
-        result = np.empty(left.shape, object)
-        for index in np.ndindex(left.shape):
-            result[index] = computed(symbol, left[index], right[index])
+        result = np.empty(np.broadcast_shapes(left.shape, right.shape), object)
+        pairs: Any = np.broadcast(left, right)
+        result.reshape(-1)[:] = [computed(symbol, one, other) for one, other in pairs]
         return result
 
     return apply
@@ -400,13 +399,10 @@ def _quotient(graph: Graph, tensor: Tensor, left: np.ndarray, right: np.ndarray)
     """A division: of integers it rounds down, of others it is followed only where it is exact."""
     if graph.dtype(tensor) in _INTEGERS:
         return _elementwise("//")(graph, tensor, left, right)
-    left, right = np.broadcast_arrays(left, right)
-    result = np.empty(left.shape, object)
-    for index in np.ndindex(left.shape):
-        result[index] = divided(left[index], right[index])
-        if result[index] is None:
-            return None
-    return result
+    pairs: Any = np.broadcast(left, right)
+    result = np.empty(np.broadcast_shapes(left.shape, right.shape), object)
+    result.reshape(-1)[:] = [divided(one, other) for one, other in pairs]
+    return None if any(size is None for size in result.reshape(-1)) else result
 
 
 def _pack(graph: Graph, tensor: Tensor, *arrays: np.ndarray) -> np.ndarray:

@@ -63,7 +63,7 @@ def title(taken: programs.Program) -> str:
     """Returns the docstring of the module: where the model comes from, and how to load and to check it."""
     record = taken.source.record
     lines = [f"Signature {taken.key!r} of a TensorFlow 1 graph, in Keras's own layers.", ""]
-    if record is not None and record.source.kind:
+    if record is not None and record.source is not None:
         name = os.path.basename(os.path.normpath(record.source.path))
         lines.append(f"Source: {record.source.kind.replace('_', ' ')} {name!r}; the layers are named after its scopes.")
     lines += [

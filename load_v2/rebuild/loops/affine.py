@@ -34,7 +34,9 @@ class Affine:
         """Returns a part of the last axis; None where a tensor itself would have to be cut."""
         if any(matrix is None for matrix in self.terms.values()):
             return None
-        terms = {tensor: matrix[:, begin:end] for tensor, matrix in self.terms.items() if matrix is not None}
+        terms: dict[Tensor, np.ndarray | None] = {
+            tensor: matrix[:, begin:end] for tensor, matrix in self.terms.items() if matrix is not None
+        }
         return Affine(terms, None if self.bias is None else self.bias[begin:end], end - begin, self.sources)
 
 
@@ -95,7 +97,7 @@ def _parts(context: Context, tensor: Tensor, total: int) -> list[tuple[Tensor, i
     sizes = [(context.graph.shape(part) or (None,))[-1] for part in parts]
     if sizes.count(None) == 1:
         sizes[sizes.index(None)] = total - sum(size for size in sizes if size is not None)
-    nested = []
+    nested: list[tuple[Tensor, int | None]] = []
     for part, size in zip(parts, sizes, strict=True):
         nested += _parts(context, part, size) if size is not None else [(part, None)]
     return nested

@@ -10,8 +10,8 @@ from load_v2.rebuild.operations.registry import translates
 _FUNCTIONS = {
     "Relu": "relu", "Relu6": "relu6", "Elu": "elu", "Selu": "selu", "Sigmoid": "sigmoid", "Tanh": "tanh",
     "Softplus": "softplus", "Softsign": "softsign", "Exp": "exp", "Log": "log", "Log1p": "log1p", "Expm1": "expm1",
-    "Sqrt": "sqrt", "Rsqrt": "rsqrt", "Square": "square", "Abs": "abs", "ComplexAbs": "abs", "Sin": "sin", "Cos": "cos", "Tan": "tan",
-    "Asin": "arcsin", "Acos": "arccos", "Atan": "arctan", "Sinh": "sinh", "Cosh": "cosh", "Asinh": "arcsinh",
+    "Sqrt": "sqrt", "Rsqrt": "rsqrt", "Square": "square", "Abs": "abs", "ComplexAbs": "abs", "Sin": "sin", "Cos": "cos",
+    "Tan": "tan", "Asin": "arcsin", "Acos": "arccos", "Atan": "arctan", "Sinh": "sinh", "Cosh": "cosh", "Asinh": "arcsinh",
     "Acosh": "arccosh", "Atanh": "arctanh", "Floor": "floor", "Ceil": "ceil", "Round": "round", "Rint": "round",
     "Sign": "sign", "Erf": "erf", "Erfinv": "erfinv", "Reciprocal": "reciprocal", "Inv": "reciprocal",
     "IsFinite": "isfinite", "IsNan": "isnan", "IsInf": "isinf", "LogicalNot": "logical_not", "Real": "real",

@@ -23,7 +23,7 @@ def _spatial(context: Context, tensor: Tensor) -> tuple[list[int], list[int]]:
     known = context.graph.shape(source)
     if known is None or None in known[1:3]:
         raise Refused("it resizes images of unknown size, by TensorFlow 1's rule for corners (try --static)")
-    return [int(one) for one in known[1:3]], [int(one) for one in context.static(wanted, "the new size")]
+    return [int(one or 0) for one in known[1:3]], [int(one) for one in context.static(wanted, "the new size")]
 
 
 @translates("ResizeNearestNeighbor")

@@ -69,10 +69,8 @@ def _reshape(context: Context, tensor: Tensor) -> Expression:
 def reshaped(context: Context, source: Tensor, given: tuple[Size, ...] | None, wanted: list[Size]) -> Expression:
     """Returns the code that gives a tensor another shape; a -1 stands where one size follows from the others."""
     unknown = [at for at, one in enumerate(wanted) if not isinstance(one, int) or one == -1]
-    keeps_batch = (
-        not context.inside_call and bool(given and wanted) and not isinstance(given[0], int) and given[0] == wanted[0]
-    )
-    if keeps_batch and len(unknown) <= 2:
+    keeps_batch = given and wanted and not isinstance(given[0], int) and given[0] == wanted[0]
+    if given and keeps_batch and not context.inside_call and len(unknown) <= 2:
         if len(wanted) == 2 and len(given) > 2:
             return called(context.layer("Flatten", ""), source)
         rest = tuple(-1 if at in unknown else one for at, one in enumerate(wanted))[1:]
@@ -163,9 +161,10 @@ def _split(context: Context, tensor: Tensor) -> Expression:
     else:
         parts = [int(part) for part in context.static(sources[1], "the sizes")]
         if -1 in parts:
-            if shape_[at] is None:
+            whole = shape_[at]
+            if whole is None:
                 raise Refused("a part's size follows from data")
-            parts[parts.index(-1)] = shape_[at] - sum(parts) - 1
+            parts[parts.index(-1)] = whole - sum(parts) - 1
         begins = [0, *np.cumsum(parts).tolist()]
     first, last = begins[tensor.index], begins[tensor.index + 1]
     piece = Slice(first or None, None if tensor.index == len(begins) - 2 else last)
@@ -198,9 +197,10 @@ def _fill(context: Context, tensor: Tensor) -> Expression:
 @translates("Range")
 def _range(context: Context, tensor: Tensor) -> Expression:
     values = [context.sizes.array(source) for source in context.sources(tensor)]
-    if any(value is None for value in values):
+    known = [size(value.item()) for value in values if value is not None]
+    if len(known) != 3:
         raise Refused("its limits are computed from data")
-    start, limit, delta = (size(value.item()) for value in values)
+    start, limit, delta = known
     dtype = context.graph.dtype(tensor)
     if start == Literal(0) and delta == Literal(1):
         return call("ops.arange", limit, dtype=dtype)

@@ -120,13 +120,13 @@ class ParametricRelu:
         whole = either(_sum(made_by("Relu", x), negative), made_by("Sub", made_by("Relu", x), mirrored))
         for found in matches(context.graph.index, tensor, whole):
             alpha, shape = found["alpha"], context.graph.shape(found["x"])
-            if context.is_data(alpha) or not context.is_data(found["x"]) or not shape or None in shape[-1:]:
+            if context.is_data(alpha) or not context.is_data(found["x"]) or not shape or shape[-1] is None:
                 continue
-            value = context.values.value(alpha)
-            if value.size not in (1, shape[-1]):
+            value, channels = context.values.value(alpha), shape[-1]
+            if value.size not in (1, channels):
                 continue
             shared = list(range(1, len(shape) - 1)) or None
-            full = np.broadcast_to(value.reshape(-1), (shape[-1],)).reshape((1,) * (len(shape) - 2) + (shape[-1],))
+            full = np.broadcast_to(value.reshape(-1), (channels,)).reshape((1,) * (len(shape) - 2) + (channels,))
             layer = context.layer(
                 "PReLU", context.scope_of(alpha), [(np.array(full), (alpha,))], (), {"shared_axes": shared}
             )

@@ -43,16 +43,17 @@ class Embedding:
         """A partitioned table: TensorFlow is asked for every row, whatever the strategy of the partition."""
         count = context.graph.attr(tensor, "N").i
         gathers = context.sources(tensor)[count:]
-        tables, partitions = [], set()
+        tables, partitions = [], set[Tensor | None]()
         for gather in gathers:
             if context.op(gather) not in ops.GATHERS or context.is_data(context.sources(gather)[0]):
                 return None
             tables.append(context.sources(gather)[0])
             partitions.add(_origin(context, context.sources(gather)[1], "DynamicPartition"))
-        if len(partitions) != 1 or None in partitions:
+        partition = partitions.pop() if len(partitions) == 1 else None
+        if partition is None:
             raise Missed("its parts are not chosen by one partition of the ids")
-        rows = sum(context.graph.shape(table)[0] for table in tables)
-        indices = self._flat_ids(context, partitions.pop())
+        rows = sum(len(context.values.value(table)) for table in tables)
+        indices = self._flat_ids(context, partition)
         if indices is None:
             raise Missed("its ids cannot be told apart from the choice of the part")
         feeds = context.values.with_weights(context.graph.blank_inputs())

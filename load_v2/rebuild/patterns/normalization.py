@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -172,7 +172,8 @@ class LayerNormalization:
         shape = context.graph.shape(found.x)[rank - len(axes) :]
         if None in shape or 0 in axes:
             return None
-        weights, options = [], {"axis": [axis - rank for axis in axes] if len(axes) > 1 else None}
+        weights = []
+        options: dict[str, Any] = {"axis": [axis - rank for axis in axes] if len(axes) > 1 else None}
         options["epsilon"] = _short(found.epsilon)
         for key, source in (("scale", found.gamma), ("center", found.beta)):
             if source is None:
@@ -225,10 +226,10 @@ def _axes_of_moments(context: Context, found: _Normalized) -> list[int] | None:
     mine = next((one for one in matches(context.graph.index, source, squares) if one["x"] == found.x), None)
     if mine is None or mine["mean"] != found.mean:
         return None
-    both = [context.values.constant(one) for one in (context.sources(found.mean)[1], axes)]
-    if any(value is None for value in both):
-        return None
-    first, second = (sorted({int(axis) % rank for axis in value.reshape(-1)}) for value in both)
+    first, second = (
+        None if value is None else sorted({int(axis) % rank for axis in value.reshape(-1)})
+        for value in (context.values.constant(one) for one in (context.sources(found.mean)[1], axes))
+    )
     return first if first == second else None
 
 

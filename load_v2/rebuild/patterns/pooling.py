@@ -103,12 +103,9 @@ class ZeroPadding:
         ):
             return None
         inner = tuple((int(before), int(after)) for before, after in amounts[1:-1])
-        if rank == 3:
-            argument = inner[0]
-        else:
-            argument = inner
-            if all(before == after for before, after in inner):
-                argument = _short(tuple(before for before, _ in inner))
+        argument: object = inner[0] if rank == 3 else inner
+        if rank != 3 and all(before == after for before, after in inner):
+            argument = _short(tuple(before for before, _ in inner))
         layer = context.layer(f"ZeroPadding{rank - 2}D", tensor.node, (), (argument,))
         return context.piece(tensor, called(layer, source), self.name)
 

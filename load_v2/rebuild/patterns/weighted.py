@@ -90,7 +90,7 @@ def _biased(context: Context, tensor: Tensor) -> Iterator[tuple[Tensor, Tensor]]
 
 def _is_bias(context: Context, bias: Tensor, channels: int) -> bool:
     shape = context.graph.shape(bias)
-    return bool(shape) and shape[-1] == channels and all(one == 1 for one in shape[:-1])
+    return shape is not None and shape[-1:] == (channels,) and all(one == 1 for one in shape[:-1])
 
 
 def _piece(
