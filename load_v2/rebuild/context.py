@@ -51,6 +51,7 @@ class Context:
     Attributes:
         graph, values, sizes: of one graph.
         inside_call: whether the code stands in the call of a layer, where tensors have real shapes and no layer is made.
+        momenta: name of a moving average -> its momentum in training, where the training graph tells it.
         layers: one for each use of the same weights in the same way: a layer called twice is one layer.
         rejected: (rule, tensor) -> why a match there failed its proof.
         virtual: tensors that the graph does not have, such as the sequence between two stacked layers -> what gives them.
@@ -59,6 +60,7 @@ class Context:
 
     def __init__(self, graph: Graph, values: Values, sizes: Sizes, inside_call: bool = False):
         self.inside_call = inside_call
+        self.momenta: Mapping[str, float] = {}
         self.graph, self.values, self.sizes = graph, values, sizes
         self.layers: dict[Any, Layer] = {}
         self.rejected: dict[tuple[str, Tensor], str] = {}

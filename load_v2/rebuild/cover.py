@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
+import tensorflow as tf
+
 from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.rebuild import expressions, operations
@@ -32,6 +34,10 @@ PATTERNS: tuple[Pattern, ...] = (
 
 # In the call of a layer, where no other layer is made.
 INSIDE: tuple[Pattern, ...] = (activations.Gelu(), activations.Swish(), activations.LeakyRelu())
+
+
+# A form of graph that a pattern does not know may fail it in any of these ways; then it is no match, and that is told.
+_UNFORESEEN = (ValueError, TypeError, IndexError, KeyError, AttributeError, tf.errors.OpError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +123,9 @@ def _by_pattern(context: Context, tensor: Tensor, patterns: Sequence[Pattern], m
         except (Missed, Refused) as missed:
             misses.append(Miss(pattern.name, tensor.node, str(missed)))
             continue
+        except _UNFORESEEN as error:
+            misses.append(Miss(pattern.name, tensor.node, f"a defect of this pattern, {type(error).__name__}: {error}"))
+            continue
         if piece is not None:
             return piece
     return None
@@ -130,4 +139,7 @@ def _by_op(context: Context, tensor: Tensor) -> Piece:
         raise Refused("nothing gives it a value")
     if ops.writes_variable(op):
         raise Refused("it writes a variable, which a Keras model does not do in inference")
-    return operations.translated(context, tensor)
+    try:
+        return operations.translated(context, tensor)
+    except _UNFORESEEN as error:
+        raise Refused(f"a defect of its translation, {type(error).__name__}: {error}") from error

@@ -12,12 +12,12 @@ import numpy as np
 
 from export_v1.format import comparison
 from export_v1.format import sample as codec
-from load_v2.errors import LoadError
+from load_v2.errors import LoadError, quoted
 from load_v2.layer.signature_layer import SignatureLayer
 from load_v2.program import artefact, program
 from load_v2.program.program import Program
 from load_v2.rebuild import backends as processes
-from load_v2.rebuild import canonical, cover, proof, refusing, source, statements, values
+from load_v2.rebuild import canonical, cover, proof, refusing, source, statements, training, values
 from load_v2.rebuild.context import Context
 from load_v2.rebuild.cover import Cover
 from load_v2.rebuild.layers import Layer
@@ -141,7 +141,9 @@ def _context(taken: Program, sizes: Mapping[str, tuple] | None) -> Context:
     reader = values.reader(taken.source.bundle)
     graph = canonical.graph(taken, taken.serve, reader, sizes)
     known = values.Values(graph, reader)
-    return Context(graph, known, Sizes(graph, known))
+    context = Context(graph, known, Sizes(graph, known))
+    context.momenta = training.momenta(taken)
+    return context
 
 
 def _proven(context: Context, sample: codec.Arrays | None) -> Cover:
@@ -286,5 +288,17 @@ def report(plan_: Plan, proofs: Mapping[str, tuple[str, ...]] | None = None, not
         lines=plan_.source.count("\n"),
         misses=plan_.covered.misses,
         proofs=proofs or {},
-        notes=tuple(notes),
+        notes=(*notes, *_notes(plan_, own)),
     )
+
+
+def _notes(plan_: Plan, own: Mapping[str, int]) -> list[str]:
+    """Returns what to know before the model is trained."""
+    uses = Counter(name for layer in plan_.layers for name in layer.variables)
+    copies = [name for name, count in uses.items() if count > 1]
+    notes = training.left_out(plan_.taken, "BatchNormalization" in own)
+    if copies:
+        notes.append(
+            f"each of these variables is in several layers, which training changes one by one: {quoted(copies)}"
+        )
+    return notes

@@ -135,7 +135,8 @@ class BatchNormalization:
         if not shape or shape[-1] is None:
             raise Missed("the number of channels is not known")
         channels = shape[-1]
-        weights, options = [], {"epsilon": _short(found.epsilon)}
+        weights = []
+        options: dict[str, Any] = {"epsilon": _short(found.epsilon)}
         for key, source, neutral in (("scale", found.gamma, 1), ("center", found.beta, 0)):
             if source is None or _is_fixed(context, source, neutral):
                 options[key] = False
@@ -143,6 +144,10 @@ class BatchNormalization:
                 weights.append((_vector(context, source, channels), (source,)))
         for source in (found.mean, found.variance):
             weights.append((_vector(context, source, channels), (source,)))
+        moving = context.values.variables(found.mean)
+        momentum = context.momenta.get(moving[0].name) if len(moving) == 1 else None
+        # Keras's own default is left out.
+        options["momentum"] = None if momentum == 0.99 else momentum
         named = [source for source in (found.gamma, found.beta, found.mean) if source is not None]
         named.sort(key=lambda source: not context.values.variables(source))
         layer = context.layer(self.name, context.scope_of(*named), weights, (), options)
