@@ -17,6 +17,7 @@ from load_v2.rebuild.statements import Program, hint
 RESERVED = frozenset({"build", "keras", "layers", "np", "ops", *keyword.kwlist, *dir(builtins)})
 # The function of the call that stands for a repeated block; it has an option for each tensor that is carried.
 BLOCK = "block"
+_LOOKS_LIKE_A_DIGIT = frozenset("lo")
 # Names that Keras gives by itself to layers that the code gives none.
 _AUTOMATIC = re.compile(
     r"(flatten|reshape|dynamic_\w+|(global_)?(max|average)_pooling\d_?d|zero_padding\d_?d|up_sampling\d_?d|functional|dropout)"
@@ -120,6 +121,8 @@ def name_shared_layers(program: Program) -> list[Layer]:
 def identifier(text: str) -> str:
     """Returns text as a Python identifier in lower case."""
     name = re.sub(r"\W+", "_", text).strip("_").lower() or "x"
+    if name in _LOOKS_LIKE_A_DIGIT:
+        return f"{name}_"
     return f"x_{name}" if name[0].isdigit() else name
 
 

@@ -87,6 +87,29 @@ def sequence_mask(scope: str) -> Layer:
     return Layer(kind="SequenceMask", scope=scope, printed=_SEQUENCE_MASK)
 
 
+_REVERSE_SEQUENCE = PrintedClass(
+    "ReverseSequence",
+    REGISTERED
+    + textwrap.dedent('''\
+    class ReverseSequence(layers.Layer):
+        """The steps of each sequence before its length in reverse; those after it stay where they are."""
+
+        def call(self, sequences, lengths):
+            steps = ops.expand_dims(ops.arange(ops.shape(sequences)[1], dtype="int32"), 0)
+            lengths = ops.expand_dims(ops.cast(lengths, "int32"), 1)
+            places = ops.where(steps < lengths, lengths - 1 - steps, steps)
+            places = ops.reshape(places, ops.shape(places) + (1,) * (len(sequences.shape) - 2))
+            return ops.take_along_axis(sequences, places, axis=1)
+    '''),
+    "Keras reverses all of a sequence, or what a mask leaves of it inside a recurrent layer",
+)
+
+
+def reverse_sequence(scope: str) -> Layer:
+    """Returns the layer that reverses sequences of given lengths."""
+    return Layer(kind="ReverseSequence", scope=scope, printed=_REVERSE_SEQUENCE)
+
+
 def of_expression(rule: str, scope: str, code: Expression) -> tuple[Layer, list[Tensor]]:
     """Returns a layer whose call computes an expression, and the tensors to call it on."""
     tensors = expressions.operands(code)

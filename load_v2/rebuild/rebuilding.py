@@ -104,7 +104,7 @@ def plan(path: str | os.PathLike, signature: str = "serving_default", static: bo
     if not read.signatures[signature].inputs:
         raise LoadError(f"Signature {signature!r} of {path!r} has no inputs, and a Keras model needs one.")
     context = _context(taken, _sizes(taken, sample) if static else None)
-    covered = _proven(context, sample)
+    covered = proven(context, sample)
     if covered.refusals:
         raise refusing.error(path, signature, covered.refusals)
     body = statements.program(context, covered.pieces)
@@ -146,7 +146,7 @@ def _context(taken: Program, sizes: Mapping[str, tuple] | None) -> Context:
     return context
 
 
-def _proven(context: Context, sample: codec.Arrays | None) -> Cover:
+def proven(context: Context, sample: codec.Arrays | None) -> Cover:
     """Returns a cover whose pieces all do what the graph does; a match that does not gives way."""
     for _ in range(_MOST_ATTEMPTS):
         covered = cover.cover(context)
@@ -199,9 +199,9 @@ def prove(
     """
     if plan_.sample is None:
         return {}, ("no answers of this signature were recorded, so nothing is proven",)
-    batches, notes = _batches(plan_)
+    questions, notes = batches(plan_)
     outputs = list(plan_.context.graph.outputs)
-    inputs = [batch for batch, _ in batches]
+    inputs = [batch for batch, _ in questions]
     proofs, wrong = {}, []
     for backend in backends:
         found = processes.answers(backend, code, weights, inputs, outputs)
@@ -209,7 +209,7 @@ def prove(
             wrong.append(f"{backend}: it does not run: {found}")
             continue
         lines = []
-        for (batch, want), have in zip(batches, found, strict=True):
+        for (batch, want), have in zip(questions, found, strict=True):
             rows = next((len(value) for value in batch.values() if np.ndim(value)), 0)
             for key in want:
                 got = _of_type(have[key], want[key])
@@ -236,7 +236,7 @@ def _of_type(have: np.ndarray, want: np.ndarray) -> np.ndarray:
     return have.astype(want.dtype) if narrower else have
 
 
-def _batches(plan_: Plan) -> tuple[list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]], list[str]]:
+def batches(plan_: Plan) -> tuple[list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]], list[str]]:
     """Returns inputs with the answers to them: those recorded, and SignatureLayer's for other sizes of the batch."""
     sample = plan_.sample
     assert sample is not None

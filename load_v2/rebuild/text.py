@@ -65,8 +65,13 @@ class _Writer:
             )
             return f"{start}:{stop}" + ("" if code.step is None else f":{code.step}"), _WHOLE
         if isinstance(code, Item):
-            inner = ", ".join(map(self.flat, code.items))
-            return f"{self._bracketed(*self._text(code.value), _WHOLE)}[{inner}]", _WHOLE
+            places = [self.flat(item) for item in code.items]
+            if len(code.items) == 1 and not (
+                isinstance(code.items[0], Literal) and isinstance(code.items[0].value, int)
+            ):
+                # A symbolic tensor of Keras's takes one slice only as part of a tuple.
+                places.append("...")
+            return f"{self._bracketed(*self._text(code.value), _WHOLE)}[{', '.join(places)}]", _WHOLE
         if isinstance(code, Sequence):
             inner = ", ".join(map(self.flat, code.items))
             if code.is_tuple:
@@ -88,33 +93,68 @@ class _Writer:
         """Returns a layer as it is called: by its variable, or made on the spot."""
         return layer.variable or f"{layer.constructor}({', '.join(constructor_arguments(layer))})"
 
-    def lines(self, indent: str, prefix: str, code: Expression, suffix: str) -> list[str]:
-        """Returns the text on as many lines as it needs."""
+    def lines(self, indent: str, prefix: str, code: Expression, suffix: str, inside: bool = False) -> list[str]:
+        """Returns the text on as many lines as it needs.
+
+        Args:
+            indent: before each line.
+            prefix, suffix: before and behind the expression.
+            code: the expression.
+            inside: whether it stands between brackets already, so that it may go on in the next line.
+        """
         whole = f"{indent}{prefix}{self.flat(code)}{suffix}"
         if len(whole) <= WIDTH:
             return [whole]
         if isinstance(code, LayerCall) and not code.layer.variable:
-            _, called_on = self._call(code)
-            inside = constructor_arguments(code.layer)
-            if inside:
-                end = f")({', '.join(called_on)}){suffix}"
-                return self._opened(indent, f"{prefix}{code.layer.constructor}(", inside, end)
+            arguments = constructor_arguments(code.layer)
+            if arguments:
+                end = f")({', '.join(self._call(code)[1])}){suffix}"
+                items = [("", Name(argument)) for argument in arguments]
+                return self._opened(indent, f"{prefix}{code.layer.constructor}(", items, end)
         if isinstance(code, (Call, LayerCall)):
-            head, arguments = self._call(code)
-            if len(code.arguments) == 1 and isinstance(code.arguments[0], Sequence) and not code.options:
-                return self._opened(indent, f"{prefix}{head}(", arguments, f"){suffix}")
-            return self._opened(indent, f"{prefix}{head}(", arguments, f"){suffix}")
-        if isinstance(code, Sequence):
-            ends = "()" if code.is_tuple else "[]"
-            return self._opened(indent, f"{prefix}{ends[0]}", list(map(self.flat, code.items)), f"{ends[1]}{suffix}")
-        return self._opened(indent, f"{prefix}(", [self.flat(code)], f"){suffix}", trailing="")
+            items = [
+                *(("", argument) for argument in code.arguments),
+                *((f"{key}=", value) for key, value in code.options),
+            ]
+            return self._opened(indent, f"{prefix}{self._call(code)[0]}(", items, f"){suffix}")
+        if isinstance(code, Sequence) or (isinstance(code, Literal) and isinstance(code.value, (tuple, list))):
+            is_tuple = code.is_tuple if isinstance(code, Sequence) else isinstance(code.value, tuple)
+            members = code.items if isinstance(code, Sequence) else tuple(map(Literal, code.value))
+            ends = "()" if is_tuple else "[]"
+            return self._opened(indent, f"{prefix}{ends[0]}", [("", item) for item in members], f"{ends[1]}{suffix}")
+        if isinstance(code, Binary) and inside:
+            return self._chain(indent, prefix, code, suffix)
+        if inside:
+            return [whole]
+        return [f"{indent}{prefix}(", *self.lines(f"{indent}    ", "", code, "", inside=True), f"{indent}){suffix}"]
 
-    def _opened(self, indent: str, head: str, inside: list[str], end: str, trailing: str = ",") -> list[str]:
+    def _opened(self, indent: str, head: str, items: list[tuple[str, Expression]], end: str) -> list[str]:
         inner = indent + "    "
-        together = inner + ", ".join(inside)
+        together = inner + ", ".join(f"{prefix}{self.flat(item)}" for prefix, item in items)
         if len(together) <= WIDTH:
             return [indent + head, together, indent + end]
-        return [indent + head, *(f"{inner}{one}{trailing}" for one in inside), indent + end]
+        body = [line for prefix, item in items for line in self.lines(inner, prefix, item, ",", inside=True)]
+        return [indent + head, *body, indent + end]
+
+    def _chain(self, indent: str, prefix: str, code: Binary, suffix: str) -> list[str]:
+        """Returns the operands of operators that bind alike, each on a line that begins with its operator."""
+        parts: list[tuple[str, Expression]] = []
+        left: Expression = code
+        own = _PRECEDENCE[code.symbol]
+        while isinstance(left, Binary) and _PRECEDENCE[left.symbol] == own and left.symbol != "**":
+            parts.insert(0, (f"{left.symbol} ", left.right))
+            left = left.left
+        lines = self._operand(indent, prefix, left, "", own)
+        for at, (symbol, right) in enumerate(parts):
+            lines += self._operand(indent, symbol, right, suffix if at == len(parts) - 1 else "", own + 1)
+        return lines
+
+    def _operand(self, indent: str, prefix: str, code: Expression, suffix: str, needed: int) -> list[str]:
+        if self._text(code)[1] >= needed:
+            return self.lines(indent, prefix, code, suffix, inside=isinstance(code, (Call, LayerCall)))
+        if len(f"{indent}{prefix}({self.flat(code)}){suffix}") <= WIDTH:
+            return [f"{indent}{prefix}({self.flat(code)}){suffix}"]
+        return [f"{indent}{prefix}(", *self.lines(f"{indent}    ", "", code, "", inside=True), f"{indent}){suffix}"]
 
 
 def constructor_arguments(layer) -> list[str]:

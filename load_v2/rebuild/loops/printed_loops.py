@@ -8,7 +8,7 @@ from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.rebuild import expressions, functions, naming, printed, text
 from load_v2.rebuild.context import Context, Piece, operand
-from load_v2.rebuild.expressions import Expression, Item, LayerCall, Slice, call
+from load_v2.rebuild.expressions import Expression, Item, LayerCall, Name, Slice, call
 from load_v2.rebuild.expressions import Sequence as Items
 from load_v2.rebuild.functions import Function
 from load_v2.rebuild.layers import Layer, PrintedClass
@@ -149,7 +149,8 @@ def _scan(context: Context, loop: Tensor) -> dict[int, Tensor]:
     code += [f"            {_tuple(carried)} = carried"] if set(carried) != {"_"} else []
     code += [f"            {_tuple(items)} = inputs"] if len(items) > 1 else []
     code += [*lines, f"            carried = {_bracketed(new)}", "            return carried, carried", ""]
-    code.append(f"        last, steps = ops.scan(take, {_bracketed(first)}, {_bracketed(outside)})")
+    scanned = call("ops.scan", Name("take"), _names(first), _names(outside))
+    code.append(text.statement("last, steps = ", scanned, {}, indent=8))
     given = [f"steps[{wanted.index(value)}]" for value in taken.written.values()]
     given += [f"last[{at}]" for at in range(len(states))]
     if len(carried) == 1:
@@ -178,7 +179,8 @@ def _while(context: Context, loop: Tensor) -> dict[int, Tensor]:
         own = {function.arguments[at]: names[at] for at in changing}
         lines = _lines(call_, function, wanted, own, 12, as_tuple=name == "take")[0]
         code += [f"        def {name}({arguments}):", *lines, ""]
-    code.append(f"        return ops.while_loop(proceed, take, {_bracketed(first, always=True)})")
+    repeated = call("ops.while_loop", Name("proceed"), Name("take"), Items(tuple(map(Name, first)), is_tuple=True))
+    code.append(text.statement("return ", repeated, {}, indent=8))
     layer = call_.layer(f"Loop {loop.node!r} of the original graph.", code, "a loop that ends by its data")
     if len(changing) == 1:
         layer.printed = None if layer.printed is None else _unpacked(layer.printed)
@@ -277,6 +279,10 @@ def _lines(call_: _Call, function: Function, wanted, names, indent: int, as_tupl
     lines, results, given = _lines_and_results(call_, function, wanted, names, indent)
     returned = _bracketed(results, always=as_tuple) if len(results) > 1 or as_tuple else results[0]
     return [*lines, f"{' ' * indent}return {returned}"], given
+
+
+def _names(items: Sequence[str]) -> Expression:
+    return Name(items[0]) if len(items) == 1 else Items(tuple(map(Name, items)), is_tuple=True)
 
 
 def _tuple(items: Sequence[str]) -> str:

@@ -3,9 +3,10 @@
 import numpy as np
 
 from export_v1.ir.graph import Tensor
+from load_v2.rebuild import printed
 from load_v2.rebuild import sizes as size_algebra
 from load_v2.rebuild.context import Context, Refused, called, operand
-from load_v2.rebuild.expressions import Binary, Call, Expression, Item, Literal, Sequence, Slice, call
+from load_v2.rebuild.expressions import Binary, Call, Expression, Item, LayerCall, Literal, Sequence, Slice, call
 from load_v2.rebuild.operations.registry import translates
 from load_v2.rebuild.sizes import Axis, Computed, Size
 
@@ -288,6 +289,12 @@ def _reverse_sequence(context: Context, tensor: Tensor) -> Expression:
     rank = context.graph.rank(source)
     if rank is None or {time, batch} != {0, 1}:
         raise Refused("it reverses other axes than the first two")
+    if not context.inside_call:
+        layer, order = printed.reverse_sequence(tensor.node), (1, 0, *range(2, rank))
+        if time == 1:
+            return called(layer, source, lengths)
+        flipped = LayerCall(layer, (call("ops.transpose", operand(source), order), operand(lengths)))
+        return call("ops.transpose", flipped, order)
     steps = Item(call("ops.shape", operand(source)), (Literal(time),))
     position = call("ops.arange", steps, dtype="int32")
     length = call("ops.cast", operand(lengths), "int32")
