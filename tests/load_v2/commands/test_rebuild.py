@@ -26,7 +26,7 @@ def test_code_and_weights_are_written_and_the_report_printed(exported, tmp_path,
     import numpy as np
 
     model = keras.models.load_model(archive)
-    assert np.shape(model({"x": np.zeros([3, 16], "float32")})["probs"]) == (3, 4)
+    assert np.shape(model({"x": np.zeros([3, 16], "float32")})["probs"]) == (3, 3)
 
 
 def test_a_dry_run_writes_nothing(exported, tmp_path, capsys, monkeypatch):
