@@ -8,7 +8,7 @@ import numpy as np
 from export_v1.ir.graph import Tensor
 from load_v2.rebuild import expressions, text
 from load_v2.rebuild.context import Context
-from load_v2.rebuild.expressions import Expression
+from load_v2.rebuild.expressions import Call, Expression
 from load_v2.rebuild.layers import Layer, PrintedClass
 
 REGISTERED = '@keras.saving.register_keras_serializable(package="rebuilt")\n'
@@ -87,6 +87,35 @@ def sequence_mask(scope: str) -> Layer:
     return Layer(kind="SequenceMask", scope=scope, printed=_SEQUENCE_MASK)
 
 
+# Functions that printed layers call, by name.
+_RESIZE = textwrap.dedent('''\
+    def resize(images, height, width, nearest, align_corners, half_pixel):
+        """Returns images in another size, by the rules of TensorFlow 1 for where a new pixel lies among the old ones."""
+        for axis, size in ((1, height), (2, width)):
+            old = ops.cast(ops.shape(images)[axis], "float32")
+            new = ops.cast(size, "float32")
+            places = ops.arange(size, dtype="float32")
+            if align_corners:
+                places = places * ((old - 1.0) / ops.maximum(new - 1.0, 1.0))
+            elif half_pixel:
+                places = (places + 0.5) * (old / new) - 0.5
+            else:
+                places = places * (old / new)
+            if nearest:
+                picked = ops.round(places) if align_corners else ops.floor(places + (0.5 if half_pixel else 0.0))
+                images = ops.take(images, ops.cast(ops.clip(picked, 0.0, old - 1.0), "int32"), axis=axis)
+                continue
+            places = ops.maximum(places, 0.0)
+            low = ops.minimum(ops.floor(places), old - 1.0)
+            high = ops.minimum(low + 1.0, old - 1.0)
+            share = ops.reshape(places - low, (1, -1) + (1,) * (3 - axis))
+            first, second = (ops.take(images, ops.cast(at, "int32"), axis=axis) for at in (low, high))
+            images = first * (1.0 - share) + second * share
+        return images
+''')
+
+
+HELPERS = {"resize": _RESIZE}
 _REVERSE_SEQUENCE = PrintedClass(
     "ReverseSequence",
     REGISTERED
@@ -122,7 +151,9 @@ def of_expression(rule: str, scope: str, code: Expression) -> tuple[Layer, list[
         f'    """{rule} with sizes that are only known when it runs."""\n\n'
         f"    def call(self, {arguments}):\n{body}\n"
     )
-    made = PrintedClass(title, source, "it needs the sizes of real tensors")
+    called = {part.function for part in expressions.walk(code) if isinstance(part, Call)}
+    helper = next((HELPERS[name] for name in called if name in HELPERS), "")
+    made = PrintedClass(title, source, "it needs the sizes of real tensors", helper)
     return Layer(kind=title, scope=scope, printed=made), tensors
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from export_v1.format import comparison
 from export_v1.ir.graph import Tensor
-from load_v2.rebuild import expressions, text
+from load_v2.rebuild import expressions, printed, text
 from load_v2.rebuild.context import Context, Piece
 from load_v2.rebuild.expressions import (
     Binary,
@@ -69,7 +69,18 @@ class Evaluator:
         options = {key: self.evaluate(value, given) for key, value in code.options}
         if isinstance(code, LayerCall):
             return self._layer(code.layer, arguments, options)(*arguments, **options)
-        return _function(code.function)(*arguments, **options)
+        return self._function(code.function)(*arguments, **options)
+
+    def _function(self, name: str) -> Callable:
+        found: Any = {"ops": keras.ops, "np": np, "keras": keras}.get(name.partition(".")[0])
+        if found is None:
+            # A function that the code defines for itself.
+            namespace: dict[str, Any] = {"ops": keras.ops}
+            exec(printed.HELPERS[name], namespace)
+            return namespace[name]
+        for part in name.split(".")[1:]:
+            found = getattr(found, part)
+        return found
 
     def _fixed(self, tensor: Tensor) -> Any:
         value = self._context.values.value(tensor)
@@ -90,13 +101,6 @@ class Evaluator:
                 made.set_weights(list(layer.weights))
             self._made[id(layer)] = layer, made
         return self._made[id(layer)][1]
-
-
-def _function(name: str) -> Callable:
-    found: Any = {"ops": keras.ops, "np": np, "keras": keras}[name.partition(".")[0]]
-    for part in name.split(".")[1:]:
-        found = getattr(found, part)
-    return found
 
 
 def check(context: Context, pieces: Iterable[Piece], inputs: Mapping[str, np.ndarray]) -> dict[tuple[str, Tensor], str]:

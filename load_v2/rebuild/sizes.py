@@ -441,6 +441,18 @@ def _slice(_, __, values: np.ndarray, begin: np.ndarray, size: np.ndarray) -> np
     return values[first:] if count < 0 else values[first : first + count]
 
 
+def _broadcast_shape(_, __, left: np.ndarray, right: np.ndarray) -> np.ndarray | None:
+    longer, shorter = (left, right) if len(left) >= len(right) else (right, left)
+    result = longer.copy()
+    for at in range(1, len(shorter) + 1):
+        one, other = longer[-at], shorter[-at]
+        if one == 1:
+            result[-at] = other
+        elif other not in (1, one):
+            return None
+    return result
+
+
 _ARITHMETIC = {
     "StridedSlice": _sliced,
     "Slice": _slice,
@@ -458,6 +470,7 @@ _ARITHMETIC = {
     "Div": _quotient,
     "RealDiv": _quotient,
     "Cast": lambda _, __, values: values,
+    "BroadcastArgs": _broadcast_shape,
     "ExpandDims": lambda _, __, values, axis: np.expand_dims(values, int(axis.reshape(-1)[0])),
     "Squeeze": lambda _, __, values: values.reshape(()),
     "Reshape": lambda _, __, values, shape: values.reshape([int(size) for size in shape]),

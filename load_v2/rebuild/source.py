@@ -55,6 +55,8 @@ def write(program: Program, graph: Graph, specs: Mapping[str, Spec], title: str)
     body.append(_returned(program, graph, names))
     classes = {layer.printed.source: None for layer in layers_of(program.statements) if layer.printed}
     module = "\n".join(body)
+    helpers = {layer.printed.helper: None for layer in layers_of(program.statements) if layer.printed}
+    classes = {**{helper: None for helper in helpers if helper}, **classes}
     definitions = "".join(f"\n\n{definition.rstrip()}\n" for definition in [*classes, *functions.values()])
     return f'"""{title}\n"""\n\n{_imports(module + definitions)}{definitions}\n\n{_HEADER}{module}\n'
 

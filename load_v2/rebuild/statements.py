@@ -198,7 +198,8 @@ def _trimmed(statements: list[Statement], outputs: dict[str, Expression]) -> lis
 
 
 def _asks_for_sizes(code: Expression) -> bool:
-    return any(isinstance(part, Call) and part.function == "ops.shape" for part in expressions.walk(code))
+    asking = {"ops.shape", *printed.HELPERS}
+    return any(isinstance(part, Call) and part.function in asking for part in expressions.walk(code))
 
 
 def _inlined(statements: list[Statement], outputs: dict[str, Expression]) -> list[Statement]:

@@ -103,6 +103,7 @@ class _Writer:
             inside: whether it stands between brackets already, so that it may go on in the next line.
         """
         whole = f"{indent}{prefix}{self.flat(code)}{suffix}"
+        items: list[tuple[str, Expression]]
         if len(whole) <= WIDTH:
             return [whole]
         if isinstance(code, LayerCall) and not code.layer.variable:

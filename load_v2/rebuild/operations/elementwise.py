@@ -16,7 +16,7 @@ _FUNCTIONS = {
     "Sign": "sign", "Erf": "erf", "Erfinv": "erfinv", "Reciprocal": "reciprocal", "Inv": "reciprocal",
     "IsFinite": "isfinite", "IsNan": "isnan", "IsInf": "isinf", "LogicalNot": "logical_not", "Real": "real",
     "Imag": "imag", "Conj": "conj", "StopGradient": "stop_gradient", "ZerosLike": "zeros_like", "OnesLike": "ones_like",
-    "Invert": "bitwise_not",
+    "Invert": "bitwise_not", "Cholesky": "cholesky", "MatrixInverse": "inv",
 }  # fmt: skip
 # Op -> infix operator, and the function for operands that have none.
 _INFIX = {
@@ -29,7 +29,7 @@ _OF_TWO = {
     "Maximum": "maximum", "Minimum": "minimum", "Equal": "equal", "NotEqual": "not_equal", "Atan2": "arctan2",
     "LogicalAnd": "logical_and", "LogicalOr": "logical_or", "BitwiseAnd": "bitwise_and", "BitwiseOr": "bitwise_or",
     "BitwiseXor": "bitwise_xor", "LeftShift": "bitwise_left_shift", "RightShift": "bitwise_right_shift",
-    "DivNoNan": "divide_no_nan",
+    "DivNoNan": "divide_no_nan", "LogicalXor": "logical_xor",
 }  # fmt: skip
 _COMMUTATIVE = frozenset("+*")
 
@@ -182,3 +182,28 @@ def _cumulative(context: Context, tensor: Tensor) -> Expression:
     if exclusive:
         total = Binary("-", total, code)
     return call("ops.flip", total, axis=at) if backwards else total
+
+
+@translates("FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxArgs")
+def _quantized(context: Context, tensor: Tensor) -> Expression:
+    """Rounds to the levels of a quantized range, which is moved so that zero is a level."""
+    source, *bounds = context.sources(tensor)
+    if any(map(context.is_data, bounds)):
+        raise Refused("its range is computed from data")
+    attr = context.graph.attr
+    low, high = (
+        (float(context.values.value(bound)) for bound in bounds)
+        if bounds
+        else (attr(tensor, "min").f, attr(tensor, "max").f)
+    )
+    first, last = float(attr(tensor, "narrow_range").b), float(2 ** attr(tensor, "num_bits").i - 1)
+    if not low < high:
+        raise Refused("its range is empty")
+    scale = np.float32((high - low) / (last - first))
+    zero = np.clip(np.floor(first - low / scale + 0.5), first, last)
+    bottom, top, step = (float(str(np.float32(one))) for one in ((first - zero) * scale, (last - zero) * scale, scale))
+    clipped = call("ops.clip", operand(source), bottom, top)
+    levels = call(
+        "ops.floor", Binary("+", Binary("/", Binary("-", clipped, Literal(bottom)), Literal(step)), Literal(0.5))
+    )
+    return Binary("+", Binary("*", levels, Literal(step)), Literal(bottom))

@@ -6,6 +6,7 @@ from export_v1.ir.graph import Tensor
 from load_v2.rebuild.context import Context, Refused, called, operand
 from load_v2.rebuild.expressions import Binary, Constant, Expression, Literal, call
 from load_v2.rebuild.operations.registry import translates
+from load_v2.rebuild.operations.shaping import size
 
 
 def _coordinates(context: Context, tensor: Tensor, before: int, after: int) -> np.ndarray:
@@ -26,14 +27,37 @@ def _spatial(context: Context, tensor: Tensor) -> tuple[list[int], list[int]]:
     return [int(one or 0) for one in known[1:3]], [int(one) for one in context.static(wanted, "the new size")]
 
 
+def _of_any_size(context: Context, tensor: Tensor) -> Expression:
+    """Returns the call of a function that the code defines for sizes that are only known when it runs."""
+    source, wanted = context.sources(tensor)[:2]
+    sizes = context.sizes.array(wanted)
+    if sizes is None:
+        raise Refused("the new size is computed from data")
+    options = {
+        "nearest": context.op(tensor) == "ResizeNearestNeighbor",
+        "align_corners": context.graph.attr(tensor, "align_corners").b,
+        "half_pixel": context.graph.attr(tensor, "half_pixel_centers").b,
+    }
+    return call("resize", operand(source), *map(size, sizes.reshape(-1)), **options)
+
+
+def _is_open(context: Context, tensor: Tensor) -> bool:
+    source, wanted = context.sources(tensor)[:2]
+    known, sizes = context.graph.shape(source), context.sizes.array(wanted)
+    fixed = sizes is not None and all(isinstance(one, int) for one in sizes.reshape(-1))
+    return known is None or None in known[1:3] or not fixed
+
+
 @translates("ResizeNearestNeighbor")
 def _nearest(context: Context, tensor: Tensor) -> Expression:
+    if _is_open(context, tensor):
+        return _of_any_size(context, tensor)
     before, after = _spatial(context, tensor)
     source = context.sources(tensor)[0]
     aligned, half = (context.graph.attr(tensor, key).b for key in ("align_corners", "half_pixel_centers"))
     if not context.inside_call and not aligned and all(new % old == 0 for old, new in zip(before, after, strict=True)):
-        size = tuple(new // old for old, new in zip(before, after, strict=True))
-        return called(context.layer("UpSampling2D", "", arguments=(size,)), source)
+        factors = tuple(new // old for old, new in zip(before, after, strict=True))
+        return called(context.layer("UpSampling2D", "", arguments=(factors,)), source)
     code: Expression = operand(source)
     for axis, (old, new) in enumerate(zip(before, after, strict=True), 1):
         places = _coordinates(context, tensor, old, new)
@@ -45,6 +69,8 @@ def _nearest(context: Context, tensor: Tensor) -> Expression:
 
 @translates("ResizeBilinear")
 def _bilinear(context: Context, tensor: Tensor) -> Expression:
+    if _is_open(context, tensor):
+        return _of_any_size(context, tensor)
     before, after = _spatial(context, tensor)
     source = context.sources(tensor)[0]
     value: Expression = operand(source)

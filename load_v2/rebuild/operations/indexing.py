@@ -5,7 +5,7 @@ from load_v2.rebuild import sizes as size_algebra
 from load_v2.rebuild.context import Context, Refused, operand
 from load_v2.rebuild.expressions import Binary, Expression, Item, Literal, Slice, call
 from load_v2.rebuild.operations.registry import translates
-from load_v2.rebuild.operations.shaping import shape, size
+from load_v2.rebuild.operations.shaping import shape, size, target
 
 
 @translates("StridedSlice")
@@ -119,3 +119,35 @@ def _gather_many(context: Context, tensor: Tensor) -> Expression:
         raise Refused("it gathers the whole tensor")
     rows = operand(source) if depth == 1 else call("ops.reshape", operand(source), shape((-1, *given[depth:])))
     return call("ops.take", rows, flat, axis=0)
+
+
+@translates("ScatterNd")
+def _scatter(context: Context, tensor: Tensor) -> Expression:
+    indices, updates, shape_tensor = context.sources(tensor)
+    wanted = shape(target(context, tensor, shape_tensor))
+    return call("ops.scatter", operand(indices), operand(updates), wanted)
+
+
+@translates("TensorScatterUpdate")
+def _scatter_update(context: Context, tensor: Tensor) -> Expression:
+    return call("ops.scatter_update", *map(operand, context.sources(tensor)))
+
+
+@translates("UnsortedSegmentSum", "UnsortedSegmentMax")
+def _segments(context: Context, tensor: Tensor) -> Expression:
+    data, ids, count = context.sources(tensor)
+    number = int(context.static(count, "the number of segments"))
+    name = "sum" if context.op(tensor) == "UnsortedSegmentSum" else "max"
+    return call(f"ops.segment_{name}", operand(data), operand(ids), num_segments=number)
+
+
+@translates("MatrixDiagPart", "DiagPart")
+def _main_diagonal(context: Context, tensor: Tensor) -> Expression:
+    return call("ops.diagonal", operand(context.sources(tensor)[0]), axis1=-2, axis2=-1)
+
+
+@translates("Roll")
+def _roll(context: Context, tensor: Tensor) -> Expression:
+    source, shifts, axes = context.sources(tensor)
+    by, along = (tuple(int(one) for one in context.static(s, "how far it rolls").reshape(-1)) for s in (shifts, axes))
+    return call("ops.roll", operand(source), by[0] if len(by) == 1 else by, axis=along[0] if len(along) == 1 else along)

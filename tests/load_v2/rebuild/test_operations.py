@@ -87,6 +87,38 @@ def test_images_are_resized_by_the_rules_of_tensorflow_1(aligned, half):
     assert_rebuilt_in_any_layers(build, {"x": numbers(2, 5, 6, 2)})
 
 
+def test_images_of_any_size_are_resized():
+    def build():
+        x = placeholder("x", [None, None, None, 2])
+        size = tf.shape(x)[1:3] * 2
+        near = v1.image.resize_nearest_neighbor(x, size)
+        return {"x": x}, {
+            "near": near,
+            "mean": v1.image.resize_bilinear(x, size),
+            "small": v1.image.resize_bilinear(x, [3, 2]),
+        }
+
+    assert_rebuilt_in_any_layers(build, {"x": numbers(2, 5, 6, 2)})
+
+
+@pytest.mark.parametrize(("new", "padding"), [(9, "SAME"), (10, "SAME"), (11, "VALID"), (12, "VALID")])
+def test_a_transposed_convolution_of_another_size_than_that_of_keras(new, padding):
+    def build():
+        x = placeholder("x", [None, 5, 5, 2])
+        return {"x": x}, {"y": tf.nn.conv2d_transpose(x, numbers(3, 3, 4, 2), [2, new, new, 4], 2, padding)}
+
+    assert_rebuilt_in_any_layers(build, {"x": numbers(2, 5, 5, 2)})
+
+
+@pytest.mark.parametrize("narrow", [True, False])
+def test_quantized_values_are_rounded_alike(narrow):
+    def build():
+        x = placeholder("x", [None, 4])
+        return {"x": x}, {"y": tf.quantization.fake_quant_with_min_max_vars(x, -0.7, 1.3, 4, narrow)}
+
+    assert_rebuilt_in_any_layers(build, {"x": numbers(8, 4)})
+
+
 def test_all_that_has_no_code_is_told_at_once():
     def build():
         x = placeholder("x", [None, 4])
