@@ -1,6 +1,7 @@
 """Repeated blocks: statements that come again with other layers become a function, and a loop that calls it."""
 
 import dataclasses
+import itertools
 import os
 import re
 from collections.abc import Sequence
@@ -49,18 +50,19 @@ def found(program: Program) -> list[Statement | Block]:
     ends = {tensor for code in program.outputs.values() for tensor in expressions.operands(code)}
     blocks: dict[int, Block] = {}
     taken = [False] * len(statements)
-    for begin, period, count in _candidates(tokens):
-        while count > 1 and any(taken[begin : begin + period * count]):
-            count -= 1
-        block = None
-        while count > 1 and period * (count - 1) >= _LEAST_SAVED:
-            block = _block(statements, begin, period, count, ends)
-            if block is not None:
-                break
-            count -= 1
-        if block is not None:
-            blocks[begin] = block
-            taken[begin : begin + period * count] = [True] * (period * count)
+    candidates = itertools.groupby(_candidates(tokens), key=lambda run: (run[1], run[2]))
+    for (period, count), runs in candidates:
+        possible = [(begin, _longest(statements, begin, period, count, ends, taken)) for begin, _, _ in runs]
+        # A run may be cut in several places; the best is where the fewest tensors go from one repeat to the next.
+        whole = sorted(
+            ((begin, block) for begin, block in possible if block is not None),
+            key=lambda one: (-len(one[1].repeats), len(one[1].carried), one[0]),
+        )
+        for begin, block in whole:
+            size = period * len(block.repeats)
+            if not any(taken[begin : begin + size]):
+                blocks[begin] = block
+                taken[begin : begin + size] = [True] * size
     items: list[Statement | Block] = []
     at = 0
     while at < len(statements):
@@ -71,6 +73,19 @@ def found(program: Program) -> list[Statement | Block]:
             items.append(statements[at])
             at += 1
     return items
+
+
+def _longest(
+    statements: list[Statement], begin: int, period: int, count: int, ends: set[Tensor], taken: list[bool]
+) -> Block | None:
+    """Returns the block with the most repeats that begins at a statement."""
+    while count > 1 and period * (count - 1) >= _LEAST_SAVED:
+        if not any(taken[begin : begin + period * count]):
+            block = _block(statements, begin, period, count, ends)
+            if block is not None:
+                return block
+        count -= 1
+    return None
 
 
 def _token(statement: Statement) -> str:

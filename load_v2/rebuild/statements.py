@@ -10,7 +10,7 @@ import numpy as np
 from export_v1.ir.graph import Tensor
 from load_v2.rebuild import expressions, printed
 from load_v2.rebuild.context import Context, Piece, Refused
-from load_v2.rebuild.expressions import Call, Constant, Expression, Item, LayerCall, Literal, Operand
+from load_v2.rebuild.expressions import Call, Constant, Expression, Item, LayerCall, Literal, Operand, Slice
 from load_v2.rebuild.layers import Layer
 
 # An expression that is read once moves into the one that reads it, while that stays as short as this.
@@ -71,7 +71,7 @@ class _Builder:
             for piece in self._scheduled(self._pieces)
         ]
         outputs = {key: self._value(tensor) for key, tensor in self._context.graph.outputs.items()}
-        statements = self._with_parameters(_trimmed(statements, outputs), outputs)
+        statements = self._with_parameters(_trimmed(_without_stray_masks(statements), outputs), outputs)
         return Program(tuple(_inlined(statements, outputs)), outputs)
 
     def _origin(self, tensor: Tensor) -> Tensor:
@@ -167,6 +167,31 @@ class _Builder:
         return result
 
 
+# Layers that take a mask that an earlier layer has attached to their input.
+_TAKE_MASKS = frozenset({"LSTM", "GRU", "SimpleRNN", "BatchNormalization"})
+
+
+def _without_stray_masks(statements: list[Statement]) -> list[Statement]:
+    """Returns the statements with masks used where they are given, and nowhere else.
+
+    Keras hands a mask on from layer to layer, TensorFlow 1 did not: a second `dynamic_rnn` without lengths takes all steps.
+    """
+
+    def change(part: Expression) -> Expression | None:
+        if not isinstance(part, LayerCall) or part.layer.kind not in _TAKE_MASKS:
+            return None
+        if any(key == "mask" for key, _ in part.options):
+            return None
+        first, *others = part.arguments
+        # A slice is no layer, so it has no mask to hand on.
+        return dataclasses.replace(part, arguments=(Item(first, (Slice(), Slice())), *others))
+
+    calls = [part for s in statements for part in expressions.walk(s.code) if isinstance(part, LayerCall)]
+    if not any(key == "mask" for part in calls for key, _ in part.options):
+        return statements
+    return [dataclasses.replace(s, code=expressions.replaced(s.code, change)) for s in statements]
+
+
 def _trimmed(statements: list[Statement], outputs: dict[str, Expression]) -> list[Statement]:
     """Returns the statements with recurrent layers that give no more than is read: the sequence, or the last output."""
     read = {t for code in [*(s.code for s in statements), *outputs.values()] for t in expressions.operands(code)}
@@ -220,7 +245,7 @@ def _inlined(statements: list[Statement], outputs: dict[str, Expression]) -> lis
                     continue
                 maker = kept[at]
                 other = expressions.with_operands(code, {tensor: maker.code})
-                if _length(other) <= _READABLE and _may_move(maker, code):
+                if _length(other) <= _READABLE and _may_move(maker, statement):
                     code, nodes = other, nodes + maker.nodes
                     kept[at] = dataclasses.replace(maker, targets=())
         statement = dataclasses.replace(statement, code=code, nodes=nodes)
@@ -234,10 +259,13 @@ def _mentions(code: Expression) -> list[Tensor]:
     return [part.tensor for part in expressions.walk(code) if isinstance(part, Operand)]
 
 
-def _may_move(maker: Statement, reader: Expression) -> bool:
-    """Layers stay on lines of their own, but for a shape that is changed on the way."""
+def _may_move(maker: Statement, reader: Statement) -> bool:
+    """Layers stay on lines of their own, and the end of a numbered block stays in the block."""
     layers = [part for part in expressions.walk(maker.code) if isinstance(part, LayerCall)]
-    return not layers and not isinstance(reader, LayerCall) and bool(expressions.operands(maker.code))
+    if layers or isinstance(reader.code, LayerCall) or not expressions.operands(maker.code):
+        return False
+    numbered = {part for part in maker.scope.split("/")[:-1] if part[-1:].isdigit()}
+    return numbered <= set(reader.scope.split("/")[:-1])
 
 
 def _length(code: Expression) -> int:
