@@ -55,7 +55,7 @@ def field(kind: str, group: str, text: str, form: str = "", *, name: str = "", e
 def table(described: type) -> dict[str, Flag]:
     """Returns field name -> flag of a dataclass made of such fields, in their order."""
     fields = dataclasses.fields(described)
-    found = {one.name: one.metadata["flag"] for one in fields}
+    found = {field.name: field.metadata["flag"] for field in fields}
     return {key: flag if flag.name else dataclasses.replace(flag, name=key) for key, flag in found.items()}
 
 

@@ -70,6 +70,12 @@ ALIAS_TWINS = _twins(
     RefExit="Exit",
     RefNextIteration="NextIteration",
 )
+# Optimizers that change a variable in place: those with an op for the rows of one, too, and those without.
+_OPTIMIZERS = (
+    "Momentum", "Adagrad", "AdagradV2", "AdagradDA", "RMSProp", "CenteredRMSProp", "Adadelta", "Ftrl", "FtrlV2",
+    "ProximalAdagrad", "ProximalGradientDescent",
+)  # fmt: skip
+_DENSE_OPTIMIZERS = ("GradientDescent", "Adam", "AdaMax", "AddSign", "PowerSign")
 # Writes through a reference, and the op that writes through a resource; the inputs after the variable are the same.
 WRITE_TWINS = _twins(
     Assign="AssignVariableOp",
@@ -79,10 +85,8 @@ WRITE_TWINS = _twins(
     **{f"Scatter{kind}": f"ResourceScatter{kind}" for kind in ("Update", "Add", "Sub", "Mul", "Div", "Min", "Max")},
     **{f"ScatterNd{kind}": f"ResourceScatterNd{kind}" for kind in ("Update", "Add", "Sub", "Min", "Max")},
     StridedSliceAssign="ResourceStridedSliceAssign",
-    **{
-        f"Apply{kind}": f"ResourceApply{kind}"
-        for kind in ("GradientDescent", "Momentum", "Adam", "Adagrad", "RMSProp", "CenteredRMSProp", "Adadelta", "Ftrl")
-    },
+    **{f"Apply{kind}": f"ResourceApply{kind}" for kind in (*_OPTIMIZERS, *_DENSE_OPTIMIZERS)},
+    **{f"SparseApply{kind}": f"ResourceSparseApply{kind}" for kind in _OPTIMIZERS},
 )
 # Writes a variable (input 0); the steps of optimizers that have no twin are told by `is_optimizer_step`.
 RESOURCE_WRITERS = frozenset(WRITE_TWINS.values())
@@ -133,6 +137,7 @@ _RANDOM = (
     "Random", "TruncatedNormal", "ParameterizedTruncatedNormal", "Multinomial", "StatefulRandom", "StatefulUniform",
     "StatefulStandardNormal", "StatefulTruncatedNormal", "UniformCandidateSampler", "LogUniformCandidateSampler",
     "LearnedUnigramCandidateSampler", "AllCandidateSampler", "FixedUnigramCandidateSampler",
+    "ThreadUnsafeUnigramCandidateSampler", "NonDeterministicInts", "SampleDistortedBoundingBox", "Skipgram",
 )  # fmt: skip
 
 

@@ -91,7 +91,7 @@ def _nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
 
 
 def _is_harmless(op: str) -> bool:
-    if op in STATEFUL - OUTSIDE:
+    if op in STATEFUL - OUTSIDE or op in ops.RESOURCE_WRITERS:
         return True
     definition = graph.op_def(op)
     if definition is None or definition.is_stateful or op in OUTSIDE:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from export_v1 import errors, interface
-from export_v1.format.record import SignatureEntry, TensorEntry
+from export_v1.format.record import ResumeEntry, SignatureEntry, TensorEntry
 from export_v1.ir import graph, ops
 from export_v1.ir.graph import Index, parse
 from export_v1.model import DeclaredSignature, Graph, Source
-from export_v1.planning import grouping, variant
+from export_v1.planning import grouping, resuming, variant
 from export_v1.request import Request
 
 DEFAULT = "serving_default"
@@ -30,6 +30,7 @@ class Plan:
         frozen: tensor -> value in inference.
         train_frozen: tensor -> value in training.
         original_nodes: size of the graph as it was found.
+        resume: the training that can be gone on with; None where that is not asked for.
     """
 
     variants: tuple[variant.Variant, ...]
@@ -39,6 +40,7 @@ class Plan:
     frozen: Mapping[str, object]
     train_frozen: Mapping[str, object]
     original_nodes: int
+    resume: ResumeEntry | None = None
 
     @property
     def serving(self) -> variant.Variant:
@@ -90,6 +92,8 @@ def variants(model: Source, request: Request) -> Plan:
         planned = _kept_signatures(model, request, place)
     else:
         planned = _one_signature(model, request, place)
+    if request.resume:
+        planned = _resumed(planned, model, request, place)
     # The same losses are in the graph for training, and in some modules in that one alone.
     for at, one in enumerate(planned.variants):
         losses = variant.regularization_losses(one.model, _variables(one))
@@ -98,6 +102,27 @@ def variants(model: Source, request: Request) -> Plan:
             kept[at] = dataclasses.replace(one, losses=losses)
             return dataclasses.replace(planned, variants=tuple(kept))
     return planned
+
+
+def _resumed(planned: Plan, model: Source, request: Request, place: str) -> Plan:
+    trained = model.train_graph if request.moving_averages and model.train_graph is not None else model.graph
+    keys = (resuming.LOSS, resuming.VALIDATION, resuming.UPDATE, resuming.GRADIENTS, resuming.RATE)
+    taken = [key for one in planned.variants for key in one.signatures if key in keys]
+    if taken:
+        raise errors.ExportError(
+            f"The model has a signature {taken[0]!r} of its own, which --resume needs for the training.\n"
+            "  Export it without --resume."
+        )
+    found = resuming.variants(
+        trained, planned.serving_inputs, request, place, {key: _prefix(key, trained) for key in keys}
+    )
+    return dataclasses.replace(
+        planned,
+        variants=(*planned.variants, *found.variants),
+        choices=(*planned.choices, *found.choices),
+        train_frozen=found.frozen,
+        resume=found.entry,
+    )
 
 
 def _one_signature(model: Source, request: Request, place: str) -> Plan:

@@ -9,7 +9,7 @@ from export_v1 import errors, interface
 from export_v1.format import comparison
 from export_v1.format.record import SignatureEntry, TensorEntry
 from export_v1.planning import plan, variant
-from export_v1.proof import examples, sample
+from export_v1.proof import asking, examples
 from export_v1.proof.sample import Sample
 from export_v1.request import Request
 from export_v1.source import assets
@@ -128,7 +128,7 @@ def _proofs(
     if not recorded.outputs:
         raise _Kept("its answers change from run to run, so they cannot be compared")
     try:
-        with sample.asking(asked, default, weights, files) as (ask, graph_def):
+        with asking.asking(asked, default, weights, files) as (ask, graph_def):
             known = [(recorded.inputs, recorded.outputs)]
             if size == 1:
                 # Copies of a single row would not show an answer that mixes rows.
@@ -138,7 +138,7 @@ def _proofs(
             for count in (1, size + 1) if size > 1 else (2, 3):
                 batch, expected = _recut(known, inputs, size, count)
                 found.append(_proved(_stable(ask(batch), recorded), batch, expected, recorded, size))
-    except (*sample.FAILURES, errors.ExportError) as error:
+    except (*asking.FAILURES, errors.ExportError) as error:
         raise _Kept(f"with another, the original graph fails: {errors.reason(error)}") from error
     _try_others(wider, default, found, weights, files)
     return tuple(found)
@@ -187,7 +187,7 @@ def _proved(got, batch, expected, recorded: Sample, size: int) -> Sample:
             count = max(len(one) for one in batch.values() if np.ndim(one))
             kind = "is not one answer for each row" if rows is None or rows.shape != value.shape else "changes"
             raise _Kept(f"output {key!r} {kind}: {list(value.shape)} for {count} rows, {list(whole.shape)} for {size}")
-    return Sample(batch, got, (), "the recorded one, in another batch", noise=recorded.noise)
+    return Sample(batch, got, origin="the recorded one, in another batch", noise=recorded.noise)
 
 
 def _equal(recorded: Sample, key: str, known: np.ndarray, value: np.ndarray) -> bool:
@@ -203,10 +203,10 @@ def _try_others(wider: plan.Plan, default: str, found: list[Sample], weights: We
             if name == default or not all(cut.tensor in keys for cut in signature.inputs.values()):
                 continue
             try:
-                with sample.asking(one, name, weights, files) as (ask, _):
+                with asking.asking(one, name, weights, files) as (ask, _):
                     for proof in found:
                         ask({key: proof.inputs[keys[cut.tensor]] for key, cut in signature.inputs.items()})
-            except (*sample.FAILURES, errors.ExportError) as error:
+            except (*asking.FAILURES, errors.ExportError) as error:
                 raise _Kept(f"with another, its signature {name!r} fails: {errors.reason(error)}") from error
 
 

@@ -34,7 +34,7 @@ def of(graph_def: GraphDef, model: Source, request: Request) -> Found:
         return Found(Weights(()), ())
     if model.checkpoint is None:
         _refuse_without_values(wanted, model, request)
-        values = initial.values([one.name for one in wanted], model, Weights(()))
+        values = initial.values([variable.name for variable in wanted], model, Weights(()))
         return Found(Weights(_shaped(wanted, values), None, values), ())
     checkpoint = Checkpoint(model.checkpoint)
     located, choices = restore.locate(
@@ -45,12 +45,14 @@ def of(graph_def: GraphDef, model: Source, request: Request) -> Found:
         ema=request.ema,
         init_missing=request.init_missing,
     )
-    variables = [_of_checkpoint_shape(one, checkpoint) for one in located]
-    restored = Weights(tuple(one for one in variables if one.location is not None), checkpoint)
-    values = initial.values([one.name for one in located if one.location is None], model, restored)
+    variables = [_of_checkpoint_shape(variable, checkpoint) for variable in located]
+    restored = Weights(tuple(variable for variable in variables if variable.location is not None), checkpoint)
+    values = initial.values([variable.name for variable in located if variable.location is None], model, restored)
     reset = initial.reset(model.graph, Weights(_shaped(variables, values), checkpoint, values))
     choices += [(f"variable {name!r} is {reset[name]}", "the main op sets it after restoring") for name in reset]
-    variables = [dataclasses.replace(one, location=None) if one.name in reset else one for one in variables]
+    variables = [
+        dataclasses.replace(variable, location=None) if variable.name in reset else variable for variable in variables
+    ]
     values |= reset
     found = Weights(_shaped(variables, values), checkpoint, values)
     return Found(found, (*choices, *_about_moving_averages(model.moving_averages, found)))
@@ -112,14 +114,15 @@ def _of_checkpoint_shape(variable: Variable, checkpoint: Checkpoint) -> Variable
 
 def _shaped(variables, values) -> tuple[Variable, ...]:
     return tuple(
-        dataclasses.replace(one, shape=values[one.name].shape) if one.name in values else one for one in variables
+        dataclasses.replace(variable, shape=values[variable.name].shape) if variable.name in values else variable
+        for variable in variables
     )
 
 
 def _refuse_without_values(wanted: list[Variable], model: Source, request: Request) -> None:
     """A graph with variables and no checkpoint is not frozen: initial values would be silently wrong answers."""
     known = model.graph.local | set(model.values)
-    missing = [one.name for one in wanted if one.name not in known]
+    missing = [variable.name for variable in wanted if variable.name not in known]
     if missing and not request.init_missing:
         raise errors.ExportError(
             f"{len(missing)} variables have no values in {model.path!r}: {errors.quoted(missing)}.\n"

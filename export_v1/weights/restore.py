@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1 import errors
+from export_v1.ir.graph import GraphDef
 from export_v1.model import Graph, Restored
 
 # tf.train.ExponentialMovingAverage names a shadow variable "VARIABLE/NAME", and NAME is this unless it was given.
@@ -206,6 +207,12 @@ def _location(name: str, checkpoint: Checkpoint, graph: Graph, renames) -> Resto
     return Restored(name) if name in checkpoint.shapes else None
 
 
+def located(variable: Variable, checkpoint: Checkpoint, graph: Graph, renames) -> Restored | None:
+    """Returns where a checkpoint has one variable in a shape that fits; None where it has not. Keys are as in `locate`."""
+    location = _location(variable.name, checkpoint, graph, renames)
+    return location if location is not None and _fits(variable, _shape(location, checkpoint)) else None
+
+
 def _shadow(location: Restored, checkpoint: Checkpoint) -> tuple[Restored, tuple[str, str] | None]:
     key = f"{location.key}/{EMA}"
     # Under a variable scope of its own the shadow's name has that scope in front.
@@ -279,6 +286,14 @@ class Weights:
             value = self.checkpoint.value(variable.location)
         return value if variable.dtype == tf.string else value.astype(variable.dtype.as_numpy_dtype, copy=False)
 
+    def covering(self, graph_def: GraphDef) -> "Weights":
+        """Returns the weights of every variable in a graph; these know of no others than they hold."""
+        return self
+
     def size(self) -> int:
         """Returns how many bytes all values take together; strings do not count."""
-        return sum(math.prod(one.sizes) * one.dtype.size for one in self.variables if one.dtype != tf.string)
+        return sum(
+            math.prod(variable.sizes) * variable.dtype.size
+            for variable in self.variables
+            if variable.dtype != tf.string
+        )

@@ -1,6 +1,6 @@
 """Keras weights for the variables of a graph."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import keras
 import tensorflow as tf
@@ -73,6 +73,13 @@ def _create_one(variable: artefact.Variable, layer_name: str, is_written: bool, 
         trainable=variable.trainable and not synchronization,
         **synchronization,
     )
+
+
+def restored(variables: Sequence[artefact.Variable], bundle: str | None) -> Iterator[tf.Tensor]:
+    """Yields the value of each variable in a bundle; a bounded number of bytes is in memory at a time."""
+    for chunk in _chunks(variables):
+        assert bundle is not None, "variables have a bundle"
+        yield from _restore(chunk, bundle)
 
 
 def _chunks(variables: Sequence[artefact.Variable]) -> Iterable[list[artefact.Variable]]:
