@@ -52,7 +52,8 @@ def parameter(context: Context, tensor: Tensor | None, value: np.ndarray, name: 
         name: what the layer is named after where no variable is behind it.
     """
     variables = context.values.variables(tensor) if tensor is not None else ()
-    trainable = any(variable.trainable for variable in variables)
+    # PyTorch has no gradients of integers.
+    trainable = value.dtype.kind in "fc" and any(variable.trainable for variable in variables)
     return Layer(
         kind="Parameter",
         scope=variables[0].name if variables else name,

@@ -10,7 +10,7 @@ import numpy as np
 from export_v1.ir.graph import Tensor
 from load_v2.rebuild import expressions, printed
 from load_v2.rebuild.context import Context, Piece, Refused
-from load_v2.rebuild.expressions import Call, Constant, Expression, Item, LayerCall, Literal, Operand, Slice
+from load_v2.rebuild.expressions import Call, Constant, Expression, Item, LayerCall, Literal, Operand
 from load_v2.rebuild.layers import Layer
 
 # An expression that is read once moves into the one that reads it, while that stays as short as this.
@@ -183,8 +183,8 @@ def _without_stray_masks(statements: list[Statement]) -> list[Statement]:
         if any(key == "mask" for key, _ in part.options):
             return None
         first, *others = part.arguments
-        # A slice is no layer, so it has no mask to hand on.
-        return dataclasses.replace(part, arguments=(Item(first, (Slice(), Slice())), *others))
+        # A copy has no mask; a slice of everything would be the same array on JAX, mask and all.
+        return dataclasses.replace(part, arguments=(expressions.call("ops.copy", first), *others))
 
     calls = [part for s in statements for part in expressions.walk(s.code) if isinstance(part, LayerCall)]
     if not any(key == "mask" for part in calls for key, _ in part.options):

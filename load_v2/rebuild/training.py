@@ -65,7 +65,7 @@ def _number(index: Index, tensor: Tensor) -> float | None:
 def left_out(taken: Program, has_batch_norm: bool) -> list[str]:
     """Returns what training the rebuilt model does otherwise than the graph."""
     notes = []
-    if taken.train is not None and subgraph.is_random(taken.train.graph_def):
+    if taken.train is not None and any(ops.is_random(node.op) for node in subgraph.all_nodes(taken.train.graph_def)):
         notes.append("the training graph draws random numbers, as dropout does; the rebuilt model does not")
     if taken.regularizers:
         notes.append(f"{len(taken.regularizers)} regularization losses of the graph are not in the rebuilt model")
