@@ -26,7 +26,12 @@ PARAMETER = PrintedClass(
 
         def build(self, input_shape):
             self.value = self.add_weight(
-                name="value", shape=self.value_shape, dtype=self.value_dtype, initializer="zeros", autocast=False
+                name="value",
+                shape=self.value_shape,
+                dtype=self.value_dtype,
+                initializer="zeros",
+                trainable=self.trainable,
+                autocast=False,
             )
 
         def call(self, inputs):

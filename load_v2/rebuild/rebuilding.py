@@ -103,7 +103,7 @@ def plan(path: str | os.PathLike, signature: str = "serving_default", static: bo
     sample = _sample(path, taken)
     if not read.signatures[signature].inputs:
         raise LoadError(f"Signature {signature!r} of {path!r} has no inputs, and a Keras model needs one.")
-    context = _context(taken, _sizes(taken, sample) if static else None)
+    context = _context(taken, _sizes(taken, sample) if static else _ranks(taken, sample))
     covered = proven(context, sample)
     if covered.refusals:
         raise refusing.error(path, signature, covered.refusals)
@@ -135,6 +135,22 @@ def _sizes(taken: Program, sample: codec.Arrays | None) -> dict[str, tuple]:
             size if size is not None or not at else shape[at] for at, size in enumerate(known)
         )  # fmt: skip
     return fixed
+
+
+def _ranks(taken: Program, sample: codec.Arrays | None) -> dict[str, tuple]:
+    """Returns the sample's sizes, but for the batch, for inputs of which the graph does not tell the rank.
+
+    Raises:
+        LoadError: there is such an input, and no sample.
+    """
+    unknown = [key for key, spec in taken.source.signatures[taken.key].inputs.items() if spec.shape is None]
+    if unknown and sample is None:
+        raise LoadError(
+            f"The rank of input {quoted(unknown)} is unknown, and a Keras model needs it.\n"
+            f"  Give it in step 1: --input={unknown[0]}=TENSOR[None,3]"
+        )
+    shapes = {key: np.shape(sample.inputs[key]) for key in unknown} if sample is not None else {}
+    return {key: (None, *shape[1:]) if shape else () for key, shape in shapes.items()}
 
 
 def _context(taken: Program, sizes: Mapping[str, tuple] | None) -> Context:
@@ -296,7 +312,9 @@ def _notes(plan_: Plan, own: Mapping[str, int]) -> list[str]:
     """Returns what to know before the model is trained."""
     uses = Counter(name for layer in plan_.layers for name in layer.variables)
     copies = [name for name, count in uses.items() if count > 1]
-    notes = training.left_out(plan_.taken, "BatchNormalization" in own)
+    fixed = [key for key, spec in plan_.taken.source.signatures[plan_.taken.key].inputs.items() if spec.shape is None]
+    notes = [f"the graph does not tell the rank of {quoted(fixed)}; its sizes are the sample's"] if fixed else []
+    notes += training.left_out(plan_.taken, "BatchNormalization" in own)
     if copies:
         notes.append(
             f"each of these variables is in several layers, which training changes one by one: {quoted(copies)}"
