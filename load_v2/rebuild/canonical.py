@@ -10,7 +10,8 @@ from load_v2.program import artefact
 from load_v2.program.program import Part, Program
 from load_v2.rebuild import graph as graphs
 from load_v2.rebuild.graph import Graph
-from load_v2.rebuild.sizes import Sizes, divided, product
+from load_v2.rebuild.size_algebra import divided, product
+from load_v2.rebuild.sizes import Sizes
 from load_v2.rebuild.values import Values
 
 # Op -> the input that says a shape, or how much.

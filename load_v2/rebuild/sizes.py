@@ -1,87 +1,23 @@
-"""Sizes as products of unknown dimensions, and the values of the small integer tensors that shapes are computed with.
+"""The values of the small integer tensors that shapes are computed with, and the sizes of a graph's tensors.
 
 TensorFlow 1 code computes shapes in the graph: `tf.reshape(x, [tf.shape(x)[0], -1, heads, size])`. Followed here, each
 entry becomes a number, or the size of some axis of some tensor, and two sizes can be told to be the same.
 """
 
-import dataclasses
 import math
-import operator
-from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.rebuild.graph import Graph
+from load_v2.rebuild.shape_arithmetic import FLOATS, HANDLERS, INTEGERS, SLICE_MASKS, filled, objects, slice_parts
+from load_v2.rebuild.size_algebra import Axis, Product, Size, computed, divided, product
 from load_v2.rebuild.values import Values
 
 # Integer tensors with more elements than this are no shapes.
 _LARGEST = 64
-
-
-@dataclasses.dataclass(frozen=True, order=True)
-class Axis:
-    """The unknown size of an axis of a tensor."""
-
-    node: str
-    output: int
-    axis: int
-
-    @property
-    def tensor(self) -> Tensor:
-        return Tensor(self.node, self.output)
-
-
-@dataclasses.dataclass(frozen=True, order=True)
-class Computed:
-    """A size that is no product: an infix operator or a function of two sizes."""
-
-    symbol: str
-    left: Any
-    right: Any
-
-
-@dataclasses.dataclass(frozen=True)
-class Product:
-    """A known factor times unknown sizes."""
-
-    factor: int
-    unknown: tuple[Axis | Computed, ...]
-
-
-Size: TypeAlias = int | Product
-
-
-def product(sizes) -> Size:
-    """Returns the product of sizes."""
-    factor = 1
-    unknown: list[Axis | Computed] = []
-    for size in sizes:
-        factor *= size if isinstance(size, int) else size.factor
-        unknown.extend(() if isinstance(size, int) else size.unknown)
-    return Product(factor, tuple(sorted(unknown, key=repr))) if unknown and factor else factor
-
-
-def divided(size: Size, by: Size) -> Size | None:
-    """Returns an exact quotient, None where it is not known to be one."""
-    left, right = _as_product(size), _as_product(by)
-    rest = Counter(left.unknown)
-    rest.subtract(right.unknown)
-    if right.factor == 0 or left.factor % right.factor or any(count < 0 for count in rest.values()):
-        return None
-    return product([left.factor // right.factor, *(Product(1, (one,)) for one in rest.elements())])
-
-
-def _as_product(size: Size) -> Product:
-    return Product(size, ()) if isinstance(size, int) else size
-
-
-def is_known(size: Size) -> bool:
-    """Returns whether a size is a number."""
-    return isinstance(size, int)
 
 
 # Ops whose output has the shape of their first input.
@@ -91,10 +27,14 @@ _SAME_SHAPE = frozenset(
     LogSoftmax BiasAdd FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 ReverseV2 ReverseSequence Cumsum Cumprod LRN
     ClipByValue MatrixBandPart""".split()
 )
+
+
 _BROADCASTING = frozenset(
     """Add AddV2 Sub Mul RealDiv Div Maximum Minimum Pow FloorMod Mod FloorDiv Equal NotEqual Less LessEqual Greater
     GreaterEqual LogicalAnd LogicalOr SquaredDifference DivNoNan SelectV2 Atan2 AddN Select Xdivy Xlogy""".split()
 )
+
+
 # Ops that keep the first axis of their first input: the batch.
 _BATCHED = frozenset(
     """Conv2D Conv3D DepthwiseConv2dNative MaxPool AvgPool MaxPool3D AvgPool3D ResizeBilinear ResizeNearestNeighbor
@@ -303,24 +243,24 @@ class Sizes:
     def _array(self, tensor: Tensor) -> np.ndarray | None:
         graph = self._graph
         if not self._values.is_data(tensor):
-            if self._values.kind(tensor) != "constant" or graph.dtype(tensor) not in _INTEGERS:
+            if self._values.kind(tensor) != "constant" or graph.dtype(tensor) not in INTEGERS:
                 return None
             known = graph.shape(tensor)
             if known is None or None in known or math.prod(size or 0 for size in known) > _LARGEST:
                 return None
-            return _objects(self._values.value(tensor))
+            return objects(self._values.value(tensor))
         op, sources = graph.op(tensor), graph.sources(tensor)
         if op in {"Shape", "ShapeN"}:
             shape = self.shape(sources[tensor.index])
-            return None if shape is None else _filled(list(shape))
+            return None if shape is None else filled(list(shape))
         if op == "Size":
             shape = self.shape(sources[0])
-            return None if shape is None else _filled(product(shape))
+            return None if shape is None else filled(product(shape))
         if op == "Rank":
-            return None if graph.rank(sources[0]) is None else _filled(graph.rank(sources[0]))
-        if op == "Cast" and graph.dtype(tensor) not in _INTEGERS | _FLOATS:
+            return None if graph.rank(sources[0]) is None else filled(graph.rank(sources[0]))
+        if op == "Cast" and graph.dtype(tensor) not in INTEGERS | FLOATS:
             return None
-        handler = _ARITHMETIC.get(op)
+        handler = HANDLERS.get(op)
         if handler is None:
             return None
         arrays = [self.array(source) for source in sources]
@@ -332,154 +272,6 @@ class Sizes:
             return None
 
 
-_INTEGERS = frozenset({"int32", "int64", "int16", "int8", "uint8"})
-_FLOATS = frozenset({"float32", "float64"})
-
-
-def _objects(values: np.ndarray) -> np.ndarray:
-    result = np.empty(values.shape, object)
-    for index in np.ndindex(values.shape):
-        result[index] = int(values[index])
-    return result
-
-
-def _filled(value: Any) -> np.ndarray:
-    result = np.empty(len(value) if isinstance(value, list) else (), object)
-    if isinstance(value, list):
-        result[:] = value
-    else:
-        result[()] = value
-    return result
-
-
-_OF_NUMBERS: dict[str, Callable[[int, int], int]] = {
-    "+": operator.add, "-": operator.sub, "*": operator.mul, "//": operator.floordiv, "%": operator.mod,
-    "max": max, "min": min,
-}  # fmt: skip
-
-
-def computed(symbol: str, left: Size, right: Size) -> Size:
-    """Returns two sizes joined by an operator or a function: + - * // % max min."""
-    if isinstance(left, int) and isinstance(right, int):
-        if symbol in ("//", "%") and not right:
-            raise ValueError("a size divided by zero")
-        return _OF_NUMBERS[symbol](left, right)
-    if symbol == "*":
-        return product([left, right])
-    if symbol == "min":
-        # min(n, max(1, n)) is n, which is how dynamic_rnn bounds its steps.
-        for one, other in ((left, right), (right, left)):
-            atom = (
-                other.unknown[0]
-                if isinstance(other, Product) and other.factor == 1 and len(other.unknown) == 1
-                else None
-            )
-            if isinstance(atom, Computed) and atom.symbol == "max" and one in (atom.left, atom.right):
-                return one
-    if symbol in "+-" and right == 0:
-        return left
-    if symbol == "+" and left == 0:
-        return right
-    if symbol == "//" and (exact := divided(left, right)) is not None:
-        return exact
-    return Product(1, (Computed(symbol, left, right),))
-
-
-def _elementwise(symbol: str):
-    def apply(_, __, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        result = np.empty(np.broadcast_shapes(left.shape, right.shape), object)
-        pairs: Any = np.broadcast(left, right)
-        result.reshape(-1)[:] = [computed(symbol, one, other) for one, other in pairs]
-        return result
-
-    return apply
-
-
-def _quotient(graph: Graph, tensor: Tensor, left: np.ndarray, right: np.ndarray) -> np.ndarray | None:
-    """A division: of integers it rounds down, of others it is followed only where it is exact."""
-    if graph.dtype(tensor) in _INTEGERS:
-        return _elementwise("//")(graph, tensor, left, right)
-    pairs: Any = np.broadcast(left, right)
-    result = np.empty(np.broadcast_shapes(left.shape, right.shape), object)
-    result.reshape(-1)[:] = [divided(one, other) for one, other in pairs]
-    return None if any(size is None for size in result.reshape(-1)) else result
-
-
-def _pack(graph: Graph, tensor: Tensor, *arrays: np.ndarray) -> np.ndarray:
-    return np.stack(arrays, axis=graph.attr(tensor, "axis").i)
-
-
-def _concatenate(_, __, *arrays: np.ndarray) -> np.ndarray:
-    return np.concatenate(arrays[:-1], axis=int(arrays[-1]))
-
-
-def _gather(graph: Graph, tensor: Tensor, values: np.ndarray, indices: np.ndarray, *axis: np.ndarray) -> np.ndarray:
-    return np.asarray(np.take(values, indices.astype(int), axis=int(axis[0]) if axis else 0), object)
-
-
-def _reduced_product(graph: Graph, tensor: Tensor, values: np.ndarray, axes: np.ndarray) -> np.ndarray | None:
-    if values.ndim != 1 or axes.size != 1:
-        return None
-    total = _filled(product(values))
-    return total.reshape(1) if graph.attr(tensor, "keep_dims").b else total
-
-
-def _sliced(graph: Graph, tensor: Tensor, values: np.ndarray, begin, end, strides) -> np.ndarray | None:
-    masks = {key: graph.attr(tensor, key).i for key in SLICE_MASKS}
-    items = _items(masks, begin, end, strides)
-    if items is None:
-        return None
-    python = [
-        None if item == "new" else Ellipsis if item == "all" else item if isinstance(item, int) else slice(*item)
-        for item in items
-    ]
-    return np.asarray(values[tuple(python)], object)
-
-
-def _slice(_, __, values: np.ndarray, begin: np.ndarray, size: np.ndarray) -> np.ndarray:
-    first, count = int(begin[0]), int(size[0])
-    return values[first:] if count < 0 else values[first : first + count]
-
-
-def _broadcast_shape(_, __, left: np.ndarray, right: np.ndarray) -> np.ndarray | None:
-    longer, shorter = (left, right) if len(left) >= len(right) else (right, left)
-    result = longer.copy()
-    for at in range(1, len(shorter) + 1):
-        one, other = longer[-at], shorter[-at]
-        if one == 1:
-            result[-at] = other
-        elif other not in (1, one):
-            return None
-    return result
-
-
-_ARITHMETIC = {
-    "StridedSlice": _sliced,
-    "Slice": _slice,
-    "Pack": _pack,
-    "ConcatV2": _concatenate,
-    "GatherV2": _gather,
-    "Gather": _gather,
-    "Prod": _reduced_product,
-    "Mul": _elementwise("*"),
-    "Sub": _elementwise("-"),
-    "Maximum": _elementwise("max"),
-    "Minimum": _elementwise("min"),
-    "FloorDiv": _elementwise("//"),
-    "FloorMod": _elementwise("%"),
-    "Div": _quotient,
-    "RealDiv": _quotient,
-    "Cast": lambda _, __, values: values,
-    "BroadcastArgs": _broadcast_shape,
-    "ExpandDims": lambda _, __, values, axis: np.expand_dims(values, int(axis.reshape(-1)[0])),
-    "Squeeze": lambda _, __, values: values.reshape(()),
-    "Reshape": lambda _, __, values, shape: values.reshape([int(size) for size in shape]),
-    "Unpack": lambda graph, tensor, values: np.asarray(values[tensor.index], object),
-    **{op: _elementwise("+") for op in ops.ADDS},
-}
-SLICE_MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
-
-
 def slice_items(graph: Graph, sizes: Sizes, tensor: Tensor) -> list[Any] | None:
     """Returns what a StridedSlice does to each axis, in order, None where it is not known.
 
@@ -489,25 +281,4 @@ def slice_items(graph: Graph, sizes: Sizes, tensor: Tensor) -> list[Any] | None:
     arrays = [sizes.array(source) for source in graph.sources(tensor)[1:4]]
     if any(value is None for value in arrays):
         return None
-    return _items({key: graph.attr(tensor, key).i for key in SLICE_MASKS}, *arrays)
-
-
-def _items(masks, begin, end, strides) -> list[Any] | None:
-    items: list[Any] = []
-    for at, (start, stop, step) in enumerate(zip(begin, end, strides, strict=True)):
-
-        def marked(key: str, bit: int = 1 << at) -> bool:
-            return bool(masks[key] & bit)
-
-        if marked("ellipsis_mask"):
-            items.append("all")
-        elif marked("new_axis_mask"):
-            items.append("new")
-        elif marked("shrink_axis_mask"):
-            if not isinstance(start, int):
-                return None
-            items.append(start)
-        else:
-            first = None if marked("begin_mask") or (start == 0 and step == 1) else start
-            items.append((first, None if marked("end_mask") else stop, step))
-    return items
+    return slice_parts({key: graph.attr(tensor, key).i for key in SLICE_MASKS}, *arrays)

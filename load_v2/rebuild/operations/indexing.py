@@ -1,7 +1,7 @@
 """Ops that take elements, rows and slices out of tensors."""
 
 from export_v1.ir.graph import Tensor
-from load_v2.rebuild import sizes as size_algebra
+from load_v2.rebuild import size_algebra, sizes
 from load_v2.rebuild.context import Context, Refused, operand
 from load_v2.rebuild.expressions import Binary, Expression, Item, Literal, Slice, call
 from load_v2.rebuild.operations.registry import translates
@@ -10,7 +10,7 @@ from load_v2.rebuild.operations.shaping import shape, size, target
 
 @translates("StridedSlice")
 def _strided_slice(context: Context, tensor: Tensor) -> Expression:
-    items = size_algebra.slice_items(context.graph, context.sizes, tensor)
+    items = sizes.slice_items(context.graph, context.sizes, tensor)
     if items is None:
         raise Refused("it slices at places that are computed from data")
     source = context.sources(tensor)[0]

@@ -3,12 +3,11 @@
 import numpy as np
 
 from export_v1.ir.graph import Tensor
-from load_v2.rebuild import printed
-from load_v2.rebuild import sizes as size_algebra
+from load_v2.rebuild import printed, size_algebra
 from load_v2.rebuild.context import Context, Refused, called, operand
 from load_v2.rebuild.expressions import Binary, Call, Expression, Item, LayerCall, Literal, Sequence, Slice, call
 from load_v2.rebuild.operations.registry import translates
-from load_v2.rebuild.sizes import Axis, Computed, Size
+from load_v2.rebuild.size_algebra import Axis, Computed, Size
 
 
 def size(value: Size) -> Expression:
