@@ -141,13 +141,15 @@ def _ranks(taken: Program, sample: codec.Arrays | None) -> dict[str, tuple]:
     """Returns the sample's sizes, but for the batch, for inputs of which the graph does not tell the rank.
 
     Raises:
-        LoadError: there is such an input, and no sample.
+        LoadError: there is such an input, and no sample that its owner gave.
     """
     unknown = [key for key, spec in taken.source.signatures[taken.key].inputs.items() if spec.shape is None]
-    if unknown and sample is None:
+    record = taken.source.record
+    given = record is not None and record.sample is not None and record.sample.origin == "given"
+    if unknown and (sample is None or not given):
         raise LoadError(
             f"The rank of input {quoted(unknown)} is unknown, and a Keras model needs it.\n"
-            f"  Give it in step 1: --input={unknown[0]}=TENSOR[None,3]"
+            f"  Give it in step 1, --input={unknown[0]}=TENSOR[None,3], or real inputs: --sample=FILE.npz"
         )
     shapes = {key: np.shape(sample.inputs[key]) for key in unknown} if sample is not None else {}
     return {key: (None, *shape[1:]) if shape else () for key, shape in shapes.items()}

@@ -31,7 +31,6 @@ _OF_TWO = {
     "BitwiseXor": "bitwise_xor", "LeftShift": "bitwise_left_shift", "RightShift": "bitwise_right_shift",
     "DivNoNan": "divide_no_nan", "LogicalXor": "logical_xor",
 }  # fmt: skip
-_COMMUTATIVE = frozenset("+*")
 
 
 @translates(*_FUNCTIONS)
@@ -45,14 +44,11 @@ def _negative(context: Context, tensor: Tensor) -> Expression:
 
 
 def infix(context: Context, symbol: str, function: str, left: Tensor, right: Tensor) -> Expression:
-    """Returns two tensors joined by an operator; NumPy's would be asked first if an array stood before it."""
+    """Returns two tensors joined by an operator, or by a function: beside an array, NumPy's operator could be asked first."""
     if symbol == "+" and _looks_like_bias(context, right) and not _looks_like_bias(context, left):
         left, right = right, left
-    if _is_array(context, left):
-        if symbol in _COMMUTATIVE:
-            left, right = right, left
-        else:
-            return call(f"ops.{function}", operand(left), operand(right))
+    if _is_array(context, left) or _is_array(context, right):
+        return call(f"ops.{function}", operand(left), operand(right))
     return Binary(symbol, operand(left), operand(right))
 
 
@@ -111,7 +107,8 @@ def _sum_of_many(context: Context, tensor: Tensor) -> Expression:
     )
     total: Expression = operand(sources[0])
     for source in sources[1:]:
-        total = Binary("+", total, operand(source))
+        other = operand(source)
+        total = call("ops.add", total, other) if _is_array(context, source) else Binary("+", total, other)
     return total
 
 

@@ -3,6 +3,7 @@
 from export_v1.ir.graph import Tensor
 from load_v2.rebuild.context import Context, Refused, operand
 from load_v2.rebuild.expressions import Binary, Expression, call
+from load_v2.rebuild.operations.elementwise import infix
 from load_v2.rebuild.operations.registry import translates
 
 
@@ -30,7 +31,7 @@ def _bias(context: Context, tensor: Tensor) -> Expression:
         if rank is None:
             raise Refused("it adds to the channels of a tensor of unknown rank")
         return Binary("+", operand(value), call("ops.reshape", operand(bias), (-1,) + (1,) * (rank - 2)))
-    return Binary("+", operand(value), operand(bias))
+    return infix(context, "+", "add", value, bias)
 
 
 @translates("SparseSoftmaxCrossEntropyWithLogits")

@@ -40,7 +40,9 @@ def _largest(context: Context, tensor: Tensor) -> Expression:
         if context.op(tensor) == "TopKV2"
         else context.graph.attr(tensor, "k").i
     )
-    return Item(call("ops.top_k", operand(source), count), (Literal(tensor.index),))
+    found = Item(call("ops.top_k", operand(source), count), (Literal(tensor.index),))
+    # PyTorch counts in 64 bits.
+    return call("ops.cast", found, context.graph.dtype(tensor)) if tensor.index else found
 
 
 @translates("InTopKV2")
