@@ -4,6 +4,7 @@
     python -m load_v2 verify DIR
     python -m load_v2 predict DIR --inputs=IN.npz --outputs=OUT.npz
     python -m load_v2 to_keras DIR --keras=MODEL.keras
+    python -m load_v2 rebuild DIR --code=MODEL.py --weights=MODEL.weights.h5
     python -m load_v2 port --checkpoint=PREFIX --model=MODULE:FUNCTION --rules=RULES.toml --weights=OUT.weights.h5
 
 `python -m load_v2 COMMAND --help` tells the flags of a command.
@@ -23,6 +24,7 @@ _COMMANDS = {
     "verify": ("load_v2.commands.verify", "replay the recorded answers; exit 0 when equal, 1 when not"),
     "predict": ("load_v2.commands.predict", "run a signature over a file, batch by batch"),
     "to_keras": ("load_v2.commands.to_keras", "write a .keras archive that needs the export no more"),
+    "rebuild": ("load_v2.commands.rebuild", "write the graph as code of Keras's own layers, and its weights"),
     "port": ("load_v2.commands.port", "fill a Keras model with a checkpoint's weights, by rules"),
 }
 

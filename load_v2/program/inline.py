@@ -75,7 +75,7 @@ def _body(
     given = [edge for edge in call.input if not edge.startswith("^")]
     before = [edge for edge in call.input if edge.startswith("^")]
     arguments = {argument.name: edge for argument, edge in zip(function.signature.input_arg, given, strict=True)}
-    firsts = {node.name: _first_outputs(node, functions) for node in function.node_def}
+    firsts = {node.name: first_outputs(node, functions) for node in function.node_def}
     names = {node.name: graph.fresh_name(f"{call.name}/{node.name}", taken) for node in function.node_def}
 
     def outer(edge: str) -> str:
@@ -111,7 +111,7 @@ def _body(
     return [*nodes, end]
 
 
-def _first_outputs(node: subgraph.NodeDef, functions: Functions) -> dict[str, int]:
+def first_outputs(node: subgraph.NodeDef, functions: Functions) -> dict[str, int]:
     """Returns, for each named output of a node, the index of its first tensor among all of the node's tensors."""
     definition = functions[node.op].signature if node.op in functions else graph.op_def(node.op)
     if definition is None:

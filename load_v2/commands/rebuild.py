@@ -1,0 +1,67 @@
+"""`rebuild`: an export's graph as code of Keras's own layers, and its weights."""
+
+import argparse
+import os
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Declares the flags of `rebuild`."""
+    parser.add_argument("dir", metavar="DIR", help="--export_dir of step 1, or another SavedModel")
+    parser.add_argument("--code", metavar="MODEL.py", help="Python file to write")
+    parser.add_argument("--weights", metavar="MODEL.weights.h5", help="weights file to write, for build().load_weights")
+    parser.add_argument("--keras", metavar="MODEL.keras", help="archive to write, too: code and weights in one")
+    parser.add_argument("--signature", default="serving_default", help="signature to take; default serving_default")
+    parser.add_argument(
+        "--backends", metavar="NAME,…", help="Keras backends to prove it on; default: those that are installed"
+    )
+    parser.add_argument("--static", action="store_true", help="fix open sizes, but for the batch, to the sample's")
+    parser.add_argument("--dry_run", action="store_true", help="print what would become of the graph; write nothing")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes code and weights, proven, or prints what they would be made of; returns 0."""
+    from load_v2.errors import LoadError
+    from load_v2.rebuild import backends, rebuilding
+
+    chosen = backends.chosen(args.backends.split(",") if args.backends else None)
+    if args.dry_run:
+        print("\n".join(rebuilding.report(rebuilding.plan(args.dir, args.signature, args.static)).text()))
+        return 0
+    targets = {
+        "--code": (args.code, ".py"),
+        "--weights": (args.weights, ".weights.h5"),
+        "--keras": (args.keras, ".keras"),
+    }
+    for flag, (file, ending) in targets.items():
+        if not file:
+            if flag != "--keras":
+                raise LoadError(f"{flag} is missing.\n  Pass {flag}=model{ending}, or --dry_run to look first.")
+        elif not file.endswith(ending):
+            raise LoadError(f"{flag}={file} does not end in {ending}.")
+        elif os.path.lexists(file) and not args.overwrite:
+            raise LoadError(f"{file!r} is there already.\n  Pass --overwrite to replace it.")
+    report = write(args.dir, args.code, args.weights, args.keras, args.signature, chosen, args.static)
+    print("\n".join(report.text()))
+    print(f"{args.code}: {report.lines} lines; {args.weights}: {os.path.getsize(args.weights):,} bytes")
+    return 0
+
+
+def write(path, code, weights, archive=None, signature="serving_default", backends=None, static=False):
+    """Writes the code, the weights and, where a name is given, the archive of a rebuilt model; returns the report.
+
+    Guaranteed: each file appears whole and proven, or not at all.
+
+    Raises:
+        LoadError: as `rebuild`.
+    """
+    from load_v2.rebuild import rebuilding
+    from load_v2.scoring import atomic
+
+    rebuilt = rebuilding.rebuild(path, signature, backends, static)
+    with atomic.published(weights, ".weights.h5") as weights_part, atomic.published(code, ".py") as code_part:
+        rebuilding.write(rebuilt.source, rebuilt.model, code_part, weights_part)
+    if archive:
+        with atomic.published(archive, ".keras") as part:
+            rebuilt.model.save(part)
+    return rebuilt.report

@@ -1,0 +1,1 @@
+"""Loops of the graph that are recurrent layers."""

@@ -1,0 +1,223 @@
+"""Pieces of graph that are layers of Keras's, in the spellings of TensorFlow 1 code."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.support.rebuilding import assert_rebuilt, numbers, placeholder
+
+v1 = tf.compat.v1
+
+
+def _of_x(shape, build):
+    def whole():
+        x = placeholder("x", shape)
+        return {"x": x}, {"y": build(x)}
+
+    return whole
+
+
+def _x(*shape):
+    return {"x": numbers(*shape, seed=7)}
+
+
+DENSE = {
+    "bias and activation": (lambda x: tf.nn.relu(tf.matmul(x, numbers(20, 3)) + numbers(3)), (4, 20)),
+    "transposed kernel": (lambda x: tf.matmul(x, numbers(20, 20), transpose_b=True), (4, 20)),
+    "bias with an axis of one": (lambda x: tf.add(numbers(1, 3), tf.matmul(x, numbers(20, 3))), (4, 20)),
+    "over three axes": (lambda x: tf.tanh(tf.tensordot(x, numbers(20, 3), 1) + numbers(3)), (4, 5, 20)),
+    "reshaped at the end": (
+        lambda x: tf.reshape(
+            tf.matmul(tf.reshape(x, [-1, 20]), numbers(20, 3)) + numbers(3), [tf.shape(x)[0], tf.shape(x)[1], 3]
+        ),
+        (4, 5, 20),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_a_product_with_a_matrix_is_dense(name):
+    build, shape = DENSE[name]
+    open_shape = [None] * (len(shape) - 1) + [20]
+    assert_rebuilt(_of_x(open_shape, build), _x(*shape), "Dense")
+
+
+def test_a_product_of_which_more_is_read_is_a_layer_without_its_activation():
+    def build():
+        x = placeholder("x", [None, 20])
+        product = tf.matmul(x, numbers(20, 3))
+        return {"x": x}, {"linear": product, "y": tf.nn.relu(product)}
+
+    code = assert_rebuilt(build, _x(4, 20), "Dense")
+    assert "activation" not in code and "ops.relu" in code
+
+
+def test_the_same_weights_twice_are_one_layer():
+    def build():
+        a, b = placeholder("a", [None, 20]), placeholder("b", [None, 20])
+        kernel = tf.constant(numbers(20, 3))
+        return {"a": a, "b": b}, {"y": tf.matmul(a, kernel) - tf.matmul(b, kernel)}
+
+    code = assert_rebuilt(build, {"a": numbers(4, 20), "b": numbers(4, 20, seed=2)}, "Dense")
+    assert code.count("layers.Dense(") == 1
+
+
+CONVOLUTIONS = {
+    "plain": (lambda x: tf.nn.conv2d(x, numbers(3, 3, 2, 4), [1, 2, 1, 1], "SAME"), (2, 8, 9, 2), "Conv2D"),
+    "grouped": (lambda x: tf.nn.conv2d(x, numbers(3, 3, 1, 4), 1, "VALID"), (2, 8, 9, 2), None),
+    "depthwise": (
+        lambda x: tf.nn.depthwise_conv2d(x, numbers(3, 3, 2, 3), [1, 1, 1, 1], "SAME"), (2, 8, 9, 2), "DepthwiseConv2D",
+    ),
+    "three axes": (lambda x: tf.nn.conv3d(x, numbers(2, 2, 2, 2, 4), [1] * 5, "VALID"), (2, 4, 5, 6, 2), "Conv3D"),
+    "one axis": (lambda x: tf.nn.conv1d(x, numbers(3, 2, 4), 1, "SAME") + numbers(4), (2, 8, 2), "Conv1D"),
+    "dilated through the batch": (
+        lambda x: tf.nn.with_space_to_batch(
+            x, [2, 2], "VALID", lambda y, *_: tf.nn.conv2d(y, numbers(3, 3, 2, 4), 1, "VALID"), [3, 3]
+        ),
+        (2, 8, 10, 2), "Conv2D",
+    ),
+    "transposed": (
+        lambda x: tf.nn.conv2d_transpose(
+            x, numbers(3, 3, 4, 2), tf.stack([tf.shape(x)[0], tf.shape(x)[1] * 2, tf.shape(x)[2] * 2, 4]), [1, 2, 2, 1]
+        ),
+        (2, 4, 5, 2), "Conv2DTranspose",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name, (_, _, kind) in CONVOLUTIONS.items() if kind])
+def test_convolutions_are_layers(name):
+    build, shape, kind = CONVOLUTIONS[name]
+    assert_rebuilt(_of_x([None, *shape[1:]], build), _x(*shape), kind)
+
+
+def test_a_depthwise_convolution_and_a_product_of_channels_made_as_one_are_one_layer():
+    def build(x):
+        with v1.name_scope("sep"):
+            depthwise, pointwise = (
+                tf.constant(numbers(3, 3, 2, 1), name="a"),
+                tf.constant(numbers(1, 1, 2, 4), name="b"),
+            )
+        return tf.nn.conv2d(tf.nn.depthwise_conv2d(x, depthwise, [1, 1, 1, 1], "SAME"), pointwise, 1, "VALID")
+
+    assert_rebuilt(_of_x([None, 8, 9, 2], build), _x(2, 8, 9, 2), "SeparableConv2D")
+
+
+GAMMA, BETA, MEAN, VARIANCE = numbers(4), numbers(4, seed=2), numbers(4, seed=3), np.abs(numbers(4, seed=4)) + 0.5
+AVERAGED = {
+    "fused": lambda x: v1.nn.fused_batch_norm(x, GAMMA, BETA, MEAN, VARIANCE, 1e-3, is_training=False)[0],
+    "unfused": lambda x: tf.nn.batch_normalization(x, MEAN, tf.constant(VARIANCE), BETA, GAMMA, 1e-3),
+    "without a scale": lambda x: tf.nn.batch_normalization(x, MEAN, tf.constant(VARIANCE), BETA, None, 1e-3),
+    "written out": lambda x: GAMMA * (x - MEAN) / tf.sqrt(tf.constant(VARIANCE) + 1e-3) + BETA,
+    "divided first": lambda x: (x - MEAN) / tf.sqrt(tf.constant(VARIANCE) + 1e-3) * GAMMA + BETA,
+    "by a power": lambda x: (x - MEAN) * tf.pow(tf.constant(VARIANCE) + 1e-3, -0.5),
+}
+
+
+@pytest.mark.parametrize("name", AVERAGED)
+def test_normalization_by_averages_is_batch_normalization(name):
+    assert_rebuilt(_of_x([None, 3, 3, 4], AVERAGED[name]), _x(2, 3, 3, 4), "BatchNormalization")
+
+
+def _normalized(x, axes, scale=True):
+    mean, variance = tf.nn.moments(x, axes, keepdims=True)
+    return tf.nn.batch_normalization(x, mean, variance, BETA, GAMMA if scale else None, 1e-6)
+
+
+OF_ITSELF = {
+    "tf.nn.moments": (lambda x: _normalized(x, [-1]), "LayerNormalization"),
+    "without a scale": (lambda x: _normalized(x, [-1], scale=False), "LayerNormalization"),
+    "over space": (lambda x: _normalized(x, [1, 2]), "GroupNormalization"),
+    "written out": (
+        lambda x: (
+            (x - tf.reduce_mean(x, -1, keepdims=True))
+            * tf.math.rsqrt(
+                tf.reduce_mean(tf.square(x - tf.reduce_mean(x, -1, keepdims=True)), -1, keepdims=True) + 1e-6
+            )
+        ),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [name for name, (_, kind) in OF_ITSELF.items() if kind])
+def test_normalization_by_own_moments_is_a_layer(name):
+    build, kind = OF_ITSELF[name]
+    assert_rebuilt(_of_x([None, 3, 3, 4], build), _x(2, 3, 3, 4), kind)
+
+
+def test_normalization_by_the_moments_of_the_batch_is_none():
+    code = assert_rebuilt(_of_x([None, 4], lambda x: _normalized(x, [0])), _x(5, 4))
+    assert "Normalization" not in code
+
+
+def test_rows_of_a_table_are_an_embedding():
+    def build():
+        ids = placeholder("ids", [None, 3], "int32")
+        return {"ids": ids}, {"y": tf.gather(tf.constant(numbers(30, 4)), ids)}
+
+    assert_rebuilt(build, {"ids": np.int32([[1, 2, 29], [0, 5, 5]])}, "Embedding")
+
+
+@pytest.mark.parametrize("strategy", ["mod", "div"])
+def test_a_table_in_parts_is_one_embedding(strategy):
+    def build():
+        ids = placeholder("ids", [None, 3], "int64")
+        parts = [
+            tf.constant(numbers(4, 5, seed=1)),
+            tf.constant(numbers(4, 5, seed=2)),
+            tf.constant(numbers(3, 5, seed=3)),
+        ]
+        return {"ids": ids}, {"y": v1.nn.embedding_lookup(parts, ids, partition_strategy=strategy)}
+
+    code = assert_rebuilt(build, {"ids": np.int64([[0, 1, 10], [3, 4, 7]])}, "Embedding")
+    assert "Embedding(11, 5" in code
+
+
+POOLS = {
+    "largest": (lambda x: tf.nn.max_pool2d(x, 3, 2, "SAME"), "MaxPooling2D"),
+    "mean": (lambda x: tf.nn.avg_pool2d(x, 2, 2, "VALID"), "AveragePooling2D"),
+    "of all": (lambda x: tf.reduce_mean(x, [1, 2]), "GlobalAveragePooling2D"),
+    "largest of all": (lambda x: tf.reduce_max(x, [2, 1], keepdims=True), "GlobalMaxPooling2D"),
+    "zeros around": (lambda x: tf.pad(x, [[0, 0], [1, 1], [2, 3], [0, 0]]), "ZeroPadding2D"),
+    "flat": (lambda x: tf.reshape(x, [-1, 8 * 9 * 2]), "Flatten"),
+    "larger": (lambda x: v1.image.resize_nearest_neighbor(x, [16, 27]), "UpSampling2D"),
+}
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_what_has_no_weights_is_a_layer_too(name):
+    build, kind = POOLS[name]
+    assert_rebuilt(_of_x([None, 8, 9, 2], build), _x(2, 8, 9, 2), kind)
+
+
+def _bert_gelu(x):
+    return x * 0.5 * (1.0 + tf.math.erf(x / np.float32(np.sqrt(2.0))))
+
+
+def _gpt_gelu(x):
+    return 0.5 * x * (1 + tf.tanh(np.float32(np.sqrt(2 / np.pi)) * (x + 0.044715 * tf.pow(x, 3))))
+
+
+@pytest.mark.parametrize(
+    ("build", "text"),
+    [
+        (_bert_gelu, "ops.gelu(x, approximate=False)"),
+        (_gpt_gelu, "ops.gelu(x, approximate=True)"),
+        (lambda x: tf.maximum(0.2 * x, x), "ops.leaky_relu(x, 0.2)"),
+        (lambda x: x * tf.sigmoid(x), "ops.silu(x)"),
+    ],
+)
+def test_activations_are_called_by_their_names(build, text):
+    assert text in assert_rebuilt(_of_x([None, 4], build), _x(3, 4))
+
+
+def test_a_gelu_with_another_number_is_none():
+    code = assert_rebuilt(_of_x([None, 4], lambda x: x * 0.5 * (1.0 + tf.math.erf(x / 1.5))), _x(3, 4))
+    assert "gelu" not in code
+
+
+def test_a_learned_leak_is_prelu():
+    alpha = np.abs(numbers(4))
+    build = _of_x([None, 3, 3, 4], lambda x: tf.nn.relu(x) + alpha * (x - tf.abs(x)) * 0.5)
+    assert_rebuilt(build, _x(2, 3, 3, 4), "PReLU")
