@@ -2,16 +2,16 @@
 
 import functools
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from export_v1.ir import messages
 from export_v1.model import DeclaredSignature
 
 _COLLECTION = "serving_signatures"
 _PACKAGE = "tensorflow.serving"
-# The messages of TensorFlow 1's manifest.proto, which TensorFlow 2 does not have: message -> (number, name, type).
-_MESSAGES = {
+# The messages of TensorFlow 1's manifest.proto.
+_MESSAGES: messages.Description = {
     "TensorBinding": [(1, "tensor_name", "string")],
     "RegressionSignature": [(1, "input", "TensorBinding"), (2, "output", "TensorBinding")],
     "ClassificationSignature": [
@@ -76,20 +76,4 @@ def _generic(one) -> list[tuple[str, str]]:
 
 @functools.cache
 def _classes() -> dict[str, type]:
-    # A pool of its own: a library that brings the real manifest.proto must not meet this one.
-    file = descriptor_pb2.FileDescriptorProto(name="session_bundle_signatures.proto", package=_PACKAGE, syntax="proto3")
-    field = descriptor_pb2.FieldDescriptorProto
-    for name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=name)
-        for number, key, kind in fields:
-            repeated, kind = kind.startswith("repeated "), kind.removeprefix("repeated ")
-            added = message.field.add(number=number, name=key)
-            added.label = field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL
-            added.type = field.TYPE_STRING if kind == "string" else field.TYPE_MESSAGE
-            if kind != "string":
-                added.type_name = f".{_PACKAGE}.{kind}"
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in _MESSAGES
-    }
+    return messages.classes(_PACKAGE, _MESSAGES)

@@ -9,9 +9,8 @@ How to add an op:
    static shapes may be unknown. Loops are `tf.while_loop`; no variables, no eager constants made outside.
 2. Add it to the module's `REPLACEMENTS`: op name -> `Replacement(build, by)`. Add a new module to `_FAMILIES` below.
 3. An op whose state is in a resource (an ensemble, a quantile stream) is replaced where the resource is used: the
-   builder finds the op of its handle with `site.source(0)`, what the Saver restores it from in `site.written`, and the
-   restored value with `site.stored(key)`. It makes constants of that. The handle itself needs no replacement: nobody
-   reads it any more, and it is pruned.
+   builder asks `resources.value` what the Saver restores into it, and makes constants of that. The handle itself needs
+   no replacement: nobody reads it any more, and it is pruned.
 4. Prove it: add the op's cases to `fixtures/replacements_tf115.py`, run that under TensorFlow 1.15.5, and the tests in
    `tests/export_v1/passes/replacements/test_kernels.py` compare every case of every file that it wrote.
 
@@ -23,10 +22,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from export_v1 import errors
-from export_v1.passes.replacements import beam_search, block_cells, cudnn, sums
+from export_v1.passes.replacements import beam_search, block_cells, boosted_trees, cudnn, sums
 from export_v1.passes.replacements.site import Replacement, Site
 
-_FAMILIES = (beam_search, block_cells, cudnn, sums)
+_FAMILIES = (beam_search, block_cells, boosted_trees, cudnn, sums)
 
 TABLE: Mapping[str, Replacement] = MappingProxyType(
     {op: replacement for family in _FAMILIES for op, replacement in family.REPLACEMENTS.items()}

@@ -1,0 +1,87 @@
+"""Decision trees as arrays: all trees of an ensemble at once, one step from the roots towards the leaves at a time."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Nodes:
+    """The nodes of all trees of an ensemble, one tree after the other.
+
+    Attributes:
+        roots: where each tree begins, [trees].
+        left: where a node's left child is, [nodes]; a leaf is its own child.
+        right: where its right child is, [nodes].
+        depth: the most steps from a root to a leaf.
+    """
+
+    roots: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    depth: int
+
+
+def joined(trees: Sequence[Sequence[tuple[int, int] | None]]) -> Nodes:
+    """Returns the nodes of trees as arrays.
+
+    Args:
+        trees: for each node of each tree its left and right child, counted in its tree, or None for a leaf; the first
+            node is the root.
+
+    Raises:
+        ValueError: a tree has no node, a child that it does not have, or no end.
+    """
+    roots, left, right, depth = [], [], [], 0
+    for tree in trees:
+        start = len(left)
+        depth = max(depth, _depth(tree))
+        roots.append(start)
+        for at, children in enumerate(tree):
+            left.append(start + (children[0] if children else at))
+            right.append(start + (children[1] if children else at))
+    return Nodes(*(np.array(array, np.int32) for array in (roots, left, right)), depth)
+
+
+def _depth(tree: Sequence[tuple[int, int] | None]) -> int:
+    level, depth = {0}, -1
+    while level:
+        if not all(0 <= node < len(tree) for node in level):
+            raise ValueError("a tree of its ensemble has a node that is not there")
+        depth += 1
+        if depth > len(tree):
+            raise ValueError("a tree of its ensemble goes round in circles")
+        level = {child for node in level for child in tree[node] or ()}
+    return depth
+
+
+def leaves(
+    nodes: Nodes, columns: tf.Tensor, column: np.ndarray, is_left: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+) -> tf.Tensor:
+    """Returns the leaf that each example comes to in each tree, [batch, trees], int32.
+
+    Args:
+        nodes: of all trees.
+        columns: what nodes ask about, [batch, columns].
+        column: which of these each node asks about, [nodes]; any one for a leaf.
+        is_left: takes nodes and the values that they ask about, [batch, trees] each, and returns where to go left.
+    """
+    shape = tf.TensorShape([None, len(nodes.roots)])
+    reached = tf.tile(nodes.roots[np.newaxis], [tf.shape(columns)[0], 1])
+
+    def step(at, reached):
+        values = tf.gather(columns, tf.gather(column, reached), axis=1, batch_dims=1)
+        below = tf.where(is_left(reached, values), tf.gather(nodes.left, reached), tf.gather(nodes.right, reached))
+        return at + 1, tf.ensure_shape(below, shape)
+
+    if not nodes.depth:
+        return reached
+    return tf.while_loop(
+        lambda at, reached: at < nodes.depth,
+        step,
+        (tf.constant(0), reached),
+        shape_invariants=(tf.TensorShape([]), shape),
+        maximum_iterations=nodes.depth,
+    )[1]
