@@ -17,7 +17,7 @@ def value(site: Site, restored_by: tuple[str, int], made_by: tuple[str, int] | N
     Args:
         site: of the node.
         restored_by: the op by which a Saver restores such a resource, and which of its inputs the value is.
-        made_by: the op that makes such a resource, and which of its inputs the value is: a Saver need not know each.
+        made_by: the op that makes such a resource, and which of its inputs the value is; asked where no Saver knows it.
 
     Raises:
         ExportError: the checkpoint lacks the value, or neither a Saver nor a constant gives one.
@@ -37,10 +37,11 @@ def value(site: Site, restored_by: tuple[str, int], made_by: tuple[str, int] | N
             f"  Node {site.node.name!r} needs it; pass --checkpoint=PREFIX with a checkpoint of this model, or cut the "
             "graph after that node with --input=KEY=TENSOR."
         )
-    for tensor in _given(site, handle, *made_by) if made_by else ():
-        constant = _constant(site.written, tensor)
-        if constant is not None:
-            return constant
+    for op, position in filter(None, (restored_by, made_by)):
+        for tensor in _given(site, handle, op, position):
+            constant = _constant(site.written, tensor)
+            if constant is not None:
+                return constant
     raise ValueError(f"neither a Saver nor a constant of the graph gives what {handle.name!r} ({handle.op}) holds")
 
 
@@ -73,6 +74,6 @@ def _constant(index: Index, tensor: Tensor) -> np.ndarray | None:
 
 
 def _origin(index: Index, tensor: Tensor) -> tuple[NodeDef, int]:
-    while index[tensor.node].op == "Identity":
+    while index[tensor.node].op in ("Identity", "PlaceholderWithDefault"):
         tensor = data_inputs(index[tensor.node])[0]
     return index[tensor.node], tensor.index
