@@ -22,10 +22,20 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from export_v1 import errors
-from export_v1.passes.replacements import beam_search, block_cells, boosted_trees, buckets, columns, cudnn, sums, tensor_forest
+from export_v1.passes.replacements import (
+    beam_search,
+    block_cells,
+    boosted_trees,
+    buckets,
+    columns,
+    cudnn,
+    gradient_trees,
+    sums,
+    tensor_forest,
+)
 from export_v1.passes.replacements.site import Replacement, Site
 
-_FAMILIES = (beam_search, block_cells, boosted_trees, buckets, columns, cudnn, sums, tensor_forest)
+_FAMILIES = (beam_search, block_cells, boosted_trees, buckets, columns, cudnn, gradient_trees, sums, tensor_forest)
 
 TABLE: Mapping[str, Replacement] = MappingProxyType(
     {op: replacement for family in _FAMILIES for op, replacement in family.REPLACEMENTS.items()}

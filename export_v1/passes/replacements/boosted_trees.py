@@ -5,12 +5,10 @@ and boosted_trees.proto of TensorFlow 1.15; what later versions of TensorFlow 1'
 dimensions and leaves of several classes, is as in 2.3.
 """
 
-import functools
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
-from google.protobuf.message import DecodeError
 
 from export_v1.ir import messages
 from export_v1.passes.replacements import resources, trees
@@ -20,61 +18,50 @@ _RESTORED_BY = ("BoostedTreesDeserializeEnsemble", 2)
 _MADE_BY = ("BoostedTreesCreateEnsemble", 2)
 # The parts of boosted_trees.proto that answers depend on.
 _CHILDREN = [(3, "left_id", "int32"), (4, "right_id", "int32")]
-_MESSAGES: messages.Description = {
-    "Vector": [(1, "value", "repeated float")],
-    "Leaf": [(1, "vector", "Vector"), (3, "scalar", "float")],
-    "BucketizedSplit": [
-        (1, "feature_id", "int32"),
-        (2, "threshold", "int32"),
-        (5, "dimension_id", "int32"),
-        *_CHILDREN,
-    ],
-    "CategoricalSplit": [(1, "feature_id", "int32"), (2, "value", "int32"), (5, "dimension_id", "int32"), *_CHILDREN],
-    "DenseSplit": [(1, "feature_id", "int32"), (2, "threshold", "float"), *_CHILDREN],
-    "NodeMetadata": [(2, "original_leaf", "Leaf")],
-    "Node": [
-        (1, "leaf", "Leaf"),
-        (2, "bucketized_split", "BucketizedSplit"),
-        (3, "categorical_split", "CategoricalSplit"),
-        (4, "dense_split", "DenseSplit"),
-        (777, "metadata", "NodeMetadata"),
-    ],
-    "Tree": [(1, "nodes", "repeated Node")],
-    "PostPruneNodeUpdate": [(1, "new_node_id", "int32"), (2, "logit_change", "repeated float")],
-    "TreeMetadata": [(4, "post_pruned_nodes_meta", "repeated PostPruneNodeUpdate")],
-    "TreeEnsemble": [
-        (1, "trees", "repeated Tree"),
-        (2, "tree_weights", "repeated float"),
-        (3, "tree_metadata", "repeated TreeMetadata"),
-    ],
-}
+MESSAGES = messages.Schema(
+    "tensorflow.boosted_trees",
+    {
+        "Vector": [(1, "value", "repeated float")],
+        "Leaf": [(1, "vector", "Vector"), (3, "scalar", "float")],
+        "BucketizedSplit": [
+            (1, "feature_id", "int32"),
+            (2, "threshold", "int32"),
+            (5, "dimension_id", "int32"),
+            *_CHILDREN,
+        ],
+        "CategoricalSplit": [
+            (1, "feature_id", "int32"),
+            (2, "value", "int32"),
+            (5, "dimension_id", "int32"),
+            *_CHILDREN,
+        ],
+        "DenseSplit": [(1, "feature_id", "int32"), (2, "threshold", "float"), *_CHILDREN],
+        "NodeMetadata": [(2, "original_leaf", "Leaf")],
+        "Node": [
+            (1, "leaf", "Leaf"),
+            (2, "bucketized_split", "BucketizedSplit"),
+            (3, "categorical_split", "CategoricalSplit"),
+            (4, "dense_split", "DenseSplit"),
+            (777, "metadata", "NodeMetadata"),
+        ],
+        "Tree": [(1, "nodes", "repeated Node")],
+        "PostPruneNodeUpdate": [(1, "new_node_id", "int32"), (2, "logit_change", "repeated float")],
+        "TreeMetadata": [(4, "post_pruned_nodes_meta", "repeated PostPruneNodeUpdate")],
+        "TreeEnsemble": [
+            (1, "trees", "repeated Tree"),
+            (2, "tree_weights", "repeated float"),
+            (3, "tree_metadata", "repeated TreeMetadata"),
+        ],
+    },
+)
 _LOWEST = np.iinfo(np.int32).min
-
-
-@functools.cache
-def _classes() -> dict[str, type]:
-    return messages.classes("tensorflow.boosted_trees", _MESSAGES)
-
-
-def parsed(name: str, serialized: bytes):
-    """Returns the message of a name that bytes hold.
-
-    Raises:
-        ValueError: they hold no such message.
-    """
-    message = _classes()[name]()
-    try:
-        message.ParseFromString(serialized)
-    except DecodeError as error:
-        raise ValueError(f"its {name} cannot be read: {error}") from error
-    return message
 
 
 class _Ensemble:
     """An ensemble as arrays."""
 
     def __init__(self, site: Site):
-        message = parsed("TreeEnsemble", resources.value(site, _RESTORED_BY, _MADE_BY).item())
+        message = MESSAGES.parse("TreeEnsemble", resources.value(site, _RESTORED_BY, _MADE_BY).item())
         self._message = message
         self._nodes = [node for tree in message.trees for node in tree.nodes]
         splits = [_split(node) for node in self._nodes]

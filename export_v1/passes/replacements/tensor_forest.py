@@ -5,12 +5,11 @@ nodes, the values of leaves, sparse features), contrib/decision_trees/proto, and
 TensorFlow 1.15.
 """
 
-import functools
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
-from google.protobuf.message import DecodeError
 
 from export_v1.ir import messages
 from export_v1.passes.replacements import boosted_trees, resources, trees
@@ -18,55 +17,44 @@ from export_v1.passes.replacements.site import Replacement, Site
 
 # The parts of generic_tree_model.proto, its extensions and tensor_forest_params.proto that answers depend on. A node
 # stays bytes at first: a tree path holds it as it is.
-_MESSAGES: messages.Description = {
-    "Int32Value": [(1, "value", "int32")],
-    "StringValue": [(1, "value", "string")],
-    "Any": [(1, "type_url", "string"), (2, "value", "bytes")],
-    "Value": [(1, "float_value", "float")],
-    "Vector": [(1, "value", "repeated Value")],
-    "SparseEntry": [(1, "key", "int64"), (2, "value", "Value")],
-    "SparseVector": [(1, "sparse_value", "repeated SparseEntry")],
-    "Leaf": [(1, "vector", "Vector"), (2, "sparse_vector", "SparseVector")],
-    "FeatureId": [(1, "id", "StringValue")],
-    "ObliqueFeatures": [(1, "features", "repeated FeatureId"), (2, "weights", "repeated float")],
-    "InequalityTest": [
-        (1, "feature_id", "FeatureId"),
-        (4, "oblique", "ObliqueFeatures"),
-        (2, "type", "int32"),
-        (3, "threshold", "Value"),
-    ],
-    "MatchingValuesTest": [(1, "feature_id", "FeatureId"), (2, "value", "repeated Value"), (3, "inverse", "bool")],
-    "BinaryNode": [
-        (1, "left_child_id", "Int32Value"),
-        (2, "right_child_id", "Int32Value"),
-        (4, "inequality_left_child_test", "InequalityTest"),
-        (5, "custom_left_child_test", "Any"),
-    ],
-    "TreeNode": [(1, "node_id", "Int32Value"), (4, "binary_node", "BinaryNode"), (5, "leaf", "Leaf")],
-    "DecisionTree": [(1, "nodes", "repeated bytes")],
-    "Model": [(1, "decision_tree", "DecisionTree")],
-    "TensorForestParams": [
-        (8, "is_regression", "bool"),
-        (12, "num_outputs", "int32"),
-        (23, "inference_tree_paths", "bool"),
-    ],
-    "TreePath": [(1, "nodes_visited", "repeated bytes")],
-}
+_MESSAGES = messages.Schema(
+    "tensorflow.decision_trees",
+    {
+        "Int32Value": [(1, "value", "int32")],
+        "StringValue": [(1, "value", "string")],
+        "Any": [(1, "type_url", "string"), (2, "value", "bytes")],
+        "Value": [(1, "float_value", "float")],
+        "Vector": [(1, "value", "repeated Value")],
+        "SparseEntry": [(1, "key", "int64"), (2, "value", "Value")],
+        "SparseVector": [(1, "sparse_value", "repeated SparseEntry")],
+        "Leaf": [(1, "vector", "Vector"), (2, "sparse_vector", "SparseVector")],
+        "FeatureId": [(1, "id", "StringValue")],
+        "ObliqueFeatures": [(1, "features", "repeated FeatureId"), (2, "weights", "repeated float")],
+        "InequalityTest": [
+            (1, "feature_id", "FeatureId"),
+            (4, "oblique", "ObliqueFeatures"),
+            (2, "type", "int32"),
+            (3, "threshold", "Value"),
+        ],
+        "MatchingValuesTest": [(1, "feature_id", "FeatureId"), (2, "value", "repeated Value"), (3, "inverse", "bool")],
+        "BinaryNode": [
+            (1, "left_child_id", "Int32Value"),
+            (2, "right_child_id", "Int32Value"),
+            (4, "inequality_left_child_test", "InequalityTest"),
+            (5, "custom_left_child_test", "Any"),
+        ],
+        "TreeNode": [(1, "node_id", "Int32Value"), (4, "binary_node", "BinaryNode"), (5, "leaf", "Leaf")],
+        "DecisionTree": [(1, "nodes", "repeated bytes")],
+        "Model": [(1, "decision_tree", "DecisionTree")],
+        "TensorForestParams": [
+            (8, "is_regression", "bool"),
+            (12, "num_outputs", "int32"),
+            (23, "inference_tree_paths", "bool"),
+        ],
+        "TreePath": [(1, "nodes_visited", "repeated bytes")],
+    },
+)
 _LESS_OR_EQUAL = 0
-
-
-@functools.cache
-def _classes() -> dict[str, type]:
-    return messages.classes("tensorflow.decision_trees", _MESSAGES)
-
-
-def _parsed(name: str, serialized: bytes):
-    message = _classes()[name]()
-    try:
-        message.ParseFromString(serialized)
-    except DecodeError as error:
-        raise ValueError(f"its {name} cannot be read: {error}") from error
-    return message
 
 
 class _Tests:
@@ -101,7 +89,7 @@ class _Tests:
         custom = node.custom_left_child_test
         if not custom.type_url.endswith("/tensorflow.decision_trees.MatchingValuesTest"):
             raise ValueError(f"a node of its tree asks what is not known: {custom.type_url!r}")
-        test = _parsed("MatchingValuesTest", custom.value)
+        test = _MESSAGES.parse("MatchingValuesTest", custom.value)
         values = [value.float_value for value in test.value]
         self._matches.append((_number(test.feature_id), values, test.inverse))
         return f"match {len(self._matches) - 1}", 0.0, True
@@ -171,16 +159,16 @@ def tree_predictions(
         sparse_input_values: [entries].
         sparse_input_shape: [2].
     """
-    params = _parsed("TensorForestParams", site.attr("params"))
+    params = _MESSAGES.parse("TensorForestParams", site.attr("params"))
     serialized = resources.value(site, ("TreeDeserialize", 1), ("CreateTreeVariable", 1)).item()
-    raw = _parsed("Model", serialized).decision_tree.nodes
+    raw = _MESSAGES.parse("Model", serialized).decision_tree.nodes
     # A tree of no node is initialized to one leaf of zeros.
-    nodes = [_parsed("TreeNode", content) for content in raw] or [_parsed("TreeNode", b"\x2a\x00")]
+    nodes = [_MESSAGES.parse("TreeNode", content) for content in raw] or [_MESSAGES.parse("TreeNode", b"\x2a\x00")]
     tests = _Tests(nodes)
     dense_size = int((re.search(rb"dense_features_size: (\d+)", site.attr("input_spec")) or [b"", b"0"])[1])
-    sparse = sparse_input_indices, sparse_input_values
+    sparse = (sparse_input_indices, sparse_input_values)
     batch = tf.shape(input_data)[0] if dense_size else tf.cast(sparse_input_shape[0], tf.int32)
-    values = _features(tests.features, batch, dense_size, input_data, *sparse)
+    values = _features(tests.features, batch, dense_size, input_data, sparse)
     joined = trees.joined([[_children(node, nodes) for node in nodes]])
     leaf = trees.leaves(joined, tests.columns(values), tests.column, tests.is_left)[:, 0]
     outputs = tf.gather(np.stack([_outputs(node, params) for node in nodes]), leaf)
@@ -211,36 +199,30 @@ def _outputs(node, params) -> np.ndarray:
     return outputs / total if not params.is_regression and (total > 0).all() else outputs
 
 
-def _paths(raw, nodes: trees.Nodes) -> np.ndarray:
+def _paths(raw: Sequence[bytes], nodes: trees.Nodes) -> np.ndarray:
     """Returns for each leaf the serialized nodes from the root to it."""
-    paths, todo = np.full([len(raw)], b"", object), [(0, [])]
+    paths = np.full([len(raw)], b"", object)
+    todo: list[tuple[int, list[bytes]]] = [(0, [])]
     while todo:
         at, before = todo.pop()
         path = [*before, raw[at]]
         if nodes.left[at] == at:
-            paths[at] = _classes()["TreePath"](nodes_visited=path).SerializeToString()
+            paths[at] = _MESSAGES.classes["TreePath"](nodes_visited=path).SerializeToString()
         else:
             todo += [(nodes.left[at], path), (nodes.right[at], path)]
     return paths
 
 
 def _features(
-    features: np.ndarray, batch: tf.Tensor, dense_size: int, dense: tf.Tensor, indices: tf.Tensor, values: tf.Tensor
+    features: np.ndarray, batch: tf.Tensor, dense_size: int, dense: tf.Tensor, sparse: tuple[tf.Tensor, tf.Tensor]
 ) -> tf.Tensor:
     """Returns the values of some features, [batch, features]; a sparse one that is not there is 0."""
     is_dense = features < dense_size
     columns = []
     if is_dense.any():
         columns.append(tf.gather(tf.ensure_shape(dense, [None, None]), features[is_dense], axis=1))
-    wanted = features[~is_dense].astype(np.int64)
-    if wanted.size:
-        row, column = tf.unstack(tf.ensure_shape(indices, [None, 2]), axis=1)
-        values = tf.ensure_shape(values, [None])
-        at = tf.minimum(tf.searchsorted(wanted, column, out_type=tf.int64), wanted.size - 1)
-        there = tf.equal(tf.gather(wanted, at), column)
-        places = tf.boolean_mask(tf.stack([row, at], axis=1), there)
-        shape = tf.stack([tf.cast(batch, tf.int64), tf.constant(wanted.size, tf.int64)])
-        columns.append(tf.scatter_nd(places, tf.boolean_mask(values, there), shape))
+    if not is_dense.all():
+        columns.append(trees.sparse_columns(sparse, batch, features[~is_dense], 0.0))
     return tf.ensure_shape(tf.concat(columns, 1), [None, len(features)])
 
 
@@ -253,7 +235,7 @@ def tensor_forest_tree_predict(site: Site, handle: tf.Tensor, dense_features: tf
         dense_features: [batch, features], float32.
     """
     restored_by, made_by = ("TensorForestTreeDeserialize", 1), ("TensorForestCreateTreeVariable", 1)
-    nodes = boosted_trees.parsed("Tree", resources.value(site, restored_by, made_by).item()).nodes
+    nodes = boosted_trees.MESSAGES.parse("Tree", resources.value(site, restored_by, made_by).item()).nodes
     size = site.attr("logits_dimension")
     if not nodes:
         return tf.zeros([tf.shape(dense_features)[0], size])

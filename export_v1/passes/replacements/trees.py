@@ -34,7 +34,10 @@ def joined(trees: Sequence[Sequence[tuple[int, int] | None]]) -> Nodes:
     Raises:
         ValueError: a tree has no node, a child that it does not have, or no end.
     """
-    roots, left, right, depth = [], [], [], 0
+    roots: list[int] = []
+    left: list[int] = []
+    right: list[int] = []
+    depth = 0
     for tree in trees:
         start = len(left)
         depth = max(depth, _depth(tree))
@@ -42,7 +45,7 @@ def joined(trees: Sequence[Sequence[tuple[int, int] | None]]) -> Nodes:
         for at, children in enumerate(tree):
             left.append(start + (children[0] if children else at))
             right.append(start + (children[1] if children else at))
-    return Nodes(*(np.array(array, np.int32) for array in (roots, left, right)), depth)
+    return Nodes(np.array(roots, np.int32), np.array(left, np.int32), np.array(right, np.int32), depth)
 
 
 def _depth(tree: Sequence[tuple[int, int] | None]) -> int:
@@ -85,3 +88,25 @@ def leaves(
         shape_invariants=(tf.TensorShape([]), shape),
         maximum_iterations=nodes.depth,
     )[1]
+
+
+def sparse_columns(
+    entries: tuple[tf.Tensor, tf.Tensor], batch: tf.Tensor, wanted: np.ndarray, default: float
+) -> tf.Tensor:
+    """Returns some columns of a sparse matrix of numbers, [batch, len(wanted)], float32.
+
+    Args:
+        entries: indices, [entries, 2], int64, and values, [entries], float32.
+        batch: how many rows there are.
+        wanted: which columns, in ascending order, at least one.
+        default: what stands where there is no entry.
+    """
+    indices, values = entries
+    row, column = tf.unstack(tf.ensure_shape(indices, [None, 2]), axis=1)
+    wanted = wanted.astype(np.int64)
+    at = tf.minimum(tf.searchsorted(wanted, column, out_type=tf.int64), wanted.size - 1)
+    there = tf.where(tf.equal(tf.gather(wanted, at), column))[:, 0]
+    places = tf.gather(tf.stack([row, at], axis=1), there)
+    empty = tf.fill(tf.stack([tf.cast(batch, tf.int64), wanted.size]), tf.constant(default, tf.float32))
+    found = tf.gather(tf.ensure_shape(values, [None]), there)
+    return tf.ensure_shape(tf.tensor_scatter_nd_update(empty, places, found), [None, wanted.size])
