@@ -164,7 +164,7 @@ def test_a_session_bundle_answers_under_its_signatures(named, tmp_path):
 
 def test_its_generic_signatures_are_the_default_where_there_is_no_other():
     meta = meta_graph.read(str(BUNDLE / "export.meta"))
-    message = session_bundle._classes()["Signatures"]()
+    message = session_bundle.MESSAGES.classes["Signatures"]()
     content = meta.collection_def["serving_signatures"].any_list.value[0]
     message.ParseFromString(content.value)
     message.ClearField("default_signature")
