@@ -46,7 +46,7 @@ MESSAGES = messages.Schema(
         ],
         "Tree": [(1, "nodes", "repeated Node")],
         "PostPruneNodeUpdate": [(1, "new_node_id", "int32"), (2, "logit_change", "repeated float")],
-        "TreeMetadata": [(4, "post_pruned_nodes_meta", "repeated PostPruneNodeUpdate")],
+        "TreeMetadata": [(3, "is_finalized", "bool"), (4, "post_pruned_nodes_meta", "repeated PostPruneNodeUpdate")],
         "TreeEnsemble": [
             (1, "trees", "repeated Tree"),
             (2, "tree_weights", "repeated float"),
@@ -61,21 +61,20 @@ class _Ensemble:
     """An ensemble as arrays."""
 
     def __init__(self, site: Site):
-        message = MESSAGES.parse("TreeEnsemble", resources.value(site, _RESTORED_BY, _MADE_BY).item())
-        self._message = message
-        self._nodes = [node for tree in message.trees for node in tree.nodes]
-        splits = [_split(node) for node in self._nodes]
-        by_tree = iter(splits)
-        children = [[_children(next(by_tree)) for _ in tree.nodes] for tree in message.trees]
-        self.nodes = trees.joined(children)
-        self._feature = np.array([split.feature_id if split else 0 for split in splits], np.int32)
-        self._dimension = np.array([split.dimension_id if split else 0 for split in splits], np.int32)
+        self._message = MESSAGES.parse("TreeEnsemble", resources.value(site, _RESTORED_BY, _MADE_BY).item())
+        self._all = [node for tree in self._message.trees for node in tree.nodes]
+        splits = [[_split(node) for node in tree.nodes] for tree in self._message.trees]
+        self.nodes = trees.joined([[_children(split) for split in tree] for tree in splits])
+        flat = [split for tree in splits for split in tree]
+        self._feature = np.array([split.feature_id if split else 0 for split in flat], np.int32)
+        self._dimension = np.array([split.dimension_id if split else 0 for split in flat], np.int32)
         # A node goes left where its bucket is one of these.
-        bounds = [_bounds(node) for node in self._nodes]
+        bounds = [_bounds(node) for node in self._all]
         self._first, self._last = (np.array([bound[side] for bound in bounds], np.int32) for side in (0, 1))
+        self.weights = np.array(self._message.tree_weights, np.float32)
 
-    def leaves(self, features: Sequence[tf.Tensor]) -> tf.Tensor:
-        """Returns where each example ends in each tree, [batch, trees]."""
+    def leaves(self, features: Sequence[tf.Tensor], starts: tf.Tensor | None = None) -> tf.Tensor:
+        """Returns where each example ends in each tree, [batch, trees], from its roots or from `starts`."""
         columns = [_as_matrix(feature) for feature in features]
         widths = tf.stack([tf.shape(column)[1] for column in columns])
         column = tf.gather(tf.cumsum(widths, exclusive=True), self._feature) + self._dimension
@@ -83,19 +82,36 @@ class _Ensemble:
         def is_left(node, bucket):
             return (bucket >= tf.gather(self._first, node)) & (bucket <= tf.gather(self._last, node))
 
-        return trees.leaves(self.nodes, tf.ensure_shape(tf.concat(columns, 1), [None, None]), column, is_left)
+        table = tf.ensure_shape(tf.concat(columns, 1), [None, None])
+        return trees.leaves(self.nodes, table, column, is_left, starts)
 
-    def logits(self, size: int) -> np.ndarray:
-        """Returns what each node adds to the logits, its tree's weight included, [nodes, size]."""
-        weights = np.repeat(
-            np.array(self._message.tree_weights, np.float32), [len(tree.nodes) for tree in self._message.trees]
-        )
-        values = np.zeros([len(self._nodes), size], np.float32)
-        for at, node in enumerate(self._nodes):
-            leaf = node.leaf if node.HasField("leaf") else node.metadata.original_leaf
-            value = leaf.vector.value if leaf.HasField("vector") else [leaf.scalar]
-            values[at, : len(value)] = value
-        return weights[:, np.newaxis] * values
+    def values(self, size: int) -> np.ndarray:
+        """Returns the logits of each node: a leaf's, or those that a node had before it was split, [nodes, size]."""
+        leaves = (node.leaf if node.HasField("leaf") else node.metadata.original_leaf for node in self._all)
+        return np.stack([_logits(leaf.vector.value or [leaf.scalar], size) for leaf in leaves])
+
+    def now(self, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Returns what became of nodes when finished trees were pruned, a table of all trees.
+
+        The arrays are where each tree begins in the table, [trees]; which node a node became, [rows], counted among all;
+        and how its logits changed, [rows, size].
+        """
+        starts, became, changes = [], [], []
+        for at, tree in enumerate(self._message.trees):
+            meta = self._message.tree_metadata[at] if at < len(self._message.tree_metadata) else None
+            pruned = meta.post_pruned_nodes_meta if meta is not None and meta.is_finalized else ()
+            starts.append(len(became))
+            became += [
+                self.nodes.roots[at] + (row.new_node_id if pruned else row) for row in pruned or range(len(tree.nodes))
+            ]
+            changes += [_logits(row.logit_change if pruned else [], size) for row in pruned or range(len(tree.nodes))]
+        return np.array(starts, np.int32), np.array(became, np.int32), np.stack(changes)
+
+
+def _logits(values: Sequence[float], size: int) -> np.ndarray:
+    logits = np.zeros([size], np.float32)
+    logits[: len(values)] = values
+    return logits
 
 
 def _split(node):
@@ -131,9 +147,48 @@ def predict(site: Site, handle: tf.Tensor, features: Sequence[tf.Tensor]) -> tf.
         features: buckets, or whether a category is there, [batch] each, int32; later versions: [batch, dimensions].
     """
     ensemble, size = _Ensemble(site), site.attr("logits_dimension")
-    if not len(ensemble.nodes.roots):
+    if not len(ensemble.weights):
         return tf.zeros([tf.shape(features[0])[0], size])
-    return tf.reduce_sum(tf.gather(ensemble.logits(size), ensemble.leaves(features)), axis=1)
+    logits = tf.gather(ensemble.values(size), ensemble.leaves(features))
+    return tf.reduce_sum(logits * ensemble.weights[:, np.newaxis], axis=1)
 
 
-REPLACEMENTS = {"BoostedTreesPredict": Replacement(predict, "gathers, one for each level of the trees")}
+def training_predict(
+    site: Site, handle: tf.Tensor, cached_tree_ids: tf.Tensor, cached_node_ids: tf.Tensor, features: Sequence[tf.Tensor]
+) -> list[tf.Tensor]:
+    """Returns what trees add to cached logits, [batch, logits_dimension], and the last tree and each example's node there.
+
+    Args:
+        site: with `logits_dimension`.
+        handle: of the ensemble.
+        cached_tree_ids: the tree that the cached logits go as far as, [batch], int32.
+        cached_node_ids: the node of it that they have the logits of, [batch], int32; negative: nothing is cached.
+        features: as for `predict`.
+    """
+    ensemble, size = _Ensemble(site), site.attr("logits_dimension")
+    batch, count = tf.shape(features[0])[0], len(ensemble.weights)
+    if not count:
+        return [tf.zeros([batch, size]), tf.identity(cached_tree_ids), tf.zeros([batch], tf.int32)]
+    starts, became, changes = ensemble.now(size)
+    row = tf.gather(starts, cached_tree_ids) + tf.maximum(cached_node_ids, 0)
+    cached = tf.gather(became, row)
+    tree = tf.range(count)[tf.newaxis]
+    counts, is_cached = tree >= cached_tree_ids[:, tf.newaxis], tree == cached_tree_ids[:, tf.newaxis]
+    is_cached &= cached_node_ids[:, tf.newaxis] >= 0
+    leaves = ensemble.leaves(features, tf.where(is_cached, cached[:, tf.newaxis], ensemble.nodes.roots))
+    values = ensemble.values(size)
+    before = (tf.gather(values, cached) - tf.gather(changes, row))[:, tf.newaxis]
+    added = tf.gather(values, leaves) - tf.where(is_cached[:, :, tf.newaxis], before, 0.0)
+    added = tf.where(counts[:, :, tf.newaxis], added * ensemble.weights[:, np.newaxis], 0.0)
+    return [
+        tf.reduce_sum(added, axis=1),
+        tf.fill([batch], count - 1),
+        leaves[:, -1] - ensemble.nodes.roots[-1],
+    ]
+
+
+_BY_STEPS = "gathers, one for each level of the trees"
+REPLACEMENTS = {
+    "BoostedTreesPredict": Replacement(predict, _BY_STEPS),
+    "BoostedTreesTrainingPredict": Replacement(training_predict, _BY_STEPS),
+}

@@ -61,7 +61,11 @@ def _depth(tree: Sequence[tuple[int, int] | None]) -> int:
 
 
 def leaves(
-    nodes: Nodes, columns: tf.Tensor, column: np.ndarray, is_left: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    nodes: Nodes,
+    columns: tf.Tensor,
+    column: np.ndarray,
+    is_left: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    starts: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Returns the leaf that each example comes to in each tree, [batch, trees], int32.
 
@@ -70,9 +74,11 @@ def leaves(
         columns: what nodes ask about, [batch, columns].
         column: which of these each node asks about, [nodes]; any one for a leaf.
         is_left: takes nodes and the values that they ask about, [batch, trees] each, and returns where to go left.
+        starts: where each example begins in each tree, [batch, trees], int32; None: at the roots.
     """
     shape = tf.TensorShape([None, len(nodes.roots)])
-    reached = tf.tile(nodes.roots[np.newaxis], [tf.shape(columns)[0], 1])
+    if starts is None:
+        starts = tf.tile(nodes.roots[np.newaxis], [tf.shape(columns)[0], 1])
 
     def step(at, reached):
         values = tf.gather(columns, tf.gather(column, reached), axis=1, batch_dims=1)
@@ -80,11 +86,11 @@ def leaves(
         return at + 1, tf.ensure_shape(below, shape)
 
     if not nodes.depth:
-        return reached
+        return starts
     return tf.while_loop(
         lambda at, reached: at < nodes.depth,
         step,
-        (tf.constant(0), reached),
+        (tf.constant(0), tf.ensure_shape(starts, shape)),
         shape_invariants=(tf.TensorShape([]), shape),
         maximum_iterations=nodes.depth,
     )[1]
