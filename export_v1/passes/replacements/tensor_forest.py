@@ -173,7 +173,7 @@ def tree_predictions(
     leaf = trees.leaves(joined, tests.columns(values), tests.column, tests.is_left)[:, 0]
     outputs = tf.gather(np.stack([_outputs(node, params) for node in nodes]), leaf)
     if not params.inference_tree_paths:
-        return [outputs, tf.zeros([0], tf.string)]
+        return [outputs, tf.constant([], tf.string)]
     return [outputs, tf.gather(_paths(raw, joined), leaf)]
 
 
