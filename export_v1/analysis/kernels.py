@@ -121,11 +121,17 @@ def _types_at(node: NodeDef, name: str) -> tuple[int, ...]:
     return tuple(value.list.type) if value.WhichOneof("value") == "list" else (value.type,)
 
 
+_NO_TYPE = (0,)
+
+
 def _takes(kernel, node: NodeDef) -> bool:
     """Returns whether a kernel is for a node's types."""
     for constraint in kernel.constraint:
         allowed = set(constraint.allowed_values.list.type)
         types = _types_at(node, constraint.name)
+        if allowed and types == _NO_TYPE:
+            # Of an op whose old version has no such attribute: TensorFlow finds no kernel for it, either.
+            return False
         if allowed and not {tf.as_dtype(one).base_dtype.as_datatype_enum for one in types if one} <= allowed:
             return False
     return True

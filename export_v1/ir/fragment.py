@@ -136,8 +136,7 @@ def _named_by_content(functions: Iterable, hint: str) -> dict[str, object]:
             # What the process that traced it knows of its gradients, and its own name for it.
             copy.attr.clear()
             copy.signature.name = ""
-            content = hint.encode() + copy.SerializeToString(deterministic=True)
-            digest = hashlib.sha1(content, usedforsecurity=False).hexdigest()
+            digest = hashlib.sha1(copy.SerializeToString(deterministic=True), usedforsecurity=False).hexdigest()
             stem = re.sub(r"(__inference_)?(.*?)_[0-9]+$", r"\2", name)
             copy.signature.name = re.sub(r"[^a-z0-9]+", "_", f"{hint}_{stem}_{digest[:10]}".lower()).strip("_")
             made[name] = copy
@@ -163,6 +162,8 @@ def _rename_arguments(function) -> None:
 
 
 def _rename_calls(node: NodeDef, names: dict[str, str]) -> None:
+    # Colocation with a node by the name that it had.
+    node.attr.pop("_class", None)
     node.op = names.get(node.op, node.op)
     for value in node.attr.values():
         if value.HasField("func"):

@@ -3,8 +3,9 @@
 `replacements` has the table, op by op, and says how to add one.
 """
 
+import dataclasses
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +16,7 @@ from export_v1.ir import fragment, graph, rewrite
 from export_v1.ir.fragment import Fragment
 from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, control_inputs, data_inputs
 from export_v1.ir.ops import ENTERS, SWITCHES
+from export_v1.passes import static_shapes
 from export_v1.passes.replacements import TABLE, Site
 from export_v1.passes.result import Notes, Replaced, Result
 
@@ -25,6 +27,7 @@ def ops(
     written: GraphDef,
     stored: Callable[[str], np.ndarray | None],
     kept: Collection[str] = (),
+    training: bool = False,
     unrunnable_only: bool = False,
 ) -> Result:
     """Returns the graph with standard ops in place of each op of the table; notes which.
@@ -36,6 +39,7 @@ def ops(
         written: the whole graph as it was written.
         stored: returns the value that the checkpoint has under a key, or None.
         kept: ops to leave alone.
+        training: whether the graph is for training: what an op does in training alone it does not do otherwise.
         unrunnable_only: leave alone what this TensorFlow, on this machine, has a kernel for.
 
     Raises:
@@ -46,9 +50,12 @@ def ops(
         candidates = kernels.unrunnable(candidates)
     if not candidates:
         return Result(graph_def)
-    replacing = _Replacing(graph_def, written, stored, {id(node) for node in candidates})
-    made = replacing.graph()
+    chosen = {id(node) for node in candidates}
     counts = Counter(node.op for node in candidates)
+    replacing = _Replacing(Index(written), stored, training)
+    in_graph = [node.name for node in graph_def.node if id(node) in chosen]
+    made = replacing.in_functions(graph_def, chosen)
+    made = replacing.in_graph(made, in_graph)
     notes = tuple(Replaced(op, count, TABLE[op].by, unrunnable_only) for op, count in sorted(counts.items()))
     return Result(made, {old.name: new.name for old, new in replacing.moved.items()}, Notes(replaced=notes))
 
@@ -59,33 +66,62 @@ def _nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
         yield from function.node_def
 
 
+def _has_shapes(index: Index, name: str) -> bool:
+    return all(graph.recorded_shape_of(index, tensor) is not None for tensor in data_inputs(index[name]))
+
+
 class _Replacing:
-    def __init__(self, graph_def: GraphDef, written: GraphDef, stored: Callable, replaced: set[int]):
-        self._graph_def = graph_def
-        self._index = Index(graph_def)
-        self._written = Index(written)
+    """Replaces nodes, some of a graph at a time."""
+
+    def __init__(self, written: Index, stored: Callable, training: bool):
+        self._written = written
+        self._training = training
         self._stored = stored
-        self._replaced = replaced
-        self._functions: list = []
+        self._index = Index(GraphDef())
         # Outputs that have another name now.
         self.moved: dict[Tensor, Tensor] = {}
 
-    def graph(self) -> GraphDef:
-        nodes: list[NodeDef] = []
-        for node in self._graph_def.node:
-            if id(node) in self._replaced:
-                nodes += self._inlined(node)
-            else:
-                nodes.append(node)
-        made = rewrite.with_nodes(self._graph_def, (rewrite.rewired(node, self.moved) for node in nodes))
+    def in_functions(self, graph_def: GraphDef, chosen: Collection[int]) -> GraphDef:
+        """Returns the graph whose functions call what stands in for some of their nodes, told by their identities."""
+        if not any(id(node) in chosen for function in graph_def.library.function for node in function.node_def):
+            return graph_def
+        self._index = Index(graph_def)
+        made = rewrite.with_nodes(graph_def, graph_def.node)
         del made.library.function[:]
-        made.library.function.extend(self._with_calls(function) for function in self._graph_def.library.function)
-        made.library.function.extend(self._functions)
+        for function in graph_def.library.function:
+            made.library.function.extend(self._with_calls(function, chosen))
         return made
 
-    def _inlined(self, node: NodeDef) -> list[NodeDef]:
+    def in_graph(self, graph_def: GraphDef, names: Collection[str]) -> GraphDef:
+        """Returns the graph with other nodes in the place of some of its own."""
+        if not names:
+            return graph_def
+        self._index = Index(graph_def)
+        inferred: dict[str, tf.TensorShape] = {}
+        if any(TABLE[self._index[name].op].needs_shapes and not _has_shapes(self._index, name) for name in names):
+            inferred = static_shapes.inferred(graph_def)
+        nodes: list[NodeDef] = []
+        functions: list = []
+        for node in graph_def.node:
+            if node.name in names:
+                inlined = self._inlined(node, inferred)
+                nodes += inlined.nodes
+                functions += inlined.functions
+            else:
+                nodes.append(node)
+        made = rewrite.with_nodes(graph_def, (rewrite.rewired(node, self.moved) for node in nodes))
+        made.library.function.extend(functions)
+        return made
+
+    def _inlined(self, node: NodeDef, inferred: Mapping[str, tf.TensorShape]) -> fragment.Inlined:
+        """Returns the nodes that stand in for one, the last of which has its name."""
         inputs, waits = data_inputs(node), control_inputs(node)
-        piece = self._fragment(node, [graph.recorded_shape_of(self._index, tensor) for tensor in inputs])
+        recorded = [graph.recorded_shape_of(self._index, tensor) for tensor in inputs]
+        shapes = [
+            inferred.get(tensor.name) if shape is None else shape
+            for tensor, shape in zip(inputs, recorded, strict=True)
+        ]
+        piece = self._fragment(node, shapes)
         handles = [tensor for tensor in inputs if self._index.data_type(tensor) == tf.resource.as_datatype_enum]
         pivot = next((tensor for tensor in inputs if tensor not in handles), None)
         made = fragment.inlined(
@@ -95,25 +131,25 @@ class _Replacing:
             [pivot.node] if pivot is not None and self._is_conditional(pivot.node) else waits,
             node.name,
         )
-        self._functions += made.functions
         self.moved |= {Tensor(node.name, at): tensor for at, tensor in enumerate(made.outputs) if at}
         first = rewrite.node(node.name, "Identity", made.outputs[:1], T=tf.as_dtype(graph.output_types(node)[0]))
         first.input.extend(f"^{name}" for name in waits)
-        return [*made.nodes, first]
+        return dataclasses.replace(made, nodes=[*made.nodes, first])
 
-    def _with_calls(self, function):
-        """Returns a function of the library that calls the replacement of each op in it."""
-        if not any(id(node) in self._replaced for node in function.node_def):
-            return function
+    def _with_calls(self, function, chosen: Collection[int]) -> list:
+        """Returns a function of the library that calls the replacement of nodes in it, and what it calls."""
+        if not any(id(node) in chosen for node in function.node_def):
+            return [function]
+        called: list = []
         made = type(function)()
         made.CopyFrom(function)
         # Where the results of an op with named outputs are in the list of a call's results.
         moved: dict[str, str] = {}
         for original, node in zip(function.node_def, made.node_def, strict=True):
-            if id(original) not in self._replaced:
+            if id(original) not in chosen:
                 continue
             name, functions = fragment.as_function(self._fragment(original), f"{function.signature.name}/{node.name}")
-            self._functions += functions
+            called += functions
             moved |= _call_outputs(original)
             types = graph.input_types(original), graph.output_types(original)
             node.op = "PartitionedCall"
@@ -127,11 +163,11 @@ class _Replacing:
             node.input.extend(edges)
         for key, edge in function.ret.items():
             made.ret[key] = moved.get(edge, edge)
-        return made
+        return [made, *called]
 
     def _fragment(self, node: NodeDef, shapes=None) -> Fragment:
         """Returns what stands in for a node."""
-        site = Site(node, self._index, self._written, self._stored)
+        site = Site(node, self._index, self._written, self._stored, self._training)
         types = [tf.as_dtype(data_type).base_dtype for data_type in graph.input_types(node)]
         shapes = [None] * len(types) if shapes is None else shapes
         grouped = graph.grouped_inputs(node)

@@ -106,6 +106,7 @@ def _replace(state: State, unrunnable_only: bool) -> State:
         written=written,
         stored=state.stored,
         kept=state.kept_ops,
+        training=state.training,
         unrunnable_only=unrunnable_only,
     )
     return state.after(result)
@@ -274,9 +275,11 @@ EXPORT = (
     ),
     Step(
         "replacements",
-        lambda state: _replace(state, unrunnable_only=False),
+        lambda state: _prune(_replace(state, unrunnable_only=False)),
         "after the record: what has a kernel here answers for itself in the original, and proves its replacement; "
-        "before variables: a replacement reads them as the op did",
+        "after prune: what nothing needs is not replaced; before variables: a replacement reads them as the op did",
+        needs=(Guarantee.PRUNED,),
+        gives=(Guarantee.PRUNED,),
     ),
     Step("tables are filled", _filled, "after prune: nobody asks a table of a dead branch", needs=(Guarantee.PRUNED,)),
     *RUNNABLE,

@@ -26,6 +26,7 @@ class State:
         find: returns where a file is, by its name in the graph and its known path.
         written: the whole graph as it was written, Saver and initializers included.
         stored: returns the value that the checkpoint has under a key, or None where it has none.
+        training: whether it is asked for training.
         kept_ops: ops that are not to be replaced.
         table_inits: ops that initialize the tables.
         renamed: tensor, as the graph was written -> the name that it has now, where that is another.
@@ -42,6 +43,7 @@ class State:
     find: Callable[[str, str | None], str]
     written: GraphDef | None = None
     stored: Callable[[str], np.ndarray | None] = lambda key: None
+    training: bool = False
     kept_ops: Collection[str] = ()
     table_inits: tuple[str, ...] = ()
     renamed: Mapping[str, str] = dataclasses.field(default_factory=dict)

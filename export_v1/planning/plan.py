@@ -138,7 +138,7 @@ def _all_constants(model: Graph, frozen: Mapping[str, object]) -> bool:
 
 def _training(model: Graph, signature: variant.PlannedSignature, serving: variant.Variant) -> variant.Variant:
     updates = variant.update_ops(model, signature, _variables(serving))
-    return variant.Variant(_prefix(TRAIN, serving.model), model, {TRAIN: signature}, updates=updates)
+    return variant.Variant(_prefix(TRAIN, serving.model), model, {TRAIN: signature}, updates=updates, training=True)
 
 
 def _variables(one: variant.Variant) -> set[str]:

@@ -48,6 +48,7 @@ class Variant:
         signatures: by key; of one set of frozen values, and cuts that do not get in each other's way.
         updates: ops to run whenever an output is computed.
         losses: tensors that are kept beside the outputs.
+        training: whether its signatures are for training.
         kept_ops: ops that are not to be replaced.
         stored: returns the value that the model's checkpoint has under a key, or None where it has none.
     """
@@ -57,6 +58,7 @@ class Variant:
     signatures: Mapping[str, PlannedSignature]
     updates: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
+    training: bool = False
     kept_ops: tuple[str, ...] = ()
     stored: Callable[[str], np.ndarray | None] = lambda key: None
 
@@ -139,6 +141,7 @@ def _state(variant: Variant, whole: GraphDef, files: assets.Files) -> State:
         find=files.find,
         written=variant.model.graph_def,
         stored=variant.stored,
+        training=variant.training,
         kept_ops=variant.kept_ops,
     )
 

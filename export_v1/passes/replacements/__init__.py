@@ -11,7 +11,9 @@ How to add an op:
 3. An op whose state is in a resource (an ensemble, a quantile stream) is replaced where the resource is used: the
    builder asks `resources.value` what the Saver restores into it, and makes constants of that. The handle itself needs
    no replacement: nobody reads it any more, and it is pruned.
-4. Prove it: add the op's cases to `fixtures/replacements_tf115.py`, run that under TensorFlow 1.15.5, and the tests in
+4. Strike it from `not_replaced.py`, and write the table of `export_v1/REMOVED_OPS.md` anew:
+   `python -m export_v1.passes.replacements.listing`.
+5. Prove it: add the op's cases to `fixtures/replacements_tf115.py`, run that under TensorFlow 1.15.5, and the tests in
    `tests/export_v1/passes/replacements/test_kernels.py` compare every case of every file that it wrote.
 
 Where this TensorFlow has a kernel for such an op (a GPU has cuDNN, a library brings GatherTree) the original's answers
@@ -29,13 +31,39 @@ from export_v1.passes.replacements import (
     buckets,
     columns,
     cudnn,
+    elementwise,
     gradient_trees,
+    images,
+    old_names,
+    periodic_resample,
+    products,
+    segmentation,
+    slices,
+    strings,
     sums,
     tensor_forest,
 )
 from export_v1.passes.replacements.site import Replacement, Site
 
-_FAMILIES = (beam_search, block_cells, boosted_trees, buckets, columns, cudnn, gradient_trees, sums, tensor_forest)
+_FAMILIES = (
+    beam_search,
+    block_cells,
+    boosted_trees,
+    buckets,
+    columns,
+    cudnn,
+    elementwise,
+    gradient_trees,
+    images,
+    old_names,
+    periodic_resample,
+    products,
+    segmentation,
+    slices,
+    strings,
+    sums,
+    tensor_forest,
+)
 
 TABLE: Mapping[str, Replacement] = MappingProxyType(
     {op: replacement for family in _FAMILIES for op, replacement in family.REPLACEMENTS.items()}

@@ -40,7 +40,8 @@ def rnn(
     if layout.mode == "lstm":
         c = tf.unstack(tf.reshape(input_c, [many, batch, layout.units]), num=many)
     length = tf.ensure_shape(lengths[0], [None]) if lengths else None
-    dropout = site.attr("dropout") if site.attr("is_training") else 0.0
+    # A graph that was only ever built for training is for inference all the same.
+    dropout = site.attr("dropout") if site.attr("is_training") and site.training else 0.0
     weights, last_h, last_c = cells(layout, params), [], []
     for layer in range(layout.layers):
         outputs = []
@@ -83,19 +84,16 @@ def _last(steps: tf.Tensor, initial: tf.Tensor, length: tf.Tensor | None) -> tf.
 def _layout(site: Site, x: tf.Tensor, input_h: tf.Tensor, input_c: tf.Tensor, time_major: bool) -> Layout:
     directions = _directions(site)
     mode, is_projected = _text(site, "rnn_mode"), bool(site.attr("num_proj")) if "V3" in site.node.op else False
-    known = [x.shape[2] if x.shape.rank == 3 else None]
-    if input_h.shape.rank == 3:
-        known += [input_h.shape[0 if time_major else 1], input_h.shape[2]]
-    if is_projected:
-        known.append(input_c.shape[2] if input_c.shape.rank == 3 else None)
-    if None in known or len(known) < 3:
+    layer_axis = 0 if time_major else 1
+    wanted = [(x, 2), (input_h, layer_axis), (input_h, 2), (input_c if is_projected else input_h, 2)]
+    sizes = [tensor.shape[axis] for tensor, axis in wanted if tensor.shape.rank == 3]
+    if len(sizes) < len(wanted) or None in sizes:
         raise errors.ExportError(
             f"Node {site.node.name!r} ({site.node.op}) cannot be replaced: the graph does not tell the sizes of its "
             f"input {x.shape} and its initial state {input_h.shape}.\n"
             "  Give the input's shape with --input=KEY=TENSOR[SHAPE]."
         )
-    input_size, many, output_size = known[:3]
-    units = known[3] if is_projected else output_size
+    input_size, many, output_size, units = (int(size) for size in sizes if size is not None)
     return Layout(
         mode=mode,
         layers=many // directions,
@@ -160,9 +158,9 @@ def params_to_canonical(site: Site, *inputs: tf.Tensor) -> list[tf.Tensor]:
     return [*matrices, *biases]
 
 
-_LOOPS = "a fused LSTM or a loop over the steps, for each layer and direction"
+_LOOPS = "a fused LSTM or a loop over the steps, for each layer and direction, with dropout in training alone"
 REPLACEMENTS = {
-    **{op: Replacement(rnn, _LOOPS) for op in ("CudnnRNN", "CudnnRNNV2", "CudnnRNNV3")},
+    **{op: Replacement(rnn, _LOOPS, needs_shapes=True) for op in ("CudnnRNN", "CudnnRNNV2", "CudnnRNNV3")},
     "CudnnRNNParamsSize": Replacement(params_size, "a constant"),
     **{
         f"CudnnRNNCanonicalToParams{version}": Replacement(canonical_to_params, "a concatenation")

@@ -20,12 +20,14 @@ class Site:
         index: the graph that it is in, cut and pruned; of a node in a function, the graph that has the function.
         written: the whole graph as it was written, with its Saver and its initializers.
         stored: returns the value that the checkpoint has under a key, or None where it has none.
+        training: whether the graph is for training, whatever the node was made for.
     """
 
     node: NodeDef
     index: Index
     written: Index
     stored: Callable[[str], np.ndarray | None]
+    training: bool = False
 
     def attr(self, name: str):
         """Returns an attribute as Python has it: a number, a bool, bytes, a tf.DType, a list of these.
@@ -77,7 +79,10 @@ class Replacement:
             returns a tensor for each output, or the one tensor of an op with one; None for an output that nobody can
             use. It calls TensorFlow's public API alone.
         by: what it is, for the report, such as "a loop over the steps".
+        needs_shapes: whether it cannot do without the static shapes of its inputs; they are inferred where TensorFlow 1
+            recorded none.
     """
 
     build: Callable[..., tf.Tensor | Sequence[tf.Tensor | None]]
     by: str
+    needs_shapes: bool = False

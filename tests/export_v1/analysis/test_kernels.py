@@ -74,3 +74,30 @@ def test_a_kernel_of_another_device_is_none(monkeypatch):
         kernels.check(graph_def)
     monkeypatch.setattr(kernels, "_devices", lambda: {"CPU", "GPU"})
     kernels.check(graph_def)
+
+
+def test_an_op_whose_kernels_ask_for_what_it_no_longer_has_cannot_run():
+    graph_def = v1.GraphDef()
+    _add(graph_def.node, "top", "TopK", T=tf.float32)
+    # Its kernels are those of TopKV2, and constrain a type that TopK does not have.
+    with pytest.raises(export_v1.ExportError, match="TopK"):
+        kernels.check(graph_def)
+
+
+def test_a_constraint_on_something_else_than_a_type_is_no_reason():
+    graph_def = v1.GraphDef()
+    _add(graph_def.node, "rows", "GatherNd", Tparams=tf.float32, Tindices=tf.int32)
+    kernels.check(graph_def)
+
+
+def test_what_tensorflow_replaces_at_run_time_can_run():
+    graph_def = v1.GraphDef()
+    _add(graph_def.node, "total", "AccumulateNV2", T=tf.float32)
+    kernels.check(graph_def)
+
+
+def test_what_cannot_run_is_told_from_what_can():
+    graph_def = v1.GraphDef()
+    for name, op in (("trees", "GatherTree"), ("sum", "AddN"), ("rnn", "CudnnRNN")):
+        _add(graph_def.node, name, op, T=tf.float32)
+    assert [node.name for node in kernels.unrunnable(graph_def.node)] == ["trees", "rnn"]

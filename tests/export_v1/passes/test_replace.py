@@ -150,3 +150,42 @@ def test_names_to_keep_are_those_of_replaced_ops():
         errors.ExportError, match="'GatherTrees' is not in the ops that are replaced.*\n  Closest: 'GatherTree'"
     ):
         replacements.check_kept(["GatherTrees"])
+
+
+def _lstm(name, inputs, size, units, layers=1, dropout=0.0):
+    count = 4 * units * (size + units + 2) + (layers - 1) * 4 * units * (2 * units + 2)
+    zeros = np.zeros([layers, 2, units], np.float32)
+    states = [rewrite.constant(f"{name}_{state}", zeros, tf.float32) for state in "hc"]
+    params = rewrite.constant(f"{name}_params", np.full([count], 0.1, np.float32), tf.float32)
+    read = [Tensor(inputs), *(Tensor(node.name) for node in (*states, params))]
+    made = rewrite.node(name, "CudnnRNN", read, T=tf.float32, is_training=bool(dropout))
+    made.attr["dropout"].f = dropout
+    return [*states, params, made]
+
+
+def _sequences():
+    graph_def = GraphDef()
+    graph_def.node.append(rewrite.node("x", "Placeholder", dtype=tf.float32, shape=tf.TensorShape([None, 2, 3])))
+    graph_def.versions.producer = 134
+    return graph_def
+
+
+def test_dropout_of_cudnn_is_for_training_alone():
+    graph_def = _sequences()
+    graph_def.node.extend(_lstm("lstm", "x", 3, 4, layers=2, dropout=0.5))
+    for training in (False, True):
+        replaced = _replaced(graph_def, training=training).graph_def
+        assert any(node.op == "RandomUniform" for node in replaced.node) == training
+
+
+def test_shapes_that_nobody_recorded_are_inferred():
+    # An LSTM of 4 units on sequences of 3 numbers, and one of 2 units on what it puts out; no shape is recorded.
+    graph_def = _sequences()
+    graph_def.node.extend(_lstm("second", "first", 4, 2))
+    graph_def.node.extend(_lstm("first", "x", 3, 4))
+    result = _replaced(graph_def)
+    assert not any(node.op == "CudnnRNN" for node in result.graph_def.node)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        tf.graph_util.import_graph_def(result.graph_def, name="")
+        found = session.run("second:0", {"x:0": np.ones([5, 2, 3], np.float32)})
+    assert found.shape == (5, 2, 2) and np.all(np.diff(found[:, 0, 0]) > 0)

@@ -1,0 +1,92 @@
+"""MaskedMatmul of tf.contrib.factorization, and FusedConv2DBiasActivation of tf.contrib.fused_conv.
+
+Source of truth: tensorflow/contrib/factorization/kernels/masked_matmul_ops.cc and
+contrib/fused_conv/ops/fused_conv2d_bias_activation_op.cc of TensorFlow 1.15.
+"""
+
+import tensorflow as tf
+
+from export_v1 import errors
+from export_v1.passes.replacements.site import Replacement, Site
+
+
+def masked_matmul(
+    site: Site,
+    a: tf.Tensor,
+    b: tf.Tensor,
+    mask_indices: tf.Tensor,
+    transpose_a: tf.Tensor,
+    transpose_b: tf.Tensor,
+) -> tf.Tensor:
+    """Returns some elements of a matrix product, [elements].
+
+    Args:
+        site: unused.
+        a: matrix, float32.
+        b: matrix, float32.
+        mask_indices: row and column of each element that is wanted, [elements, 2].
+        transpose_a: scalar; whether a is to be transposed first.
+        transpose_b: scalar; whether b is to be transposed first.
+    """
+    rows = tf.cond(tf.reshape(transpose_a, []), lambda: tf.transpose(a), lambda: tf.identity(a))
+    columns = tf.cond(tf.reshape(transpose_b, []), lambda: tf.identity(b), lambda: tf.transpose(b))
+    picked = tf.gather(rows, mask_indices[:, 0]), tf.gather(columns, mask_indices[:, 1])
+    return tf.reduce_sum(picked[0] * picked[1], 1)
+
+
+def fused_conv(
+    site: Site,
+    conv_input: tf.Tensor,
+    filters: tf.Tensor,
+    bias: tf.Tensor,
+    side_input: tf.Tensor,
+    conv_input_scale: tf.Tensor,
+    side_input_scale: tf.Tensor,
+) -> tf.Tensor:
+    """Returns a convolution, scaled, plus a side input, scaled, plus a bias, and the positive part of that.
+
+    Args:
+        site: with `strides`, `padding`, `dilations`, `data_format`, `filter_format` and `activation_mode`.
+        conv_input: images, [batch, height, width, channels] or [batch, channels, height, width].
+        filters: [height, width, in, out] or [out, in, height, width].
+        bias: [out].
+        side_input: of the result's shape, or with no elements for none.
+        conv_input_scale: scalar.
+        side_input_scale: scalar.
+    """
+    formats = site.attr("data_format").decode(), site.attr("filter_format").decode()
+    if "VECT" in "".join(formats) or not conv_input.dtype.is_floating:
+        raise errors.ExportError(
+            f"Node {site.node.name!r} ({site.node.op}) cannot be replaced: it computes with {conv_input.dtype.name} in "
+            f"the layout {formats[0]}, of which only GPUs have kernels.\n"
+            "  Cut the graph after it with --input=KEY=TENSOR."
+        )
+    is_first = formats[0] == "NCHW"
+    strides, dilations = (list(site.attr(name)) for name in ("strides", "dilations"))
+    if formats[1] == "OIHW":
+        filters = tf.transpose(filters, [2, 3, 1, 0])
+    if is_first:
+        # No CPU convolves images whose channels come first.
+        conv_input, side_input = (_channels_last(images) for images in (conv_input, side_input))
+        strides, dilations = ([sizes[0], *sizes[2:], sizes[1]] for sizes in (strides, dilations))
+    found = tf.nn.conv2d(conv_input, filters, strides, site.attr("padding").decode(), dilations=dilations)
+    found *= tf.cast(conv_input_scale, found.dtype)
+    side = tf.cast(side_input_scale, found.dtype) * side_input
+    has_side = tf.size(side_input) > 0
+    found += tf.cond(has_side, lambda: side, lambda: tf.zeros_like(found))
+    found += tf.cast(bias, found.dtype)
+    if site.attr("activation_mode") == b"Relu":
+        found = tf.nn.relu(found)
+    return tf.transpose(found, [0, 3, 1, 2]) if is_first else found
+
+
+def _channels_last(images: tf.Tensor) -> tf.Tensor:
+    """Returns images with their channels last; a tensor of another rank, which holds none, as it is."""
+    rank = tf.rank(images)
+    return tf.transpose(images, tf.where(tf.equal(rank, 4), [0, 2, 3, 1], [0, 1, 2, 3])[:rank])
+
+
+REPLACEMENTS = {
+    "MaskedMatmul": Replacement(masked_matmul, "gathers, and sums of their products"),
+    "FusedConv2DBiasActivation": Replacement(fused_conv, "Conv2D, a sum, and Relu"),
+}

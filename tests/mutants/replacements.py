@@ -1,0 +1,112 @@
+"""Changes to the replacements of ops, each of which a test has to notice."""
+
+from tests.mutants.change import Change
+
+_REPLACE, _FRAGMENT = "export_v1/passes/replace.py", "export_v1/ir/fragment.py"
+_PASS = ("tests/export_v1/passes/test_replace.py",)
+_MODELS = ("tests/test_replaced_ops.py",)
+_FOLDER = "export_v1/passes/replacements/"
+
+
+def _kernel(*cases: str) -> tuple[str, ...]:
+    file = "tests/export_v1/passes/replacements/test_kernels.py"
+    return tuple(f"{file}::test_answers_as_the_kernel[{case}]" for case in cases)
+
+
+CHANGES = (
+    Change(
+        _REPLACE,
+        "[pivot.node] if pivot is not None and self._is_conditional(pivot.node) else waits",
+        "waits",
+        _PASS,
+        why="a constant in a loop that is not in the loop's frame",
+    ),
+    Change(_REPLACE, 'first.input.extend(f"^{name}" for name in waits)', "pass", _PASS),
+    Change(_REPLACE, "            moved |= _call_outputs(original)\n", "", _PASS),
+    Change(_REPLACE, "        candidates = kernels.unrunnable(candidates)\n", "        pass\n", _PASS),
+    Change(
+        _REPLACE,
+        "inferred.get(tensor.name) if shape is None else shape",
+        "shape",
+        _PASS,
+        why="shapes that nobody recorded stay unknown",
+    ),
+    Change(
+        _FRAGMENT,
+        'f"{hint}_{stem}_{digest[:10]}"',
+        'f"{stem}_{digest[:10]}"',
+        _PASS,
+        why="two nodes that share a function",
+    ),
+    Change(
+        "export_v1/passes/sequence.py",
+        "_prune(_replace(state, unrunnable_only=False))",
+        "_replace(state, unrunnable_only=True)",
+        _MODELS,
+        why="block cells keep the op that has no gradient",
+    ),
+    Change(
+        "export_v1/weights/derived.py",
+        "if restored and all(part.key in checkpoint.shapes for part in restored.values()):",
+        "if False:",
+        _MODELS,
+    ),
+    Change(
+        "export_v1/analysis/kernels.py",
+        "if allowed and types == _NO_TYPE:",
+        "if types == _NO_TYPE:",
+        ("tests/export_v1/analysis/test_kernels.py",),
+    ),
+    Change(
+        "export_v1/analysis/kernels.py",
+        "if allowed and types == _NO_TYPE:",
+        "if False:",
+        ("tests/export_v1/analysis/test_kernels.py",),
+    ),
+    Change(_FOLDER + "beam_search.py", "tf.where(ended, end_token, found)", "found", _kernel("gather_tree-00")),
+    Change(
+        _FOLDER + "beam_search.py",
+        "tf.minimum(time, max_sequence_lengths)",
+        "max_sequence_lengths - 1",
+        _kernel("gather_tree-05"),
+    ),
+    Change(
+        _FOLDER + "block_cells.py",
+        "state = clipped + (state - tf.stop_gradient(state))",
+        "state = tf.clip_by_value(state, -clip, clip)",
+        _kernel("block_cells-05"),
+        why="a clipped state that passes no gradient on",
+    ),
+    Change(_FOLDER + "cudnn.py", "_reversed(steps, length) if direction else steps", "steps", _kernel("cudnn_rnn-01")),
+    Change(
+        _FOLDER + "cudnn_cells.py",
+        "candidate + reset * h_candidate",
+        "candidate + h_candidate",
+        _kernel("cudnn_rnn-05"),
+    ),
+    Change(
+        _FOLDER + "cudnn.py",
+        'if site.attr("is_training") and site.training else',
+        'if site.attr("is_training") else',
+        _PASS,
+    ),
+    Change(
+        _FOLDER + "images.py",
+        "x, y = (tf.where(inside, part, tf.zeros([], part.dtype)) for part in (x, y))\n",
+        "pass\n",
+        _kernel("images-00", "images-10"),
+        why="a gradient of a point that is nowhere",
+    ),
+    Change(
+        _FOLDER + "slices.py",
+        "    found = tf.where((sizes > 0)[:, tf.newaxis, tf.newaxis], found, first)\n",
+        "",
+        _kernel("slices-00", "slices-16"),
+    ),
+    Change(
+        _FOLDER + "segmentation.py",
+        "ranks = tf.where(of_row[:, tf.newaxis] | of_column[tf.newaxis], taken, ranks)",
+        "ranks = tf.where(of_row[:, tf.newaxis], taken, ranks)",
+        _kernel("segmentation-08"),
+    ),
+)
