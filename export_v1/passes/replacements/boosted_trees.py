@@ -173,8 +173,9 @@ def training_predict(
     row = tf.gather(starts, cached_tree_ids) + tf.maximum(cached_node_ids, 0)
     cached = tf.gather(became, row)
     tree = tf.range(count)[tf.newaxis]
-    counts, is_cached = tree >= cached_tree_ids[:, tf.newaxis], tree == cached_tree_ids[:, tf.newaxis]
-    is_cached &= cached_node_ids[:, tf.newaxis] >= 0
+    counts = tree >= cached_tree_ids[:, tf.newaxis]
+    # `==` of tensors compares objects wherever a graph of TensorFlow 1 is being built.
+    is_cached = tf.equal(tree, cached_tree_ids[:, tf.newaxis]) & (cached_node_ids[:, tf.newaxis] >= 0)
     leaves = ensemble.leaves(features, tf.where(is_cached, cached[:, tf.newaxis], ensemble.nodes.roots))
     values = ensemble.values(size)
     before = (tf.gather(values, cached) - tf.gather(changes, row))[:, tf.newaxis]

@@ -99,9 +99,11 @@ def _imported(whole, node):
     result = replace.ops(whole, written=whole, stored=lambda key: None)
     outputs = [f"{node.name}:{at}" for at in range(len(graph.output_types(node)))]
     names = {at: result.renamed.get(name, name) for at, name in enumerate(outputs)}
-    placeholders = [other.name for other in whole.node if other.op == "Placeholder"]
+    inputs = [
+        other.name for other in whole.node if other.name.startswith("in_") and other.op in ("Placeholder", "Const")
+    ]
     # What fills a resource is needed no more.
-    pruned = prune.to_outputs(result.graph_def, [*names.values(), *placeholders]).graph_def
+    pruned = prune.to_outputs(result.graph_def, [*names.values(), *inputs]).graph_def
     tf.graph_util.import_graph_def(pruned, name="")
     return names
 
