@@ -21,6 +21,7 @@ ALL = {
     "serving": "time to an answer, against the original and other runtimes",
     "predicting": "predict over large files: speed, and memory that does not grow",
     "layer_overhead": "a call of SignatureLayer against the raw signature",
+    "replacements": "replacements of ops against the kernels of TensorFlow 1.15 (with --tf1)",
     "lstm_control_flow": "functional control flow against the v1 loop it was made from",
 }
 

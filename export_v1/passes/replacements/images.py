@@ -25,19 +25,18 @@ def resampler(site: Site, data: tf.Tensor, warp: tf.Tensor) -> tf.Tensor:
     points = tf.reshape(warp, [batch, tf.reduce_prod(tf.shape(warp)[1:-1]), 2])
     x, y = points[:, :, 0], points[:, :, 1]
     inside = (x > -1) & (y > -1) & (x < tf.cast(width, x.dtype)) & (y < tf.cast(height, y.dtype))
-    # A point far outside has no integer; what it gives is not used, and passes no gradient on.
-    x, y = (tf.where(inside, part, tf.zeros([], part.dtype)) for part in (x, y))
+    # A point outside reads zeros beside the image, and passes no gradient on.
+    x, y = (tf.where(inside, part, tf.constant(-2, part.dtype)) for part in (x, y))
     left, top = tf.floor(x), tf.floor(y)
     right_part, bottom_part = x - left, y - top
     left_part, top_part = (left + 1) - x, (top + 1) - y
     column, row = tf.cast(left, tf.int32), tf.cast(top, tf.int32)
-    pixels = tf.reshape(data, [batch * height * width, channels])
-    first = tf.range(batch)[:, tf.newaxis] * (height * width)
+    framed = tf.pad(data, [[0, 0], [2, 1], [2, 1], [0, 0]])
+    pixels = tf.reshape(framed, [batch * (height + 3) * (width + 3), channels])
+    first = tf.range(batch)[:, tf.newaxis] * ((height + 3) * (width + 3))
 
     def pixel(row, column):
-        within = (row >= 0) & (column >= 0) & (row < height) & (column < width)
-        at = first + tf.clip_by_value(row, 0, height - 1) * width + tf.clip_by_value(column, 0, width - 1)
-        return tf.where(within[:, :, tf.newaxis], tf.gather(pixels, at), tf.zeros([], data.dtype))
+        return tf.gather(pixels, first + (row + 2) * (width + 3) + column + 2)
 
     found = tf.add_n(
         [
@@ -47,7 +46,6 @@ def resampler(site: Site, data: tf.Tensor, warp: tf.Tensor) -> tf.Tensor:
             (right_part * top_part)[:, :, tf.newaxis] * pixel(row, column + 1),
         ]
     )
-    found = tf.where(inside[:, :, tf.newaxis], found, tf.zeros([], data.dtype))
     return tf.reshape(found, tf.concat([tf.shape(warp)[:-1], [channels]], 0))
 
 

@@ -22,34 +22,33 @@ def connected_components(site: Site, image: tf.Tensor) -> tf.Tensor:
     """
     image = tf.ensure_shape(image, [None, None, None])
     background = tf.equal(image, tf.zeros_like(image))
-    size = tf.size(image, out_type=tf.int64)
-    labels = tf.where(background, tf.zeros([], tf.int64), tf.reshape(tf.range(1, size + 1), tf.shape(image)))
-    below = tf.equal(image[:, :-1], image[:, 1:])
-    right = tf.equal(image[:, :, :-1], image[:, :, 1:])
+    places = tf.reshape(tf.range(tf.size(image, out_type=tf.int64)), tf.shape(image))
+    pairs = []
+    for first, second in (
+        ((slice(None), slice(None, -1)), (slice(None), slice(1, None))),
+        ((slice(None), slice(None), slice(None, -1)), (slice(None), slice(None), slice(1, None))),
+    ):
+        joined = tf.equal(image[first], image[second]) & ~background[first]
+        pairs.append(tf.stack([tf.boolean_mask(places[part], joined) for part in (first, second)]))
+    ends = tf.unstack(tf.concat(pairs, 1), num=2)
 
-    def smallest(labels):
-        """Takes the smallest label among a pixel's neighbours, then that label's own label."""
-        found = labels
-        for same, axis in ((below, 1), (right, 2)):
-            first, last = (found[:, :-1], found[:, 1:]) if axis == 1 else (found[:, :, :-1], found[:, :, 1:])
-            less = tf.where(same, tf.minimum(first, last), first), tf.where(same, tf.minimum(first, last), last)
-            edge = (found[:, :1], found[:, -1:]) if axis == 1 else (found[:, :, :1], found[:, :, -1:])
-            up, down = tf.concat([edge[0], less[1]], axis), tf.concat([less[0], edge[1]], axis)
-            found = tf.minimum(up, down)
-        followed = tf.gather(tf.reshape(found, [-1]), tf.maximum(found - 1, 0))
-        return tf.where(background, found, followed)
+    def step(parents, _):
+        """Hangs each pixel, and its parent, on the first of its own and its neighbours' grandparents."""
+        grandparents = tf.gather(parents, parents)
+        lowest = tf.minimum(*(tf.gather(grandparents, end) for end in ends))
+        new = tf.minimum(parents, grandparents)
+        for end in ends:
+            for target in (end, tf.gather(parents, end)):
+                new = tf.tensor_scatter_nd_min(new, target[:, tf.newaxis], lowest)
+        return new, tf.reduce_any(tf.not_equal(new, parents))
 
-    def step(labels, _):
-        new = smallest(labels)
-        return new, tf.reduce_any(tf.not_equal(new, labels))
-
-    labels, _ = tf.while_loop(
+    parents, _ = tf.while_loop(
         lambda _, changed: changed,
         step,
-        (labels, size > 0),
-        shape_invariants=(tf.TensorShape([None, None, None]), tf.TensorShape([])),
+        (tf.reshape(places, [-1]), tf.constant(True)),
+        shape_invariants=(tf.TensorShape([None]), tf.TensorShape([])),
     )
-    return labels
+    return tf.where(background, tf.zeros([], tf.int64), tf.reshape(parents + 1, tf.shape(image)))
 
 
 def bipartite_match(site: Site, distances: tf.Tensor, num_valid_rows: tf.Tensor) -> list[tf.Tensor]:
@@ -99,6 +98,6 @@ def bipartite_match(site: Site, distances: tf.Tensor, num_valid_rows: tf.Tensor)
 
 
 REPLACEMENTS = {
-    "ImageConnectedComponents": Replacement(connected_components, "a loop that spreads the smallest label"),
+    "ImageConnectedComponents": Replacement(connected_components, "a loop that joins trees of pixels"),
     "BipartiteMatch": Replacement(bipartite_match, "a loop over the matches, the nearest first"),
 }
