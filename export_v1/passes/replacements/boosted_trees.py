@@ -96,15 +96,18 @@ class _Ensemble:
         The arrays are where each tree begins in the table, [trees]; which node a node became, [rows], counted among all;
         and how its logits changed, [rows, size].
         """
-        starts, became, changes = [], [], []
+        starts: list[int] = []
+        became: list[int] = []
+        changes: list[np.ndarray] = []
         for at, tree in enumerate(self._message.trees):
             meta = self._message.tree_metadata[at] if at < len(self._message.tree_metadata) else None
-            pruned = meta.post_pruned_nodes_meta if meta is not None and meta.is_finalized else ()
             starts.append(len(became))
-            became += [
-                self.nodes.roots[at] + (row.new_node_id if pruned else row) for row in pruned or range(len(tree.nodes))
-            ]
-            changes += [_logits(row.logit_change if pruned else [], size) for row in pruned or range(len(tree.nodes))]
+            if meta is not None and meta.is_finalized and meta.post_pruned_nodes_meta:
+                rows = [(row.new_node_id, row.logit_change) for row in meta.post_pruned_nodes_meta]
+            else:
+                rows = [(node, ()) for node in range(len(tree.nodes))]
+            became += [self.nodes.roots[at] + node for node, _ in rows]
+            changes += [_logits(change, size) for _, change in rows]
         return np.array(starts, np.int32), np.array(became, np.int32), np.stack(changes)
 
 
