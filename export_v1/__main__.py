@@ -23,7 +23,12 @@ _EXPORT_DIR = flags.Flag(
     "export_dir", "string", "Where it is written", "Folder to write; appears whole or not at all.", "DIR"
 )
 _LIST = flags.Flag(
-    "list", "bool", "To look first", "Print candidates for --input, --output and --freeze, and every variable."
+    "list",
+    "pattern",
+    "To look first",
+    "Print candidates for --input, --output and --freeze, and the variables; with a regular expression, every tensor "
+    "and variable whose name it is found in.",
+    "PATTERN",
 )
 FLAGS = (*_REQUEST.values(), _EXPORT_DIR, _LIST)
 for _flag in FLAGS:
@@ -36,12 +41,13 @@ def _run(argv: list[str]) -> int:
     request = Request(**{name: flags.value(flag) for name, flag in _REQUEST.items()})
     request.source_kind  # noqa: B018 - raises where the flags contradict each other
     export_dir, listing = flags.value(_EXPORT_DIR), flags.value(_LIST)
-    if not listing and not export_dir:
+    if listing is None and not export_dir:
         raise errors.ExportError("No --export_dir is given.\n  Pass --export_dir=DIR, or --list to look first.")
     running.import_tensorflow(_is_verbose())
     from export_v1 import pipeline
 
-    print(pipeline.listing(request) if listing else pipeline.export(request, export_dir).text(), flush=True)
+    text = pipeline.export(request, export_dir).text() if listing is None else pipeline.listing(request, listing)
+    print(text, flush=True)
     return 0
 
 

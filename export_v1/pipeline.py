@@ -1,25 +1,30 @@
 """From a TensorFlow 1 model as it was found to a SavedModel of today: the order of the work."""
 
+import dataclasses
 import functools
 import os
 from collections.abc import Callable, Mapping
 
-from export_v1 import interface
+from export_v1 import errors, interface
+from export_v1.analysis import endless
 from export_v1.artifact import assembly, recording, save, versions, warmup
 from export_v1.artifact.report import Report
 from export_v1.format import record
 from export_v1.format import sample as codec
-from export_v1.ir import safety, wellformed
+from export_v1.format.comparison import Verdict
+from export_v1.ir import randomness, safety, wellformed
 from export_v1.model import Source
 from export_v1.passes import replacements
-from export_v1.planning import plan
+from export_v1.planning import norms, plan, resuming
 from export_v1.planning.plan import DEFAULT, Plan
-from export_v1.proof import batch, sample
+from export_v1.proof import batch, checking, memory, sample, training
+from export_v1.proof.asking import Unanswered
 from export_v1.proof.sample import Sample
 from export_v1.request import Request
-from export_v1.source import assets, inference, reading
-from export_v1.weights import located
+from export_v1.source import assets, reading
+from export_v1.weights import located, original
 from export_v1.weights.restore import Weights
+from export_v1.weights.session import fill
 
 
 def export(request: Request, export_dir: str) -> Report:
@@ -30,26 +35,34 @@ def export(request: Request, export_dir: str) -> Report:
     warmup.check(request)
     replacements.check_kept(request.keep_ops)
     model = reading.read(request)
-    with _blamed(model):
-        return _export(model, request, export_dir, place)
+    with _blamed(model), interface.telling() as told:
+        return _export(model, request, export_dir, place, told)
 
 
-def _export(model: Source, request: Request, export_dir: str, place: Mapping[str, bool]) -> Report:
-    if request.moving_averages:
-        model = inference.by_moving_averages(model)
-    planned = plan.variants(model, request)
+def _export(model: Source, request: Request, export_dir: str, place: Mapping[str, bool], told: list) -> Report:
+    model, planned = norms.settled(model, plan.variants(model, request), request)
+    told.extend(planned.choices)
     files = assets.Files(request.asset, model.asset_dirs, anywhere=model.kind == "builder")
     assembled = assembly.assemble(planned, model, files, request)
-    weights = assembled.found.weights
-    recorded = _recorded(planned, weights, files, request)
+    exported_weights = assembled.found.weights
+    weights = original.OriginalWeights(
+        exported_weights.variables, exported_weights.checkpoint, exported_weights.initial, model, request
+    )
+    recorded, why_unproven = _recorded(planned, assembled.exported, weights, files, request)
     opened = batch.opened(planned, recorded, weights, files, request)
     if opened.fixed is not None:
         assembled = assembly.assemble(opened.planned, model, files, request)
+    if planned.resume is not None:
+        verdict = _training_proven(planned, assembled.exported, weights, files, request)
+        planned = dataclasses.replace(planned, resume=dataclasses.replace(planned.resume, proof=verdict))
     requests = warmup.batches(warmup.sizes(request), recorded, opened.planned.serving_inputs)
     with versions.target(export_dir, **place) as target:
-        answers = [recorded, *opened.proofs] if recorded else []
-        written = _write(assembled.exported, answers, requests, target.folder)
-        done = recording.record_of(model, planned, opened, assembled, files, written, recorded, requests)
+        answers = [*recorded.sets, *opened.proofs] if recorded else []
+        written, not_proven = _write(assembled.exported, answers, requests, target.folder)
+        recorded = recorded and recorded.without(not_proven)
+        if request.require_proof:
+            _require(recorded)
+        done = recording.record_of(model, planned, opened, assembled, files, written, recorded, why_unproven, requests)
         record.write(done, os.path.join(target.folder, record.PATH))
         if recorded is not None:
             sample.write(recorded, os.path.join(target.folder, codec.PATH))
@@ -58,22 +71,78 @@ def _export(model: Source, request: Request, export_dir: str, place: Mapping[str
     return Report(target.path, done)
 
 
-def _recorded(planned: Plan, weights: Weights, files: assets.Files, request: Request) -> Sample | None:
-    # To run a model that is streamed would bring back the memory that streaming saves; real inputs ask for it by name.
-    if request.no_sample or (save.is_streamed(weights) and not request.sample):
-        return None
+def _recorded(
+    planned: Plan,
+    exported: save.Exported,
+    weights: Weights,
+    files: assets.Files,
+    request: Request,
+) -> tuple[Sample | None, str]:
+    """Returns the original's answers, or None and why there are none."""
+    if request.no_sample:
+        return None, "--no_sample skipped running the original and the export, and comparing their answers"
+    endless.check(exported.graph_def)
     given = sample.read(request.sample, planned.serving_inputs) if request.sample else None
-    return sample.record(planned.serving, planned.default, weights, files, given)
+    try:
+        too_large = memory.lacking(weights.size())
+        # Real inputs ask for it by name.
+        if too_large and given is None:
+            raise Unanswered(too_large, "Pass --sample=FILE.npz to run it all the same.")
+        _, outputs, _ = exported.signatures[DEFAULT]
+        random = randomness.sources(exported.graph_def, outputs)
+        return sample.record(planned.serving, planned.default, weights, files, given, random), ""
+    except Unanswered as unanswered:
+        if request.require_proof:
+            raise errors.ExportError(
+                f"No answers can be recorded, and --require_proof was given.\n  {unanswered}"
+            ) from unanswered
+        return None, unanswered.why.rstrip(".")
 
 
-def _write(exported: save.Exported, answers: list[Sample], requests: Mapping[int, warmup.Batch], folder: str):
-    """Writes the SavedModel after it has given the original's answers, where there are some."""
-    checks: list[Callable] = []
-    if answers:
-        inputs, outputs, _ = exported.signatures[DEFAULT]
-        checks += [functools.partial(_compare, answer, inputs, outputs) for answer in answers]
-        if requests:
-            checks.append(lambda session: warmup.try_out(requests, session, inputs, outputs))
+def _training_proven(
+    planned: Plan, exported: save.Exported, weights: Weights, files: assets.Files, request: Request
+) -> str:
+    """Returns whether loss and gradients of a training are the original's: "equal", or "not proven" and why."""
+    if request.no_sample:
+        return f"{Verdict.NOT_PROVEN}: --no_sample skipped it"
+    inputs, outputs, _ = exported.signatures[resuming.LOSS]
+    verdict = training.prove(planned, exported.graph_def, inputs, outputs, weights, files)
+    if request.require_proof and verdict.startswith(str(Verdict.NOT_PROVEN)):
+        raise errors.ExportError(f"The training is {verdict}, and --require_proof was given.\n  Nothing was written.")
+    return verdict
+
+
+def _require(recorded: Sample | None) -> None:
+    if recorded is not None and recorded.not_proven:
+        listed = "".join(f"  output {key!r}: {why}\n" for key, why in recorded.not_proven.items())
+        raise errors.ExportError(
+            f"Not every output can be compared with the original's, and --require_proof was given:\n{listed}"
+            "  Nothing was written. Leave these outputs out (--output names the others), or remove --require_proof."
+        )
+
+
+def _write(
+    exported: save.Exported,
+    answers: list[Sample],
+    requests: Mapping[int, warmup.Batch],
+    folder: str,
+) -> tuple[save.Written, dict[str, str]]:
+    """Writes the SavedModel after it has given the original's answers; returns which outputs prove nothing after all."""
+    inputs, outputs, _ = exported.signatures[DEFAULT]
+    not_proven: dict[str, str] = {}
+    writes = save.writes_variables(exported.graph_def)
+
+    def compare(answer: Sample, session) -> None:
+        def refill() -> None:
+            if writes:
+                fill(session, exported.weights)
+
+        left = answer.without(not_proven)
+        not_proven.update(checking.check(left, session, inputs, outputs, refill))
+
+    checks: list[Callable] = [functools.partial(compare, answer) for answer in answers]
+    if answers and requests:
+        checks.append(lambda session: warmup.try_out(requests, session, inputs, outputs))
     # SavedModelBuilder refuses a folder that exists, and this one has to exist to be claimed.
     inner = os.path.join(folder, "model")
     written = save.write(exported, inner, checks)
@@ -81,18 +150,14 @@ def _write(exported: save.Exported, answers: list[Sample], requests: Mapping[int
         os.rename(os.path.join(inner, name), os.path.join(folder, name))
     os.rmdir(inner)
     os.makedirs(os.path.join(folder, "assets.extra"))
-    return written
+    return written, not_proven
 
 
-def _compare(answer: Sample, inputs: Mapping[str, str], outputs: Mapping[str, str], session) -> None:
-    sample.check(answer, session, inputs, outputs)
-
-
-def listing(request: Request) -> str:
-    """Returns what `--list` prints: candidates as flags to paste, and every variable; writes nothing."""
+def listing(request: Request, pattern: str = "") -> str:
+    """Returns what `--list` prints, or `--list=PATTERN`: candidates as flags to paste, and variables; writes nothing."""
     model = reading.read(request)
     with _blamed(model):
-        text = interface.listing(model.graph, located.listed(model))
+        text = interface.listing(model.graph, located.listed(model), pattern)
         found = interface.candidates(model.graph)
         outputs, inputs = ([candidate.tensor for candidate in side] for side in (found.outputs, found.inputs))
         reaching_out = safety.before(model.graph.graph_def, outputs, inputs)

@@ -17,6 +17,7 @@ SOURCES = {
 
 _MODEL = "The model, exactly one"
 _ENDS = "What goes in and out"
+_TRAINING = "Training goes on"
 _WEIGHTS = "Weights and files"
 _PROOF = "Proof"
 _TARGET = "Where it is written"
@@ -81,7 +82,27 @@ class Request:
         example="is_training:0=true",
     )
     moving_averages: bool = flags.field(
-        "bool", _ENDS, "Batch norm that was built for training uses its moving averages, as for inference."
+        "bool",
+        _ENDS,
+        "Batch norm that was built for training uses its moving averages, as for inference. Default: where training has "
+        "updated them.",
+    )
+    batch_statistics: bool = flags.field(
+        "bool", _ENDS, "Batch norm that was built for training uses the statistics of each batch, as the graph has it."
+    )
+    resume: bool = flags.field(
+        "bool", _TRAINING, "Keep loss, optimizer and its state, so that load_v2.resume goes on where training stopped."
+    )
+    loss: str | None = flags.field(
+        "string", _TRAINING, "The loss, with --resume. Default: what the graph has gradients of.", "TENSOR"
+    )
+    labels: Mapping[str, str] = flags.field(
+        "pairs",
+        _TRAINING,
+        "What the loss needs besides the inputs, with --resume; repeatable. Default: chosen, and reported.",
+        "KEY=TENSOR",
+        name="label",
+        example="labels=labels:0",
     )
     rename: Sequence[str] = flags.field(
         "multi", _WEIGHTS, "From graph variable name to checkpoint key, repeatable.", "REGEX=REPLACEMENT"
@@ -113,7 +134,12 @@ class Request:
         "them, seeded.",
         "FILE.npz",
     )
-    no_sample: bool = flags.field("bool", _PROOF, "Record no answers: for models too large to run here.")
+    no_sample: bool = flags.field(
+        "bool", _PROOF, "The fast way: run nothing, record no answers; the export is written unproven."
+    )
+    require_proof: bool = flags.field(
+        "bool", _PROOF, "Stop where an output cannot be compared with the original's; default: write, and say so."
+    )
     overwrite: bool = flags.field("bool", _TARGET, "Replace what is at --export_dir.")
     versioned: bool = flags.field(
         "bool", _TARGET, "--export_dir is a base path of TensorFlow Serving: write to its next integer version folder."
@@ -149,8 +175,23 @@ class Request:
             raise errors.ExportError(f"--meta_graph goes with --checkpoint alone, not with --{given[0]}.")
         if self.unfreeze and given != ["graph_def"]:
             raise errors.ExportError("--unfreeze goes with --graph_def: other sources have their variables.")
+        if (self.loss or self.labels) and not self.resume:
+            flag = "--loss" if self.loss else "--label"
+            raise errors.ExportError(
+                f"{flag} goes with --resume, which exports the training.\n  Pass --resume as well."
+            )
         if self.sample and self.no_sample:
             raise errors.ExportError("--sample and --no_sample exclude each other.\n  Remove one of them.")
+        if self.moving_averages and self.batch_statistics:
+            raise errors.ExportError(
+                "--moving_averages and --batch_statistics exclude each other.\n  Remove one of them, or both: the "
+                "checkpoint tells whether the averages were ever updated."
+            )
+        if self.require_proof and self.no_sample:
+            raise errors.ExportError(
+                "--require_proof and --no_sample exclude each other: without answers nothing is proven.\n"
+                "  Remove one of them."
+            )
         if self.versioned and self.overwrite:
             raise errors.ExportError(
                 "--versioned and --overwrite exclude each other: a new version never replaces one.\n"

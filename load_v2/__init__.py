@@ -6,6 +6,7 @@ import sys
 _HOMES = {
     "SignatureLayer": "load_v2.layer.signature_layer",
     "load_checkpoint_weights": "load_v2.porting",
+    "resume": "load_v2.training.resuming",
     "verify": "load_v2.verification",
     "LoadError": "load_v2.errors",
     "Rule": "load_v2.porting",
@@ -24,4 +25,4 @@ def __getattr__(name: str):
 # for keras.models.load_model. `python -m load_v2` must not pay for it with seconds before --help; while Python looks
 # for the module to run, sys.argv[0] is "-m".
 if sys.argv[:1] != ["-m"]:
-    importlib.import_module("load_v2.layer.signature_layer")
+    importlib.import_module("load_v2.training.model")

@@ -24,6 +24,11 @@ def safe_mode() -> bool | None:
     return serialization_lib.in_safe_mode()
 
 
+def schedule_of(optimizer: keras.optimizers.Optimizer) -> object:
+    """Returns the schedule that an optimizer was made with, or its rate; the public property gives the rate alone."""
+    return optimizer._learning_rate
+
+
 def take_arguments_as_they_are(layer: keras.Layer) -> None:
     """Stops Keras from casting inputs to the layer's compute dtype: a TensorFlow 1 graph has fixed types.
 

@@ -1,117 +1,277 @@
-"""Replays the recorded answers of the original graph, and checks the variables against their recorded checksums."""
+"""Replays the recorded answers of the original graph, and checks that record, sample, signature and variables agree."""
 
 import dataclasses
+import gc
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import numpy as np
+import tensorflow as tf
 
 from export_v1.format import bundle, comparison
 from export_v1.format import sample as codec
-from export_v1.format.comparison import Comparison
-from load_v2 import errors
+from export_v1.format.comparison import Comparison, Verdict
+from export_v1.format.record import Record, SampleEntry, TensorEntry
+from export_v1.ir import randomness
+from load_v2 import replay
 from load_v2.errors import LoadError
-from load_v2.layer import archive
-from load_v2.layer.signature_layer import SignatureLayer
-from load_v2.program import artefact, program
+from load_v2.program import artefact
+from load_v2.program.signature import Spec
+
+_SIGNATURE = "serving_default"
+# How often an output that a random op stands before is asked for, before it is called different. See `proof.sample`.
+_DRAWS = 16
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What `verify` found: a comparison for each output, names of variables that changed since step 1, other notes."""
+    """What `verify` found.
+
+    Attributes:
+        outputs: a comparison for each output, over all readers and sets of inputs.
+        damaged: names of variables that changed since step 1.
+        notes: what else there is to say.
+        unlike: what the files say otherwise than the record; each makes the export different.
+        why: why nothing could be compared; "" where something was.
+    """
 
     outputs: tuple[Comparison, ...]
     damaged: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    unlike: tuple[str, ...] = ()
+    why: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Equal where all that was compared is; not proven where no output could be."""
+        if self.damaged or self.unlike:
+            return Verdict.DIFFERENT
+        return comparison.overall(output.verdict for output in self.outputs)
 
     @property
     def equal(self) -> bool:
-        return all(output.equal for output in self.outputs) and not self.damaged
+        """Whether outputs were compared, and all that were are equal, and the variables are those of step 1."""
+        return self.verdict is Verdict.EQUAL
 
     def lines(self) -> list[str]:
-        """Returns the report as text, one line for each finding."""
+        """Returns the report as text, one line for each finding; the last one has the verdict."""
         lines = [str(output) for output in self.outputs]
+        lines += self.unlike
         lines += [
             f"variable {name}: DIFFERENT, its checksum is not the one that step 1 recorded" for name in self.damaged
         ]
-        return lines + list(self.notes)
+        return [*lines, *self.notes, f"verdict: {self._conclusion()}"]
+
+    def _conclusion(self) -> str:
+        if self.verdict is Verdict.NOT_PROVEN:
+            return f"{self.verdict}: nothing to compare, variables intact" + (f" ({self.why})" if self.why else "")
+        left = [output.key for output in self.outputs if output.verdict is Verdict.NOT_PROVEN]
+        if self.verdict is Verdict.EQUAL and left:
+            return f"{self.verdict}, all but what is not proven: {', '.join(left)}"
+        return str(self.verdict)
 
 
 def verify(path: str | os.PathLike, allow_ops: Collection[str] = ()) -> Report:
-    """Replays the sample that step 1 recorded in `path` through a SignatureLayer, and compares.
+    """Replays what step 1 recorded in `path` through a SignatureLayer and through `tf.saved_model.load`, and compares.
 
-    Integers, booleans and strings must be identical, floats within `export_v1.format.comparison.TOLERANCES`; NaN equals NaN.
+    Integers, booleans and strings must be identical, floats within `export_v1.format.comparison.TOLERANCES`; NaN equals
+    NaN. An output, an answer or a checksum that the record has and the files lack counts as different, and so does a
+    signature of other tensors. An output that is random is not proven; nor is anything where no answers were recorded.
 
     Args:
         path: folder of an export.
         allow_ops: ops to let run although they could touch files, network or Python.
 
     Raises:
-        LoadError: there is no sample, or the export cannot be loaded.
+        LoadError: it was not made by step 1, so there is nothing to go by; or it cannot be loaded, or cannot answer.
     """
-    path = os.fspath(path)
-    source = artefact.read(path)
-    left_out = source.record.sample_left_out if source.record else None
-    sample = codec.Arrays({}, {}) if left_out else _sample(path, source)
-    layer = SignatureLayer(path, allow_ops=allow_ops)
-    with errors.blamed(f"{path!r} cannot answer its recorded inputs"):
-        answers = layer(sample.inputs) if sample.outputs else {}
-    answers = answers if isinstance(answers, dict) else {next(iter(sample.outputs)): answers}
-    random = program.random_outputs(archive.shared(path, "serving_default").serve)
-    comparisons = []
+    source = artefact.read(os.fspath(path))
+    sample, why = _sample(source)
+    unlike = _unlike_signature(source) + _unlike_sample(source, sample)
+    outputs, read_by, infinite = _replayed(source, sample, allow_ops)
+    outputs += _not_replayed(source, sample, {output.key for output in outputs})
+    damaged, notes = _checksums(source)
+    if read_by:
+        sets = f"{1 + len(sample.further)} sets of inputs" if sample.further else "1 set of inputs"
+        notes = [f"replayed through {' and '.join(read_by)}: {sets}", *notes]
+    notes += [f"note: variable {name} holds NaN or infinity" for name in infinite]
+    return Report(tuple(outputs), tuple(damaged), tuple(notes), tuple(unlike), why)
+
+
+def _sample(source: artefact.Artefact) -> tuple[codec.Arrays, str]:
+    """Returns the sample, and why there is nothing to compare in it; "" where there is."""
+    file = os.path.join(source.path, codec.PATH)
+    record = source.record
+    if os.path.exists(file):
+        sample = codec.read(file, LoadError, "Export again.")
+        if not sample.outputs and (record is None or record.sample is None):
+            raise LoadError(f"{file!r} holds no answers.\n  Export again.")
+        compared = any(one_set.outputs for one_set in (sample, *sample.further))
+        return sample, "" if compared else "no output stays the same from run to run"
+    if record is None:
+        raise LoadError(
+            f"{source.path!r} has no recorded answers: it was not made by step 1.\n  Run step 1 on it to record them."
+        )
+    why = record.proof.why if record.proof else record.sample_left_out or "it was exported with --no_sample"
+    return codec.Arrays({}, {}), "" if record.sample else f"no answers were recorded: {why}"
+
+
+def _replayed(
+    source: artefact.Artefact, sample: codec.Arrays, allow_ops: Collection[str]
+) -> tuple[list[Comparison], list[str], list[str]]:
+    """Returns a comparison for each recorded output, which readers were asked, and which variables are not finite."""
+    sets = (sample, *sample.further)
+    compared: dict[str, list[Comparison]] = {key: [] for one_set in sets for key in one_set.outputs}
+    random = _random(source)
+    read_by: list[str] = []
+    infinite: list[str] = []
+    for name, load in replay.readers(source, allow_ops):
+        if read_by and not compared:
+            # The export loads, and there is nothing to ask it.
+            break
+        results, not_finite = _read(load, sets, random)
+        # A layer and its functions refer to each other, and each reader has the weights in memory.
+        gc.collect()
+        read_by.append(name)
+        infinite += not_finite
+        for result in results:
+            compared[result.key].append(_by(name, result))
+    return [_worst(key, results) for key, results in compared.items()], read_by if compared else [], infinite
+
+
+def _read(
+    load: Callable[[], replay.Reader], sets: Iterable[codec.Arrays], random: Mapping[str, str]
+) -> tuple[list[Comparison], list[str]]:
+    """Returns what one reader answers to all sets, compared, and the variables that are not finite, where it tells."""
+    reader = load()
+    return [result for one_set in sets for result in _compared(reader.answer, one_set, random)], reader.not_finite
+
+
+def _random(source: artefact.Artefact) -> dict[str, str]:
+    outputs = source.signatures[_SIGNATURE].outputs if _SIGNATURE in source.signatures else {}
+    return randomness.sources(source.meta_graph.graph_def, {key: spec.tensor for key, spec in outputs.items()})
+
+
+def _compared(answer: replay.Answer, sample: codec.Arrays, random: Mapping[str, str]) -> list[Comparison]:
+    if not sample.outputs:
+        return []
+    answers = answer(sample.inputs)
+    results = []
     for key, want in sample.outputs.items():
         if key not in answers:
-            comparisons.append(Comparison(key, False, np.nan, np.nan, (), 0, "the export has no such output"))
+            results.append(comparison.missing(key, "the export has no such output"))
             continue
-        have = np.asarray(answers[key])
-        compared = comparison.compare(key, want, have, noise=sample.noise.get(key, 0.0))
-        comparisons.append(_compare_random(compared, want, have) if key in random else compared)
-    damaged, notes = _checksums(source)
-    notes += [f"note: no answers were recorded, {left_out}; only the variables were compared"] if left_out else []
-    bad = [w.name for w in layer.weights if w.dtype in comparison.TOLERANCES and not _is_finite(np.asarray(w))]
-    notes += [f"note: variable {name} holds NaN or infinity" for name in bad]
-    return Report(tuple(comparisons), tuple(damaged), tuple(notes))
+        result = comparison.compare(key, want, answers[key], noise=sample.noise.get(key, 0.0))
+        if not result.equal and key in random and _changes(answer, sample.inputs, key, answers[key]):
+            result = comparison.not_proven(key, f"it is random: {random[key]} stands before it")
+        results.append(result)
+    return results
 
 
-def _is_finite(values: np.ndarray) -> bool:
-    # A sum needs no second array of the weights' size; it can only be too careful.
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
+def _changes(answer: replay.Answer, inputs: Mapping[str, np.ndarray], key: str, first: np.ndarray) -> bool:
+    """Whether an answer is another when asked again: the original's may have been the same each time by chance."""
+    again = (answer(inputs)[key] for _ in range(1, _DRAWS))
+    return not all(comparison.compare(key, first, other).equal for other in again)
 
 
-def _sample(path: str, source: artefact.Artefact) -> codec.Arrays:
-    file = os.path.join(path, codec.PATH)
-    if not os.path.exists(file):
-        why = "it was exported with --no_sample" if source.record else "it was not made by step 1"
-        raise LoadError(f"{path!r} has no recorded answers: {why}.\n  Run step 1 on it to record them.")
-    sample = codec.read(file, LoadError, "Export again.")
-    if not sample.outputs:
-        raise LoadError(f"{file!r} holds no answers.\n  Export again.")
-    return sample
+def _by(reader: str, result: Comparison) -> Comparison:
+    if result.verdict is not Verdict.DIFFERENT:
+        return result
+    return dataclasses.replace(result, note=f"{result.difference}, through {reader}")
 
 
-def _compare_random(compared: Comparison, want: np.ndarray, have: np.ndarray) -> Comparison:
-    """Compares what can be of an output that draws random numbers. Two runs of the original may agree by chance, and then
-    step 1 took it for one that is always the same."""
-    if compared.equal or want.shape != have.shape or want.dtype.kind != have.dtype.kind:
-        return compared
-    return dataclasses.replace(
-        compared, equal=True, note="in shape and type; it is random, so its values prove nothing"
-    )
+def _worst(key: str, results: list[Comparison]) -> Comparison:
+    """Returns the one comparison to show of several: one that differs, else the largest difference that is equal."""
+    order = (Verdict.DIFFERENT, Verdict.NOT_PROVEN, Verdict.EQUAL)
+    return min(results, key=lambda result: (order.index(result.verdict), -np.nan_to_num(result.relative)))
+
+
+def _not_replayed(source: artefact.Artefact, sample: codec.Arrays, replayed: Collection[str]) -> list[Comparison]:
+    """Returns what there is to say of the outputs that the sample has no answer for."""
+    record = source.record
+    if record is None:
+        return []
+    if record.sample is None:
+        return [comparison.not_proven(key, "no answer was recorded") for key in record.outputs if key not in replayed]
+    reasons = {key: "its answer changes from run to run" for key in record.sample.unstable}
+    reasons |= dict(record.proof.not_proven) if record.proof else {}
+    return [
+        comparison.not_proven(key, reasons[key])
+        if key in reasons
+        else comparison.missing(key, f"step 1 recorded an answer, and {codec.PATH} has none")
+        for key in record.outputs
+        if key not in replayed
+    ]
+
+
+def _unlike_sample(source: artefact.Artefact, sample: codec.Arrays) -> list[str]:
+    """Returns where sample and record disagree beyond the outputs: inputs, and sets that are not all there."""
+    record = source.record
+    if record is None or record.sample is None:
+        return []
+    differences = [
+        f"input {key}: DIFFERENT, step 1 recorded a value, and {codec.PATH} has none"
+        for key in record.inputs
+        if key not in sample.inputs
+    ]
+    expected: SampleEntry = record.sample
+    if len(expected.sets) != len(sample.further):
+        differences.append(
+            f"sample: DIFFERENT, step 1 recorded {len(expected.sets)} further sets of inputs, and {codec.PATH} has "
+            f"{len(sample.further)}"
+        )
+    return differences
+
+
+def _unlike_signature(source: artefact.Artefact) -> list[str]:
+    """Returns where the graph's signatures are not those that the record describes."""
+    record = source.record
+    if record is None or not record.signatures:
+        return []
+    differences = []
+    for name, entry in record.signatures.items():
+        held = source.signatures.get(name)
+        if held is None:
+            differences.append(f"signature {name}: DIFFERENT, step 1 recorded it, and the graph has none of that name")
+            continue
+        for side, entries, specs in (("input", entry.inputs, held.inputs), ("output", entry.outputs, held.outputs)):
+            differences += [
+                f"signature {name}: DIFFERENT, {side} {key!r} {problem}"
+                for key in dict.fromkeys([*entries, *specs])
+                if (problem := _unlike_tensor(entries.get(key), specs.get(key)))
+            ]
+    return differences
+
+
+def _unlike_tensor(entry: TensorEntry | None, spec: Spec | None) -> str:
+    if entry is None:
+        return "is in the graph, and step 1 recorded none"
+    if spec is None:
+        return "was recorded, and the graph has none"
+    if entry.dtype and entry.dtype != spec.dtype:
+        return f"is {spec.dtype}, and step 1 recorded {entry.dtype}"
+    recorded, held = tf.TensorShape(entry.exported_shape), tf.TensorShape(spec.shape)
+    # Shape inference of another version may know more or less of it; what both know has to agree.
+    return "" if recorded.is_compatible_with(held) else f"has shape {held}, and step 1 recorded {recorded}"
 
 
 def _checksums(source: artefact.Artefact) -> tuple[list[str], list[str]]:
-    entries = source.record.variables if source.record else ()
-    recorded = {entry.name: entry for entry in entries if entry.crc32c is not None}
-    if not recorded or source.bundle is None:
-        return [], []
-    index = bundle.read(source.bundle)
-    if index is None:
+    """Returns the variables that are not as step 1 wrote them, and a line about the others."""
+    record = source.record or Record()
+    recorded = {entry.name: entry.crc32c for entry in record.variables}
+    if not recorded or all(crc32c is None for crc32c in recorded.values()):
+        # The first exports had no checksums.
+        return [], [f"note: no checksums were recorded for {len(recorded)} variables"] if recorded else []
+    index = bundle.read(source.bundle) if source.bundle is not None else None
+    if source.bundle is not None and index is None:
         raise LoadError(f"{source.bundle}.index is damaged.\n  Export again.")
     keys = {variable.name: variable.key for variable in source.variables}
-    damaged = [
-        name
-        for name, entry in recorded.items()
-        if keys.get(name, name) not in index.tensors or index.checksum(keys.get(name, name)) != entry.crc32c
-    ]
-    return damaged, [f"variables: {len(recorded) - len(damaged)} of {len(recorded)} have their recorded checksum"]
+
+    def stored(name: str) -> int | None:
+        key = keys.get(name, name)
+        return index.checksum(key) if index is not None and key in index.tensors else None
+
+    damaged = [name for name, crc32c in recorded.items() if crc32c is None or stored(name) != crc32c]
+    damaged += [name for name in keys if name not in recorded]
+    intact = len(recorded.keys() - set(damaged))
+    return damaged, [f"variables: {intact} of {len(recorded)} have their recorded checksum"]

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 # A process that has run TensorFlow cannot be forked safely, and this one may have: the fuzzer has one of its own.
@@ -138,17 +139,24 @@ def _loop(folder, condition, functional: bool) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("functional", [False, True])
-def test_a_loop_without_end_is_an_error(functional, tmp_path, monkeypatch):
+def test_a_loop_without_end_for_made_up_values_is_given_up_and_for_real_ones_an_error(
+    functional, tmp_path, monkeypatch
+):
     import tensorflow as tf
 
     import export_v1
-    from export_v1.proof import sample
+    from export_v1.proof import asking
 
-    monkeypatch.setattr(sample, "SECONDS", 2)
+    monkeypatch.setattr(asking, "SECONDS_IF_MADE_UP", 2)
     flags = _loop(tmp_path, lambda value: tf.reduce_sum(value) > -1, functional)
+    proof = export_v1.export(**flags, overwrite=True)["proof"]
+    assert proof["verdict"] == "not proven" and "no answer to the sample after 2 seconds" in proof["why"]
+    monkeypatch.setattr(asking, "SECONDS", 2)
+    np.savez(tmp_path / "in.npz", x=np.float32([1, 1]))
+    written = sorted(os.listdir(tmp_path))
     with pytest.raises(export_v1.ExportError, match="(?s)no answer to the sample after 2 seconds.*--no_sample"):
-        export_v1.export(**flags)
-    assert os.listdir(tmp_path) == ["loop.pb"]
+        export_v1.export(**flags, overwrite=True, sample=str(tmp_path / "in.npz"))
+    assert sorted(os.listdir(tmp_path)) == written
 
 
 @pytest.mark.parametrize("functional", [False, True])
@@ -178,10 +186,10 @@ import sys
 from export_v1.console import supervise
 def run():
     import export_v1
-    from export_v1.proof import sample
+    from export_v1.proof import asking
     from export_v1.analysis import endless
     endless.check = lambda graph_def: None
-    sample.SECONDS, sample.GRACE = 1, 1
+    asking.SECONDS_IF_MADE_UP, asking.GRACE = 1, 1
     export_v1.export(**{flags!r})
 sys.exit(supervise.supervised(run, 'export_v1', lambda: None))
 """

@@ -14,8 +14,8 @@ SHARED = ("export_v1.errors", "export_v1.console", "export_v1.ir", "export_v1.fo
 # Rooms and modules from the bottom up; each may import from those before it, and from itself.
 LAYERS = {
     "export_v1": """errors private console ir format model request analysis passes legacy weights source interface
-                    planning proof artifact pipeline api __main__""".split(),
-    "load_v2": "errors private program layer scoring verification porting commands beam __main__".split(),
+                    training planning proof artifact pipeline api __main__""".split(),
+    "load_v2": "errors private program layer training scoring replay verification porting commands beam __main__".split(),
 }
 
 

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 
 from export_v1 import errors
+from export_v1.console import outcome
 
 # Linux: swap two paths in one step. (renameat2(2); AT_FDCWD is -100, RENAME_EXCHANGE is 2.)
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
@@ -125,6 +126,7 @@ def check_free(path: str, overwrite: bool) -> None:
 
 def _publish(partial: str, path: str) -> None:
     os.chmod(partial, 0o755)
+    outcome.about_to_appear(partial, path)
     if not os.path.isdir(path):
         os.rename(partial, path)
     elif not os.listdir(path):

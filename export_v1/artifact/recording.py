@@ -9,6 +9,8 @@ from export_v1 import interface
 from export_v1.artifact.assembly import Assembly
 from export_v1.artifact.save import Written
 from export_v1.format import record
+from export_v1.format.comparison import Verdict
+from export_v1.ir.graph import GraphDef
 from export_v1.model import Source
 from export_v1.planning.plan import DEFAULT, Plan
 from export_v1.planning.variant import Transformed
@@ -26,6 +28,7 @@ def record_of(
     files: Files,
     written: Written,
     recorded: Sample | None,
+    why_unproven: str,
     warmup_sizes: Iterable[int],
 ) -> record.Record:
     """Returns the record of an export.
@@ -38,13 +41,13 @@ def record_of(
         files: found the files of tables.
         written: what is known since it was written.
         recorded: the original's answers, where there are some.
+        why_unproven: why there are none; "" otherwise.
         warmup_sizes: batch sizes of the warm-up requests.
     """
     transformed, exported, weights = assembly.transformed, assembly.exported, assembly.found.weights
     described = opened.described(plan.described())
     serving = described.get(DEFAULT, record.SignatureEntry())
-    kept, original = len(exported.graph_def.node), plan.original_nodes
-    too_large = written.streamed and recorded is None
+    kept, original = _kept(plan, exported.graph_def), plan.original_nodes
     converted: Counter[str] = Counter()
     for made in transformed:
         converted.update(made.converted)
@@ -58,17 +61,23 @@ def record_of(
         signatures=described,
         frozen=plan.frozen,
         train_frozen=plan.train_frozen,
-        nodes=record.Nodes(original, kept, max(original - kept, 0), sum(made.folded for made in transformed)),
+        nodes=record.Nodes(original, kept, original - kept, sum(made.folded for made in transformed)),
         regularization_losses=exported.losses,
         converted=dict(converted),
         unconverted=[record.Unconverted(construct, why) for construct, why in unconverted],
         replaced=_replaced(transformed),
         choices=_choices(model, plan, opened, assembly, files),
         variables=[_entry(variable, written) for variable in weights.variables],
-        sample=None if recorded is None else record.SampleEntry(recorded.origin, recorded.unstable, recorded.ranks),
-        sample_left_out=f"the variables take {weights.size() / 2**20:,.0f} MiB" if too_large else None,
-        warnings=[f"variable {name!r} holds NaN or infinity" for name in written.not_finite],
+        sample=None if recorded is None else _sample_entry(recorded),
+        sample_left_out=why_unproven or None,
+        proof=_proof_entry(recorded, why_unproven),
+        warnings=[
+            *plan.warnings,
+            *(f"variable {name!r} holds NaN or infinity" for name in written.not_finite),
+            *_about_random(plan),
+        ],
         warmup=sorted(warmup_sizes),
+        resume=plan.resume,
     )
 
 
@@ -81,6 +90,30 @@ def _replaced(transformed: Iterable[Transformed]) -> list[record.Replaced]:
     return [record.Replaced(op, count, by, in_reference) for (op, by, in_reference), count in sorted(counts.items())]
 
 
+def _kept(plan: Plan, graph_def: GraphDef) -> int:
+    """Returns how many nodes of the original graph are in the export, in its functions, too, whatever was added."""
+    written = {node.name for node in graph_def.node}
+    for planned in plan.variants:
+        written |= {name.removeprefix(planned.prefix) for name in written if name.startswith(planned.prefix)}
+    written |= {node.name for function in graph_def.library.function for node in function.node_def}
+    return sum(node.name in written for node in plan.serving.model.graph_def.node)
+
+
+def _sample_entry(recorded: Sample) -> record.SampleEntry:
+    names = [other.name for other in recorded.further]
+    unstable = [key for key in recorded.ranks if key not in recorded.outputs]
+    return record.SampleEntry(recorded.origin, unstable, recorded.ranks, names)
+
+
+def _proof_entry(recorded: Sample | None, why_unproven: str) -> record.ProofEntry:
+    if recorded is None:
+        return record.ProofEntry(str(Verdict.NOT_PROVEN), why_unproven)
+    compared = any(part.outputs for part in recorded.sets)
+    why = "" if compared else "no output stays the same from run to run"
+    verdict = Verdict.EQUAL if compared else Verdict.NOT_PROVEN
+    return record.ProofEntry(str(verdict), why, recorded.not_proven, recorded.not_asked)
+
+
 def _choices(model: Source, plan: Plan, opened: Opened, assembly: Assembly, files: Files) -> list[interface.Choice]:
     pairs = [*assembly.found.choices, *dict.fromkeys(files.choices)]
     return [
@@ -88,6 +121,15 @@ def _choices(model: Source, plan: Plan, opened: Opened, assembly: Assembly, file
         *plan.choices,
         *opened.choices,
         *(interface.Choice(what, why) for what, why in pairs),
+    ]
+
+
+def _about_random(plan: Plan) -> list[str]:
+    if plan.resume is None or not plan.resume.random:
+        return []
+    return [
+        f"the loss {plan.resume.loss} draws random numbers, as dropout and sampling do: these are not TensorFlow 1's, so "
+        "losses differ from step to step; all else in a step is the same"
     ]
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from export_v1.format.record import Record, Shape, TensorEntry
+from export_v1.format.record import Record, Shape, SignatureEntry, TensorEntry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,23 +38,73 @@ class Report:
         lines += [f"  replaced: {item.count} {item.op} by {item.by}" for item in record.replaced]
         lines += [f"  chosen: {choice.what} ({choice.why})" for choice in record.choices]
         lines += [f"  warning: {warning}" for warning in record.warnings]
-        if record.sample_left_out:
+        lines += [f"  {line}" for line in proof_lines(record)]
+        if record.resume is not None:
             lines.append(
-                f"  sample: none recorded: {record.sample_left_out}; --sample=FILE.npz records one all the same"
+                f"  training: loss and {len(record.resume.gradients)} gradients against the original's: {record.resume.proof}"
             )
-        elif record.sample is None:
-            lines.append("  sample: none recorded (--no_sample)")
-        else:
-            lines.append(f"  sample: {record.sample.origin} inputs; the export answers as the original does")
-            in_reference = [item.op for item in record.replaced if item.in_reference]
-            if in_reference:
-                lines.append(
-                    f"  sample: the reference uses replacements for {', '.join(in_reference)}, which cannot run here"
-                )
-            lines += [f"  not compared: output {key!r} changes from run to run" for key in record.sample.unstable]
         if record.warmup:
             lines.append(f"  warm-up requests: of {_counted(record.warmup)} rows")
         return "\n".join(lines)
+
+
+def proof_lines(record: Record) -> list[str]:
+    """Returns what is proven of an export, what is not and why, and how to make up for it."""
+    proof = record.proof
+    if proof is None:
+        return []
+    if record.sample is None:
+        return [f"proof: {proof.verdict}: {proof.why}", *_how_to_prove(record)]
+    compared = [key for key in record.outputs if key not in proof.not_proven]
+    inputs = f"{record.sample.origin} inputs" + "".join(f"; {name}" for name in record.sample.sets)
+    if not compared:
+        lines = [f"proof: {proof.verdict}: {proof.why}"]
+    elif proof.not_proven:
+        lines = [f"proof: {proof.verdict}: {', '.join(compared)}; compared on {inputs}"]
+    else:
+        lines = [f"proof: {proof.verdict}: the export answers as the original does; compared on {inputs}"]
+    in_reference = [item.op for item in record.replaced if item.in_reference]
+    if in_reference:
+        lines.append(f"  the reference uses replacements for {', '.join(in_reference)}, which cannot run here")
+    lines += [f"  not proven: output {key!r}: {why}" for key, why in proof.not_proven.items()]
+    others = sorted(key for key, entry in record.signatures.items() if not _is_default(entry, record))
+    if others:
+        lines.append(f"  not proven: signature {', '.join(map(repr, others))}: only serving_default is compared")
+    return lines + [f"  not compared on {what}" for what in proof.not_asked]
+
+
+def _is_default(entry: SignatureEntry, record: Record) -> bool:
+    sides = ((entry.inputs, record.inputs), (entry.outputs, record.outputs))
+    return all(
+        [entry.tensor for entry in own.values()] == [entry.tensor for entry in its.values()] for own, its in sides
+    )
+
+
+def _how_to_prove(record: Record) -> list[str]:
+    if record.proof is None or record.proof.why.startswith("--no_sample"):
+        return []
+    arrays = ", ".join(f"{key}={_example(entry)}" for key, entry in record.inputs.items())
+    return [
+        "  to prove it later, put inputs that the model takes into a file, such as these with values of yours:",
+        f"    python -c 'import numpy as np; np.savez(\"sample.npz\", **dict({arrays}))'",
+        "  and run the same command again with --sample=sample.npz --overwrite. What the inputs are:",
+        *(
+            f"    --input={key}={entry.tensor}{_pasted_shape(entry.exported_shape)}  {entry.dtype}"
+            for key, entry in record.inputs.items()
+        ),
+    ]
+
+
+def _example(entry: TensorEntry) -> str:
+    sizes = [1 if size is None else size for size in entry.exported_shape or ()]
+    if entry.dtype == "string":
+        return f'np.full({sizes}, b"")'
+    # numpy's files have no bfloat16; step 1 casts.
+    return f'np.zeros({sizes}, "{"float32" if entry.dtype == "bfloat16" else entry.dtype}")'
+
+
+def _pasted_shape(shape: Shape) -> str:
+    return "" if shape is None else "[" + ",".join("None" if size is None else str(size) for size in shape) + "]"
 
 
 def _counted(sizes: Sequence[int]) -> str:

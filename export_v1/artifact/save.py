@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from export_v1 import errors
 from export_v1.artifact import initializers
 from export_v1.format import bundle
 from export_v1.ir import ops
@@ -17,9 +18,9 @@ from export_v1.weights.session import CONFIG, fill, refused
 
 v1 = tf.compat.v1
 
-# Variables of more bytes than this together are streamed. simple_save needs them in a session, and the session needs
-# each of them a second time while it is filled. Below this that stays within 0.4 GB of what `import tensorflow` takes,
-# the answers can be compared, and the time it takes is lost beside the import; above it memory grows with the model.
+# Variables of more bytes than this together are streamed from file to file. simple_save has a session copy them out
+# again, and writes in one go, which takes memory and time that grow with the model; below this neither counts beside
+# what `import tensorflow` takes.
 STREAMED_ABOVE = 128 * 2**20
 
 
@@ -75,11 +76,6 @@ def meta_graph(exported: Exported) -> meta_graph_pb2.MetaGraphDef:
     return meta
 
 
-def is_streamed(weights: Weights) -> bool:
-    """Returns whether weights are too large to be held in memory for the sake of writing them."""
-    return weights.size() > STREAMED_ABOVE
-
-
 def write(exported: Exported, folder: str, checks: Sequence[Callable[[tf.compat.v1.Session], None]] = ()) -> Written:
     """Writes a SavedModel of the exported graph into `folder`, which must not exist.
 
@@ -97,7 +93,7 @@ def write(exported: Exported, folder: str, checks: Sequence[Callable[[tf.compat.
         ExportError: a variable cannot be read, or TensorFlow refuses the graph.
         OSError: a file cannot be written.
     """
-    streamed = is_streamed(exported.weights)
+    streamed = exported.weights.size() > STREAMED_ABOVE
     with tf.Graph().as_default() as new_graph:
         with refused("converted"):
             v1.train.import_meta_graph(meta_graph(exported))
@@ -111,7 +107,7 @@ def write(exported: Exported, folder: str, checks: Sequence[Callable[[tf.compat.
                 session.run(init)
             for check in checks:
                 check(session)
-                if _writes(exported.graph_def):
+                if writes_variables(exported.graph_def):
                     # The answer itself has changed the variables.
                     fill(session, exported.weights)
             saver = stream.Saver(exported.weights) if streamed else None
@@ -119,14 +115,16 @@ def write(exported: Exported, folder: str, checks: Sequence[Callable[[tf.compat.
                 _save(session, exported, folder, init, saver)
             except tf.errors.OpError as error:
                 # The disk is full, or a file too large.
-                raise OSError(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
+                raise OSError(f"{type(error).__name__}: {errors.reason(error)}") from error
     index = bundle.read(os.path.join(folder, "variables", "variables"))
     # A graph without variables has no bundle.
-    checksums = {one.name: index.checksum(one.name) for one in exported.weights.variables} if index else {}
+    checksums = (
+        {variable.name: index.checksum(variable.name) for variable in exported.weights.variables} if index else {}
+    )
     return Written(checksums, tuple(saver.not_finite if saver else not_finite), streamed)
 
 
-def _writes(graph_def: GraphDef) -> bool:
+def writes_variables(graph_def: GraphDef) -> bool:
     """Returns whether running the graph may change its variables."""
     bodies = [graph_def.node, *(function.node_def for function in graph_def.library.function)]
     return any(node.op in ops.RESOURCE_WRITERS for body in bodies for node in body)
@@ -140,8 +138,9 @@ def _save(
 
     predict = v1.saved_model.signature_constants.PREDICT_METHOD_NAME
     default = v1.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY
-    if saver is None and list(exported.signatures) == [default] and exported.signatures[default][2] == predict:
-        inputs, outputs, _ = exported.signatures[default]
+    inputs, outputs, method_name = exported.signatures.get(default, ({}, {}, ""))
+    # simple_save refuses a signature without inputs, which a model of constants has.
+    if saver is None and list(exported.signatures) == [default] and method_name == predict and inputs:
         v1.saved_model.simple_save(session, folder, tensors(inputs), tensors(outputs), legacy_init_op=init)
         return
     builder = v1.saved_model.Builder(folder)

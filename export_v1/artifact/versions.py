@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from export_v1 import errors
 from export_v1.artifact import destination
+from export_v1.console import outcome
 
 # TensorFlow Serving reads a version as a signed 64-bit number and passes over what is negative or larger.
 LARGEST = 2**63 - 1
@@ -75,6 +76,7 @@ def _renamed(folder: str, base: str) -> str:
                 f"{base!r} has version {LARGEST}, and there is no larger number.\n  Rename the versions there."
             )
         path = os.path.join(base, str(number))
+        outcome.about_to_appear(folder, path)
         try:
             # rename(2) replaces no folder that has something in it, and a version always has: who comes second gets an
             # error, and the number after.

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1 import errors, interface
-from export_v1.proof import sample
+from export_v1.proof import asking, sample
 from export_v1.request import Request
 
 FILE = "tf_serving_warmup_requests"
@@ -130,7 +130,7 @@ def try_out(requests: Mapping[int, Batch], session, inputs: Mapping[str, str], o
     for size, batch in requests.items():
         try:
             session.run(list(outputs.values()), {inputs[key]: value for key, value in batch.items()})
-        except sample.FAILURES as error:
+        except asking.FAILURES as error:
             raise errors.ExportError(
                 f"The warm-up request of {size} rows fails: {errors.reason(error)}\n"
                 f"  TensorFlow Serving would not load the export. Remove --warmup={size}, or pass a --sample whose "

@@ -4,6 +4,7 @@ From it come the absl flags, `--help` in groups, and the table in the README.
 """
 
 import dataclasses
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,7 +20,8 @@ class Flag:
 
     Attributes:
         name: without the dashes.
-        kind: "string", "bool", "list" (NAME,…), "multi" (repeatable), "pairs" (repeatable KEY=VALUE) or "sizes".
+        kind: "string", "bool", "list" (NAME,…), "multi" (repeatable), "pairs" (repeatable KEY=VALUE), "sizes", or
+            "pattern" (a regular expression, "" where the flag is given without a value).
         group: heading under which `--help` and the README list it.
         help: what it means, with its form and what happens without it.
         form: how its value is written, such as "KEY=TENSOR"; "" for a bool.
@@ -36,7 +38,7 @@ class Flag:
     @property
     def usage(self) -> str:
         """The flag as it is typed: "--input=KEY=TENSOR"."""
-        if self.kind == "sizes":
+        if self.kind in ("sizes", "pattern"):
             return f"--{self.name}[={self.form}]"
         return f"--{self.name}={self.form}" if self.form else f"--{self.name}"
 
@@ -55,7 +57,7 @@ def field(kind: str, group: str, text: str, form: str = "", *, name: str = "", e
 def table(described: type) -> dict[str, Flag]:
     """Returns field name -> flag of a dataclass made of such fields, in their order."""
     fields = dataclasses.fields(described)
-    found = {one.name: one.metadata["flag"] for one in fields}
+    found = {field.name: field.metadata["flag"] for field in fields}
     return {key: flag if flag.name else dataclasses.replace(flag, name=key) for key, flag in found.items()}
 
 
@@ -77,6 +79,24 @@ class _Size(flags.ArgumentParser):
         return "batch size"
 
 
+class _Pattern(flags.ArgumentParser):
+    """A regular expression, or nothing: a flag without a value reads "true"."""
+
+    def __init__(self, flag: Flag):
+        self._flag = flag
+
+    def parse(self, argument):
+        text = "" if argument == "true" else str(argument)
+        try:
+            re.compile(text)
+        except re.error as error:
+            raise ValueError(f"{text!r} is not a regular expression: {error}") from error
+        return text
+
+    def flag_type(self):
+        return "regular expression"
+
+
 def define(flag: Flag) -> None:
     """Defines an absl flag."""
     text = f"{flag.form}: {flag.help}" if flag.kind in ("pairs", "list", "multi") else flag.help
@@ -89,6 +109,9 @@ def define(flag: Flag) -> None:
     elif flag.kind == "sizes":
         flags.DEFINE_multi(_Size(flag), flags.ArgumentSerializer(), flag.name, [], text)
         # Without a value, too.
+        flags.FLAGS[flag.name].boolean = True
+    elif flag.kind == "pattern":
+        flags.DEFINE(_Pattern(flag), flag.name, None, text, serializer=flags.ArgumentSerializer())
         flags.FLAGS[flag.name].boolean = True
     else:
         flags.DEFINE_multi_string(flag.name, [], text)

@@ -6,8 +6,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 
+from absl import logging as absl_logging
+
 from export_v1 import errors
-from export_v1.console import supervise
+from export_v1.console import outcome, supervise
 
 
 def run(work: Callable[[], int], name: str, *, verbose: bool, interrupted: int = 130, prefix: str = "") -> int:
@@ -20,6 +22,7 @@ def run(work: Callable[[], int], name: str, *, verbose: bool, interrupted: int =
         interrupted: exit code after Ctrl-C, SIGTERM or SIGHUP.
         prefix: what the message of an error that the user can put right begins with.
     """
+    outcome.forget()
     try:
         with supervise.interruptible():
             code = work()
@@ -30,7 +33,7 @@ def run(work: Callable[[], int], name: str, *, verbose: bool, interrupted: int =
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print(f"{name}: interrupted; nothing was written.", file=sys.stderr)
+        print(f"{name}: interrupted; {outcome.text()}.", file=sys.stderr)
         return interrupted
     except Exception as error:
         if verbose:
@@ -42,7 +45,7 @@ def run(work: Callable[[], int], name: str, *, verbose: bool, interrupted: int =
 def defect(name: str, error: Exception) -> str:
     """Returns the message for an error that no user can put right."""
     return (
-        f"{name}: {type(error).__name__}: {error}\n  This is a defect of {name.split()[0]}, and nothing was written. "
+        f"{name}: {type(error).__name__}: {error}\n  This is a defect of {name.split()[0]}, and {outcome.text()}. "
         "Please report it with what --verbosity=1 prints."
     )
 
@@ -55,6 +58,7 @@ def import_tensorflow(verbose: bool) -> None:
     if verbose:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _silent_stderr():
         import tensorflow  # noqa: F401

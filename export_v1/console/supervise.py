@@ -13,6 +13,8 @@ import signal
 import sys
 from collections.abc import Callable
 
+from export_v1.console import outcome
+
 # prctl(2): the signal that a process gets when its parent is gone.
 _SET_PARENT_DEATH_SIGNAL = 1
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP)
@@ -67,7 +69,7 @@ def supervised(main: Callable[[], int], name: str, clear: Callable[[], None] = l
         return code
     why = _WHY.get(-code, "TensorFlow does this to a graph or a file that is damaged, or made to do harm")
     print(
-        f"{name}: the process ended by {signal.Signals(-code).name}; nothing was written.\n  Why: {why}.",
+        f"{name}: the process ended by {signal.Signals(-code).name}; {outcome.text()}.\n  Why: {why}.",
         file=sys.stderr,
     )
     return 1

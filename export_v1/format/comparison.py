@@ -1,6 +1,7 @@
 """Whether two answers are equal: the one policy of step 1, `verify`, `port` and everything that proves.
 
-Integers, booleans and strings have to be identical, NaN equals NaN and an infinity itself. Two floats are equal when
+There are three verdicts, and nothing that was not compared is ever called equal. Integers, booleans and strings have to
+be identical, NaN equals NaN and an infinity itself. Two floats are equal when
 
     |want - have| <= tolerance * (|want| + scale) + noise
 
@@ -10,6 +11,8 @@ of rounding noise (a difference of two equal things) does that fail; `noise` say
 """
 
 import dataclasses
+import enum
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -29,13 +32,34 @@ TOLERANCES = {
 }
 
 
+class Verdict(enum.Enum):
+    """What is known of an answer; the word is the value."""
+
+    EQUAL = "equal"
+    DIFFERENT = "different"
+    NOT_PROVEN = "not proven"
+
+    def __str__(self) -> str:
+        return self.value.upper() if self is Verdict.DIFFERENT else self.value
+
+
+def overall(verdicts: Iterable[Verdict]) -> Verdict:
+    """Returns the verdict on several things: different where one is, equal where all that were compared are.
+
+    >>> overall([Verdict.EQUAL, Verdict.NOT_PROVEN]), overall([])
+    (<Verdict.EQUAL: 'equal'>, <Verdict.NOT_PROVEN: 'not proven'>)
+    """
+    reached = set(verdicts)
+    return next((one for one in (Verdict.DIFFERENT, Verdict.EQUAL) if one in reached), Verdict.NOT_PROVEN)
+
+
 @dataclasses.dataclass(frozen=True)
 class Comparison:
     """One output compared.
 
     Attributes:
         key: of the output.
-        equal: whether all elements are within the tolerance, or identical where they are not floats.
+        verdict: equal where all elements are within the tolerance, or identical where they are not floats.
         largest: largest absolute difference; NaN where shapes or types differ.
         relative: largest difference relative to the element that was wanted.
         index: where the largest absolute difference is.
@@ -44,21 +68,30 @@ class Comparison:
     """
 
     key: str
-    equal: bool
+    verdict: Verdict
     largest: float
     relative: float
     index: tuple[int, ...]
     tolerance: float
     note: str = ""
 
+    @property
+    def equal(self) -> bool:
+        """Whether the output was compared and is equal."""
+        return self.verdict is Verdict.EQUAL
+
     def __str__(self) -> str:
-        verdict = "equal" if self.equal else "DIFFERENT"
+        return f"{self.key}: {self.verdict}, {self.difference}"
+
+    @property
+    def difference(self) -> str:
+        """What the difference is, in words: the note, or how large and where it is."""
         if self.note:
-            return f"{self.key}: {verdict}, {self.note}"
+            return self.note
         allowed = f"tolerance {self.tolerance:g}" if self.tolerance else "must be identical"
         where = f" at {list(self.index)}" if self.largest else ""
         size = f"{self.largest:.3g} absolute, {self.relative:.3g} relative"
-        return f"{self.key}: {verdict}, largest difference {size}{where} ({allowed})"
+        return f"largest difference {size}{where} ({allowed})"
 
 
 def compare(
@@ -89,18 +122,28 @@ def compare(
         return _unlike(key, f"{want.dtype} {sides[0]}, {have.dtype} {sides[1]}")
     tolerance = TOLERANCES.get(want.dtype.name, 0.0)
     if not want.size:
-        return Comparison(key, True, 0.0, 0.0, (), tolerance)
+        return Comparison(key, Verdict.EQUAL, 0.0, 0.0, (), tolerance)
     if not tolerance:
         return _compare_exact(key, want, have)
-    wide = "complex128" if want.dtype.kind == "c" else "float64"
-    wide_want, wide_have = want.astype(wide), have.astype(wide)
+    double = "complex128" if want.dtype.kind == "c" else "float64"
+    want, have = want.astype(double), have.astype(double)
     with np.errstate(invalid="ignore"):
-        same = (wide_want == wide_have) | (np.isnan(wide_want) & np.isnan(wide_have))
-        difference = np.where(same, 0.0, np.abs(wide_want - wide_have))
+        same = (want == have) | (np.isnan(want) & np.isnan(have))
+        difference = np.where(same, 0.0, np.abs(want - have))
         difference = np.where(np.isnan(difference), np.inf, difference)
-        allowed = tolerance * (np.abs(wide_want) + scale(wide_want)) + noise
+        allowed = tolerance * (np.abs(want) + scale(want)) + noise
         equal = same | (np.isfinite(difference) & (difference <= allowed))
-    return _summed_up(key, wide_want, difference, bool(np.all(equal)), tolerance)
+    return _summed_up(key, want, difference, bool(np.all(equal)), tolerance)
+
+
+def not_proven(key: str, why: str) -> Comparison:
+    """Returns what there is to say of an output that was not, or could not be, compared."""
+    return Comparison(key, Verdict.NOT_PROVEN, np.nan, np.nan, (), 0, why)
+
+
+def missing(key: str, where: str) -> Comparison:
+    """Returns what there is to say of an answer that should be somewhere and is not: that counts as different."""
+    return _unlike(key, where)
 
 
 def scale(values: np.ndarray) -> float:
@@ -110,7 +153,7 @@ def scale(values: np.ndarray) -> float:
 
 
 def _unlike(key: str, note: str) -> Comparison:
-    return Comparison(key, False, np.nan, np.nan, (), 0, note)
+    return Comparison(key, Verdict.DIFFERENT, np.nan, np.nan, (), 0, note)
 
 
 def _compare_exact(key: str, want: np.ndarray, have: np.ndarray) -> Comparison:
@@ -127,19 +170,22 @@ def _summed_up(key: str, want: np.ndarray, difference: np.ndarray, equal: bool, 
     size = np.abs(want.astype("float64") if want.dtype.kind in "iub" else want)
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.where(difference == 0, 0.0, difference / size)
-    return Comparison(
-        key, equal, float(difference[index]), float(np.nanmax(relative)), tuple(int(i) for i in index), tolerance
-    )
+    # Infinitely far from an infinity is no ratio; where there is nothing else, it is as far as can be.
+    largest = float(np.max(relative, where=~np.isnan(relative), initial=0.0))
+    if np.isnan(relative).all():
+        largest = np.inf
+    verdict = Verdict.EQUAL if equal else Verdict.DIFFERENT
+    return Comparison(key, verdict, float(difference[index]), largest, tuple(int(i) for i in index), tolerance)
 
 
 def _compare_strings(key: str, want: np.ndarray, have: np.ndarray, sides: tuple[str, str]) -> Comparison:
     differ = _as_bytes(want) != _as_bytes(have)
     if not differ.any():
-        return Comparison(key, True, 0.0, 0.0, (), 0.0)
+        return Comparison(key, Verdict.EQUAL, 0.0, 0.0, (), 0.0)
     index = tuple(int(i) for i in np.argwhere(differ)[0])
     first = f"{want[index]!r} {sides[0]}, {have[index]!r} {sides[1]}"
     note = f"{int(differ.sum())} strings differ, first at {list(index)}: {first}"
-    return Comparison(key, False, np.nan, np.nan, index, 0.0, note)
+    return Comparison(key, Verdict.DIFFERENT, np.nan, np.nan, index, 0.0, note)
 
 
 def _as_bytes(values: np.ndarray) -> np.ndarray:

@@ -3,6 +3,8 @@
 Version history of the format; an export of any version listed here loads:
 
     1  2026-11  first
+    1  2026-11  `proof`, `sets` of the sample: optional, earlier exports lack them
+       2026-11  with `resume`, which older versions of the package pass over
        2026-11  `replaced`, which earlier records lack: nothing was
 """
 
@@ -107,7 +109,7 @@ class Replaced:
 
 @dataclasses.dataclass(frozen=True)
 class Nodes:
-    """How many nodes the original graph has, how many are in the export, how many were dropped and folded away."""
+    """How many nodes the original graph has, how many of them are in the export, how many were dropped and folded away."""
 
     original: int = 0
     kept: int = 0
@@ -131,11 +133,101 @@ class SampleEntry:
         origin: where the inputs are from: "given" or "generated".
         unstable: keys of outputs whose answer changes from run to run, and so proves nothing.
         ranks: output key -> rank of its answer.
+        sets: what is special about each further set of inputs, in their order.
     """
 
     origin: str = ""
     unstable: Sequence[str] = ()
     ranks: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    sets: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class ProofEntry:
+    """How the answers of `serving_default` compared with the original's when the export was written.
+
+    Attributes:
+        verdict: "equal" where all outputs that could be compared are; "not proven" where none could.
+        why: why none could be compared; "" otherwise.
+        not_proven: output key -> why it could not be compared.
+        not_asked: inputs that were wanted for a further set, and why there are no answers to them.
+    """
+
+    verdict: str = ""
+    why: str = ""
+    not_proven: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    not_asked: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class GradientEntry:
+    """A gradient that the update of a resumed training takes.
+
+    Attributes:
+        variable: name of the variable.
+        loss: key of the differentiated tensor among the outputs of the signature `loss`.
+        values: input key of the signature `update` for the gradient, or for the values of its rows.
+        indices: input key for the row numbers; None for a whole tensor.
+        dense_shape: input key for the variable's shape; None where the update does not read it.
+    """
+
+    variable: str
+    loss: str
+    values: str
+    indices: str | None = None
+    dense_shape: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerEntry:
+    """How one variable is changed by its gradient.
+
+    Attributes:
+        variable: its name.
+        kind: TensorFlow's op without prefixes ("Adam", "CenteredRMSProp"), or "plain ops".
+        settings: argument of the op -> its value, where that is a constant.
+        options: attribute of the op -> its value.
+        sparse: whether the op changes the rows that the gradient has, and no others.
+        rate: output key of the signature `learning_rate`; None where nothing tells which tensor it is.
+        gradient: output key of the signature `gradients` for what the op takes; None where there is none.
+        slots: argument of the op -> name of the variable that holds it.
+    """
+
+    variable: str
+    kind: str
+    settings: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    options: Mapping[str, bool] = dataclasses.field(default_factory=dict)
+    sparse: bool = False
+    rate: str | None = None
+    gradient: str | None = None
+    slots: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class ResumeEntry:
+    """A training that can be gone on with: signatures `loss`, `update` and `learning_rate`.
+
+    Attributes:
+        loss: tensor name of the loss in the original graph.
+        labels: input keys of the signature `loss` that are not inputs of `serving_default`.
+        train_op: node of the original graph that did one step; "" where several did.
+        gradients: what goes into the signature `update`.
+        optimizers: how each trained variable is changed.
+        counter: name of the variable that counts the steps; None where there is none.
+        averages: name of a variable -> name of the variable that holds its moving average.
+        proof: "equal" where loss and gradients were compared with the original's; else "not proven" and why.
+        random: whether the loss draws random numbers, as dropout does.
+    """
+
+    loss: str
+    labels: Sequence[str] = ()
+    train_op: str = ""
+    gradients: Sequence[GradientEntry] = ()
+    optimizers: Sequence[OptimizerEntry] = ()
+    counter: str | None = None
+    averages: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    random: bool = False
+    proof: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -163,6 +255,7 @@ class Record:
         sample_left_out: why none were recorded although they were wanted; None where nothing was left out.
         warnings: what the user should know.
         warmup: rows of each warm-up request for TensorFlow Serving.
+        resume: the training that was exported; None where none was.
     """
 
     format_version: int = VERSION
@@ -183,8 +276,10 @@ class Record:
     variables: Sequence[VariableEntry] = ()
     sample: SampleEntry | None = None
     sample_left_out: str | None = None
+    proof: ProofEntry | None = None
     warnings: Sequence[str] = ()
     warmup: Sequence[int] = ()
+    resume: ResumeEntry | None = None
 
     def to_json(self) -> dict[str, object]:
         """Returns the record as plain JSON values."""
@@ -257,6 +352,8 @@ def _record(values: Mapping) -> Record:
             "choices": lambda value: tuple(_choice(item) for item in value),
             "variables": lambda value: tuple(_made(VariableEntry, item) for item in value),
             "sample": lambda value: _made(SampleEntry, value),
+            "proof": lambda value: _made(ProofEntry, value),
+            "resume": _resume,
         }.items()
         if given.get(key) is not None
     }
@@ -265,11 +362,22 @@ def _record(values: Mapping) -> Record:
     record = Record(**given)
     if record.sample is not None:
         dict(record.sample.ranks)
+    if record.proof is not None:
+        dict(record.proof.not_proven)
     return record
 
 
 def _made(kind, values: Mapping):
     return kind(**_known(kind, values))
+
+
+def _resume(values: Mapping) -> ResumeEntry:
+    given = _known(ResumeEntry, values)
+    for key, kind in (("gradients", GradientEntry), ("optimizers", OptimizerEntry)):
+        given[key] = tuple(_made(kind, item) for item in given.get(key, ()))
+    entry = ResumeEntry(**given)
+    dict(entry.averages)
+    return entry
 
 
 def _known(kind, values: Mapping) -> dict[str, Any]:

@@ -1,16 +1,22 @@
 """sample.npz: the recorded inputs and answers, as they travel with an export.
 
-Arrays `in/KEY` and `out/KEY`. Strings are fixed-length bytes, because numpy would pickle objects, and reading a pickle
-runs code; numpy drops zero bytes at the end of those, and serialized records do end so: `lengths/in/KEY` then holds the
-true lengths. `noise/KEY` is the measured rounding noise of an answer that is made of nothing else (see `comparison`).
+Arrays `in/KEY` and `out/KEY`. Further sets of inputs, and the answers to them, are `sets/1/in/KEY`, `sets/1/out/KEY`,
+`sets/2/…`; a reader that knows nothing of them still has a whole sample. `noise/KEY` (`sets/N/noise/KEY`) is the measured
+rounding noise of an answer that is made of nothing else (see `comparison`).
+
+Two kinds of arrays are not stored as they are. Strings are fixed-length bytes, because numpy would pickle objects, and
+reading a pickle runs code; numpy drops zero bytes at the end of those, and serialized records do end so: `lengths/in/KEY`
+then holds the true lengths. numpy's files have no bfloat16: such an array is float32, which holds the same values, and
+`dtypes/in/KEY` names its type.
 """
 
 import dataclasses
 import os
+import re
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,36 +39,71 @@ class Arrays:
         inputs: one array per input key.
         outputs: one array per output key.
         noise: output key -> size of the rounding noise in its answer; no key where there is nothing to allow for.
+        further: other inputs and the answers to them; these have no further ones themselves.
     """
 
     inputs: Mapping[str, np.ndarray]
     outputs: Mapping[str, np.ndarray]
     noise: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    further: Sequence["Arrays"] = ()
 
 
 def write(sample: Arrays, path: str) -> None:
     """Writes a sample file."""
-    named = {f"in/{key}": value for key, value in sample.inputs.items()}
-    named |= {f"out/{key}": value for key, value in sample.outputs.items()}
-    stored: dict[str, Any] = {f"noise/{key}": np.float64(value) for key, value in sample.noise.items()}
-    for name, value in named.items():
-        value = np.asarray(value)
-        stored[name] = value.astype("S") if value.dtype == object else value
-        if value.dtype == object and not np.array_equal(stored[name].astype(object), value):
-            lengths = [len(string) for string in value.reshape(-1)]
-            stored[f"lengths/{name}"] = np.reshape(lengths, value.shape)
+    stored: dict[str, Any] = {}
+    for at, one_set in enumerate((sample, *sample.further)):
+        prefix = f"sets/{at}/" if at else ""
+        stored |= {f"{prefix}noise/{key}": np.float64(value) for key, value in one_set.noise.items()}
+        for side, values in (("in", one_set.inputs), ("out", one_set.outputs)):
+            for key, value in values.items():
+                stored |= _stored(f"{prefix}{side}/{key}", np.asarray(value))
     np.savez(path, **stored)
+
+
+def _stored(name: str, value: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the arrays that an array is stored as."""
+    plain = known_to_files(value)
+    if plain is not value:
+        return {name: plain, f"dtypes/{name}": np.asarray(value.dtype.name.encode())}
+    if value.dtype != object:
+        return {name: value}
+    strings = value.astype("S")
+    if np.array_equal(strings.astype(object), value):
+        return {name: strings}
+    lengths = np.reshape([len(string) for string in value.reshape(-1)], value.shape)
+    return {name: strings, f"lengths/{name}": lengths}
+
+
+def known_to_files(value: np.ndarray) -> np.ndarray:
+    """Returns an array as numpy can store it: float32 where it would write plain bytes and forget the type, as of bfloat16."""
+    dtype = value.dtype
+    unknown = dtype.kind == "V" and dtype.names is None and not dtype.name.startswith("void")
+    return value.astype(np.float32) if unknown else value
 
 
 def read(path: str, error: type[errors.UserError], remedy: str) -> Arrays:
     """Returns what a sample file holds; arguments and errors are those of `arrays`."""
     stored = arrays(path, error, remedy)
-    noise = {key: float(np.max(value)) for key, value in _side(stored, "noise/").items() if value.dtype.kind == "f"}
-    return Arrays(_side(stored, "in/"), _side(stored, "out/"), noise)
+    numbers = sorted({int(match[1]) for match in map(_OF_A_SET.match, stored) if match})
+    return dataclasses.replace(
+        _one_set(stored, ""), further=tuple(_one_set(stored, f"sets/{number}/") for number in numbers)
+    )
+
+
+_OF_A_SET = re.compile(r"sets/(\d{1,9})/")
+
+
+def _one_set(stored: Mapping[str, np.ndarray], prefix: str) -> Arrays:
+    noise = _side(stored, f"{prefix}noise/")
+    return Arrays(
+        _side(stored, f"{prefix}in/"),
+        _side(stored, f"{prefix}out/"),
+        {key: float(np.max(value)) for key, value in noise.items() if value.dtype.kind == "f" and value.size},
+    )
 
 
 def arrays(path: str, error: type[errors.UserError], remedy: str) -> dict[str, np.ndarray]:
-    """Returns the arrays of a sample file under their full names; strings as they were written.
+    """Returns the arrays of a sample file under their full names; strings and bfloat16 as they were written.
 
     Args:
         path: of the file.
@@ -73,15 +114,38 @@ def arrays(path: str, error: type[errors.UserError], remedy: str) -> dict[str, n
         UserError: it is missing or damaged, or would have to be unpickled.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # NumPy leaves a file open that it cannot read.
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             stored = {name: file[name] for name in file.files}
-        return {name: _whole_strings(value, stored.get(f"lengths/{name}")) for name, value in stored.items()}
+        return {name: _restored(name, value, stored) for name, value in stored.items()}
     except DAMAGED as failure:
         raise error(f"{path!r} cannot be read as .npz: {errors.reason(failure)}.\n  {remedy}") from failure
 
 
+def is_about_another(name: str) -> bool:
+    """Returns whether an array is no input of the first set, but an answer, or says something of another array."""
+    return name.startswith(("out/", "lengths/", "noise/", "dtypes/", "sets/"))
+
+
 def _side(stored: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
+
+
+def _restored(name: str, value: np.ndarray, stored: Mapping[str, np.ndarray]) -> np.ndarray:
+    dtype = stored.get(f"dtypes/{name}")
+    if dtype is not None:
+        return value.astype(_numpy_type(dtype.item().decode()))
+    if value.dtype == np.dtype("V2"):
+        # The first exports wrote bfloat16 as it came, and numpy forgot what it was.
+        return value.view(_numpy_type("bfloat16"))
+    return _whole_strings(value, stored.get(f"lengths/{name}"))
+
+
+def _numpy_type(name: str) -> np.dtype:
+    # The type is TensorFlow's own; who only asks for --help shall not wait for the import.
+    import tensorflow as tf
+
+    return np.dtype(tf.as_dtype(name).as_numpy_dtype)
 
 
 def _whole_strings(values: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:

@@ -9,6 +9,8 @@ from export_v1.ir.graph import Index, NodeDef
 _SCOPE = re.compile(r"(^|/)gradients(_\d+)?/")
 _GRADIENT_OP = re.compile(r"Grad(V\d+)?$|Grad(Input|Filter)|Backprop(Input|Filter)")
 _SAVER = re.compile(r"(^|/)save(_\d+)?/")
+# What tf.gradients gives to a functional loop so that it keeps intermediate values: the loop is still the model's.
+_ACCUMULATORS = frozenset({"Const", "EmptyTensorList", "TensorListReserve"})
 
 
 def nodes(index: Index) -> set[str]:
@@ -22,7 +24,9 @@ def is_saver(node: NodeDef) -> bool:
 
 
 def _is_gradient(node: NodeDef) -> bool:
-    if ops.is_optimizer_step(node.op) or _SCOPE.search(node.name):
+    if ops.is_optimizer_step(node.op):
         return True
+    if _SCOPE.search(node.name):
+        return node.op not in _ACCUMULATORS
     # A transposed convolution is a forward op that TensorFlow calls by the gradient's name.
     return bool(_GRADIENT_OP.search(node.op)) and "Backprop" not in node.op

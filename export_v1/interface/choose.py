@@ -1,133 +1,36 @@
 """Chooses a graph's inputs and outputs, or says why they are not clear."""
 
 import dataclasses
-import re
 from collections.abc import Mapping
 
-from export_v1.analysis import constants
-from export_v1.interface import backward, ends, given, naming
+from export_v1.interface import doubts, given, naming
+from export_v1.interface.anatomy import Anatomy, Named
 from export_v1.interface.ends import End
-from export_v1.interface.roles import Roles
 from export_v1.interface.settle import Settling
 from export_v1.interface.types import Choice
-from export_v1.ir import graph, ops
-from export_v1.ir.graph import Index, NodeDef, Tensor
-from export_v1.model import Graph
-
-MOST_OUTPUTS = 4
-# What a tensor that nobody named is called, by the op that makes it.
-_ROLES = {
-    "ArgMax": "classes",
-    "LookupTableFind": "label",
-    "LookupTableFindV2": "label",
-    "Sigmoid": "probabilities",
-    "Softmax": "probabilities",
-}
-_LABEL_NAME = re.compile(r"label|target|truth|answer|(^|/)y_*(_true)?(_\d+)?$", re.IGNORECASE)
-
-
-@dataclasses.dataclass(frozen=True)
-class Named:
-    """A tensor, the key it is to have, and the reason it is there."""
-
-    key: str
-    tensor: str
-    why: str
-
-
-class Anatomy:
-    """A whole graph with its flags settled and its roles told: what both the choice and the listing look at.
-
-    Attributes:
-        settling: flags and placeholders of the graph.
-        frozen: values of every flag in the graph, whatever may be wanted of it later.
-        roles: data, labels, model and loss.
-        ends: where the model ends.
-        doubtful: sources that may be data or labels; taken for labels.
-        other_ends: where the model ends if they are data.
-    """
-
-    def __init__(self, model: Graph, settling: Settling, frozen: Mapping[str, object], cuts: list[str], train):
-        self.index: Index = settling.index
-        self.settling = settling
-        roots = [
-            f"{node.name}:0"
-            for node in settling.ordered.nodes
-            if node.name not in settling.backward and not backward.is_saver(node)
-        ]
-        self.frozen, _ = settling.inference(frozen, cuts, roots, train)
-        self.live = settling.live(self.frozen, cuts)
-        given_cuts = [graph.parse(name) for name in cuts]
-        self.roles = Roles(settling, self.live, model, given_cuts)
-        self.ends = ends.find(self.roles)
-        self.doubtful = self._doubtful()
-        self.other_ends: list[End] = []
-        if self.doubtful and not cuts:
-            self.other_ends = self.ends
-            self.roles = Roles(settling, self.live, model, labels=self.doubtful)
-            self.ends = ends.find(self.roles)
-
-    def _doubtful(self) -> list[Tensor]:
-        """What meets weights as data does, but has the name of a label: a loss may look weights up by its labels."""
-        if all(end.kind == "unread" for end in self.ends):
-            return []
-        found = [tensor for tensor in self.roles.data if _LABEL_NAME.search(tensor.node)]
-        return found if len(found) < len(self.roles.data) else []
-
-    def named(self, tensors: list[Tensor], why: Mapping[Tensor, str]) -> list[Named]:
-        """Returns the tensors with the keys that their names, or what they are, suggest."""
-        keys = naming.unique([self._key(tensor) for tensor in tensors])
-        return [Named(key, tensor.name, why[tensor]) for key, tensor in zip(keys, tensors, strict=True)]
-
-    def named_inputs(self, tensors: list[Tensor], why: Mapping[Tensor, str]) -> list[Named]:
-        """Returns the tensors with keys; one alone that nobody named is "x", which says as much as "Placeholder"."""
-        named = self.named(tensors, why)
-        nameless = [at for at, one in enumerate(tensors) if not naming.is_given(self.index[one.node])]
-        if len(nameless) != 1:
-            return named
-        keys = naming.unique(["x" if at == nameless[0] else one.key for at, one in enumerate(named)])
-        return [dataclasses.replace(one, key=key) for one, key in zip(named, keys, strict=True)]
-
-    def _key(self, tensor: Tensor) -> str:
-        node = self.index[tensor.node]
-        if node.op in ops.SOURCES:
-            return naming.key(node, tensor.index, naming.leaf(node.name))
-        role = _ROLES.get(node.op, "output")
-        readers = {reader.op for reader, _ in self.index.consumers(tensor.node)}
-        if readers & {"Softmax", "Sigmoid", "LogSoftmax", "SparseSoftmaxCrossEntropyWithLogits"}:
-            role = "logits"
-        return naming.key(node, tensor.index, role)
-
-    def input_tensor(self, tensor: Tensor) -> Tensor:
-        """Returns where to cut for a source: behind a queue or an iterator, the last name given to the same value."""
-        if self.roles.is_plain_placeholder(tensor):
-            return tensor
-        readers = [node for node in self.roles.nodes if tensor in self.live.data(node)]
-        if len(readers) == 1 and readers[0].op == "Identity" and naming.is_given(readers[0]):
-            return self.input_tensor(Tensor(readers[0].name))
-        return tensor
+from export_v1.ir import graph
+from export_v1.ir.graph import NodeDef, Tensor
 
 
 def outputs(anatomy: Anatomy) -> tuple[list[Named], str]:
     """Returns the outputs chosen and "", or nothing and the reason why they are not clear."""
     chosen, doubt = _chosen(anatomy)
-    if anatomy.doubtful:
-        doubt = f"{anatomy.doubtful[0].name!r} meets weights as data does, but has the name of a label"
-    doubt = doubt or _doubt(anatomy, chosen)
+    doubt = doubts.about_inputs(anatomy) or doubt or doubts.about_outputs(anatomy, chosen)
     if doubt:
         return [], doubt
     tensors = [end.tensor for end in chosen]
     why = {end.tensor: _why_output(anatomy, end) for end in chosen}
+    named = {end.tensor: f"next_{anatomy.key(end.old)}" for end in chosen if end.old is not None}
     encoded = _first_token_encoder(anatomy, tensors)
     if encoded is not None:
         tensors, why = [*tensors, encoded], {**why, encoded: "the pooled answer is made of its first position"}
         pair = anatomy.named(tensors, why)
         return [dataclasses.replace(pair[0], key="pooled"), dataclasses.replace(pair[1], key="sequence")], ""
-    return anatomy.named(tensors, why), ""
+    return anatomy.named(tensors, why, named), ""
 
 
 def _why_output(anatomy: Anatomy, end: End) -> str:
-    read = [one.tensor for one in anatomy.ends if one.kind != "unread" and _reads(anatomy, end.tensor, [one])]
+    read = [one.tensor for one in anatomy.ends if one.kind != "unread" and anatomy.reads(end.tensor, [one.tensor])]
     if end.kind != "unread" or not read:
         return end.why
     return f"it is computed from {read[0].name}, which the loss takes from the model, and {end.why}"
@@ -140,7 +43,12 @@ def _chosen(anatomy: Anatomy) -> tuple[list[End], str]:
     for end in found:
         if end.kind != "unread":
             continue
-        if not taken or naming.is_given(anatomy.index[end.tensor.node]) or _reads(anatomy, end.tensor, taken):
+        if (
+            not taken
+            or naming.is_given(anatomy.index[end.tensor.node])
+            or anatomy.reads(end.tensor, [other.tensor for other in taken])
+            or any(anatomy.same_weights(end.tensor, other.tensor) for other in taken if other.kind != "unread")
+        ):
             taken.append(end)
         elif all(one.kind == "unread" for one in taken):
             taken.append(end)
@@ -164,49 +72,15 @@ def _fed_by_hand(anatomy: Anatomy) -> list[End]:
     return anatomy.ends
 
 
-def _reads(anatomy: Anatomy, tensor: Tensor, others: list[End]) -> bool:
-    """Whether a tensor is computed from one of the other ends."""
-    mine = anatomy.live.needed([tensor])
-    return any(other.tensor.node in mine for other in others if other.tensor != tensor)
-
-
 def _said_better(anatomy: Anatomy, end: End, taken: list[End]) -> bool:
     """Whether another answer is this one with a name of its own, or its Sigmoid, which loses nothing."""
     if naming.is_given(anatomy.index[end.tensor.node]):
         return False
     for reader, _ in anatomy.index.tensor_consumers(end.tensor):
         if any(reader.name == other.tensor.node for other in taken):
-            if naming.is_answer(reader) or reader.op == "Sigmoid":
+            if (naming.is_answer(reader) and reader.op != "ArgMax") or reader.op == "Sigmoid":
                 return True
     return False
-
-
-def _doubt(anatomy: Anatomy, chosen: list[End]) -> str:
-    """Why the choice is not clear, or ""."""
-    roles = anatomy.roles
-    if not chosen:
-        return "no tensor is found that depends on both data and weights and ends the model"
-    nested = [end.tensor.name for end in chosen if end.nested]
-    if nested:
-        return f"another answer is computed from {nested[0]!r} through more weights, so it may be no answer itself"
-    needed = {end.tensor.name: tuple(roles.needed_sources([end.tensor.node])) for end in chosen}
-    if len(set(needed.values())) > 1:
-        first, second = next((a, b) for a in needed for b in needed if needed[a] != needed[b])
-        return f"{first!r} and {second!r} depend on different inputs: there is more than one model in the graph"
-    if len(chosen) > MOST_OUTPUTS:
-        return f"{len(chosen)} tensors may be answers"
-    random = _random(anatomy, [end.tensor for end in chosen])
-    return f"the answer depends on random numbers drawn in {random!r}" if random else ""
-
-
-def _random(anatomy: Anatomy, tensors: list[Tensor]) -> str:
-    """The first node that draws random numbers for the tensors, except for a dropout that drops nothing; or ""."""
-    harmless: set[str] = set()
-    for dropout in anatomy.settling.flags.dropouts:
-        if constants.equals(anatomy.live.known.get(dropout.rate), dropout.off):
-            harmless |= anatomy.index.ancestors([dropout.node])
-    needed = anatomy.live.needed(tensors)
-    return next((name for name in needed if anatomy.index[name].op in ops.NOISE and name not in harmless), "")
 
 
 def _first_token_encoder(anatomy: Anatomy, tensors: list[Tensor]) -> Tensor | None:
@@ -243,9 +117,11 @@ def inputs(anatomy: Anatomy, tensors: list[str], frozen: Mapping[str, object], t
         frozen: the values given for inference.
         train: the values given for training.
     """
-    settled, _ = anatomy.settling.inference(frozen, [], tensors, train)
+    settling = anatomy.settling
+    settled, _ = settling.inference(frozen, [], tensors, train)
     order = {node.name: at for at, node in enumerate(anatomy.index.graph_def.node)}
-    needed = [graph.parse(name) for name in anatomy.settling.unfed(settled, [], tensors)]
+    entries = settling.entries(settled, tensors)
+    needed = [graph.parse(name) for name in (*entries, *settling.unfed(settled, entries, tensors))]
     needed.sort(key=lambda tensor: (order[tensor.node], tensor.index))
     found = [anatomy.input_tensor(tensor) for tensor in needed if not given.is_bool(anatomy.index, tensor)]
     return anatomy.named_inputs(found, {tensor: _why_input(anatomy, tensor) for tensor in found})
@@ -258,6 +134,8 @@ def undecided(settling: Settling, name: str) -> str:
 
 def _why_input(anatomy: Anatomy, tensor: Tensor) -> str:
     node: NodeDef = anatomy.index[tensor.node]
+    if node.op == "PlaceholderWithDefault":
+        return "the outputs depend on this placeholder, and its default is data or stands for a batch"
     if anatomy.roles.is_plain_placeholder(tensor):
         return "the outputs depend on this placeholder"
     return f"the outputs depend on this {node.op}, and what fills it ran only in training"

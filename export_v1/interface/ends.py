@@ -4,20 +4,28 @@ import dataclasses
 
 from tensorflow.core.framework import types_pb2
 
-from export_v1.interface import naming
-from export_v1.interface.given import tensor_type
-from export_v1.interface.roles import KEEPERS, TRAINED, Roles, is_number
-from export_v1.ir import graph, ops
+from export_v1.interface import naming, states
+from export_v1.interface.results import DECODERS, NO_RESULTS, Results
+from export_v1.interface.roles import CROSS_ENTROPIES, FORMS, TRAINED, Roles, is_number
+from export_v1.ir import ops
 from export_v1.ir.graph import NodeDef, Tensor
 
-_ACTIVATIONS = frozenset({"Softmax", "Sigmoid", "Tanh", "Relu", "Relu6", "Elu", "Selu"})
-# A loop's results come out of these; nothing inside a loop can be an output.
-_LOOP_RESULTS = frozenset({"Exit", "TensorArrayGatherV3", "TensorArrayConcatV3"})
-# What steers a loop or a condition, or only measures.
-NO_RESULTS = ops.V1_CONTROL_FLOW | ops.SIZES
-_SUMS = ops.ADDS | {"Sub"}
-# Ops of which every output is a result, of whatever type.
-_ALL_RESULTS = frozenset({"ArgMax", "TopK", "TopKV2", "Unique", "UniqueV2", "Split", "SplitV", "Unpack"})
+# What a model may end with after its last layer: a scale, a sum of parts. Roots and logs are a loss's.
+_ARITHMETIC = ops.ADDS | {
+    "Sub",
+    "Mul",
+    "RealDiv",
+    "Div",
+    "AddN",
+    "Atan",
+    "Sum",
+    "ConcatV2",
+    "Maximum",
+    "Minimum",
+    "ClipByValue",
+}
+_SUMS = ops.ADDS | {"AddN", "ConcatV2"}
+_DIFFERENCES = frozenset({"Sub", "SquaredDifference"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,13 +34,15 @@ class End:
 
     Attributes:
         tensor: its name taken apart.
-        kind: "compared" with labels, "in the loss" but beside no label, "unread" by anything.
+        kind: "compared" with labels, "in the loss" but beside no label, "unread" by anything, or a new "state".
         nested: another end is computed from this one through further weights.
+        old: of a state, the source it is the new value of.
     """
 
     tensor: Tensor
     kind: str
     nested: bool = False
+    old: Tensor | None = None
 
     @property
     def why(self) -> str:
@@ -41,6 +51,7 @@ class End:
             "compared": "this is what the loss or a metric compares with labels",
             "in the loss": "this is what the loss reads from the model",
             "unread": "nothing in the graph reads it, or only what nothing reads",
+            "state": f"a loop that starts with {self.old.name if self.old else ''!r} ends with it: the new state",
         }[self.kind]
 
 
@@ -53,147 +64,186 @@ def find(roles: Roles) -> list[End]:
         # Beside a loss that has labels, what else the loss reads are penalties on the model's inside.
         kinds = {tensor: kind for tensor, kind in kinds.items() if kind == "compared"}
     kinds.update({tensor: "unread" for tensor in finding.unread() if tensor not in kinds})
+    made = {tensor.node for tensor in kinds}
+    old = {tensor: source for tensor, source in states.new(roles).items() if not _passed_on(roles, tensor, made)}
+    kinds.update({tensor: "state" for tensor in old})
     order = {node.name: at for at, node in enumerate(roles.nodes)}
-    ranked = sorted(kinds, key=lambda tensor: (kinds[tensor] == "unread", order[tensor.node], tensor.index))
-    return [End(tensor, kinds[tensor], finding.leads_on(tensor, kinds)) for tensor in ranked]
+    rank = {"compared": 0, "in the loss": 0, "unread": 1, "state": 2}
+    ranked = sorted(kinds, key=lambda tensor: (rank[kinds[tensor]], order[tensor.node], tensor.index))
+    # A state goes out whatever else is computed from it.
+    nested = {tensor: tensor not in old and finding.leads_on(tensor, kinds) for tensor in ranked}
+    return [End(tensor, kinds[tensor], nested[tensor], old.get(tensor)) for tensor in ranked]
+
+
+def _passed_on(roles: Roles, tensor: Tensor, ends: set[str]) -> bool:
+    """Whether another end is the same value under a name of its own."""
+    readers = [reader for reader, _ in roles.index.tensor_consumers(tensor)]
+    return any(reader.op == "Identity" and reader.name in ends for reader in readers)
 
 
 def scope_results(roles: Roles) -> list[Tensor]:
     """Returns what each outermost scope of the model gives to nodes outside it, the last first."""
-    finding = _Finding(roles)
+    results = Results(roles)
     found = []
     for node in reversed(roles.nodes):
         tensor, within = Tensor(node.name), naming.scopes(node.name)
         if not within or not roles.in_model(node.name) or roles.is_scalar(tensor) or node.op in NO_RESULTS:
             continue
         # A function's steps have the name of its result for a scope: "embeddings/Rsqrt" is a step to "embeddings".
-        if within[0] in roles.index or not naming.is_given_scope(within[0]):
+        if within[0] in roles.index or not naming.is_given_scope(within[0]) or node.name in results.in_loops:
             continue
         outside = [reader for reader in roles.readers(node.name) if not reader.name.startswith(within[0] + "/")]
-        if outside and is_number(tensor_type(roles.index, tensor)) and not finding.in_loss_scope(node):
+        if outside and is_number(results.type_of(tensor)) and not results.in_loss_scope(node):
             found.append(tensor)
     return found
-
-
-def _in_loops(roles: Roles) -> set[str]:
-    """Returns the nodes between the Enters and the Exits of while loops: they have a value for each turn."""
-    inside, todo = set(), [node.name for node in roles.index.graph_def.node if node.op in ops.ENTERS]
-    while todo:
-        name = todo.pop()
-        if name not in inside and roles.index[name].op not in ops.EXITS:
-            inside.add(name)
-            todo.extend(reader.name for reader, _ in roles.index.consumers(name))
-    return inside
 
 
 class _Finding:
     def __init__(self, roles: Roles):
         self._roles = roles
-        self._with_labels: set[str] = set()
-        self._with_weights: set[str] = set()
-        self._in_loops = _in_loops(roles)
-        for node in roles.nodes:
-            if roles.meets_label(node.name):
-                self._with_labels.update(naming.scopes(node.name))
-            if node.name in roles.mixing:
-                self._with_weights.update(naming.scopes(node.name))
+        self._results = Results(roles)
+        # Steps between the model and its losses.
+        self._steps: set[str] = set()
 
     def before_loss(self) -> dict[Tensor, bool]:
-        """Returns the tensors where ways up from losses enter the model -> whether labels meet it there."""
+        """Returns the tensors where ways up from losses enter the model -> whether labels meet it there.
+
+        Where none of them looks like a result, it is what meets a label, whatever it looks like.
+        """
         roles = self._roles
         found: dict[Tensor, bool] = {}
+        direct: dict[Tensor, bool] = {}
+        # What a class was chosen by -> the class; metrics compute it several times.
+        classes: dict[Tensor, Tensor] = {}
         seen: set[tuple[str, bool]] = set()
-        todo = [
-            (node, roles.meets_label(node.name))
-            for node in roles.terminals()
-            if roles.is_scalar(Tensor(node.name)) or (roles.meets_label(node.name) and not self._is_kept(node))
-        ]
+        todo = [(node, roles.meets_label(node.name)) for node in roles.terminals() if self._is_loss(node)]
         while todo:
             node, primary = todo.pop()
             if (node.name, primary) in seen or node.op == "StopGradient":
                 continue
             seen.add((node.name, primary))
+            self._steps.add(node.name)
             for tensor in roles.live.data(node):
                 above = roles.index.nodes.get(tensor.node)
                 if above is None or not roles.sources_of(above.name):
                     continue
                 labelled = roles.meets_label(above.name)
+                if not labelled and self._is_class(above, node):
+                    classes.setdefault(roles.live.data(above)[0], Tensor(above.name))
+                if not labelled and (compared := self._compared(tensor, node)) is not None:
+                    found[compared] = True
+                    continue
                 still = labelled or (primary and not roles.is_scalar(tensor))
-                if not labelled and self._presentable(above, tensor, node):
-                    found[tensor] = found.get(tensor, False) or still
-                elif labelled or roles.in_model(above.name):
+                if not labelled and self._results.is_presentable(above, tensor, node):
+                    for result in self._all(above, tensor):
+                        found[result] = found.get(result, False) or still
+                    if is_number(self._results.type_of(tensor)) or above.op in DECODERS:
+                        continue
+                if labelled or roles.in_model(above.name):
                     todo.append((above, still))
-        return found
+                    if not labelled and roles.meets_label(node.name) and self._is_value(tensor):
+                        direct[tensor] = True
+        found.update(dict.fromkeys(classes.values(), True))
+        return found if any(found.values()) or not direct else {**found, **direct}
 
-    def _presentable(self, node: NodeDef, tensor: Tensor, reader: NodeDef) -> bool:
-        """Whether a node of the model, met on the way up from `reader`, is a result and no step of a loss."""
+    def _is_class(self, node: NodeDef, reader: NodeDef) -> bool:
+        """Whether a node chooses a class that is then matched with a label."""
+        if node.op != "ArgMax" or not self._roles.in_model(node.name) or node.name in self._results.in_loops:
+            return False
+        readers = [reader] if reader.op not in FORMS else self._roles.readers(reader.name)
+        return any(one.op in ("Equal", "NotEqual") for one in readers)
+
+    def _compared(self, tensor: Tensor, reader: NodeDef) -> Tensor | None:
+        """The tensor of the model that `reader` compares with a label, if arithmetic has made it after the last layer.
+
+        A difference compares, a cross entropy, and the product in the one of a sigmoid.
+        """
         roles = self._roles
-        if not roles.in_model(node.name) or roles.is_scalar(tensor) or node.name in self._in_loops:
-            return False
-        if node.op in _LOOP_RESULTS or self._finishes_layer(node):
-            return True
-        if naming.about_loss(node.name) and self.in_loss_scope(node):
-            return False
-        if naming.is_given(node):
-            return not naming.about_loss(naming.leaf(node.name))
-        if self.in_loss_scope(node):
-            return False
-        if not is_number(tensor_type(roles.index, tensor)):
-            return False
-        return node.op in _ACTIVATIONS or self._leaves_scope(node, reader)
+        made = _ARITHMETIC if reader.op in _DIFFERENCES | CROSS_ENTROPIES else _SUMS if reader.op == "Mul" else ()
+        if not made:
+            return None
+        others = [roles.tensor_mask(one) for one in roles.live.data(reader) if one != tensor]
+        # A target that weights had a say in, as a return that a value is added to, is no label.
+        if not any(mask and not mask & (TRAINED | roles.data_mask) for mask in others):
+            return None
+        while (node := roles.index[tensor.node]).op in FORMS and tensor not in roles.sources:
+            reader, tensor = node, roles.live.data(node)[0]
+        plain = node.op in made and not self._results.in_loss_scope(node) and self._is_value(tensor)
+        return tensor if plain and not self._results.is_presentable(node, tensor, reader) else None
 
-    def _finishes_layer(self, node: NodeDef) -> bool:
-        """Whether weights come in here, or in what is added up here: the bias of a layer, the end of a layer norm."""
-        if node.name in self._roles.mixing:
-            return node.op not in ops.GATHERS
-        above = [tensor.node for tensor in self._roles.live.data(node)]
+    def _is_loss(self, node: NodeDef) -> bool:
+        """Whether a node that nothing reads is a loss or a metric."""
+        roles = self._roles
+        if roles.is_scalar(Tensor(node.name)) and is_number(self._results.type_of(Tensor(node.name))):
+            return roles.has_loss
+        return roles.meets_label(node.name) and (not self._results.is_kept(node) or roles.is_metric(node))
+
+    def _all(self, node: NodeDef, tensor: Tensor) -> list[Tensor]:
+        return self._results.outputs(node) if node.op in DECODERS else [tensor]
+
+    def _is_value(self, tensor: Tensor) -> bool:
+        roles, node = self._roles, self._roles.index[tensor.node]
         return (
-            node.op in _SUMS
-            and any(name in self._roles.mixing for name in above)
-            and all(self._roles.mask(name) & TRAINED for name in above)
-        )
-
-    def in_loss_scope(self, node: NodeDef) -> bool:
-        """Returns whether a scope around the node has a loss's name, or labels in it, and no weights come in there."""
-        return any(
-            scope not in self._with_weights and (scope in self._with_labels or naming.about_loss(naming.leaf(scope)))
-            for scope in naming.scopes(node.name)
-        )
-
-    def _leaves_scope(self, node: NodeDef, reader: NodeDef) -> bool:
-        """Whether the node is the last of a scope that a person opened."""
-        return any(
-            naming.is_given_scope(scope) and not reader.name.startswith(scope + "/")
-            for scope in naming.scopes(node.name)
+            roles.in_model(node.name)
+            and node.name not in self._results.in_loops
+            and not roles.is_scalar(tensor)
+            and is_number(self._results.type_of(tensor))
         )
 
     def unread(self) -> list[Tensor]:
-        """Returns the results that nothing reads: numbers or texts, not what a loop or a condition leaves over."""
-        roles, found = self._roles, []
-        for node in roles.terminals():
-            if roles.sources_of(node.name) and not roles.meets_label(node.name) and self._is_result(node):
-                types = graph.output_types(node)
-                for at, dtype in enumerate(types if node.op in _ALL_RESULTS else types[:1]):
-                    tensor = Tensor(node.name, at)
-                    wanted = is_number(dtype) or dtype == types_pb2.DT_STRING or naming.is_given(node)
-                    if (wanted or node.op in _ALL_RESULTS) and not roles.is_scalar(tensor):
-                        found.append(tensor)
-                if node.op == "ArgMax" and roles.in_model(node.name):
-                    found.append(graph.data_inputs(node)[0])
+        """Returns the results that nothing reads, or only what is no result: a summary, a shape, a step."""
+        roles, results = self._roles, self._results
+        losses = {scope for name in self._steps for scope in naming.scopes(name)[-1:]}
+        found: dict[Tensor, None] = {}
+        dropped: set[str] = set()
+        todo = [node for node in roles.terminals() if not self._is_loss(node)]
+        while todo:
+            node = todo.pop(0)
+            if node.name in dropped or not roles.sources_of(node.name) or roles.meets_label(node.name):
+                continue
+            peeled = bool(roles.readers(node.name))
+            if results.is_result(node, losses) and (outputs := results.outputs(node)):
+                if not peeled or self._stands_out(node):
+                    found.update(dict.fromkeys([*outputs, *self._made_of(node)]))
+                    continue
+            dropped.add(node.name)
+            for tensor in roles.live.data(node):
+                if roles.in_model(tensor.node) and all(one.name in dropped for one in roles.readers(tensor.node)):
+                    todo.append(roles.index[tensor.node])
+        return list(found)
+
+    def _stands_out(self, node: NodeDef) -> bool:
+        """Whether a node is a result although something reads it: a person named it."""
+        return naming.is_given(node) and not naming.about_loss(naming.leaf(node.name)) and not naming.is_step(node.name)
+
+    def _made_of(self, node: NodeDef) -> list[Tensor]:
+        """The numbers that a class, a count or a measure was made of, and the class that a text names."""
+        roles, results = self._roles, self._results
+        kind = results.type_of(Tensor(node.name))
+        if not roles.in_model(node.name) or (is_number(kind) and not roles.is_scalar(Tensor(node.name))):
+            return []
+        if roles.is_counted(node.name) and roles.is_scalar(Tensor(node.name)):
+            return []
+        found: list[Tensor] = []
+        seen: set[str] = set()
+        todo = [node]
+        while todo:
+            reader = todo.pop()
+            for tensor in roles.live.data(reader):
+                above = roles.index.nodes.get(tensor.node)
+                if above is None or above.name in seen or not roles.in_model(above.name):
+                    continue
+                seen.add(above.name)
+                if above.name in results.in_loops:
+                    continue
+                number = is_number(results.type_of(tensor))
+                if number and (reader.op == "ArgMax" or results.is_presentable(above, tensor, reader)):
+                    found += [tensor] if kind != types_pb2.DT_STRING else []
+                    continue
+                if above.op == "ArgMax" and naming.is_given(above):
+                    found.append(tensor)
+                todo.append(above)
         return found
-
-    def _is_result(self, node: NodeDef) -> bool:
-        """Whether a node that nothing reads was made for its value."""
-        if node.op in NO_RESULTS or node.name in self._in_loops or self.in_loss_scope(node) or self._is_kept(node):
-            return False
-        return naming.is_given(node) or not (naming.is_step(node.name) or self._is_summarized(node))
-
-    def _is_kept(self, node: NodeDef) -> bool:
-        """Whether a variable or a queue takes the value of a node: then it was made for that."""
-        return any(reader.op in KEEPERS for reader, _ in self._roles.index.consumers(node.name))
-
-    def _is_summarized(self, node: NodeDef) -> bool:
-        return any("Summary" in reader.op for reader, _ in self._roles.index.consumers(node.name))
 
     def leads_on(self, tensor: Tensor, others) -> bool:
         """Returns whether further weights lie between `tensor` and another end."""

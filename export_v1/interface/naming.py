@@ -12,14 +12,16 @@ _DEFAULTS = frozenset(
     "embeddinglookup embeddinglookupsparse eq exit exp expanddims fill flatten floordiv gather gathernd identity "
     "importexample inverse iteratorgetnext l2loss labelsstopgradient lambda leakyrelu limit log lookup "
     "lookuptablefindv2 matmul max maxpool mean merge min mod mul ne neg norm not onehot ones oneslike or "
-    "parseexample placeholder pow predid prod randomnormal randomuniform range read readvariableop "
+    "fifoqueuedequeue fifoqueuedequeuemany parseexample placeholder pow predid prod randomnormal "
+    "randomshufflequeuedequeue randomshufflequeuedequeuemany randomuniform range read readvariableop "
     "reductionindices relu reshape resizebilinear shape sigmoid size slice softmax split sqrt square squeeze "
     "stack start stridedslice sub sum switch switchf switcht tanh tensordot todouble tofloat toint32 toint64 "
     "transpose truediv truncatednormal unstack unweightedloss where xentropy xwplusb zeros zeroslike".split()
 )
 # Scopes that functions of TensorFlow open around their steps.
 _FUNCTIONS = frozenset(
-    "moments batchnorm dropout gradients l2normalize randomuniform randomnormal sequencemask".split()
+    "moments batchnorm dropout gradients l2normalize randomuniform randomnormal sequencemask zerofraction countnonzero "
+    "countstofraction".split()
 )
 # Scopes that layers open for themselves.
 _LAYER_SCOPES = re.compile(
@@ -84,10 +86,15 @@ def key(node: NodeDef, index: int, role: str) -> str:
     if is_given(node):
         name = leaf(node.name)
     else:
-        named = [part for part in node.name.split("/")[:-1] if not _LAYER_SCOPES.match(part)]
+        named = [part for part in node.name.split("/")[:-1] if not (_LAYER_SCOPES.match(part) or about_loss(part))]
         name = named[-1] if named else role
-    name = re.sub(r"\W", "_", name)
+    name = as_key(name)
     return f"{name}_{index}" if index and not name.endswith(f"_{index}") else name
+
+
+def as_key(name: str) -> str:
+    """Returns a name as a key may be written: letters, digits and underscores."""
+    return re.sub(r"\W", "_", name)
 
 
 def unique(wanted: list[str]) -> list[str]:

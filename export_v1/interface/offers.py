@@ -1,20 +1,23 @@
 """What could be chosen from, as flags ready to paste."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
 
 from export_v1 import errors
-from export_v1.interface import choose, ends, given, naming, roles, settle
+from export_v1.interface import ends, given, naming, results, roles, settle, states
+from export_v1.interface.anatomy import Anatomy, Named
 from export_v1.interface.backward import is_saver
-from export_v1.interface.choose import Anatomy, Named
+from export_v1.interface.results import Results
 from export_v1.interface.types import Candidate, Candidates, Shape
 from export_v1.ir import graph, ops
 from export_v1.ir.graph import NodeDef, Tensor
 from export_v1.model import Graph
 
-# Candidates shown of each sort; a listing on request shows all.
-_SHOWN = 10
+# Candidates shown of each sort in an error; a listing on request shows more.
+_SHOWN = 15
+# Of candidates that are told by one sign alone, so many come before the named ones.
+_FEW = 4
 
 
 def of(anatomy: Anatomy) -> Candidates:
@@ -39,7 +42,9 @@ def _inputs(anatomy: Anatomy) -> list[Named]:
     ranked = sorted(parts.sources, key=lambda one: (one not in parts.data, order[one.node], one.index))
     why: dict[Tensor, str] = {}
     for tensor in ranked:
-        if tensor in parts.data:
+        if tensor in anatomy.constants:
+            why[tensor] = "a constant of the graph that meets weights, as data does; without this flag it stays"
+        elif tensor in parts.data:
             cut = anatomy.input_tensor(tensor)
             why[cut] = "it meets weights, as data does"
             if cut != tensor:
@@ -47,25 +52,124 @@ def _inputs(anatomy: Anatomy) -> list[Named]:
         else:
             why[tensor] = "it meets no weights: a label, or a setting of the training"
     for node in parts.nodes:
-        if node.op == "PlaceholderWithDefault" and f"{node.name}:0" not in anatomy.frozen and not is_saver(node):
-            why[Tensor(node.name)] = "a placeholder whose default is computed"
+        tensor = Tensor(node.name)
+        if node.op == "PlaceholderWithDefault" and tensor.name not in anatomy.frozen and not is_saver(node):
+            why.setdefault(tensor, "a placeholder whose default is computed")
     return anatomy.named_inputs(list(why), why)
 
 
 def _outputs(anatomy: Anatomy) -> list[Named]:
-    """The ends, then what has a name of its own or leaves a scope, then what depends on variables alone."""
-    parts = anatomy.roles
+    """The ends, then what one sign tells, then what has a name of its own or leaves a scope."""
+    parts, inside = anatomy.roles, Results(anatomy.roles).in_loops
     why = {end.tensor: end.why for end in [*anatomy.ends, *anatomy.other_ends]}
-    named = [node for node in reversed(parts.nodes) if _is_result(anatomy, node)]
+    signs = [_handed_over(anatomy), _randomized(anatomy), _of_weights(anatomy), _ended(anatomy)]
+    for sign in signs:
+        for tensor, reason in sign[:_FEW]:
+            why.setdefault(tensor, reason)
+    named = [node for node in reversed(parts.nodes) if node.name not in inside and _is_result(anatomy, node)]
     for node in named:
         if parts.in_model(node.name):
             why.setdefault(Tensor(node.name), "it has a name of its own, and depends on data and weights")
     for tensor in ends.scope_results(parts):
         why.setdefault(tensor, f"what scope {naming.scopes(tensor.node)[0]!r} gives to others")
-    for node in named:
-        if parts.mask(node.name) and not parts.sources_of(node.name) and not parts.readers(node.name):
-            why.setdefault(Tensor(node.name), "it has a name of its own, and depends on variables alone")
+    for sign in signs:
+        for tensor, reason in sign[_FEW:]:
+            why.setdefault(tensor, reason)
     return anatomy.named(list(why), why)
+
+
+def _handed_over(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
+    return [(tensor, "one optimizer trains it, and another what reads it") for tensor in anatomy.handed_over]
+
+
+def _randomized(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
+    """Where random numbers are added to what the model has made, or drawn by it: the action of a policy."""
+    parts, dropouts = anatomy.roles, anatomy.settling.flags.dropouts
+    noise = {node.name: 1 for node in parts.nodes if ops.is_random(node.op)}
+    drawn = parts.spread(noise)
+    dropped = {name for one in dropouts for name in anatomy.index.ancestors([one.node])}
+    found = []
+    for node in parts.nodes:
+        above = [tensor.node for tensor in parts.live.data(node)]
+        joins = node.name in noise or any(drawn.get(name) and not parts.in_model(name) for name in above)
+        if joins and parts.in_model(node.name) and any(map(parts.in_model, above)) and node.name not in dropped:
+            if node.op != "Mul" and not parts.is_scalar(Tensor(node.name)) and node.name not in noise:
+                found.append((Tensor(node.name), "random numbers meet here what the model has made"))
+            elif node.name in noise:
+                found.append((Tensor(node.name), "it is drawn at random from what the model has made"))
+    return found
+
+
+def _of_weights(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
+    """What depends on variables alone: word vectors and their likenesses; a transition matrix that the loss reads."""
+    parts, found = anatomy.roles, {}
+    for node in reversed(parts.nodes):
+        kept = any(reader.op in roles.KEEPERS for reader, _ in anatomy.index.consumers(node.name))
+        if parts.readers(node.name) or kept or naming.is_step(node.name) or not _is_of_weights(anatomy, node):
+            continue
+        if naming.is_given(node):
+            found[Tensor(node.name)] = "it has a name of its own, and depends on variables alone"
+        elif node.op not in ops.VARIABLE_READS and not parts.is_scalar(Tensor(node.name)):
+            found[Tensor(node.name)] = "nothing reads it, and it depends on variables alone"
+            for above in parts.live.data(node):
+                made = anatomy.index.nodes.get(above.node)
+                if made is not None and made.op not in ops.VARIABLE_READS and _is_of_weights(anatomy, made):
+                    found[above] = "it depends on variables alone"
+    if not parts.data or anatomy.constants:
+        found.update(_trained_alone(anatomy))
+    return [*found.items(), *_only_in_loss(anatomy)]
+
+
+def _trained_alone(anatomy: Anatomy) -> Iterator[tuple[Tensor, str]]:
+    """Where no data comes in: what has a name and is made of weights, and the weights themselves."""
+    parts = anatomy.roles
+    for node in parts.nodes:
+        alone = parts.mask(node.name) & roles.TRAINED and not parts.sources_of(node.name)
+        if not alone or parts.is_scalar(Tensor(node.name)) or naming.about_loss(node.name):
+            continue
+        if node.op in ops.REF_VARIABLES:
+            yield Tensor(node.name), "weights, and no data comes in"
+        elif naming.is_given(node) and node.op not in ops.VARIABLES and _is_of_weights(anatomy, node):
+            if not naming.is_step(node.name) and node.op not in ops.VARIABLE_READS:
+                yield Tensor(node.name), "it has a name of its own, and depends on variables alone"
+
+
+def _is_of_weights(anatomy: Anatomy, node: NodeDef) -> bool:
+    parts = anatomy.roles
+    if not parts.mask(node.name) or parts.sources_of(node.name) or node.op in results.NO_RESULTS | ops.VARIABLES:
+        return False
+    return naming.is_given(node) or roles.is_number(given.tensor_type(anatomy.index, Tensor(node.name)))
+
+
+def _only_in_loss(anatomy: Anatomy) -> Iterator[tuple[Tensor, str]]:
+    """Square weights that the likeliest end does not need and a loss does, as the transitions of a CRF."""
+    parts = anatomy.roles
+    used = set(anatomy.live.needed([end.tensor for end in anatomy.ends[:1]], ops.SOURCES))
+    for node in parts.nodes:
+        shape = graph.recorded_shape(node, 0) or [dim.size for dim in graph.attr(node, "shape").shape.dim]
+        if (
+            node.op not in ops.REF_VARIABLES
+            or len(shape) != 2
+            or shape[0] != shape[1]
+            or node.name in used
+            or not parts.mask(node.name) & roles.TRAINED
+        ):
+            continue
+        seen, todo = {node.name}, [node.name]
+        while todo and not parts.meets_label(todo[-1]):
+            readers = [reader.name for reader in parts.readers(todo.pop()) if reader.name not in seen]
+            seen.update(readers)
+            todo += readers
+        if todo:
+            yield Tensor(node.name), "weights that only the loss reads"
+
+
+def _ended(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
+    parts = anatomy.roles
+    unread = [tensor for tensor in states.ended(parts) if not parts.readers(tensor.node)]
+    return [
+        (tensor, "the last value of a variable of a loop, such as the state of a recurrent cell") for tensor in unread
+    ]
 
 
 def _is_result(anatomy: Anatomy, node: NodeDef) -> bool:
@@ -73,7 +177,7 @@ def _is_result(anatomy: Anatomy, node: NodeDef) -> bool:
     if node.op in ops.SOURCES | ops.VARIABLES or not naming.is_given(node) or naming.is_step(node.name):
         return False
     kept = any(reader.op in roles.KEEPERS for reader, _ in anatomy.index.consumers(node.name))
-    return not (kept or naming.about_loss(node.name) or node.op in ends.NO_RESULTS)
+    return not (kept or naming.about_loss(node.name) or node.op in results.NO_RESULTS)
 
 
 def _flags(anatomy: Anatomy) -> Iterable[Candidate]:
@@ -94,85 +198,43 @@ def candidates(model: Graph) -> Candidates:
     """Returns what could be the inputs, the outputs and the frozen values of a graph, the likeliest first."""
     from export_v1.interface import resolving
 
-    return of(choose.Anatomy(model, resolving.of(model), {}, [], {}))
+    return of(Anatomy(model, resolving.of(model), {}, [], {}))
 
 
 def unclear(anatomy: Anatomy, reason: str, place: str) -> errors.ExportError:
     """Returns the error for a choice that is not clear: why, and what there is, as flags to paste."""
     found = of(anatomy)
     lines = [f"What goes in and what comes out is not clear in {place}: {reason}."]
-    lines += _section("Inputs", found.inputs, _SHOWN) + _section("Outputs", found.outputs, _SHOWN)
-    lines += _section("Frozen", found.freeze, _SHOWN)
+    lines += section("Inputs", found.inputs, _SHOWN) + section("Outputs", found.outputs, _SHOWN)
+    lines += section("Frozen", found.freeze, _SHOWN)
     lines.append("  Pass the --output flags you want; the inputs they need follow from them. --list shows everything.")
     return errors.ExportError("\n".join(lines))
 
 
-def _section(title: str, found: Iterable[Candidate], limit: int | None = None) -> list[str]:
+def section(title: str, found: Iterable[Candidate], limit: int | None = None) -> list[str]:
+    """Returns one heading and one line for each candidate, as a flag; at most `limit` of them."""
     found = list(found)
     lines = [f"  {title} ({len(found)}):" if found else f"  {title}: none found."]
-    for one in found[:limit]:
-        lines.append(f"    {_flag(title, one)}   {_type(one)}; {one.why}")
+    for candidate in found[:limit]:
+        lines.append(f"    {_flag(title, candidate)}   {_type(candidate)}; {candidate.why}")
     if limit is not None and len(found) > limit:
         lines.append(f"    … and {len(found) - limit} more")
     return lines
 
 
-def _flag(title: str, one: Candidate) -> str:
+def _flag(title: str, candidate: Candidate) -> str:
     if title == "Inputs":
-        return f"--input={one.key}={one.tensor}"
+        return f"--input={candidate.key}={candidate.tensor}"
     if title == "Outputs":
-        return f"--output={one.key}={one.tensor}"
-    return f"--freeze={one.tensor}={'false|true' if one.value is None else settle.text(one.value)}"
+        return f"--output={candidate.key}={candidate.tensor}"
+    return f"--freeze={candidate.tensor}={'false|true' if candidate.value is None else settle.text(candidate.value)}"
 
 
-def _type(one: Candidate) -> str:
-    return _sized(tf.as_dtype(one.dtype) if one.dtype else None, one.shape)
+def _type(candidate: Candidate) -> str:
+    return sized(tf.as_dtype(candidate.dtype) if candidate.dtype else None, candidate.shape)
 
 
-def _sized(dtype: tf.DType | None, shape: Shape) -> str:
+def sized(dtype: tf.DType | None, shape: Shape) -> str:
+    """Returns a type and a shape in words: "float32 [None,3]", "int64 scalar"."""
     sizes = "scalar" if shape == [] else given.shape_text(shape) or "of unknown shape"
     return f"{dtype.name if dtype else 'unknown type'} {sizes}"
-
-
-def listing(model: Graph, variables: Iterable) -> str:
-    """Returns what `--list` prints: candidates as flags to paste, what would be chosen, and every variable.
-
-    Args:
-        model: the whole graph.
-        variables: records with `name`, `dtype`, `shape` and `trainable`.
-    """
-    from export_v1.interface import resolving
-
-    anatomy = choose.Anatomy(model, resolving.of(model), {}, [], {})
-    found = of(anatomy)
-    lines = _signatures(model) if model.signatures else _chosen(anatomy)
-    lines += _section("Inputs", found.inputs) + _section("Outputs", found.outputs) + _section("Frozen", found.freeze)
-    rows = list(variables)
-    lines.append(f"  Variables ({len(rows)}):")
-    for one in rows:
-        shape = None if one.shape is None else list(one.shape)
-        lines.append(f"    {one.name}   {_sized(one.dtype, shape)}{'' if one.trainable else '; not trainable'}")
-    return "\n".join(lines)
-
-
-def _signatures(model: Graph) -> list[str]:
-    lines = [f"Without flags all {len(model.signatures)} signatures are kept:"]
-    for key, one in model.signatures.items():
-        inputs, outputs = (", ".join(f"{k}={t}" for k, t in side.items()) for side in (one.inputs, one.outputs))
-        lines.append(f"  {key}: {inputs} -> {outputs}")
-    return lines
-
-
-def _chosen(anatomy: choose.Anatomy) -> list[str]:
-    named, doubt = choose.outputs(anatomy)
-    if not doubt:
-        tensors = [one.tensor for one in named]
-        taken = choose.inputs(anatomy, tensors, {}, {})
-        settled, _ = anatomy.settling.inference({}, [one.tensor for one in taken], tensors)
-        unfed = anatomy.settling.unfed(settled, [one.tensor for one in taken], tensors)
-        doubt = choose.undecided(anatomy.settling, next(iter(unfed))) if unfed else ""
-    if doubt:
-        return [f"Without flags the choice is not clear: {doubt}."]
-    flags = [f"--input={one.key}={one.tensor}" for one in taken]
-    flags += [f"--output={one.key}={one.tensor}" for one in named]
-    return [f"Without flags this is chosen: {' '.join(flags)}"]

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 from export_v1 import errors
 from export_v1.interface import backward, choose, given, offers
+from export_v1.interface.anatomy import Anatomy
 from export_v1.interface.settle import Settling, text
+from export_v1.interface.telling import telling
 from export_v1.interface.types import Choice, Interface
 from export_v1.ir import graph
 from export_v1.model import Graph
@@ -43,24 +45,36 @@ def resolve(
     frozen = given.values(index, freeze or {}, flag="freeze", place=place)
     train = given.values(index, train_freeze or {}, flag="train_freeze", place=place)
     _refuse_both([one.tensor for one in fed.values()], {**frozen, **train})
-    chosen: list[Choice] = []
-    if not fed or not wanted:
-        fed, wanted, chosen = _completed(model, settling, fed, wanted, frozen, train, place)
-    cuts, names = [one.tensor for one in fed.values()], list(wanted.values())
-    all_frozen, choices = settling.inference(frozen, cuts, names, train)
-    settling.refuse_unfed(settling.unfed(all_frozen, cuts, names), wanted, place, "freeze")
-    all_train: dict[str, object] = {}
-    if train:
-        all_train, train_choices = settling.training(frozen, train, cuts, names)
-        settling.refuse_unfed(settling.unfed(all_train, cuts, names), wanted, place, "train_freeze")
-        choices += train_choices
-    return Interface(fed, wanted, all_frozen, all_train, tuple(chosen + choices))
+    with telling() as told:
+        if not fed or not wanted:
+            fed, wanted, chosen = _completed(model, settling, fed, wanted, frozen, train, place)
+            told.extend(chosen)
+        cuts, names = [one.tensor for one in fed.values()], list(wanted.values())
+        all_frozen, choices = settling.inference(frozen, cuts, names, train)
+        told.extend([*choices, *_without_effect(index, {**frozen, **train}, cuts, names)])
+        settling.refuse_unfed(settling.unfed(all_frozen, cuts, names), wanted, place, "freeze")
+        all_train: dict[str, object] = {}
+        if train:
+            all_train, train_choices = settling.training(frozen, train, cuts, names)
+            told.extend(train_choices)
+            settling.refuse_unfed(settling.unfed(all_train, cuts, names), wanted, place, "train_freeze")
+        return Interface(fed, wanted, all_frozen, all_train, tuple(told))
+
+
+def _without_effect(
+    index: graph.Index, frozen: Mapping[str, object], cuts: list[str], outputs: list[str]
+) -> list[Choice]:
+    """Says so where a tensor was frozen that no output depends on: a slip of the pen, or a value for another model."""
+    stops = {graph.parse(name).node for name in cuts}
+    reached = index.ancestors((graph.parse(name).node for name in outputs), stop=stops)
+    unused = [name for name in frozen if graph.parse(name).node not in reached]
+    return [Choice(f"freezing {name} changes nothing", "no output depends on it") for name in unused]
 
 
 def _completed(model, settling: Settling, fed, wanted, frozen, train, place: str):
     """Returns the inputs, the outputs and the choices made, where one of the two was not given, or neither."""
     nothing_given = not fed and not wanted
-    anatomy = choose.Anatomy(model, settling, frozen, [one.tensor for one in fed.values()], train)
+    anatomy = Anatomy(model, settling, frozen, [one.tensor for one in fed.values()], train)
     chosen: list[Choice] = []
     if not wanted:
         named, doubt = choose.outputs(anatomy)

@@ -2,11 +2,13 @@
 
 Data meets weights first; a label meets what the weights have already made of the data, and from there on there are no
 more weights: only a loss and metrics. So the sources whose values are combined with a trainable variable are data, the
-others labels, and the model ends where labels come in or, where a loss has none, where weights stop.
+others labels, and the model ends where labels come in or, where a loss has none, where weights stop. One kind of data
+comes as late as a label: a mask of the actions allowed, which changes what the last Softmax or ArgMax reads.
 """
 
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 
 from tensorflow.core.framework import types_pb2
 
@@ -17,11 +19,19 @@ from export_v1.ir import graph, ops
 from export_v1.ir.graph import NodeDef, Tensor
 from export_v1.model import Graph
 
-TRAINED, OTHER_VARIABLE = 1, 2
-_FIRST_SOURCE = 2
+TRAINED, OTHER_VARIABLE, _SIZED = 1, 2, 4
+_FIRST_SOURCE = 3
 _ADDITIONS = ops.ADDS | {"AddN", "Sub", "BiasAdd"}
 # How large something is says nothing of what it is: zeros of a batch's size do not depend on the batch.
 _SIZES = ops.SIZES | {"ZerosLike", "OnesLike"}
+# How many rows these give is itself an answer, where what they look at is.
+_SIZED_BY_VALUE = re.compile(r"(Where|Unique|NonMaxSuppression|CTC\w+Decoder|ListDiff)")
+# Make an answer of their first input.
+_CHOOSERS = frozenset({"Softmax", "LogSoftmax", "Multinomial"})
+CROSS_ENTROPIES = frozenset({"SoftmaxCrossEntropyWithLogits", "SparseSoftmaxCrossEntropyWithLogits"})
+# Ops where constant data meets weights, and those that only give data another form on the way.
+_MEETING = ops.GATHERS | {"MatMul", "BatchMatMul", "BatchMatMulV2", "Mul", "Conv2D", "SparseTensorDenseMatMul"}
+FORMS = frozenset({"Reshape", "Cast", "Identity", "ExpandDims", "Squeeze", "Transpose"})
 # Ops that put a value into a variable, a table or a queue.
 KEEPERS = ops.VARIABLE_WRITERS | ops.TABLE_INITIALIZERS | ops.REF_TABLE_INITIALIZERS | ops.ENQUEUES
 # Reading something to check it, write it down or keep it makes an op no part of the model.
@@ -43,8 +53,9 @@ class Roles:
 
     Attributes:
         sources: every tensor from outside that something but the gradients reads, in graph order.
-        data: those of them that meet trainable weights.
+        data: those of them that meet trainable weights, or change what an answer is made of.
         labels: those that meet only what the weights have made.
+        has_loss: whether something was trained, or is compared with labels.
     """
 
     def __init__(
@@ -58,6 +69,7 @@ class Roles:
         self.index, self.live, self._cuts = settling.index, live, set(cuts)
         self._trainable = {name for name, trained in model.trainable.items() if trained}
         self._frozen_graph = not any(node.op in ops.VARIABLES | ops.TREES for node in self.index.graph_def.node)
+        self._local = model.local
         self.nodes = [
             node
             for node in settling.ordered.nodes
@@ -70,23 +82,97 @@ class Roles:
         for node in self.nodes:
             for name in dict.fromkeys(tensor.node for tensor in live.data(node)):
                 self._readers.setdefault(name, []).append(node)
+        # Where inputs are given, every other placeholder with a default keeps it.
+        self._entries = {node.name for node in self.nodes if not self._cuts and settling.takes_data(f"{node.name}:0")}
         self.sources = self._sources()
         self._bits = {tensor: 1 << at + _FIRST_SOURCE for at, tensor in enumerate(self.sources)}
         self._mask: dict[str, int] = {}
         self._spread()
         self.mixing = {node.name for node in self.nodes if self._mixes(node)}
         met = set(self._cuts or self._met()) - set(labels)
+        if not self._cuts:
+            met |= self._late(met) - set(labels)
         self.data = [tensor for tensor in self.sources if tensor in met]
         self.labels = [tensor for tensor in self.sources if tensor not in self.data]
+        self.has_loss = bool(settling.backward) or any(self._meets_model(node) for node in self.nodes)
+
+    def _meets_model(self, node: NodeDef) -> bool:
+        return bool(self.mask(node.name) & TRAINED) and self.meets_label(node.name)
 
     def _sources(self) -> list[Tensor]:
         found: dict[Tensor, None] = {}
         for node in self.nodes:
-            for tensor in self.live.data(node):
-                maker = self.index.nodes.get(tensor.node)
-                if tensor in self._cuts or (maker is not None and maker.op in ops.SOURCES):
-                    found[tensor] = None
+            if node.name not in self._entries:
+                found.update(dict.fromkeys(tensor for tensor in self.live.data(node) if self._is_source(tensor)))
         return list(found)
+
+    def _is_source(self, tensor: Tensor) -> bool:
+        maker = self.index.nodes.get(tensor.node)
+        return tensor in self._cuts or (
+            maker is not None and (maker.op in ops.SOURCES or (maker.name in self._entries and tensor.index == 0))
+        )
+
+    def _late(self, met: set[Tensor]) -> set[Tensor]:
+        """The sources that change what an answer is made of, after the weights, and are no labels of it."""
+        late, labels = 0, 0
+        for node in self.nodes:
+            read = [self.tensor_mask(tensor) for tensor in self.live.data(node)]
+            if node.op in CROSS_ENTROPIES:
+                labels |= read[1]
+            elif not (node.op in _CHOOSERS or (node.op == "ArgMax" and not self._leads_to_scalar(node.name))):
+                continue
+            late |= read[0] if read and read[0] & TRAINED else 0
+        return {tensor for tensor, bit in self._bits.items() if late & ~labels & bit and tensor not in met}
+
+    def margins(self) -> list[str]:
+        """Returns the losses that compare with a label what the label has changed before, as those of embeddings do."""
+        labels = sum(self._bits[tensor] for tensor in self.labels)
+        found = []
+        for node in self.nodes:
+            read = self.live.data(node)
+            if node.op in CROSS_ENTROPIES and len(read) == 2:
+                scores, target = map(self.tensor_mask, read)
+                if scores & target & labels and scores & TRAINED:
+                    found.append(node.name)
+        return found
+
+    def towers(self, lookups: bool) -> list[frozenset[Tensor]]:
+        """Returns the sets of inputs that meet the same weights, each alone: a pair that is compared, a triplet.
+
+        Args:
+            lookups: whether rows looked up in the same table count; two texts share one in many models.
+        """
+        by_variable: dict[str, set[Tensor]] = {}
+        for name in self.mixing:
+            node = self.index[name]
+            sources = [one for one in self.needed_sources([name]) if one in self.data]
+            if len(sources) != 1 or (node.op in ops.GATHERS) != lookups:
+                continue
+            for tensor in self.live.data(node):
+                if self.tensor_mask(tensor) & TRAINED and not self.sources_of(tensor.node):
+                    variable = self._variable(tensor)
+                    if variable:
+                        by_variable.setdefault(variable, set()).add(sources[0])
+        return list(dict.fromkeys(frozenset(found) for found in by_variable.values() if len(found) > 1))
+
+    def _variable(self, tensor: Tensor) -> str | None:
+        """The variable that a tensor is the value of."""
+        while (node := self.index.nodes.get(tensor.node)) is not None and node.op not in ops.VARIABLES:
+            read = self.live.data(node)
+            if node.op not in FORMS | ops.VARIABLE_READS | {"Enter", "RefEnter"} or not read:
+                return None
+            tensor = read[0]
+        return node.name if node is not None else None
+
+    def _leads_to_scalar(self, name: str) -> bool:
+        seen, todo = {name}, [name]
+        while todo:
+            readers = [reader.name for reader in self.readers(todo.pop())]
+            if any(self.is_scalar(Tensor(reader)) for reader in readers):
+                return True
+            todo += [reader for reader in readers if reader not in seen]
+            seen.update(readers)
+        return False
 
     def _met(self) -> list[Tensor]:
         return self.needed_sources(self.mixing)
@@ -99,7 +185,8 @@ class Roles:
         """Returns what a node depends on: TRAINED, OTHER_VARIABLE and a bit for each source."""
         return self._mask.get(name, 0)
 
-    def _tensor_mask(self, tensor: Tensor) -> int:
+    def tensor_mask(self, tensor: Tensor) -> int:
+        """Returns what a tensor depends on, as `mask` has it; of a source, its own bit."""
         return self._bits[tensor] if tensor in self._bits else self._mask.get(tensor.node, 0)
 
     def _spread(self) -> None:
@@ -111,9 +198,16 @@ class Roles:
                 made = self._own(node)
                 # What a predicate is computed from decides whether a value is there, not what it is made of.
                 reads = self.live.data(node)[:1] if node.op in ops.SWITCHES else self.live.data(node)
-                for tensor in reads if node.op not in _SIZES else ():
-                    made |= self._tensor_mask(tensor)
-                if node.op not in ops.SOURCES and made != self._mask.get(node.name, 0):
+                for tensor in reads:
+                    mask = self.tensor_mask(tensor)
+                    made |= mask if node.op not in _SIZES or mask & _SIZED else 0
+                if made & TRAINED and _SIZED_BY_VALUE.match(node.op):
+                    made |= _SIZED
+                if (
+                    node.op not in ops.SOURCES
+                    and node.name not in self._entries
+                    and made != self._mask.get(node.name, 0)
+                ):
                     self._mask[node.name] = made
                     changed = True
 
@@ -130,9 +224,11 @@ class Roles:
 
     def _mixes(self, node: NodeDef) -> bool:
         """Whether a node combines something from outside with weights alone. A penalty on a loss does not count."""
+        if node.op in CROSS_ENTROPIES:
+            return False
         weights, others = [], []
         for tensor in self.live.data(node):
-            mask = self._tensor_mask(tensor)
+            mask = self.tensor_mask(tensor)
             if mask >> _FIRST_SOURCE:
                 others.append(tensor)
             elif mask & TRAINED:
@@ -144,6 +240,11 @@ class Roles:
     def is_scalar(self, tensor: Tensor) -> bool:
         """Returns whether a tensor is known to be a scalar."""
         return graph.recorded_shape(self.index[tensor.node], tensor.index) == []
+
+    @property
+    def data_mask(self) -> int:
+        """The bits of the data."""
+        return sum(self._bits[tensor] for tensor in self.data)
 
     def sources_of(self, name: str) -> list[Tensor]:
         """Returns the sources a node depends on."""
@@ -158,6 +259,52 @@ class Roles:
         """Returns whether a node depends on a label."""
         return any(one in self.labels for one in self.sources_of(name))
 
+    def constant_data(self) -> list[Tensor]:
+        """Returns the constants that meet trainable weights as data would, in graph order."""
+        found: dict[Tensor, None] = {}
+        for node in self.nodes:
+            read = self.live.data(node)
+            if node.op in _MEETING and any(self.tensor_mask(tensor) & TRAINED for tensor in read):
+                for tensor in read:
+                    if not self.tensor_mask(tensor):
+                        found.update(dict.fromkeys(self._constants_of(tensor)))
+        return [tensor for tensor in found if tensor not in self._cuts]
+
+    def _constants_of(self, tensor: Tensor) -> list[Tensor]:
+        """The constants of several rows that a value is, in another form."""
+        while (node := self.index.nodes.get(tensor.node)) is not None and node.op in FORMS:
+            tensor = self.live.data(node)[0]
+        shape = graph.recorded_shape(node, 0) if node is not None and node.op == "Const" else None
+        if node is not None and node.op == "Const" and shape is None:
+            shape = [dim.size for dim in graph.attr(node, "value").tensor.tensor_shape.dim]
+        return [tensor] if shape and (shape[0] or 0) > 1 else []
+
+    def spread(self, bits: Mapping[str, int]) -> dict[str, int]:
+        """Returns, for each node, the bits of the nodes that it depends on."""
+        reached = dict(bits)
+        changed = True
+        while changed:
+            changed = False
+            for node in self.nodes:
+                made = reached.get(node.name, 0)
+                for tensor in self.live.data(node) if node.op not in _SIZES else ():
+                    made |= reached.get(tensor.node, 0)
+                if made != reached.get(node.name, 0):
+                    reached[node.name] = made
+                    changed = True
+        return reached
+
+    def is_counted(self, name: str) -> bool:
+        """Returns whether a node depends on how many rows an answer has, as what follows NonMaxSuppression does."""
+        return bool(self.mask(name) & _SIZED)
+
+    def is_metric(self, node: NodeDef) -> bool:
+        """Returns whether a local variable gathers the values of a node, as the metrics of tf.metrics do."""
+        return any(
+            reader.op in KEEPERS and graph.parse(reader.input[0]).node in self._local
+            for reader, _ in self.index.consumers(node.name)
+        )
+
     def terminals(self) -> list[NodeDef]:
         """Returns the nodes that nothing but gradients and observers reads."""
         return [node for node in self.nodes if not self.readers(node.name)]
@@ -171,7 +318,7 @@ class Roles:
 
     def is_plain_placeholder(self, tensor: Tensor) -> bool:
         """Returns whether a source is a placeholder, not a queue or an iterator."""
-        return self.index[tensor.node].op in ops.FED
+        return self.index[tensor.node].op in ops.PLACEHOLDERS
 
 
 def is_number(dtype: int | None) -> bool:

@@ -9,15 +9,16 @@ import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
 from export_v1 import errors
-from export_v1.analysis import batch_norm, constants
+from export_v1.analysis import constants
 from export_v1.analysis.liveness import Liveness, Ordered, path
-from export_v1.errors import quoted
 from export_v1.interface import given
 from export_v1.interface.mode_flags import Flag, Flags
 from export_v1.interface.types import Choice
 from export_v1.ir import graph, ops
 from export_v1.ir.graph import Index, NodeDef
 
+# Ops that meet values with weights.
+_WEIGHTED = frozenset({"MatMul", "Conv2D", "Conv3D", "DepthwiseConv2dNative", "BatchMatMul", "BatchMatMulV2"})
 # Nodes shown of a path, at each end.
 _PATH_ENDS = 3
 
@@ -30,6 +31,7 @@ class Settling:
         self.ordered = Ordered(index)
         self.flags = Flags(self.ordered, backward)
         self._flags: dict[str, Flag | None] = {}
+        self._entries: dict[str, bool] = {}
         self._lives: dict[object, Liveness] = {}
 
     def live(self, values: Mapping[str, object], cuts: Iterable[str]) -> Liveness:
@@ -40,6 +42,11 @@ class Settling:
             known = {graph.parse(name): value for name, value in values.items()}
             self._lives[key] = Liveness(self.ordered, known, [graph.parse(name) for name in cuts])
         return self._lives[key]
+
+    def entries(self, values: Mapping[str, object], outputs: Iterable[str]) -> list[str]:
+        """Returns the placeholders with a default that `outputs` need and that data is meant to replace."""
+        asked = self.live(values, ()).needed(map(graph.parse, outputs), ops.SOURCES)
+        return [f"{name}:0" for name in asked if self.takes_data(f"{name}:0")]
 
     def unfed(self, values: Mapping[str, object], cuts: Iterable[str], outputs: Iterable[str]) -> dict[str, list[str]]:
         """Returns each tensor from outside that `outputs` need and do not get -> the nodes on the way to it."""
@@ -95,24 +102,7 @@ class Settling:
             choices.append(
                 Choice(f"{name} is frozen to {text(value)}", "the graph was built for training: it always drops")
             )
-        return frozen, choices + self._batch_statistics(frozen, cuts, outputs)
-
-    @functools.cached_property
-    def _averages(self) -> dict[str, str]:
-        """Node of a batch statistic -> the variable that keeps its moving average."""
-        return {average.statistic.node: average.variable for average in batch_norm.averages(self.index)}
-
-    def _batch_statistics(self, frozen, cuts, outputs) -> list[Choice]:
-        """Says so where batch norm was built for training: no value that could be frozen changes that."""
-        needed = self.live(frozen, cuts).needed(map(graph.parse, outputs), ops.SOURCES)
-        kept = self._averages
-        norms = [name for name in needed if name in kept or batch_norm.is_training(self.index[name])]
-        if not norms:
-            return []
-        why = f"the graph was built for training; {quoted(norms, 3)} has no form for inference in it"
-        if all(name in kept for name in norms):
-            why += f"; with --moving_averages it uses what training has kept in {quoted([kept[name] for name in norms], 3)}"
-        return [Choice("batch norm uses the statistics of each batch, as in training", why)]
+        return frozen, choices
 
     def _always_dropping(self, frozen, cuts, outputs) -> dict[str, float]:
         """Returns the constants to change for no dropout, in a graph that was built for training and nothing else.
@@ -138,11 +128,37 @@ class Settling:
         asked = self.live(frozen, cuts).needed(map(graph.parse, outputs), ops.SOURCES)
         for name in asked:
             node = self.index[name]
+            # Where no inputs are given yet, this is going to be one.
+            if not cuts and self.takes_data(f"{name}:0"):
+                continue
             if node.op in ops.PLACEHOLDERS or (node.op in ops.VARIABLE_READS and self._reads_bool_variable(node)):
                 names.append(f"{name}:0")
         # Modes first: a condition that is settled may leave a rate without use.
         names.sort(key=lambda name: given.tensor_type(self.index, graph.parse(name)) != types_pb2.DT_BOOL)
         return [name for name in names if name not in left_alone]
+
+    def takes_data(self, name: str) -> bool:
+        """Returns whether a tensor is a placeholder with a default that data is meant to replace.
+
+        The default is data itself (of a queue, an iterator, another placeholder), or stands for a batch of any size. Any
+        other default is a setting, and is kept.
+        """
+        if name not in self._entries:
+            tensor = graph.parse(name)
+            node = self.index[tensor.node]
+            self._entries[name] = (
+                node.op == "PlaceholderWithDefault"
+                and node.attr["dtype"].type != types_pb2.DT_BOOL
+                and self._stands_for_data(node)
+            )
+        return self._entries[name]
+
+    def _stands_for_data(self, node: NodeDef) -> bool:
+        above = {self.index[name].op for name in self.index.ancestors([graph.data_inputs(node)[0].node])}
+        # What a layer has made is data for retraining what comes after it; the model begins before it.
+        if above & _WEIGHTED:
+            return False
+        return bool(above & ops.SOURCES) or None in (graph.recorded_shape(node, 0) or ())
 
     def _reads_bool_variable(self, node: NodeDef) -> bool:
         variable = self.index.nodes.get(graph.parse(node.input[0]).node) if node.input else None

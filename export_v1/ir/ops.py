@@ -36,6 +36,8 @@ CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 SELECTS = frozenset({"Select", "SelectV2"})
 # The output is the input, unchanged.
 IDENTITIES = frozenset({"Identity", "StopGradient"})
+# Gives input 0 in another shape.
+RESHAPES = frozenset({"Reshape", "Squeeze", "ExpandDims"})
 ADDS = frozenset({"Add", "AddV2"})
 # Says how large a tensor is, not what is in it.
 SIZES = frozenset({"Shape", "ShapeN", "Size", "Rank"})
@@ -43,6 +45,42 @@ SIZES = frozenset({"Shape", "ShapeN", "Size", "Rank"})
 GATHERS = frozenset({"Gather", "GatherV2", "ResourceGather"})
 # Inputs are x, scale, offset, mean, variance; outputs 1 and 2 are the mean and variance of the batch when training.
 BATCH_NORMS = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
+
+# Element by element: each element of the output is made of the elements at its place, as broadcasting has it.
+ELEMENTWISE = (
+    ADDS | SELECTS | IDENTITIES
+    | {"Sub", "Mul", "RealDiv", "Div", "DivNoNan", "FloorDiv", "FloorMod", "Mod", "TruncateDiv", "TruncateMod", "Pow"}
+    | {"MulNoNan", "Xdivy", "Xlogy", "SquaredDifference", "Maximum", "Minimum", "Atan2", "ClipByValue", "AddN"}
+    | {"Less", "LessEqual", "Greater", "GreaterEqual", "Equal", "NotEqual", "ApproximateEqual"}
+    | {"LogicalAnd", "LogicalOr", "LogicalNot", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Invert"}
+    | {"LeftShift", "RightShift"}
+    | {"Abs", "Neg", "Sign", "Square", "Sqrt", "Rsqrt", "Exp", "Expm1", "Log", "Log1p", "Inv", "Reciprocal", "Round", "Rint"}
+    | {"Floor", "Ceil", "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Tanh", "Asinh", "Acosh", "Atanh"}
+    | {"Sigmoid", "Softplus", "Softsign", "Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Erf", "Erfc", "Lgamma", "Digamma"}
+    | {"Cast", "Bitcast", "IsNan", "IsInf", "IsFinite", "ZerosLike", "OnesLike", "CheckNumerics", "PreventGradient"}
+    | {"PlaceholderWithDefault", "Real", "Imag", "Conj", "Angle", "ComplexAbs", "Complex", "FakeQuantWithMinMaxArgs"}
+    | {"FakeQuantWithMinMaxVars", "Snapshot"}
+    | {"AsString", "StringJoin", "StringLower", "StringUpper", "StringStrip", "StringLength", "StringToNumber", "Substr"}
+    | {"StringToHashBucket", "StringToHashBucketFast", "StringToHashBucketStrong", "RegexReplace", "StaticRegexReplace"}
+    | {"RegexFullMatch", "StaticRegexFullMatch", "EncodeBase64", "DecodeBase64"}
+)  # fmt: skip
+# Input 0 has the batch as its first axis, and so has every output, row by row; the other inputs are parameters.
+ROW_WISE = (
+    {"BiasAdd", "BiasAddV1", "Conv1D", "Conv2D", "Conv3D", "DepthwiseConv2dNative", "Dilation2D"}
+    | {"MaxPool", "MaxPoolV2", "AvgPool", "MaxPool3D", "AvgPool3D", "MaxPoolWithArgmax", "FractionalMaxPool", "LRN"}
+    | {"ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic", "ResizeArea", "SpaceToDepth", "DepthToSpace"}
+    | {"ExtractImagePatches", "AdjustContrast", "AdjustContrastv2", "AdjustHue", "AdjustSaturation", "RGBToHSV", "HSVToRGB"}
+)  # fmt: skip
+# Inputs are the size of the output, the filters and the data.
+TRANSPOSED_CONVOLUTIONS = frozenset(
+    {"Conv2DBackpropInput", "Conv3DBackpropInputV2", "DepthwiseConv2dNativeBackpropInput"}
+)
+# Over the axes that input 1 names.
+REDUCTIONS = frozenset(
+    {"Mean", "Sum", "Max", "Min", "Prod", "All", "Any", "EuclideanNorm", "ArgMax", "ArgMin", "ReduceJoin"}
+)
+# Over the last axis.
+OVER_LAST_AXIS = frozenset({"Softmax", "LogSoftmax", "TopK", "TopKV2", "FFT", "IFFT", "RFFT", "IRFFT", "NthElement"})
 
 # What comes from outside the graph.
 # Has no value unless it is fed.
@@ -79,6 +117,12 @@ ALIAS_TWINS = _twins(
     RefExit="Exit",
     RefNextIteration="NextIteration",
 )
+# Optimizers that change a variable in place: those with an op for the rows of one, too, and those without.
+_OPTIMIZERS = (
+    "Momentum", "Adagrad", "AdagradV2", "AdagradDA", "RMSProp", "CenteredRMSProp", "Adadelta", "Ftrl", "FtrlV2",
+    "ProximalAdagrad", "ProximalGradientDescent",
+)  # fmt: skip
+_DENSE_OPTIMIZERS = ("GradientDescent", "Adam", "AdaMax", "AddSign", "PowerSign")
 # Writes through a reference, and the op that writes through a resource; the inputs after the variable are the same.
 WRITE_TWINS = _twins(
     Assign="AssignVariableOp",
@@ -88,10 +132,8 @@ WRITE_TWINS = _twins(
     **{f"Scatter{kind}": f"ResourceScatter{kind}" for kind in ("Update", "Add", "Sub", "Mul", "Div", "Min", "Max")},
     **{f"ScatterNd{kind}": f"ResourceScatterNd{kind}" for kind in ("Update", "Add", "Sub", "Min", "Max")},
     StridedSliceAssign="ResourceStridedSliceAssign",
-    **{
-        f"Apply{kind}": f"ResourceApply{kind}"
-        for kind in ("GradientDescent", "Momentum", "Adam", "Adagrad", "RMSProp", "CenteredRMSProp", "Adadelta", "Ftrl")
-    },
+    **{f"Apply{kind}": f"ResourceApply{kind}" for kind in (*_OPTIMIZERS, *_DENSE_OPTIMIZERS)},
+    **{f"SparseApply{kind}": f"ResourceSparseApply{kind}" for kind in _OPTIMIZERS},
 )
 # Writes a variable (input 0); the steps of optimizers that have no twin are told by `is_optimizer_step`.
 RESOURCE_WRITERS = frozenset(WRITE_TWINS.values())
@@ -142,12 +184,13 @@ _RANDOM = (
     "Random", "TruncatedNormal", "ParameterizedTruncatedNormal", "Multinomial", "StatefulRandom", "StatefulUniform",
     "StatefulStandardNormal", "StatefulTruncatedNormal", "UniformCandidateSampler", "LogUniformCandidateSampler",
     "LearnedUnigramCandidateSampler", "AllCandidateSampler", "FixedUnigramCandidateSampler",
+    "ThreadUnsafeUnigramCandidateSampler", "NonDeterministicInts", "SampleDistortedBoundingBox", "Skipgram",
 )  # fmt: skip
 
 
 def is_random(op: str) -> bool:
-    """Returns whether an op answers something else at each call, whatever its seeds."""
-    return op.startswith(_RANDOM)
+    """Returns whether an op answers something else at each call, whatever its seeds. A queue that shuffles does not."""
+    return op.startswith(_RANDOM) and "Queue" not in op
 
 
 # Python code that the graph does not hold.

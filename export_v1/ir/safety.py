@@ -31,7 +31,8 @@ STATEFUL = frozenset(
     StatefulUniformFullInt StatefulUniformInt StatefulStandardNormal StatefulStandardNormalV2 StatefulTruncatedNormal
     StatefulRandomBinomial RngSkip RngReadAndSkip UniformCandidateSampler LogUniformCandidateSampler
     LearnedUnigramCandidateSampler ThreadUnsafeUnigramCandidateSampler AllCandidateSampler
-    FixedUnigramCandidateSampler RandomCrop TensorArrayV3 TensorArrayReadV3 TensorArrayWriteV3 TensorArrayGatherV3
+    FixedUnigramCandidateSampler RandomCrop SampleDistortedBoundingBox SampleDistortedBoundingBoxV2
+    TensorArrayV3 TensorArrayReadV3 TensorArrayWriteV3 TensorArrayGatherV3
     TensorArrayScatterV3 TensorArrayConcatV3 TensorArraySplitV3 TensorArraySizeV3 TensorArrayGradV3 TensorArrayCloseV3
     TensorArrayGradWithShape StackV2 StackPushV2 StackPopV2 StackCloseV2 PartitionedCall StatefulPartitionedCall If
     While Case For SymbolicGradient Assert Print NoOp CudnnRNN CudnnRNNV2 CudnnRNNV3 CudnnRNNParamsSize
@@ -91,7 +92,7 @@ def _nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
 
 
 def _is_harmless(op: str) -> bool:
-    if op in STATEFUL - OUTSIDE:
+    if op in STATEFUL - OUTSIDE or op in ops.RESOURCE_WRITERS:
         return True
     definition = graph.registered(op)
     if definition is None or definition.is_stateful or op in OUTSIDE:

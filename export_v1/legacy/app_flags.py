@@ -27,12 +27,12 @@ class Flags(flags.FlagValues):
 def module(name: str, values: Flags) -> Forwarding:
     """Returns absl.flags as a module that defines and reads `values` and nothing else."""
     own: dict[str, object] = {"FLAGS": values}
-    for one in dir(flags):
-        if one.startswith("DEFINE"):
-            own[one] = _defining(getattr(flags, one), values)
-        elif one.startswith(("mark_", "register_", "declare_key", "adopt_")):
+    for attribute in dir(flags):
+        if attribute.startswith("DEFINE"):
+            own[attribute] = _defining(getattr(flags, attribute), values)
+        elif attribute.startswith(("mark_", "register_", "declare_key", "adopt_")):
             # What has no command line has nothing to be checked.
-            own[one] = lambda *args, **kwargs: None
+            own[attribute] = lambda *args, **kwargs: None
     own["validator"] = own["multi_flags_validator"] = lambda *args, **kwargs: lambda function: function
     return Forwarding(name, flags, own=own)
 

@@ -63,7 +63,7 @@ def module(rnn_cell) -> Forwarding:
         _part("signal", v1.signal),
         _part("util", v1, constants),
     )
-    return Contrib("tensorflow.contrib", own={one.__name__.rsplit(".", 1)[-1]: one for one in parts})
+    return Contrib("tensorflow.contrib", own={part.__name__.rsplit(".", 1)[-1]: part for part in parts})
 
 
 def _part(name: str, *targets, **own) -> Forwarding:

@@ -22,7 +22,7 @@ class Forwarding(types.ModuleType):
 
     def __getattr__(self, name: str):
         if name == "__all__":
-            return [one for one in dir(self) if not one.startswith("_")]
+            return [name for name in dir(self) if not name.startswith("_")]
         if name.startswith("__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         for target in self._targets:

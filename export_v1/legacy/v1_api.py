@@ -114,11 +114,11 @@ def _static_sizes(shape) -> list[int | None] | None:
     """Returns the sizes of a shape given as list or tensor, None for those that are not constant."""
     if tf.is_tensor(shape):
         value = tf.get_static_value(shape, partial=True)
-        return None if value is None else [None if one is None else int(one) for one in value]
+        return None if value is None else [None if size is None else int(size) for size in value]
     if isinstance(shape, tf.TensorShape):
         return shape.as_list()
     sizes = []
-    for one in shape:
-        value = tf.get_static_value(one) if tf.is_tensor(one) else getattr(one, "value", one)
+    for size in shape:
+        value = tf.get_static_value(size) if tf.is_tensor(size) else getattr(size, "value", size)
         sizes.append(None if value is None else int(value))
     return sizes

@@ -65,7 +65,7 @@ def of_any_batch(graph_def: GraphDef) -> Result:
                 # A gradient is multiplied by the same mask, and comes of what the mask was for.
                 if (
                     uniform is not None
-                    and _is_recorded(index, data_inputs(uniform)[0], data)
+                    and _is_recorded(index, data_inputs(uniform)[0], data, broadcast=True)
                     and uniform.name not in index.ancestors([data.node])
                 ):
                     shapes[uniform.name] = data
@@ -75,20 +75,49 @@ def of_any_batch(graph_def: GraphDef) -> Result:
     nodes = []
     for node in graph_def.node:
         if node.name in shapes:
-            shape = rewrite.node(graph.fresh_name(f"{node.name}/of_data", names), "Shape", [shapes[node.name]])
-            shape.attr["T"].type = tf.as_dtype(index.data_type(shapes[node.name])).base_dtype.as_datatype_enum
-            shape.attr["out_type"].CopyFrom(node.attr["T"])
-            nodes.append(shape)
-            node = rewrite.rewired(node, {data_inputs(node)[0]: Tensor(shape.name)})
+            made = _shape_of(index, node, shapes[node.name], names)
+            nodes += made
+            node = rewrite.rewired(node, {data_inputs(node)[0]: Tensor(made[-1].name)})
         nodes.append(node)
     return Result(rewrite.with_nodes(graph_def, nodes))
 
 
-def _is_recorded(index: Index, shape: Tensor, data: Tensor) -> bool:
+def _shape_of(index: Index, uniform: NodeDef, data: Tensor, names: set[str]) -> list[NodeDef]:
+    """Returns the nodes that make the shape of a mask, of as many rows as its data has; the last one is the shape."""
+    shape = rewrite.node(graph.fresh_name(f"{uniform.name}/of_data", names), "Shape", [data])
+    shape.attr["T"].type = tf.as_dtype(index.data_type(data)).base_dtype.as_datatype_enum
+    shape.attr["out_type"].CopyFrom(uniform.attr["T"])
+    sizes = tf.make_ndarray(attr(index[data_inputs(uniform)[0].node], "value").tensor)
+    if _recorded_sizes(index, data) == list(sizes):
+        return [shape]
+    # A mask that is broadcast has the data's rows, and sizes of its own.
+    dtype = tf.as_dtype(sizes.dtype)
+    starts, ends, rest, axis = (
+        rewrite.constant(graph.fresh_name(f"{uniform.name}/{name}", names), value, kind)
+        for name, value, kind in (
+            ("from", [0], tf.int32), ("to", [1], tf.int32), ("sizes", sizes[1:], dtype), ("axis", 0, tf.int32)
+        )
+    )  # fmt: skip
+    rows = rewrite.node(
+        graph.fresh_name(f"{uniform.name}/rows", names), "Slice", [Tensor(n.name) for n in (shape, starts, ends)],
+        T=dtype, Index=tf.int32,
+    )  # fmt: skip
+    whole = rewrite.node(
+        graph.fresh_name(f"{uniform.name}/shape", names), "ConcatV2", [Tensor(n.name) for n in (rows, rest, axis)],
+        N=2, T=dtype, Tidx=tf.int32,
+    )  # fmt: skip
+    return [shape, starts, ends, rest, axis, rows, whole]
+
+
+def _is_recorded(index: Index, shape: Tensor, data: Tensor, broadcast: bool = False) -> bool:
+    """Returns whether a constant is the shape that was recorded of data, or one that is broadcast to it row by row."""
     node = index.nodes.get(shape.node)
     if node is None or node.op != "Const":
         return False
-    return _recorded_sizes(index, data) == list(tf.make_ndarray(attr(node, "value").tensor))
+    sizes, recorded = list(tf.make_ndarray(attr(node, "value").tensor)), _recorded_sizes(index, data)
+    if sizes == recorded or not broadcast or not recorded or len(sizes) != len(recorded):
+        return sizes == recorded
+    return sizes[0] == recorded[0] and all(size in (1, known) for size, known in zip(sizes, recorded, strict=True))
 
 
 def _without_mask(product: NodeDef, index: Index, values: Values) -> Tensor | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from export_v1.ir import library, ops, rewrite
-from export_v1.ir.graph import GraphDef, NodeDef, Tensor, attr, parse
+from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, attr, parse
 
 # What must exist once however many graphs use it: TensorFlow's loaders bind a variable to one handle node.
 SHARED = ops.TABLES | {"VarHandleOp"}
@@ -13,6 +13,7 @@ def graphs(parts: Mapping[str, GraphDef]) -> GraphDef:
     """Returns one graph of all the parts; nodes of a part are named with its prefix ("" for none, "train/").
 
     Variables of one shared name, and tables of one node name, become one node: that of the first part that has them.
+    What fills a table is that of the first part, too, and so is the file that it reads.
     Functions of the same name and content are one; of the same name and other content, the later is renamed.
 
     Args:
@@ -28,15 +29,26 @@ def graphs(parts: Mapping[str, GraphDef]) -> GraphDef:
         for node in part.node:
             if node.op in SHARED:
                 standing[node.name] = shared.setdefault(_identity(node), _new_name(node, prefix, taken, shared))
+        filled = _filled_before(part, {name for name, new in standing.items() if new in taken})
         renamed = {node.name: standing.get(node.name, prefix + node.name) for node in part.node}
         for node in part.node:
-            if node.name in standing and renamed[node.name] in taken:
+            if node.name in filled or (node.name in standing and renamed[node.name] in taken):
                 continue
             taken.add(renamed[node.name])
             merged.node.append(_copy(node, renamed, moved))
     # Ops that were withdrawn at some version run only in a graph that says it is older.
     merged.versions.producer = min((part.versions.producer for part in parts.values()), default=0)
     return merged
+
+
+def _filled_before(part: GraphDef, tables: set[str]) -> set[str]:
+    """Returns the nodes of a part that do nothing but fill tables which another part has filled."""
+    index = Index(part)
+    fillers = [
+        node.name for node in part.node if node.op in ops.TABLE_INITIALIZERS and parse(node.input[0]).node in tables
+    ]
+    above = index.ancestors(fillers)
+    return above - index.ancestors(name for name in index.nodes if name not in above) - tables
 
 
 def _identity(node: NodeDef) -> tuple[str, str]:

@@ -6,33 +6,30 @@ moving averages, kept up to date by ops that tell which variable is the average 
     x ──► moments ──► mean ──► y = (x - mean) * …             x ──────────────► y = (x - moving_mean) * …
                        └─► moving_mean -= decay * (moving_mean - mean)      moving_mean ──┘
 
-What reads the statistic reads the variable then, a fused batch norm is set to inference, and nobody waits for the
-updates any more: the graph that TensorFlow 1 would have built with `training=False`.
+What reads the statistic reads the variable then, a fused batch norm is set to inference, what renorm corrects by is 1 or
+0, and nobody waits for the updates any more: the graph that TensorFlow 1 would have built with `training=False`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
 
-from export_v1.analysis import batch_norm
-from export_v1.ir import graph, rewrite
+from export_v1.analysis.training_norms import Norm
+from export_v1.ir import graph, ops, rewrite
 from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor
 from export_v1.passes.result import Notes, Result
 
 
-def taken(graph_def: GraphDef) -> Result:
-    """Returns the graph with its batch norms in their inference form; notes the variables that they use.
-
-    A batch norm without moving averages of both of its statistics stays as it is.
+def taken(graph_def: GraphDef, norms: Iterable[Norm]) -> Result:
+    """Returns the graph with some batch norms in their inference form; notes the variables that they use.
 
     Args:
         graph_def: a whole graph, with the update ops. Not modified.
+        norms: of this graph; one that has a problem stays as it is.
     """
-    index = Index(graph_def)
-    averages = {average.statistic: average for average in batch_norm.averages(index)}
-    fused = {node.name for node in graph_def.node if batch_norm.is_training(node)}
-    whole = {name for name in fused if {Tensor(name, 1), Tensor(name, 2)} <= set(averages)}
-    used = {tensor: average for tensor, average in averages.items() if tensor.node not in fused - whole}
+    index, norms = Index(graph_def), [norm for norm in norms if not norm.problem]
+    used = {statistic: average for norm in norms for statistic, average in norm.averages.items()}
+    fused = {norm.name for norm in norms if index[norm.name].op in ops.BATCH_NORMS}
     names = set(index.nodes)
     reads = {variable: _read(index[variable], names) for variable in {average.variable for average in used.values()}}
     made, replaced = list(reads.values()), {}
@@ -44,9 +41,15 @@ def taken(graph_def: GraphDef) -> Result:
             read = rewrite.node(name, "Cast", [Tensor(read.name)], SrcT=own, DstT=wanted)
             made.append(read)
         replaced[statistic] = Tensor(read.name)
-    dropped = {average.update: "" for average in used.values()}
+    for tensor, (value, like) in (pair for norm in norms for pair in norm.corrections.items()):
+        name = graph.fresh_name(f"{tensor.node}/corrected", names)
+        correction = rewrite.node(name, "OnesLike" if value else "ZerosLike", [replaced[like]])
+        correction.attr["T"].type = index.data_type(like)
+        made.append(correction)
+        replaced[tensor] = Tensor(name)
+    dropped = {update: "" for norm in norms for update in norm.updates}
     nodes = [
-        _for_inference(node, replaced) if node.name in whole else rewrite.rewired(node, replaced, dropped)
+        _for_inference(node, replaced) if node.name in fused else rewrite.rewired(node, replaced, dropped)
         for node in graph_def.node
     ]
     notes = Notes(moving_averages=tuple(sorted(reads)))

@@ -22,6 +22,7 @@ from export_v1.analysis import kernels, liveness
 from export_v1.ir import ops, rewrite, wellformed
 from export_v1.ir.graph import Index, NodeDef, parse
 from export_v1.passes import (
+    any_batch,
     dropout,
     fold,
     freeze,
@@ -80,6 +81,7 @@ def _initializers(index: Index, nodes: Iterable[NodeDef]) -> tuple[str, ...]:
 
 
 def _any_batch(state: State) -> State:
+    state = state.after(any_batch.reshapes(state.graph_def, state.batch))
     return state.after(dropout.of_any_batch(state.graph_def))
 
 
@@ -186,7 +188,7 @@ ORIGINAL = (
         gives=(Guarantee.CUT,),
     ),
     Step(
-        "dropout masks of any batch",
+        "shapes of any batch",
         _any_batch,
         "before portable: it reads the shapes that TensorFlow 1 recorded",
     ),

@@ -22,6 +22,7 @@ class State:
         outputs: signature key -> output key -> tensor, by the name that it has now.
         losses: tensors to keep beside the outputs, by the names that they have now.
         updates: nodes that run whenever an output is computed.
+        batch: the size of a batch that the graph was built for; None where it is not known.
         assets: filename tensor, as the graph was written -> path, where the source says it.
         find: returns where a file is, by its name in the graph and its known path.
         written: the whole graph as it was written, Saver and initializers included.
@@ -39,6 +40,7 @@ class State:
     outputs: Mapping[str, Mapping[str, str]]
     losses: tuple[str, ...] = ()
     updates: tuple[str, ...] = ()
+    batch: int | None = None
     assets: Mapping[str, str] = dataclasses.field(default_factory=dict)
     find: Callable[[str, str | None], str]
     written: GraphDef | None = None

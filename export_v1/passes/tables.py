@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
+import numpy as np
 import tensorflow as tf
 
 from export_v1 import errors
-from export_v1.ir import ops, rewrite
+from export_v1.ir import graph, ops, rewrite
 from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, attr, data_inputs
 from export_v1.passes.result import Notes, Result
 
@@ -17,14 +18,41 @@ def to_resources(graph_def: GraphDef) -> Result:
     """Returns the graph with tables that are resources; node and tensor names stay.
 
     The handle of a table of TensorFlow before 1.1 is a reference to a string; it gets the op of today.
+
+    Raises:
+        ExportError: the key that a dense table reserves is no constant, so no other can be told from it.
     """
-    new = rewrite.with_nodes(graph_def, graph_def.node)
+    index = Index(graph_def)
+    dense = [node for node in graph_def.node if node.op == "MutableDenseHashTable"]
+    deleted = {node.name: _deleted_key(index, node) for node in dense}
+    new = rewrite.with_nodes(graph_def, [*graph_def.node, *deleted.values()])
     tables = {node.name for node in new.node if node.op in ops.REF_TABLES}
     for node in new.node:
         node.op = ops.TABLE_TWINS.get(node.op, node.op)
         if node.op == "Identity" and node.input[0] in tables:
             node.attr["T"].type = tf.resource.as_datatype_enum
+        if node.name in deleted:
+            node.input.insert(1, deleted[node.name].name)
     return Result(new)
+
+
+def _deleted_key(index: Index, table: NodeDef) -> NodeDef:
+    """Returns the second key that a dense table of today reserves, for what is removed; that of old reserves one."""
+    source = index[data_inputs(table)[0].node]
+    if source.op != "Const":
+        raise errors.ExportError(
+            f"The `empty_key` of table {table.name!r} ({table.op}) is no constant, but {source.op}.\n"
+            "  Cut the graph after its look-up with --input=KEY=TENSOR."
+        )
+    empty = tf.make_ndarray(attr(source, "value").tensor)
+    dtype = tf.as_dtype(attr(table, "key_dtype").type)
+    if dtype == tf.string:
+        value = np.vectorize(lambda key: key + b"\0deleted", otypes=[object])(empty)
+    else:
+        # A key that nobody looks up: next to the least there is.
+        least = np.iinfo(dtype.as_numpy_dtype).min
+        value = np.full_like(empty, least + 1 if np.any(empty != least + 1) else least + 2)
+    return rewrite.constant(graph.fresh_name(f"{table.name}/deleted_key", set(index.nodes)), value, dtype)
 
 
 def initializers(index: Index, nodes: Iterable[NodeDef]) -> dict[str, str | None]:

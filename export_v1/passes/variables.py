@@ -4,17 +4,25 @@ A reference variable is a buffer that ops read and write in place; TensorFlow 2 
 that passes a reference on is an alias of its variable, every write becomes its resource twin, every other reader gets a
 ReadVariableOp of its own that waits for what the reader waited for, because that is when a reference was read.
 
-An Identity of a reference (`w/read`) shares the variable's buffer, too. Where the graph writes the variable, whoever
-computes with that Identity sees the write if it runs later, so it gets a read of its own as well, which waits for all
-that it waits for.
+An Identity of a reference (`w/read`) is a view of the variable's buffer. Where the graph writes the variable, whoever
+computes with a view sees the write if it runs later, so it gets a read of its own as well, which waits for all that it
+waits for.
 
     w VariableV2 ─► read Identity ─► MatMul           w VarHandleOp ─► read ReadVariableOp ─► MatMul
          └─► AssignAdd ─► Identity            ==>          └─► AssignAddVariableOp ─^─► ReadVariableOp ─► Identity
+
+A reference that comes out of a write stands for the variable after that write. A resource says nothing of the kind, so
+whatever takes the handle in its place waits for the write. Where a condition gives a reference, who takes it takes the
+handle from before the condition and waits for its Merge, which merges constants:
+
+    w ─► RefSwitch ─► AssignAdd ─► RefMerge ─► Mul           w ─► Switch ─► AssignAddVariableOp ─^─► Const ─► Merge
+             └─► AssignSub ───────────^               ==>    └───────────────────── ReadVariableOp ◄──^──────────┘
 """
 
 import tensorflow as tf
 
 from export_v1 import errors
+from export_v1.analysis.references import References
 from export_v1.ir import graph, ops, rewrite
 from export_v1.ir.graph import GraphDef, NodeDef, Tensor, attr, control_inputs, data_inputs
 from export_v1.passes.result import Result
@@ -41,70 +49,27 @@ def to_resources(graph_def: GraphDef) -> Result:
 class _Converting:
     def __init__(self, graph_def: GraphDef):
         self.nodes: list[NodeDef] = []
-        self._index = graph.Index(graph_def)
+        self._references = References(graph_def)
+        self._index = self._references.index
         self._taken = set(self._index.nodes)
-        self._roots: dict[Tensor, str] = {}
-        self._handles = self._find_handles(graph_def)
-        self._written = self._find_written()
-        self._shared = self._find_shared()
+        self._entered: dict[str, Tensor] = {}
         self._resistant: list[str] = []
 
-    def _find_handles(self, graph_def: GraphDef) -> dict[Tensor, Tensor]:
-        """Returns, for each tensor that is a reference, the tensor that is the variable's handle in its place."""
-        handles: dict[Tensor, Tensor] = {}
-        todo = [Tensor(node.name) for node in graph_def.node if node.op in ops.REF_VARIABLES]
-        handles.update((tensor, tensor) for tensor in todo)
-        self._roots.update((tensor, tensor.node) for tensor in todo)
-        while todo:
-            tensor = todo.pop()
-            for consumer, at in self._index.tensor_consumers(tensor):
-                refs = graph.ref_inputs(consumer)
-                if at >= len(refs) or not refs[at]:
-                    continue
-                for index, is_ref in enumerate(graph.ref_outputs(consumer)):
-                    output = Tensor(consumer.name, index)
-                    if is_ref and output not in handles:
-                        # A write gives the reference it took; an alias op is kept, and gives the handle itself.
-                        handles[output] = output if consumer.op in ops.ALIAS_TWINS else handles[tensor]
-                        self._roots[output] = self._roots[tensor]
-                        todo.append(output)
-        return handles
-
-    def _find_written(self) -> set[str]:
-        """Returns the names of the variables that the graph writes."""
-        return {
-            self._roots[tensor]
-            for tensor in self._handles
-            for consumer, at in self._index.tensor_consumers(tensor)
-            if consumer.op in ops.WRITE_TWINS and graph.ref_inputs(consumer)[at]
-        }
-
-    def _find_shared(self) -> dict[Tensor, str]:
-        """Returns each Identity that shares the buffer of a variable which the graph writes, and the variable's name."""
-        shared: dict[Tensor, str] = {}
-        todo = [(tensor, root) for tensor, root in self._roots.items() if root in self._written]
-        while todo:
-            tensor, root = todo.pop()
-            for consumer, _ in self._index.tensor_consumers(tensor):
-                output = Tensor(consumer.name)
-                if consumer.op == "Identity" and output not in shared:
-                    shared[output] = root
-                    todo.append((output, root))
-        return shared
-
     def visit(self, node: NodeDef) -> None:
+        inputs = data_inputs(node)
         if node.op in ops.REF_VARIABLES:
             self._variable(node)
-        elif node.op in ops.ALIAS_TWINS and data_inputs(node)[0] in self._handles:
+        elif node.op in ops.ALIAS_TWINS and inputs[0] in self._references:
             self._alias(node)
-        elif node.op == "Identity" and self._is_variable(data_inputs(node)[0]):
-            self._read(node.name, data_inputs(node)[0], control_inputs(node), attr(node, "T").type)
-        elif not any(map(self._is_variable, data_inputs(node))):
+        elif node.op == "Identity" and inputs[0] in self._references:
+            self._read(node.name, inputs[0], control_inputs(node), attr(node, "T").type)
+        elif not any(tensor in self._references for tensor in inputs):
             self.nodes.append(node)
         elif any(graph.ref_inputs(node)):
             self._write(node)
         else:
-            self._reader(node)
+            read = [at for at, tensor in enumerate(inputs) if tensor in self._references]
+            self.nodes.append(rewrite.rewired(node, self._own_reads(node, read)))
 
     def _variable(self, node: NodeDef) -> None:
         made = rewrite.node(node.name, "VarHandleOp", shared_name=node.name, container="")
@@ -112,27 +77,100 @@ class _Converting:
         made.attr["shape"].CopyFrom(node.attr["shape"])
         self.nodes.append(made)
 
+    def _handle(self, tensor: Tensor) -> Tensor:
+        """Returns the handle to take in place of a reference, by who also waits for `_waits` of it."""
+        node = self._index.nodes.get(tensor.node)
+        if tensor not in self._references.roots or node is None:
+            return tensor
+        if node.op == "RefIdentity" or self._references.is_decided(node):
+            return self._handle(self._references.base(tensor))
+        if node.op in ops.ALIAS_TWINS or node.op in ops.REF_VARIABLES:
+            return tensor
+        return self._handle(self._references.taken(node))
+
+    def _waits(self, tensor: Tensor) -> list[str]:
+        """Returns what has to have run before a reference stands for its variable: its write, or the end of a condition.
+
+        The other aliases have waited for that themselves, and are data inputs of whoever takes the handle.
+        """
+        node = self._index[tensor.node]
+        if node.op in ops.REF_VARIABLES or tensor not in self._references.roots:
+            return []
+        waiting = node.op in ops.ALIAS_TWINS and node.op != "RefIdentity" and not self._references.is_decided(node)
+        return [] if waiting else [node.name]
+
     def _alias(self, node: NodeDef) -> None:
-        made = rewrite.rewired(node, self._handle_of)
+        if node.op not in ops.MERGES | ops.WAYS_BACK:
+            made = rewrite.rewired(node, self._handle)
+            made.input.extend(f"^{wait}" for tensor in data_inputs(node) for wait in self._waits(tensor))
+        elif self._references.is_decided(node):
+            made = rewrite.rewired(node, {tensor: self._token(node, tensor) for tensor in data_inputs(node)})
+        else:
+            made = rewrite.rewired(node, {tensor: self._gate(node, tensor) for tensor in data_inputs(node)})
         made.op = ops.ALIAS_TWINS[node.op]
-        made.attr["T"].type = tf.resource.as_datatype_enum
+        made.attr["T"].type = (tf.bool if self._references.is_decided(node) else tf.resource).as_datatype_enum
         self.nodes.append(made)
 
-    def _handle_of(self, tensor: Tensor) -> Tensor:
-        return self._handles.get(tensor, tensor)
+    def _gate(self, merge: NodeDef, tensor: Tensor) -> Tensor:
+        """Returns the handle for one input of a node that cannot wait itself.
 
-    def _writer(self, tensor: Tensor) -> list[str]:
-        """Returns the write that a reference came out of: who reads it there has to wait for that write."""
-        node = self._index[tensor.node]
-        return [node.name] if node.op not in ops.ALIAS_TWINS and node.op not in ops.REF_VARIABLES else []
+        A Merge cannot, since the other branch never runs; what a NextIteration waits for is not in its loop's body.
+        """
+        waits = self._waits(tensor)
+        if waits or self._handle(tensor) != tensor:
+            made = rewrite.node(
+                graph.fresh_name(f"{merge.name}/branch", self._taken),
+                "Identity",
+                [self._handle(tensor)],
+                T=tf.resource,
+            )
+            made.input.extend(f"^{wait}" for wait in waits)
+            self.nodes.append(made)
+            return Tensor(made.name)
+        return tensor
 
-    def _read(self, name: str, tensor: Tensor, waits: list[str], data_type: int) -> None:
-        while tensor in self._shared:
-            # The Identity on the way may have waited for something, such as the branch that it is in.
-            waits = waits + control_inputs(self._index[tensor.node])
-            tensor = data_inputs(self._index[tensor.node])[0]
-        made = rewrite.node(name, "ReadVariableOp", [self._handle_of(tensor)], dtype=tf.as_dtype(data_type).base_dtype)
-        made.input.extend(dict.fromkeys("^" + wait for wait in waits + self._writer(tensor)))
+    def _token(self, merge: NodeDef, tensor: Tensor) -> Tensor:
+        """Returns a constant that is there once a branch has done what its reference stands for."""
+        made = rewrite.constant(graph.fresh_name(f"{merge.name}/done", self._taken), True, tf.bool)
+        gate = self._gate(merge, tensor)
+        if self._index.nodes.get(gate.node) is not None and self._index[gate.node].op == "RefSwitch":
+            # Both branches have a control edge from their Switch.
+            alive = rewrite.node(
+                graph.fresh_name(f"{merge.name}/branch", self._taken), "Identity", [gate], T=tf.resource
+            )
+            self.nodes.append(alive)
+            gate = Tensor(alive.name)
+        made.input.append(f"^{gate.node}")
+        self.nodes.append(made)
+        return Tensor(made.name)
+
+    def _write(self, node: NodeDef) -> None:
+        refs, inputs = graph.ref_inputs(node), data_inputs(node)
+        if node.op == "IsVariableInitialized":
+            made = rewrite.node(node.name, "VarIsInitializedOp", [self._handle(inputs[0])])
+            made.input.extend(dict.fromkeys("^" + wait for wait in control_inputs(node) + self._waits(inputs[0])))
+            self.nodes.append(made)
+            return
+        if node.op not in ops.WRITE_TWINS:
+            self._resistant.append(f"{node.name!r} ({node.op})")
+            return
+        waits = [wait for at, tensor in enumerate(inputs) if refs[at] for wait in self._waits(tensor)]
+        read = [at for at, tensor in enumerate(inputs) if not refs[at] and tensor in self._references]
+        values = self._own_reads(node, read)
+        self._twin(node, values, waits, refs)
+
+    def _twin(self, node: NodeDef, values: dict[Tensor, Tensor], waits: list[str], refs: list[bool]) -> None:
+        made = rewrite.node(node.name, ops.WRITE_TWINS[node.op])
+        made.input.extend(
+            (self._handle(tensor) if refs[at] else values.get(tensor, tensor)).edge
+            for at, tensor in enumerate(data_inputs(node))
+        )
+        made.input.extend(dict.fromkeys("^" + wait for wait in control_inputs(node) + waits))
+        attributes = {attr.name for attr in graph.op_def(made.op).attr}
+        for key, value in node.attr.items():
+            target = "dtype" if key == "T" and "T" not in attributes else key
+            if target in attributes:
+                made.attr[target].CopyFrom(value)
         self.nodes.append(made)
 
     def _own_reads(self, node: NodeDef, positions: list[int]) -> dict[Tensor, Tensor]:
@@ -143,50 +181,60 @@ class _Converting:
             tensor = inputs[at]
             if tensor not in reads:
                 waits = control_inputs(node)
-                if node.op not in ops.MERGES and self._roots.get(tensor, self._shared.get(tensor)) in self._written:
-                    waits = waits + [other.node for other in inputs if not self._is_variable(other)]
-                reads[tensor] = Tensor(graph.fresh_name(f"{node.name}/read_{at}", self._taken))
-                self._read(reads[tensor].node, tensor, waits, types[at])
+                if node.op not in ops.MERGES and self._references.variables(tensor) & self._references.written:
+                    waits = [*waits, *(wait for other in inputs if other != tensor for wait in self._made_by(other))]
+                name = graph.fresh_name(f"{node.name}/read_{at}", self._taken)
+                reads[tensor] = self._read(name, tensor, waits, types[at])
         return reads
 
-    def _is_variable(self, tensor: Tensor) -> bool:
-        """Tells whether a tensor is a reference, or an Identity that shares the buffer of one that is written."""
-        return tensor in self._handles or tensor in self._shared
+    def _made_by(self, tensor: Tensor) -> list[str]:
+        """Returns the nodes after which a tensor is there."""
+        return self._placed(tensor)[1] if tensor in self._references else [tensor.node]
 
-    def _reader(self, node: NodeDef) -> None:
-        read = [at for at, tensor in enumerate(data_inputs(node)) if self._is_variable(tensor)]
-        self.nodes.append(rewrite.rewired(node, self._own_reads(node, read)))
-
-    def _write(self, node: NodeDef) -> None:
-        refs = graph.ref_inputs(node)
-        if node.op == "IsVariableInitialized":
-            tensor = data_inputs(node)[0]
-            made = rewrite.node(node.name, "VarIsInitializedOp", [self._handle_of(tensor)])
-            made.input.extend(dict.fromkeys("^" + wait for wait in control_inputs(node) + self._writer(tensor)))
-            self.nodes.append(made)
-            return
-        if node.op not in ops.WRITE_TWINS:
-            self._resistant.append(f"{node.name!r} ({node.op})")
-            return
-        inputs = data_inputs(node)
-        waits = [wait for at, tensor in enumerate(inputs) if refs[at] for wait in self._writer(tensor)]
-        read = [at for at, tensor in enumerate(inputs) if not refs[at] and self._is_variable(tensor)]
-        values = self._own_reads(node, read)
-        self._twin(node, values, waits, refs)
-
-    def _twin(self, node: NodeDef, values: dict[Tensor, Tensor], waits: list[str], refs: list[bool]) -> None:
-        made = rewrite.node(node.name, ops.WRITE_TWINS[node.op])
-        made.input.extend(
-            (self._handle_of(tensor) if refs[at] else values.get(tensor, tensor)).edge
-            for at, tensor in enumerate(data_inputs(node))
-        )
-        made.input.extend(dict.fromkeys("^" + wait for wait in control_inputs(node) + waits))
-        attributes = {attr.name for attr in graph.op_def(made.op).attr}
-        for key, value in node.attr.items():
-            target = "dtype" if key == "T" and "T" not in attributes else key
-            if target in attributes:
-                made.attr[target].CopyFrom(value)
+    def _read(self, name: str, tensor: Tensor, waits: list[str], data_type: int) -> Tensor:
+        """Adds a read of a variable under a name; returns its value in the shape of the reference or view `tensor`."""
+        handle, own, reshapes = self._placed(tensor)
+        made = rewrite.node(name, "ReadVariableOp", [handle], dtype=tf.as_dtype(data_type).base_dtype)
+        made.input.extend(dict.fromkeys("^" + wait for wait in [*waits, *own]))
         self.nodes.append(made)
+        value = Tensor(name)
+        for reshape in reshapes:
+            again = rewrite.rewired(reshape, {data_inputs(reshape)[0]: value})
+            again.name = graph.fresh_name(f"{name}/{reshape.name.rsplit('/', 1)[-1]}", self._taken)
+            self.nodes.append(again)
+            value = Tensor(again.name)
+        return value
+
+    def _placed(self, tensor: Tensor) -> tuple[Tensor, list[str], list[NodeDef]]:
+        """Returns what a read of a reference or view takes: the handle, what to wait for, and the reshapes after it."""
+        if tensor in self._references.roots:
+            return self._handle(tensor), self._waits(tensor), []
+        node = self._index[tensor.node]
+        source, *others = data_inputs(node)
+        handle, waits, reshapes = self._placed(source)
+        if node.op == "Enter":
+            return self._inside(node, handle, waits), [], []
+        waits = [*waits, *control_inputs(node)]
+        if node.op == "Switch":
+            # Only where the branch runs; a control edge from the Switch itself would not tell.
+            alive = rewrite.node(graph.fresh_name(f"{node.name}/alive", self._taken), "Identity", [tensor])
+            alive.attr["T"].CopyFrom(node.attr["T"])
+            self.nodes.append(alive)
+            return handle, [*waits, alive.name], reshapes
+        if node.op in ops.RESHAPES:
+            return handle, [*waits, *(other.node for other in others)], [*reshapes, node]
+        return handle, waits, reshapes
+
+    def _inside(self, enter: NodeDef, handle: Tensor, waits: list[str]) -> Tensor:
+        """Returns a handle in the loop that a view of its variable enters."""
+        if enter.name not in self._entered:
+            made = rewrite.rewired(enter, {data_inputs(enter)[0]: handle})
+            made.name = graph.fresh_name(f"{enter.name}/handle", self._taken)
+            made.attr["T"].type = tf.resource.as_datatype_enum
+            made.input.extend("^" + wait for wait in waits if "^" + wait not in made.input)
+            self.nodes.append(made)
+            self._entered[enter.name] = Tensor(made.name)
+        return self._entered[enter.name]
 
     def refuse_leftovers(self) -> None:
         if self._resistant:

@@ -51,17 +51,22 @@ def _agree(signatures: list[variant.PlannedSignature]) -> bool:
 
 
 def reached(index: Index, outputs: Iterable[str], stops: Collection[str]) -> set[str]:
-    """Returns the names of the tensors that outputs are computed from, themselves included; none behind `stops`."""
+    """Returns the names of the tensors that outputs depend on, themselves included; none behind `stops`.
+
+    A control edge names no tensor, but what its node reads has to be there, too.
+    """
     seen: set[Tensor] = set()
     todo = [parse(name) for name in outputs]
+    stop_nodes = {parse(name).node for name in stops}
     while todo:
         tensor = todo.pop()
         if tensor in seen or tensor.node not in index:
             continue
         seen.add(tensor)
-        if tensor.name not in stops:
+        waits = tensor.index < 0
+        if not (tensor.node in stop_nodes if waits else tensor.name in stops):
             todo.extend(parse(edge) for edge in index[tensor.node].input)
-    return {tensor.name for tensor in seen}
+    return {tensor.name for tensor in seen if tensor.index >= 0}
 
 
 def defaults(index: Index, outputs: Iterable[str], stops: Iterable[str]) -> dict[str, object]:

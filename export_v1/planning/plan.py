@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from export_v1 import errors, interface
-from export_v1.format.record import SignatureEntry, TensorEntry
+from export_v1.format.record import ResumeEntry, SignatureEntry, TensorEntry
 from export_v1.ir import graph, ops
 from export_v1.ir.graph import Index, parse
 from export_v1.model import DeclaredSignature, Graph, Source
-from export_v1.planning import grouping, variant
+from export_v1.planning import grouping, resuming, variant
 from export_v1.request import Request
 from export_v1.weights import restore
 
@@ -31,6 +31,8 @@ class Plan:
         frozen: tensor -> value in inference.
         train_frozen: tensor -> value in training.
         original_nodes: size of the graph as it was found.
+        warnings: what the user should know of it.
+        resume: the training that can be gone on with; None where that is not asked for.
     """
 
     variants: tuple[variant.Variant, ...]
@@ -40,6 +42,8 @@ class Plan:
     frozen: Mapping[str, object]
     train_frozen: Mapping[str, object]
     original_nodes: int
+    warnings: tuple[str, ...] = ()
+    resume: ResumeEntry | None = None
 
     @property
     def serving(self) -> variant.Variant:
@@ -91,6 +95,8 @@ def variants(model: Source, request: Request) -> Plan:
         planned = _kept_signatures(model, request, place)
     else:
         planned = _one_signature(model, request, place)
+    if request.resume:
+        planned = _resumed(planned, model, request, place)
     stored = restore.reader(model.checkpoint)
     variants = [dataclasses.replace(one, kept_ops=tuple(request.keep_ops), stored=stored) for one in planned.variants]
     # The same losses are in the graph for training, and in some modules in that one alone.
@@ -100,6 +106,27 @@ def variants(model: Source, request: Request) -> Plan:
             variants[at] = dataclasses.replace(one, losses=losses)
             break
     return dataclasses.replace(planned, variants=tuple(variants))
+
+
+def _resumed(planned: Plan, model: Source, request: Request, place: str) -> Plan:
+    trained = model.train_graph if model.moving_averages and model.train_graph is not None else model.graph
+    keys = (resuming.LOSS, resuming.VALIDATION, resuming.UPDATE, resuming.GRADIENTS, resuming.RATE)
+    taken = [key for one in planned.variants for key in one.signatures if key in keys]
+    if taken:
+        raise errors.ExportError(
+            f"The model has a signature {taken[0]!r} of its own, which --resume needs for the training.\n"
+            "  Export it without --resume."
+        )
+    found = resuming.variants(
+        trained, planned.serving_inputs, request, place, {key: _prefix(key, trained) for key in keys}
+    )
+    return dataclasses.replace(
+        planned,
+        variants=(*planned.variants, *found.variants),
+        choices=(*planned.choices, *found.choices),
+        train_frozen=found.frozen,
+        resume=found.entry,
+    )
 
 
 def _one_signature(model: Source, request: Request, place: str) -> Plan:
@@ -114,12 +141,12 @@ def _one_signature(model: Source, request: Request, place: str) -> Plan:
     serving = variant.PlannedSignature(chosen.inputs, chosen.outputs, chosen.frozen)
     planned = [variant.Variant("", model.graph, {DEFAULT: serving})]
     # What was built for training alone is the graph for training as it is, unless something has to be set for it.
-    built_so = request.moving_averages and _all_constants(model.graph, chosen.frozen)
+    built_so = bool(model.moving_averages) and _all_constants(model.graph, chosen.frozen)
     if chosen.train_frozen or request.train_freeze or built_so:
         training = variant.PlannedSignature(chosen.inputs, chosen.outputs, chosen.train_frozen)
-        there = model.train_graph if request.moving_averages else model.graph
-        assert there is not None, "--moving_averages keeps the graph for training"
-        planned.append(_training(there, training, planned[0]))
+        training_graph = model.train_graph if model.moving_averages else model.graph
+        assert training_graph is not None, "where moving averages are used, the graph as it was found is kept"
+        planned.append(_training(training_graph, training, planned[0]))
     return Plan(
         variants=tuple(planned),
         default=DEFAULT,
@@ -133,7 +160,7 @@ def _one_signature(model: Source, request: Request, place: str) -> Plan:
 
 def _all_constants(model: Graph, frozen: Mapping[str, object]) -> bool:
     index = Index(model.graph_def)
-    return all(index[parse(name).node].op == "Const" for name in frozen)
+    return all(parse(name).node in index and index[parse(name).node].op == "Const" for name in frozen)
 
 
 def _training(model: Graph, signature: variant.PlannedSignature, serving: variant.Variant) -> variant.Variant:
@@ -160,7 +187,7 @@ def _kept_signatures(model: Source, request: Request, place: str) -> Plan:
             try:
                 settled[key] = _resolved(model.graph, key, request, place)
             except errors.ExportError as error:
-                said.append(interface.Choice(f"signature {key!r} is left out", str(error)))
+                said.append(interface.Choice(f"signature {key!r} is left out", _first_line(error)))
                 continue
             said += [choice for choice in settled[key].choices if choice not in said]
     answers = {key: _signature(one, model.graph.signatures[key].method_name) for key, one in settled.items()}
@@ -183,6 +210,10 @@ def _kept_signatures(model: Source, request: Request, place: str) -> Plan:
         train_frozen=trained.frozen if trained is not None else {},
         original_nodes=len(model.graph.graph_def.node),
     )
+
+
+def _first_line(error: errors.ExportError) -> str:
+    return str(error).splitlines()[0]
 
 
 def _default(signatures) -> tuple[str, list[interface.Choice], dict[str, tuple[str, ...]]]:
@@ -209,7 +240,9 @@ def _resolved(model: Graph, key: str, request: Request, place: str, train_freeze
     """
     signature, index = model.signatures[key], Index(model.graph_def)
     frozen = {parse(name).name for name in (*request.freeze, *(train_freeze or ()))}
-    cuts = {name: tensor for name, tensor in signature.inputs.items() if parse(tensor).name not in frozen}
+    cuts, doubled = _one_key_each(
+        {name: tensor for name, tensor in signature.inputs.items() if parse(tensor).name not in frozen}
+    )
     defaults = (
         grouping.defaults(index, signature.outputs.values(), cuts.values()) if model.answers_with_defaults else {}
     )
@@ -231,7 +264,25 @@ def _resolved(model: Graph, key: str, request: Request, place: str, train_freeze
         for name, value in defaults.items()
         if name not in frozen
     ]
+    said += [
+        interface.Choice(f"input {name!r} of signature {key!r} is left out", f"it is the same tensor as {other!r}")
+        for name, other in doubled.items()
+    ]
     return dataclasses.replace(chosen, inputs=inputs, choices=(*said, *chosen.choices))
+
+
+def _one_key_each(inputs: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Returns the inputs without a second key for the same tensor, and which key each one left out is the same as.
+
+    A TensorFlow 1 Session refuses to feed a tensor twice, so no caller can have given both.
+    """
+    keys: dict[str, str] = {}
+    doubled: dict[str, str] = {}
+    for name, tensor in inputs.items():
+        first = keys.setdefault(parse(tensor).name, name)
+        if first != name:
+            doubled[name] = first
+    return {name: tensor for name, tensor in inputs.items() if name not in doubled}, doubled
 
 
 def _signature(chosen: interface.Interface, method_name: str) -> variant.PlannedSignature:

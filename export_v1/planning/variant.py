@@ -13,7 +13,7 @@ from export_v1.interface import Input
 from export_v1.ir import ops
 from export_v1.ir.graph import GraphDef, Index, Tensor, parse
 from export_v1.model import Graph
-from export_v1.passes import sequence
+from export_v1.passes import any_batch, sequence
 from export_v1.passes.result import Replaced
 from export_v1.passes.state import State
 from export_v1.source import assets
@@ -137,6 +137,7 @@ def _state(variant: Variant, whole: GraphDef, files: assets.Files) -> State:
         outputs={key: signature.outputs for key, signature in variant.signatures.items()},
         losses=variant.losses,
         updates=variant.updates,
+        batch=any_batch.training_size(Index(variant.model.graph_def), [parse(name) for name in variant.cuts]),
         assets=variant.model.assets,
         find=files.find,
         written=variant.model.graph_def,

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from export_v1 import errors, interface
+from export_v1.analysis import batch_axis
 from export_v1.format import comparison
 from export_v1.format.record import SignatureEntry, TensorEntry
+from export_v1.ir.graph import Index, parse
+from export_v1.passes import any_batch
 from export_v1.planning import plan, variant
-from export_v1.proof import examples, sample
+from export_v1.proof import asking, examples
 from export_v1.proof.sample import Sample
 from export_v1.request import Request
 from export_v1.source import assets
@@ -75,6 +78,8 @@ def opened(
         return Opened(planned)
     signature = asked.signatures[planned.default]
     size = _fixed_size(signature.inputs)
+    if size is None and recorded is not None:
+        return Opened(planned, choices=_of_one_size_only(asked, planned.default, recorded, weights, files))
     if size is None or any("[" in request.inputs.get(key, "") for key in signature.inputs):
         return Opened(planned)
     shown = ", ".join(f"{key} {list(one.shape)}" for key, one in signature.inputs.items() if one.shape)
@@ -92,6 +97,30 @@ def opened(
         f"with {sizes} rows the original graph answers each row as with {size}",
     )
     return Opened(wider, size, proofs, (choice,))
+
+
+def _of_one_size_only(
+    asked: variant.Variant, key: str, recorded: Sample, weights: Weights, files: assets.Files
+) -> tuple[interface.Choice, ...]:
+    """Says so where a signature of any batch belongs to a graph that runs for the size of its training batch alone.
+
+    Only of a graph that was built for some size, a queue's, is that to be expected, and only such a one is tried.
+    """
+    inputs = asked.signatures[key].inputs
+    index = Index(asked.model.graph_def)
+    batched = [name for name, cut in inputs.items() if cut.shape and cut.shape[0] is None]
+    if not batched or any_batch.training_size(index, [parse(inputs[name].tensor) for name in batched]) is None:
+        return ()
+    values = {name: np.asarray(value) for name, value in recorded.inputs.items()}
+    more = {name: np.concatenate([value, value[:1]]) if name in batched else value for name, value in values.items()}
+    try:
+        with asking.asking(asked, key, weights, files) as (ask, _):
+            ask(more)
+    except (*asking.FAILURES, errors.ExportError) as error:
+        rows = len(values[batched[0]])
+        what = f"the graph runs for batches of {rows} rows only, though its inputs are open"
+        return (interface.Choice(what, f"with {rows + 1} rows it fails: {errors.reason(error)}"),)
+    return ()
 
 
 def _fixed_size(inputs: Mapping[str, interface.Input]) -> int | None:
@@ -127,8 +156,9 @@ def _proofs(
     inputs = asked.signatures[default].inputs
     if not recorded.outputs:
         raise _Kept("its answers change from run to run, so they cannot be compared")
+    _refuse_mixing(asked, default, inputs, files)
     try:
-        with sample.asking(asked, default, weights, files) as (ask, graph_def):
+        with asking.asking(asked, default, weights, files) as (ask, graph_def):
             known = [(recorded.inputs, recorded.outputs)]
             if size == 1:
                 # Copies of a single row would not show an answer that mixes rows.
@@ -138,10 +168,24 @@ def _proofs(
             for count in (1, size + 1) if size > 1 else (2, 3):
                 batch, expected = _recut(known, inputs, size, count)
                 found.append(_proved(_stable(ask(batch), recorded), batch, expected, recorded, size))
-    except (*sample.FAILURES, errors.ExportError) as error:
+    except (*asking.FAILURES, errors.ExportError) as error:
         raise _Kept(f"with another, the original graph fails: {errors.reason(error)}") from error
     _try_others(wider, default, found, weights, files)
     return tuple(found)
+
+
+def _refuse_mixing(
+    asked: variant.Variant, key: str, inputs: Mapping[str, interface.Input], files: assets.Files
+) -> None:
+    """Two batches that happen to agree prove nothing: the graph has to show that no row reads another."""
+    try:
+        original = variant.original(asked, files)
+        batched = [original.inputs[key][name] for name, cut in inputs.items() if cut.shape]
+        mixing = batch_axis.mixing(original.graph_def, batched, original.outputs[key], original.frozen)
+    except (*asking.FAILURES, errors.ExportError) as error:
+        raise _Kept(f"with another, TensorFlow refuses the graph: {errors.reason(error)}") from error
+    for name, where in mixing.items():
+        raise _Kept(f"output {name!r} may depend on other rows, which {where} puts together")
 
 
 def _another(asked: variant.Variant, graph_def, recorded: Sample, inputs: Mapping[str, interface.Input]):
@@ -187,7 +231,7 @@ def _proved(got, batch, expected, recorded: Sample, size: int) -> Sample:
             count = max(len(one) for one in batch.values() if np.ndim(one))
             kind = "is not one answer for each row" if rows is None or rows.shape != value.shape else "changes"
             raise _Kept(f"output {key!r} {kind}: {list(value.shape)} for {count} rows, {list(whole.shape)} for {size}")
-    return Sample(batch, got, (), "the recorded one, in another batch", noise=recorded.noise)
+    return Sample(batch, got, origin="the recorded one, in another batch", noise=recorded.noise)
 
 
 def _equal(recorded: Sample, key: str, known: np.ndarray, value: np.ndarray) -> bool:
@@ -203,10 +247,10 @@ def _try_others(wider: plan.Plan, default: str, found: list[Sample], weights: We
             if name == default or not all(cut.tensor in keys for cut in signature.inputs.values()):
                 continue
             try:
-                with sample.asking(one, name, weights, files) as (ask, _):
+                with asking.asking(one, name, weights, files) as (ask, _):
                     for proof in found:
                         ask({key: proof.inputs[keys[cut.tensor]] for key, cut in signature.inputs.items()})
-            except (*sample.FAILURES, errors.ExportError) as error:
+            except (*asking.FAILURES, errors.ExportError) as error:
                 raise _Kept(f"with another, its signature {name!r} fails: {errors.reason(error)}") from error
 
 

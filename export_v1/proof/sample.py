@@ -1,37 +1,31 @@
 """The recorded answers: what the original graph says to some inputs, before any pass has touched it.
 
-The original runs in a tf.compat.v1 Session of its own, pruned so that it imports and otherwise as it was written:
-reference variables, v1 control flow, frozen tensors fed. The exported graph has to give the same answers before it is
-written, and `load_v2 verify` asks it again wherever it goes.
+The exported graph has to give the same answers before it is written (`checking`), and `load_v2 verify` asks it again
+wherever it goes. Several sets of inputs are recorded where they can be made up: see `variations`.
 """
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
 
 from export_v1 import errors
-from export_v1.analysis import endless
-from export_v1.console import supervise
+from export_v1.analysis import loop_conditions
 from export_v1.format import comparison
 from export_v1.format import sample as codec
+from export_v1.interface import Input
 from export_v1.ir.graph import GraphDef
 from export_v1.planning import variant
-from export_v1.proof import examples
+from export_v1.proof import asking, examples, randomness, rounding, trial, variations
+from export_v1.proof.asking import Answers, Original, Unanswered
 from export_v1.source import assets
-from export_v1.weights import session
 from export_v1.weights.restore import Weights
 
-# A model that takes longer for one small batch is one whose loop does not end.
-SECONDS = 1800
-# TensorFlow is late, or does not come at all where it has computed the loop's condition ahead; then the process ends.
-GRACE = 60
-# An answer whose root mean square is below this may be made of rounding noise alone, so its noise is measured.
-_NOISY_BELOW = 1e-2
-# Two graphs round differently in many places, a nudged input in few: how much larger the first may be than the second.
-_NOISE_FACTOR = 16
+# Further sets of inputs are for what the first does not show; a model that answers slowly has fewer of them.
+SECONDS_FOR_FURTHER_SETS = 20
+NO_CAUSE = "its answer changes from run to run, though no random op stands before it"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,211 +35,227 @@ class Sample:
     Attributes:
         inputs: one array per input key.
         outputs: one array per output key whose answer is the same each time.
-        unstable: output keys whose answer changes from run to run, and so proves nothing.
+        not_proven: output key -> why there is no answer to compare with.
         origin: where the inputs are from.
         ranks: the rank of each output's answer, for those whose rank the graph does not tell.
         noise: output key -> size of the rounding noise measured in its answer.
+        drawn: output key -> the random op before it, for those that stayed the same each of many times, where no more than
+            that can be found out.
+        name: what is special about these inputs; "" for the first set.
+        further: the other sets.
+        not_asked: inputs that were wanted for a further set, and why there are no answers to them.
     """
 
     inputs: Mapping[str, np.ndarray]
     outputs: Mapping[str, np.ndarray]
-    unstable: tuple[str, ...]
-    origin: str
+    not_proven: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    origin: str = ""
     ranks: Mapping[str, int] = dataclasses.field(default_factory=dict)
     noise: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    drawn: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    name: str = ""
+    further: tuple["Sample", ...] = ()
+    not_asked: tuple[str, ...] = ()
+
+    @property
+    def sets(self) -> tuple["Sample", ...]:
+        """The sample itself and its further sets."""
+        return (self, *self.further)
 
     def compare(self, key: str, have: np.ndarray) -> comparison.Comparison:
         """Returns how another answer differs from the one recorded for an output."""
         sides = ("from the original", "from the export")
         return comparison.compare(key, self.outputs[key], have, noise=self.noise.get(key, 0.0), sides=sides)
 
+    def without(self, not_proven: Mapping[str, str]) -> "Sample":
+        """Returns the sample without the answers of outputs that turned out to prove nothing, and why."""
+        return dataclasses.replace(
+            self,
+            outputs={key: value for key, value in self.outputs.items() if key not in not_proven},
+            not_proven={**self.not_proven, **not_proven},
+            further=tuple(other.without(not_proven) for other in self.further),
+        )
+
 
 def record(
-    asked: variant.Variant,
+    planned: variant.Variant,
     key: str,
     weights: Weights,
     files: assets.Files,
     given: Mapping[str, np.ndarray] | None = None,
+    random: Mapping[str, str] | None = None,
 ) -> Sample:
     """Returns what the original graph answers under one signature.
 
     Args:
-        asked: the variant that has the signature.
+        planned: the variant that has the signature.
         key: the signature's key.
         weights: values of the variables.
         files: finds table files.
         given: inputs by key; None: generated by dtype, shape and what reads them, seeded.
+        random: output key -> a random op before it that the export keeps. Such an output counts as one that does not
+            change only if nothing shows that it does; see `randomness`.
 
     Raises:
-        ExportError: the graph cannot be run on these inputs, or no generated ones fit.
+        ExportError: the graph fails on the inputs given.
+        Unanswered: no generated inputs fit, or TensorFlow cannot run the graph as it was written.
     """
-    signature = asked.signatures[key]
-    with asking(asked, key, weights, files) as (ask, graph_def):
-        whole = asked.model.graph_def
-        attempts = [given] if given is not None else examples.attempts(whole, graph_def, signature.inputs)
-        reasons = []
-        for inputs in attempts:
-            try:
-                first = ask(inputs)
-            except FAILURES as error:
-                reasons.append(errors.reason(error))
-                continue
-            unstable = _changing(first, ask(inputs))
-            outputs = {name: value for name, value in first.items() if name not in unstable}
-            ranks = {name: np.ndim(value) for name, value in first.items()}
-            origin = "given" if given is not None else "generated"
-            return Sample(inputs, outputs, unstable, origin, ranks, _noise(ask, inputs, outputs))
-    raise _no_inputs_fit(given is not None, signature, reasons)
+    signature = planned.signatures[key]
+    random = random or {}
+    with asking.asking(planned, key, weights, files) as (original, graph_def):
+        inputs, answers = _first_that_fits(original, planned, graph_def, signature, given)
+        stable, not_proven = _stable(original, inputs, answers, random)
+        ranks = {name: np.ndim(value) for name, value in answers.items()}
+        noise = rounding.noise(original, inputs, rounding.small(stable))
+        origin = "given" if given is not None else "generated"
+        drawn = _drawn(original, stable, random)
+        first = Sample(inputs, stable, origin=origin, ranks=ranks, noise=noise, drawn=drawn)
+        wanted = _variations(planned, graph_def, signature, first)
+        further, not_asked = _further(original, wanted, random, first)
+        # An output may be random for these inputs only: with dropout on, say.
+        elsewhere = {key for other in further for key in other.outputs}
+        here = tuple(f"the first inputs, output {key!r}: {why}" for key, why in not_proven.items() if key in elsewhere)
+        not_proven = {key: why for key, why in not_proven.items() if key not in elsewhere}
+        return dataclasses.replace(first, not_proven=not_proven, further=further, not_asked=here + not_asked)
 
 
-# What TensorFlow raises where a graph refuses its inputs.
-FAILURES = (tf.errors.OpError, ValueError, TypeError)
-Answers = dict[str, np.ndarray]
-
-
-@contextlib.contextmanager
-def asking(
-    asked: variant.Variant, key: str, weights: Weights, files: assets.Files
-) -> Iterator[tuple[Callable[[Mapping[str, np.ndarray]], Answers], GraphDef]]:
-    """Yields a function from inputs by key to the original graph's answers by key, and the graph that it asks.
-
-    Each answer is that of the restored weights: what a run writes to a variable does not last.
-
-    Raises:
-        ExportError: TensorFlow refuses the graph, or it has a loop that never ends.
-    """
-    original = variant.original(asked, files)
-    endless.check(original.graph_def)
-    with session.opened(lambda: tf.graph_util.import_graph_def(original.graph_def, name="")) as opened:
-        opened.run([opened.graph.get_operation_by_name(name) for name in original.table_inits], original.frozen)
-
-        def ask(inputs: Mapping[str, np.ndarray]) -> Answers:
-            session.fill(opened, weights)
-            return _run(opened, inputs, original.inputs[key], original.outputs[key], original.frozen)
-
-        yield ask, original.graph_def
-
-
-def _run(opened, inputs, feeds, fetches, frozen) -> dict[str, np.ndarray]:
-    fed = {feeds[key]: value for key, value in inputs.items() if key in feeds}
-    fed.update(frozen)
-    options = tf.compat.v1.RunOptions(timeout_in_ms=1000 * SECONDS)
-    try:
-        with supervise.time_limit(SECONDS + GRACE):
-            return {key: np.asarray(value) for key, value in opened.run(fetches, fed, options).items()}
-    except tf.errors.DeadlineExceededError as error:
-        raise errors.ExportError(
-            f"The graph has no answer to the sample after {SECONDS} seconds; it may have a loop without end.\n"
-            "  Pass --no_sample to export it unproven."
-        ) from error
-
-
-def _changing(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> tuple[str, ...]:
-    return tuple(key for key in first if not comparison.compare(key, first[key], second[key]).equal)
-
-
-def _noise(ask: Callable[[Mapping[str, np.ndarray]], Answers], inputs, outputs) -> dict[str, float]:
-    """Returns the rounding noise in small answers: how far they move when each float input moves by its last bit.
-
-    The difference of two things that are equal but for rounding is noise, which no other graph will reproduce; a small
-    answer that was computed as such moves by its own last bits only.
-    """
-    small = [key for key, value in outputs.items() if _is_small(value)]
-    floats = {key: value for key, value in inputs.items() if np.asarray(value).dtype.kind == "f"}
-    if not small or not floats:
-        return {}
-    found = dict.fromkeys(small, 0.0)
-    random = np.random.default_rng(0)
-    for _ in range(2):
-        nudged = {key: np.where(random.random(np.shape(value)) < 0.5, value, np.nextafter(value, np.inf, dtype=value.dtype))
-                  for key, value in floats.items()}  # fmt: skip
+def _first_that_fits(
+    original: Original,
+    planned: variant.Variant,
+    graph_def: GraphDef,
+    signature: variant.PlannedSignature,
+    given: Mapping[str, np.ndarray] | None,
+) -> tuple[Mapping[str, np.ndarray], Answers]:
+    if given is not None:
         try:
-            answers = ask({**inputs, **nudged})
-        except FAILURES:
-            return {}
-        for key in small:
-            if answers[key].shape == outputs[key].shape:
-                with np.errstate(invalid="ignore"):
-                    moved = np.abs(answers[key].astype(np.complex128) - outputs[key].astype(np.complex128))
-                found[key] = max(found[key], float(np.max(moved[np.isfinite(moved)], initial=0.0)))
-    return {key: _NOISE_FACTOR * size for key, size in found.items() if size}
-
-
-def _is_small(value: np.ndarray) -> bool:
-    if value.dtype.name not in comparison.TOLERANCES:
-        return False
-    return bool(value.size) and comparison.scale(value.astype(np.complex128)) < _NOISY_BELOW
-
-
-def _no_inputs_fit(given: bool, signature: variant.PlannedSignature, reasons: list[str]) -> errors.ExportError:
-    wanted = ", ".join(
-        f"{key} {tf.as_dtype(one.dtype).name} {one.shape if one.shape is not None else 'of any rank'}"
-        for key, one in signature.inputs.items()
-    )
-    return errors.ExportError(
-        (
-            "The original graph fails on the sample given"
-            if given
-            else "The original graph fails on every generated sample"
-        )
-        + f": {reasons[-1] if reasons else 'there is none'}\n"
-        f"  Inputs wanted: {wanted}.\n"
-        "  Pass --sample=FILE.npz with real inputs, one array per key, or --no_sample to record no answers."
+            return given, original(given)
+        except asking.Late as late:
+            raise errors.ExportError(str(late)) from late
+        except asking.FAILURES as error:
+            raise errors.ExportError(
+                f"The original graph fails on the sample given: {errors.reason(error)}\n"
+                f"  Inputs wanted: {described(signature.inputs)}.\n"
+                "  Pass --sample=FILE.npz with real inputs, one array per key."
+            ) from error
+    empty = None
+    with original.trial() as guesses:
+        made = examples.attempts(planned.model.graph_def, graph_def, signature.inputs, guesses=guesses)
+        for inputs in made:
+            try:
+                answers = original(inputs, asking.SECONDS_IF_MADE_UP)
+            except asking.FAILURES as error:
+                made.refused(error.why if isinstance(error, asking.Late) else errors.reason(error))
+                continue
+            if any(value.size for value in answers.values()):
+                return inputs, answers
+            # Answers without an element prove nothing, and are better than none.
+            made.refused(trial.EMPTY)
+            empty = empty or (inputs, answers)
+    if empty is not None:
+        return empty
+    raise Unanswered(
+        f"The original graph fails on every generated sample: {made.reason}",
+        f"Inputs wanted: {described(signature.inputs)}.\n"
+        "  Pass --sample=FILE.npz with real inputs, one array per key, or --no_sample to record no answers.",
     )
 
 
-def check(sample: Sample, opened, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> None:
-    """Checks that the exported graph gives the recorded answers.
-
-    Args:
-        sample: the original's answers.
-        opened: a filled session of the exported graph.
-        inputs: input key -> tensor name there.
-        outputs: output key -> tensor name there.
-
-    Raises:
-        ExportError: an answer differs by more than rounding; which, and by how much.
-    """
-    got = (
-        _run(opened, sample.inputs, inputs, {key: outputs[key] for key in sample.outputs}, {}) if sample.outputs else {}
+def described(inputs: Mapping[str, Input]) -> str:
+    """Returns keys, types and shapes of inputs as one line."""
+    return ", ".join(
+        f"{key} {tf.as_dtype(cut.dtype).name} {cut.shape if cut.shape is not None else 'of any rank'}"
+        for key, cut in inputs.items()
     )
-    compared = [(sample.compare(key, got[key]), value) for key, value in sample.outputs.items()]
-    wrong = [
-        f"  output {compared.key!r} is {_shown(got[compared.key])}, the original's is {_shown(value)}; {compared}\n"
-        for compared, value in compared
-        if not compared.equal
-    ]
-    if wrong:
-        raise errors.ExportError(
-            "The converted graph does not answer as the original does:\n"
-            + "".join(wrong)
-            + "  Nothing was written. This is a defect of the conversion, not of the model: please report it.\n"
-            "  --no_sample writes the export all the same, unproven."
-        )
 
 
-def _shown(value: np.ndarray) -> str:
-    return np.array2string(value.ravel()[:4], precision=7, separator=", ") + f" of shape {list(value.shape)}"
+def _stable(
+    original: Original, inputs: Mapping[str, np.ndarray], first: Answers, random: Mapping[str, str]
+) -> tuple[Answers, dict[str, str]]:
+    """Returns the answers that stay the same, and the reason for each output whose answer does not."""
+    changing = randomness.differing(first, original(inputs))
+    suspects = set(random) & set(first) - changing
+    changing |= randomness.moved(original, inputs, first, suspects) if suspects else set()
+    reasons = {key: is_random(random[key]) if key in random else NO_CAUSE for key in first if key in changing}
+    return {key: value for key, value in first.items() if key not in changing}, reasons
 
 
-def read(path: str, keys: Mapping[str, object]) -> dict[str, np.ndarray]:
-    """Returns the inputs in an .npz file, by key ("x", or "in/x").
+def _drawn(original: Original, stable: Answers, random: Mapping[str, str]) -> dict[str, str]:
+    return {key: op for key, op in random.items() if key in stable} if original.draws_out_of_reach else {}
+
+
+def is_random(op: str) -> str:
+    """Returns why an output that a random op stands before, and whose answer changes, is not proven."""
+    return f"it is random: {op} stands before it"
+
+
+def _variations(
+    planned: variant.Variant, graph_def: GraphDef, signature: variant.PlannedSignature, first: Sample
+) -> Iterator[variations.Variation]:
+    made_up = first.origin == "generated"
+    steering = loop_conditions.inputs(graph_def, [cut.tensor for cut in signature.inputs.values()]) if made_up else ()
+    free = {key for key, cut in signature.inputs.items() if made_up and cut.tensor not in steering}
+    whole = planned.model.graph_def
+    others = examples.sets(whole, graph_def, signature.inputs, first.inputs, variations.SETS)
+    return variations.of(first.inputs, free, others)
+
+
+def _further(
+    original: Original, wanted: Iterable[variations.Variation], random: Mapping[str, str], first: Sample
+) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
+    """Returns the answers to further inputs, and those inputs that there is no answer to."""
+    further: list[Sample] = []
+    not_asked: list[str] = []
+    until = time.monotonic() + SECONDS_FOR_FURTHER_SETS
+    for variation in wanted:
+        if time.monotonic() > until:
+            not_asked.append(f"{variation.name}: the model takes too long for more")
+            continue
+        try:
+            answers = original(variation.inputs, asking.SECONDS_IF_MADE_UP)
+            answers = {key: value for key, value in answers.items() if key in first.outputs or key in random}
+            # An answer that no random op stands before has stayed the same for the first inputs.
+            stable, changing = _stable(original, variation.inputs, answers, random) if random else (answers, {})
+            noise = rounding.noise(original, variation.inputs, stable, nudges=1)
+        except asking.FAILURES as error:
+            not_asked.append(f"{variation.name}: {errors.reason(error)}")
+            continue
+        not_asked += [
+            f"{variation.name}, output {key!r}: {why}" for key, why in changing.items() if key in first.outputs
+        ]
+        solid = {key: value for key, value in stable.items() if rounding.is_solid(value, noise.get(key, 0.0))}
+        if not solid and stable:
+            not_asked.append(f"{variation.name}: rounding decides the answers")
+        if solid:
+            noise = {key: size for key, size in noise.items() if key in solid}
+            drawn = _drawn(original, solid, random)
+            further.append(Sample(variation.inputs, solid, noise=noise, drawn=drawn, name=variation.name))
+    return tuple(further), tuple(not_asked)
+
+
+def read(path: str, inputs: Mapping[str, Input | None]) -> dict[str, np.ndarray]:
+    """Returns the inputs in an .npz file, by key ("x", or "in/x"); numbers for a bfloat16 input become bfloat16.
 
     Raises:
         ExportError: it cannot be read, or lacks a key.
     """
     stored = codec.arrays(path, errors.ExportError, "Pass --sample=FILE.npz with one array per input key.")
-    found = {
-        name.removeprefix("in/"): value
-        for name, value in stored.items()
-        if not name.startswith(("out/", "lengths/", "noise/"))
-    }
-    for key in keys:
+    found = {name.removeprefix("in/"): value for name, value in stored.items() if not codec.is_about_another(name)}
+    for key in inputs:
         if key not in found:
             raise errors.unknown("Input key", key, f"sample {path!r}", found, "Name the arrays as the inputs.")
-    return {key: found[key].astype(object) if found[key].dtype.kind in "SU" else found[key] for key in keys}
+    return {key: _as_fed(found[key], cut) for key, cut in inputs.items()}
+
+
+def _as_fed(value: np.ndarray, cut: Input | None) -> np.ndarray:
+    if value.dtype.kind in "SU":
+        return value.astype(object)
+    # numpy's files have no such type, so whoever made this one could not use it.
+    if cut is not None and tf.as_dtype(cut.dtype).base_dtype == tf.bfloat16 and value.dtype.kind in "fiu":
+        return value.astype(tf.bfloat16.as_numpy_dtype)
+    return value
 
 
 def write(sample: Sample, path: str) -> None:
     """Writes a sample as it travels with an export."""
-    codec.write(codec.Arrays(sample.inputs, sample.outputs, sample.noise), path)
+    further = [codec.Arrays(other.inputs, other.outputs, other.noise) for other in sample.further]
+    codec.write(codec.Arrays(sample.inputs, sample.outputs, sample.noise, further), path)

@@ -1,36 +1,148 @@
-"""Inputs made up for a tf.sparse_placeholder: placeholders of indices, values and shape that have to agree.
+"""Inputs made up for the three parts of a SparseTensor: indices, values and dense shape have to agree.
 
-Source: tf.sparse_placeholder of TensorFlow 1.0 to 1.15, which names them NAME/indices, NAME/values and NAME/shape.
+They are known by the ops that read them, whose OpDefs call them PREFIXindices, PREFIXvalues and PREFIXshape, or by the
+names that tf.sparse_placeholder of TensorFlow 1.0 to 1.15 gives: NAME/indices, NAME/values and NAME/shape.
 """
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from export_v1.interface import Input
-from export_v1.ir.graph import parse
+from export_v1.ir import ops
+from export_v1.ir.graph import NodeDef, Tensor, data_inputs, op_def
+from export_v1.proof.reading import Reading, Shape
 
-# Room in each axis after the first; only the first place is taken.
+# Room in each axis after the first; only the first place is taken where nothing says how many there are.
 WIDTH = 4
+# How many values there are where nothing says so.
+ROWS = 3
+_PASSED = ops.IDENTITIES | ops.SWITCHES | ops.MERGES | ops.ENTERS | {"Cast"}
+# Its OpDef names the dense shape by what it makes.
+_NAMES = {"SparseToDense": ("sparse_indices", "sparse_values", "output_shape")}
 
 
-def examples(inputs: Mapping[str, Input], rows: int) -> dict[str, np.ndarray]:
-    """Returns indices and shapes, by input key, of sparse inputs with one value in each of `rows` rows."""
-    by_name: dict[str, dict[str, str]] = {}
-    for key, one in inputs.items():
-        name, _, part = parse(one.tensor).node.rpartition("/")
-        by_name.setdefault(name, {})[part] = key
-    found = {}
-    for parts in by_name.values():
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """The inputs that are the parts of one SparseTensor, by key; None for a part that is no input.
+
+    Attributes:
+        indices: one row of indices for each value.
+        values: one for each row of `indices`.
+        shape: of the dense tensor.
+        width: how many places the last axis has, where an op says so.
+        fixed: the dense shape where it is constant in the graph.
+    """
+
+    indices: str
+    values: str | None
+    shape: str | None
+    width: int | None = None
+    fixed: tuple[int, ...] | None = None
+
+
+def found(reading: Reading, placeholders: Mapping[str, str]) -> list[Parts]:
+    """Returns the SparseTensors whose parts are inputs.
+
+    Args:
+        reading: the graph.
+        placeholders: input key -> placeholder name.
+    """
+    keys = {name: key for key, name in placeholders.items()}
+    by_indices = {parts.indices: parts for parts in _by_name(placeholders)}
+    for node in reading.graph_def.node:
+        for parts in _by_reader(reading, node, keys):
+            by_indices.setdefault(parts.indices, parts)
+            if parts.width is not None:
+                by_indices[parts.indices] = dataclasses.replace(by_indices[parts.indices], width=parts.width)
+    return list(by_indices.values())
+
+
+def _by_name(placeholders: Mapping[str, str]) -> Iterator[Parts]:
+    named: dict[str, dict[str, str]] = {}
+    for key, placeholder in placeholders.items():
+        name, _, part = placeholder.rpartition("/")
+        named.setdefault(name, {})[part] = key
+    for parts in named.values():
         if {"indices", "values", "shape"} <= parts.keys():
-            rank = _rank(inputs[parts["indices"]], inputs[parts["shape"]])
-            indices = np.zeros([rows, rank], np.int64)
-            indices[:, 0] = np.arange(rows)
-            found[parts["indices"]] = indices
-            found[parts["shape"]] = np.array([rows] + [WIDTH] * (rank - 1), np.int64)
-    return found
+            yield Parts(parts["indices"], parts["values"], parts["shape"])
 
 
-def _rank(indices: Input, shape: Input) -> int:
-    known = [one.shape[-1] for one in (indices, shape) if one.shape and one.shape[-1]]
-    return known[0] if known else 2
+def _by_reader(reading: Reading, node: NodeDef, keys: Mapping[str, str]) -> Iterator[Parts]:
+    definition = op_def(node.op)
+    if definition is None or not any(arg.name.endswith("indices") for arg in definition.input_arg):
+        return
+    if any(arg.number_attr or arg.type_list_attr for arg in definition.input_arg):
+        return
+    operands = dict(zip((arg.name for arg in definition.input_arg), data_inputs(node), strict=False))
+    for name, tensor in operands.items():
+        prefix = name.removesuffix("indices")
+        if not name.endswith("indices"):
+            continue
+        _, values, shape = _NAMES.get(node.op, (name, f"{prefix}values", f"{prefix}shape"))
+        if shape not in operands:
+            shape = f"{prefix}dense_shape"
+        indices = _input(reading, tensor, keys)
+        if indices is None or shape not in operands:
+            continue
+        constant = reading.value(operands[shape])
+        width = None
+        if node.op == "SparseTensorDenseMatMul":
+            # Rows that no graph has in advance are those of another input.
+            rows = reading.shape(operands["b"])
+            width = (rows[0] if rows else None) or ROWS
+        yield Parts(
+            indices,
+            _input(reading, operands[values], keys) if values in operands else None,
+            _input(reading, operands[shape], keys),
+            width,
+            None if constant is None else tuple(int(size) for size in constant.ravel()),
+        )
+
+
+def _input(reading: Reading, tensor: Tensor, keys: Mapping[str, str]) -> str | None:
+    """Returns the key of the input that a tensor is, through whatever only passes it on."""
+    for _ in range(64):
+        if tensor.node in keys:
+            return keys[tensor.node]
+        node = reading.index.nodes.get(tensor.node)
+        if node is None or node.op not in _PASSED or not len(node.input):
+            return None
+        tensor = data_inputs(node)[0]
+    return None
+
+
+def examples(parts: Parts, shapes: Mapping[str, Shape], rng: np.random.Generator) -> tuple[dict[str, np.ndarray], int]:
+    """Returns indices and dense shape by input key, one value in each row, and how many values that makes.
+
+    Args:
+        parts: of one SparseTensor.
+        shapes: input key -> what the graph says of its shape.
+        rng: where the indices come from.
+    """
+    counts = [shape[0] for shape in (shapes[parts.indices], shapes.get(parts.values or "")) if shape and shape[0]]
+    count = counts[0] if counts else ROWS
+    dense = list(parts.fixed) if parts.fixed else [count] + [WIDTH] * (_rank(parts, shapes) - 1)
+    if parts.width and len(dense) > 1 and not parts.fixed:
+        dense[-1] = parts.width
+    places = int(np.prod(dense, dtype=np.int64))
+    if count <= dense[0]:
+        indices = np.zeros([count, len(dense)], np.int64)
+        indices[:, 0] = np.arange(count)
+        if parts.width:
+            indices[:, -1] = rng.integers(0, dense[-1], count)
+    else:
+        taken = np.sort(rng.permutation(min(places, 100_000))[:count]) if places >= count else np.arange(count) % places
+        indices = np.stack(np.unravel_index(taken, dense), axis=-1)
+    made = {parts.indices: indices}
+    if parts.shape is not None:
+        made[parts.shape] = np.array(dense, np.int64)
+    return made, count
+
+
+def _rank(parts: Parts, shapes: Mapping[str, Shape]) -> int:
+    for key in (parts.indices, parts.shape):
+        shape = shapes[key] if key is not None else None
+        if shape and shape[-1]:
+            return shape[-1]
+    return 2

@@ -81,7 +81,13 @@ def _exists(prefix: str) -> bool:
     """Tells whether a checkpoint of either format has this prefix; one in V1 format is a file, or a pattern of some."""
     if os.path.exists(prefix + ".index"):
         return True
-    return bool(glob.glob(prefix)) and not os.path.isdir(prefix) and not prefix.endswith((".meta", ".index"))
+    shards = _V1_SHARD_PATTERN.search(prefix)
+    stem, ending = (prefix[: shards.start()], shards.group()) if shards else (prefix, "")
+    return (
+        bool(glob.glob(glob.escape(stem) + ending))
+        and not os.path.isdir(prefix)
+        and not prefix.endswith((".meta", ".index"))
+    )
 
 
 def _v1_patterns(stem: str) -> list[str]:

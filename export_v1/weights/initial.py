@@ -26,17 +26,17 @@ def values(wanted: Iterable[str], model: Source, known: Weights) -> dict[str, np
     Raises:
         ExportError: a variable has no initializer, or its initializer cannot be run here.
     """
-    found = {name: np.asarray(model.values[name]) for name in wanted if name in model.values}
-    left = [name for name in wanted if name not in found]
-    for one in (model.graph, model.train_graph):
-        if one is None or not left:
+    computed = {name: np.asarray(model.values[name]) for name in wanted if name in model.values}
+    left = [name for name in wanted if name not in computed]
+    for graph in (model.graph, model.train_graph):
+        if graph is None or not left:
             continue
-        index = Index(one.graph_def)
-        there = {name: _initial_tensor(index, name) for name in left if name in index}
-        if there:
-            found |= _computed(one, there, known)
-            left = [name for name in left if name not in there]
-    return found
+        index = Index(graph.graph_def)
+        tensors = {name: _initial_tensor(index, name) for name in left if name in index}
+        if tensors:
+            computed |= _computed(graph, tensors, known)
+            left = [name for name in left if name not in tensors]
+    return computed
 
 
 def reset(model: Graph, known: Weights) -> dict[str, np.ndarray]:
@@ -51,15 +51,15 @@ def reset(model: Graph, known: Weights) -> dict[str, np.ndarray]:
     """
     if not model.main_ops:
         return {}
-    index, asked = Index(model.graph_def), {one.name for one in known.variables}
-    found = {}
-    for name in sorted(index.ancestors(one for one in model.main_ops if one in index)):
+    index, names = Index(model.graph_def), {variable.name for variable in known.variables}
+    tensors = {}
+    for name in sorted(index.ancestors(op for op in model.main_ops if op in index)):
         node = index[name]
         variable = _variable(index, node) if node.op in ops.ASSIGNS else None
-        if variable is not None and variable in asked:
+        if variable is not None and variable in names:
             if initializer(index, variable) not in (None, name):
-                found[variable] = data_inputs(node)[1]
-    return _computed(model, found, known) if found else {}
+                tensors[variable] = data_inputs(node)[1]
+    return _computed(model, tensors, known) if tensors else {}
 
 
 def written_by(model: Graph, writers: Iterable[str]) -> frozenset[str]:
@@ -85,6 +85,12 @@ def initializer(index: Index, variable: str) -> str | None:
     return None
 
 
+def is_random(index: Index, variable: str) -> bool:
+    """Returns whether a variable's initial value is another in each session."""
+    name = initializer(index, variable)
+    return name is not None and any(ops.is_random(index[other].op) for other in index.ancestors([name]))
+
+
 def _initial_tensor(index: Index, variable: str) -> Tensor:
     name = initializer(index, variable)
     if name is None:
@@ -107,7 +113,7 @@ def _computed(model: Graph, tensors: dict[str, Tensor], known: Weights) -> dict[
             computed = opened.run(names)
         except tf.errors.OpError as error:
             raise errors.ExportError(
-                f"The initializers of {errors.quoted(tensors)} cannot be run: {str(error).splitlines()[0]}\n"
+                f"The initializers of {errors.quoted(tensors)} cannot be run: {errors.reason(error)}\n"
                 "  Pass --rename='REGEX=REPLACEMENT' if the checkpoint has them under other names."
             ) from error
     return {name: np.asarray(value) for name, value in computed.items()}

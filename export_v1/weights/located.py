@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import numpy as np
 import tensorflow as tf
 
 from export_v1 import errors
@@ -35,7 +34,7 @@ def of(graph_def: GraphDef, model: Source, request: Request) -> Found:
         return Found(Weights(()), ())
     if model.checkpoint is None:
         _refuse_without_values(wanted, model, request)
-        values = initial.values([one.name for one in wanted], model, Weights(()))
+        values = initial.values([variable.name for variable in wanted], model, Weights(()))
         return Found(Weights(_shaped(wanted, values), None, values), ())
     checkpoint = Checkpoint(model.checkpoint)
     renames = restore.parse_renames(request.rename)
@@ -53,66 +52,33 @@ def of(graph_def: GraphDef, model: Source, request: Request) -> Found:
         (f"variable {name!r} is computed from {errors.quoted(keys, 3)}", "the graph's own Saver restores it so")
         for name, (_, keys) in derived.items()
     ]
-    by_name = {one.name: one for one in located}
-    located = [by_name.get(one.name, one) for one in wanted]
-    variables = [_of_checkpoint_shape(one, checkpoint) for one in located]
-    restored = Weights(tuple(one for one in variables if one.location is not None), checkpoint)
+    by_name = {variable.name: variable for variable in located}
+    located = [by_name.get(variable.name, variable) for variable in wanted]
+    variables = [_of_checkpoint_shape(variable, checkpoint) for variable in located]
+    restored = Weights(tuple(variable for variable in variables if variable.location is not None), checkpoint)
     values = {name: value for name, (value, _) in derived.items()}
-    unsaved = [one.name for one in located if one.location is None and one.name not in derived]
+    unsaved = [variable.name for variable in located if variable.location is None and variable.name not in derived]
     values |= initial.values(unsaved, model, restored)
     reset = initial.reset(model.graph, Weights(_shaped(variables, values), checkpoint, values))
     choices += [(f"variable {name!r} is {reset[name]}", "the main op sets it after restoring") for name in reset]
-    variables = [dataclasses.replace(one, location=None) if one.name in reset else one for one in variables]
+    variables = [
+        dataclasses.replace(variable, location=None) if variable.name in reset else variable for variable in variables
+    ]
     values |= reset
     found = Weights(_shaped(variables, values), checkpoint, values)
-    return Found(found, (*choices, *_about_moving_averages(model.moving_averages, found)))
-
-
-def _about_moving_averages(names: tuple[str, ...], weights: Weights) -> list[tuple[str, str]]:
-    """Returns the choices to report where batch norms were set to use their moving averages."""
-    if not names:
-        return []
-    choices = [(f"batch norm uses {len(names)} moving averages: {errors.quoted(names, 3)}", "--moving_averages")]
-    initial_values = [
-        variable.name
-        for variable in weights.variables
-        if variable.name in names and _is_initial(weights.value(variable))
-    ]
-    if initial_values:
-        choices.append(
-            (
-                f"{errors.quoted(initial_values, 3)} hold what they were initialized to",
-                "no update op ran in training; the model may have been meant to go by each batch, without the flag",
-            )
-        )
-    return choices
-
-
-def _is_initial(value: np.ndarray) -> bool:
-    return bool(value.size) and bool(np.all(value == 0) or np.all(value == 1))
+    return Found(found, tuple(choices))
 
 
 def _variables(nodes, graph_def: GraphDef, model: Source) -> list[Variable]:
     listed = {**(model.train_graph.trainable if model.train_graph else {}), **model.graph.trainable}
     if listed:
-        return [_variable(node, listed.get(node.name, False)) for node in nodes]
+        return [restore.of_node(node, listed.get(node.name, False)) for node in nodes]
     # Without any collection of variables to go by, floats are trainable unless they are a batch norm's statistics.
     statistic = batch_norm.moving(Index(graph_def), {node.name for node in nodes})
     return [
-        _variable(node, tf.as_dtype(attr(node, "dtype").type).is_floating and node.name not in statistic)
+        restore.of_node(node, tf.as_dtype(attr(node, "dtype").type).is_floating and node.name not in statistic)
         for node in nodes
     ]
-
-
-def _variable(node, trainable: bool) -> Variable:
-    shape = attr(node, "shape").shape
-    known = not shape.unknown_rank and all(dim.size >= 0 for dim in shape.dim)
-    return Variable(
-        name=node.name,
-        dtype=tf.as_dtype(attr(node, "dtype").type),
-        shape=tuple(dim.size for dim in shape.dim) if known else None,
-        trainable=trainable,
-    )
 
 
 def _of_checkpoint_shape(variable: Variable, checkpoint: Checkpoint) -> Variable:
@@ -124,14 +90,15 @@ def _of_checkpoint_shape(variable: Variable, checkpoint: Checkpoint) -> Variable
 
 def _shaped(variables, values) -> tuple[Variable, ...]:
     return tuple(
-        dataclasses.replace(one, shape=values[one.name].shape) if one.name in values else one for one in variables
+        dataclasses.replace(variable, shape=values[variable.name].shape) if variable.name in values else variable
+        for variable in variables
     )
 
 
 def _refuse_without_values(wanted: list[Variable], model: Source, request: Request) -> None:
     """A graph with variables and no checkpoint is not frozen: initial values would be silently wrong answers."""
     known = model.graph.local | set(model.values)
-    missing = [one.name for one in wanted if one.name not in known]
+    missing = [variable.name for variable in wanted if variable.name not in known]
     if missing and not request.init_missing:
         raise errors.ExportError(
             f"{len(missing)} variables have no values in {model.path!r}: {errors.quoted(missing)}.\n"

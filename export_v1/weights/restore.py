@@ -10,6 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1 import errors
+from export_v1.format import plain_path
+from export_v1.ir.graph import GraphDef, NodeDef, attr
 from export_v1.model import Graph, Restored
 
 # tf.train.ExponentialMovingAverage names a shadow variable "VARIABLE/NAME", and NAME is this unless it was given.
@@ -43,6 +45,18 @@ class Variable:
         return self.shape
 
 
+def of_node(node: NodeDef, trainable: bool = False) -> Variable:
+    """Returns the variable that a VariableV2 or VarHandleOp node is; where its value is, nothing tells yet."""
+    shape = attr(node, "shape").shape
+    known = not shape.unknown_rank and all(dim.size >= 0 for dim in shape.dim)
+    return Variable(
+        name=node.name,
+        dtype=tf.as_dtype(attr(node, "dtype").type).base_dtype,
+        shape=tuple(dim.size for dim in shape.dim) if known else None,
+        trainable=trainable,
+    )
+
+
 class Checkpoint:
     """A checkpoint of either format, read tensor by tensor.
 
@@ -54,7 +68,7 @@ class Checkpoint:
         self.prefix = prefix
         try:
             # tf.train.load_checkpoint takes a prefix that ends in "/" for a folder.
-            reader = tf.compat.v1.train.NewCheckpointReader(prefix)
+            reader = tf.compat.v1.train.NewCheckpointReader(plain_path.of(prefix))
             self.shapes: Mapping[str, list[int]] = reader.get_variable_to_shape_map()
             self.dtypes: Mapping[str, tf.DType] = reader.get_variable_to_dtype_map()
         except _UNREADABLE as error:
@@ -93,7 +107,7 @@ class Checkpoint:
         with self._session.graph.as_default(), tf.device("CPU:0"):
             names, slices = tf.compat.v1.placeholder(tf.string, [1]), tf.compat.v1.placeholder(tf.string, [1])
             [value] = tf.raw_ops.RestoreV2(
-                prefix=self.prefix, tensor_names=names, shape_and_slices=slices, dtypes=[dtype]
+                prefix=plain_path.of(self.prefix), tensor_names=names, shape_and_slices=slices, dtypes=[dtype]
             )
         return names, slices, value
 
@@ -210,7 +224,16 @@ def locate(
             f"--ema was given and checkpoint {checkpoint.prefix!r} has no shadow value for any variable in use.\n"
             f"  Shadow values are named VARIABLE/{EMA}.\n  Remove --ema."
         )
-    return found, choices
+    return found, choices + ([] if ema else _about_shadows(found, checkpoint))
+
+
+def _about_shadows(variables: list[Variable], checkpoint: Checkpoint) -> list[tuple[str, str]]:
+    """Says so where the checkpoint has averages of the variables that are restored: people trained these to use them."""
+    shadows = [one.name for one in variables if one.location is not None and _shadow(one.location, checkpoint)[1]]
+    if not shadows:
+        return []
+    count = f"{len(shadows)} of {len(variables)} variables"
+    return [(f"{count} take their last value, not its moving average", f"--ema restores the shadow values ({EMA})")]
 
 
 def location(name: str, checkpoint: Checkpoint, graph: Graph, renames) -> Restored | None:
@@ -225,6 +248,12 @@ def location(name: str, checkpoint: Checkpoint, graph: Graph, renames) -> Restor
     if recorded and recorded.key in checkpoint.shapes:
         return recorded
     return Restored(name) if name in checkpoint.shapes else None
+
+
+def located(variable: Variable, checkpoint: Checkpoint, graph: Graph, renames) -> Restored | None:
+    """Returns where a checkpoint has one variable in a shape that fits; None where it has not. Keys are as in `locate`."""
+    place = location(variable.name, checkpoint, graph, renames)
+    return place if place is not None and _fits(variable, _shape(place, checkpoint)) else None
 
 
 def _shadow(location: Restored, checkpoint: Checkpoint) -> tuple[Restored, tuple[str, str] | None]:
@@ -300,6 +329,14 @@ class Weights:
             value = self.checkpoint.value(variable.location)
         return value if variable.dtype == tf.string else value.astype(variable.dtype.as_numpy_dtype, copy=False)
 
+    def covering(self, graph_def: GraphDef) -> "Weights":
+        """Returns the weights of every variable in a graph; these know of no others than they hold."""
+        return self
+
     def size(self) -> int:
         """Returns how many bytes all values take together; strings do not count."""
-        return sum(math.prod(one.sizes) * one.dtype.size for one in self.variables if one.dtype != tf.string)
+        return sum(
+            math.prod(variable.sizes) * variable.dtype.size
+            for variable in self.variables
+            if variable.dtype != tf.string
+        )

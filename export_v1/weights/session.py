@@ -79,14 +79,18 @@ def _assigns(into: tf.Graph, weights: Weights) -> dict[str, tuple[tf.Operation, 
     that it has not got. The original's reference variables get nodes, once.
     """
     listed = into.get_collection(v1.GraphKeys.GLOBAL_VARIABLES)
-    found = {variable.op.name: (variable.initializer, variable.initial_value) for variable in listed}
-    found.update(into.get_collection(_COLLECTION))
-    there = {one.name: one for one in into.get_operations() if one.type in ops.VARIABLES and one.name not in found}
+    assigns = {variable.op.name: (variable.initializer, variable.initial_value) for variable in listed}
+    assigns.update(into.get_collection(_COLLECTION))
+    operations = {
+        operation.name: operation
+        for operation in into.get_operations()
+        if operation.type in ops.VARIABLES and operation.name not in assigns
+    }
     for variable in weights.variables:
-        if variable.name in there:
-            found[variable.name] = _assign(into, there[variable.name], variable)
-            into.add_to_collection(_COLLECTION, (variable.name, found[variable.name]))
-    return found
+        if variable.name in operations:
+            assigns[variable.name] = _assign(into, operations[variable.name], variable)
+            into.add_to_collection(_COLLECTION, (variable.name, assigns[variable.name]))
+    return assigns
 
 
 def _assign(into: tf.Graph, operation: tf.Operation, variable: Variable):

@@ -162,8 +162,8 @@ class _Writing:
             for prefix in pool.map(self._write, range(len(self._groups))):
                 written.append(prefix)
                 synced.append(disk.submit(_sync, bundle.data_file(prefix, 0, 1)))
-            for one in synced:
-                one.result()
+            for sync in synced:
+                sync.result()
             return written
         finally:
             pool.shutdown(cancel_futures=True)
@@ -231,10 +231,10 @@ def _save(prefix: str, items: list[_Item], values: list[np.ndarray]) -> None:
 
 def _compare(items: list[_Item], written: bundle.Index, weights: Weights) -> None:
     entries = {item.variable.name: (item.variable, item.entry) for item in items if item.entry}
-    damaged = [one for name, (one, entry) in entries.items() if written.checksum(name) != entry.crc32c]
+    damaged = [variable for name, (variable, entry) in entries.items() if written.checksum(name) != entry.crc32c]
     if damaged:
         assert weights.checkpoint is not None, "an entry is one of the checkpoint"
-        keys = [one.location.key for one in damaged if one.location]
+        keys = [variable.location.key for variable in damaged if variable.location]
         raise restore.unreadable(keys, weights.checkpoint.prefix, "the checksum of its bytes is not the recorded one")
 
 

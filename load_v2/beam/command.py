@@ -130,7 +130,7 @@ def _write(merged, args: argparse.Namespace, write_kind: str, specs: Mapping, ou
     from load_v2.beam import rows as records
 
     if write_kind == "tfrecord":
-        ending = next(one for one in records.TFRECORD[::-1] if args.output.endswith(one))
+        ending = next(suffix for suffix in records.TFRECORD[::-1] if args.output.endswith(suffix))
         stem = args.output.removesuffix(ending)
         examples = merged | "Serialize" >> beam.Map(records.example)
         examples | "Write" >> beam.io.WriteToTFRecord(stem, file_name_suffix=ending)  # noqa: B018

@@ -111,7 +111,7 @@ class SignatureModelHandler(base.ModelHandler):
         return [base.PredictionResult(*pair, self._path) for pair in zip(batch, answers, strict=True)]
 
     def _raise(self, answers: list) -> None:
-        failed = [one.reason for one in answers if isinstance(one, Failure)]
+        failed = [answer.reason for answer in answers if isinstance(answer, Failure)]
         if failed and not self._returns:
             count = f"{len(failed)} of {len(answers)} elements fail. " if len(answers) > 1 else ""
             raise LoadError(count + "\n".join(failed[:10]))
@@ -171,12 +171,12 @@ class Model:
         specs = self._layer.input_specs
         # An input without a batch dimension is one value for the whole batch: rows with another are in another batch.
         batch = {
-            key: rows[0][key] if spec.shape == () else np.stack([one[key] for one in filled])
+            key: rows[0][key] if spec.shape == () else np.stack([row[key] for row in filled])
             for key, spec in specs.items()
         }
-        got = self._layer(batch)
-        got = got if isinstance(got, dict) else {next(iter(self._layer.output_specs)): got}
-        answers = {key: np.asarray(value) for key, value in got.items()}
+        answer = self._layer(batch)
+        answer = answer if isinstance(answer, dict) else {next(iter(self._layer.output_specs)): answer}
+        answers = {key: np.asarray(value) for key, value in answer.items()}
         wrong = [key for key, value in answers.items() if value.ndim == 0 or len(value) != len(filled)]
         if wrong:
             raise LoadError(

@@ -101,7 +101,7 @@ def matching(pattern: str) -> list[str]:
     (found,) = filesystems.FileSystems.match([pattern])
     if not found.metadata_list:
         raise LoadError(f"No file matches --input={pattern}.")
-    return sorted(one.path for one in found.metadata_list)
+    return sorted(file.path for file in found.metadata_list)
 
 
 def first_schema(pattern: str):

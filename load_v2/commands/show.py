@@ -61,3 +61,10 @@ def _record(record) -> Iterator[str]:
         yield f"nodes: {nodes.original} original, {nodes.kept} kept, {nodes.dropped} dropped, {nodes.folded} folded"
     yield from (f"chosen: {choice.what}" + (f" ({choice.why})" if choice.why else "") for choice in record.choices)
     yield from (f"not converted: {item.construct} ({item.why})" for item in record.unconverted)
+    proof = record.proof
+    if proof:
+        yield f"proof: {proof.verdict}" + (f": {proof.why}" if proof.why else "")
+        yield from (f"not proven: output {key!r}: {why}" for key, why in proof.not_proven.items())
+        yield from (f"not compared on {what}" for what in proof.not_asked)
+    if record.sample:
+        yield f"sample: {record.sample.origin} inputs" + "".join(f"; {name}" for name in record.sample.sets)

@@ -12,10 +12,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints one line for each output and each damaged variable; returns 0 when all is equal, else 1."""
+    """Prints one line for each finding, the verdict last; returns 1 where something is different, else 0."""
+    from export_v1.format.comparison import Verdict
     from load_v2 import verification
 
     report = verification.verify(args.dir, args.allow_ops)
     for line in report.lines():
         print(line)
-    return 0 if report.equal else 1
+    return 1 if report.verdict is Verdict.DIFFERENT else 0

@@ -120,7 +120,19 @@ def _write_assets(meta_graph: artefact.MetaGraphDef, taken: program.Program, fol
         definition.tensor_info.name = name
 
 
-def read(folder: str | None, expected: description.Description, name: str) -> tuple[program.Program, OwnFolder | None]:
+def moved(folder: str, key: str, own: OwnFolder) -> program.Program:
+    """Returns a program that `write` stored; the files it reads are copied, because Keras deletes its own folder."""
+    source = artefact.read(folder)
+    if source.assets:
+        shutil.copytree(os.path.join(folder, "assets"), os.path.join(own.path, "assets"))
+        files = {
+            tensor: os.path.join(own.path, "assets", os.path.basename(file)) for tensor, file in source.assets.items()
+        }
+        source = dataclasses.replace(source, assets=files)
+    return program.take(source, key)
+
+
+def read(folder: str | None, expected: description.Description, name: str) -> tuple[program.Program, OwnFolder]:
     """Returns the program that `write` stored, and the folder its files were copied to (Keras deletes its own).
 
     Raises:
@@ -128,16 +140,8 @@ def read(folder: str | None, expected: description.Description, name: str) -> tu
     """
     if folder is None:
         raise LoadError(f"The archive has no graph for layer {name!r}: it was cut, or saved as weights only.")
-    source = artefact.read(folder)
-    own = None
-    if source.assets:
-        own = OwnFolder()
-        shutil.copytree(os.path.join(folder, "assets"), os.path.join(own.path, "assets"))
-        moved = {
-            tensor: os.path.join(own.path, "assets", os.path.basename(file)) for tensor, file in source.assets.items()
-        }
-        source = dataclasses.replace(source, assets=moved)
-    taken = program.take(source, expected.signature)
+    own = OwnFolder()
+    taken = moved(folder, expected.signature, own)
     differences = expected.same_as(description.of_program(taken, expected.supports_jit))
     if differences:
         listed = "\n".join(f"    {item}" for item in differences[:10])

@@ -13,7 +13,7 @@ from export_v1.ir import safety
 from load_v2 import errors, private
 from load_v2.errors import LoadError, quoted
 from load_v2.layer import archive, binding, concrete_functions, description, weights
-from load_v2.program import program, resource_tables, xla
+from load_v2.program import artefact, program, resource_tables, xla
 
 _EAGER = type(tf.constant(0))
 # Layers alive in this process, so that a clone made from a config finds the graph of the layer it was cloned from.
@@ -123,6 +123,11 @@ class SignatureLayer(keras.Layer):
     def output_specs(self) -> dict:
         """Outputs by key."""
         return dict(self._description.outputs)
+
+    @property
+    def program_source(self) -> artefact.Artefact:
+        """The artefact that the layer was made of."""
+        return self._ready().source
 
     def __call__(self, *args, training=None, **kwargs):
         inputs = self._description.inputs

@@ -1,10 +1,11 @@
 """Keras weights for the variables of a graph."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import keras
 import tensorflow as tf
 
+from export_v1.format import plain_path
 from load_v2.errors import LoadError, quoted
 from load_v2.program import artefact
 
@@ -75,6 +76,13 @@ def _create_one(variable: artefact.Variable, layer_name: str, is_written: bool, 
     )
 
 
+def restored(variables: Sequence[artefact.Variable], bundle: str | None) -> Iterator[tf.Tensor]:
+    """Yields the value of each variable in a bundle; a bounded number of bytes is in memory at a time."""
+    for chunk in _chunks(variables):
+        assert bundle is not None, "variables have a bundle"
+        yield from _restore(chunk, bundle)
+
+
 def _chunks(variables: Sequence[artefact.Variable]) -> Iterable[list[artefact.Variable]]:
     chunk, size = [], 0
     for variable in variables:
@@ -96,7 +104,7 @@ def check(variables: Sequence[artefact.Variable], source: artefact.Artefact) -> 
         raise LoadError(
             f"{source.path!r} has no variables/ folder.\n  Its graph needs: {names}.\n  Copy the whole folder."
         )
-    reader = tf.train.load_checkpoint(source.bundle)
+    reader = tf.train.load_checkpoint(plain_path.of(source.bundle))
     shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
     problems = []
     for variable in variables:
@@ -121,7 +129,7 @@ def _restore(variables: Sequence[artefact.Variable], bundle: str) -> list[tf.Ten
     with tf.init_scope(), tf.device("CPU:0"):
         try:
             return tf.raw_ops.RestoreV2(
-                prefix=bundle,
+                prefix=plain_path.of(bundle),
                 tensor_names=[variable.key for variable in variables],
                 shape_and_slices=[variable.part for variable in variables],
                 dtypes=[tf.as_dtype(variable.dtype) for variable in variables],

@@ -18,7 +18,7 @@ class Report:
 
     `assignments`: a weight, the variables it came from, how they were found. `skipped`: variable -> why. `left_over`
     and `missing`: variables without a weight and weights without a variable. `misfits`: sentences, each naming both
-    sides. `ambiguous`: layers with several candidates. `choices`: what was decided without being asked. `proven`: how
+    sides. `ambiguous`: layers with several candidates. `choices`: what was decided by default. `proven`: how
     many weights were read back and found equal, bit for bit. `unequal`: those that were not. `answers`: the worst
     element of each output, if answers were expected.
     """
@@ -61,14 +61,14 @@ class Report:
         return not (self.missing or self.left_over or self.misfits)
 
     def refusal(self) -> LoadError:
-        """Returns the error that says everything that does not fit, at once, and what rules would mend it."""
+        """Returns the error that says everything that does not fit, at once, and which rules would fix it."""
         failed = len(self.weights) - len(self.assignments)
         first = (
-            f"{failed} of {len(self.weights)} weights of model {self.model!r} find no value in "
-            f"{os.path.basename(self.checkpoint)!r}"
+            f"{os.path.basename(self.checkpoint)!r} has no matching variable for {failed} of {len(self.weights)} weights of "
+            f"model {self.model!r}"
             if failed
-            else f"{len(self.left_over) or len(self.misfits)} of {len(self.entries)} variables of "
-            f"{os.path.basename(self.checkpoint)!r} have no place in model {self.model!r}"
+            else f"Model {self.model!r} has no matching weight for {len(self.left_over) or len(self.misfits)} of "
+            f"{len(self.entries)} variables of {os.path.basename(self.checkpoint)!r}"
         )
         lines = [f"{first}; the model is unchanged.", *self._faults()]
         pasted = suggestions.lines(self)
@@ -80,7 +80,7 @@ class Report:
     def _faults(self) -> list[str]:
         lines = [f"  Misfit: {misfit}." for misfit in self.misfits[:SHOWN]]
         if len(self.misfits) > SHOWN:
-            lines.append(f"  … and {len(self.misfits) - SHOWN} misfits more.")
+            lines.append(f"  … and {len(self.misfits) - SHOWN} more misfits.")
         lines += _listed("Missing in the checkpoint", [_sized(p, self.weights[p].shape) for p in self.missing])
         lines += _listed("Left over in the checkpoint", [_sized(k, self.entries[k].shape) for k in self.left_over])
         for found in self.ambiguous[:SHOWN]:

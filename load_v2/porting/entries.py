@@ -6,6 +6,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from export_v1.format import plain_path
 from load_v2.errors import LoadError, quoted
 from load_v2.porting.types import Entry, Shape
 
@@ -57,7 +58,7 @@ def _in_folder(folder: str) -> str:
 
 
 def _is_v1(prefix: str) -> bool:
-    return bool(tf.io.gfile.glob(prefix)) and not tf.io.gfile.isdir(prefix)
+    return bool(tf.io.gfile.glob(plain_path.of(prefix))) and not tf.io.gfile.isdir(prefix)
 
 
 class Checkpoint:
@@ -70,7 +71,7 @@ class Checkpoint:
         self.prefix = locate(path)
         try:
             # Not tf.train.load_checkpoint: it takes a prefix that ends with a slash (`model/.index`) for a folder.
-            self._reader = tf.compat.v1.train.NewCheckpointReader(self.prefix)
+            self._reader = tf.compat.v1.train.NewCheckpointReader(plain_path.of(self.prefix))
             shapes, dtypes = self._reader.get_variable_to_shape_map(), self._reader.get_variable_to_dtype_map()
         except (tf.errors.OpError, ValueError, RuntimeError) as error:
             raise LoadError(f"{self.prefix!r} cannot be read as a checkpoint: {error}") from error

@@ -107,13 +107,13 @@ class _Stage:
             pass
         return [
             Pair(source[2], target[2], how)
-            for one, other, how in self.found
-            for source, target in zip(one.members, other.members, strict=True)
+            for scope, layer, how in self.found
+            for source, target in zip(scope.members, layer.members, strict=True)
         ]
 
     def classes(self) -> list[Class]:
         """Returns the classes of what is not matched yet: connected parts of the relation 'fits'."""
-        done = {id(group) for one, other, _ in self.found for group in (one, other)}
+        done = {id(group) for scope, layer, _ in self.found for group in (scope, layer)}
         sources = [group for group in self.sources if id(group) not in done]
         targets = [group for group in self.targets if id(group) not in done]
         found = []
@@ -256,10 +256,10 @@ def _solvable(found: Class, source: Group, target: Group) -> bool:
 
 def by_names(sources: Sequence[Group], targets: Sequence[Group]) -> list[tuple[Group, Group]]:
     """Returns the pairs whose distinguishing words are equal, or nothing if that does not pair all of them."""
-    one, other = _distinguishing(sources), _distinguishing(targets)
-    if len(one) != len(sources) or set(one) != set(other) or len(other) != len(targets):
+    by_source, by_target = _distinguishing(sources), _distinguishing(targets)
+    if len(by_source) != len(sources) or set(by_source) != set(by_target) or len(by_target) != len(targets):
         return []
-    return [(one[words], other[words]) for words in one]
+    return [(by_source[words], by_target[words]) for words in by_source]
 
 
 def _distinguishing(groups: Sequence[Group]) -> dict[tuple, Group]:
@@ -276,14 +276,14 @@ def same_names(sources: Sequence[Group], targets: Sequence[Group]) -> list[tuple
     return pairs if unique and len(pairs) == smaller else []
 
 
-def same_path(one: str, other: str) -> bool:
+def same_path(first: str, second: str) -> bool:
     """Tells whether two paths are equal, or one is the end of the other.
 
     >>> same_path("model/conv1", "conv1"), same_path("conv11", "conv1")
     (True, False)
     """
-    one, other = f"/{one.lower()}", f"/{other.lower()}"
-    return one.endswith(other) or other.endswith(one)
+    first, second = f"/{first.lower()}", f"/{second.lower()}"
+    return first.endswith(second) or second.endswith(first)
 
 
 def skeleton(group: Group) -> tuple[str, ...]:

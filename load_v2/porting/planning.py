@@ -47,14 +47,14 @@ class _Planner:
         self.entries, self.weights = entries, {weight.path: weight for weight in weights}
         self.reasons = bookkeeping.reasons(entries)
         self.plan = Plan()
-        self.taken: set[str] = set()
+        self.used: set[str] = set()
         self.filled: dict[str, Assignment] = {}
         # Those that a message in `misfits` speaks of already.
         self.failed_keys: set[str] = set()
         self.failed_weights: set[str] = set()
 
     def free(self) -> dict[str, Entry]:
-        return {key: entry for key, entry in self.entries.items() if key not in self.taken}
+        return {key: entry for key, entry in self.entries.items() if key not in self.used}
 
     def follow(self, rule: Rule, label: str) -> None:
         """Applies one rule to every variable that it matches."""
@@ -72,7 +72,7 @@ class _Planner:
         for key in keys:
             reason = rule.skip if isinstance(rule.skip, str) else f"skipped by {label}"
             self.plan.skipped[key] = self.reasons.get(key, reason)
-            self.taken.add(key)
+            self.used.add(key)
         return bool(keys)
 
     def _preset(self, rule: Rule, preset: str, label: str) -> bool:
@@ -126,7 +126,7 @@ class _Planner:
     def _assign(self, assignment: Assignment, how: str, more: bool = False) -> None:
         assignment = Assignment(assignment.weight, assignment.terms, assignment.steps, assignment.axis, how)
         if not more:
-            self.taken.update(assignment.keys)
+            self.used.update(assignment.keys)
         weight = self.weights[assignment.weight]
         earlier = self.filled.get(weight.path)
         if earlier:
@@ -141,7 +141,7 @@ class _Planner:
 
     def _refuse(self, message: str, keys: Iterable[str]) -> None:
         self.plan.misfits.append(message)
-        self.taken.update(keys)
+        self.used.update(keys)
         self.failed_keys.update(keys)
 
     def _named(self, template: str) -> list[str]:

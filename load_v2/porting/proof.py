@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from export_v1.format import comparison
-from export_v1.format.comparison import Comparison
+from export_v1.format.comparison import Comparison, Verdict
 from load_v2 import errors
 from load_v2.errors import LoadError, quoted
 from load_v2.porting import values
@@ -34,7 +34,7 @@ def _unequal(assignment: Assignment, read, variable: keras.Variable) -> Comparis
     if values.bits(held) == values.bits(expected):
         return None
     compared = comparison.compare(assignment.weight, expected, held, sides=("in the checkpoint", "in the model"))
-    return dataclasses.replace(compared, equal=False)
+    return dataclasses.replace(compared, verdict=Verdict.DIFFERENT)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Expected:
         """
         name = os.fspath(path)
         try:
-            with np.load(name, allow_pickle=False) as file:
+            with open(name, "rb") as stream, np.load(stream, allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files if key.startswith(("in/", "out/"))}
         except OSError as error:
             raise LoadError(f"Expected answers {name!r} cannot be read: {error.strerror or error}.") from error
@@ -93,10 +93,10 @@ class Expected:
         Raises:
             LoadError: no answer has the shape of an output.
         """
-        got, rest = self.ask(model), dict(self.outputs)
-        named = {key: rest.pop(key) for key in list(got) if key in rest}
+        answers, rest = self.ask(model), dict(self.outputs)
+        named = {key: rest.pop(key) for key in list(answers) if key in rest}
         found = []
-        for key, value in got.items():
+        for key, value in answers.items():
             candidates = {key: named[key]} if key in named else rest
             fits = [
                 comparison.compare(name, array, _of_type(value, array.dtype), sides=_SIDES)

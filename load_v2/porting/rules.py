@@ -128,8 +128,10 @@ def _toml_reader(name: str):
 def _parsed(content: dict, name: str) -> RuleSet:
     for field in content:
         if field not in ("ema", "rule"):
-            raise errors.unknown(
-                "Field", field, f"rules file {name!r}: it", ["ema", "rule"], "Write [[rule]] above each rule."
+            near = "; did you mean [[rule]]?" if field.lower().startswith("rule") else ""
+            raise LoadError(
+                f"Rules file {name!r} has an unknown entry {field!r}{near or '.'}\n"
+                "  Known (2): 'ema', 'rule'.\n  Write [[rule]] above each rule, and ema = true or false before the first."
             )
     tables, ema = content.get("rule", []), content.get("ema")
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
@@ -164,7 +166,7 @@ def _sequence(value) -> Sequence:
 def _texts(value, field: str) -> tuple[str, ...]:
     values = (value,) if isinstance(value, str) else value
     if not isinstance(values, (list, tuple)) or not values or not all(isinstance(text, str) for text in values):
-        raise LoadError(f"{field} is a text or a list of texts, not {value!r}")
+        raise LoadError(f"{field} is a string or a list of strings, not {value!r}")
     return tuple(values)
 
 
@@ -179,7 +181,9 @@ def _check_patterns(rule: Rule) -> None:
                 name = group[0] or group[1]
                 known = name in compiled.groupindex or (name.isdigit() and int(name) <= compiled.groups)
                 if not known:
-                    raise LoadError(f"weight {template!r} asks for group {name}, which key {pattern!r} does not have")
+                    raise LoadError(
+                        f"weight {template!r} refers to group {name}, which key {pattern!r} does not define"
+                    )
 
 
 def _check_fields(rule: Rule) -> None:

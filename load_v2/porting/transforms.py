@@ -65,10 +65,10 @@ class Squeeze:
     axes: tuple[int, ...]
 
     def shape(self, shape: Shape) -> Shape:
-        gone = {_axis(axis, shape, "squeeze") for axis in self.axes}
-        if any(shape[axis] != 1 for axis in gone):
+        dropped = {_axis(axis, shape, "squeeze") for axis in self.axes}
+        if any(shape[axis] != 1 for axis in dropped):
             raise LoadError(f"squeeze {list(self.axes)}: those axes of shape {list(shape)} are not all of size 1")
-        return tuple(side for axis, side in enumerate(shape) if axis not in gone)
+        return tuple(side for axis, side in enumerate(shape) if axis not in dropped)
 
     def apply(self, array):
         return array.squeeze(self.axes)
@@ -125,8 +125,8 @@ class Part:
     def _slice(self, shape: Shape) -> Slice:
         side = shape[_axis(self.axis, shape, "split")]
         if (self.parts and side % self.parts) or (self.sizes and sum(self.sizes) != side):
-            sought = f"{self.parts} equal parts" if self.parts else f"sizes {list(self.sizes)}"
-            raise LoadError(f"split: axis {self.axis} of shape {list(shape)} does not come in {sought}")
+            requested = f"{self.parts} equal parts" if self.parts else f"sizes {list(self.sizes)}"
+            raise LoadError(f"split: axis {self.axis} of shape {list(shape)} does not come in {requested}")
         sizes = self.sizes or (side // self.parts,) * self.parts
         start = sum(sizes[: self.index])
         return Slice(self.axis, start, start + sizes[self.index])

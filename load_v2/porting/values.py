@@ -1,9 +1,10 @@
 """From a plan to numbers: the value of one weight at a time, its assignment, and the way back."""
 
+import contextlib
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import keras
 import numpy as np
@@ -39,30 +40,23 @@ def _dtype(variable: keras.Variable) -> str:
     return keras.backend.standardize_dtype(variable.dtype)
 
 
-class Backup:
-    """What weights held before, on disk, so that a model need not be held in memory twice; an error puts it back."""
-
-    def __init__(self, variables: Iterable[keras.Variable]):
-        self._folder = tempfile.TemporaryDirectory(prefix="weights-")
-        self._variables = list(variables)
-        for number, variable in enumerate(self._variables):
+@contextlib.contextmanager
+def backup(variables: Iterable[keras.Variable]) -> Iterator[None]:
+    """Holds what weights hold now, on disk, so that a model need not be held in memory twice; an error puts it back."""
+    kept = list(variables)
+    with tempfile.TemporaryDirectory(prefix="weights-") as folder:
+        for number, variable in enumerate(kept):
             # Plain bytes, because the .npy format does not know bfloat16.
-            with open(os.path.join(self._folder.name, str(number)), "wb") as file:
+            with open(os.path.join(folder, str(number)), "wb") as file:
                 file.write(bits(held(variable)))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, error, *_):
-        if error is not None:
-            self._put_back()
-        self._folder.cleanup()
-
-    def _put_back(self) -> None:
-        for number, variable in enumerate(self._variables):
-            with open(os.path.join(self._folder.name, str(number)), "rb") as file:
-                value = np.frombuffer(file.read(), dtype=_dtype(variable)).reshape(tuple(variable.shape))
-            variable.assign(value)
+        try:
+            yield
+        except BaseException:
+            for number, variable in enumerate(kept):
+                with open(os.path.join(folder, str(number)), "rb") as file:
+                    value = np.frombuffer(file.read(), dtype=_dtype(variable)).reshape(tuple(variable.shape))
+                variable.assign(value)
+            raise
 
 
 def largest_first(assignments: Iterable[Assignment], variables: Mapping[str, keras.Variable]) -> list[Assignment]:

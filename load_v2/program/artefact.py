@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
+from export_v1.format import plain_path
 from export_v1.format import record as record_file
 from export_v1.format.record import Record
 from export_v1.ir import wellformed
@@ -219,7 +220,7 @@ def _bundle_shapes(bundle: str | None, path: str) -> dict[str, list[int]]:
     if bundle is None:
         return {}
     try:
-        return tf.train.load_checkpoint(bundle).get_variable_to_shape_map()
+        return tf.train.load_checkpoint(plain_path.of(bundle)).get_variable_to_shape_map()
     except (tf.errors.OpError, ValueError, RuntimeError) as error:
         raise LoadError(f"The variables of {path!r} are damaged: {error}\n  Export again.") from error
 

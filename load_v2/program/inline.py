@@ -44,9 +44,10 @@ def _called(node: subgraph.NodeDef, functions: Functions) -> str | None:
 def _once(graph_def: subgraph.GraphDef, functions: Functions) -> subgraph.GraphDef:
     flat = subgraph.GraphDef(versions=graph_def.versions, library=graph_def.library)
     resources: dict[str, str] = {}
+    taken = {node.name for node in graph_def.node}
     for node in graph_def.node:
         name = _called(node, functions)
-        flat.node.extend([node] if name is None else _body(node, functions[name], functions, resources))
+        flat.node.extend([node] if name is None else _body(node, functions[name], functions, resources, taken))
     # A handle is recognised by the node that makes it, so nothing may stand between it and its readers.
     for node in flat.node:
         for index, edge in enumerate(node.input):
@@ -57,24 +58,31 @@ def _once(graph_def: subgraph.GraphDef, functions: Functions) -> subgraph.GraphD
 
 
 def _body(
-    call: subgraph.NodeDef, function: function_pb2.FunctionDef, functions: Functions, resources: dict[str, str]
+    call: subgraph.NodeDef,
+    function: function_pb2.FunctionDef,
+    functions: Functions,
+    resources: dict[str, str],
+    taken: set[str],
 ) -> list[subgraph.NodeDef]:
     """Returns the nodes that take the call's place; the last has its name and its outputs.
 
     Args:
         resources: gets an entry for each output that is a resource: tensor name of the call -> where it is made.
+        taken: names of nodes, to which those of the body are added. A graph often has a node below the name of its
+            call: cond_v2 calls the Identity of its result "cond/Identity", as the branch may, too.
     """
     given = [edge for edge in call.input if not edge.startswith("^")]
     before = [edge for edge in call.input if edge.startswith("^")]
     arguments = {argument.name: edge for argument, edge in zip(function.signature.input_arg, given, strict=True)}
     firsts = {node.name: _first_outputs(node, functions) for node in function.node_def}
+    names = {node.name: graph.fresh_name(f"{call.name}/{node.name}", taken) for node in function.node_def}
 
     def outer(edge: str) -> str:
         pieces = edge.lstrip("^").split(":")
         if pieces[0] in arguments:
             tensor = arguments[pieces[0]]
             return "^" + subgraph.split(tensor)[0] if edge.startswith("^") else tensor
-        name = f"{call.name}/{pieces[0]}"
+        name = names[pieces[0]]
         if edge.startswith("^"):
             return "^" + name
         index = firsts[pieces[0]][pieces[1]] + int(pieces[2]) if len(pieces) == 3 else 0
@@ -84,7 +92,7 @@ def _body(
     for inner in function.node_def:
         node = subgraph.NodeDef()
         node.CopyFrom(inner)
-        node.name = f"{call.name}/{inner.name}"
+        node.name = names[inner.name]
         del node.input[:]
         node.input.extend([outer(edge) for edge in inner.input] + before)
         for value in node.attr.values():
@@ -98,7 +106,7 @@ def _body(
         end.attr["T"].list.type.append(result.type or call.attr[result.type_attr].type)
         if result.type == _RESOURCE:
             resources[f"{call.name}:{index}"] = edge
-    end.input.extend(f"^{call.name}/{name}" for name in dict.fromkeys(function.control_ret.values()))
+    end.input.extend(f"^{names[name]}" for name in dict.fromkeys(function.control_ret.values()))
     return [*nodes, end]
 
 

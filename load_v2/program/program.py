@@ -139,13 +139,6 @@ def _present(graph_def: subgraph.GraphDef, source: artefact.Artefact) -> list[st
     return [name for name in source.regularization_losses if subgraph.split(name)[0] in names]
 
 
-def random_outputs(part: Part) -> set[str]:
-    """Returns keys of the outputs that depend on random numbers: they differ from call to call."""
-    return {
-        key for key, spec in part.outputs.items() if subgraph.is_random(subgraph.needed(part.graph_def, [spec.tensor]))
-    }
-
-
 def _refuse_references(parts: Iterable[Part], path: str) -> None:
     references = [
         node for part in parts for node in part.graph_def.node if node.op in ops.REF_VARIABLES | {"TemporaryVariable"}

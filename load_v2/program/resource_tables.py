@@ -98,7 +98,9 @@ def create_all(
             run(subgraph.needed(graph_def, fills, feeds), fills, feeds)
 
         def create(node):
-            alone = subgraph.GraphDef(versions=graph_def.versions, node=[node])
+            # A dense table takes the keys that it reserves as inputs.
+            alone = subgraph.needed(graph_def, [node.name], {})
+            next(other for other in alone.node if other.name == node.name).CopyFrom(node)
             return run(alone, [f"{node.name}:0"], {})[0]
 
         reads = {edge for node in subgraph.needed(graph_def, fills, handles).node for edge in node.input}

@@ -1,13 +1,10 @@
 """GraphDefs in, new GraphDefs out: the part that some tensors need, with functions renamed. Nothing runs here."""
 
 import hashlib
-import itertools
 from collections.abc import Collection, Iterable, Iterator
 from typing import TypeAlias
 
 from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2
-
-from export_v1.ir import ops
 
 GraphDef: TypeAlias = graph_pb2.GraphDef
 NodeDef: TypeAlias = node_def_pb2.NodeDef
@@ -86,13 +83,6 @@ def all_nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
     yield from graph_def.node
     for function in graph_def.library.function:
         yield from function.node_def
-
-
-def is_random(graph_def: GraphDef) -> bool:
-    """Whether a node of the graph, or of a function it calls, draws random numbers."""
-    reachable = reachable_functions(graph_def)
-    inner = (n for f in graph_def.library.function if f.signature.name in reachable for n in f.node_def)
-    return any(ops.is_random(node.op) for node in itertools.chain(graph_def.node, inner))
 
 
 def reachable_functions(graph_def: GraphDef) -> set[str]:

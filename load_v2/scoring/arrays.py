@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from export_v1.format.sample import DAMAGED
+from export_v1.format.sample import DAMAGED, known_to_files
 from load_v2.errors import LoadError, unknown
 from load_v2.program.signature import Spec
 from load_v2.scoring import atomic
@@ -68,7 +68,8 @@ class MapReader(_Batched):
 
 def _mapped(file: str) -> np.memmap:
     try:
-        return np.load(file, mmap_mode="r", allow_pickle=False)
+        # Not np.load: it leaves a file open that turns out to be an archive.
+        return np.lib.format.open_memmap(file, mode="r")
     except DAMAGED as error:
         raise LoadError(f"{file!r} cannot be read as a plain array: {error}") from error
 
@@ -167,7 +168,7 @@ class _GrowingArray:
         self._strings: list[np.ndarray] = []
 
     def write(self, rows: np.ndarray) -> None:
-        rows = np.asarray(rows)
+        rows = known_to_files(np.asarray(rows))
         if rows.dtype.kind == "O":
             rows = _plain_strings(rows)
         if self._first is None:

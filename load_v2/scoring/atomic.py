@@ -7,6 +7,7 @@ import shutil
 import socket
 import tempfile
 
+from export_v1.console import outcome
 from load_v2.errors import LoadError
 
 
@@ -90,6 +91,7 @@ class File:
                 self._stream.flush()
                 os.fsync(self._stream.fileno())
                 os.chmod(self.part, 0o666 & ~_umask())
+                outcome.about_to_appear(self.part, self._path)
                 os.replace(self.part, self._path)
                 sync(os.path.dirname(self._path))
         finally:
@@ -123,6 +125,7 @@ class Folder:
         try:
             if kind is None:
                 os.chmod(self._part, 0o777 & ~_umask())
+                outcome.about_to_appear(self._part, self._path)
                 os.rename(self._part, self._path)
                 sync(os.path.dirname(self._path))
         finally:
@@ -148,6 +151,7 @@ def published(path: str, suffix: str, size: int = 0):
             with open(part, "rb") as stream:
                 os.fsync(stream.fileno())
             os.chmod(part, 0o666 & ~_umask())
+            outcome.about_to_appear(part, path)
             os.replace(part, path)
             sync(os.path.dirname(path))
         finally:

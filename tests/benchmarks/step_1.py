@@ -40,7 +40,9 @@ def sides(prefix: str, folder: str, with_naive: bool):
         "import tensorflow": lambda: measure.process(PYTHON, "-c", "import tensorflow"),
         # One after the other, as step 1 has to do it: right after `rm`, cp finds its memory ready, and is twice as fast.
         FLOOR: lambda: fresh("sh", "-c", f"{PYTHON} -c 'import tensorflow' 2>/dev/null && cp -r {kept} {out}"),
-        "step 1": export,
+        # Nobody else runs the model; with its answers recorded and compared step 1 has it in memory.
+        "step 1": lambda: export("--no_sample"),
+        "step 1, proven": export,
     }
     if with_naive:
         found["naive recipe"] = lambda: fresh(PYTHON, "-m", "tests.benchmarks.naive", prefix, out, "x=x:0", "y=y:0")

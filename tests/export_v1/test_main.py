@@ -95,7 +95,7 @@ def test_the_report_says_what_was_done(command, tmp_path, capsys):
 
 def test_list_prints_flags_to_paste_and_writes_nothing(command, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert command(checkpoint=_checkpoint("slim_contrib_net"), list=True) == 0
+    assert command(checkpoint=_checkpoint("slim_contrib_net"), list="") == 0
     said = capsys.readouterr().out
     for flag in ("--input=image=image:0", "--freeze=phase_train:0=false", "--freeze=keep_prob:0=1.0", "embeddings:0"):
         assert flag in said

@@ -232,3 +232,74 @@ def test_ops_with_kernels_pass(name):
     graph_def = checkpoint_source.read(cases.load(name).flags()["checkpoint"]).graph.graph_def
     runnable = replace.ops(graph_def, written=graph_def, stored=lambda key: None, unrunnable_only=True)
     kernels.check(runnable.graph_def)
+
+
+def test_a_signature_without_inputs_is_exported_with_none(tmp_path):
+    case = cases.load("odd_no_inputs")
+    report = export_v1.export(saved_model=str(case.folder / "saved_model"), export_dir=str(tmp_path / "out"))
+    assert dict(report["inputs"]) == {}
+    cases.assert_equal(_answers(tmp_path / "out", {}), case.oracle())
+    assert load_v2.verify(str(tmp_path / "out")).equal
+
+
+def test_an_output_of_a_graph_without_data_needs_no_input(tmp_path):
+    with tf.Graph().as_default(), v1.Session() as session:
+        tf.matmul(*[v1.get_variable("w", initializer=_sine(4, 1).reshape(2, 2))] * 2, name="product")
+        session.run(v1.global_variables_initializer())
+        v1.train.Saver().save(session, str(tmp_path / "model.ckpt"))
+    where = {"checkpoint": str(tmp_path / "model.ckpt"), "export_dir": str(tmp_path / "out")}
+    with pytest.raises(errors.ExportError, match=r"--output=product=product:0 "):
+        export_v1.export(**where)
+    export_v1.export(**where, outputs={"product": "product:0"})
+    w = _sine(4, 1).reshape(2, 2)
+    np.testing.assert_allclose(_answers(tmp_path / "out", {})["product"], w @ w, rtol=1e-6)
+
+
+def test_one_of_two_keys_for_a_tensor_stays(tmp_path):
+    case = cases.load("odd_two_keys")
+    report = export_v1.export(saved_model=str(case.folder / "saved_model"), export_dir=str(tmp_path / "out"))
+    assert list(report["inputs"]) == ["a"]
+    cases.assert_equal(_answers(tmp_path / "out", case.oracle("in")), case.oracle())
+
+
+def test_constants_that_are_data_can_be_cut(tmp_path):
+    data = np.linspace(0, 1, 6).reshape(3, 2).astype("f")
+    with tf.Graph().as_default(), v1.Session() as session:
+        w = v1.get_variable("w", initializer=_sine(4, 1).reshape(2, 2))
+        v1.losses.mean_squared_error(tf.zeros([3, 2]), tf.matmul(tf.constant(data, name="data"), w, name="y"))
+        session.run(v1.global_variables_initializer())
+        v1.train.Saver().save(session, str(tmp_path / "model.ckpt"))
+    where = {"checkpoint": str(tmp_path / "model.ckpt"), "outputs": {"y": "y:0"}}
+    export_v1.export(**where, export_dir=str(tmp_path / "cut"), inputs={"data": "data:0[None,2]"})
+    weights = _sine(4, 1).reshape(2, 2)
+    np.testing.assert_allclose(_answers(tmp_path / "cut", {"data": -data})["y"], -data @ weights, rtol=1e-5)
+    export_v1.export(**where, export_dir=str(tmp_path / "kept"))
+    np.testing.assert_allclose(_answers(tmp_path / "kept", {})["y"], data @ weights, rtol=1e-5)
+
+
+def test_what_freezes_nothing_is_said_and_nodes_are_counted_once(tmp_path):
+    case = cases.load("odd_cond_v2")
+    report = export_v1.export(**case.flags(), export_dir=str(tmp_path / "out"))
+    nodes = report["nodes"]
+    assert 0 < nodes["kept"] <= nodes["original"] and nodes["kept"] + nodes["dropped"] == nodes["original"]
+    names = {"outputs": {"h": "MatMul:0"}, "inputs": case.config["inputs"]}
+    report = export_v1.export(
+        checkpoint=_checkpoint(case.name), export_dir=str(tmp_path / "part"), freeze={"training:0": False}, **names
+    )
+    assert any("training:0 changes nothing" in one["what"] for one in report["choices"])
+
+
+def test_signatures_of_inference_and_training_share_a_vocabulary(tmp_path):
+    import load_v2
+
+    case, folder = cases.load("lookup_vocab"), str(tmp_path / "1")
+    flags = {**case.flags(), "train_freeze": {"keras_learning_phase:0": True}}
+    report = export_v1.export(export_dir=folder, **flags)
+    assert set(report["signatures"]) == {"serving_default", "train"}
+    assert sorted(path.name for path in (tmp_path / "1" / "assets").iterdir()) == ["vocab.txt"]
+    words, want = tf.constant(case.oracle("in")["words"]), case.oracle("out")["logits"]
+    for signature in tf.saved_model.load(folder).signatures.values():
+        np.testing.assert_allclose(signature(words=words)["logits"], want, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        load_v2.SignatureLayer(folder)(words, training=True)["logits"], want, rtol=1e-5, atol=1e-6
+    )

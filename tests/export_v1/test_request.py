@@ -47,6 +47,7 @@ def test_the_kind_of_source_is_that_of_its_flag(flags, kind):
         ({"builder": "b", "checkpoint": "c", "meta_graph": "m"}, "--meta_graph goes with"),
         ({"saved_model": "s", "unfreeze": True}, "--unfreeze goes with --graph_def"),
         ({"checkpoint": "c", "sample": "f", "no_sample": True}, "--sample and --no_sample"),
+        ({"checkpoint": "c", "require_proof": True, "no_sample": True}, "--require_proof and --no_sample"),
         ({"checkpoint": "c", "versioned": True, "overwrite": True}, "--versioned and --overwrite"),
     ],
 )
@@ -77,9 +78,14 @@ RECORD = {
     "unconverted": [{"construct": "loop a", "why": "it has a reason"}],
     "choices": [{"what": "x is the input", "why": "only one"}],
     "warnings": ["variable 'w' holds NaN"],
-    "sample": {"origin": "given", "unstable": ["noise"], "ranks": {}},
+    "outputs": ["y", "z", "noise"],
+    "sample": {"origin": "given", "unstable": ["noise"], "ranks": {}, "sets": ["flag = true"]},
     "sample_left_out": None,
+    "proof": {"verdict": "equal", "not_proven": {"noise": "it is random"}, "not_asked": ["flag = false: no"]},
 }
+
+
+X = {"tensor": "x:0", "dtype": "int32", "shape": [None, 3]}
 
 
 def _report(tmp_path, changes=()) -> report.Report:
@@ -98,18 +104,38 @@ def test_the_report_says_everything_that_was_done(tmp_path):
         "left as it was: loop a: it has a reason",
         "chosen: x is the input (only one)",
         "warning: variable 'w' holds NaN",
-        "sample: given inputs",
-        "'noise' changes from run to run",
+        "  proof: equal: y, z; compared on given inputs; flag = true",
+        "    not proven: output 'noise': it is random",
+        "    not proven: signature 'serving_default': only serving_default is compared",
+        "    not compared on flag = false: no",
     ):
         assert line in said, line
-    assert "conditions" not in said and "warm-up" not in said and "none recorded" not in said
+    assert "conditions" not in said and "warm-up" not in said and "not proven: all" not in said
 
 
 @pytest.mark.parametrize(
     ("changes", "said", "unsaid"),
     [
-        ({"sample": None}, "--no_sample", "--sample=FILE"),
-        ({"sample": None, "sample_left_out": "200 MiB"}, "200 MiB; --sample=FILE.npz", "--no_sample"),
+        (
+            {"sample": None, "proof": {"verdict": "not proven", "why": "--no_sample skipped it"}},
+            "no_sample skipped it",
+            "npz",
+        ),
+        ({"sample": None, "proof": {"verdict": "not proven", "why": "200 MiB"}}, "not proven: 200 MiB\n", "equal"),
+        ({"sample": None, "proof": {"verdict": "not proven"}, "inputs": {"x": X}}, 'x=np.zeros([1, 3], "int32")', "?"),
+        ({"sample": None, "proof": {"verdict": "not proven"}, "inputs": {"x": X}}, "--input=x=x:0[None,3]  int32", "?"),
+        (
+            {
+                "proof": {
+                    "verdict": "not proven",
+                    "why": "all vary",
+                    "not_proven": dict.fromkeys(["y", "z", "noise"], "r"),
+                }
+            },
+            "  proof: not proven: all vary\n",
+            "equal",
+        ),
+        ({"proof": {"verdict": "equal"}}, "equal: the export answers as the original does", "not proven: output"),
         ({"warmup": [1, 8]}, "warm-up requests: of 1, 8 rows", "in all"),
         ({"warmup": list(range(1, 10))}, "7, 8, … (9 in all) rows", "9 rows"),
     ],

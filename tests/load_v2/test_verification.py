@@ -10,7 +10,8 @@ import tensorflow as tf
 from export_v1.format import bundle, comparison
 from export_v1.format import record as record_file
 from export_v1.format import sample as codec
-from load_v2 import LoadError, verification, verify
+from export_v1.format.comparison import Verdict
+from load_v2 import LoadError, replay, verification, verify
 from load_v2.program import artefact
 from tests.support import savedmodels
 from tests.support.graphs import v1
@@ -129,7 +130,6 @@ def test_a_recorded_output_that_the_export_lacks_is_different(tmp_path):
     ("record", "sample", "said"),
     [
         (None, None, "not made by step 1"),
-        ({}, None, "--no_sample"),
         ({}, {"in/x": F([1])}, "holds no answers"),
         ({}, {**SAMPLE, "in/x": np.array([{}], object)}, "cannot be read"),
         ({}, {**SAMPLE, "in/x": F([[1]])}, "'x' is"),
@@ -141,11 +141,117 @@ def test_without_a_sample_that_can_be_replayed_there_is_no_report(tmp_path, reco
         verify(_export(tmp_path / "m", record, sample))
 
 
-def test_a_sample_that_was_left_out_leaves_the_variables(tmp_path):
-    path = _export(tmp_path / "m", {"sample_left_out": "it needs a GPU"})
+@pytest.mark.parametrize(
+    ("record", "why"),
+    [
+        ({"proof": {"verdict": "not proven", "why": "it needs a GPU"}}, "it needs a GPU"),
+        ({"sample_left_out": "it needs a GPU"}, "it needs a GPU"),
+        ({}, "--no_sample"),
+    ],
+)
+def test_where_no_answers_were_recorded_the_variables_are_intact_and_nothing_is_proven(tmp_path, record, why):
+    path = _export(tmp_path / "m", {**record, "outputs": ["y", "count"]})
     report = verify(path)
-    assert report.equal and report.outputs == ()
-    assert any("it needs a GPU" in line for line in report.lines())
+    assert report.verdict is Verdict.NOT_PROVEN and not report.equal
+    assert [output.verdict for output in report.outputs] == [Verdict.NOT_PROVEN] * 2
+    [*_, last] = report.lines()
+    assert last.startswith("verdict: not proven: nothing to compare, variables intact (") and why in last
+    damaged = [{**entry, "crc32c": 1} for entry in _variables(path)]
+    _rewrite(path, {**record, "outputs": ["y", "count"], "variables": damaged})
+    assert verify(path).verdict is Verdict.DIFFERENT
+
+
+def _rewrite(path: str, record: dict) -> None:
+    with open(os.path.join(path, record_file.PATH), "w") as stream:
+        json.dump({"format_version": 1, **record}, stream)
+
+
+# What step 1 leaves beside SAMPLE.
+RECORDED = {
+    "inputs": {"x": {"tensor": "x:0"}},
+    "outputs": ["y", "count"],
+    "sample": {"origin": "generated", "unstable": []},
+}
+
+
+@pytest.mark.parametrize("name", ["out/y", "in/x"])
+def test_what_the_record_says_and_the_sample_lacks_is_different(tmp_path, name):
+    path = _export(tmp_path / "m", RECORDED, {key: value for key, value in SAMPLE.items() if key != name})
+    if name == "in/x":
+        with pytest.raises(LoadError, match="'x'"):
+            verify(path)
+        return
+    report = verify(path)
+    assert report.verdict is Verdict.DIFFERENT
+    assert [line for line in report.lines() if line.startswith("y: DIFFERENT, step 1 recorded an answer")]
+
+
+def test_a_sample_that_is_gone_though_the_record_has_it_is_different(tmp_path):
+    report = verify(_export(tmp_path / "m", RECORDED))
+    assert report.verdict is Verdict.DIFFERENT and [one.key for one in report.outputs] == ["y", "count"]
+
+
+def test_an_output_that_the_record_calls_unstable_is_not_proven(tmp_path):
+    recorded = {**RECORDED, "sample": {"origin": "generated", "unstable": ["y"]}}
+    sample = {key: value for key, value in SAMPLE.items() if key != "out/y"}
+    report = verify(_export(tmp_path / "m", recorded, sample))
+    assert {one.key: one.verdict for one in report.outputs} == {"y": Verdict.NOT_PROVEN, "count": Verdict.EQUAL}
+    assert report.verdict is Verdict.EQUAL and report.lines()[-1] == "verdict: equal, all but what is not proven: y"
+
+
+SETS = {"sets/1/in/x": F([-3]), "sets/1/out/y": F([-6]), "sets/1/out/count": np.int64([1])}
+
+
+def test_every_set_of_inputs_is_replayed(tmp_path):
+    recorded = {**RECORDED, "sample": {"origin": "generated", "sets": ["negative"]}}
+    path = _export(tmp_path / "m", recorded, {**SAMPLE, **SETS})
+    report = verify(path)
+    assert report.equal and any("SignatureLayer and tf.saved_model.load: 2 sets" in line for line in report.lines())
+    np.savez(os.path.join(path, codec.PATH), **{**SAMPLE, **SETS, "sets/1/out/y": F([6])})
+    assert [one.key for one in verify(path).outputs if not one.equal] == ["y"]
+    np.savez(os.path.join(path, codec.PATH), **SAMPLE)
+    assert any(line.startswith("sample: DIFFERENT") for line in verify(path).lines())
+
+
+@pytest.mark.parametrize("reader", ["_layer", "_saved_model"])
+def test_a_reader_that_answers_otherwise_is_named(tmp_path, monkeypatch, reader):
+    path = _export(tmp_path / "m", RECORDED, SAMPLE)
+    real = getattr(replay, reader)
+
+    def wrong(*args):
+        made = real(*args)
+        return replay.Reader(lambda inputs: {**made.answer(inputs), "y": made.answer(inputs)["y"] + 1})
+
+    monkeypatch.setattr(replay, reader, wrong)
+    report = verify(path)
+    [line] = [line for line in report.lines() if line.startswith("y: DIFFERENT")]
+    assert {"_layer": replay.LAYER, "_saved_model": replay.SAVED_MODEL}[reader] in line
+    assert report.verdict is Verdict.DIFFERENT
+
+
+X = {"tensor": "x:0", "dtype": "float32", "shape": [None]}
+Y = {"tensor": "y:0", "dtype": "float32", "shape": [None]}
+COUNT = {"tensor": "count:0", "dtype": "int64", "shape": [1]}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "said"),
+    [
+        ({"x": X}, {"y": Y, "count": COUNT}, None),
+        ({"x": X}, {"y": Y}, "output 'count' is in the graph"),
+        ({"x": X, "z": X}, {"y": Y, "count": COUNT}, "input 'z' was recorded"),
+        ({"x": X}, {"y": {**Y, "dtype": "int32"}, "count": COUNT}, "output 'y' is float32, and step 1 recorded int32"),
+        ({"x": {**X, "shape": [None, 3]}}, {"y": Y, "count": COUNT}, "input 'x' has shape (None,)"),
+        ({"x": {**X, "shape": [8], "relaxed_shape": [None]}}, {"y": Y, "count": COUNT}, None),
+    ],
+)
+def test_a_signature_that_is_not_the_recorded_one_is_different(tmp_path, inputs, outputs, said):
+    path = _export(tmp_path / "m", {"signatures": {"serving_default": {"inputs": inputs, "outputs": outputs}}}, SAMPLE)
+    report = verify(path)
+    assert (report.verdict is Verdict.DIFFERENT) == bool(said)
+    assert bool([line for line in report.lines() if said and said in line and "DIFFERENT" in line]) == bool(said)
+    _rewrite(path, {"signatures": {"other": {"inputs": inputs, "outputs": outputs}}})
+    assert any("signature other: DIFFERENT" in line for line in verify(path).lines())
 
 
 def _variables(path: str, **wrong) -> list[dict]:
@@ -158,13 +264,25 @@ def test_checksums_are_compared_and_counted(tmp_path):
     path = _export(tmp_path / "m", sample=SAMPLE)
     for listed, damaged in ((_variables(path), ()), (_variables(path, w=1), ("w",))):
         with open(os.path.join(path, record_file.PATH), "w") as stream:
-            json.dump({"format_version": 1, "variables": [*listed, {"name": "unknown", "crc32c": None}]}, stream)
+            json.dump({"format_version": 1, "variables": listed}, stream)
         report = verify(path)
         assert report.damaged == damaged and report.equal == (not damaged)
         assert any(f"{1 - len(damaged)} of 1 have their recorded checksum" in line for line in report.lines())
         assert [line for line in report.lines() if line.startswith("variable w: DIFFERENT")] == (
             ["variable w: DIFFERENT, its checksum is not the one that step 1 recorded"] if damaged else []
         )
+
+
+def test_a_variable_without_checksum_or_without_record_is_different(tmp_path):
+    path = _export(tmp_path / "m", sample=SAMPLE)
+    (listed,) = _variables(path)
+    for variables, damaged in (
+        ([listed, {"name": "unknown", "crc32c": None}], ("unknown",)),
+        ([{**listed, "name": "other"}], ("other", "w")),
+        ([{"name": "w", "crc32c": None}, {"name": "v", "crc32c": None}], ()),
+    ):
+        _rewrite(path, {"variables": variables})
+        assert verify(path).damaged == damaged
 
 
 def test_a_variable_with_another_key_is_found_by_it(tmp_path):
@@ -190,11 +308,53 @@ def test_a_variable_that_is_no_number_is_told(tmp_path, value):
     assert [line for line in report.lines() if "NaN or infinity" in line] == ["note: variable w holds NaN or infinity"]
 
 
-def test_a_random_output_is_equal_by_chance_or_not_and_of_its_type():
-    def compared(have: np.ndarray):
-        want = F([1, 2])
-        return verification._compare_random(comparison.compare("y", want, have), want, have)
+def _random(folder, outputs) -> str:
+    """Writes an export of an input `x`, `w` times it as `plain`, and what `outputs` makes of a random number and x."""
+    with savedmodels.session() as current:
+        x = v1.placeholder(tf.float32, [None], name="x")
+        drawn = outputs(tf.random.uniform([1], seed=1), x)
+        path = savedmodels.save(folder, current, {"x": x}, {"y": drawn, "plain": x * savedmodels.variable("w", F(2))})
+    os.makedirs(os.path.join(path, "assets.extra"))
+    return path
 
-    assert compared(F([3, 4])).equal and "random" in compared(F([3, 4])).note
-    assert compared(F([1, 2])).note == ""
-    assert not compared(np.int32([3, 4])).equal and not compared(F([1])).equal
+
+@pytest.mark.parametrize(
+    ("outputs", "recorded", "verdict"),
+    [
+        (lambda drawn, x: x + drawn, [5, 6], Verdict.NOT_PROVEN),
+        # Seldom another than the usual.
+        (lambda drawn, x: x + tf.floor(drawn * 3), [5, 6], Verdict.NOT_PROVEN),
+        # A mask that keeps all: random in the graph, and not in fact.
+        (lambda drawn, x: x * tf.floor(1 + drawn), [1, 2], Verdict.EQUAL),
+        (lambda drawn, x: x * tf.floor(1 + drawn), [1, 3], Verdict.DIFFERENT),
+    ],
+)
+def test_a_random_output_is_not_proven_unless_it_is_the_same_each_time(tmp_path, outputs, recorded, verdict):
+    path = _random(tmp_path / "random", outputs)
+    np.savez(os.path.join(path, codec.PATH), **{"in/x": F([1, 2]), "out/y": F(recorded), "out/plain": F([2, 4])})
+    report = verify(path)
+    assert {one.key: one.verdict for one in report.outputs} == {"y": verdict, "plain": Verdict.EQUAL}
+    assert any("RandomUniform" in line for line in report.lines()) == (verdict is Verdict.NOT_PROVEN)
+
+
+def test_bfloat16_is_replayed(tmp_path):
+    with savedmodels.session() as current:
+        x = v1.placeholder(tf.bfloat16, [None], name="x")
+        path = savedmodels.save(tmp_path / "m", current, {"x": x}, {"y": x * tf.constant(2, tf.bfloat16)})
+    os.makedirs(os.path.join(path, "assets.extra"))
+    arrays = codec.Arrays({"x": np.array([1, 2], BFLOAT16)}, {"y": np.array([2, 4], BFLOAT16)})
+    codec.write(arrays, os.path.join(path, codec.PATH))
+    assert verify(path).equal
+
+
+def test_what_an_answer_writes_does_not_change_the_next(tmp_path):
+    with savedmodels.session() as current:
+        x = v1.placeholder(tf.float32, [None], name="x")
+        steps = savedmodels.variable("steps", F(0))
+        with tf.control_dependencies([steps.assign_add(1.0, read_value=False)]):
+            y = x + steps.read_value()
+        path = savedmodels.save(tmp_path / "m", current, {"x": x}, {"y": y})
+    os.makedirs(os.path.join(path, "assets.extra"))
+    arrays = {"in/x": F([1]), "out/y": F([2]), "sets/1/in/x": F([3]), "sets/1/out/y": F([4])}
+    np.savez(os.path.join(path, codec.PATH), **arrays)
+    assert verify(path).equal

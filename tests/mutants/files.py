@@ -41,12 +41,6 @@ CHANGES = (
     ),
     Change(
         file="load_v2/scoring/arrays.py",
-        before='mmap_mode="r", allow_pickle=False',
-        after="allow_pickle=True",
-        tests=("tests/load_v2/scoring/test_arrays.py",),
-    ),
-    Change(
-        file="load_v2/scoring/arrays.py",
         before="if not array.flags.c_contiguous or not rows.nbytes:",
         after="if not rows.nbytes:",
         tests=("tests/load_v2/scoring/test_arrays.py",),
@@ -725,8 +719,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/beam/rows.py",
-        before="return sorted(one.path for one in found.metadata_list)",
-        after="return [one.path for one in found.metadata_list]",
+        before="return sorted(file.path for file in found.metadata_list)",
+        after="return [file.path for file in found.metadata_list]",
         tests=("tests/load_v2/beam/test_files.py",),
     ),
     Change(

@@ -5,6 +5,12 @@ from tests.mutants.change import Change
 _FLAGS = ("tests/export_v1/interface/test_mode_flags.py",)
 _GIVEN = ("tests/export_v1/interface/test_interface.py", "tests/export_v1/interface/test_given.py")
 _ROLES = ("tests/export_v1/interface/test_roles.py",)
+_CHOICE = ("tests/export_v1/interface/test_interface_choice.py",)
+_LOSSES = (*_ROLES, *_CHOICE)
+_LISTING = ("tests/export_v1/interface/test_listing.py",)
+_SOURCES = ("tests/export_v1/interface/test_sources.py",)
+_TELLING = ("tests/export_v1/interface/test_telling.py",)
+_ODD = ("tests/export_v1/test_oddities.py",)
 
 
 def _change(module: str, before: str, after: str, tests: tuple[str, ...], why: str = "") -> Change:
@@ -72,9 +78,9 @@ CHANGES = (
         "    for reader",
         _ROLES,
     ),
-    _change("choose", "    if len(chosen) > MOST_OUTPUTS:\n", "    if False:\n", _ROLES),
-    _change("choose", "    if len(chosen) > MOST_OUTPUTS:\n", "    if len(chosen) >= MOST_OUTPUTS:\n", _ROLES),
-    _change("choose", 'in {random!r}" if random else ""', 'in {random!r}" if False else ""', _ROLES),
+    _change("doubts", "    if len(chosen) > MOST_OUTPUTS:\n", "    if False:\n", _ROLES),
+    _change("doubts", "    if len(chosen) > MOST_OUTPUTS:\n", "    if len(chosen) >= MOST_OUTPUTS:\n", _ROLES),
+    _change("doubts", 'in {random!r}" if random else ""', 'in {random!r}" if False else ""', _ROLES),
     _change("choose", "if shape is not None and len(shape) == 3 else None", "", _ROLES),
     _change(
         "choose",
@@ -82,22 +88,17 @@ CHANGES = (
         "if shape is not None and len(shape) >= 3 else None",
         _ROLES,
     ),
-    _change("choose", "    if len(set(needed.values())) > 1:\n", "    if False:\n", _ROLES),
+    _change("doubts", "    if len(set(needed.values())) > 1:\n", "    if False:\n", _ROLES),
     _change("choose", "        return by_sources[by_hand[0]]\n", "        pass\n", _ROLES),
-    _change("choose", '"x" if at == nameless[0] else one.key', "one.key", _ROLES),
-    _change("choose", "    if not chosen:\n        return", "    if False:\n        return", _ROLES),
+    _change("anatomy", '"x" if at == nameless[0] else one.key', "one.key", _ROLES),
+    _change("doubts", "    if not chosen:\n        return", "    if False:\n        return", _ROLES),
     _change(
         "choose",
         "not given.is_bool(anatomy.index, tensor)]",
         "True]",
         ("tests/export_v1/interface/test_interface_choice.py",),
     ),
-    _change(
-        "choose",
-        '        doubt = f"{anatomy.doubtful[0].name!r} meets',
-        '        _ = f"{anatomy.doubtful[0].name!r} meets',
-        ("tests/export_v1/interface/test_interface_choice.py",),
-    ),
+    _change("doubts", "    if anatomy.doubtful:\n", "    if False:\n", _CHOICE),
     _change(
         "roles",
         "        if node.op in _ADDITIONS and all(self.is_scalar(tensor) for tensor in weights):\n            return False\n",
@@ -110,7 +111,7 @@ CHANGES = (
         "bool(others)",
         _ROLES,
     ),
-    _change("roles", "for tensor in reads if node.op not in _SIZES else ():", "for tensor in reads:", _ROLES),
+    _change("roles", "made |= mask if node.op not in _SIZES or mask & _SIZED else 0", "made |= mask", _ROLES),
     _change(
         "roles", "TRAINED if not self._trainable or node.name in self._trainable else OTHER_VARIABLE", "TRAINED", _ROLES
     ),
@@ -128,10 +129,67 @@ CHANGES = (
         ("tests/export_v1/interface/test_interface_choice.py",),
     ),
     _change("ends", 'if kind == "compared"}', "}", _ROLES),
-    _change("ends", "or self.in_loss_scope(node) or self._is_kept(node):", "or self.in_loss_scope(node):", _ROLES),
-    _change("ends", " or self._is_summarized(node))", ")", _ROLES),
-    _change("ends", "dtype == types_pb2.DT_STRING or naming.is_given(node)", "naming.is_given(node)", _ROLES),
-    _change("offers", "not parts.sources_of(node.name) and not parts.readers(node.name)", "False", _ROLES),
+    _change(
+        "results", "or self.is_kept(node):\n            return False", "or False:\n            return False", _ROLES
+    ),
+    _change("results", " or self._is_summarized(node))", ")", _ROLES),
+    _change("results", "dtype == types_pb2.DT_STRING or chosen", "chosen", _ROLES),
+    _change("results", "dtype in _INTEGERS and bool(roles.mask(node.name) & TRAINED)", "False", _ROLES),
+    _change("results", "counts = roles.is_counted(node.name) and", "counts =", _CHOICE),
+    _change("results", 'return all(reader.op != "Softmax" for', 'return all(reader.op != "" for', _CHOICE),
+    _change("offers", "if parts.readers(node.name) or kept or", "if kept or", _ROLES),
+    _change("offers", "    signs = [_handed_over(anatomy), _randomized", "    signs = [_randomized", _CHOICE),
+    _change("offers", "_handed_over(anatomy), _randomized(anatomy), ", "_handed_over(anatomy), ", _CHOICE),
+    _change("offers", "    if not parts.data or anatomy.constants:\n", "    if False:\n", _ROLES),
+    _change("roles", "            met |= self._late(met) - set(labels)\n", "            pass\n", _ROLES),
+    _change("roles", "late & ~labels & bit", "late & bit", _ROLES),
+    _change("roles", "        if node.op in CROSS_ENTROPIES:\n            return False\n", "", _LOSSES),
+    _change("roles", "if scores & target & labels and", "if scores & labels and", _ROLES, "a mask is no margin"),
+    _change("roles", "if made & TRAINED and _SIZED_BY_VALUE", "if _SIZED_BY_VALUE", _LOSSES),
+    _change("doubts", "    if roles.margins():\n", "    if False:\n", _ROLES),
+    _change("doubts", "    if pair:\n", "    if False:\n", _ROLES),
+    _change("doubts", "        if reading:\n", "        if False:\n", _ROLES),
+    _change("doubts", "    if not roles.has_loss and len(chosen) > 1 and", "    if len(chosen) > 9 and", _CHOICE),
+    _change("doubts", 'if end.kind == "in the loss" and not roles.labels and', 'if end.kind == "" and', _CHOICE),
+    _change(
+        "choose",
+        "for name in (*entries, *settling.unfed(settled, entries, tensors))]",
+        "for name in settling.unfed(settled, [], tensors)]",
+        _CHOICE,
+    ),
+    _change("trainings", "sharing = [one for one in merged if one & names]", "sharing = []", _ROLES),
+    _change(
+        "ends",
+        "if not any(mask and not mask & (TRAINED | roles.data_mask) for mask in others):",
+        "if not any(others):",
+        _LOSSES,
+    ),
+    _change("ends", "_ARITHMETIC if reader.op in _DIFFERENCES | CROSS_ENTROPIES else", "() if True else", _ROLES),
+    _change("ends", 'return any(one.op in ("Equal", "NotEqual") for one in readers)', "return False", _CHOICE),
+    _change(
+        "states",
+        "if source in roles.data and any(one in roles.data for one in others):",
+        "if source in roles.data:",
+        _LOSSES,
+    ),
+    _change("settle", "        if above & _WEIGHTED:\n            return False\n", "", _ROLES),
+    _change("settle", "            if not cuts and self.takes_data", "            if self.takes_data", _ROLES),
+    _change("backward", "        return node.op not in _ACCUMULATORS\n", "        return True\n", _CHOICE),
+    _change("telling", "if not choices or _HEADING in text:", "if not choices:", _TELLING),
+    _change("telling", "dict.fromkeys(lines)", "lines", _TELLING),
+    _change("listing", "if len(members) < _ALIKE:", "if True:", _LISTING),
+    _change("listing", "if len(members) < _ALIKE:", "if len(members) < 2:", _LISTING),
+    _change("listing", "} - trained\n", "}\n", _LISTING),
+    _change(
+        "listing",
+        "    return slots | {name for name in found if",
+        "    return slots | {name for name in () if",
+        _LISTING,
+    ),
+    _change("sources", 'return _COLUMN_SUFFIX.sub("", parts[at + 1])', "return parts[at + 1]", _SOURCES),
+    _change("sources", "for at, part in enumerate(parts[:-2]):", "for at, part in enumerate(parts[:-1]):", _SOURCES),
+    _change("sources", 'if "_X_" not in column]', "]", _SOURCES),
+    _change("sources", "            at = through\n", "            pass\n", _SOURCES),
     _change(
         "offers",
         "(one not in parts.data, order[one.node], one.index)",
@@ -178,12 +236,8 @@ CHANGES = (
     _change("resolving", "{**frozen, **train})", "frozen)", _GIVEN),
     _change("resolving", 'wanted, place, "freeze")', 'dict(wanted), place, "train_freeze")', _GIVEN),
     _change("resolving", 'wanted, place, "train_freeze")', 'wanted, place, "freeze")', _GIVEN),
-    _change(
-        "resolving",
-        "tuple(chosen + choices)",
-        "tuple(choices)",
-        ("tests/export_v1/interface/test_interface_choice.py",),
-    ),
+    _change("resolving", "            told.extend(chosen)\n", "", _CHOICE),
+    _change("resolving", "[*choices, *_without_effect(index, {**frozen, **train}, cuts, names)]", "choices", _ODD),
     _change("settle", "        if not unfed:\n", "        if True:\n", _GIVEN),
     _change(
         "settle",

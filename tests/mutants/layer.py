@@ -15,13 +15,6 @@ PROGRAM, WEIGHTS = ("tests/load_v2/program/test_program.py",), ("tests/load_v2/l
 CHANGES = (
     Change(
         file="load_v2/program/subgraph.py",
-        before="for f in graph_def.library.function if f.signature.name in reachable for n in",
-        after="for f in graph_def.library.function for n in",
-        tests=GRAPH,
-        why="functions that nobody calls make a graph random",
-    ),
-    Change(
-        file="load_v2/program/subgraph.py",
         before='hashlib.sha256(b"".join(function.SerializeToString(deterministic=True) for function in kept))',
         after='hashlib.sha256(b"")',
         tests=GRAPH,
@@ -124,10 +117,17 @@ CHANGES = (
     ),
     Change(
         file="load_v2/program/inline.py",
-        before='    end.input.extend(f"^{call.name}/{name}" for name in dict.fromkeys(function.control_ret.values()))\n',
+        before='    end.input.extend(f"^{names[name]}" for name in dict.fromkeys(function.control_ret.values()))\n',
         after="",
         tests=INLINE,
         why="what waits for a call does not wait for its effects",
+    ),
+    Change(
+        file="load_v2/program/inline.py",
+        before='{node.name: graph.fresh_name(f"{call.name}/{node.name}", taken) for',
+        after='{node.name: f"{call.name}/{node.name}" for',
+        tests=INLINE,
+        why="a graph often has a node of that name",
     ),
     Change(
         file="load_v2/program/inline.py",
@@ -722,55 +722,6 @@ CHANGES = (
         tests=TABLES,
     ),
     Change(
-        file="load_v2/verification.py",
-        before=" and not self.damaged",
-        after="",
-        tests=VERIFY,
-    ),
-    Change(
-        file="load_v2/verification.py",
-        before="return all(output.equal for output in self.outputs)",
-        after="return any(output.equal for output in self.outputs)",
-        tests=VERIFY,
-    ),
-    Change(
-        file="load_v2/verification.py",
-        before="return lines + list(self.notes)",
-        after="return lines",
-        tests=VERIFY,
-    ),
-    Change(
-        file="load_v2/verification.py",
-        before="want.shape != have.shape or want.dtype.kind != have.dtype.kind:",
-        after="want.shape != have.shape:",
-        tests=VERIFY,
-    ),
-    Change(
-        file="load_v2/verification.py",
-        before='"it was exported with --no_sample" if source.record else',
-        after='"it was exported with --no_sample" if not source.record else',
-        tests=VERIFY,
-    ),
-    Change(
-        file="load_v2/verification.py",
-        before="return bool(np.isfinite(values.sum()) or np.isfinite(values).all())",
-        after="return bool(np.isfinite(values.sum()))",
-        tests=VERIFY,
-        why="a large sum is said to hold infinity",
-    ),
-    Change(
-        file="load_v2/verification.py",
-        before=" and not _is_finite(np.asarray(w))]",
-        after=" and False]",
-        tests=VERIFY,
-    ),
-    Change(
-        file="load_v2/verification.py",
-        before="if left_out else []\n    bad",
-        after="if False else []\n    bad",
-        tests=VERIFY,
-    ),
-    Change(
         file="load_v2/program/artefact.py",
         before="os.path.join(path, max(found))",
         after="os.path.join(path, min(found))",
@@ -1303,12 +1254,6 @@ CHANGES = (
         file="load_v2/commands/allowing.py",
         before=" if name]",
         after="]",
-        tests=COMMANDS,
-    ),
-    Change(
-        file="load_v2/commands/verify.py",
-        before="return 0 if report.equal else 1",
-        after="return 0",
         tests=COMMANDS,
     ),
     Change(

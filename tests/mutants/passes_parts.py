@@ -97,10 +97,11 @@ _PARTS = (
     Change(_MERGE, "if node.name not in taken else prefix + node.name", "", _MERGED),
     Change(
         _MERGE,
-        "            if node.name in standing and renamed[node.name] in taken:\n                continue\n",
-        "",
+        "if node.name in filled or (node.name in standing and renamed[node.name] in taken):",
+        "if node.name in filled:",
         _MERGED,
     ),
+    Change(_MERGE, "if node.name in filled or (", "if (", _MERGED),
     Change(_MERGE, "made = rewrite.rewired(node, moved, renamed)", "made = rewrite.rewired(node, moved)", _MERGED),
     Change(_MERGE, "Tensor(renamed[tensor.node], tensor.index)", "Tensor(renamed[tensor.node])", _MERGED),
     Change(_MERGE, '        made.attr["shared_name"].s = made.name.encode()\n', "        pass\n", _MERGED),

@@ -4,6 +4,7 @@ from tests.mutants.change import Change
 
 _DROPOUT, _DROPPED = "export_v1/passes/dropout.py", ("tests/export_v1/passes/test_dropout.py",)
 _AVERAGES, _KEPT = "export_v1/passes/moving_averages.py", ("tests/export_v1/passes/test_moving_averages_kept.py",)
+_ANY, _OPENED = "export_v1/passes/any_batch.py", ("tests/export_v1/passes/test_any_batch.py",)
 _FORMS = ("tests/export_v1/passes/test_moving_averages.py::test_every_form_of_an_update_is_understood",)
 _OTHERS = ("tests/export_v1/passes/test_moving_averages.py::test_other_updates_are_left_alone",)
 
@@ -31,8 +32,12 @@ _DROPOUTS = (
         '            made.attr["T"].type = 1\n',
         _DROPPED,
     ),
-    Change(_DROPOUT, '            shape.attr["out_type"].CopyFrom(node.attr["T"])\n', "", _DROPPED),
-    Change(_DROPOUT, 'graph.fresh_name(f"{node.name}/of_data", names)', 'f"{node.name}/of_data"', _DROPPED),
+    Change(_DROPOUT, '    shape.attr["out_type"].CopyFrom(uniform.attr["T"])\n', "", _DROPPED),
+    Change(_DROPOUT, 'graph.fresh_name(f"{uniform.name}/of_data", names)', 'f"{uniform.name}/of_data"', _DROPPED),
+    Change(_DROPOUT, "size in (1, known)", "size == known", _OPENED),
+    Change(_ANY, "target[0] % size == 0 and math.prod(sizes) == np.prod(target)", "True", _OPENED),
+    Change(_ANY, "first % size or size == 1 < first", "False", _OPENED),
+    Change(_ANY, "np.any(target < 1)", "False", _OPENED),
     Change(_DROPOUT, "_recorded_sizes(index, data) == list(", "len(_recorded_sizes(index, data)) == len(", _DROPPED),
 )
 
@@ -47,4 +52,44 @@ _AVERAGE = (
     Change(_AVERAGES, "tuple(sorted(reads))", "tuple(sorted(reads))[::-1]", _KEPT),
 )
 
-CHANGES = _DROPOUTS + _AVERAGE
+_NORM, _NORMS = "export_v1/analysis/training_norms.py", ("tests/export_v1/analysis/test_training_norms.py",)
+_CHOSEN = "export_v1/planning/norms.py", ("tests/export_v1/planning/test_norms.py",)
+_NORM_CHANGES = (
+    Change(_NORM, "        if after & self._summed:\n", "        if False:\n", _NORMS, why="half a norm is replaced"),
+    Change(_NORM, "        if beside:\n", "        if False:\n", _NORMS, why="a correction of training stays"),
+    Change(_NORM, "corrections[Tensor(name)] = 1, shape", "corrections[Tensor(name)] = 0, shape", _NORMS),
+    Change(_NORM, "            if average.variable not in reached:\n", "            if True:\n", _NORMS),
+    Change(_NORM, "            if len(of_batch) == 1:\n", "            if False:\n", _NORMS),
+    Change("export_v1/analysis/moments.py", " and _over_batch(index, made)\n", "\n", _NORMS),
+    Change(_CHOSEN[0], "return any(name in updated for name in norm.variables)", "return True", _CHOSEN[1]),
+    Change(_CHOSEN[0], "return any(name in updated for name in norm.variables)", "return False", _CHOSEN[1]),
+    Change(_CHOSEN[0], "        return request.moving_averages\n", "        return True\n", _CHOSEN[1]),
+)
+_ROWS, _APART = "export_v1/analysis/rows/{}.py", ("tests/export_v1/analysis/test_batch_axis.py",)
+_ROW_CHANGES = (
+    Change(_ROWS.format("computing"), "axes is None or rows.axis in axes:", "axes is None:", _APART),
+    Change(_ROWS.format("computing"), "and rows.axis < rank - 1 else None", "else None", _APART),
+    Change(
+        _ROWS.format("computing"),
+        "    if any(isinstance(state, Sizes) for state in look.states):\n        return None\n",
+        "",
+        _APART,
+    ),
+    Change(_ROWS.format("shaping"), "if not entry or known % entry:", "if not entry:", _APART),
+    Change(
+        _ROWS.format("slicing"),
+        "return Rows(made, state.per) if whole else None",
+        "return Rows(made, state.per)",
+        _APART,
+    ),
+    Change(
+        _ROWS.format("flow"), "look.states[0] if isinstance(look.states[1], Free) else None", "look.states[0]", _APART
+    ),
+    Change(
+        "export_v1/analysis/batch_axis.py",
+        "None if self._live.is_dead(tensor) else self.states.get(tensor)",
+        "self.states.get(tensor)",
+        _APART,
+    ),
+)
+CHANGES = _DROPOUTS + _AVERAGE + _NORM_CHANGES + _ROW_CHANGES

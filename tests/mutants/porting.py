@@ -59,19 +59,19 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/matching.py",
-        before="return one.endswith(other) or other.endswith(one)",
-        after="return one.endswith(other)",
+        before="return first.endswith(second) or second.endswith(first)",
+        after="return first.endswith(second)",
         tests=("tests/load_v2/porting/test_steps.py",),
     ),
     Change(
         file="load_v2/porting/matching.py",
-        before='one, other = f"/{one.lower()}", f"/{other.lower()}"',
-        after="one, other = one.lower(), other.lower()",
+        before='first, second = f"/{first.lower()}", f"/{second.lower()}"',
+        after="first, second = first.lower(), second.lower()",
         tests=("tests/load_v2/porting/test_steps.py",),
     ),
     Change(
         file="load_v2/porting/matching.py",
-        before="set(one) != set(other) or",
+        before="set(by_source) != set(by_target) or",
         after="",
         tests=("tests/load_v2/porting/test_steps.py",),
     ),
@@ -272,14 +272,14 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/planning.py",
-        before="        if not more:\n            self.taken",
-        after="        if True:\n            self.taken",
+        before="        if not more:\n            self.used",
+        after="        if True:\n            self.used",
         tests=("tests/load_v2/porting/test_rules.py",),
     ),
     Change(
         file="load_v2/porting/planning.py",
-        before="        if not more:\n            self.taken",
-        after="        if False:\n            self.taken",
+        before="        if not more:\n            self.used",
+        after="        if False:\n            self.used",
         tests=("tests/load_v2/porting/test_rules.py",),
     ),
     Change(
@@ -488,7 +488,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/transforms.py",
-        before="if any(shape[axis] != 1 for axis in gone):",
+        before="if any(shape[axis] != 1 for axis in dropped):",
         after="if False:",
         tests=("tests/load_v2/porting/test_rules.py",),
     ),
@@ -662,8 +662,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/proof.py",
-        before="named = {key: rest.pop(key) for key in list(got) if key in rest}",
-        after="named = {key: rest[key] for key in list(got) if key in rest}",
+        before="named = {key: rest.pop(key) for key in list(answers) if key in rest}",
+        after="named = {key: rest[key] for key in list(answers) if key in rest}",
         tests=("tests/load_v2/porting/test_proof.py",),
     ),
     Change(
@@ -704,8 +704,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/values.py",
-        before=("        if error is not None:\n            self._put_back()\n"),
-        after="",
+        before="                variable.assign(value)\n            raise",
+        after="                pass\n            raise",
         tests=("tests/load_v2/porting/test_proof.py",),
     ),
     Change(
@@ -764,8 +764,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/load.py",
-        before="values.Backup(touched if expected and strict else [])",
-        after="values.Backup([])",
+        before="values.backup(touched if expected and strict else [])",
+        after="values.backup([])",
         tests=("tests/load_v2/porting/test_porting.py",),
     ),
     Change(

@@ -40,7 +40,8 @@ class Case:
         """Returns what `export_v1.export` is called with."""
         names = {key: self.config.get(key, {}) for key in ("inputs", "outputs", "freeze", "train_freeze")}
         if self.kind == "meta_ckpt":
-            return {"checkpoint": str(self.folder / self.config["checkpoint"]), **names}
+            more = self.config.get("flags", {})
+            return {"checkpoint": str(self.folder / self.config["checkpoint"]), **names, **more}
         if self.kind == "frozen":
             return {"graph_def": str(self.folder / self.config["pb"]), **names}
         if self.kind == "builder":

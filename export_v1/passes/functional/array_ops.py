@@ -26,6 +26,7 @@ class Array:
         shape_node: name of the constant that holds `shape`.
         writers: names of the ops that write.
         read_only: whether one op fills it and only single reads follow.
+        identical: whether TensorFlow 1 made sure that all elements have one shape.
     """
 
     names: list[str]
@@ -35,6 +36,7 @@ class Array:
     shape_node: str
     writers: list[str]
     read_only: bool
+    identical: bool
 
 
 def describe(region: Region, members: list[str], uses: list[NodeDef], taken: set[str]) -> Array:
@@ -55,6 +57,7 @@ def describe(region: Region, members: list[str], uses: list[NodeDef], taken: set
         name,
         writers,
         len(writers) == 1 and not others,
+        all(region.nodes[m].attr["identical_element_shapes"].b for m in members),
     )
 
 
@@ -83,13 +86,19 @@ def refine(region: Region, array: Array, shapes: Mapping) -> bool:
         region: the whole graph, converted; the constant of the element shape is changed wherever a copy of it is.
         array: the group.
         shapes: tensor name -> static shape, of every tensor of every function.
+
+    Raises:
+        Unconvertible: elements written one after the other may differ in shape, and do; to TensorFlow's shape
+            inference all elements of a list have one shape.
     """
     found = None
     for part in region.walk():
-        for name in array.writers:
-            if name in part.nodes:
-                shape = _element(part.nodes[name], shapes)
-                found = shape if found is None else found.most_specific_compatible_shape(shape)
+        written = [_element(part.nodes[name], shapes) for name in array.writers if name in part.nodes]
+        if not array.identical and any(shape != written[0] for shape in written):
+            one, other = written[0], next(shape for shape in written if shape != written[0])
+            raise Unconvertible(array.names[0], f"its elements differ in shape: {one} and {other}")
+        for shape in written:
+            found = shape if found is None else found.most_specific_compatible_shape(shape)
     if found is None:
         return False
     shape = _refined(array.shape, found.as_proto())

@@ -100,7 +100,7 @@ def _is_static(outer: Region, edge: str) -> bool:
         node = outer.nodes[tensor.node]
         if node.op in ops.SIZES:
             continue
-        if node.op != "Const" and not graph.data_inputs(node):
+        if node.op in ops.PLACEHOLDERS or (node.op != "Const" and not graph.data_inputs(node)):
             return False
         todo.extend(source.edge for source in graph.data_inputs(node))
     return True

@@ -164,7 +164,7 @@ def convert(region: Region, condition: Condition, found: Contexts, keep: set[str
         convert_region(part)
         tidy(part)
         parts.append(part)
-    reads.hoist(captures, parts)
+    reads.hoist(captures, parts, [condition.predicate])
     captures.drop_unused(parts)
     for part in parts:
         part.args = list(captures.args.values())

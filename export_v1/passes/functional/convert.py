@@ -42,6 +42,7 @@ def convert(graph_def: GraphDef, *, keep: Collection[str]) -> Result:
         region = _region_of(graph_def)
         try:
             arrays = _convert_all(region, wanted, blocked)
+            known = _shaped(region, arrays, graph_def)
         except Unconvertible as error:
             if error.construct in blocked:
                 raise AssertionError(f"{error} was to be left alone") from error
@@ -54,12 +55,17 @@ def convert(graph_def: GraphDef, *, keep: Collection[str]) -> Result:
         result = GraphDef()
         result.CopyFrom(graph_def)
         return Result(result, notes=notes)
-    known = shapes.annotate(region, graph_def)
-    while any([array_ops.refine(region, array, known) for array in arrays]):
-        known = shapes.annotate(region, graph_def)
     for array in arrays:
         element_shapes.measure(region, array, set(region.nodes))
     return Result(emit.graph_def(region, graph_def, known), notes=notes)
+
+
+def _shaped(region: Region, arrays: list[Array], graph_def: GraphDef) -> shapes.Shapes:
+    """Returns the static shape of every tensor, and says of each list's elements what is known of what is written."""
+    known = shapes.annotate(region, graph_def)
+    while any([array_ops.refine(region, array, known) for array in arrays]):
+        known = shapes.annotate(region, graph_def)
+    return known
 
 
 def _region_of(graph_def: GraphDef) -> Region:

@@ -146,12 +146,12 @@ def convert(region: Region, loop: Loop, taken: set[str], convert_region) -> None
         convert_region(part)
         tidy(part)
     _check_effects(region, loop, cond, body)
-    reads.hoist(captures, [cond, body])
+    inputs = [region.nodes[variable.enter].input[0] for variable in loop.variables]
+    reads.hoist(captures, [cond, body], inputs)
     captures.drop_unused([cond, body])
     counter, limit = fixed[:2]
     one = body.add(regions.constant(f"{name}/one", 1, types_pb2.DT_INT32))
     body.add(regions.make(f"{name}/next", "AddV2", [counter, one.name], T=types_pb2.DT_INT32))
-    inputs = [region.nodes[variable.enter].input[0] for variable in loop.variables]
     most = bounds.most_iterations(captures, cond, body, dict(zip(fixed[2:], inputs, strict=True)))
     body.results = [f"{name}/next", limit, *body.results]
     start = region.add(regions.constant(graph.fresh_name(f"{name}/start", taken), 0, types_pb2.DT_INT32))
@@ -207,9 +207,22 @@ def _carve(region: Region, loop: Loop, captures: Captures) -> tuple[Region, Regi
     true = body.add(regions.constant(name, True, types_pb2.DT_BOOL))
     in_body[f"{loop.condition}:0"] = true.name
     regions.carve(captures, [region.nodes[loop.condition].input[0]], loop.members.__contains__, in_cond, cond)
-    following = [region.nodes[variable.following].input[0] for variable in loop.variables]
+    following = [_following(region, loop, variable, captures.taken) for variable in loop.variables]
     regions.carve(captures, following, loop.members.__contains__, in_body, body)
     return cond, body, fixed
+
+
+def _following(region: Region, loop: Loop, variable: LoopVariable, taken: set[str]) -> str:
+    """Returns the edge of a variable's next value, after all that its NextIteration waits for, such as a push."""
+    edge, *controls = region.nodes[variable.following].input
+    if not controls:
+        return edge
+    dtype = region.dtype(graph.parse(edge))
+    waiting = regions.make(
+        graph.fresh_name(f"{variable.following}/value", taken), "Identity", [edge, *controls], T=dtype
+    )
+    loop.members.add(region.add(waiting).name)
+    return waiting.name
 
 
 def _check_effects(region: Region, loop: Loop, cond: Region, body: Region) -> None:

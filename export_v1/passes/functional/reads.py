@@ -3,9 +3,11 @@
 The value is then an ordinary tensor: the loop can be a StatelessWhile, and gradients need not know the resource.
 """
 
+from collections.abc import Iterable
+
 from tensorflow.core.framework import types_pb2
 
-from export_v1.ir import graph
+from export_v1.ir import graph, ops
 from export_v1.ir.graph import NodeDef
 from export_v1.passes.functional import region as regions
 from export_v1.passes.functional.region import Captures, Region
@@ -14,13 +16,18 @@ from export_v1.passes.functional.region import Captures, Region
 _FROM_VALUE = frozenset({"ReadVariableOp", "ResourceGather", "VariableShape"})
 
 
-def hoist(captures: Captures, parts: list[Region]) -> None:
+def hoist(captures: Captures, parts: list[Region], inputs: Iterable[str]) -> None:
     """Moves reads out of the functions of one construct where nothing in them can write to the variable.
 
     Args:
         captures: of the construct; its outer region receives the reads, ordered after what the construct waits for.
         parts: its functions; changed.
+        inputs: edges of the outer region that the construct takes beside its captures.
     """
+    written = _written(captures.outer)
+    controls = ["^" + control for control in captures.controls]
+    # A write may be on the way to the construct: to its predicate, say.
+    after_writes = [*controls, *("^" + graph.parse(edge).node for edge in (*inputs, *captures.args))]
     for source, arg in list(captures.args.items()):
         if captures.outer.dtype(graph.parse(source)) != types_pb2.DT_RESOURCE:
             continue
@@ -32,15 +39,38 @@ def hoist(captures: Captures, parts: list[Region]) -> None:
         if len(dtypes) != 1:
             continue
         name = graph.fresh_name(f"{captures.name}/read_{graph.parse(source).node.rsplit('/', 1)[-1]}", captures.taken)
-        controls = ["^" + control for control in captures.controls]
         edge = graph.parse(source).edge
-        captures.outer.add(regions.make(name, "ReadVariableOp", [edge, *controls], dtype=dtypes.pop()))
+        waits = dict.fromkeys(after_writes if _resource(captures.outer, edge) in written else controls)
+        captures.outer.add(regions.make(name, "ReadVariableOp", [edge, *waits], dtype=dtypes.pop()))
         del captures.args[source]
         for part in parts:
             part.nodes.pop(arg, None)
         for part, node in users:
             value = captures.arg(graph.parse(name), part)
             part.nodes[node.name].CopyFrom(_from_value(part, node, value, captures.taken))
+
+
+def _written(region: Region) -> set[str]:
+    """Returns the nodes that hold the resources which a region writes, itself or in its functions."""
+    found = set()
+    for node in region.nodes.values():
+        parts = region.bodies.get(node.name, {}).values()
+        inside = (other.op for part in parts for below in part.walk() for other in below.nodes.values())
+        if any(op in ops.RESOURCE_WRITERS for op in (node.op, *inside)):
+            found |= {
+                _resource(region, tensor.edge)
+                for tensor in graph.data_inputs(node)
+                if region.dtype(tensor) == types_pb2.DT_RESOURCE
+            }
+    return found
+
+
+def _resource(region: Region, edge: str) -> str:
+    """Returns the node that a resource comes from, seen through what passes it on."""
+    node = region.nodes[graph.parse(edge).node]
+    while node.op in ("Identity", "Switch", "Enter"):
+        node = region.nodes[graph.parse(node.input[0]).node]
+    return node.name
 
 
 def _from_value(part: Region, node: NodeDef, value: str, taken: set[str]) -> NodeDef:

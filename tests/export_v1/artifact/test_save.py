@@ -193,9 +193,9 @@ def test_writes_inside_functions_count():
     graph_def = v1.GraphDef()
     graph_def.node.add(name="read", op="ReadVariableOp")
     function = graph_def.library.function.add()
-    assert not save._writes(graph_def)
+    assert not save.writes_variables(graph_def)
     function.node_def.add(name="write", op="AssignVariableOp")
-    assert save._writes(graph_def)
+    assert save.writes_variables(graph_def)
 
 
 @pytest.mark.parametrize(("producer", "written"), [(21, 21), (0, tf.version.GRAPH_DEF_VERSION)])

@@ -46,6 +46,27 @@ def test_a_signal_cleans_up(number, function, tmp_path, subprocess_env):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_after_the_last_rename_does_not_deny_what_was_written(number, tmp_path, subprocess_env):
+    checkpoint = cases.load("mlp_layers").folder / "model.ckpt-3"
+    flags = [f"--checkpoint={checkpoint}", "--input=x=x:0", "--output=probs=probs:0", f"--export_dir={tmp_path}/target"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", HELD.format(function="_publish"), *flags], env=subprocess_env, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "held\n", process.communicate()[1]
+    if number == signal.SIGKILL:
+        # The process that works, not the one that waits for it.
+        [child] = open(f"/proc/{process.pid}/task/{process.pid}/children").read().split()
+        os.kill(int(child), number)
+    else:
+        os.kill(process.pid, number)
+    _, said = process.communicate()
+    assert process.returncode in (1, 130), said
+    assert f"'{tmp_path}/target' had been written before, and is whole" in said and "nothing was" not in said
+    assert os.listdir(tmp_path) == ["target"] and (tmp_path / "target" / "saved_model.pb").exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_an_interrupt_that_c_code_makes_another_error_of_is_one_all_the_same(number):
     before = signal.getsignal(number)

@@ -1,10 +1,13 @@
 """Which answers are equal."""
 
+import warnings
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from export_v1.format import comparison
+from export_v1.format.comparison import Verdict
 
 
 @pytest.mark.parametrize(
@@ -86,3 +89,24 @@ def test_both_sides_are_named():
     assert "shape [2] here, [3] there" in str(shapes) and "float32 here, float64 there" in str(types)
     assert "1 strings differ, first at [1]: b'b' here, b'c' there" in str(strings)
     assert not (shapes.equal or types.equal or strings.equal)
+
+
+def test_what_is_infinitely_different_everywhere_is_said_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = comparison.compare("y", np.float32([np.inf, -np.inf]), np.float32([1, 2]))
+    assert not found.equal and found.relative == found.largest == np.inf
+
+
+def test_what_was_not_compared_is_not_equal():
+    found = comparison.not_proven("y", "it is random")
+    assert not found.equal and str(found) == "y: not proven, it is random"
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "overall"),
+    [("", "not proven"), ("NN", "not proven"), ("NE", "equal"), ("EE", "equal"), ("EDN", "different")],
+)
+def test_one_that_differs_decides_and_what_was_not_compared_does_not(verdicts, overall):
+    words = {"E": Verdict.EQUAL, "D": Verdict.DIFFERENT, "N": Verdict.NOT_PROVEN}
+    assert comparison.overall(words[letter] for letter in verdicts).value == overall

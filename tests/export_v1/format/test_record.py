@@ -23,8 +23,9 @@ FULL = record.Record(
     unconverted=[record.Unconverted("cond", "a reason")],
     choices=[record.Choice("what", "why")],
     variables=[record.VariableEntry("w", "float32", [2], True, "w", 7)],
-    sample=record.SampleEntry("generated", ["z"], {"y": 2}),
+    sample=record.SampleEntry("generated", ["z"], {"y": 2}, ["flag = true"]),
     sample_left_out="too large",
+    proof=record.ProofEntry("equal", "", {"z": "it is random"}, ["flag = false: no"]),
     warnings=["NaN"],
     warmup=[1, 8],
 )

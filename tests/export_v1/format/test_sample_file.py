@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from export_v1 import errors
 from export_v1.format import sample
@@ -33,3 +34,42 @@ def test_a_file_that_is_none_is_one_message(tmp_path):
         _read(tmp_path / "sample.npz")
     with pytest.raises(errors.ExportError, match="nothing.npz"):
         _read(tmp_path / "nothing.npz")
+
+
+def test_further_sets_are_written_and_an_earlier_reader_sees_the_first(tmp_path):
+    words = np.array([b"a\0"], object)
+    further = [sample.Arrays({"x": np.float32([n]), "s": words}, {"y": np.int64([n])}, {"y": 0.5 * n}) for n in (1, 2)]
+    arrays = sample.Arrays({"x": np.float32([0])}, {"y": np.int64([0])}, further=further)
+    sample.write(arrays, str(tmp_path / "sample.npz"))
+    found = _read(tmp_path / "sample.npz")
+    assert found.inputs["x"] == [0] and found.outputs["y"] == [0] and found.noise == {}
+    assert [(list(one.inputs["x"]), list(one.outputs["y"]), one.noise) for one in found.further] == [
+        ([1], [1], {"y": 0.5}), ([2], [2], {"y": 1.0})
+    ]  # fmt: skip
+    assert list(found.further[1].inputs["s"]) == [b"a\0"]
+    names = sample.arrays(str(tmp_path / "sample.npz"), errors.ExportError, "")
+    assert [name for name in names if not sample.is_about_another(name)] == ["in/x"]
+
+
+def test_bfloat16_is_read_as_it_was_and_others_read_its_values(tmp_path):
+    dtype = tf.bfloat16.as_numpy_dtype
+    arrays = sample.Arrays({"x": np.array([1.5, np.inf], dtype)}, {"y": np.array([[-0.125]], dtype)})
+    sample.write(arrays, str(tmp_path / "sample.npz"))
+    found = _read(tmp_path / "sample.npz")
+    assert found.inputs["x"].dtype == found.outputs["y"].dtype == dtype
+    assert found.inputs["x"].tolist() == [1.5, np.inf] and found.outputs["y"].tolist() == [[-0.125]]
+    with np.load(tmp_path / "sample.npz", allow_pickle=False) as plain:
+        assert plain["in/x"].dtype == np.float32 and plain["in/x"].tolist() == [1.5, np.inf]
+
+
+def test_bfloat16_of_the_first_exports_is_read(tmp_path):
+    value = np.array([1.5, 2.0], tf.bfloat16.as_numpy_dtype)
+    np.savez(tmp_path / "sample.npz", **{"in/x": value, "out/y": value})
+    found = _read(tmp_path / "sample.npz")
+    assert found.outputs["y"].dtype == value.dtype and found.outputs["y"].tolist() == [1.5, 2.0]
+
+
+def test_a_type_that_is_none_is_one_message(tmp_path):
+    np.savez(tmp_path / "sample.npz", **{"in/x": np.float32([1]), "dtypes/in/x": np.asarray(b"nonsense")})
+    with pytest.raises(errors.ExportError, match="cannot be read as .npz"):
+        _read(tmp_path / "sample.npz")

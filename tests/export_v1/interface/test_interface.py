@@ -246,13 +246,6 @@ def _meta(written):
     return meta_graph_pb2.MetaGraphDef(graph_def=written.as_graph_def(add_shapes=True))
 
 
-def test_batch_norm_built_for_training_is_said():
-    found = resolve("inception_aux", inputs={"x": "batch:0"}, outputs={"y": "Logits/Logits/BiasAdd:0"})
-    assert any("statistics of each batch" in what for what in choices(found))
-    found = resolve("convnet_bn_dropout", inputs={"x": "images"}, outputs={"y": "predictions"})
-    assert not any("statistics of each batch" in what for what in choices(found))
-
-
 def test_no_training_values_unless_asked_for():
     found = resolve("slim_contrib_net", inputs={"x": "image"}, outputs={"y": "embeddings"})
     assert found.train_frozen == {}

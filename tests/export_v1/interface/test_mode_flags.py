@@ -268,6 +268,31 @@ def test_the_constant_that_sets_a_rate(rate, expected):
     assert constant == (None if expected is None else (Tensor(expected[0]), expected[1]))
 
 
+def test_a_summary_of_a_rate_is_no_use_of_it():
+    """A summary has a tag beside the rate, which is text."""
+
+    def make(x):
+        keep = v1.placeholder(tf.float32, name="keep")
+        v1.summary.scalar("keep", keep)
+        dropped(x, tf.floor(keep + uniform(x)), "y")
+
+    assert resolve(make).frozen == {"keep:0": 1.0}
+
+
+def test_what_gradients_give_to_a_loop_does_not_make_it_theirs():
+    """A functional loop keeps intermediate values for its gradients in lists that are made in their scope."""
+
+    def make(x):
+        with tf.name_scope("gradients"):
+            kept = tf.raw_ops.EmptyTensorList(element_shape=[-1], max_num_elements=3, element_dtype=tf.float32)
+        tf.raw_ops.TensorListPushBack(input_handle=kept, tensor=x[0], name="forward")
+        with tf.name_scope("gradients_1"):
+            tf.raw_ops.Neg(x=x, name="backward")
+
+    found = settling(make).backward
+    assert "forward" not in found and "gradients_1/backward" in found
+
+
 def test_dropouts_of_the_gradients_do_not_count():
     def make(x):
         with tf.name_scope("gradients"):

@@ -5,7 +5,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from export_v1 import errors, interface
-from export_v1.interface import choose, ends, naming, offers, resolving
+from export_v1.interface import ends, naming, offers, resolving
+from export_v1.interface.anatomy import Anatomy
 from export_v1.ir import graph
 from export_v1.source import meta_graph
 from tests.support import control_flow, node_defs
@@ -25,7 +26,7 @@ def read(make, trainable=None):
 
 def anatomy(make, trainable=None):
     model = read(make, trainable)
-    return choose.Anatomy(model, resolving.of(model), {}, [], {})
+    return Anatomy(model, resolving.of(model), {}, [], {})
 
 
 def chosen(make, **given):
@@ -82,13 +83,13 @@ def test_logits_with_a_name_of_their_own_stay_beside_their_sigmoid():
     assert chosen(make)[1].keys() == {"scores", "probabilities"}
 
 
-@pytest.mark.parametrize("count", [1, 4, 5, 6])
+@pytest.mark.parametrize("count", [1, 6, 7, 8])
 def test_so_many_answers_are_not_clear(count):
     def make(x):
         for at in range(count):
-            tf.identity(dense(x, 2, f"w{at}"), name=f"head{'abcdef'[at]}")
+            tf.identity(dense(x, 2, f"w{at}"), name=f"head{'abcdefgh'[at]}")
 
-    if count <= 4:
+    if count <= 6:
         assert list(chosen(make)[1].values()) == [f"head{letter}:0" for letter in "abcdef"[:count]]
     else:
         assert f"{count} tensors may be answers" in unclear(make)
@@ -273,18 +274,18 @@ def test_candidates_come_with_types_shapes_and_values():
     assert [(one.tensor, one.value) for one in found.freeze] == [("unsure:0", None)]
 
 
-def test_an_error_shows_ten_of_a_sort_and_a_listing_all():
+def test_an_error_shows_fifteen_of_a_sort_and_a_listing_all():
     def make(x):
-        for at in range(12):
-            tf.identity(dense(x, 2, f"w{at}"), name=f"head{'abcdefghijkl'[at]}")
+        for at in range(17):
+            tf.identity(dense(x, 2, f"w{at}"), name=f"head{'abcdefghijklmnopq'[at]}")
 
     with pytest.raises(errors.ExportError) as caught:
         interface.resolve(read(make), place=PLACE)
     lines = str(caught.value).splitlines()
-    assert "  Outputs (12):" in lines and sum("--output=" in line for line in lines[1:-1]) == 10
+    assert "  Outputs (17):" in lines and sum("--output=" in line for line in lines[1:-1]) == 15
     assert any("2 more" in line for line in lines)
     text = interface.listing(read(make), [])
-    assert text.count("--output=") == 12 and "more" not in text
+    assert text.count("--output=") == 17 and "more" not in text
 
 
 def test_ends_say_their_reason():
@@ -358,3 +359,206 @@ def test_trees_are_weights():
         tf.sigmoid(logits, name="probabilities")
 
     assert chosen(make) == ({"x": "x:0"}, {"probabilities": "probabilities:0"})
+
+
+# What comes after the last layer, and what else the answer may be.
+
+
+def test_a_margin_that_labels_set_is_no_mask():
+    """The loss of an embedding changes the score of the right class before it compares: the scores are no answer."""
+
+    def make(x):
+        scores = dense(x, 3)
+        wanted = labels()
+        v1.losses.softmax_cross_entropy(wanted, scores - 0.5 * wanted)
+
+    assert "labels change" in unclear(make)
+
+
+def test_a_mask_on_what_a_softmax_reads_is_data():
+    def make(x):
+        mask = v1.placeholder(tf.float32, [None, 3], "mask")
+        policy = tf.nn.softmax(dense(x, 3) * mask)
+        tf.reduce_mean(labels() * tf.math.log(policy))
+
+    assert chosen(make) == ({"x": "x:0", "mask": "mask:0"}, {"probabilities": "Softmax:0"})
+
+
+def test_a_weight_of_the_loss_is_no_mask():
+    def make(x):
+        weights = v1.placeholder(tf.float32, [None], "mask")
+        tf.reduce_mean(weights * v1.nn.softmax_cross_entropy_with_logits_v2(labels=labels(), logits=dense(x, 3)))
+
+    assert chosen(make)[0] == {"x": "x:0"}
+
+
+def pair(make_answer):
+    def make(x):
+        other = v1.placeholder(tf.float32, [None, 4], "other")
+        shared = weight([4, 3])
+        answer = make_answer(tf.matmul(x, shared), tf.matmul(other, shared))
+        tf.reduce_mean((v1.placeholder(tf.float32, [None], "seen") - answer) ** 2)
+
+    return make
+
+
+def test_an_unnamed_answer_about_a_pair_may_be_about_one_of_them():
+    reason = unclear(pair(lambda one, other: tf.reduce_sum(one * other, 1)))
+    assert "'other:0', 'x:0' meet the same weights" in reason
+
+
+def test_a_pair_whose_answer_has_a_name_is_a_pair():
+    found = chosen(pair(lambda one, other: tf.reduce_sum(one * other, 1, name="likeness")))
+    assert found == ({"x": "x:0", "other": "other:0"}, {"likeness": "likeness:0"})
+
+
+def optimized(loss, *variables):
+    v1.train.GradientDescentOptimizer(0.1).minimize(loss, var_list=list(variables))
+
+
+def test_what_one_optimizer_trains_for_another_to_read_may_be_the_answer():
+    def make(x, together=False):
+        first, second = weight([4, 3], "first"), weight([3, 2], "second")
+        answer = tf.matmul(tf.tanh(tf.matmul(x, first)), second)
+        if together:
+            optimized(tf.reduce_mean(answer), first, second)
+        else:
+            optimized(tf.reduce_mean(answer), second)
+            optimized(-tf.reduce_mean(answer), first)
+
+    assert "'MatMul_1:0' is computed from 'Tanh:0', which other variables are trained to give" in unclear(make)
+    assert chosen(lambda x: make(x, together=True))[1] == {"output": "MatMul_1:0"}
+
+
+def test_two_losses_over_one_set_of_variables_are_one_training():
+    def make(x):
+        first, second = weight([4, 3], "first"), weight([3, 2], "second")
+        answer = tf.matmul(tf.tanh(tf.matmul(x, first)), second)
+        optimized(tf.reduce_mean(answer), first, second)
+        optimized(tf.reduce_mean(answer**2), second)
+
+    assert chosen(make)[1] == {"output": "MatMul_1:0"}
+
+
+@pytest.mark.parametrize(
+    ("default", "shape", "takes"),
+    [
+        (lambda: tf.zeros([1, 4]), [None, 4], True),
+        (lambda: tf.zeros([4]), [4], False),
+        (lambda: tf.constant(0.5), [], False),
+        (lambda: tf.constant([True]), [None], False),
+        (lambda: v1.placeholder(tf.float32, [2, 4], "fed") / 255.0, [2, 4], True),
+        (lambda: tf.matmul(v1.placeholder(tf.float32, [2, 4], "fed"), tf.zeros([4, 4])), [None, 4], False),
+    ],
+)
+def test_a_placeholder_with_a_default_takes_data_where_that_stands_for_data(default, shape, takes):
+    model = read(lambda x: v1.placeholder_with_default(default(), shape, "given"))
+    assert resolving.of(model).takes_data("given:0") is takes
+
+
+def test_a_default_stays_where_inputs_are_given():
+    def make(x):
+        given = v1.placeholder_with_default(tf.ones([1, 4]), [None, 4], "weights_of_features")
+        tf.identity(tf.matmul(x * given, weight([4, 2])), name="y")
+
+    assert chosen(make)[0] == {"x": "x:0", "weights_of_features": "weights_of_features:0"}
+    found = interface.resolve(read(make), place=PLACE, inputs={"x": "x:0"}, outputs={"y": "y:0"})
+    assert list(found.inputs) == ["x"] and "weights_of_features:0" in found.frozen
+
+
+@pytest.mark.parametrize(
+    ("finish", "name"),
+    [
+        (lambda y, seen: (2.0 * tf.atan(y) - seen) ** 2, "mul:0"),
+        (lambda y, seen: (tf.sqrt(y) - seen) ** 2, "Add:0"),
+        (lambda y, seen: seen * tf.math.log(2.0 * y), "Add:0"),
+        (lambda y, seen: (tf.reshape(2.0 * y, [-1]) - tf.reshape(seen, [-1])) ** 2, "mul:0"),
+    ],
+)
+def test_arithmetic_between_the_last_layer_and_a_difference_from_labels_is_the_models(finish, name):
+    assert list(chosen(lambda x: tf.reduce_mean(finish(dense(x, 3), labels())))[1].values()) == [name]
+
+
+def test_integers_that_weights_decide_are_answers_and_counters_are_not():
+    def make(x):
+        scores = tf.sigmoid(dense(x, 3))
+        tf.where(scores > 0.5)
+        tf.range(tf.shape(x)[0])
+        tf.reduce_mean((scores - labels()) ** 2)
+
+    assert list(chosen(make)[1].values()) == ["Sigmoid:0", "Where:0"]
+
+
+def test_a_summary_of_zeros_does_not_hide_the_named_answer_before_it():
+    def make(x):
+        scores = dense(x, 3)
+        classes = tf.argmax(scores, 1, name="prediction")
+        v1.summary.image("seen", tf.cast(tf.reshape(classes, [-1, 1, 1, 1]), tf.uint8))
+        v1.losses.softmax_cross_entropy(labels(), scores)
+
+    assert chosen(make)[1] == {"output": "Add:0", "prediction": "prediction:0"}
+
+
+def test_constants_are_offered_only_where_no_data_comes_in():
+    def make(x, fed=False):
+        hidden = tf.matmul(tf.constant([[1.0, 2.0, 3.0, 4.0]] * 5, name="data"), weight([4, 3]))
+        out = dense(x, 3, "v") if fed else hidden
+        tf.reduce_mean((out - tf.ones([5, 3])) ** 2)
+        optimized(tf.reduce_mean(hidden), *v1.trainable_variables())
+
+    assert "'data:0'" in unclear(make)
+    assert anatomy(lambda x: make(x, fed=True)).constants == []
+
+
+def test_without_data_the_weights_are_offered():
+    def make(x):
+        tf.matmul(weight([2, 3], "u"), weight([3, 2], "v"), name="product")
+
+    found = interface.candidates(read(make))
+    assert {"product:0", "u:0", "v:0"} <= {one.tensor for one in found.outputs}
+    assert "no data comes in" in unclear(make)
+
+
+def recurrent(x, start, steps=3):
+    """Returns what a loop makes of its start and of data."""
+    shared = weight([3, 3], "shared")
+    fed = tf.matmul(x, weight([4, 3], "fed"))
+    return v1.while_loop(lambda i, h: i < steps, lambda i, h: (i + 1, tf.tanh(tf.matmul(h, shared) + fed)), [0, start])[
+        1
+    ]
+
+
+def test_a_state_that_comes_in_goes_out_again():
+    def make(x):
+        state = v1.placeholder(tf.float32, [None, 2, 3], "h")
+        tf.matmul(recurrent(x, state[:, 1]), weight([3, 2], "v"), name="out")
+
+    inputs, outputs = chosen(make)
+    assert set(inputs) == {"x", "h"} and outputs == {"out": "out:0", "next_h": "while/Exit_1:0"}
+
+
+def test_a_state_that_is_only_as_long_as_the_batch_is_none():
+    def make(x):
+        rows = v1.placeholder(tf.int32, [], "batch_size")
+        tf.matmul(recurrent(x, tf.fill([rows, 3], 0.0)), weight([3, 2], "v"), name="out")
+
+    assert chosen(make)[1] == {"out": "out:0"}
+
+
+def test_a_loop_over_its_own_start_gives_no_state():
+    def make(x):
+        shared = weight([4, 4], "shared")
+        _, h = v1.while_loop(lambda i, h: i < 3, lambda i, h: (i + 1, tf.matmul(h, shared)), [0, x])
+        tf.matmul(h, weight([4, 2], "v"), name="out")
+
+    assert chosen(make)[1] == {"out": "out:0"}
+
+
+def test_a_named_number_that_counts_no_rows_of_an_answer_is_none():
+    def make(x):
+        scores = dense(x, 3)
+        tf.cast(tf.reduce_sum(scores), tf.int32, name="total")
+        tf.size(tf.where(tf.identity(scores, name="scores") > 0), name="positives")
+        tf.reduce_mean((scores - labels()) ** 2)
+
+    assert "total:0" not in chosen(make)[1].values() and "positives:0" in chosen(make)[1].values()

@@ -150,3 +150,20 @@ def test_the_parts_are_as_they_were():
     parts = {"": _calling("Exp"), "train/": _calling("Neg")}
     merge.graphs(parts)
     assert parts == {"": _calling("Exp"), "train/": _calling("Neg")}
+
+
+def test_what_fills_a_table_is_that_of_the_first_part_and_so_is_its_file():
+    def part(path: str):
+        with graphs.tensorflow_1() as graph:
+            table = tf.raw_ops.HashTableV2(key_dtype=tf.string, value_dtype=tf.int64, shared_name="", name="table")
+            tf.raw_ops.InitializeTableFromTextFileV2(
+                table_handle=table, filename=tf.constant(path, name="path"), key_index=-2, value_index=-1, name="fill"
+            )
+            x = v1.placeholder(tf.string, [None], name="x")
+            tf.raw_ops.LookupTableFindV2(table_handle=table, keys=x, default_value=tf.constant(-1, tf.int64), name="y")
+        return graph.as_graph_def()
+
+    merged = merge.graphs({"": part("a.txt"), "train/": part("b.txt")})
+    names = graphs.names(merged)
+    assert {"table", "fill", "path", "x", "y", "train/x", "train/y"} <= set(names)
+    assert not {"train/table", "train/fill", "train/path"} & set(names)

@@ -6,8 +6,7 @@ import tensorflow as tf
 
 import export_v1
 from export_v1.ir.graph import Index
-from export_v1.passes import moving_averages
-from tests.support import cases, graphs
+from tests.support import cases, graphs, norms
 
 CASE = "odd_training_only"
 
@@ -16,7 +15,7 @@ CASE = "odd_training_only"
 def layer(exported):
     from load_v2 import SignatureLayer
 
-    return SignatureLayer(exported(CASE, moving_averages=True))
+    return SignatureLayer(exported(CASE, moving_averages=True, batch_statistics=False))
 
 
 def test_answers_are_those_of_the_same_code_built_for_inference(layer):
@@ -31,7 +30,7 @@ def test_training_goes_on_as_tensorflow_1_would(exported):
 
     from load_v2 import SignatureLayer
 
-    case, layer = cases.load(CASE), SignatureLayer(exported(CASE, moving_averages=True))
+    case, layer = cases.load(CASE), SignatureLayer(exported(CASE, moving_averages=True, batch_statistics=False))
     x, oracle = case.oracle("in")["x"], case.oracle("averages")
     optimizer, losses = keras.optimizers.SGD(0.05), []
     for _ in range(3):
@@ -49,13 +48,6 @@ def test_inference_writes_no_variable(layer):
     layer(cases.load(CASE).oracle("in")["x"])
     for weight, value in zip(layer.weights, before, strict=True):
         np.testing.assert_array_equal(weight.numpy(), value, err_msg=weight.name)
-
-
-def test_without_the_flag_the_way_out_is_said(tmp_path):
-    report = export_v1.export(export_dir=str(tmp_path / "1"), **cases.load(CASE).flags())
-    said = "\n".join(f"{one['what']}: {one['why']}" for one in report["choices"])
-    assert "statistics of each batch" in said and "with --moving_averages it uses" in said
-    assert "'by_hand/pop_mean', 'by_hand/pop_var'" in said
 
 
 def test_a_graph_without_such_batch_norms_is_refused(tmp_path):
@@ -92,7 +84,7 @@ UPDATES = {
 
 @pytest.mark.parametrize("form", sorted(UPDATES))
 def test_every_form_of_an_update_is_understood(form):
-    result = moving_averages.taken(_with_update(UPDATES[form]))
+    result = norms.by_averages(_with_update(UPDATES[form]))
     graph_def, names = result.graph_def, result.notes.moving_averages
     assert names == ("average",)
     node = Index(graph_def)["y"]
@@ -111,7 +103,7 @@ def test_every_form_of_an_update_is_understood(form):
 )
 def test_other_updates_are_left_alone(update):
     before = _with_update(update)
-    result = moving_averages.taken(before)
+    result = norms.by_averages(before)
     after, names = result.graph_def, result.notes.moving_averages
     assert names == () and after.node == before.node
 

@@ -4,8 +4,8 @@ import tensorflow as tf
 
 from export_v1 import errors
 from export_v1.ir import graph as graph_module
-from export_v1.ir import ops
-from export_v1.ir.graph import Index
+from export_v1.ir import ops, rewrite
+from export_v1.ir.graph import GraphDef, Index, Tensor
 from export_v1.passes import tables
 from tests.support import graphs
 
@@ -107,3 +107,27 @@ def test_a_frozen_file_name_is_found_as_it_was_given():
         assert result.notes.asset_files == {"file:0": "/in/words.txt"}
     with pytest.raises(errors.ExportError, match=r"not named by a constant.*\n.*--freeze="):
         tables.with_files(graph.as_graph_def(), ["fill"], known={}, frozen={}, find=lambda name, known: name)
+
+
+@pytest.mark.parametrize(
+    ("empty", "dtype"), [(-2, tf.int64), (np.iinfo(np.int32).min + 1, tf.int32), ("none", tf.string)]
+)
+def test_a_dense_table_of_old_reserves_another_key_for_what_is_removed(empty, dtype):
+    made = rewrite.node("table", "MutableDenseHashTable", [Tensor("empty")], key_dtype=dtype, value_dtype=tf.float32)
+    graph_def = GraphDef(node=[rewrite.constant("empty", empty, dtype), made])
+    new = tables.to_resources(graph_def).graph_def
+    nodes = {node.name: node for node in new.node}
+    assert nodes["table"].op == "MutableDenseHashTableV2"
+    assert list(nodes["table"].input) == ["empty", "table/deleted_key"]
+    deleted = tf.make_ndarray(nodes["table/deleted_key"].attr["value"].tensor)
+    assert deleted.item() != (empty.encode() if dtype == tf.string else empty)
+    with tf.Graph().as_default() as graph, tf.compat.v1.Session() as session:
+        tf.graph_util.import_graph_def(new, name="")
+        assert session.run(tf.raw_ops.LookupTableSizeV2(table_handle=graph.get_tensor_by_name("table:0"))) == 0
+
+
+def test_a_dense_table_whose_empty_key_is_computed_is_named():
+    made = rewrite.node("table", "MutableDenseHashTable", [Tensor("key")], key_dtype=tf.int64, value_dtype=tf.int64)
+    graph_def = GraphDef(node=[rewrite.node("key", "Placeholder", dtype=tf.int64), made])
+    with pytest.raises(errors.ExportError, match="'table' .*is no constant, but Placeholder"):
+        tables.to_resources(graph_def)

@@ -140,9 +140,57 @@ def test_a_reference_is_handed_on_as_a_resource():
         tf.identity(merged, name="y")
     nodes, made = _converted(graph)
     assert [nodes[name].op for name in ("alias", "switch", "merge")] == ["Identity", "Switch", "Merge"]
-    assert {nodes[name].attr["T"].type for name in ("alias", "switch", "merge")} == {tf.resource.as_datatype_enum}
+    assert {nodes[name].attr["T"].type for name in ("alias", "switch")} == {tf.resource.as_datatype_enum}
     assert _edges(nodes, "alias") == ["n", "^gate"] and _edges(nodes, "add")[0] == "switch:1"
-    assert _edges(nodes, "switch") == ["alias", "pred"]
+    assert _edges(nodes, "switch") == ["n", "pred", "^alias"]
+
+
+def test_what_takes_the_reference_of_a_condition_takes_the_handle_before_it_and_waits_for_its_end():
+    with graphs.tensorflow_1() as graph:
+        n, pred = _variable("n", []), v1.placeholder(tf.bool, [], name="pred")
+        no, yes = raw.RefSwitch(data=n, pred=pred, name="switch")
+        added = raw.AssignAdd(ref=yes, value=1.0, name="add")
+        merged, _ = raw.RefMerge(inputs=[no, added], name="merge")
+        raw.AssignSub(ref=merged, value=1.0, name="sub")
+        tf.identity(merged, name="y")
+    nodes, _ = _converted(graph)
+    # The Merge waits for the write of its own branch, by a constant that is in that branch.
+    assert nodes["merge"].attr["T"].type == tf.bool.as_datatype_enum
+    [done_0, done_1] = [nodes[name] for name in _edges(nodes, "merge")]
+    assert done_0.op == done_1.op == "Const"
+    [branch_0, branch_1] = [nodes[done.input[0][1:]] for done in (done_0, done_1)]
+    assert list(branch_0.input) == ["switch"] and list(branch_1.input) == ["switch:1", "^add"]
+    assert _edges(nodes, "sub") == ["n", "sub/value", "^merge"] and _edges(nodes, "y") == ["n", "^merge"]
+
+
+def test_a_reference_of_one_of_two_variables_stays_a_choice():
+    with graphs.tensorflow_1() as graph:
+        n, m, pred = _variable("n", []), _variable("m", []), v1.placeholder(tf.bool, [], name="pred")
+        no, yes = raw.RefSwitch(data=n, pred=pred)[0], raw.RefSwitch(data=m, pred=pred)[1]
+        merged, _ = raw.RefMerge(inputs=[no, raw.AssignAdd(ref=yes, value=1.0, name="add")], name="merge")
+        tf.identity(merged, name="y")
+    nodes, _ = _converted(graph)
+    assert nodes["merge"].attr["T"].type == tf.resource.as_datatype_enum
+    assert _edges(nodes, _edges(nodes, "merge")[1])[1:] == ["^add"] and _edges(nodes, "y") == ["merge"]
+
+
+@pytest.mark.parametrize("view", ["identity", "reshape", "expand", "switch"])
+def test_a_view_read_after_a_write_sees_it(view):
+    with graphs.tensorflow_1() as graph:
+        n, pred = _variable("n", [2]), v1.placeholder(tf.bool, [], name="pred")
+        shared = {
+            "identity": lambda: tf.stop_gradient(tf.identity(n)),
+            "reshape": lambda: tf.reshape(n, [2, 1]),
+            "expand": lambda: tf.squeeze(tf.expand_dims(n, 0), 0),
+            "switch": lambda: raw.Switch(data=tf.identity(n), pred=pred)[1],
+        }[view]()
+        with tf.control_dependencies([shared]):
+            write = raw.AssignAdd(ref=n, value=[1.0, 1.0], name="write")
+        with tf.control_dependencies([write]):
+            tf.multiply(shared, 2.0, name="y")
+    _, made = _converted(graph)
+    answer = graphs.run(made, "y:0", feeds={"pred:0": True}, values={"n": [1.0, 2.0]})
+    np.testing.assert_array_equal(np.ravel(answer), [4.0, 6.0])
 
 
 def test_attributes_of_a_write_stay():

@@ -277,3 +277,47 @@ def test_what_counts_as_a_variable():
         tf.raw_ops.Variable(shape=[2], dtype=tf.float32, name="oldest")
         v1.placeholder(tf.float32, [], "x")
     assert variant.variables_of(graph.as_graph_def()) == {"old", "new", "oldest"}
+
+
+# What a signature's outputs depend on.
+
+
+def _waits_for_a_default() -> None:
+    x = v1.placeholder(tf.float32, [None, 2], "x")
+    limit = v1.placeholder_with_default(3.0, [], "limit")
+    with tf.control_dependencies([v1.assert_less(limit, 5.0)]):
+        tf.multiply(x, v1.get_variable("w", [2]), name="y")
+
+
+def test_a_default_that_an_output_only_waits_for_is_frozen():
+    """The path to it goes over a control edge, which names a node and no tensor."""
+    planned = plan.variants(
+        _source(_waits_for_a_default, signatures={"only": _signature()}, answers_with_defaults=True), Request()
+    )
+    assert planned.frozen == {"limit:0": 3.0}
+
+
+def test_nothing_behind_an_input_is_reached_by_waiting_for_it():
+    def build() -> None:
+        default = v1.placeholder_with_default(3.0, [], "limit")
+        x = tf.identity(default * 2.0, name="x")
+        with tf.control_dependencies([x]):
+            tf.multiply(tf.constant(2.0), v1.get_variable("w", [2]), name="y")
+
+    planned = plan.variants(_source(build, signatures={"only": _signature()}, answers_with_defaults=True), Request())
+    assert planned.frozen == {}
+
+
+def test_a_second_key_for_one_tensor_is_left_out_and_said():
+    signature = DeclaredSignature({"a": "x:0", "b": "x", "c": "z:0"}, {"y": "y:0"})
+    planned = plan.variants(_source(signatures={"only": signature}), Request())
+    assert list(planned.serving_inputs) == ["a", "c"]
+    [said] = [one for one in planned.choices if "left out" in one.what]
+    assert "'b'" in said.what and "'a'" in said.why
+
+
+def test_why_a_signature_is_left_out_is_one_line():
+    signatures = {"serving_default": _signature(), "broken": _signature(y="nowhere:0")}
+    planned = plan.variants(_source(signatures=signatures), Request())
+    [said] = [one for one in planned.choices if "left out" in one.what]
+    assert "\n" not in said.why and "nowhere" in said.why

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from export_v1.interface import Input
-from export_v1.proof import examples, input_sizes
+from export_v1.proof import candidates, examples, strings
 from tests.support import graphs, small_models
 from tests.support.graphs import v1
 
@@ -78,7 +78,8 @@ def test_types_without_a_reader():
     made = _first(build)
     assert list(made["flag"]) == [True, False, True, False]
     assert made["words"].shape == (examples.BATCH,) and made["words"].dtype == object
-    assert made["x"].shape == (examples.BATCH, examples.SIZES[0]) and made["x"].dtype == np.float64
+    # Beside data of known shape, a number that fits any is a rate more often than not.
+    assert made["x"].shape == () and made["x"].dtype == np.float64
     assert made["word"].shape == () and isinstance(made["word"].item(), bytes)
 
 
@@ -96,7 +97,7 @@ def test_a_size_that_is_not_usual_is_searched_for():
         x = v1.placeholder(tf.float32, [None, None], "x")
         tf.matmul(x, tf.ones([37, 2]))
 
-    assert [one["x"].shape for one in _made(build)] == [(examples.BATCH, 37)]
+    assert _first(build)["x"].shape == (examples.BATCH, 37)
 
 
 def test_no_input_is_too_big():
@@ -104,7 +105,7 @@ def test_no_input_is_too_big():
         v1.placeholder(tf.float32, [None, None, None, None, 3], "x")
 
     sizes = [one["x"].size for one in _made(build)]
-    assert sizes and max(sizes) <= examples.MOST_ELEMENTS
+    assert sizes and max(sizes) <= candidates.MOST_ELEMENTS
 
 
 def test_a_shape_of_the_input_itself_comes_first():
@@ -112,7 +113,7 @@ def test_a_shape_of_the_input_itself_comes_first():
         v1.placeholder(tf.float32, [None, 4], "x")
     graph_def = graph.as_graph_def(add_shapes=True)
     given = {"x": Input("x:0", small_models.FLOAT, [2, 4])}
-    assert next(examples.attempts(graph_def, graph_def, given))["x"].shape == (2, 4)
+    assert next(iter(examples.attempts(graph_def, graph_def, given)))["x"].shape == (2, 4)
 
 
 # Strings that something decodes.
@@ -164,7 +165,7 @@ def test_records_have_every_feature_of_their_parser(op):
     assert op in graphs.kinds(graph.as_graph_def())
     got = graphs.run(graph.as_graph_def(), {key: f"{key}:0" for key in FEATURES}, {"x:0": _first(build)["x"]})
     assert got["n"].shape == tuple(rows) and got["f"].shape == (*rows, 2, 3) and got["s"].shape == (*rows, 4)
-    assert got["v"].size == 2 * (rows or [1])[0] and set(got["s"].ravel()) <= set(examples.WORDS)
+    assert got["v"].size == 2 * (rows or [1])[0] and set(got["s"].ravel()) <= set(strings.WORDS)
 
 
 def _parse(serialized):
@@ -200,27 +201,48 @@ def _old_parse(serialized):
     return dict(zip(dense, made.dense_values, strict=True)) | {"v": made.sparse_values[0]}
 
 
-# Sizes that fit together.
+# Strings around strings, and in loops.
 
 
-def test_a_graph_that_refuses_a_shape_is_told_from_one_that_takes_it():
-    with graphs.tensorflow_1() as graph:
-        tf.matmul(v1.placeholder(tf.float32, [None, None], "x"), tf.ones([5, 2]))
+def _pictures(strings):
+    return v1.map_fn(lambda one: tf.io.decode_jpeg(tf.io.decode_base64(one), 3), strings, dtype=tf.uint8)
+
+
+def _sound(string):
+    return tf.audio.decode_wav(tf.io.decode_base64(string), 1).audio
+
+
+def _raw(strings):
+    return v1.map_fn(lambda one: tf.reshape(tf.io.decode_raw(one, tf.uint8), [32, 32, 3]), strings, dtype=tf.uint8)
+
+
+def _looped(strings):
+    def body(at, total):
+        return at + 1, total + tf.reduce_mean(tf.cast(tf.io.decode_png(strings[at], 3), tf.float32))
+
+    return tf.while_loop(lambda at, total: at < tf.size(strings), body, [0, 0.0])[1]
+
+
+@pytest.mark.parametrize(
+    ("read", "shape", "made"),
+    [
+        (_pictures, None, (3, 64, 64, 3)),
+        (_pictures, [None], (3, 64, 64, 3)),
+        (_sound, [], (16000, 1)),
+        (_raw, [None], (3, 32, 32, 3)),
+        (_looped, [None], ()),
+        (tf.io.decode_gif, [], (2, 8, 8, 3)),
+        (tf.io.decode_bmp, [], (64, 64, 3)),
+        (lambda one: tf.io.decode_csv(one, [[0.0], [""]])[1], [None], (3,)),
+        (lambda one: tf.io.parse_tensor(one, tf.float32), [], (3,)),
+    ],
+)
+@pytest.mark.parametrize("is_functional", [False, True])
+def test_strings_in_strings_and_in_loops_are_decoded(read, shape, made, is_functional):
+    with tf.Graph().as_default() if is_functional else graphs.tensorflow_1() as graph:
+        tf.identity(read(v1.placeholder(tf.string, shape, "x")), name="y")
     graph_def = graph.as_graph_def()
-    assert input_sizes.fits(graph_def, {"x": [3, 5]}) and not input_sizes.fits(graph_def, {"x": [3, 6]})
-
-
-def test_inputs_that_depend_on_each_other_are_settled_together():
-    with graphs.tensorflow_1() as graph:
-        x = v1.placeholder(tf.float32, [None, None], "x")
-        y = v1.placeholder(tf.float32, [None, 21], "y")
-        tf.add(tf.concat([x, y], 1), tf.ones([1, 40]))
-    [found] = input_sizes.searched(graph.as_graph_def(), {"x": [None, None], "y": [None, 21]}, 3)
-    assert found == {"x": [3, 19], "y": [3, 21]}
-
-
-def test_where_nothing_fits_nothing_is_found():
-    with graphs.tensorflow_1() as graph:
-        x = v1.placeholder(tf.float32, [None, None], "x")
-        tf.matmul(x, tf.ones([1000, 2]))
-    assert list(input_sizes.searched(graph.as_graph_def(), {"x": [None, None]}, 3)) == []
+    asked = small_models.asked(graph, {"x": "x:0"}, {})
+    inputs = next(iter(examples.attempts(graph_def, graph_def, asked.signatures["serving_default"].inputs)))
+    answer = graphs.run(graph_def, "y:0", {"x:0": inputs["x"]})
+    assert answer.shape == made and (answer.dtype == object or answer.size == 1 or np.ptp(answer) > 0)

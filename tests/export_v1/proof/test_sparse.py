@@ -4,7 +4,8 @@ import numpy as np
 import tensorflow as tf
 
 import export_v1
-from tests.support import graphs
+from export_v1.proof import examples
+from tests.support import graphs, small_models
 
 v1 = tf.compat.v1
 
@@ -27,3 +28,48 @@ def test_weighted_lookups_of_sparse_ids_have_a_sample(tmp_path):
         np.testing.assert_array_equal(sample["in/ids_indices"], [[0, 0], [1, 0], [2, 0]])
         # One value a row: the weight, over its own norm, is 1.
         np.testing.assert_allclose(sample["out/y"], values[sample["in/ids_values"]], rtol=1e-5)
+
+
+def _attempt(build, **inputs):
+    with graphs.tensorflow_1() as graph:
+        tf.identity(build(), name="y")
+    graph_def = graph.as_graph_def()
+    asked = small_models.asked(graph, {key: f"{name}:0" for key, name in inputs.items()}, {})
+    made = next(iter(examples.attempts(graph_def, graph_def, asked.signatures["serving_default"].inputs)))
+    return made, graphs.run(graph_def, "y:0", {f"{inputs[key]}:0": value for key, value in made.items()})
+
+
+def test_the_parts_are_known_by_the_op_that_reads_them():
+    def build():
+        parts = [v1.placeholder(tf.int64, [None, 2], "where"), v1.placeholder(tf.float32, [None], "what")]
+        sparse = tf.SparseTensor(*parts, v1.placeholder(tf.int64, [2], "room"))
+        return tf.sparse.sparse_dense_matmul(sparse, tf.ones([30, 4]))
+
+    made, answer = _attempt(build, a="where", b="what", c="room")
+    assert list(made["c"]) == [3, 30] and made["a"][:, 1].max() > 3 and list(made["a"][:, 0]) == [0, 1, 2]
+    np.testing.assert_allclose(answer, np.repeat(made["b"][:, None], 4, axis=1), rtol=1e-6)
+
+
+def test_rows_of_one_are_columns_of_the_other():
+    def build():
+        adjacent, features = (
+            v1.sparse_placeholder(tf.float32, name="adjacent"),
+            v1.sparse_placeholder(tf.float32, name="x"),
+        )
+        hidden = tf.sparse.sparse_dense_matmul(features, tf.ones([14, 3]))
+        return tf.sparse.sparse_dense_matmul(adjacent, hidden)
+
+    names = {
+        f"{name}_{part}": f"{name}/{part}" for name in ("adjacent", "x") for part in ("indices", "values", "shape")
+    }
+    made, answer = _attempt(build, **names)
+    assert list(made["adjacent_shape"]) == [3, 3] and list(made["x_shape"]) == [3, 14] and answer.shape == (3, 3)
+
+
+def test_a_dense_shape_that_is_constant_is_kept_to():
+    def build():
+        parts = [v1.placeholder(tf.int64, [5, 2], "where"), v1.placeholder(tf.float32, [5], "what")]
+        return tf.sparse.to_dense(tf.SparseTensor(*parts, tf.constant([2, 4], tf.int64)))
+
+    made, answer = _attempt(build, a="where", b="what")
+    assert (made["a"] < [2, 4]).all() and np.count_nonzero(answer) == 5

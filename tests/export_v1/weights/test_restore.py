@@ -235,3 +235,17 @@ def test_a_lone_string_keeps_the_zeros_that_it_ends_in(tmp_path):
         )
     value = restore.Checkpoint(prefix).value(Restored("proto"))
     assert value.shape == () and value.item() == b"\x08\x01\x00\x00"
+
+
+def test_moving_averages_that_are_not_restored_are_said(written):
+    checkpoint = written(w=np.ones(2, "f"), **{f"w__{EMA}": np.zeros(2, "f")}, b=np.ones(1, "f"))
+    variables = [_variable("w", 2), _variable("b", 1)]
+    _, choices = restore.locate(variables, checkpoint, GRAPH)
+    [(what, why)] = choices
+    assert "1 of 2 variables" in what and "--ema" in why
+    _, choices = restore.locate(variables, checkpoint, GRAPH, ema=True)
+    assert not any("last value" in what for what, _ in choices)
+
+
+def test_without_moving_averages_nothing_is_said_of_them(written):
+    assert restore.locate([_variable("w", 2)], written(w=np.ones(2, "f")), GRAPH)[1] == []

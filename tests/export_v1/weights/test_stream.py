@@ -13,6 +13,7 @@ import tensorflow as tf
 import export_v1
 from export_v1.artifact import save
 from export_v1.format import bundle
+from export_v1.proof import memory
 from export_v1.weights import restore, stream
 from export_v1.weights.restore import Restored, Variable, Weights
 from tests.support import cases
@@ -176,11 +177,21 @@ def test_a_streamed_export_answers_as_tensorflow_1_did(tmp_path, monkeypatch, na
             np.testing.assert_allclose(got[key].numpy(), expected, rtol=cases.TOLERANCE, atol=cases.TOLERANCE)
 
 
-def test_a_streamed_export_has_a_sample_only_where_inputs_are_given(tmp_path, monkeypatch):
+def test_a_streamed_export_is_proven_as_any_other(tmp_path, monkeypatch):
+    _, folder = both_ways(cases.load("mlp_layers"), tmp_path, monkeypatch)
+    record = json.loads((folder / "assets.extra" / "export_v1.json").read_text())
+    assert record["sample"]["origin"] == "generated" and record["proof"]["verdict"] == "equal"
+
+
+def test_a_model_that_does_not_fit_in_memory_has_a_sample_only_where_inputs_are_given(tmp_path, monkeypatch):
     case = cases.load("mlp_layers")
+    monkeypatch.setattr(memory, "free", lambda: 1000)
     _, folder = both_ways(case, tmp_path, monkeypatch)
     record = json.loads((folder / "assets.extra" / "export_v1.json").read_text())
-    assert record["sample"] is None and "MiB" in record["sample_left_out"]
+    assert record["sample"] is None and "MiB of memory are free" in record["sample_left_out"]
+    assert record["proof"] == {
+        "verdict": "not proven", "why": record["sample_left_out"], "not_proven": {}, "not_asked": []
+    }  # fmt: skip
     assert not (folder / "assets.extra" / "sample.npz").exists()
     np.savez(tmp_path / "in.npz", **case.oracle("in"))
     report = export_v1.export(export_dir=str(tmp_path / "given"), **case.flags(), sample=str(tmp_path / "in.npz"))
@@ -315,9 +326,9 @@ def test_verify_without_answers_compares_the_variables(tmp_path, monkeypatch):
 
     monkeypatch.setattr(save, "STREAMED_ABOVE", 0)
     monkeypatch.setattr(stream, "PIECE", 100)
-    export_v1.export(export_dir=str(tmp_path / "1"), **cases.load("mlp_layers").flags())
+    export_v1.export(export_dir=str(tmp_path / "1"), **cases.load("mlp_layers").flags(), no_sample=True)
     found = verify(tmp_path / "1")
-    assert found.equal and not found.outputs and any("only the variables" in line for line in found.lines())
+    assert not found.equal and not found.damaged and "variables intact" in found.lines()[-1]
     record = tmp_path / "1" / "assets.extra" / "export_v1.json"
     content = json.loads(record.read_text())
     content["variables"][0]["crc32c"] ^= 1

@@ -286,7 +286,7 @@ def test_records_without_an_answer_go_to_their_own_file(folder, x, tmp_path):
     flags = [folder, f"--input={tmp_path}/in.parquet", f"--output={tmp_path}/out.parquet"]
     assert command.run([*flags, f"--failed={tmp_path}/failed.jsonl"]) == 0
     assert sorted(_read(f"{tmp_path}/out-*.parquet")) == [at for at in range(20) if at != 4]
-    (line,) = [line for path in glob.glob(f"{tmp_path}/failed-*.jsonl") for line in open(path)]
+    (line,) = [line for path in tmp_path.glob("failed-*.jsonl") for line in path.read_text().splitlines()]
     assert json.loads(line)["record"] == {"id": 4}
     assert "Record {id=4}: input 'x' has 5 values; one row of float32 [None, 16] is [16]" in json.loads(line)["reason"]
     with pytest.raises(Exception, match=r"(?s)Record \{id=4\}.*--failed=FILE.jsonl lets the job go on"):

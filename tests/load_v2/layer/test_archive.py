@@ -126,14 +126,14 @@ def test_clone_config_and_weight_files(exported, tmp_path):
     x = cases.load("mlp_layers").oracle("in")["x"]
     model = to_keras.as_model(exported("mlp_layers"))
     model.set_weights([w + 1 for w in model.get_weights()])
-    want = model(x)["probs"]
+    want = model({"x": x})["probs"]
     clone = keras.models.clone_model(model)
-    np.testing.assert_array_equal(clone(x)["probs"], want)
+    np.testing.assert_array_equal(clone({"x": x})["probs"], want)
     clone.set_weights([w * 0 for w in clone.get_weights()])
-    np.testing.assert_array_equal(model(x)["probs"], want)
+    np.testing.assert_array_equal(model({"x": x})["probs"], want)
     model.save_weights(tmp_path / "w.weights.h5")
     clone.load_weights(tmp_path / "w.weights.h5")
-    np.testing.assert_array_equal(clone(x)["probs"], want)
+    np.testing.assert_array_equal(clone({"x": x})["probs"], want)
     layer = model.layers[-1]
     config = json.loads(json.dumps(layer.get_config()))
     again = SignatureLayer.from_config(config)

@@ -149,12 +149,12 @@ def test_expected_answers_are_in_and_out_and_nothing_else(tmp_path):
 def test_an_error_puts_back_what_weights_held(dtype):
     weights = [variable([1, 2], dtype), variable(3, dtype)]
     with pytest.raises(KeyError):
-        with values.Backup(weights):
+        with values.backup(weights):
             for weight in weights:
                 weight.assign(keras.ops.zeros_like(weight))
             raise KeyError
     assert [np.asarray(weight, "float32").tolist() for weight in weights] == [[1, 2], 3]
-    with values.Backup(weights):
+    with values.backup(weights):
         weights[1].assign(keras.ops.zeros_like(weights[1]))
     assert float(weights[1]) == 0
 
@@ -191,11 +191,11 @@ def test_a_report_tells_everything_once():
         "proven: 0 weights",
     ):
         assert text.count(fact) == 1, fact
-    assert str(report.refusal()).startswith("1 of 2 weights of model 'net' find no value in 'model.ckpt'")
+    assert str(report.refusal()).startswith("'model.ckpt' has no matching variable for 1 of 2 weights of model 'net'")
     report.assignments.append(Assignment("w/bias", (Term("x"),)))
     report.missing.clear()
     assert not report.complete
-    assert str(report.refusal()).startswith("1 of 3 variables of 'model.ckpt' have no place in model 'net'")
+    assert str(report.refusal()).startswith("Model 'net' has no matching weight for 1 of 3 variables of 'model.ckpt'")
     report.left_over.clear()
     assert not report.complete, "for a misfit is left"
     report.misfits.clear()

@@ -47,6 +47,18 @@ def test_a_body_takes_the_place_of_its_call():
     assert list(nodes["y"].input) == ["call:1"]
 
 
+def test_nodes_of_a_body_get_names_that_no_other_node_has():
+    """cond_v2 calls the Identity of its result "cond/Identity", and a branch may have an Identity, too."""
+    built = _graph(CALL.replace('"y" op: "Neg"', '"call/cut" op: "Neg"').replace('"after"', '"call/read"'))
+    flat = inline.calls(built)
+    names = graphs.names(flat)
+    assert len(set(names)) == len(names)
+    nodes = _nodes(flat)
+    assert nodes["call/cut"].op == "Neg" and nodes["call/cut_1"].op == "Split"
+    assert list(nodes["call/late"].input)[0] == "call/cut_1:1"
+    assert "call/read_1" in nodes["call/cut_1"].input and "^call/read_1" in nodes["call/write"].input
+
+
 def test_the_body_waits_for_what_the_call_waited_for():
     nodes = _nodes(inline.calls(_graph(CALL)))
     for name in ("read", "write", "cut", "late"):

@@ -173,10 +173,6 @@ def test_an_input_that_no_output_needs_stays_in_the_graph():
     assert graphs.names(_taken({"y": "read_a:0"}).graph_def) == ["x", "a", "read_a"]
 
 
-def test_random_outputs_are_told_apart():
-    assert program.random_outputs(_taken({"plain": "plain:0", "noisy": "noisy:0"}).serve) == {"noisy"}
-
-
 def test_outputs_behind_a_loop_are_told_apart():
     assert _taken({"plain": "plain:0", "looped": "looped:0"}).serve.v1_control_flow == {"looped"}
     assert _taken({"plain": "plain:0"}).serve.v1_control_flow == frozenset()

@@ -102,3 +102,15 @@ def test_files_are_tracked_by_the_table_that_reads_them(tmp_path):
     assert list(table._trackable_children().values()).count(asset) == 1
     made = resource_tables.create_all(_graph(), program.run_now, {"file:0": asset})
     assert asset not in made["one"]._trackable_children().values()
+
+
+def test_a_table_that_takes_its_reserved_keys_is_made_with_them():
+    with tf.Graph().as_default() as made:
+        keys = [tf.constant(key, tf.int64, name=name) for key, name in ((-1, "empty"), (-2, "deleted"))]
+        tf.raw_ops.MutableDenseHashTableV2(empty_key=keys[0], deleted_key=keys[1], value_dtype=tf.int64, name="dense")
+    table = resource_tables.create_all(made.as_graph_def(), program.run_now, {})["dense"]
+    default = tf.constant(7, tf.int64)
+    found = tf.raw_ops.LookupTableFindV2(
+        table_handle=table.resource_handle, keys=tf.constant([5], tf.int64), default_value=default
+    )
+    assert found.numpy().tolist() == [7]

@@ -81,19 +81,6 @@ RANDOM = """
 """
 
 
-def test_randomness_counts_in_functions_that_are_called_only():
-    called = _graph(RANDOM)
-    assert subgraph.is_random(called)
-    del called.node[:]
-    assert not subgraph.is_random(called)
-
-
-@pytest.mark.parametrize("op", ["RandomUniform", "TruncatedNormal", "Multinomial", "StatefulUniformInt"])
-def test_an_op_that_draws_is_random(op):
-    assert subgraph.is_random(_graph(f'node {{ name: "r" op: "{op}" }}'))
-    assert not subgraph.is_random(_graph(f'node {{ name: "r" op: "Stateless{op}" }}'))
-
-
 CALLS = """
     node { name: "by_op" op: "f" }
     node { name: "by_list" op: "Case" attr { key: "branches" value { list { func { name: "g" } func { name: "h" } } } } }

@@ -297,3 +297,9 @@ def test_records_that_do_not_fit_are_told(tmp_path):
     path.write_bytes(b"no record of any kind" * 9)
     with pytest.raises(LoadError, match="in.tfrecord' cannot be read"):
         read(path, x=X)
+
+
+def test_bfloat16_is_written_as_float32_since_numpy_s_files_have_no_such_type(tmp_path):
+    rows = np.array([[1.5], [-0.125]], tf.bfloat16.as_numpy_dtype)
+    found = np.load(written(tmp_path / "out.npy", ["y"], {"y": rows[:1]}, {"y": rows[1:]}))
+    assert found.dtype == np.float32 and found.tolist() == [[1.5], [-0.125]]

@@ -328,3 +328,29 @@ def test_a_list_of_known_shape_is_not_measured():
 
     made = check(build(make, X)).graph_def
     assert inputs(made, "TensorArray")[0] == "TensorArray/element_shape"
+
+
+@pytest.mark.parametrize("shapes", [((2,), (3,)), ((2,), (None,))])
+def test_elements_of_different_shapes_written_one_after_the_other_stay_an_array(shapes):
+    def make():
+        one = array(2, infer_shape=False)
+        for at, shape in enumerate(shapes):
+            one = one.write(at, v1.placeholder(tf.float32, shape, name=f"x{at}"))
+        tf.identity(one.read(1), name="y")
+
+    graph = node_defs.built(make)
+    result = functional.convert(graph, keep=["y:0"])
+    [(name, why)] = result.notes.unconverted
+    assert name == "TensorArray" and "its elements differ in shape" in why
+    feeds = {"x0:0": [1.0, 2.0], "x1:0": [3.0, 4.0, 5.0]}
+    assert graphs.run(result.graph_def, "y:0", feeds).tolist() == [3.0, 4.0, 5.0]
+
+
+def test_elements_that_tensorflow_1_held_to_one_shape_become_a_list():
+    def make():
+        one = array(2, infer_shape=True, element_shape=[None])
+        one = one.write(0, v1.placeholder(tf.float32, [2], name="x0"))
+        one = one.write(1, v1.placeholder(tf.float32, [None], name="x1"))
+        tf.identity(one.read(1), name="y")
+
+    convert(node_defs.built(make), "y:0")

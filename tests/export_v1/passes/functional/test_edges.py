@@ -304,3 +304,31 @@ def test_what_nothing_reads_stays_and_what_the_conversion_left_over_goes():
     assert {"fed", "unread"} <= set(graphs.names(made))
     # The indices of the `stack`.
     assert not [name for name in graphs.names(made) if "TensorArrayStack/range" in name]
+
+
+def test_what_only_the_next_iteration_waits_for_happens_in_each():
+    """A gradient pushes onto stacks that way: nothing in the loop reads the push."""
+
+    def make():
+        count = v1.get_variable("count", [], use_resource=True)
+        loop(body=lambda y: y * 2.0)
+        with tf.control_dependencies([v1.get_default_graph().get_operation_by_name("while/Exit_1")]):
+            tf.identity(count.read_value(), name="times")
+
+    graph = node_defs.built(make)
+    for node in ("handle", "step", "push"):
+        graph.node.add(name=f"while/{node}")
+    handle, one, push = (find(graph, f"while/{name}") for name in ("handle", "step", "push"))
+    handle.op, one.op, push.op = "Enter", "Const", "AssignAddVariableOp"
+    handle.input.append("count")
+    handle.attr["T"].type = tf.resource.as_datatype_enum
+    handle.attr["is_constant"].b = True
+    handle.attr["frame_name"].CopyFrom(find(graph, "while/Enter").attr["frame_name"])
+    one.input.append("^while/Identity")
+    one.attr["dtype"].type = tf.float32.as_datatype_enum
+    push.attr["dtype"].type = tf.float32.as_datatype_enum
+    one.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(1.0))
+    push.input.extend(["while/handle", "while/step"])
+    find(graph, "while/NextIteration_1").input.append("^while/push")
+    made = convert(graph, "times:0")
+    assert graphs.run(made, "times:0", values={"count": 0.0}) == 3.0

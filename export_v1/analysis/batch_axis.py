@@ -1,0 +1,99 @@
+"""Whether each row of a model's outputs depends on the same row of its inputs, and on no other.
+
+The batch is followed forward from the inputs, op by op: through what works element by element, row by row, or along other
+axes. Where an op puts rows together (a mean over the batch, a slice that shifts it, a condition on what one row says) they
+are mixed, and so is all that is computed from there. An op that no table in `rows` has counts as one that mixes.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+
+import tensorflow as tf
+
+from export_v1.analysis.liveness import Liveness, Ordered
+from export_v1.analysis.rows import computing, flow, shaping, slicing
+from export_v1.analysis.rows.states import FREE, Free, Look, Mixed, Rows, Shape, State, either
+from export_v1.ir import graph, ops
+from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, data_inputs
+
+_RULES = {**computing.RULES, **shaping.RULES, **slicing.RULES, **flow.RULES}
+
+
+def mixing(
+    graph_def: GraphDef, inputs: Iterable[str], outputs: Mapping[str, str], frozen: Mapping[str, object]
+) -> dict[str, str]:
+    """Returns the outputs that are not known to be one answer for each row -> the op that puts rows together.
+
+    Args:
+        graph_def: as the original runs, its inputs placeholders with an open first size.
+        inputs: names of the tensors whose first axis is the batch.
+        outputs: key -> tensor name.
+        frozen: tensor name -> the value that it is fed.
+    """
+    values = {graph.parse(name): value for name, value in frozen.items()}
+    states = _Following(graph_def, {graph.parse(name) for name in inputs}, values).states
+    index, found = Index(graph_def), {}
+    for key, name in outputs.items():
+        state = states.get(graph.parse(name), FREE)
+        if isinstance(state, Mixed):
+            found[key] = f"{state.node!r} ({index[state.node].op})"
+        elif not isinstance(state, Free) and not (isinstance(state, Rows) and state.axis == 0):
+            found[key] = f"{name!r}, whose first axis is not the batch"
+    return found
+
+
+class _Following:
+    """Finds the state of every tensor, going round loops until nothing changes."""
+
+    def __init__(self, graph_def: GraphDef, inputs: Collection[Tensor], frozen: Mapping[Tensor, object]):
+        self._index = Index(graph_def)
+        self._live = Liveness(Ordered(self._index), frozen)
+        self._shapes = _static_shapes(graph_def)
+        self.states: dict[Tensor, State] = {tensor: Rows(0) for tensor in inputs}
+        todo = [node.name for node in graph_def.node]
+        waiting = set(todo)
+        todo.reverse()
+        while todo:
+            name = todo.pop()
+            waiting.discard(name)
+            node = self._index[name]
+            if self._follow(node):
+                readers = {
+                    reader.name for reader, at in self._index.consumers(name) if not reader.input[at].startswith("^")
+                }
+                todo += readers - waiting
+                waiting |= readers
+
+    def _follow(self, node: NodeDef) -> bool:
+        sources = data_inputs(node)
+        # Nothing comes out of a branch that the frozen values never take.
+        known = [None if self._live.is_dead(tensor) else self.states.get(tensor) for tensor in sources]
+        if all(state is None or isinstance(state, Free) for state in known):
+            return False
+        states = [state or FREE for state in known]
+        state = self._of(node, sources, states)
+        changed = False
+        for at, new in enumerate(state if isinstance(state, list) else [state] * max(len(graph.output_types(node)), 1)):
+            tensor = Tensor(node.name, at)
+            joined = either(self.states.get(tensor), new, node.name)
+            if joined != self.states.get(tensor):
+                self.states[tensor] = joined
+                changed = True
+        return changed
+
+    def _of(self, node: NodeDef, sources: list[Tensor], states: list[State]) -> State | list[State]:
+        mixed = next((state for state in states if isinstance(state, Mixed)), None)
+        if mixed is not None and node.op not in ops.MERGES:
+            return mixed
+        rule = _RULES.get(node.op)
+        found = rule(Look(self._index, self._shapes, node, sources, states)) if rule else None
+        return Mixed(node.name) if found is None else found
+
+
+def _static_shapes(graph_def: GraphDef) -> dict[Tensor, Shape]:
+    with tf.Graph().as_default() as imported:
+        tf.graph_util.import_graph_def(graph_def, name="")
+        return {
+            Tensor(operation.name, at): None if output.shape.rank is None else output.shape.as_list()
+            for operation in imported.get_operations()
+            for at, output in enumerate(operation.outputs)
+        }

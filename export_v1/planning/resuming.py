@@ -1,0 +1,279 @@
+"""What is built so that training can go on: the loss, what the optimizer makes of its gradients, the learning rate.
+
+loss              inputs and labels -> the loss, in training mode; moving averages of batch norm are updated with it
+validation_loss   the same in inference mode, where the graph has what that takes
+update            gradients -> nothing: clipping, optimizer and whatever else the train op did, on the variables
+gradients         gradients -> the same as the optimizer's ops take them, after clipping
+learning_rate     nothing -> the rate of the next step, by the variables' values
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from export_v1 import errors, interface
+from export_v1.format.record import GradientEntry, OptimizerEntry, ResumeEntry
+from export_v1.interface import given, resolving, settle
+from export_v1.interface.settle import Settling
+from export_v1.interface.types import Input
+from export_v1.ir import graph, ops, rewrite
+from export_v1.ir.graph import Index, Tensor, parse
+from export_v1.model import Graph
+from export_v1.planning import variant
+from export_v1.request import Request
+from export_v1.training import averages, gradients, optimizers, step
+from export_v1.training.gradients import Gradient
+from export_v1.training.step import TrainStep
+
+LOSS, VALIDATION, UPDATE, GRADIENTS, RATE = "loss", "validation_loss", "update", "gradients", "learning_rate"
+
+
+@dataclasses.dataclass(frozen=True)
+class Resumed:
+    """The variants that a resumed training needs, and what the record says about it."""
+
+    variants: tuple[variant.Variant, ...]
+    entry: ResumeEntry
+    frozen: Mapping[str, object]
+    choices: tuple[interface.Choice, ...]
+
+
+def variants(
+    model: Graph, inputs: Mapping[str, Input], request: Request, place: str, prefix: Mapping[str, str]
+) -> Resumed:
+    """Returns what has to be built.
+
+    Args:
+        model: the graph as it was trained.
+        inputs: those of the signature that is served, by key.
+        request: with the loss and the labels, where they are given.
+        place: what the graph is called in messages.
+        prefix: signature key -> name prefix of its variant.
+
+    Raises:
+        ExportError: the graph has no training to go on with, or what it needs is not clear; see `training.step.find`.
+    """
+    settling = resolving.of(model)
+    index = settling.index
+    freeze = given.values(index, request.freeze, flag="freeze", place=place)
+    train = given.values(index, request.train_freeze, flag="train_freeze", place=place)
+    labels = given.inputs(index, request.labels, place=place)
+    named = given.outputs(index, {LOSS: request.loss}, place=place)[LOSS] if request.loss else None
+    found = step.find(model, named, {*freeze, *train}, place)
+    loss = named or _only(found, place)
+    differentiated = list(dict.fromkeys([loss, *found.losses]))
+    cuts = [one.tensor for one in (*inputs.values(), *labels.values())]
+    frozen, choices = settling.training(freeze, train, cuts, [*differentiated, *found.before])
+    labels, label_choices = _labels(settling, labels, inputs, frozen, differentiated, place)
+    grads = gradients.of(index, found, model.trainable, place)
+    kinds = optimizers.of(index, found, grads)
+    building = _Building(model, index, found, grads, kinds, frozen, prefix)
+    keys = {name: LOSS if name == loss else f"{LOSS}_{at}" for at, name in enumerate(differentiated)}
+    made = [building.loss({**inputs, **labels}, keys), building.update(inputs, labels, place)]
+    made += building.validation(settling, {**inputs, **labels}, loss, freeze, train)
+    made += building.processed() + building.rates()
+    said = interface.Choice(
+        f"the loss is {loss}", "given" if named else "the graph has gradients of it, and of nothing else"
+    )
+    how = interface.Choice(
+        f"training goes on as {found.train_op or 'the updates'} did: {_summary(kinds)}",
+        f"{len(grads)} gradients of {found.losses[0]} go into it",
+    )
+    return Resumed(tuple(made), building.entry(loss, labels, keys), frozen, (said, how, *choices, *label_choices))
+
+
+def _only(found: TrainStep, place: str) -> str:
+    if len(found.losses) == 1:
+        return found.losses[0]
+    flags = "\n".join(f"    --loss={name}" for name in found.losses)
+    raise errors.ExportError(
+        f"The gradients in {place} are of {len(found.losses)} losses; which is to be reported is not clear.\n"
+        f"  Pass one of them, or what sums them up:\n{flags}"
+    )
+
+
+def _labels(settling: Settling, labels, inputs, frozen, wanted: list[str], place: str):
+    """Returns what the loss needs besides the inputs, by key; and the choices, where none was given."""
+    cuts = [one.tensor for one in (*inputs.values(), *labels.values())]
+    unfed = settling.unfed(frozen, cuts, wanted)
+    if labels or not unfed:
+        settling.refuse_unfed(unfed, {settle.key(name): name for name in wanted}, place, "label")
+        return labels, []
+    chosen: dict[str, str] = {}
+    for name in unfed:
+        if given.is_bool(settling.index, parse(name)):
+            settling.refuse_unfed({name: unfed[name]}, {LOSS: wanted[0]}, place, "train_freeze")
+        key = graph.fresh_name(settle.key(name), {*inputs, *chosen})
+        chosen[key] = name
+    found = given.inputs(settling.index, chosen, place=place)
+    return found, [
+        interface.Choice(f"label {key!r} is {name}", "the loss depends on it") for key, name in chosen.items()
+    ]
+
+
+def _summary(kinds: tuple[optimizers.Optimizer, ...]) -> str:
+    counts: dict[str, int] = {}
+    for one in kinds:
+        name = one.kind if one.kind == optimizers.PLAIN else ("Sparse" if one.sparse else "") + one.kind
+        counts[name] = counts.get(name, 0) + 1
+    return ", ".join(f"{name} on {count} variables" for name, count in counts.items())
+
+
+class _Building:
+    def __init__(self, model: Graph, index: Index, found: TrainStep, grads, kinds, frozen, prefix):
+        self._index, self._step, self._prefix = index, found, prefix
+        self._model = model
+        self._gradients: tuple[Gradient, ...] = grads
+        self._optimizers: tuple[optimizers.Optimizer, ...] = kinds
+        self._frozen = frozen
+        taken = set(index.nodes)
+        self._done = graph.fresh_name("update/done", taken)
+        done = rewrite.constant(self._done, True, tf.bool)
+        self._update = dataclasses.replace(
+            model, graph_def=rewrite.with_nodes(found.update, [*found.update.node, done]), original=None
+        )
+        self._detached = dataclasses.replace(model, graph_def=found.detached, original=None)
+        rates = [name for name in optimizers.rates(self._optimizers) if not self._is_conditional(name)]
+        self._rates = {name: RATE if at == 0 else f"{RATE}_{at}" for at, name in enumerate(rates)}
+        self._keys = self._gradient_keys()
+
+    def _is_conditional(self, name: str) -> bool:
+        """Whether a tensor has a value in one branch of a condition alone, as a rate has of an update made now and then."""
+        # Where branches meet again, there is a value whatever the condition says.
+        meets = [node.name for node in self._index.graph_def.node if node.op in ops.MERGES]
+        above = self._index.ancestors([parse(name).node], stop=meets)
+        return any(self._index[node].op in ops.V1_CONTROL_FLOW - ops.MERGES for node in above)
+
+    def _gradient_keys(self) -> dict[Gradient, str]:
+        several = len({gradient.loss for gradient in self._gradients}) > 1
+        losses = list(dict.fromkeys(gradient.loss for gradient in self._gradients))
+        return {one: f"{one.variable}/{losses.index(one.loss)}" if several else one.variable for one in self._gradients}
+
+    def loss(self, inputs: Mapping[str, Input], keys: Mapping[str, str]) -> variant.Variant:
+        outputs = {key: name for name, key in keys.items()}
+        signature = variant.PlannedSignature(inputs, outputs, self._frozen)
+        return variant.Variant(
+            self._prefix[LOSS], self._model, {LOSS: signature}, updates=self._step.before, training=True
+        )
+
+    def validation(self, settling: Settling, inputs: Mapping[str, Input], loss: str, freeze, train):
+        cuts = [one.tensor for one in inputs.values()]
+        frozen, _ = settling.inference(freeze, cuts, [loss], train)
+        if settling.unfed(frozen, cuts, [loss]):
+            return []
+        signature = variant.PlannedSignature(inputs, {LOSS: loss}, frozen)
+        return [variant.Variant(self._prefix[VALIDATION], self._model, {VALIDATION: signature})]
+
+    def _fed(self) -> dict[str, Input]:
+        fed = {}
+        for one, key in self._keys.items():
+            shape = step.shape_of(self._index, one.variable)
+            dtype = self._index.data_type(parse(one.values))
+            assert dtype is not None, "a gradient is a float"
+            if one.indices is None:
+                fed[key] = Input(one.values, dtype, shape)
+                continue
+            fed[key] = Input(one.values, dtype, None if shape is None else [None, *shape[1:]])
+            fed[f"{key}/indices"] = Input(one.indices, self._type(one.indices), [None])
+            if one.dense_shape is not None:
+                fed[f"{key}/dense_shape"] = Input(one.dense_shape, self._type(one.dense_shape), None)
+        return fed
+
+    def _type(self, name: str) -> int:
+        dtype = self._index.data_type(parse(name))
+        assert dtype is not None, "row numbers are integers"
+        return dtype
+
+    def update(self, inputs: Mapping[str, Input], labels: Mapping[str, Input], place: str) -> variant.Variant:
+        known = {one.tensor: (key, one) for key, one in {**inputs, **labels}.items()}
+        unknown = [name for name in self._step.reads if name not in known and name not in self._frozen]
+        if unknown:
+            raise errors.ExportError(
+                f"The update of the variables in {place} needs {errors.quoted(unknown)}, which is neither an input nor a "
+                f"label.\n  Pass --train_freeze={unknown[0]}=VALUE, or --label=KEY={unknown[0]}."
+            )
+        # What the update reads of the data itself.
+        read = {key: one for name, (key, one) in known.items() if name in self._step.reads}
+        signature = variant.PlannedSignature(
+            {**self._fed(), **read}, {"done": Tensor(self._done).name}, self._frozen_in_update()
+        )
+        return variant.Variant(self._prefix[UPDATE], self._update, {UPDATE: signature}, updates=self._step.runs)
+
+    def _frozen_in_update(self) -> dict[str, object]:
+        index = Index(self._update.graph_def)
+        reached = index.ancestors(self._step.runs, stop=[parse(cut).node for cut in self._step.cuts])
+        return {name: value for name, value in self._frozen.items() if parse(name).node in reached}
+
+    def processed(self) -> list[variant.Variant]:
+        """The gradients as the optimizer's ops take them, where every variable has such an op."""
+        if any(one.gradient is None or one.sparse for one in self._optimizers):
+            return []
+        outputs = {one.variable: one.gradient for one in self._optimizers if one.gradient is not None}
+        signature = variant.PlannedSignature(self._fed(), outputs, self._frozen_in_update())
+        return [variant.Variant(self._prefix[GRADIENTS], self._detached, {GRADIENTS: signature}, training=True)]
+
+    def rates(self) -> list[variant.Variant]:
+        if not self._rates:
+            return []
+        signature = variant.PlannedSignature(
+            {}, {key: name for name, key in self._rates.items()}, self._frozen_in_update()
+        )
+        return [variant.Variant(self._prefix[RATE], self._detached, {RATE: signature})]
+
+    def entry(self, loss: str, labels: Mapping[str, Input], keys: Mapping[str, str]) -> ResumeEntry:
+        has_processed = bool(self.processed())
+        return ResumeEntry(
+            loss=loss,
+            labels=list(labels),
+            train_op=self._step.train_op,
+            gradients=[
+                GradientEntry(
+                    one.variable,
+                    keys[one.loss],
+                    key,
+                    f"{key}/indices" if one.indices else None,
+                    f"{key}/dense_shape" if one.dense_shape else None,
+                )
+                for one, key in self._keys.items()
+            ],
+            optimizers=[
+                OptimizerEntry(
+                    one.variable,
+                    one.kind,
+                    one.settings,
+                    one.options,
+                    one.sparse,
+                    self._rates.get(one.rate) if one.rate else None,
+                    one.variable if has_processed else None,
+                    one.slots,
+                )
+                for one in self._optimizers
+            ],
+            counter=self._counter(),
+            averages=averages.of_weights(self._index, self._step),
+            random=self._is_random(loss),
+        )
+
+    def _counter(self) -> str | None:
+        """The variable that the step counts in: a whole number that it adds one to."""
+        for name in sorted(self._index.ancestors(self._step.runs)):
+            node = self._index[name]
+            if node.op not in ops.ASSIGN_ADDS | ops.ASSIGNS:
+                continue
+            variable = step.variable_of(self._index, graph.data_inputs(node)[0])
+            if variable is None or not tf.as_dtype(self._index[variable].attr["dtype"].type).is_integer:
+                continue
+            if node.op in ops.ASSIGN_ADDS or self._adds_to(variable, graph.data_inputs(node)[1]):
+                return variable
+        return None
+
+    def _adds_to(self, variable: str, value: Tensor) -> bool:
+        node = self._index[value.node]
+        return node.op in ops.ADDS and any(
+            step.variable_of(self._index, tensor) == variable for tensor in graph.data_inputs(node)
+        )
+
+    def _is_random(self, loss: str) -> bool:
+        reached = self._index.ancestors([parse(loss).node], stop=[parse(name).node for name in self._frozen])
+        return any(ops.is_random(self._index[name].op) for name in reached)

@@ -1,0 +1,113 @@
+"""Recorded inputs replayed through the readers of an export: the layer, and what TensorFlow itself loads."""
+
+import dataclasses
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from export_v1.format import comparison
+from export_v1.ir import ops, safety
+from load_v2 import errors
+from load_v2.errors import LoadError
+from load_v2.layer import archive
+from load_v2.layer.signature_layer import SignatureLayer
+from load_v2.program.artefact import Artefact
+
+Answers = dict[str, np.ndarray]
+Answer = Callable[[Mapping[str, np.ndarray]], Answers]
+LAYER, SAVED_MODEL = "SignatureLayer", "tf.saved_model.load"
+_SIGNATURE = "serving_default"
+# A SavedModel has them to restore its variables with.
+_OF_A_SAVER = ops.SAVES | ops.RESTORES
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """A way to read an export.
+
+    Attributes:
+        answer: returns the answers of `serving_default` to inputs, both by key; each is that of the variables as they were
+            loaded, which an answer may change.
+        not_finite: names of the variables with NaN or infinity, where the reader tells.
+    """
+
+    answer: Answer
+    not_finite: list[str] = dataclasses.field(default_factory=list)
+
+
+def readers(source: Artefact, allow_ops: Collection[str]) -> Iterator[tuple[str, Callable[[], Reader]]]:
+    """Yields each reader's name, and a function that loads the export with it. What it returns holds all the weights.
+
+    A LoadError is raised by that function where a reader cannot load the export, and by its answers where there are none.
+
+    Args:
+        source: the export.
+        allow_ops: ops to let run although they could touch files, network or Python.
+    """
+    yield LAYER, lambda: _layer(source, allow_ops)
+    yield SAVED_MODEL, lambda: _saved_model(source, allow_ops)
+
+
+def _layer(source: Artefact, allow_ops: Collection[str]) -> Reader:
+    layer = SignatureLayer(source.path, _SIGNATURE, allow_ops=allow_ops)
+    keys = list(layer.output_specs)
+    as_loaded = _written(source, {weight.name: weight for weight in layer.weights})
+
+    def answer(inputs: Mapping[str, np.ndarray]) -> Answers:
+        with _blamed(source, LAYER):
+            _restore(as_loaded)
+            answers = layer(dict(inputs))
+            answers = answers if isinstance(answers, dict) else {keys[0]: answers}
+            return {key: np.asarray(value) for key, value in answers.items()}
+
+    floats = (weight for weight in layer.weights if weight.dtype in comparison.TOLERANCES)
+    return Reader(answer, [weight.name for weight in floats if not _is_finite(np.asarray(weight))])
+
+
+def _is_finite(values: np.ndarray) -> bool:
+    # A sum needs no second array of the weights' size; it can only be too careful.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
+
+
+def _saved_model(source: Artefact, allow_ops: Collection[str]) -> Reader:
+    # The layer takes one signature out of the graph; this loads all of it.
+    allowed = [*allow_ops, *_OF_A_SAVER]
+    place = f"The graph of {source.path!r} holds"
+    safety.check(source.meta_graph.graph_def, source.assets, allowed, place, _how_to_allow, LoadError)
+    with errors.blamed(f"{source.path!r} cannot be loaded by {SAVED_MODEL}"):
+        loaded = tf.saved_model.load(source.path)
+        function = loaded.signatures[_SIGNATURE]
+    specs = source.signatures[_SIGNATURE].inputs
+    as_loaded = _written(source, {variable.name.partition(":")[0]: variable for variable in loaded.variables})
+
+    # `loaded` has the variables, which the function alone does not keep.
+    def answer(inputs: Mapping[str, np.ndarray], keep: object = loaded) -> Answers:
+        with _blamed(source, SAVED_MODEL):
+            _restore(as_loaded)
+            tensors = {key: tf.constant(inputs[key], specs[key].dtype) for key in specs if key in inputs}
+            return {key: value.numpy() for key, value in function(**tensors).items()}
+
+    return Reader(answer)
+
+
+def _written(source: Artefact, variables: Mapping[str, Any]) -> list[tuple[Any, np.ndarray]]:
+    """Returns those of some variables that the graph itself writes, each with the value that it has now."""
+    written = archive.shared(source.path, _SIGNATURE).written
+    return [(variable, np.asarray(variable).copy()) for name, variable in variables.items() if name in written]
+
+
+def _restore(values: list[tuple[Any, np.ndarray]]) -> None:
+    for variable, value in values:
+        variable.assign(value)
+
+
+def _how_to_allow(names: list[str]) -> str:
+    wanted = [name for name in names if name not in _OF_A_SAVER]
+    return f"If you trust where it comes from, pass --allow_ops={','.join(wanted)}."
+
+
+def _blamed(source: Artefact, reader: str):
+    return errors.blamed(f"{source.path!r} cannot answer its recorded inputs, through {reader}")

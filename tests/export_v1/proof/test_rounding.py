@@ -1,0 +1,55 @@
+"""rounding: what moves with the last bit of an input is noise."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from export_v1.proof import rounding
+
+X = np.linspace(0.1, 0.9, 64, dtype=np.float32)
+
+
+def _difference(inputs):
+    # What is left of two equal things: pure rounding.
+    x = inputs["x"]
+    return {"y": (x * np.float32(3) / np.float32(3) - x).astype(np.float32), "tiny": x * np.float32(1e-8)}
+
+
+def test_a_small_answer_moves_by_its_own_last_bits_and_noise_by_all_of_itself():
+    answers = _difference({"x": X})
+    noise = rounding.noise(_ask(_difference), {"x": X}, rounding.small(answers))
+    assert noise["tiny"] < 1e-13 and not rounding.small({"y": X, "n": np.int32([0])})
+    assert rounding.is_solid(answers["tiny"], noise["tiny"])
+
+
+def _ask(function):
+    return lambda inputs, seconds=0: function(inputs)
+
+
+def test_an_integer_that_flips_is_never_solid():
+    def ask(inputs):
+        return {"k": np.int64([inputs["x"].astype("d").sum() > 1]), "still": np.int64([7])}
+
+    x = np.float32([0.5, 0.5])
+    noise = rounding.noise(_ask(ask), {"x": x}, ask({"x": x}))
+    assert noise == {"k": np.inf}
+    assert not rounding.is_solid(np.int64([0]), noise["k"]) and rounding.is_solid(np.int64([7]), 0.0)
+
+
+def test_without_floats_or_where_the_graph_refuses_there_is_no_noise():
+    def refuses(inputs):
+        raise tf.errors.InvalidArgumentError(None, None, "no")
+
+    assert rounding.noise(_ask(refuses), {"x": X}, {"y": X}) == {}
+    assert rounding.noise(_ask(_difference), {"ids": np.arange(3)}, {"y": X}) == {}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_every_float_type_is_nudged(dtype):
+    x = np.linspace(0.1, 0.9, 64).astype(tf.as_dtype(dtype).as_numpy_dtype)
+    noise = rounding.noise(_ask(lambda inputs: {"y": inputs["x"]}), {"x": x}, {"y": x})
+    assert 0 < noise["y"] < 0.5
+
+
+def test_much_noise_hides_a_wrong_answer():
+    assert rounding.is_solid(X, 1e-3) and not rounding.is_solid(X, 1e-1)

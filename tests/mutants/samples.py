@@ -1,0 +1,103 @@
+"""Changes to how inputs are made up in export_v1/proof, each of which a test has to notice."""
+
+from tests.mutants.change import Change
+
+_BY_CLASS = "tests/export_v1/proof/test_samples_by_class.py"
+_MADE = "tests/export_v1/proof/test_examples.py"
+_SIZES = "tests/export_v1/proof/test_sizes.py"
+_GRAPHS = "tests/export_v1/proof/test_sample_graphs.py"
+
+
+def _change(module: str, before: str, after: str, tests: str = _BY_CLASS, why: str = "") -> Change:
+    return Change(f"export_v1/proof/{module}.py", before, after, (tests,), why)
+
+
+CHANGES = (
+    _change("sizes", "found = probe.wanted(self.reading, node, at, so_far)", "found = so_far", why="no op is asked"),
+    _change("sizes", '    "Transpose": _Search.transposed,\n', "", _SIZES),
+    _change("sizes", '    "GatherV2": _Search.gathered,\n', "", _SIZES),
+    _change("sizes", '    "StridedSlice": _Search.sliced,\n', "", _SIZES),
+    _change("probe", "if op.takes(_with(shape, axis, _ABSURD)):", "if True:", why="no size is found"),
+    _change("probe", "yield from (value.i, *value.list.i, value.i**2)", "pass", _SIZES),
+    _change("values", "return found.shifted(lambda limit: limit - by)", "return found"),
+    _change("values", "return found.shifted(lambda limit: limit + by) if at == 0 else None", "return found"),
+    _change("values", "return self._placed(node, found)", "return found"),
+    _change("values", 'return self._elements(data_inputs(node)[0], "TensorArrayReadV3", depth)', "return None"),
+    _change(
+        "rules",
+        '    return None if not rows else Domain(0, max(min(rows, most or rows), 1), "rising")',
+        "    return None",
+    ),
+    _change("rules", "        return Domain(1, size + 1) if size else None", "        return None"),
+    _change(
+        "size_rules", "added = np.zeros([length], int) if paddings is None else np.sum(paddings, axis=1)", "return None"
+    ),
+    _change(
+        "size_rules", "small[place] * step if is_same else (small[place] - 1) * step + reach", "small[place] * step"
+    ),
+    _change(
+        "arrays",
+        "    if found.size > 1 and np.all(found == found.flat[0]):",
+        "    if False:",
+        "tests/export_v1/proof/test_arrays.py",
+    ),
+    _change("arrays", "    if not sizes:\n", "    if False:\n", "tests/export_v1/proof/test_arrays.py"),
+    _change("candidates", "for length in _LENGTHS", "for length in ()", "tests/export_v1/proof/test_sample.py"),
+    _change(
+        "candidates", "        if refusal is None:\n", "        if True:\n", _GRAPHS, "nothing is judged before it runs"
+    ),
+    _change(
+        "candidates",
+        "for first, others in ((BATCH, SIZES[0]), (SIZES[0], SIZES[0])):",
+        "for first, others in ((BATCH, SIZES[0]),):",
+    ),
+    _change("candidates", "if sizes_[name][axis] + other - one > 0:", "if False:"),
+    _change(
+        "told",
+        "is_old = original.graph_def.versions.producer <= _RANK_0_IS_UNKNOWN",
+        "is_old = False",
+        "tests/export_v1/proof/test_told.py",
+    ),
+    _change(
+        "told",
+        "return component if component is None or not is_batch else [None, *component]",
+        "return component",
+        "tests/export_v1/proof/test_told.py",
+    ),
+    _change(
+        "flat",
+        "return at + (int(index) if index else 0)",
+        "return int(index) if index else 0",
+        "tests/export_v1/proof/test_flat.py",
+    ),
+    _change(
+        "flat",
+        '            self._append(name, "PlaceholderWithDefault", [tensor], tf.as_dtype(types[at]), shape=shape)\n            found.append(Tensor(name))',
+        "            found.append(inputs[0])",
+        "tests/export_v1/proof/test_flat.py",
+    ),
+    _change("sparse", "dense[-1] = parts.width", "pass", "tests/export_v1/proof/test_sparse.py"),
+    _change(
+        "strings",
+        'return [base64.urlsafe_b64encode(item).rstrip(b"=") for item in inner]',
+        "return inner",
+        "tests/export_v1/proof/test_examples.py",
+    ),
+    _change(
+        "examples",
+        "if self._trial is not None and count else None",
+        "if self._trial is not None else None",
+        "tests/export_v1/proof/test_trial.py",
+        "the ordinary model starts a process",
+    ),
+    _change("examples", "[zlib.crc32(key.encode()), seed]", "[7, seed]", _MADE),
+    _change("examples", "[zlib.crc32(key.encode()), seed]", "[zlib.crc32(key.encode())]", _MADE),
+    _change(
+        "strings", "_keys(reading, inputs[at]) for at in (2, 3)", "_keys(reading, inputs[at]) for at in (3, 2)", _MADE
+    ),
+    _change("strings", "        yield key, data_type, 2\n", "        yield key, data_type, 1\n", _MADE),
+    _change("strings", '    "ParseSingleExample": _example_proto,\n', "", _MADE),
+    _change("strings", '    "StringToNumber": _number,\n', "", _MADE),
+    _change("rules", '    **_each("OneHot", at_0=_depth, at_1=between(4, 7)),\n', "", _MADE),
+    _change("rules", "    **{(op, 1): _rows for op in ops.GATHERS},\n", "", _MADE),
+)
