@@ -68,8 +68,8 @@ class Roles:
     ):
         self.index, self.live, self._cuts = settling.index, live, set(cuts)
         self._trainable = {name for name, trained in model.trainable.items() if trained}
+        self._frozen_graph = not any(node.op in ops.VARIABLES | ops.TREES for node in self.index.graph_def.node)
         self._local = model.local
-        self._frozen_graph = not any(node.op in ops.VARIABLES for node in self.index.graph_def.node)
         self.nodes = [
             node
             for node in settling.ordered.nodes
@@ -212,7 +212,9 @@ class Roles:
                     changed = True
 
     def _own(self, node: NodeDef) -> int:
-        """The mask of a variable, or in a graph without any, of a constant as big as a weight."""
+        """The mask of a variable or of trees, or in a graph without any, of a constant as big as a weight."""
+        if node.op in ops.TREES:
+            return TRAINED
         if node.op in ops.VARIABLES:
             return TRAINED if not self._trainable or node.name in self._trainable else OTHER_VARIABLE
         if self._frozen_graph and node.op == "Const" and is_number(node.attr["dtype"].type):

@@ -99,6 +99,15 @@ FEEDERS = DEQUEUES | ITERATOR_READS | {"ReaderReadV2", "ReaderRead", "Unstage", 
 # Its output is a reference: a buffer that other ops write in place.
 REF_VARIABLES = frozenset({"Variable", "VariableV2"})
 VARIABLES = REF_VARIABLES | {"VarHandleOp"}
+# Handle of trees that were trained: no variable, and as good as weights.
+TREES = frozenset(
+    {
+        "BoostedTreesEnsembleResourceHandleOp",
+        "DecisionTreeEnsembleResourceHandleOp",
+        "DecisionTreeResourceHandleOp",
+        "TensorForestTreeResourceHandleOp",
+    }
+)
 # Passes a reference on, and the op that passes a resource on in its place.
 ALIAS_TWINS = _twins(
     RefIdentity="Identity",

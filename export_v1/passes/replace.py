@@ -180,7 +180,7 @@ class _Replacing:
             wanted = [tf.as_dtype(data_type) for data_type in graph.output_types(node)]
             # What nobody can use is empty.
             results = [
-                tf.zeros([0], dtype) if result is None else result
+                tf.constant([], dtype) if result is None else result
                 for result, dtype in zip(results, wanted, strict=True)
             ]
             assert [result.dtype for result in results] == wanted, f"{node.op} answers in other types"

@@ -1,34 +1,33 @@
 """Signatures of a Session bundle, which TensorFlow Serving took before SavedModels: in its MetaGraphDef collections."""
 
-import functools
-
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from export_v1.ir import messages
 from export_v1.model import DeclaredSignature
 
 _COLLECTION = "serving_signatures"
-_PACKAGE = "tensorflow.serving"
-# The messages of TensorFlow 1's manifest.proto, which TensorFlow 2 does not have: message -> (number, name, type).
-_MESSAGES = {
-    "TensorBinding": [(1, "tensor_name", "string")],
-    "RegressionSignature": [(1, "input", "TensorBinding"), (2, "output", "TensorBinding")],
-    "ClassificationSignature": [
-        (1, "input", "TensorBinding"),
-        (2, "classes", "TensorBinding"),
-        (3, "scores", "TensorBinding"),
-    ],
-    "GenericEntry": [(1, "key", "string"), (2, "value", "TensorBinding")],
-    "GenericSignature": [(1, "map", "repeated GenericEntry")],
-    "Signature": [
-        (1, "regression_signature", "RegressionSignature"),
-        (2, "classification_signature", "ClassificationSignature"),
-        (3, "generic_signature", "GenericSignature"),
-    ],
-    "NamedEntry": [(1, "key", "string"), (2, "value", "Signature")],
-    "Signatures": [(1, "default_signature", "Signature"), (2, "named_signatures", "repeated NamedEntry")],
-}
+# The messages of TensorFlow 1's manifest.proto.
+MESSAGES = messages.Schema(
+    "tensorflow.serving",
+    {
+        "TensorBinding": [(1, "tensor_name", "string")],
+        "RegressionSignature": [(1, "input", "TensorBinding"), (2, "output", "TensorBinding")],
+        "ClassificationSignature": [
+            (1, "input", "TensorBinding"),
+            (2, "classes", "TensorBinding"),
+            (3, "scores", "TensorBinding"),
+        ],
+        "GenericEntry": [(1, "key", "string"), (2, "value", "TensorBinding")],
+        "GenericSignature": [(1, "map", "repeated GenericEntry")],
+        "Signature": [
+            (1, "regression_signature", "RegressionSignature"),
+            (2, "classification_signature", "ClassificationSignature"),
+            (3, "generic_signature", "GenericSignature"),
+        ],
+        "NamedEntry": [(1, "key", "string"), (2, "value", "Signature")],
+        "Signatures": [(1, "default_signature", "Signature"), (2, "named_signatures", "repeated NamedEntry")],
+    },
+)
 
 
 def signatures(meta_graph: meta_graph_pb2.MetaGraphDef) -> dict[str, DeclaredSignature]:
@@ -41,10 +40,9 @@ def signatures(meta_graph: meta_graph_pb2.MetaGraphDef) -> dict[str, DeclaredSig
         return {}
     found: dict[str, DeclaredSignature] = {}
     for content in meta_graph.collection_def[_COLLECTION].any_list.value:
-        message = _classes()["Signatures"]()
         try:
-            message.ParseFromString(content.value)
-        except DecodeError:
+            message = MESSAGES.parse("Signatures", content.value)
+        except ValueError:
             continue
         named = {entry.key: entry.value for entry in message.named_signatures}
         whole = {"serving_default": _whole(message.default_signature)}
@@ -72,24 +70,3 @@ def _whole(one) -> DeclaredSignature | None:
 
 def _generic(one) -> list[tuple[str, str]]:
     return sorted((entry.key, entry.value.tensor_name) for entry in one.generic_signature.map)
-
-
-@functools.cache
-def _classes() -> dict[str, type]:
-    # A pool of its own: a library that brings the real manifest.proto must not meet this one.
-    file = descriptor_pb2.FileDescriptorProto(name="session_bundle_signatures.proto", package=_PACKAGE, syntax="proto3")
-    field = descriptor_pb2.FieldDescriptorProto
-    for name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=name)
-        for number, key, kind in fields:
-            repeated, kind = kind.startswith("repeated "), kind.removeprefix("repeated ")
-            added = message.field.add(number=number, name=key)
-            added.label = field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL
-            added.type = field.TYPE_STRING if kind == "string" else field.TYPE_MESSAGE
-            if kind != "string":
-                added.type_name = f".{_PACKAGE}.{kind}"
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in _MESSAGES
-    }

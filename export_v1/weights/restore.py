@@ -87,7 +87,9 @@ class Checkpoint:
             ExportError: the data file is cut short, or its bytes are not those that were written.
         """
         try:
-            return np.asarray(self._restored(location))
+            value = self._restored(location)
+            # NumPy would drop the zeros that a lone string ends in.
+            return np.array(value, object) if isinstance(value, bytes) else np.asarray(value)
         except _UNREADABLE as error:
             raise unreadable([location.key], self.prefix, _first_line(error)) from error
 

@@ -9,9 +9,8 @@ How to add an op:
    static shapes may be unknown. Loops are `tf.while_loop`; no variables, no eager constants made outside.
 2. Add it to the module's `REPLACEMENTS`: op name -> `Replacement(build, by)`. Add a new module to `_FAMILIES` below.
 3. An op whose state is in a resource (an ensemble, a quantile stream) is replaced where the resource is used: the
-   builder finds the op of its handle with `site.source(0)`, what the Saver restores it from in `site.written`, and the
-   restored value with `site.stored(key)`. It makes constants of that. The handle itself needs no replacement: nobody
-   reads it any more, and it is pruned.
+   builder asks `resources.value` what the Saver restores into it, and makes constants of that. The handle itself needs
+   no replacement: nobody reads it any more, and it is pruned.
 4. Strike it from `not_replaced.py`, and write the table of `export_v1/REMOVED_OPS.md` anew:
    `python -m export_v1.passes.replacements.listing`.
 5. Prove it: add the op's cases to `fixtures/replacements_tf115.py`, run that under TensorFlow 1.15.5, and the tests in
@@ -28,8 +27,12 @@ from export_v1 import errors
 from export_v1.passes.replacements import (
     beam_search,
     block_cells,
+    boosted_trees,
+    buckets,
+    columns,
     cudnn,
     elementwise,
+    gradient_trees,
     images,
     old_names,
     periodic_resample,
@@ -38,14 +41,19 @@ from export_v1.passes.replacements import (
     slices,
     strings,
     sums,
+    tensor_forest,
 )
 from export_v1.passes.replacements.site import Replacement, Site
 
 _FAMILIES = (
     beam_search,
     block_cells,
+    boosted_trees,
+    buckets,
+    columns,
     cudnn,
     elementwise,
+    gradient_trees,
     images,
     old_names,
     periodic_resample,
@@ -54,6 +62,7 @@ _FAMILIES = (
     slices,
     strings,
     sums,
+    tensor_forest,
 )
 
 TABLE: Mapping[str, Replacement] = MappingProxyType(

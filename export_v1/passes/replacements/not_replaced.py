@@ -37,7 +37,7 @@ _REASONS: Mapping[str, str] = {
     "grows boosted trees, or counts for it": """
         BuildCategoricalEqualitySplits BuildDenseInequalitySplits BuildSparseInequalitySplits CenterTreeEnsembleBias
         CreateQuantileAccumulator CreateStatsAccumulatorScalar CreateStatsAccumulatorTensor GradientTreesPartitionExamples
-        GradientTreesPredictionVerbose GrowTreeEnsemble MakeQuantileSummaries QuantileAccumulatorAddSummaries
+        GrowTreeEnsemble MakeQuantileSummaries QuantileAccumulatorAddSummaries
         QuantileAccumulatorDeserialize QuantileAccumulatorFlush QuantileAccumulatorFlushSummary
         QuantileAccumulatorIsInitialized QuantileAccumulatorSerialize StatsAccumulatorScalarAdd
         StatsAccumulatorScalarDeserialize StatsAccumulatorScalarFlush StatsAccumulatorScalarIsInitialized
@@ -57,10 +57,8 @@ _REASONS: Mapping[str, str] = {
         TensorForestTreeResourceHandleOp TensorForestTreeSerialize TreeDeserialize TreeEnsembleDeserialize
         TreeEnsembleIsInitializedOp TreeEnsembleSerialize TreeEnsembleStampToken TreeIsInitializedOp TreeSerialize
     """,
-    "is not replaced yet": """
-        BucketizeWithInputBoundaries GradientTreesPrediction QuantileAccumulatorGetBuckets QuantileBuckets
-        QuantileStreamResourceHandleOp Quantiles SparseFeatureCross SparseFeatureCrossV2 TensorForestTreePredict
-        TreePredictionsV4
+    "finds quantiles of training data, or puts it into them": """
+        QuantileAccumulatorGetBuckets QuantileBuckets QuantileStreamResourceHandleOp Quantiles
     """,
 }
 

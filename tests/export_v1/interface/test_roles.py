@@ -349,6 +349,18 @@ def test_what_names_tell():
     assert [naming.is_answer(node_defs.node(name, "Add")) for name in answers] == [True, False, False]
 
 
+def test_trees_are_weights():
+    def make(x):
+        handle = tf.raw_ops.BoostedTreesEnsembleResourceHandleOp(name="trees")
+        buckets = tf.unstack(tf.cast(x, tf.int32), axis=1)
+        logits = tf.raw_ops.BoostedTreesPredict(
+            tree_ensemble_handle=handle, bucketized_features=buckets, logits_dimension=1
+        )
+        tf.sigmoid(logits, name="probabilities")
+
+    assert chosen(make) == ({"x": "x:0"}, {"probabilities": "probabilities:0"})
+
+
 # What comes after the last layer, and what else the answer may be.
 
 

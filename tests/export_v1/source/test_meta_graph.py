@@ -136,7 +136,7 @@ def test_a_file_without_a_graph_says_so(tmp_path, content, said):
 
 
 def _bundle(**named) -> meta_graph_pb2.MetaGraphDef:
-    message = session_bundle._classes()["Signatures"]()
+    message = session_bundle.MESSAGES.classes["Signatures"]()
     for key, fill in named.items():
         if key == "default":
             fill(message.default_signature)

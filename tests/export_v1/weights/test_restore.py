@@ -225,6 +225,18 @@ def test_slices_are_written_as_tensorflow_reads_them():
     assert restore.slice_spec([20, 4], []) == ""
 
 
+def test_a_lone_string_keeps_the_zeros_that_it_ends_in(tmp_path):
+    prefix = str(tmp_path / "model.ckpt")
+    with tf.Graph().as_default(), v1.Session() as session:
+        session.run(
+            tf.raw_ops.SaveV2(
+                prefix=prefix, tensor_names=["proto"], shape_and_slices=[""], tensors=[tf.constant(b"\x08\x01\x00\x00")]
+            )
+        )
+    value = restore.Checkpoint(prefix).value(Restored("proto"))
+    assert value.shape == () and value.item() == b"\x08\x01\x00\x00"
+
+
 def test_moving_averages_that_are_not_restored_are_said(written):
     checkpoint = written(w=np.ones(2, "f"), **{f"w__{EMA}": np.zeros(2, "f")}, b=np.ones(1, "f"))
     variables = [_variable("w", 2), _variable("b", 1)]

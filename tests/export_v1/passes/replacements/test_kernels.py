@@ -9,7 +9,7 @@ from google.protobuf import text_format
 
 from export_v1.ir import graph, rewrite
 from export_v1.ir.graph import GraphDef, NodeDef
-from export_v1.passes import replace
+from export_v1.passes import prune, replace
 from export_v1.passes.replacements import TABLE
 
 FILES = sorted((pathlib.Path(__file__).parents[4] / "fixtures" / "replacements").glob("*.npz"))
@@ -41,10 +41,12 @@ def _numbered(values, side):
     return dict(sorted(found.items()))
 
 
-def _graph(node, inputs, shapes, constants):
+def _graph(node, inputs, shapes, constants, state):
     """Returns the graph of a node whose inputs are fed, with the shapes that TensorFlow 1 would have recorded, or none."""
-    made = GraphDef()
+    made = text_format.Parse(state, GraphDef())
     for at, data_type in enumerate(graph.input_types(node)):
+        if any(other.name == f"in_{at}" for other in made.node):
+            continue
         if at in constants:
             made.node.append(rewrite.constant(f"in_{at}", inputs[at], tf.as_dtype(data_type)))
             continue
@@ -71,7 +73,7 @@ def test_answers_as_the_kernel(path, name, shapes):
     # TensorFlow keeps the functions of gradients by their names, for all graphs of a process.
     node.name = f"{path.stem}_{name}_{shapes}"
     inputs = _numbered(values, "in")
-    whole = _graph(node, inputs, shapes, values.get("constants", ()))
+    whole = _graph(node, inputs, shapes, values.get("constants", ()), str(values.get("state", "")))
     feeds = {f"in_{at}:0": _typed(value, graph.input_types(node)[at]) for at, value in inputs.items()}
     with tf.Graph().as_default() as imported, tf.compat.v1.Session() as session:
         if "error" in values:
@@ -95,9 +97,15 @@ def test_answers_as_the_kernel(path, name, shapes):
 def _imported(whole, node):
     """Imports the graph with the replacement; returns the names that the node's outputs have there."""
     result = replace.ops(whole, written=whole, stored=lambda key: None)
-    tf.graph_util.import_graph_def(result.graph_def, name="")
     outputs = [f"{node.name}:{at}" for at in range(len(graph.output_types(node)))]
-    return {at: result.renamed.get(name, name) for at, name in enumerate(outputs)}
+    names = {at: result.renamed.get(name, name) for at, name in enumerate(outputs)}
+    inputs = [
+        other.name for other in whole.node if other.name.startswith("in_") and other.op in ("Placeholder", "Const")
+    ]
+    # What fills a resource is needed no more.
+    pruned = prune.to_outputs(result.graph_def, [*names.values(), *inputs]).graph_def
+    tf.graph_util.import_graph_def(pruned, name="")
+    return names
 
 
 def _typed(value, data_type):

@@ -1,0 +1,34 @@
+"""Trees that hold together, and trees that do not."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from export_v1.passes.replacements import trees
+
+
+def test_children_are_counted_over_all_trees_and_a_leaf_is_its_own_child():
+    nodes = trees.joined([[(1, 2), None, None], [None], [(2, 1), None, (1, 3), None]])
+    assert nodes.roots.tolist() == [0, 3, 4] and nodes.depth == 2
+    assert nodes.left.tolist() == [1, 1, 2, 3, 6, 5, 5, 7] and nodes.right.tolist() == [2, 1, 2, 3, 5, 5, 7, 7]
+
+
+@pytest.mark.parametrize(
+    ("tree", "what"),
+    [
+        ([], "not there"),
+        ([(1, 2), None], "not there"),
+        ([(-1, 1), None], "not there"),
+        ([(1, 1), (0, 0)], "circles"),
+        ([(0, 0)], "circles"),
+    ],
+)
+def test_a_damaged_tree_is_refused(tree, what):
+    with pytest.raises(ValueError, match=what):
+        trees.joined([tree])
+
+
+def test_columns_of_a_sparse_matrix():
+    indices, values = tf.constant([[0, 7], [1, 2], [1, 7], [2, 3]], tf.int64), tf.constant([1.0, 2.0, 3.0, 4.0])
+    found = trees.sparse_columns((indices, values), tf.constant(4), np.array([2, 7, 9]), -1.0)
+    np.testing.assert_array_equal(found, [[-1, 1, -1], [2, 3, -1], [-1, -1, -1], [-1, -1, -1]])
