@@ -261,6 +261,8 @@ def _in_child(task: _Task, copy: pathlib.Path, place: pathlib.Path, stop_early: 
     importlib.invalidate_caches()
     record = _Record(place / "told")
     options = ["-q", "-p", "no:cacheprovider", f"--rootdir={copy}", f"--basetemp={place / 'pytest'}", "--tb=short"]
+    # What is imported before the fork is pytest's plugin, too, and warnings are errors.
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     return int(pytest.main([*options, *(["-x"] if stop_early else []), *task.tests], plugins=[record]))
 
 
