@@ -141,6 +141,11 @@ class SignatureLayer(keras.Layer):
         return dict(self._description.outputs)
 
     @property
+    def policy(self) -> safety.Policy:
+        """Which ops the layer lets in: what its maker allowed, or what an archive may hold."""
+        return self._policy
+
+    @property
     def program_source(self) -> artefact.Artefact:
         """The artefact that the layer was made of."""
         return self._ready().source

@@ -1,10 +1,12 @@
 """The signatures of a training, each a program of its own over the variables that model and optimizer own together."""
 
+import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
 import tensorflow as tf
 
+from export_v1.ir import safety
 from load_v2 import errors
 from load_v2.errors import LoadError
 from load_v2.layer import archive, concrete_functions
@@ -37,11 +39,15 @@ class Graphs:
     Args:
         programs: by key.
         variables: graph name of a variable -> the Keras variable that holds it; all that the programs need.
+        policy: which ops may be in them.
+
+    Raises:
+        LoadError: a program holds an op that the policy does not let in.
     """
 
-    def __init__(self, programs: Mapping[str, Program], variables: Mapping[str, Weight]):
+    def __init__(self, programs: Mapping[str, Program], variables: Mapping[str, Weight], policy: safety.Policy):
         self._programs = dict(programs)
-        self._functions = {key: _functions(taken, variables) for key, taken in programs.items()}
+        self._functions = {key: _functions(taken, variables, policy) for key, taken in programs.items()}
 
     def __contains__(self, key: str) -> bool:
         return key in self._programs
@@ -66,10 +72,12 @@ class Graphs:
         yield from self._programs.items()
 
 
-def _functions(taken: Program, variables: Mapping[str, Weight]):
+def _functions(taken: Program, variables: Mapping[str, Weight], policy: safety.Policy):
+    policy.check(taken.graph_def, taken.assets)
     held = {f"{handle}:0": variables[v.name] for v in taken.variables for handle in v.handles}
     assets = {name: tf.saved_model.Asset(file) for name, file in taken.assets.items()}
     with errors.blamed(f"The tables of {taken.source.path!r} cannot be made"):
-        tables = resource_tables.create_all(taken.graph_def, program.run_now, assets)
+        run = functools.partial(program.run_now, policy=policy)
+        tables = resource_tables.create_all(taken.graph_def, run, assets)
     by_handle = {f"{name}:0": table for name, table in tables.items()}
-    return concrete_functions.Functions(taken, held, by_handle, assets), {**by_handle, **assets}
+    return concrete_functions.Functions(taken, held, by_handle, assets, policy), {**by_handle, **assets}

@@ -124,9 +124,8 @@ def _rate(entry: OptimizerEntry, programs: Mapping[str, Program], counter: str |
     rate = programs.get(graphs.RATE)
     if rate is None or {variable.name for variable in rate.variables} != {counter}:
         return None
-    schedule = GraphSchedule()
-    schedule.attach(rate)
-    return schedule
+    # The model attaches the graph, with all others.
+    return GraphSchedule()
 
 
 def _step(training: ResumeEntry, entry: OptimizerEntry, twin: _Twin, is_free: bool, values) -> int | None:

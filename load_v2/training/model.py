@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from export_v1.format import digests
 from export_v1.format.record import GradientEntry, OptimizerEntry, ResumeEntry
 from load_v2 import private
 from load_v2.errors import LoadError, unknown
@@ -73,12 +74,12 @@ class ResumedModel(keras.Model):
             key: taken for key, taken in programs.items() if all(variable.name in owned for variable in taken.variables)
         }
         self._programs = dict(programs)
-        self._graphs = Graphs(usable, owned)
+        self._graphs = Graphs(usable, owned, self.layer.policy)
         if isinstance(self.optimizer, GraphOptimizer):
             self.optimizer.attach(self._graphs)
         schedule = private.schedule_of(self.optimizer)
         if isinstance(schedule, GraphSchedule):
-            schedule.attach(programs[graphs.RATE])
+            schedule.attach(programs[graphs.RATE], self.layer.policy)
 
     def call(self, inputs, training=None):
         if isinstance(inputs, Mapping):
@@ -212,11 +213,13 @@ class ResumedModel(keras.Model):
         training = dict(config.pop("training"))
         training["gradients"] = [GradientEntry(**entry) for entry in training["gradients"]]
         training["optimizers"] = [OptimizerEntry(**entry) for entry in training["optimizers"]]
-        return cls(layer, ResumeEntry(**training), **config)
+        # Nothing else of a config reaches the constructor: what is let in is not the archive's to say.
+        return cls(layer, ResumeEntry(**training), config.get("extra", ()), name=config.get("name"))
 
     def save_assets(self, dir_path):
         for key, taken in self._programs.items():
             archive.write(taken, os.path.join(dir_path, key))
+            digests.write(os.path.join(dir_path, key), ())
 
     def load_assets(self, dir_path):
         if dir_path is None:
@@ -225,6 +228,12 @@ class ResumedModel(keras.Model):
         for key in graphs.KEYS:
             folder = os.path.join(dir_path, key)
             if os.path.isdir(folder):
+                changed = digests.changed_files(folder, LoadError)
+                if changed:
+                    raise LoadError(
+                        f"The archive was changed after model {self.name!r} was saved: {', '.join(changed)} of {key!r}.\n"
+                        "  It is damaged, or somebody wrote into it. Save the model again."
+                    )
                 own = archive.OwnFolder()
                 self._kept.append(archive.Kept(own))
                 programs[key] = archive.moved(folder, key, own)

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from export_v1.ir import ops
+from export_v1.ir import ops, safety
 from load_v2.errors import LoadError
 from load_v2.layer import concrete_functions
 from load_v2.program import subgraph
@@ -19,10 +19,10 @@ class GraphSchedule(keras.optimizers.schedules.LearningRateSchedule):
         self._functions: concrete_functions.Functions | None = None
         self._part: Part | None = None
 
-    def attach(self, rate: Program) -> None:
+    def attach(self, rate: Program, policy: safety.Policy) -> None:
         """Takes the graph: the program of the signature `learning_rate`, whose only variable is the counter."""
         self._part = of_step(rate)
-        self._functions = concrete_functions.Functions(rate, {}, {}, {})
+        self._functions = concrete_functions.Functions(rate, {}, {}, {}, policy)
 
     def __call__(self, step):
         if self._functions is None or self._part is None:

@@ -32,6 +32,8 @@ class Training:
         named = {key: self.config[key] for key in ("inputs", "outputs", "freeze", "train_freeze")}
         resume = self.config["resume"]
         checkpoint = str(self.folder / self.config["checkpoint"])
+        # Its graph has batch norm in the training form alone, and its answers are those of the graph as it is.
+        others = {"batch_statistics": True, **others} if self.name == "train_slim" else others
         return {
             "checkpoint": checkpoint,
             "resume": True,

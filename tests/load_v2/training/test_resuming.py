@@ -1,5 +1,7 @@
 """Trainings of TensorFlow 1.15.5 gone on with in Keras: the same losses, the same answers after."""
 
+import zipfile
+
 import keras
 import numpy as np
 import pytest
@@ -176,6 +178,29 @@ def test_wrong_batches_are_one_message(exports):
         model.train_on_batch({"x": batch["x"]}, {"labels": batch["labels"]}, sample_weight=np.ones(8))
     with pytest.raises(LoadError, match="cannot be set"):
         load_v2.resume(exports("train_adagrad")).optimizer.learning_rate = 0.1
+
+
+def test_a_changed_archive_is_refused(exports, tmp_path):
+    model = load_v2.resume(exports("train_adagrad"))
+    model.save(tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+        names = archive.namelist()
+        content = {name: archive.read(name) for name in names}
+    (graph,) = [name for name in names if name.endswith("update/saved_model.pb")]
+    content[graph] = content[graph].replace(b"ResourceApplyAdagrad", b"ResourceApplyAdadelt")
+    with zipfile.ZipFile(tmp_path / "changed.keras", "w") as archive:
+        for name in names:
+            archive.writestr(name, content[name])
+    # Keras collects what it could not load into an error of its own.
+    with pytest.raises(ValueError, match="archive was changed after model .* was saved: saved_model.pb of 'update'"):
+        keras.models.load_model(tmp_path / "changed.keras")
+
+
+def test_a_config_grants_nothing(exports):
+    model = load_v2.resume(exports("train_adagrad"))
+    config = {**model.get_config(), "bundle": "/nowhere", "allow_ops": ["WriteFile"]}
+    again = type(model).from_config(config)
+    assert not again.layer.policy.everything and not again.layer.policy.allowed
 
 
 def test_an_export_without_training_says_so(exported):
