@@ -23,9 +23,9 @@ def gru_block_cell(
         b_ru: [2 * units].
         b_c: [units].
     """
-    gates = tf.sigmoid(tf.matmul(tf.concat([x, h_prev], 1), w_ru) + b_ru)
+    gates = tf.sigmoid(_dense(x, h_prev, w_ru, b_ru))
     reset, update = tf.split(gates, 2, axis=1)
-    candidate = tf.tanh(tf.matmul(tf.concat([x, h_prev * reset], 1), w_c) + b_c)
+    candidate = tf.tanh(_dense(x, h_prev * reset, w_c, b_c))
     return [reset, update, candidate, (1 - update) * candidate + update * h_prev]
 
 
@@ -55,7 +55,7 @@ def lstm_block_cell(
         wco: peephole of the output gate, [units].
         b: [4 * units].
     """
-    joined = tf.matmul(tf.concat([x, h_prev], 1), w) + b
+    joined = _dense(x, h_prev, w, b)
     in_gate, cell_input, forget_gate, out_gate = tf.split(joined, 4, axis=1)
     forget_gate += tf.constant(site.attr("forget_bias"), x.dtype)
     peephole = site.attr("use_peephole")
@@ -73,6 +73,11 @@ def lstm_block_cell(
         out_gate += state * wco
     out_gate, squashed = tf.sigmoid(out_gate), tf.tanh(state)
     return [in_gate, state, forget_gate, out_gate, cell_input, squashed, squashed * out_gate]
+
+
+def _dense(x: tf.Tensor, h: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    # Not tf.matmul, which multiplies batches of matrices where it is not told that there is one.
+    return tf.raw_ops.BiasAdd(value=tf.raw_ops.MatMul(a=tf.concat([x, h], 1), b=kernel), bias=bias)
 
 
 REPLACEMENTS = {
