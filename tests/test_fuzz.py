@@ -177,26 +177,18 @@ def test_a_loop_without_end_whose_condition_is_constant_never_runs(computed, fun
     assert os.listdir(tmp_path) == ["loop.pb"]
 
 
-def test_a_loop_without_end_that_nothing_foresees_ends_with_its_process(tmp_path, subprocess_env):
+def test_a_loop_without_end_that_nothing_foresees_is_given_up(tmp_path, monkeypatch):
     import tensorflow as tf
 
-    flags = _loop(tmp_path, lambda value: tf.constant(True), False)
-    code = f"""
-import sys
-from export_v1.console import supervise
-def run():
     import export_v1
-    from export_v1.proof import asking
     from export_v1.analysis import endless
-    endless.check = lambda graph_def: None
-    asking.SECONDS_IF_MADE_UP, asking.GRACE = 1, 1
-    export_v1.export(**{flags!r})
-sys.exit(supervise.supervised(run, 'export_v1', lambda: None))
-"""
-    done = subprocess.run([sys.executable, "-c", code], env=subprocess_env, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "SIGALRM; nothing was written" in done.stderr and "loop without end; --no_sample" in done.stderr
-    assert os.listdir(tmp_path) == ["loop.pb"]
+    from export_v1.proof import asking, trial
+
+    monkeypatch.setattr(endless, "check", lambda graph_def: None)
+    monkeypatch.setattr(asking, "SECONDS_IF_MADE_UP", 1)
+    monkeypatch.setattr(trial.Trial, "refusal", lambda *_: None)
+    proof = export_v1.export(**_loop(tmp_path, lambda value: tf.constant(True), False))["proof"]
+    assert proof["verdict"] == "not proven" and "no answer to the sample after 1 seconds" in proof["why"]
 
 
 def test_a_loop_that_is_never_entered_and_one_that_ends_are_no_loops_without_end(tmp_path):
