@@ -9,7 +9,7 @@ _HOMES = {
     "load_checkpoint_weights": "load_v2.porting",
     "resume": "load_v2.training.resuming",
     "verify": "load_v2.verification",
-    "rebuild": "load_v2.rebuild.rebuilding",
+    "rebuild": "load_v2.opening.rebuilding",
     "LoadError": "load_v2.errors",
     "Rule": "load_v2.porting",
 }

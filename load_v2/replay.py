@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from export_v1.format import comparison
+from export_v1.format import comparison, plain_path
 from export_v1.ir import importing, ops, safety
 from load_v2 import errors
 from load_v2.errors import LoadError
@@ -84,7 +84,7 @@ def _saved_model(source: Artefact, allow_ops: Collection[str]) -> Reader:
     outside = subgraph.needed(graph_def, _run_by_a_loader(source))
     policy.check(importing.as_written(outside), source.assets)
     with errors.blamed(f"{source.path!r} cannot be loaded by {SAVED_MODEL}"):
-        loaded = tf.saved_model.load(source.path)
+        loaded = tf.saved_model.load(plain_path.of(source.path))
         function = loaded.signatures[_SIGNATURE]
     specs = source.signatures[_SIGNATURE].inputs
     as_loaded = _written(source, {variable.name.partition(":")[0]: variable for variable in loaded.variables})

@@ -15,7 +15,7 @@ SHARED = ("export_v1.errors", "export_v1.console", "export_v1.ir", "export_v1.fo
 LAYERS = {
     "export_v1": """errors private console ir format model request analysis passes legacy weights source interface
                     training planning proof artifact pipeline supervised api __main__""".split(),
-    "load_v2": """errors private program layer supervised training scoring replay verification porting rebuild commands beam
+    "load_v2": """errors private program layer supervised training scoring replay verification porting opening commands beam
                 __main__""".split(),
 }
 

@@ -13,7 +13,7 @@ import tempfile
 
 _PATTERN = re.compile(r"[*?\[\\]")
 # Stands for the shards of a V1 checkpoint, and is meant as a pattern.
-_V1_SHARDS = re.compile(r"-\?{5}-of-\d{5}$")
+_V1_SHARDS = re.compile(r"-\?{5}-of-(\d{5}|\?{5})$")
 
 
 def of(path: str) -> str:

@@ -208,6 +208,8 @@ def run(
     try:
         with supervise.time_limit(seconds + GRACE):
             return {key: np.asarray(value) for key, value in opened.run(dict(fetches), fed, options).items()}
+    except MemoryError as error:
+        raise Unanswered(f"The graph needs more memory than there is: {errors.reason(error)}") from error
     except tf.errors.DeadlineExceededError as error:
         raise Late(
             f"The graph has no answer to the sample after {seconds:g} seconds; it may have a loop without end.",

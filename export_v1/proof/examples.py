@@ -16,6 +16,8 @@ __all__ = ["BATCH", "attempts", "sets"]
 
 # Candidates that are handed out to be run, at most.
 MOST_TRIED = 32
+# Where the graph itself fixes sizes, they may be larger than those that would be chosen; but not than memory.
+MOST_ELEMENTS = 2**28
 Sample = dict[str, np.ndarray]
 
 
@@ -39,6 +41,10 @@ class Attempts(Iterator[Sample]):
     def _found(self) -> Iterator[Sample]:
         for count, candidate in enumerate(self._search.found(self._maker.known_values)):
             if count >= MOST_TRIED:
+                return
+            size = sum(int(np.prod(sizes, dtype=np.int64)) for sizes in candidate.sizes.values())
+            if size > MOST_ELEMENTS:
+                self._reasons.append(f"inputs of {size:,} elements are too large to be made up")
                 return
             sample, self._last = self._maker.made(candidate, self._seed), candidate
             try:

@@ -22,7 +22,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Writes code and weights, proven, or prints what they would be made of; returns 0."""
     from load_v2.errors import LoadError
-    from load_v2.rebuild import backends, rebuilding
+    from load_v2.opening import backends, rebuilding
 
     chosen = backends.chosen(args.backends.split(",") if args.backends else None)
     if args.dry_run:
@@ -55,7 +55,7 @@ def write(path, code, weights, archive=None, signature="serving_default", backen
     Raises:
         LoadError: as `rebuild`.
     """
-    from load_v2.rebuild import rebuilding
+    from load_v2.opening import rebuilding
     from load_v2.scoring import atomic
 
     rebuilt = rebuilding.rebuild(path, signature, backends, static)

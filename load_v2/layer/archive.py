@@ -120,10 +120,10 @@ def _write_assets(meta_graph: artefact.MetaGraphDef, taken: program.Program, fol
         definition.tensor_info.name = name
 
 
-def moved(folder: str, key: str, own: OwnFolder) -> program.Program:
+def moved(folder: str, key: str, own: OwnFolder | None) -> program.Program:
     """Returns a program that `write` stored; the files it reads are copied, because Keras deletes its own folder."""
     source = artefact.read(folder)
-    if source.assets:
+    if source.assets and own is not None:
         shutil.copytree(os.path.join(folder, "assets"), os.path.join(own.path, "assets"))
         files = {
             tensor: os.path.join(own.path, "assets", os.path.basename(file)) for tensor, file in source.assets.items()
@@ -132,7 +132,7 @@ def moved(folder: str, key: str, own: OwnFolder) -> program.Program:
     return program.take(source, key)
 
 
-def read(folder: str | None, expected: description.Description, name: str) -> tuple[program.Program, OwnFolder]:
+def read(folder: str | None, expected: description.Description, name: str) -> tuple[program.Program, OwnFolder | None]:
     """Returns the program that `write` stored, and the folder its files were copied to (Keras deletes its own).
 
     Raises:
@@ -140,7 +140,7 @@ def read(folder: str | None, expected: description.Description, name: str) -> tu
     """
     if folder is None:
         raise LoadError(f"The archive has no graph for layer {name!r}: it was cut, or saved as weights only.")
-    own = OwnFolder()
+    own = OwnFolder() if os.path.isdir(os.path.join(folder, "assets")) else None
     taken = moved(folder, expected.signature, own)
     differences = expected.same_as(description.of_program(taken, expected.supports_jit))
     if differences:

@@ -122,7 +122,8 @@ class ArchiveReader(_Batched):
             raise LoadError(f"{self._path!r} is damaged: {error}") from error
 
     def _batches(self, size: int) -> Iterator[dict]:
-        with zipfile.ZipFile(self._path) as archive:
+        with contextlib.ExitStack() as opened:
+            archive = opened.enter_context(zipfile.ZipFile(self._path))
             streams, whole = {}, {}
             for key, spec in self._specs.items():
                 shape, fortran, dtype = self._headers[key]
@@ -130,7 +131,7 @@ class ArchiveReader(_Batched):
                     # Columns first, or pickled: there are no rows to read one after the other.
                     whole[key] = _whole(self._path, key)
                 else:
-                    streams[key] = archive.open(key + ".npy")
+                    streams[key] = opened.enter_context(archive.open(key + ".npy"))
                     _skip_header(streams[key])
             for start in range(0, self.count, size):
                 rows = min(size, self.count - start)

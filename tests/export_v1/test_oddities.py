@@ -184,7 +184,10 @@ def test_an_op_that_is_gone_is_found_before_anything_is_written(tmp_path):
         errors.ExportError, match="does not know.*BucketizeWithInputBoundaries.*'bucket'.*\n.*--op_library"
     ):
         export_v1.export(
-            checkpoint=_checkpoint("odd_unknown_op"), export_dir=str(tmp_path / "out"), **_names("odd_unknown_op")
+            checkpoint=_checkpoint("odd_unknown_op"),
+            export_dir=str(tmp_path / "out"),
+            keep_ops=["BucketizeWithInputBoundaries"],
+            **_names("odd_unknown_op"),
         )
     assert not (tmp_path / "out").exists()
 

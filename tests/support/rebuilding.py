@@ -9,11 +9,11 @@ import tensorflow as tf
 
 from export_v1.ir import graph as ir
 from export_v1.ir.graph import Tensor
+from load_v2.opening import canonical, cover, graph, rebuilding, source, statements, values
+from load_v2.opening.context import Context
+from load_v2.opening.cover import Cover
+from load_v2.opening.sizes import Sizes
 from load_v2.program.signature import Spec
-from load_v2.rebuild import canonical, cover, graph, rebuilding, source, statements, values
-from load_v2.rebuild.context import Context
-from load_v2.rebuild.cover import Cover
-from load_v2.rebuild.sizes import Sizes
 
 Build = Callable[[], tuple[Mapping[str, tf.Tensor], Mapping[str, tf.Tensor]]]
 

@@ -77,7 +77,7 @@ def test_what_is_registered_nowhere_is_refused():
 def test_what_the_table_does_not_know_is_refused(monkeypatch):
     """An op of a newer TensorFlow, stateless and with a string among its attributes."""
     definition = v1.GraphDef().library.function.add().signature
-    monkeypatch.setattr(graph, "op_def", lambda op: definition)
+    monkeypatch.setattr(graph, "registered", lambda op: definition)
     assert safety.refused(_alone("Newer")) == {}
     definition.attr.add(name="file", type="string")
     safety.is_telling.cache_clear()

@@ -116,7 +116,7 @@ def test_a_penalty_is_the_sum_of_its_losses(with_train):
 def test_a_graph_that_tensorflow_refuses_is_a_message(tmp_path):
     layer = SignatureLayer(savedmodels.scale(tmp_path / "scale"))
     next(node for node in layer._program.serve.graph_def.node if node.op == "Mul").op = "NoSuchOp"
-    with pytest.raises(LoadError, match="refuses the graph.*NoSuchOp"):
+    with pytest.raises(LoadError, match="NoSuchOp"):
         layer(1.0)
 
 

@@ -1,0 +1,188 @@
+"""What patterns and translations of ops work with: the graph, what is known of its tensors, and the pieces they make."""
+
+import dataclasses
+import zlib
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from export_v1.ir import match
+from export_v1.ir.graph import Tensor
+from load_v2.opening import expressions
+from load_v2.opening.expressions import Expression, LayerCall, Operand
+from load_v2.opening.graph import Graph
+from load_v2.opening.layers import Layer, PrintedClass
+from load_v2.opening.sizes import Sizes
+from load_v2.opening.values import Values
+
+
+class Refused(Exception):
+    """A node, or a piece of graph, for which there is no code; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """A piece of the graph and the code that does the same.
+
+    Attributes:
+        outputs: the tensors that the code gives; several where it gives a tuple, None for a member that nobody reads.
+        code: an expression over the tensors that the piece reads.
+        rule: name of the pattern or the op that made it.
+        nodes: names of the nodes that it stands for.
+        scope: name in the graph that its statement is filed under and named after.
+    """
+
+    outputs: tuple[Tensor | None, ...]
+    code: Expression
+    rule: str
+    nodes: frozenset[str]
+    scope: str
+
+    @property
+    def layer(self) -> Layer | None:
+        """The layer that the code calls last, None where it calls none."""
+        return next((part.layer for part in expressions.walk(self.code) if isinstance(part, LayerCall)), None)
+
+
+class Context:
+    """A graph with all that is known of it, and the layers made so far.
+
+    Attributes:
+        graph, values, sizes: of one graph.
+        inside_call: whether the code stands in the call of a layer, where tensors have real shapes and no layer is made.
+        momenta: name of a moving average -> its momentum in training, where the training graph tells it.
+        layers: one for each use of the same weights in the same way: a layer called twice is one layer.
+        rejected: (rule, tensor) -> why a match there failed its proof.
+        virtual: tensors that the graph does not have, such as the sequence between two stacked layers -> what gives them.
+        notes: what patterns remember of the graph, under keys of their own.
+    """
+
+    def __init__(self, graph: Graph, values: Values, sizes: Sizes, inside_call: bool = False):
+        self.inside_call = inside_call
+        self.momenta: Mapping[str, float] = {}
+        self.graph, self.values, self.sizes = graph, values, sizes
+        self.layers: dict[Any, Layer] = {}
+        self.rejected: dict[tuple[str, Tensor], str] = {}
+        self.virtual: dict[Tensor, Piece] = {}
+        self.notes: dict[Any, Any] = {}
+
+    def start_anew(self) -> None:
+        """Forgets the layers made so far; what was rejected stays rejected."""
+        self.layers.clear()
+        self.virtual.clear()
+        self.notes.clear()
+
+    # Reading the graph.
+
+    def op(self, tensor: Tensor) -> str:
+        """Returns the op that makes a tensor."""
+        return self.graph.op(tensor)
+
+    def sources(self, tensor: Tensor) -> list[Tensor]:
+        """Returns the inputs of the node that makes a tensor."""
+        return self.graph.sources(tensor)
+
+    def is_data(self, tensor: Tensor) -> bool:
+        """Returns whether a tensor depends on data."""
+        return self.values.is_data(tensor)
+
+    def read_once(self, tensor: Tensor) -> bool:
+        """Returns whether a tensor has one reader, so that a layer may swallow it."""
+        return self.graph.readers(tensor) == 1
+
+    def fits(self, tensor: Tensor, pattern: match.Pattern) -> match.Match | match.Mismatch:
+        """Returns how a tensor fits a pattern."""
+        return match.match(self.graph.index, tensor, pattern)
+
+    def inner(self, nodes: Iterable[Tensor], output: Tensor) -> bool:
+        """Returns whether all tensors are read by nothing but what makes `output`, so that they need no code."""
+        mine = {tensor.node for tensor in nodes} | {output.node}
+        ends = {tensor.node for tensor in self.graph.outputs.values()} - {output.node}
+        return not any(
+            tensor.node in ends or any(reader.name not in mine for reader, _ in self.graph.index.consumers(tensor.node))
+            for tensor in nodes
+        )
+
+    def static(self, tensor: Tensor, what: str) -> np.ndarray:
+        """Returns an integer tensor whose value is known when the code is written.
+
+        Raises:
+            Refused: it is computed from data or from unknown sizes.
+        """
+        value = self.values.constant(tensor)
+        if value is None:
+            sizes = self.sizes.array(tensor)
+            if sizes is None or not all(isinstance(size, int) for size in sizes.reshape(-1)):
+                raise Refused(f"{what} is computed from data")
+            value = sizes.astype(int)
+        return value
+
+    # Making code.
+
+    def layer(
+        self,
+        kind: str,
+        scope: str,
+        weights: Iterable[tuple[np.ndarray, Iterable[Tensor]]] = (),
+        arguments: Collection[Any] = (),
+        options: Mapping[str, Any] | None = None,
+        printed: PrintedClass | None = None,
+    ) -> Layer:
+        """Returns a layer; the same one for the same weights and configuration.
+
+        Args:
+            kind: its class.
+            scope: what it is named after.
+            weights: each value, with the tensors of the graph that it is made of.
+            arguments, options: of its constructor.
+            printed: definition of a class that Keras does not have.
+        """
+        weights = [(value, tuple(tensors)) for value, tensors in weights]
+        options = {key: value for key, value in (options or {}).items() if value is not None}
+        content = tuple((zlib.crc32(np.ascontiguousarray(value).tobytes()), tensors) for value, tensors in weights)
+        key = (kind, repr(arguments), repr(options), content)
+        if not weights or key not in self.layers:
+            variables = [v for _, tensors in weights for tensor in tensors for v in self.values.variables(tensor)]
+            if variables and not any(variable.trainable for variable in variables):
+                options["trainable"] = False
+            made = Layer(
+                kind=kind,
+                scope=scope,
+                arguments=tuple(arguments),
+                options=options,
+                weights=tuple(value for value, _ in weights),
+                variables=tuple(dict.fromkeys(variable.name for variable in variables)),
+                printed=printed,
+            )
+            if not weights:
+                return made
+            self.layers[key] = made
+        return self.layers[key]
+
+    def scope_of(self, *tensors: Tensor) -> str:
+        """Returns the scope in which the first variable, or else the first constant, of some weights was made."""
+        for tensor in tensors:
+            variables = self.values.variables(tensor)
+            name = variables[0].name if variables else tensor.node
+            scope, _, last = name.removesuffix("/part_0").rpartition("/")
+            if variables or scope:
+                return scope or last
+        return tensors[0].node
+
+    def piece(self, output: Tensor, code: Expression, rule: str, inside: Iterable[Tensor] = ()) -> Piece:
+        """Returns a piece with one output."""
+        layer = next((part.layer for part in expressions.walk(code) if isinstance(part, LayerCall)), None)
+        scope = layer.scope if layer is not None and layer.weights else output.node
+        return Piece((output,), code, rule, frozenset({output.node, *(tensor.node for tensor in inside)}), scope)
+
+
+def operand(tensor: Tensor) -> Operand:
+    """Returns the expression for the value of a tensor."""
+    return Operand(tensor)
+
+
+def called(layer: Layer, *tensors: Tensor, **options: Any) -> LayerCall:
+    """Returns the call of a layer on tensors."""
+    kept = tuple((key, expressions.expression(value)) for key, value in options.items() if value is not None)
+    return LayerCall(layer, tuple(map(Operand, tensors)), kept)

@@ -1,0 +1,145 @@
+"""The graph covered by pieces, from its outputs upwards: what no output needs gets no code."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from export_v1.ir import ops
+from export_v1.ir.graph import Tensor
+from load_v2.opening import expressions, operations
+from load_v2.opening.context import Context, Piece, Refused
+from load_v2.opening.loops import printed_loops, recurrent
+from load_v2.opening.patterns import activations, embedding, normalization, pooling, weighted
+from load_v2.opening.patterns.pattern import Missed, Pattern
+
+# In order: the first that fits takes the piece.
+PATTERNS: tuple[Pattern, ...] = (
+    recurrent.Recurrent(),
+    printed_loops.PrintedLoop(),
+    printed_loops.PrintedCondition(),
+    normalization.BatchNormalization(),
+    normalization.LayerNormalization(),
+    embedding.Embedding(),
+    activations.Gelu(),
+    activations.Swish(),
+    activations.LeakyRelu(),
+    activations.ParametricRelu(),
+    weighted.Weighted(),
+    pooling.Pooling(),
+    pooling.GlobalPooling(),
+    pooling.ZeroPadding(),
+)
+
+
+# In the call of a layer, where no other layer is made.
+INSIDE: tuple[Pattern, ...] = (activations.Gelu(), activations.Swish(), activations.LeakyRelu())
+
+
+# A form of graph that a pattern does not know may fail it in any of these ways; then it is no match, and that is told.
+_UNFORESEEN = (ValueError, TypeError, IndexError, KeyError, AttributeError, tf.errors.OpError)
+
+
+@dataclasses.dataclass(frozen=True)
+class Refusal:
+    """A node for which there is no code, and why."""
+
+    node: str
+    op: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.op} at {self.node!r}: {self.reason}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Miss:
+    """A piece of graph that is nearly a layer, and why it is none."""
+
+    pattern: str
+    node: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.pattern} at {self.node!r}: {self.reason}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Cover:
+    """The pieces that the outputs need, what was refused, and what was nearly a layer."""
+
+    pieces: tuple[Piece, ...]
+    refusals: tuple[Refusal, ...]
+    misses: tuple[Miss, ...]
+
+
+def cover(context: Context, patterns: Sequence[Pattern] = PATTERNS) -> Cover:
+    """Returns the pieces whose code gives the graph's outputs.
+
+    Guaranteed: each tensor that a piece reads is an input of the graph, no data, or given by another piece; unless
+    something was refused, and then everything that would be refused is told.
+    """
+    by_root: dict[str, list[Pattern]] = {}
+    for pattern in patterns:
+        for op in pattern.roots:
+            by_root.setdefault(op, []).append(pattern)
+    given: set[Tensor] = set(context.graph.inputs.values())
+    pieces: list[Piece] = []
+    refusals: list[Refusal] = []
+    misses: list[Miss] = []
+    todo = list(context.graph.outputs.values())
+    while todo:
+        tensor = todo.pop()
+        if tensor in given or not context.is_data(tensor):
+            continue
+        if tensor in context.virtual:
+            piece = context.virtual[tensor]
+            given.update(output for output in piece.outputs if output is not None)
+            pieces.append(piece)
+            todo.extend(expressions.operands(piece.code))
+            continue
+        op = context.op(tensor)
+        try:
+            piece = _by_pattern(context, tensor, by_root.get(op, ()), misses) or _by_op(context, tensor)
+        except Refused as refused:
+            nearly = [miss.reason for miss in misses if miss.node == tensor.node]
+            refusals.append(Refusal(tensor.node, op, "; ".join([str(refused), *nearly])))
+            given.add(tensor)
+            todo.extend(context.sources(tensor))
+            continue
+        given.update(output for output in piece.outputs if output is not None)
+        pieces.append(piece)
+        todo.extend(expressions.operands(piece.code))
+    return Cover(tuple(pieces), tuple(dict.fromkeys(refusals)), tuple(dict.fromkeys(misses)))
+
+
+def _by_pattern(context: Context, tensor: Tensor, patterns: Sequence[Pattern], misses: list[Miss]) -> Piece | None:
+    for pattern in patterns:
+        if (pattern.name, tensor) in context.rejected:
+            misses.append(Miss(pattern.name, tensor.node, context.rejected[pattern.name, tensor]))
+            continue
+        try:
+            piece = pattern.find(context, tensor)
+        except (Missed, Refused) as missed:
+            misses.append(Miss(pattern.name, tensor.node, str(missed)))
+            continue
+        except _UNFORESEEN as error:
+            misses.append(Miss(pattern.name, tensor.node, f"a defect of this pattern, {type(error).__name__}: {error}"))
+            continue
+        if piece is not None:
+            return piece
+    return None
+
+
+def _by_op(context: Context, tensor: Tensor) -> Piece:
+    op = context.op(tensor)
+    if ops.is_random(op):
+        raise Refused("it draws random numbers; freeze what asks for them in step 1")
+    if op in ops.FED:
+        raise Refused("nothing gives it a value")
+    if ops.writes_variable(op):
+        raise Refused("it writes a variable, which a Keras model does not do in inference")
+    try:
+        return operations.translated(context, tensor)
+    except _UNFORESEEN as error:
+        raise Refused(f"a defect of its translation, {type(error).__name__}: {error}") from error

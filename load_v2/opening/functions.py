@@ -1,0 +1,169 @@
+"""Functions of a graph's library, such as the body of a loop, as graphs of their own."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import function_pb2
+
+from export_v1.ir import graph as ir
+from export_v1.ir.graph import GraphDef, NodeDef, Tensor
+from load_v2.opening import canonical, expressions
+from load_v2.opening import graph as graphs
+from load_v2.opening.context import Context, Refused
+from load_v2.opening.sizes import Sizes
+from load_v2.opening.values import Values
+from load_v2.program import artefact, inline
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Function:
+    """A function called by a node, as a graph.
+
+    Attributes:
+        context: of the function's own graph. What is the same at each call, and no data, is known there.
+        arguments: its arguments in order; None for one that is known.
+        results: in order.
+        given: the tensors outside, in the order of the arguments.
+    """
+
+    context: Context
+    arguments: tuple[Tensor, ...]
+    results: tuple[Tensor, ...]
+    given: tuple[Tensor, ...]
+
+    def is_same(self, index: int) -> bool:
+        """Returns whether a loop hands an argument on as it is."""
+        return self.results[index] == self.arguments[index]
+
+
+def of_loop(context: Context, loop: Tensor, attr: str = "body", inside_call: bool = False) -> Function:
+    """Returns the body, or the condition, of a While.
+
+    Args:
+        context: of the graph that the loop is in.
+        loop: an output of it.
+        attr: "body" or "cond".
+        inside_call: whether its code will stand in the call of a layer; weights are then arguments like others.
+
+    Raises:
+        Refused: it is not in the library, or uses what has no form outside a function.
+    """
+    node = context.graph.node(loop)
+    given = context.sources(loop)
+    definition = _definition(context, node.attr[attr].func.name)
+    body = _definition(context, node.attr["body"].func.name)
+    same = {
+        at for at, (argument, result) in enumerate(zip(body.signature.input_arg, body.signature.output_arg, strict=True))
+        if body.ret[result.name] == argument.name
+    }  # fmt: skip
+    shapes = [
+        None if shape.unknown_rank else [dim.size if dim.size >= 0 else None for dim in shape.dim]
+        for shape in node.attr["output_shapes"].list.shape
+    ] or [None] * len(given)
+    return _function(context, definition, given, same, shapes, inside_call)
+
+
+def of_branch(context: Context, condition: Tensor, attr: str) -> Function:
+    """Returns the branch `attr` of an If, for code in the call of a layer; errors are those of `of_loop`."""
+    node, given = context.graph.node(condition), context.sources(condition)[1:]
+    definition = _definition(context, node.attr[attr].func.name)
+    shapes = [None if (shape := context.graph.shape(tensor)) is None else list(shape) for tensor in given]
+    return _function(context, definition, given, set(range(len(given))), shapes, True)
+
+
+def _definition(context: Context, name: str) -> function_pb2.FunctionDef:
+    for function in context.graph.graph_def.library.function:
+        if function.signature.name == name:
+            return function
+    raise Refused(f"its function {name!r} is not in the graph")
+
+
+def _function(context: Context, definition, given: list[Tensor], same: set[int], shapes, inside_call: bool) -> Function:
+    graph_def = GraphDef(versions=context.graph.graph_def.versions, library=context.graph.graph_def.library)
+    arguments, weights, held = [], {}, {}
+    for at, (argument, source) in enumerate(zip(definition.signature.input_arg, given, strict=True)):
+        arguments.append(Tensor(argument.name))
+        if at in same and not context.is_data(source) and argument.type != tf.resource.as_datatype_enum:
+            value = context.values.value(source)
+            if context.values.kind(source) == "constant" and value.size <= expressions.LARGEST_LITERAL:
+                graph_def.node.append(_constant(argument.name, value))
+                continue
+            if inside_call:
+                graph_def.node.append(graphs.placeholder(argument.name, tf.as_dtype(argument.type), value.shape))
+                continue
+            weights[argument.name] = _stand_in(context, source, value, argument.name)
+            held[argument.name] = value
+            shape: list[int | None] | None = list(value.shape)
+        else:
+            shape = _known_shape(context, source, shapes[at])
+        graph_def.node.append(graphs.placeholder(argument.name, tf.as_dtype(argument.type), shape))
+    graph_def.node.extend(_nodes(definition, graph_def))
+    results = [_edge(definition.ret[result.name], definition, graph_def) for result in definition.signature.output_arg]
+
+    def read(variable: artefact.Variable) -> np.ndarray:
+        return held[variable.key]
+
+    outputs = {str(at): ir.parse(edge) for at, edge in enumerate(results)}
+    inputs = {argument.node: argument for argument in arguments}
+    try:
+        graph = canonical.simplified(graphs.without_aliases(graph_def, inputs, outputs, weights), read)
+    except ValueError as error:
+        raise Refused(f"the function {definition.signature.name!r} cannot be read: {error}") from error
+    values = Values(graph, read)
+    inner = Context(graph, values, Sizes(graph, values), inside_call)
+    return Function(inner, tuple(arguments), tuple(graph.outputs[str(at)] for at in range(len(results))), tuple(given))
+
+
+def _known_shape(context: Context, source: Tensor, told) -> list[int | None] | None:
+    shape = context.graph.shape(source)
+    if context.graph.dtype(source) == "variant" or shape is None:
+        return told
+    if told is None or len(told) != len(shape):
+        return list(shape) if told is None else None
+    return [size if size == other else None for size, other in zip(shape, told, strict=True)]
+
+
+def _stand_in(context: Context, source: Tensor, value: np.ndarray, key: str) -> artefact.Variable:
+    """Returns a variable that stands for a weight expression outside, under the name of the first in it."""
+    variables = context.values.variables(source)
+    return artefact.Variable(
+        name=variables[0].name if variables else source.node,
+        handles=(),
+        dtype=value.dtype.name,
+        shape=tuple(value.shape),
+        trainable=not variables or any(variable.trainable for variable in variables),
+        key=key,
+    )
+
+
+def _constant(name: str, value: np.ndarray) -> NodeDef:
+    node = NodeDef(name=name, op="Const")
+    node.attr["dtype"].type = tf.as_dtype(value.dtype).as_datatype_enum
+    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
+    return node
+
+
+def _nodes(definition: function_pb2.FunctionDef, graph_def: GraphDef) -> list[NodeDef]:
+    nodes = []
+    for node in definition.node_def:
+        copy = NodeDef()
+        copy.CopyFrom(node)
+        del copy.input[:]
+        copy.input.extend(_edge(edge, definition, graph_def) for edge in node.input if not edge.startswith("^"))
+        for key in [key for key in copy.attr if key.startswith("_")]:
+            del copy.attr[key]
+        nodes.append(copy)
+    return nodes
+
+
+def _edge(edge: str, definition: function_pb2.FunctionDef, graph_def: GraphDef) -> str:
+    """Returns an edge of a function, "node:output:index", as one of a graph."""
+    name, *rest = edge.split(":")
+    if not rest:
+        return name
+    library: Mapping = {function.signature.name: function for function in graph_def.library.function}
+    node = next(node for node in definition.node_def if node.name == name)
+    index = inline.first_outputs(node, library)[rest[0]] + int(rest[1])
+    return f"{name}:{index}" if index else name

@@ -1,0 +1,250 @@
+"""One step of an LSTM, a GRU or a simple recurrent network, and the weights of the Keras layer that takes such steps."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from export_v1.ir import ops
+from export_v1.ir.graph import Tensor
+from export_v1.ir.match import anything, made_by, matches
+from load_v2.opening.context import Context
+from load_v2.opening.loops.affine import Affine, affine, split_bounds
+
+ACTIVATIONS = {
+    "Tanh": "tanh", "Relu": "relu", "Sigmoid": "sigmoid", "Elu": "elu", "Relu6": "relu6", "Softsign": "softsign",
+    "Selu": "selu", "Softplus": "softplus",
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One step of a recurrent layer.
+
+    Attributes:
+        kind: class of the Keras layer.
+        x: what comes in.
+        states: the arguments that are the states before the step, in Keras's order.
+        new: the states after it; the first is also what comes out.
+        units: size of the state.
+        weights: in Keras's order, each with the tensors of the loop's body that it is made of.
+        options: of the layer's constructor.
+    """
+
+    kind: str
+    x: Tensor
+    states: tuple[Tensor, ...]
+    new: tuple[Tensor, ...]
+    units: int
+    weights: tuple[tuple[np.ndarray, tuple[Tensor, ...]], ...]
+    options: Mapping[str, Any]
+
+
+def cell(context: Context, output: Tensor, states: Sequence[Tensor]) -> Cell | None:
+    """Returns the step whose output is a tensor, None where it is none that a Keras layer takes.
+
+    Args:
+        context: of the loop's body.
+        output: the tensor.
+        states: the body's arguments that change from step to step.
+    """
+    op = context.op(output)
+    if op == "LSTMBlockCell":
+        return _block_lstm(context, output)
+    if op == "GRUBlockCell":
+        return _block_gru(context, output)
+    return _lstm(context, output, states) or _gru(context, output, states) or _simple(context, output, states)
+
+
+def _gate(context: Context, tensor: Tensor) -> tuple[str, Affine] | None:
+    """Returns the activation and the linear function under it, also where several gates share an activation."""
+    op, sources = context.op(tensor), context.sources(tensor)
+    if op in ACTIVATIONS:
+        return ACTIVATIONS[op], affine(context, sources[0])
+    if op in {"Split", "SplitV"}:
+        source, axis = (sources[1], sources[0]) if op == "Split" else (sources[0], sources[2])
+        whole = _gate(context, source) if context.is_data(source) else None
+        bounds = split_bounds(context, tensor, axis, whole[1].size) if whole else None
+        part = whole[1].columns(*bounds) if whole and bounds else None
+        return (whole[0], part) if whole and part else None
+    return None
+
+
+def _matrices(gates: Sequence[Affine], x: Tensor, h: Tensor) -> tuple[np.ndarray, np.ndarray] | None:
+    """Returns kernel and recurrent kernel of gates that are functions of x and h alone."""
+    kernels: list[list[np.ndarray]] = [[], []]
+    for gate in gates:
+        if set(gate.terms) != {x, h}:
+            return None
+        for side, source in zip(kernels, (x, h), strict=True):
+            matrix = gate.terms[source]
+            if matrix is None:
+                return None
+            side.append(matrix)
+    kernel, recurrent = (np.concatenate(side, axis=1) for side in kernels)
+    return kernel, recurrent
+
+
+def _biases(gates: Sequence[Affine]) -> np.ndarray:
+    dtype = next(m.dtype for gate in gates for m in gate.terms.values() if m is not None)
+    return np.concatenate([np.zeros(gate.size or 0, dtype) if gate.bias is None else gate.bias for gate in gates])
+
+
+def _only_input(gates: Sequence[Affine], h: Tensor) -> Tensor | None:
+    others = {tensor for gate in gates for tensor in gate.terms} - {h}
+    return others.pop() if len(others) == 1 else None
+
+
+def _state_of(gates: Sequence[Affine], states: Sequence[Tensor]) -> Tensor | None:
+    found = {tensor for gate in gates for tensor in gate.terms if tensor in states}
+    return found.pop() if len(found) == 1 else None
+
+
+def _sources(gates: Sequence[Affine]) -> tuple[Tensor, ...]:
+    return tuple(dict.fromkeys(tensor for gate in gates for tensor in gate.sources))
+
+
+def _weights(gates: Sequence[Affine], kernels, bias: np.ndarray | None):
+    sources = _sources(gates)
+    values = [*kernels, *(() if bias is None else (bias,))]
+    return tuple((value, sources) for value in values)
+
+
+def _lstm(context: Context, output: Tensor, states: Sequence[Tensor]) -> Cell | None:
+    index = context.graph.index
+    for outer in matches(index, output, made_by("Mul", anything("o"), anything("activated"), any_order=True)):
+        if context.op(outer["activated"]) not in ACTIVATIONS:
+            continue
+        activation, memory = ACTIVATIONS[context.op(outer["activated"])], context.sources(outer["activated"])[0]
+        product = [made_by("Mul", anything(a), anything(b), any_order=True) for a, b in (("c", "f"), ("i", "g"))]
+        for inner in matches(index, memory, made_by(ops.ADDS, *product, any_order=True)):
+            found = [_gate(context, inner[name]) for name in "ifg"] + [_gate(context, outer["o"])]
+            if inner["c"] not in states or any(gate is None for gate in found):
+                continue
+            names = [gate[0] for gate in found if gate]
+            gates = [gate[1] for gate in found if gate]
+            h = _state_of(gates, states)
+            x = None if h is None else _only_input(gates, h)
+            recurrent = names[0]
+            if x is None or h is None or names != [recurrent, recurrent, activation, recurrent] or h == inner["c"]:
+                continue
+            kernels = _matrices(gates, x, h)
+            if kernels is not None and recurrent == "sigmoid":
+                options = {} if activation == "tanh" else {"activation": activation}
+                weights = _weights(gates, kernels, _biases(gates))
+                return Cell("LSTM", x, (h, inner["c"]), (output, memory), kernels[1].shape[0], weights, options)
+    return None
+
+
+def _gru(context: Context, output: Tensor, states: Sequence[Tensor]) -> Cell | None:
+    index = context.graph.index
+    kept = made_by("Mul", anything("u"), anything("h"), any_order=True)
+    fresh = made_by("Mul", made_by("Sub", anything("one"), anything("u")), anything("candidate"), any_order=True)
+    for found in matches(index, output, made_by(ops.ADDS, kept, fresh, any_order=True)):
+        h, update, candidate = found["h"], _gate(context, found["u"]), found["candidate"]
+        if context.values.number(found["one"]) != 1 or h not in states or update is None or update[0] != "sigmoid":
+            continue
+        if context.op(candidate) not in ACTIVATIONS:
+            continue
+        activation = ACTIVATIONS[context.op(candidate)]
+        options: dict[str, Any] = {} if activation == "tanh" else {"activation": activation}
+        inner = affine(context, context.sources(candidate)[0])
+        made = _reset_before(context, inner, h, update[1]) or _reset_after(context, candidate, h, update[1])
+        if made is not None:
+            x, gates, kernels, bias, after = made
+            options["reset_after"] = None if after else False
+            return Cell("GRU", x, (h,), (output,), kernels[1].shape[0], _weights(gates, kernels, bias), options)
+    return None
+
+
+def _reset_before(context: Context, inner: Affine, h: Tensor, update: Affine):
+    """GRUCell: the reset gate is applied to the state before its product with the candidate's kernel."""
+    for product in inner.terms:
+        for found in matches(
+            context.graph.index, product, made_by("Mul", anything("r"), anything("h"), any_order=True)
+        ):
+            reset = _gate(context, found["r"])
+            if found["h"] != h or reset is None or reset[0] != "sigmoid":
+                continue
+            candidate = dataclasses.replace(inner, terms={h if t == product else t: m for t, m in inner.terms.items()})
+            gates = [update, reset[1], candidate]
+            x = _only_input(gates, h)
+            kernels = None if x is None else _matrices(gates, x, h)
+            if kernels is not None:
+                return x, gates, kernels, _biases(gates), False
+    return None
+
+
+def _reset_after(context: Context, candidate: Tensor, h: Tensor, update: Affine):
+    """CudnnGRU: the reset gate is applied to what the candidate's kernel makes of the state."""
+    whole = made_by(
+        ops.ADDS, anything("from x"), made_by("Mul", anything("r"), anything("from h"), any_order=True), any_order=True
+    )
+    for found in matches(context.graph.index, context.sources(candidate)[0], whole):
+        reset = _gate(context, found["r"])
+        if reset is None or reset[0] != "sigmoid":
+            continue
+        from_x, from_h = affine(context, found["from x"]), affine(context, found["from h"])
+        x = _only_input([update, reset[1], from_x], h)
+        if x is None or set(from_x.terms) != {x} or set(from_h.terms) != {h}:
+            continue
+        candidate_ = Affine({**from_x.terms, **from_h.terms}, None, from_x.size, (*from_x.sources, *from_h.sources))
+        gates = [update, reset[1], candidate_]
+        kernels = _matrices(gates, x, h)
+        if kernels is not None:
+            first = _biases([update, reset[1], from_x])
+            second = np.concatenate([np.zeros_like(_biases([update, reset[1]])), _biases([from_h])])
+            return x, gates, kernels, np.stack([first, second]), True
+    return None
+
+
+def _simple(context: Context, output: Tensor, states: Sequence[Tensor]) -> Cell | None:
+    found = _gate(context, output)
+    if found is None:
+        return None
+    activation, gate = found
+    h = _state_of([gate], states)
+    x = None if h is None else _only_input([gate], h)
+    kernels = None if x is None or h is None else _matrices([gate], x, h)
+    if kernels is None or x is None or h is None or kernels[1].shape[0] != kernels[1].shape[1]:
+        return None
+    options = {} if activation == "tanh" else {"activation": activation}
+    return Cell("SimpleRNN", x, (h,), (output,), gate.size or 0, _weights([gate], kernels, _biases([gate])), options)
+
+
+def _block_lstm(context: Context, output: Tensor) -> Cell | None:
+    """The LSTM in one op; its gates are i, j, f, o, Keras's are i, f, j, o."""
+    x, c, h, kernel, *_, bias = context.sources(output)
+    if (
+        output.index != 6
+        or context.graph.attr(output, "use_peephole").b
+        or context.graph.attr(output, "cell_clip").f > 0
+    ):
+        return None
+    if context.is_data(kernel) or context.is_data(bias):
+        return None
+    whole, biases = context.values.value(kernel), context.values.value(bias)
+    units = whole.shape[1] // 4
+    order = [0, 2, 1, 3]
+    columns = np.concatenate([np.split(whole, 4, axis=1)[at] for at in order], axis=1)
+    parts = [np.split(biases, 4)[at] for at in order]
+    parts[1] = parts[1] + biases.dtype.type(context.graph.attr(output, "forget_bias").f)
+    inputs = whole.shape[0] - units
+    weights = [(value, (kernel, bias)) for value in (columns[:inputs], columns[inputs:], np.concatenate(parts))]
+    return Cell("LSTM", x, (h, c), (output, Tensor(output.node, 1)), units, tuple(weights), {})
+
+
+def _block_gru(context: Context, output: Tensor) -> Cell | None:
+    """The GRU in one op; its gates are r, u, Keras's are u, r."""
+    x, h, *tensors = context.sources(output)
+    if output.index != 3 or any(map(context.is_data, tensors)):
+        return None
+    gates, candidate, gates_bias, candidate_bias = map(context.values.value, tensors)
+    reset, update = np.split(gates, 2, axis=1)
+    kernel = np.concatenate([update, reset, candidate], axis=1)
+    bias = np.concatenate([*np.split(gates_bias, 2)[::-1], candidate_bias])
+    units = candidate.shape[1]
+    inputs = kernel.shape[0] - units
+    weights = [(value, tuple(tensors)) for value in (kernel[:inputs], kernel[inputs:], bias)]
+    return Cell("GRU", x, (h,), (output,), units, tuple(weights), {"reset_after": False})

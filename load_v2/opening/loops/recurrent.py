@@ -1,0 +1,197 @@
+"""LSTM, GRU and SimpleRNN layers in place of the loops that `dynamic_rnn` and its like make."""
+
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+
+from export_v1.ir import ops
+from export_v1.ir.graph import Tensor
+from load_v2.opening import printed
+from load_v2.opening.context import Context, Piece, Refused, operand
+from load_v2.opening.expressions import Expression, LayerCall, Sequence, call
+from load_v2.opening.loops import cells, steps
+from load_v2.opening.loops.cells import Cell
+from load_v2.opening.loops.steps import Steps
+from load_v2.opening.patterns.pattern import Missed
+
+# A layer gives more than the graph has tensors for; such a tensor is an output of the loop's node that it does not have.
+_BEYOND = 100_000
+
+
+@dataclasses.dataclass(eq=False)
+class _Loop:
+    """A loop, and the tensors that stand for what its layers give."""
+
+    loop: Tensor
+    steps: Steps
+    sequences: dict[Tensor, Tensor]
+    cells: dict[Tensor, Cell | None] = dataclasses.field(default_factory=dict)
+    made: dict[Tensor, tuple[Tensor, ...]] = dataclasses.field(default_factory=dict)
+    count: int = _BEYOND
+
+    def new_tensor(self) -> Tensor:
+        """Returns a tensor that the graph does not have."""
+        self.count += 1
+        return Tensor(self.loop.node, self.count)
+
+
+class Recurrent:
+    """A loop whose body is one recurrent cell, or several on top of each other."""
+
+    name: ClassVar[str] = "recurrent layer"
+    roots: ClassVar[frozenset[str]] = ops.WHILES | {"TensorListStack", "Transpose"}
+
+    def find(self, context: Context, tensor: Tensor) -> Piece | None:
+        """Returns the value of a layer that a tensor is; the layer itself is a piece of its own."""
+        op = context.op(tensor)
+        if op in ops.WHILES:
+            found = _loop(context, tensor)
+            return context.piece(tensor, operand(_state(context, found, tensor.index)), self.name)
+        stack = tensor
+        if op == "Transpose":
+            source, permutation = context.sources(tensor)
+            order = context.values.constant(permutation)
+            if context.op(source) != "TensorListStack" or order is None or list(order[:2]) != [1, 0]:
+                return None
+            stack = source
+        source = context.sources(stack)[0]
+        if context.op(source) not in ops.WHILES:
+            return None
+        sequence = _sequence_of_list(context, _loop(context, source), source.index)
+        if op == "Transpose":
+            return context.piece(tensor, operand(sequence), self.name, [stack] if context.read_once(stack) else [])
+        return context.piece(tensor, _flipped(operand(sequence)), self.name)
+
+
+def _flipped(code: Expression) -> Expression:
+    return call("ops.transpose", code, (1, 0, 2))
+
+
+def _loop(context: Context, tensor: Tensor) -> _Loop:
+    key = ("loop", tensor.node)
+    if key not in context.notes:
+        try:
+            apart = steps.taken_apart(context, Tensor(tensor.node))
+            steps.check_past(context, apart)
+            sequences = steps.sequences(context, apart)
+            context.notes[key] = _Loop(Tensor(tensor.node), apart.without_lengths(), sequences)
+        except (Missed, Refused) as missed:
+            context.notes[key] = missed
+    found = context.notes[key]
+    if isinstance(found, Exception):
+        raise Missed(str(found))
+    return found
+
+
+def _state(context: Context, found: _Loop, index: int) -> Tensor:
+    if index not in found.steps.states:
+        raise Missed("what it gives at its end is no state")
+    wanted = found.steps.states[index]
+    for value in found.steps.states.values():
+        cell = _cell(found, value)
+        if cell is not None and wanted in cell.new:
+            return _run(context, found, cell)[1 + cell.new.index(wanted)]
+    raise Missed("its step is not that of a recurrent layer of Keras's")
+
+
+def _sequence_of_list(context: Context, found: _Loop, index: int) -> Tensor:
+    if index not in found.steps.written:
+        raise Missed("what it gives is no list that it fills")
+    return _sequence(context, found, found.steps.written[index])
+
+
+def _sequence(context: Context, found: _Loop, value: Tensor) -> Tensor:
+    """Returns the tensor for all steps of a value that a step computes, batch first."""
+    cell = _cell(found, value)
+    if cell is None:
+        raise Missed("its step is not that of a recurrent layer of Keras's")
+    return _run(context, found, cell)[0]
+
+
+def _cell(found: _Loop, value: Tensor) -> Cell | None:
+    if value not in found.cells:
+        found.cells[value] = cells.cell(found.steps.body.context, value, found.steps.state_arguments)
+    return found.cells[value]
+
+
+def _run(context: Context, found: _Loop, cell: Cell) -> tuple[Tensor, ...]:
+    """Returns the tensors that the layer of a cell gives: the sequence, and each state at its end."""
+    output = cell.new[0]
+    if output in found.made:
+        return found.made[output]
+    body = found.steps.body
+    places = []
+    for before, after in zip(cell.states, cell.new, strict=True):
+        at = body.arguments.index(before)
+        if found.steps.states.get(at) != after:
+            raise Missed("a state is not simply the one after the last step")
+        places.append(at)
+    source = _input(context, found, cell)
+    initial = [body.given[at] for at in places]
+    options: list[tuple[str, Expression]] = []
+    if found.steps.lengths is not None:
+        options.append(("mask", operand(_mask(context, found, source))))
+    if not all(steps.is_zero(context, state) for state in initial):
+        states = tuple(map(operand, initial))
+        options.append(("initial_state", Sequence(states) if len(states) > 1 else states[0]))
+    layer = context.layer(
+        cell.kind, _scope(context, found, cell), _outside(found, cell), (cell.units,),
+        {
+            **cell.options, "return_sequences": True, "return_state": True,
+            "zero_output_for_mask": True if found.steps.lengths is not None else None,
+        },
+    )  # fmt: skip
+    given = tuple(found.new_tensor() for _ in range(1 + len(cell.states)))
+    code = LayerCall(layer, (source,), tuple(options))
+    context.virtual[given[0]] = Piece(given, code, Recurrent.name, frozenset({found.loop.node}), layer.scope)
+    context.virtual.update(dict.fromkeys(given[1:], context.virtual[given[0]]))
+    found.made[output] = given
+    return given
+
+
+def _input(context: Context, found: _Loop, cell: Cell) -> Expression:
+    """Returns the sequence that a cell reads, batch first."""
+    if cell.x not in found.sequences:
+        return operand(_sequence(context, found, cell.x))
+    source = found.sequences[cell.x]
+    if context.op(source) == "Transpose":
+        inner, permutation = context.sources(source)
+        order = context.values.constant(permutation)
+        if order is not None and list(order) == [1, 0, 2]:
+            return operand(inner)
+    if context.graph.rank(source) != 3:
+        raise Missed("what it reads at a step is no vector for each member of the batch")
+    return _flipped(operand(source))
+
+
+def _mask(context: Context, found: _Loop, source: Expression) -> Tensor:
+    key = ("mask", found.loop, found.steps.lengths)
+    if key not in context.notes:
+        lengths = found.steps.lengths
+        assert lengths is not None
+        layer = printed.sequence_mask(found.loop.node)
+        tensor = found.new_tensor()
+        code = LayerCall(layer, (source, operand(lengths)))
+        context.virtual[tensor] = Piece((tensor,), code, "sequence mask", frozenset(), f"{found.loop.node}/mask")
+        context.notes[key] = tensor
+    return context.notes[key]
+
+
+def _outside(found: _Loop, cell: Cell) -> list[tuple[np.ndarray, list[Tensor]]]:
+    """Returns a cell's weights with the tensors outside the loop that they are made of."""
+    return [(value, _given(found, tensors)) for value, tensors in cell.weights]
+
+
+def _given(found: _Loop, tensors: tuple[Tensor, ...]) -> list[Tensor]:
+    body = found.steps.body
+    above = body.context.graph.index.ancestors(tensor.node for tensor in tensors)
+    return [given for argument, given in zip(body.arguments, body.given, strict=True) if argument.node in above]
+
+
+def _scope(context: Context, found: _Loop, cell: Cell) -> str:
+    tensors = _given(found, cell.weights[0][1])
+    scope = context.scope_of(*tensors) if tensors else found.loop.node
+    for ending in ("/gates", "/candidate"):
+        scope = scope.removesuffix(ending)
+    return scope

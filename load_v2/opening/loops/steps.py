@@ -1,0 +1,209 @@
+"""A While that takes the steps of a sequence one by one, taken apart: lists it reads and fills, states, lengths."""
+
+import dataclasses
+
+from export_v1.ir import ops
+from export_v1.ir.graph import Tensor
+from load_v2.opening import functions
+from load_v2.opening.context import Context
+from load_v2.opening.functions import Function
+from load_v2.opening.patterns.pattern import Missed
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Steps:
+    """A loop over the steps of sequences.
+
+    Attributes:
+        body: the function that takes one step.
+        counters: arguments that count the steps, from zero.
+        written: result -> the value that it writes into a list at each step.
+        states: result -> its value after a step.
+        lengths: the tensor outside that says how many steps of each member are valid, None where all are; past them a
+            state stays as it was, and a list gets what the body says.
+    """
+
+    body: Function
+    counters: frozenset[Tensor]
+    written: dict[int, Tensor]
+    states: dict[int, Tensor]
+    lengths: Tensor | None
+
+    @property
+    def state_arguments(self) -> list[Tensor]:
+        """The arguments that change from step to step and are no counters and no lists."""
+        return [self.body.arguments[at] for at in self.states]
+
+    def without_lengths(self) -> "Steps":
+        """Returns the steps as they are for members that have not ended."""
+        written = {at: _unmasked(self, value)[0] for at, value in self.written.items()}
+        states = {at: _unmasked(self, value)[0] for at, value in self.states.items()}
+        return dataclasses.replace(self, written=written, states=states)
+
+
+def taken_apart(context: Context, loop: Tensor, inside_call: bool = False) -> Steps:
+    """Returns the parts of a While that takes every step of the sequences that it reads.
+
+    Args:
+        context: of the graph that the loop is in.
+        loop: an output of it.
+        inside_call: as for `functions.of_loop`.
+
+    Raises:
+        Missed: it does more, or something else.
+        Refused: its functions cannot be read.
+    """
+    body = functions.of_loop(context, loop, inside_call=inside_call)
+    inner = body.context
+    counters = frozenset(
+        argument
+        for argument, result, given in zip(body.arguments, body.results, body.given, strict=True)
+        if _counts(inner, argument, result)
+        and context.values.kind(given) == "constant"
+        and context.values.number(given) == 0
+    )
+    written: dict[int, Tensor] = {}
+    states: dict[int, Tensor] = {}
+    for at, (argument, result) in enumerate(zip(body.arguments, body.results, strict=True)):
+        if body.is_same(at) or argument in counters:
+            continue
+        if inner.op(result) == "TensorListSetItem":
+            handle, index, value = inner.sources(result)
+            if handle != argument or index not in counters:
+                raise Missed("it fills a list out of order")
+            written[at] = value
+        elif inner.graph.dtype(argument) == "variant":
+            raise Missed("it changes a list in another way than filling it")
+        else:
+            states[at] = result
+    steps = Steps(body, counters, written, states, None)
+    steps = dataclasses.replace(steps, lengths=_lengths(steps))
+    _check_end(context, loop, steps)
+    return steps
+
+
+def _counts(inner: Context, argument: Tensor, result: Tensor) -> bool:
+    """Returns whether a result is its argument and one."""
+    if inner.op(result) not in ops.ADDS:
+        return False
+    left, right = inner.sources(result)
+    pairs = ((left, right), (right, left))
+    return any(before == argument and inner.values.number(one) == 1 for before, one in pairs)
+
+
+def _lengths(steps: Steps) -> Tensor | None:
+    """Returns the lengths behind which nothing changes any more, None where there are none for all states and lists.
+
+    Raises:
+        Missed: a state changes in another way past them.
+    """
+    found = [_unmasked(steps, value) for value in [*steps.written.values(), *steps.states.values()]]
+    lengths = {length for _, length, _ in found}
+    if len(lengths) != 1:
+        return None
+    for at, (_, length, past) in zip(steps.states, found[len(steps.written) :], strict=True):
+        if length is not None and past != steps.body.arguments[at]:
+            return None
+    return lengths.pop()
+
+
+def _unmasked(steps: Steps, value: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Returns what a step computes, the lengths outside behind which something else is taken, and what that is."""
+    inner, body = steps.body.context, steps.body
+    if inner.op(value) not in ops.SELECTS:
+        return value, None, None
+    condition, past, new = inner.sources(value)
+    if inner.op(condition) != "GreaterEqual":
+        return value, None, None
+    step, lengths = inner.sources(condition)
+    if step not in steps.counters or lengths not in body.arguments or not body.is_same(body.arguments.index(lengths)):
+        return value, None, None
+    return new, body.given[body.arguments.index(lengths)], past
+
+
+def _check_end(context: Context, loop: Tensor, steps: Steps) -> None:
+    """Raises Missed unless the loop takes every step of the sequences that it reads, or of the longest valid one."""
+    condition = functions.of_loop(context, loop, "cond", inside_call=True)
+    inner = condition.context
+    bounds: list[Tensor] = []
+    known: list[int] = []
+    todo = [condition.results[0]]
+    while todo:
+        tensor = todo.pop()
+        if inner.op(tensor) == "LogicalAnd":
+            todo.extend(inner.sources(tensor))
+            continue
+        if inner.op(tensor) != "Less":
+            raise Missed(f"it ends when {inner.op(tensor)} says so")
+        step, bound = inner.sources(tensor)
+        if (
+            step not in condition.arguments
+            or steps.body.arguments[condition.arguments.index(step)] not in steps.counters
+        ):
+            raise Missed("it ends by something else than the number of steps")
+        if bound in condition.arguments:
+            bounds.append(condition.given[condition.arguments.index(bound)])
+        elif (number := inner.values.number(bound)) is not None:
+            known.append(int(number))
+        else:
+            raise Missed("its number of steps is computed at each step")
+    length = {context.sizes.axis(sequence, 0) for sequence in sequences(context, steps).values()}
+    if len(length) != 1:
+        raise Missed("it reads no sequence, or sequences of different lengths")
+    whole = length.pop()
+    if any(number != whole for number in known):
+        raise Missed("it takes another number of steps than its sequences have")
+    for bound in bounds:
+        size = context.sizes.array(bound)
+        if size is not None and size.ndim == 0 and size.item() == whole:
+            continue
+        limited = context.op(bound) == "Minimum" and steps.lengths is not None
+        parts = [context.sizes.array(source) for source in context.sources(bound)] if limited else []
+        if not any(part is not None and part.ndim == 0 and part.item() == whole for part in parts):
+            raise Missed("it does not take all the steps of its sequences")
+
+
+def sequences(context: Context, steps: Steps) -> dict[Tensor, Tensor]:
+    """Returns the tensors that a step reads from lists -> the time-major tensors outside that the lists are made from."""
+    inner, found = steps.body.context, {}
+    for node in inner.graph.graph_def.node:
+        if node.op != "TensorListGetItem":
+            continue
+        item = Tensor(node.name)
+        handle, index, _ = inner.sources(item)
+        if handle not in steps.body.arguments or index not in steps.counters:
+            raise Missed("it reads a list out of order")
+        at = steps.body.arguments.index(handle)
+        source = steps.body.given[at]
+        if not steps.body.is_same(at) or context.op(source) != "TensorListFromTensor":
+            raise Missed("it reads a list that is not a tensor's")
+        found[item] = context.sources(source)[0]
+    return found
+
+
+def check_past(context: Context, apart: Steps) -> None:
+    """Raises Missed where what is written past the end of a sequence is not zero.
+
+    Keras's layers give zeros there, and so does a list that a loop does not fill to its end.
+    """
+    body = apart.body
+    for value in apart.written.values():
+        if apart.lengths is None:
+            continue
+        past = body.context.sources(value)[1]
+        if past in body.arguments:
+            if not body.is_same(body.arguments.index(past)) or not is_zero(
+                context, body.given[body.arguments.index(past)]
+            ):
+                raise Missed("what it gives past the end of a sequence is not zero")
+        elif not is_zero(body.context, past):
+            raise Missed("what it gives past the end of a sequence is not zero")
+
+
+def is_zero(context: Context, tensor: Tensor) -> bool:
+    """Returns whether a tensor is known to be zeros."""
+    if not context.is_data(tensor):
+        return not context.values.value(tensor).any()
+    if context.op(tensor) == "Fill":
+        return context.values.number(context.sources(tensor)[1]) == 0
+    return context.op(tensor) == "ZerosLike"

@@ -1,0 +1,108 @@
+"""Resizing and local normalization of images."""
+
+import numpy as np
+
+from export_v1.ir.graph import Tensor
+from load_v2.opening.context import Context, Refused, called, operand
+from load_v2.opening.expressions import Binary, Constant, Expression, Literal, call
+from load_v2.opening.operations.registry import translates
+from load_v2.opening.operations.shaping import size
+
+
+def _coordinates(context: Context, tensor: Tensor, before: int, after: int) -> np.ndarray:
+    """Returns where each new pixel lies among the old ones, by TensorFlow 1's rules."""
+    aligned = context.graph.attr(tensor, "align_corners").b and after > 1
+    scale = np.float32((before - 1) / (after - 1) if aligned else before / after)
+    places = np.arange(after, dtype="float32")
+    if context.graph.attr(tensor, "half_pixel_centers").b:
+        return (places + np.float32(0.5)) * scale - np.float32(0.5)
+    return places * scale
+
+
+def _spatial(context: Context, tensor: Tensor) -> tuple[list[int], list[int]]:
+    source, wanted = context.sources(tensor)[:2]
+    known = context.graph.shape(source)
+    if known is None or None in known[1:3]:
+        raise Refused("it resizes images of unknown size, by TensorFlow 1's rule for corners (try --static)")
+    return [int(one or 0) for one in known[1:3]], [int(one) for one in context.static(wanted, "the new size")]
+
+
+def _of_any_size(context: Context, tensor: Tensor) -> Expression:
+    """Returns the call of a function that the code defines for sizes that are only known when it runs."""
+    source, wanted = context.sources(tensor)[:2]
+    sizes = context.sizes.array(wanted)
+    if sizes is None:
+        raise Refused("the new size is computed from data")
+    options = {
+        "nearest": context.op(tensor) == "ResizeNearestNeighbor",
+        "align_corners": context.graph.attr(tensor, "align_corners").b,
+        "half_pixel": context.graph.attr(tensor, "half_pixel_centers").b,
+    }
+    return call("resize", operand(source), *map(size, sizes.reshape(-1)), **options)
+
+
+def _is_open(context: Context, tensor: Tensor) -> bool:
+    source, wanted = context.sources(tensor)[:2]
+    known, sizes = context.graph.shape(source), context.sizes.array(wanted)
+    fixed = sizes is not None and all(isinstance(one, int) for one in sizes.reshape(-1))
+    return known is None or None in known[1:3] or not fixed
+
+
+@translates("ResizeNearestNeighbor")
+def _nearest(context: Context, tensor: Tensor) -> Expression:
+    if _is_open(context, tensor):
+        return _of_any_size(context, tensor)
+    before, after = _spatial(context, tensor)
+    source = context.sources(tensor)[0]
+    aligned, half = (context.graph.attr(tensor, key).b for key in ("align_corners", "half_pixel_centers"))
+    if not context.inside_call and not aligned and all(new % old == 0 for old, new in zip(before, after, strict=True)):
+        factors = tuple(new // old for old, new in zip(before, after, strict=True))
+        return called(context.layer("UpSampling2D", "", arguments=(factors,)), source)
+    code: Expression = operand(source)
+    for axis, (old, new) in enumerate(zip(before, after, strict=True), 1):
+        places = _coordinates(context, tensor, old, new)
+        picked = np.round(places) if aligned else np.floor(places + (0.5 if half else 0))
+        indices = np.clip(picked, 0, old - 1).astype("int32")
+        code = call("ops.take", code, Constant(indices, f"{tensor.node}/indices_{axis}"), axis=axis)
+    return code
+
+
+@translates("ResizeBilinear")
+def _bilinear(context: Context, tensor: Tensor) -> Expression:
+    if _is_open(context, tensor):
+        return _of_any_size(context, tensor)
+    before, after = _spatial(context, tensor)
+    source = context.sources(tensor)[0]
+    value: Expression = operand(source)
+    if before == after:
+        return value
+    # Each row of a matrix holds the shares of the old pixels in a new one.
+    shares = []
+    for old, new in zip(before, after, strict=True):
+        places = np.clip(_coordinates(context, tensor, old, new), 0, None)
+        low = np.minimum(np.floor(places).astype(int), old - 1)
+        high, part = np.minimum(low + 1, old - 1), places - np.floor(places)
+        matrix = np.zeros((new, old), "float32")
+        np.add.at(matrix, (np.arange(new), low), 1 - part)
+        np.add.at(matrix, (np.arange(new), high), part)
+        shares.append(matrix)
+    rows, columns = (
+        Constant(matrix, f"{tensor.node}/{axis}") for matrix, axis in zip(shares, ("rows", "columns"), strict=True)
+    )
+    return call("ops.einsum", "oh,bhwc,pw->bopc", rows, value, columns)
+
+
+@translates("LRN")
+def _local_response(context: Context, tensor: Tensor) -> Expression:
+    source = context.sources(tensor)[0]
+    known = context.graph.shape(source)
+    if known is None or known[-1] is None:
+        raise Refused("it normalizes over an unknown number of channels")
+    attrs = {key: float(str(np.float32(context.graph.attr(tensor, key).f))) for key in ("bias", "alpha", "beta")}
+    radius = context.graph.attr(tensor, "depth_radius").i
+    # Sums of squares over the channels nearby, as a product with a band of ones.
+    ones = call("ops.ones", (known[-1], known[-1]))
+    band = call("ops.tril", call("ops.triu", ones, -radius), radius)
+    squares = call("ops.matmul", call("ops.square", operand(source)), band)
+    total = Binary("+", Literal(attrs["bias"]), Binary("*", Literal(attrs["alpha"]), squares))
+    return Binary("/", operand(source), Binary("**", total, Literal(attrs["beta"])))

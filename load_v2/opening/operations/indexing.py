@@ -1,0 +1,153 @@
+"""Ops that take elements, rows and slices out of tensors."""
+
+from export_v1.ir.graph import Tensor
+from load_v2.opening import size_algebra, sizes
+from load_v2.opening.context import Context, Refused, operand
+from load_v2.opening.expressions import Binary, Expression, Item, Literal, Slice, call
+from load_v2.opening.operations.registry import translates
+from load_v2.opening.operations.shaping import shape, size, target
+
+
+@translates("StridedSlice")
+def _strided_slice(context: Context, tensor: Tensor) -> Expression:
+    items = sizes.slice_items(context.graph, context.sizes, tensor)
+    if items is None:
+        raise Refused("it slices at places that are computed from data")
+    source = context.sources(tensor)[0]
+    given = context.sizes.shape(source)
+    parts: list[Expression] = []
+    axis = 0
+    for item in items:
+        if item == "all":
+            parts.append(Literal(...))
+        elif item == "new":
+            parts.append(Literal(None))
+            continue
+        elif isinstance(item, int):
+            parts.append(Literal(item))
+        else:
+            start, stop, step = item
+            whole = given is not None and "all" not in items and axis < len(given) and stop == given[axis]
+            stop = None if whole and step > 0 else stop
+            parts.append(Slice(_end(start), _end(stop), None if step == 1 else step))
+        axis += 1
+    return _item(source, parts)
+
+
+def _end(value: size_algebra.Size | None) -> int | Expression | None:
+    return value if value is None or isinstance(value, int) else size(value)
+
+
+def _item(source: Tensor, parts: list[Expression]) -> Expression:
+    while parts and parts[-1] in (Slice(), Literal(...)):
+        parts.pop()
+    return Item(operand(source), tuple(parts)) if parts else operand(source)
+
+
+@translates("Slice")
+def _slice(context: Context, tensor: Tensor) -> Expression:
+    source, begin, count = context.sources(tensor)
+    first, counts = context.sizes.array(begin), context.sizes.array(count)
+    given = context.sizes.shape(source)
+    if first is None or counts is None or not all(isinstance(one, int) for one in first):
+        raise Refused("it slices at places that are computed from data")
+    parts: list[Expression] = []
+    for axis, (start, length) in enumerate(zip(first, counts, strict=True)):
+        whole = length == -1 or (given is not None and (length == given[axis] if start == 0 else False))
+        if given is not None and isinstance(given[axis], int) and isinstance(length, int):
+            whole = whole or start + length == given[axis]
+        stop = None if whole else size_algebra.computed("+", start, length)
+        parts.append(Slice(start or None, _end(stop)))
+    return _item(source, parts)
+
+
+@translates("GatherV2", "Gather")
+def _gather(context: Context, tensor: Tensor) -> Expression:
+    source, indices, *rest = context.sources(tensor)
+    axis = int(context.static(rest[0], "the axis")) if rest else 0
+    batch = context.graph.attr(tensor, "batch_dims").i
+    if not batch:
+        return call("ops.take", operand(source), operand(indices), axis=axis)
+    rank, index_rank = context.graph.rank(source), context.graph.rank(indices)
+    if batch == axis == 1 and index_rank == 2 and rank is not None:
+        code: Expression = operand(indices)
+        for _ in range(rank - 2):
+            code = call("ops.expand_dims", code, -1)
+        return call("ops.take_along_axis", operand(source), code, axis=1)
+    if batch == axis == 1 and index_rank == 1 and rank is not None:
+        code = operand(indices)
+        for _ in range(rank - 1):
+            code = call("ops.expand_dims", code, -1)
+        return call("ops.squeeze", call("ops.take_along_axis", operand(source), code, axis=1), 1)
+    raise Refused("it takes rows of each member of a batch in a way that keras.ops has not")
+
+
+@translates("OneHot")
+def _one_hot(context: Context, tensor: Tensor) -> Expression:
+    indices, depth, on, off = context.sources(tensor)
+    high, low = context.values.number(on), context.values.number(off)
+    if high is None or low is None:
+        if context.graph.dtype(tensor) != "bool":
+            raise Refused("its values are computed")
+        high, low = float(bool(context.values.value(on))), float(bool(context.values.value(off)))
+    axis = context.graph.attr(tensor, "axis").i
+    code = call(
+        "ops.one_hot", operand(indices), int(context.static(depth, "the depth")),
+        axis=None if axis == -1 else axis, dtype=context.graph.dtype(tensor),
+    )  # fmt: skip
+    if (high, low) == (1, 0):
+        return code
+    scaled = code if high - low == 1 else Binary("*", code, Literal(high - low))
+    return Binary("+", scaled, Literal(low)) if low else scaled
+
+
+@translates("GatherNd")
+def _gather_many(context: Context, tensor: Tensor) -> Expression:
+    source, indices = context.sources(tensor)
+    given, places = context.sizes.shape(source), context.graph.shape(indices)
+    if given is None or not places or places[-1] is None:
+        raise Refused("it gathers by indices of unknown depth")
+    depth = places[-1]
+    # One index for all axes that are looked up, into a tensor in which they are one axis.
+    flat: Expression | None = None
+    for axis in range(depth):
+        part: Expression = Item(operand(indices), (Literal(...), Literal(axis)))
+        stride = size_algebra.product(given[axis + 1 : depth])
+        part = part if stride == 1 else Binary("*", part, size(stride))
+        flat = part if flat is None else Binary("+", flat, part)
+    if flat is None:
+        raise Refused("it gathers the whole tensor")
+    rows = operand(source) if depth == 1 else call("ops.reshape", operand(source), shape((-1, *given[depth:])))
+    return call("ops.take", rows, flat, axis=0)
+
+
+@translates("ScatterNd")
+def _scatter(context: Context, tensor: Tensor) -> Expression:
+    indices, updates, shape_tensor = context.sources(tensor)
+    wanted = shape(target(context, tensor, shape_tensor))
+    return call("ops.scatter", operand(indices), operand(updates), wanted)
+
+
+@translates("TensorScatterUpdate")
+def _scatter_update(context: Context, tensor: Tensor) -> Expression:
+    return call("ops.scatter_update", *map(operand, context.sources(tensor)))
+
+
+@translates("UnsortedSegmentSum", "UnsortedSegmentMax")
+def _segments(context: Context, tensor: Tensor) -> Expression:
+    data, ids, count = context.sources(tensor)
+    number = int(context.static(count, "the number of segments"))
+    name = "sum" if context.op(tensor) == "UnsortedSegmentSum" else "max"
+    return call(f"ops.segment_{name}", operand(data), operand(ids), num_segments=number)
+
+
+@translates("MatrixDiagPart", "DiagPart")
+def _main_diagonal(context: Context, tensor: Tensor) -> Expression:
+    return call("ops.diagonal", operand(context.sources(tensor)[0]), axis1=-2, axis2=-1)
+
+
+@translates("Roll")
+def _roll(context: Context, tensor: Tensor) -> Expression:
+    source, shifts, axes = context.sources(tensor)
+    by, along = (tuple(int(one) for one in context.static(s, "how far it rolls").reshape(-1)) for s in (shifts, axes))
+    return call("ops.roll", operand(source), by[0] if len(by) == 1 else by, axis=along[0] if len(along) == 1 else along)

@@ -1,0 +1,310 @@
+"""Ops that change shapes, and ops that make tensors of a given shape."""
+
+import numpy as np
+
+from export_v1.ir.graph import Tensor
+from load_v2.opening import printed, size_algebra
+from load_v2.opening.context import Context, Refused, called, operand
+from load_v2.opening.expressions import Binary, Call, Expression, Item, LayerCall, Literal, Sequence, Slice, call
+from load_v2.opening.operations.registry import translates
+from load_v2.opening.size_algebra import Axis, Computed, Size
+
+
+def size(value: Size) -> Expression:
+    """Returns the expression for a size, which asks real tensors for what is unknown."""
+    if isinstance(value, int):
+        return Literal(value)
+    code: Expression | None = None if value.factor == 1 else Literal(value.factor)
+    for atom in value.unknown:
+        part = _atom(atom)
+        code = part if code is None else Binary("*", code, part)
+    assert code is not None
+    return code
+
+
+def _atom(atom: Axis | Computed) -> Expression:
+    if isinstance(atom, Axis):
+        return Item(call("ops.shape", operand(atom.tensor)), (Literal(atom.axis),))
+    left, right = size(atom.left), size(atom.right)
+    if atom.symbol in ("max", "min"):
+        return call(f"ops.{atom.symbol}imum", left, right)
+    return Binary(atom.symbol, left, right)
+
+
+def shape(values) -> Expression:
+    """Returns the tuple of some sizes."""
+    if all(isinstance(value, int) for value in values):
+        return Literal(tuple(values))
+    return Sequence(tuple(map(size, values)), is_tuple=True)
+
+
+def target(context: Context, tensor: Tensor, shape_tensor: Tensor) -> list[Size]:
+    """Returns the sizes that a shape tensor asks for.
+
+    Raises:
+        Refused: they depend on data.
+    """
+    values = context.sizes.array(shape_tensor)
+    if values is None:
+        raise Refused("its shape is computed from data")
+    return list(values.reshape(-1))
+
+
+@translates("Reshape")
+def _reshape(context: Context, tensor: Tensor) -> Expression:
+    source, shape_tensor = context.sources(tensor)
+    wanted = target(context, tensor, shape_tensor)
+    given = context.sizes.shape(source)
+    if given is not None and -1 in wanted:
+        rest = size_algebra.divided(
+            size_algebra.product(given), size_algebra.product(one for one in wanted if one != -1)
+        )
+        if rest is not None:
+            wanted = [rest if one == -1 else one for one in wanted]
+    if given is not None and list(given) == wanted:
+        return operand(source)
+    return reshaped(context, source, given, wanted)
+
+
+def reshaped(context: Context, source: Tensor, given: tuple[Size, ...] | None, wanted: list[Size]) -> Expression:
+    """Returns the code that gives a tensor another shape; a -1 stands where one size follows from the others."""
+    unknown = [at for at, one in enumerate(wanted) if not isinstance(one, int) or one == -1]
+    keeps_batch = given and wanted and not isinstance(given[0], int) and given[0] == wanted[0]
+    if given and keeps_batch and not context.inside_call and len(unknown) <= 2:
+        if len(wanted) == 2 and len(given) > 2:
+            return called(context.layer("Flatten", ""), source)
+        rest = tuple(-1 if at in unknown else one for at, one in enumerate(wanted))[1:]
+        return called(context.layer("Reshape", "", arguments=(rest,)), source)
+    if len(unknown) <= 1:
+        return call(
+            "ops.reshape", operand(source), tuple(-1 if at in unknown else one for at, one in enumerate(wanted))
+        )
+    # All but one have to be said.
+    last = -1 if -1 in wanted else next(one for one in wanted if not isinstance(one, int))
+    at = wanted.index(last)
+    return call("ops.reshape", operand(source), shape([*wanted[:at], -1, *wanted[at + 1 :]]))
+
+
+@translates("Transpose")
+def _transpose(context: Context, tensor: Tensor) -> Expression:
+    source, permutation = context.sources(tensor)
+    axes = [int(axis) for axis in context.static(permutation, "the order of axes")]
+    if axes == list(range(len(axes))):
+        return operand(source)
+    return call("ops.transpose", operand(source), tuple(axes))
+
+
+@translates("ExpandDims")
+def _expand(context: Context, tensor: Tensor) -> Expression:
+    source, axis = context.sources(tensor)
+    return call("ops.expand_dims", operand(source), int(context.static(axis, "the axis").reshape(-1)[0]))
+
+
+@translates("Squeeze")
+def _squeeze(context: Context, tensor: Tensor) -> Expression:
+    axes = tuple(context.graph.attr(tensor, "squeeze_dims").list.i)
+    source = context.sources(tensor)[0]
+    if not axes:
+        known = context.graph.shape(source)
+        if known is None:
+            raise Refused("which axes it drops depends on data")
+        axes = tuple(at for at, one in enumerate(known) if one == 1)
+        if not axes:
+            return operand(source)
+    return call("ops.squeeze", operand(source), axes[0] if len(axes) == 1 else axes)
+
+
+@translates("ConcatV2", "Concat")
+def _concatenate(context: Context, tensor: Tensor) -> Expression:
+    sources = context.sources(tensor)
+    axis, parts = (sources[-1], sources[:-1]) if context.op(tensor) == "ConcatV2" else (sources[0], sources[1:])
+    if len(parts) == 1:
+        return operand(parts[0])
+    at = int(context.static(axis, "the axis"))
+    rank = context.graph.rank(tensor)
+    at = -1 if rank is not None and at == rank - 1 and at > 0 else at
+    return call("ops.concatenate", Sequence(tuple(map(operand, parts))), axis=at)
+
+
+@translates("Pack")
+def _stack(context: Context, tensor: Tensor) -> Expression:
+    axis = context.graph.attr(tensor, "axis").i
+    return call("ops.stack", Sequence(tuple(map(operand, context.sources(tensor)))), axis=axis)
+
+
+@translates("Unpack")
+def _unstack(context: Context, tensor: Tensor) -> Expression:
+    source, axis = context.sources(tensor)[0], context.graph.attr(tensor, "axis").i
+    if axis < 0:
+        rank = context.graph.rank(source)
+        if rank is None:
+            raise Refused("it takes a tensor of unknown rank apart")
+        axis += rank
+    return Item(operand(source), (*(Slice(),) * axis, Literal(tensor.index)))
+
+
+@translates("Split", "SplitV")
+def _split(context: Context, tensor: Tensor) -> Expression:
+    sources = context.sources(tensor)
+    source, axis = (sources[1], sources[0]) if context.op(tensor) == "Split" else (sources[0], sources[2])
+    at = int(context.static(axis, "the axis"))
+    shape_ = context.graph.shape(source)
+    if shape_ is None:
+        raise Refused("it splits a tensor of unknown rank")
+    at %= len(shape_)
+    if context.op(tensor) == "Split":
+        total, count = shape_[at], context.graph.attr(tensor, "num_split").i
+        if total is None:
+            split = call("ops.split", operand(source), count, axis=at)
+            return Item(split, (Literal(tensor.index),))
+        begins = [part * (total // count) for part in range(count + 1)]
+    else:
+        parts = [int(part) for part in context.static(sources[1], "the sizes")]
+        if -1 in parts:
+            whole = shape_[at]
+            if whole is None:
+                raise Refused("a part's size follows from data")
+            parts[parts.index(-1)] = whole - sum(parts) - 1
+        begins = [0, *np.cumsum(parts).tolist()]
+    first, last = begins[tensor.index], begins[tensor.index + 1]
+    piece = Slice(first or None, None if tensor.index == len(begins) - 2 else last)
+    axes = (Literal(...), piece) if at == len(shape_) - 1 and at > 1 else (*(Slice(),) * at, piece)
+    return Item(operand(source), axes)
+
+
+@translates("Tile")
+def _tile(context: Context, tensor: Tensor) -> Expression:
+    source, multiples = context.sources(tensor)
+    return call("ops.tile", operand(source), shape(target(context, tensor, multiples)))
+
+
+@translates("BroadcastTo")
+def _broadcast(context: Context, tensor: Tensor) -> Expression:
+    source, shape_tensor = context.sources(tensor)
+    return call("ops.broadcast_to", operand(source), shape(target(context, tensor, shape_tensor)))
+
+
+@translates("Fill")
+def _fill(context: Context, tensor: Tensor) -> Expression:
+    shape_tensor, value = context.sources(tensor)
+    wanted, dtype = target(context, tensor, shape_tensor), context.graph.dtype(tensor)
+    number = context.values.number(value)
+    if number in (0, 1):
+        return call("ops.ones" if number else "ops.zeros", shape(wanted), dtype)
+    return call("ops.full", shape(wanted), operand(value), dtype)
+
+
+@translates("Range")
+def _range(context: Context, tensor: Tensor) -> Expression:
+    values = [context.sizes.array(source) for source in context.sources(tensor)]
+    known = [size(value.item()) for value in values if value is not None]
+    if len(known) != 3:
+        raise Refused("its limits are computed from data")
+    start, limit, delta = known
+    dtype = context.graph.dtype(tensor)
+    if start == Literal(0) and delta == Literal(1):
+        return call("ops.arange", limit, dtype=dtype)
+    return call("ops.arange", start, limit, *(() if delta == Literal(1) else (delta,)), dtype=dtype)
+
+
+@translates("Shape", "Size", "Rank")
+def _shape(context: Context, tensor: Tensor) -> Expression:
+    values = context.sizes.array(tensor)
+    if values is None:
+        raise Refused("it asks for the shape of a tensor of unknown rank")
+    dtype = context.graph.dtype(tensor)
+    code = size(values.item()) if values.ndim == 0 else Sequence(tuple(map(size, values)))
+    return call("ops.convert_to_tensor", code, dtype=dtype)
+
+
+@translates("Pad", "PadV2", "MirrorPad")
+def _pad(context: Context, tensor: Tensor) -> Expression:
+    source, paddings, *filler = context.sources(tensor)
+    amounts = [[int(one) for one in row] for row in context.static(paddings, "how much it pads")]
+    mode = {b"REFLECT": "reflect", b"SYMMETRIC": "symmetric"}.get(context.graph.attr(tensor, "mode").s)
+    value = context.values.number(filler[0]) if filler else None
+    if filler and value is None:
+        raise Refused("it pads with a value that is computed")
+    options = {"mode": mode, "constant_values": value or None}
+    return call("ops.pad", operand(source), amounts, **options)
+
+
+@translates("SpaceToDepth", "DepthToSpace")
+def _depth_and_space(context: Context, tensor: Tensor) -> Expression:
+    source, block = context.sources(tensor)[0], context.graph.attr(tensor, "block_size").i
+    known = context.graph.shape(source)
+    if known is None or None in known[1:] or context.graph.attr(tensor, "data_format").s not in (b"", b"NHWC"):
+        raise Refused("it needs height, width and channels, last")
+    _, height, width, channels = known
+    if context.op(tensor) == "DepthToSpace":
+        depth = channels // block**2
+        middle, order = (-1, height, width, block, block, depth), (0, 1, 3, 2, 4, 5)
+        last = (-1, height * block, width * block, depth)
+    else:
+        middle, order = (-1, height // block, block, width // block, block, channels), (0, 1, 3, 2, 4, 5)
+        last = (-1, height // block, width // block, channels * block**2)
+    code = call("ops.transpose", call("ops.reshape", operand(source), middle), order)
+    return call("ops.reshape", code, last)
+
+
+@translates("SpaceToBatchND", "BatchToSpaceND")
+def _space_and_batch(context: Context, tensor: Tensor) -> Expression:
+    raise Refused("it moves space into the batch, and not around a convolution")
+
+
+@translates("ReverseV2")
+def _reverse(context: Context, tensor: Tensor) -> Expression:
+    source, axes = context.sources(tensor)
+    at = tuple(int(axis) for axis in context.static(axes, "the axes").reshape(-1))
+    return call("ops.flip", operand(source), axis=at[0] if len(at) == 1 else at) if at else operand(source)
+
+
+@translates("MatrixDiag")
+def _diagonal(context: Context, tensor: Tensor) -> Expression:
+    source = context.sources(tensor)[0]
+    known = context.graph.shape(source)
+    if not known or known[-1] is None:
+        raise Refused("it makes a matrix of unknown size")
+    identity = call("ops.eye", known[-1], dtype=context.graph.dtype(tensor))
+    return Binary("*", call("ops.expand_dims", operand(source), -1), identity)
+
+
+@translates("MatrixBandPart")
+def _band(context: Context, tensor: Tensor) -> Expression:
+    source, *bounds = context.sources(tensor)
+    lower, upper = (int(context.static(bound, "the width of the band")) for bound in bounds)
+    code: Expression = operand(source)
+    if lower >= 0:
+        code = call("ops.triu", code, -lower)
+    if upper >= 0:
+        code = call("ops.tril", code, upper)
+    return code
+
+
+@translates("ReverseSequence")
+def _reverse_sequence(context: Context, tensor: Tensor) -> Expression:
+    source, lengths = context.sources(tensor)
+    time, batch = context.graph.attr(tensor, "seq_dim").i, context.graph.attr(tensor, "batch_dim").i
+    rank = context.graph.rank(source)
+    if rank is None or {time, batch} != {0, 1}:
+        raise Refused("it reverses other axes than the first two")
+    if not context.inside_call:
+        layer, order = printed.reverse_sequence(tensor.node), (1, 0, *range(2, rank))
+        if time == 1:
+            return called(layer, source, lengths)
+        flipped = LayerCall(layer, (call("ops.transpose", operand(source), order), operand(lengths)))
+        return call("ops.transpose", flipped, order)
+    steps = Item(call("ops.shape", operand(source)), (Literal(time),))
+    position = call("ops.arange", steps, dtype="int32")
+    length = call("ops.cast", operand(lengths), "int32")
+    if time == 1:
+        position, length = (
+            call("ops.expand_dims", position, 0), call("ops.expand_dims", length, 1),
+        )  # fmt: skip
+    else:
+        position, length = call("ops.expand_dims", position, 1), call("ops.expand_dims", length, 0)
+    backwards = Binary("-", Binary("-", length, Literal(1)), position)
+    indices = call("ops.where", Binary("<", position, length), backwards, position)
+    for _ in range(rank - 2):
+        indices = call("ops.expand_dims", indices, -1)
+    return Call("ops.take_along_axis", (operand(source), indices), (("axis", Literal(time)),))

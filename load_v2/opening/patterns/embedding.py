@@ -1,0 +1,96 @@
+"""Embedding: rows of a table by number, also of a table in parts."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from export_v1.ir import ops
+from export_v1.ir.graph import Tensor
+from load_v2.opening.context import Context, Piece, called
+from load_v2.opening.patterns.pattern import Missed
+
+_STITCHES = frozenset({"DynamicStitch", "ParallelDynamicStitch"})
+
+
+class Embedding:
+    """A gather from a matrix of weights."""
+
+    name: ClassVar[str] = "Embedding"
+    roots: ClassVar[frozenset[str]] = (ops.GATHERS - {"ResourceGather"}) | _STITCHES
+
+    def find(self, context: Context, tensor: Tensor) -> Piece | None:
+        """Returns the layer that ends in a tensor."""
+        if context.op(tensor) in _STITCHES:
+            return self._in_parts(context, tensor)
+        table, indices, *axis = context.sources(tensor)
+        if context.is_data(table) or not context.is_data(indices) or context.graph.rank(table) != 2:
+            return None
+        if (axis and context.values.number(axis[0]) != 0) or context.graph.attr(tensor, "batch_dims").i:
+            return None
+        return self._piece(context, tensor, context.values.value(table), [table], indices, ())
+
+    def _piece(
+        self, context: Context, tensor: Tensor, table: np.ndarray, sources, indices: Tensor, inside
+    ) -> Piece | None:
+        if table.dtype.kind != "f":
+            return None
+        first = context.values.variables(sources[0])
+        scope = first[0].name.removesuffix("/part_0") if first else context.scope_of(sources[0])
+        layer = context.layer("Embedding", scope, [(table, tuple(sources))], table.shape)
+        return context.piece(tensor, called(layer, indices), self.name, inside)
+
+    def _in_parts(self, context: Context, tensor: Tensor) -> Piece | None:
+        """A partitioned table: TensorFlow is asked for every row, whatever the strategy of the partition."""
+        count = context.graph.attr(tensor, "N").i
+        gathers = context.sources(tensor)[count:]
+        tables, partitions = [], set[Tensor | None]()
+        for gather in gathers:
+            if context.op(gather) not in ops.GATHERS or context.is_data(context.sources(gather)[0]):
+                return None
+            tables.append(context.sources(gather)[0])
+            partitions.add(_origin(context, context.sources(gather)[1], "DynamicPartition"))
+        partition = partitions.pop() if len(partitions) == 1 else None
+        if partition is None:
+            raise Missed("its parts are not chosen by one partition of the ids")
+        rows = sum(len(context.values.value(table)) for table in tables)
+        indices = self._flat_ids(context, partition)
+        if indices is None:
+            raise Missed("its ids cannot be told apart from the choice of the part")
+        feeds = context.values.with_weights(context.graph.blank_inputs())
+        feeds[indices] = np.arange(rows, dtype=context.graph.dtype(indices))
+        (whole,) = context.values.run([tensor], feeds)
+        if whole.shape[0] != rows or whole.ndim != 2:
+            raise Missed("its parts are no rows of one table")
+        inside = [Tensor(name) for name in _between(context, tensor, indices)]
+        return self._piece(context, tensor, whole, tables, indices, inside)
+
+    def _flat_ids(self, context: Context, partition: Tensor) -> Tensor | None:
+        """Returns the vector of ids that both the partition's data and the choice of the part are computed from."""
+        data, choice = (context.graph.index.ancestors([source.node]) for source in context.sources(partition))
+        common = [name for name in data & choice if context.is_data(Tensor(name))]
+        vectors = [Tensor(name) for name in common if context.graph.rank(Tensor(name)) == 1]
+        integers = [vector for vector in vectors if context.graph.dtype(vector) in ("int32", "int64")]
+        above = {vector: context.graph.index.ancestors([vector.node]) for vector in integers}
+        first = [one for one in integers if all(one.node in above[other] for other in integers)]
+        return first[0] if first else None
+
+
+def _origin(context: Context, tensor: Tensor, op: str) -> Tensor | None:
+    """Returns output 0 of the node of some op that a tensor goes back to, over first inputs."""
+    for _ in range(20):
+        if context.op(tensor) == op:
+            return Tensor(tensor.node)
+        sources = [source for source in context.sources(tensor) if context.is_data(source)]
+        if not sources:
+            return None
+        tensor = sources[0]
+    return None
+
+
+def _between(context: Context, tensor: Tensor, start: Tensor) -> list[str]:
+    above = context.graph.index.ancestors([tensor.node], stop=[start.node])
+    return [name for name in above - {start.node} if context.is_data(Tensor(name)) and name in _below(context, start)]
+
+
+def _below(context: Context, start: Tensor) -> set[str]:
+    return context.graph.index.descendants([start.node])

@@ -1,0 +1,256 @@
+"""BatchNormalization, LayerNormalization, GroupNormalization: fused, and in the spellings of TensorFlow 1 code."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+
+from export_v1.ir import ops
+from export_v1.ir.graph import Tensor
+from export_v1.ir.match import Pattern as Shape
+from export_v1.ir.match import anything, behind, either, made_by, matches
+from load_v2.opening.context import Context, Piece, called
+from load_v2.opening.patterns.pattern import Missed
+
+_SEEN_THROUGH = frozenset({"StopGradient"})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Normalized:
+    """x with its mean subtracted and divided by its standard deviation, scaled and shifted where there is a tensor to do it."""
+
+    x: Tensor
+    mean: Tensor
+    variance: Tensor
+    epsilon: float
+    gamma: Tensor | None
+    beta: Tensor | None
+    inside: tuple[Tensor, ...]
+
+
+def _sum(left: Shape, right: Shape) -> Shape:
+    return made_by(ops.ADDS, left, right, any_order=True)
+
+
+def _product(left: Shape, right: Shape) -> Shape:
+    return made_by("Mul", left, right, any_order=True)
+
+
+_DEVIATION = _sum(anything("variance"), anything("epsilon"))
+# 1 / sqrt(variance + epsilon), the ways it is written.
+_INVERSE = either(
+    made_by("Rsqrt", _DEVIATION),
+    made_by({"RealDiv", "Div"}, anything("one"), made_by("Sqrt", _DEVIATION)),
+    made_by({"Reciprocal", "Inv"}, made_by("Sqrt", _DEVIATION)),
+    made_by("Pow", _DEVIATION, anything("minus half")),
+)
+_DEVIATIONS = either(made_by("Sqrt", _DEVIATION), made_by("Pow", _DEVIATION, anything("half")))
+_CENTERED = made_by("Sub", anything("x"), behind(_SEEN_THROUGH, anything("mean")))
+# (x - mean) / sqrt(variance + epsilon)
+_DIVIDED = either(made_by({"RealDiv", "Div"}, _CENTERED, _DEVIATIONS), _product(_CENTERED, _INVERSE))
+_SCALED = either(
+    made_by({"RealDiv", "Div"}, _product(anything("gamma"), _CENTERED), _DEVIATIONS),
+    _product(_DIVIDED, anything("gamma")),
+    _product(_CENTERED, _product(_INVERSE, anything("gamma"))),
+    _DIVIDED,
+)
+# x * factor + (beta - mean * factor), as tf.nn.batch_normalization writes it.
+_MULTIPLIED = _sum(
+    _product(anything("x"), anything("factor")),
+    made_by("Sub", anything("beta"), _product(behind(_SEEN_THROUGH, anything("mean")), anything("factor"))),
+)
+_FACTOR = either(_product(_INVERSE, anything("gamma")), _INVERSE)
+_SHIFTED = either(_sum(_SCALED, anything("beta")), _SCALED)
+_ROOTS = ops.ADDS | {"Mul", "RealDiv", "Div"}
+
+
+def _all(context: Context, tensor: Tensor) -> Iterator[_Normalized]:
+    index = context.graph.index
+    for outer in matches(index, tensor, _MULTIPLIED):
+        for inner in matches(index, outer["factor"], _FACTOR):
+            yield from _checked(context, {**outer.captures, **inner.captures}, tensor)
+    for found in matches(index, tensor, _SHIFTED):
+        yield from _checked(context, dict(found.captures), tensor)
+
+
+def _checked(context: Context, captures: dict[str, Tensor], tensor: Tensor) -> Iterator[_Normalized]:
+    epsilon = context.values.number(captures["epsilon"])
+    expected = {"one": 1.0, "half": 0.5, "minus half": -0.5}
+    if epsilon is None or any(
+        context.values.number(captures[key]) != value for key, value in expected.items() if key in captures
+    ):
+        return
+    if not context.is_data(captures["x"]):
+        return
+    factors = [captures.get(key) for key in ("gamma", "beta")]
+    if any(factor is not None and context.is_data(factor) for factor in factors):
+        return
+    inside = _between(context, tensor, set(captures.values()))
+    yield _Normalized(
+        captures["x"], captures["mean"], captures["variance"], epsilon, factors[0], factors[1], tuple(inside)
+    )
+
+
+def _between(context: Context, tensor: Tensor, ends: set[Tensor]) -> list[Tensor]:
+    """Returns the data tensors from which `tensor` is made, as far as `ends`."""
+    found: dict[Tensor, None] = {}
+    todo = [tensor]
+    while todo:
+        for source in context.sources(todo.pop()):
+            if source not in ends and source not in found and context.is_data(source):
+                found[source] = None
+                todo.append(source)
+    return list(found)
+
+
+class BatchNormalization:
+    """Normalization by moving averages."""
+
+    name: ClassVar[str] = "BatchNormalization"
+    roots: ClassVar[frozenset[str]] = ops.BATCH_NORMS | _ROOTS
+
+    def find(self, context: Context, tensor: Tensor) -> Piece | None:
+        """Returns the layer that ends in a tensor."""
+        if context.op(tensor) in ops.BATCH_NORMS:
+            return self._fused(context, tensor)
+        for found in _all(context, tensor):
+            if not context.is_data(found.mean) and not context.is_data(found.variance):
+                return self._piece(context, tensor, found)
+        return None
+
+    def _fused(self, context: Context, tensor: Tensor) -> Piece | None:
+        x, gamma, beta, mean, variance = context.sources(tensor)
+        if tensor.index or context.graph.attr(tensor, "is_training").b:
+            return None
+        if context.graph.attr(tensor, "data_format").s not in (b"", b"NHWC"):
+            raise Missed("its channels are not the last axis")
+        if any(map(context.is_data, (gamma, beta, mean, variance))):
+            raise Missed("its averages or its scale depend on data")
+        epsilon = float(np.float32(context.graph.attr(tensor, "epsilon").f))
+        return self._piece(context, tensor, _Normalized(x, mean, variance, epsilon, gamma, beta, ()))
+
+    def _piece(self, context: Context, tensor: Tensor, found: _Normalized) -> Piece | None:
+        shape = context.graph.shape(found.x)
+        if not shape or shape[-1] is None:
+            raise Missed("the number of channels is not known")
+        channels = shape[-1]
+        weights = []
+        options: dict[str, Any] = {"epsilon": _short(found.epsilon)}
+        for key, source, neutral in (("scale", found.gamma, 1), ("center", found.beta, 0)):
+            if source is None or _is_fixed(context, source, neutral):
+                options[key] = False
+            else:
+                weights.append((_vector(context, source, channels), (source,)))
+        for source in (found.mean, found.variance):
+            weights.append((_vector(context, source, channels), (source,)))
+        moving = context.values.variables(found.mean)
+        momentum = context.momenta.get(moving[0].name) if len(moving) == 1 else None
+        # Keras's own default is left out.
+        options["momentum"] = None if momentum == 0.99 else momentum
+        named = [source for source in (found.gamma, found.beta, found.mean) if source is not None]
+        named.sort(key=lambda source: not context.values.variables(source))
+        layer = context.layer(self.name, context.scope_of(*named), weights, (), options)
+        return context.piece(tensor, called(layer, found.x), self.name, found.inside)
+
+
+class LayerNormalization:
+    """Normalization of each member of the batch by its own moments, over the last axes, over space, or over groups."""
+
+    name: ClassVar[str] = "LayerNormalization"
+    roots: ClassVar[frozenset[str]] = _ROOTS
+
+    def find(self, context: Context, tensor: Tensor) -> Piece | None:
+        """Returns the layer that ends in a tensor."""
+        for found in _all(context, tensor):
+            axes = _axes_of_moments(context, found)
+            rank = context.graph.rank(found.x)
+            if axes is None or rank is None:
+                continue
+            if axes == list(range(rank - len(axes), rank)):
+                return self._over_last_axes(context, tensor, found, axes, rank)
+            if axes == list(range(1, rank - 1)) and rank > 2:
+                return self._over_space(context, tensor, found)
+        return None
+
+    def _over_last_axes(self, context, tensor, found: _Normalized, axes: list[int], rank: int) -> Piece | None:
+        shape = context.graph.shape(found.x)[rank - len(axes) :]
+        if None in shape or 0 in axes:
+            return None
+        weights = []
+        options: dict[str, Any] = {"axis": [axis - rank for axis in axes] if len(axes) > 1 else None}
+        options["epsilon"] = _short(found.epsilon)
+        for key, source in (("scale", found.gamma), ("center", found.beta)):
+            if source is None:
+                options[key] = False
+                continue
+            value = context.values.value(source)
+            try:
+                weights.append((np.array(np.broadcast_to(value, shape)), (source,)))
+            except ValueError:
+                raise Missed("its scale or offset has another shape than what it normalizes") from None
+        return self._piece(context, tensor, found, "LayerNormalization", weights, options)
+
+    def _over_space(self, context, tensor, found: _Normalized) -> Piece | None:
+        channels = context.graph.shape(found.x)[-1]
+        if channels is None:
+            return None
+        weights, options = [], {"groups": -1, "epsilon": _short(found.epsilon)}
+        for key, source in (("scale", found.gamma), ("center", found.beta)):
+            if source is None:
+                options[key] = False
+            else:
+                weights.append((_vector(context, source, channels), (source,)))
+        return self._piece(context, tensor, found, "GroupNormalization", weights, options)
+
+    def _piece(self, context, tensor, found: _Normalized, kind: str, weights, options) -> Piece:
+        named = [source for source in (found.gamma, found.beta) if source is not None]
+        scope = context.scope_of(*named) if named else tensor.node
+        layer = context.layer(kind, scope, weights, (), options)
+        moments = [found.mean, found.variance]
+        inside = [*found.inside, *moments, *_between(context, found.variance, {found.x, found.mean})]
+        return context.piece(tensor, called(layer, found.x), self.name, dict.fromkeys(inside))
+
+
+def _axes_of_moments(context: Context, found: _Normalized) -> list[int] | None:
+    """Returns the axes over which mean and variance are those of x itself, None where they are others."""
+    rank = context.graph.rank(found.x)
+    if rank is None or context.op(found.mean) != "Mean" or context.op(found.variance) != "Mean":
+        return None
+    if context.sources(found.mean)[0] != found.x or not context.graph.attr(found.mean, "keep_dims").b:
+        return None
+    mean = behind(_SEEN_THROUGH, anything("mean"))
+    centered = made_by("Sub", anything("x"), mean)
+    squares = either(
+        made_by("SquaredDifference", anything("x"), mean),
+        made_by("SquaredDifference", mean, anything("x")),
+        made_by("Square", centered),
+        made_by("Mul", centered, centered),
+    )
+    source, axes = context.sources(found.variance)
+    mine = next((one for one in matches(context.graph.index, source, squares) if one["x"] == found.x), None)
+    if mine is None or mine["mean"] != found.mean:
+        return None
+    first, second = (
+        None if value is None else sorted({int(axis) % rank for axis in value.reshape(-1)})
+        for value in (context.values.constant(one) for one in (context.sources(found.mean)[1], axes))
+    )
+    return first if first == second else None
+
+
+def _short(value: float) -> float:
+    """Returns the shortest number that is the same in float32."""
+    return float(str(np.float32(value)))
+
+
+def _is_fixed(context: Context, source: Tensor, neutral: int) -> bool:
+    return context.values.kind(source) == "constant" and bool((context.values.value(source) == neutral).all())
+
+
+def _vector(context: Context, source: Tensor, channels: int) -> np.ndarray:
+    value = context.values.value(source)
+    if value.size == channels and (value.ndim == 0 or value.shape[-1] == channels):
+        return value.reshape(-1)
+    if value.size == 1:
+        return np.full(channels, value.reshape(-1)[0])
+    raise Missed(f"its weights have the shape {list(value.shape)}, where there are {channels} channels")

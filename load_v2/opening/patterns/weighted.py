@@ -1,0 +1,110 @@
+"""Dense and convolutions with their bias and their activation: the layers that most weights are in."""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+
+from export_v1.ir import ops
+from export_v1.ir.graph import Tensor
+from load_v2.opening.context import Context, Piece, called
+from load_v2.opening.patterns import convolution, dense
+from load_v2.opening.patterns.linear import Linear
+
+ACTIVATIONS = {
+    "Relu": "relu", "Relu6": "relu6", "Elu": "elu", "Selu": "selu", "Sigmoid": "sigmoid", "Tanh": "tanh",
+    "Softplus": "softplus", "Softsign": "softsign", "Softmax": "softmax",
+}  # fmt: skip
+_BIASES = ops.ADDS | {"BiasAdd"}
+_PRODUCTS = frozenset(
+    """MatMul BatchMatMul BatchMatMulV2 Conv2D Conv3D DepthwiseConv2dNative Conv2DBackpropInput Conv3DBackpropInputV2
+    Squeeze BatchToSpaceND Reshape""".split()
+)
+
+
+class Weighted:
+    """A product with a kernel, plus a bias, through an activation; the last two where they are there."""
+
+    name: ClassVar[str] = "linear layer"
+    roots: ClassVar[frozenset[str]] = frozenset(ACTIVATIONS) | _BIASES | _PRODUCTS
+
+    def find(self, context: Context, tensor: Tensor) -> Piece | None:
+        """Returns the layer that ends in a tensor."""
+        found = _found(context, tensor)
+        if found is None and context.op(tensor) == "Reshape":
+            return self._reshaped_at_the_end(context, tensor)
+        return None if found is None else _piece(context, tensor, *found)
+
+    def _reshaped_at_the_end(self, context: Context, tensor: Tensor) -> Piece | None:
+        """A Dense over many axes whose second reshape stands behind bias and activation."""
+        source = context.sources(tensor)[0]
+        found = _found(context, source) if context.is_data(source) and context.read_once(source) else None
+        if found is None:
+            return None
+        inner, bias, activation, inside = found
+        whole = dense.over_many_axes(context, tensor, inner)
+        return None if whole is None else _piece(context, tensor, whole, bias, activation, [*inside, source])
+
+
+def linear(context: Context, tensor: Tensor) -> Linear | None:
+    """Returns the product with a kernel that makes a tensor, of whatever kind."""
+    if not context.is_data(tensor):
+        return None
+    found = dense.product(context, tensor) or convolution.convolution(context, tensor)
+    if found is None and context.op(tensor) == "Reshape":
+        inner = context.sources(tensor)[0]
+        if context.is_data(inner) and context.read_once(inner):
+            return dense.over_many_axes(context, tensor, dense.product(context, inner))
+    return found
+
+
+def _found(context: Context, tensor: Tensor) -> tuple[Linear, Tensor | None, str | None, list[Tensor]] | None:
+    """Returns product, bias, activation, and the tensors between them."""
+    activation, inside = None, []
+    if context.op(tensor) in ACTIVATIONS:
+        activation = ACTIVATIONS[context.op(tensor)]
+        tensor = context.sources(tensor)[0]
+        if not context.is_data(tensor) or not context.read_once(tensor):
+            return None
+        inside.append(tensor)
+    found = linear(context, tensor)
+    if found is not None:
+        return found, None, activation, inside
+    for product, bias in _biased(context, tensor):
+        found = linear(context, product) if context.read_once(product) else None
+        if found is not None and _is_bias(context, bias, found.channels):
+            return found, bias, activation, [*inside, product]
+    return None
+
+
+def _biased(context: Context, tensor: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    if context.op(tensor) not in _BIASES:
+        return
+    if context.op(tensor) == "BiasAdd" and context.graph.attr(tensor, "data_format").s == b"NCHW":
+        return
+    first, second = context.sources(tensor)
+    for product, bias in ((first, second), (second, first)):
+        if context.is_data(product) and not context.is_data(bias):
+            yield product, bias
+
+
+def _is_bias(context: Context, bias: Tensor, channels: int) -> bool:
+    shape = context.graph.shape(bias)
+    return shape is not None and shape[-1:] == (channels,) and all(one == 1 for one in shape[:-1])
+
+
+def _piece(
+    context: Context, tensor: Tensor, found: Linear, bias: Tensor | None, activation: str | None, inside: list[Tensor]
+) -> Piece:
+    weights = [(value, (source,)) for value, source in found.kernels]
+    options = dict(found.options)
+    if bias is None:
+        options["use_bias"] = False
+    else:
+        weights.append((np.reshape(context.values.value(bias), -1), (bias,)))
+    options["activation"] = activation
+    dtype = context.graph.dtype(found.source)
+    options["dtype"] = None if dtype == "float32" else dtype
+    scope = context.scope_of(found.kernels[0][1])
+    layer = context.layer(found.kind, scope, weights, found.arguments, options)
+    return context.piece(tensor, called(layer, found.source), Weighted.name, [*found.inside, *inside])

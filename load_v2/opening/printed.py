@@ -1,0 +1,167 @@
+"""Classes that the generated code defines for itself, where Keras has no layer that does the same."""
+
+import re
+import textwrap
+
+import numpy as np
+
+from export_v1.ir.graph import Tensor
+from load_v2.opening import expressions, text
+from load_v2.opening.context import Context
+from load_v2.opening.expressions import Call, Expression
+from load_v2.opening.layers import Layer, PrintedClass
+
+REGISTERED = '@keras.saving.register_keras_serializable(package="rebuilt")\n'
+
+PARAMETER = PrintedClass(
+    "Parameter",
+    REGISTERED
+    + textwrap.dedent('''\
+    class Parameter(layers.Layer):
+        """A weight that belongs to no layer of Keras's own; what it is called on only says where in the model it is."""
+
+        def __init__(self, shape, value_dtype="float32", **options):
+            super().__init__(**options)
+            self.value_shape, self.value_dtype = tuple(shape), value_dtype
+
+        def build(self, input_shape):
+            self.value = self.add_weight(
+                name="value",
+                shape=self.value_shape,
+                dtype=self.value_dtype,
+                initializer="zeros",
+                trainable=self.trainable,
+                autocast=False,
+            )
+
+        def call(self, inputs):
+            return ops.convert_to_tensor(self.value)
+
+        def compute_output_spec(self, inputs):
+            return keras.KerasTensor(self.value_shape, self.value_dtype)
+
+        def get_config(self):
+            return {**super().get_config(), "shape": self.value_shape, "value_dtype": self.value_dtype}
+    '''),
+    "a weight that no layer of Keras's holds",
+)
+
+
+def parameter(context: Context, tensor: Tensor | None, value: np.ndarray, name: str) -> Layer:
+    """Returns a layer that holds one weight, or a large constant.
+
+    Args:
+        context: of the graph.
+        tensor: whose value it is; None for a constant that no tensor is.
+        value: the value.
+        name: what the layer is named after where no variable is behind it.
+    """
+    variables = context.values.variables(tensor) if tensor is not None else ()
+    # PyTorch has no gradients of integers.
+    trainable = value.dtype.kind in "fc" and any(variable.trainable for variable in variables)
+    return Layer(
+        kind="Parameter",
+        scope=variables[0].name if variables else name,
+        arguments=(tuple(value.shape),),
+        options={
+            **({} if value.dtype.name == "float32" else {"value_dtype": value.dtype.name}),
+            **({} if trainable else {"trainable": False}),
+        },
+        weights=(value,),
+        variables=tuple(variable.name for variable in variables),
+        printed=PARAMETER,
+    )
+
+
+_SEQUENCE_MASK = PrintedClass(
+    "SequenceMask",
+    REGISTERED
+    + textwrap.dedent('''\
+    class SequenceMask(layers.Layer):
+        """True for the steps of each sequence before its length, False after them."""
+
+        def call(self, sequences, lengths):
+            steps = ops.arange(ops.shape(sequences)[1], dtype="int32")
+            return ops.expand_dims(steps, 0) < ops.expand_dims(ops.cast(lengths, "int32"), 1)
+    '''),
+    "lengths become a mask of as many steps as the sequences have",
+)
+
+
+def sequence_mask(scope: str) -> Layer:
+    """Returns the layer that makes a mask from sequences and their lengths."""
+    return Layer(kind="SequenceMask", scope=scope, printed=_SEQUENCE_MASK)
+
+
+# Functions that printed layers call, by name.
+_RESIZE = textwrap.dedent('''\
+    def resize(images, height, width, nearest, align_corners, half_pixel):
+        """Returns images in another size, by the rules of TensorFlow 1 for where a new pixel lies among the old ones."""
+        for axis, size in ((1, height), (2, width)):
+            old = ops.cast(ops.shape(images)[axis], "float32")
+            new = ops.cast(size, "float32")
+            places = ops.arange(size, dtype="float32")
+            if align_corners:
+                places = places * ((old - 1.0) / ops.maximum(new - 1.0, 1.0))
+            elif half_pixel:
+                places = (places + 0.5) * (old / new) - 0.5
+            else:
+                places = places * (old / new)
+            if nearest:
+                picked = ops.round(places) if align_corners else ops.floor(places + (0.5 if half_pixel else 0.0))
+                images = ops.take(images, ops.cast(ops.clip(picked, 0.0, old - 1.0), "int32"), axis=axis)
+                continue
+            places = ops.maximum(places, 0.0)
+            low = ops.minimum(ops.floor(places), old - 1.0)
+            high = ops.minimum(low + 1.0, old - 1.0)
+            share = ops.reshape(places - low, (1, -1) + (1,) * (3 - axis))
+            first, second = (ops.take(images, ops.cast(at, "int32"), axis=axis) for at in (low, high))
+            images = first * (1.0 - share) + second * share
+        return images
+''')
+
+
+HELPERS = {"resize": _RESIZE}
+_REVERSE_SEQUENCE = PrintedClass(
+    "ReverseSequence",
+    REGISTERED
+    + textwrap.dedent('''\
+    class ReverseSequence(layers.Layer):
+        """The steps of each sequence before its length in reverse; those after it stay where they are."""
+
+        def call(self, sequences, lengths):
+            steps = ops.expand_dims(ops.arange(ops.shape(sequences)[1], dtype="int32"), 0)
+            lengths = ops.expand_dims(ops.cast(lengths, "int32"), 1)
+            places = ops.where(steps < lengths, lengths - 1 - steps, steps)
+            places = ops.reshape(places, ops.shape(places) + (1,) * (len(sequences.shape) - 2))
+            return ops.take_along_axis(sequences, places, axis=1)
+    '''),
+    "Keras reverses all of a sequence, or what a mask leaves of it inside a recurrent layer",
+)
+
+
+def reverse_sequence(scope: str) -> Layer:
+    """Returns the layer that reverses sequences of given lengths."""
+    return Layer(kind="ReverseSequence", scope=scope, printed=_REVERSE_SEQUENCE)
+
+
+def of_expression(rule: str, scope: str, code: Expression) -> tuple[Layer, list[Tensor]]:
+    """Returns a layer whose call computes an expression, and the tensors to call it on."""
+    tensors = expressions.operands(code)
+    names = {tensor: name for tensor, name in zip(tensors, _names(len(tensors)), strict=True)}
+    body = text.statement("return ", code, names, indent=8)
+    title = "Dynamic" + re.sub(r"\W", "", rule)
+    arguments = ", ".join(names.values())
+    source = (
+        f"{REGISTERED}class {title}(layers.Layer):\n"
+        f'    """{rule} with sizes that are only known when it runs."""\n\n'
+        f"    def call(self, {arguments}):\n{body}\n"
+    )
+    called = {part.function for part in expressions.walk(code) if isinstance(part, Call)}
+    helper = next((HELPERS[name] for name in called if name in HELPERS), "")
+    made = PrintedClass(title, source, "it needs the sizes of real tensors", helper)
+    return Layer(kind=title, scope=scope, printed=made), tensors
+
+
+def _names(count: int) -> list[str]:
+    return ["x"] if count == 1 else [f"x{at}" for at in range(1, count + 1)]

@@ -1,0 +1,324 @@
+"""An export's graph becomes a Keras model: the order of work."""
+
+import dataclasses
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from export_v1.format import comparison
+from export_v1.format import sample as codec
+from load_v2.errors import LoadError, quoted
+from load_v2.layer.signature_layer import SignatureLayer
+from load_v2.opening import backends as processes
+from load_v2.opening import canonical, cover, proof, refusing, source, statements, training, values
+from load_v2.opening.context import Context
+from load_v2.opening.cover import Cover
+from load_v2.opening.layers import Layer
+from load_v2.opening.report import Report
+from load_v2.opening.sizes import Sizes
+from load_v2.program import artefact, program
+from load_v2.program.program import Program
+
+# A match that fails its proof gives way to another, which may fail in its turn.
+_MOST_ATTEMPTS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Rebuilt:
+    """A rebuilt model.
+
+    Attributes:
+        model: the Keras model, with its weights.
+        source: the Python code that builds it.
+        report: what it is made of, and how it was proven.
+    """
+
+    model: keras.Model
+    source: str
+    report: Report
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Plan:
+    """A model that can be built: the code, the layers whose weights it needs, what it covers.
+
+    Attributes:
+        taken: the program of the signature.
+        context: its canonical graph.
+        covered: the pieces.
+        source: the code.
+        layers: in the order of their first call.
+        sample: the recorded inputs and answers, None where there are none.
+    """
+
+    taken: Program
+    context: Context
+    covered: Cover
+    source: str
+    layers: tuple[Layer, ...]
+    sample: codec.Arrays | None
+
+
+def rebuild(
+    path: str | os.PathLike,
+    signature: str = "serving_default",
+    backends: Sequence[str] | None = None,
+    static: bool = False,
+) -> Rebuilt:
+    """Returns the model of a signature in Keras's own layers, proven against the recorded answers of TensorFlow 1.
+
+    Guaranteed: on each backend it answers the recorded inputs as they were answered, within the tolerances of
+    `export_v1.format.comparison`, and batches of other sizes as SignatureLayer does; where no answers were recorded, the
+    report says so.
+
+    Args:
+        path: folder of an export.
+        signature: its key.
+        backends: of Keras, to prove the model on; None: all that are installed.
+        static: whether sizes that the signature leaves open, but for the batch, are fixed to the sample's.
+
+    Raises:
+        LoadError: the export cannot be read, something in the graph has no code, or the model answers something else.
+    """
+    plan_ = plan(path, signature, static)
+    model = execute(plan_.source)
+    fill(model, plan_.layers)
+    with tempfile.TemporaryDirectory() as folder:
+        code, weights = os.path.join(folder, "model.py"), os.path.join(folder, "model.weights.h5")
+        write(plan_.source, model, code, weights)
+        proofs, notes = prove(plan_, code, weights, processes.chosen(backends))
+    return Rebuilt(model, plan_.source, report(plan_, proofs, notes))
+
+
+def plan(path: str | os.PathLike, signature: str = "serving_default", static: bool = False) -> Plan:
+    """Returns the code for a signature, each of its layers proven; arguments and errors are those of `rebuild`."""
+    path = os.fspath(path)
+    read = artefact.read(path)
+    taken = program.take(read, signature)
+    sample = _sample(path, taken)
+    if not read.signatures[signature].inputs:
+        raise LoadError(f"Signature {signature!r} of {path!r} has no inputs, and a Keras model needs one.")
+    context = _context(taken, _sizes(taken, sample) if static else _ranks(taken, sample))
+    covered = proven(context, sample)
+    if covered.refusals:
+        raise refusing.error(path, signature, covered.refusals)
+    body = statements.program(context, covered.pieces)
+    specs = read.signatures[signature].inputs
+    code = source.write(body, context.graph, specs, source.title(taken))
+    return Plan(taken, context, covered, code, tuple(statements.layers_of(body.statements)), sample)
+
+
+def _sample(path: str, taken: Program) -> codec.Arrays | None:
+    """Returns what was recorded, if it is of this signature."""
+    file = os.path.join(path, codec.PATH)
+    if not os.path.exists(file):
+        return None
+    sample = codec.read(file, LoadError, "Export again.")
+    spec = taken.source.signatures[taken.key]
+    fits = set(spec.inputs) <= set(sample.inputs) and set(spec.outputs) & set(sample.outputs)
+    return sample if fits else None
+
+
+def _sizes(taken: Program, sample: codec.Arrays | None) -> dict[str, tuple]:
+    if sample is None:
+        raise LoadError("--static takes sizes from the recorded sample, and there is none.\n  Leave it out.")
+    fixed = {}
+    for key, spec in taken.source.signatures[taken.key].inputs.items():
+        shape = np.shape(sample.inputs[key])
+        known = spec.shape if spec.shape is not None else (None,) * len(shape)
+        fixed[key] = tuple(
+            size if size is not None or not at else shape[at] for at, size in enumerate(known)
+        )  # fmt: skip
+    return fixed
+
+
+def _ranks(taken: Program, sample: codec.Arrays | None) -> dict[str, tuple]:
+    """Returns the sample's sizes, but for the batch, for inputs of which the graph does not tell the rank.
+
+    Raises:
+        LoadError: there is such an input, and no sample that its owner gave.
+    """
+    unknown = [key for key, spec in taken.source.signatures[taken.key].inputs.items() if spec.shape is None]
+    record = taken.source.record
+    given = record is not None and record.sample is not None and record.sample.origin == "given"
+    if unknown and (sample is None or not given):
+        raise LoadError(
+            f"The rank of input {quoted(unknown)} is unknown, and a Keras model needs it.\n"
+            f"  Give it in step 1, --input={unknown[0]}=TENSOR[None,3], or real inputs: --sample=FILE.npz"
+        )
+    shapes = {key: np.shape(sample.inputs[key]) for key in unknown} if sample is not None else {}
+    return {key: (None, *shape[1:]) if shape else () for key, shape in shapes.items()}
+
+
+def _context(taken: Program, sizes: Mapping[str, tuple] | None) -> Context:
+    reader = values.reader(taken.source.bundle)
+    graph = canonical.graph(taken, taken.serve, reader, sizes)
+    known = values.Values(graph, reader)
+    context = Context(graph, known, Sizes(graph, known))
+    context.momenta = training.momenta(taken)
+    return context
+
+
+def proven(context: Context, sample: codec.Arrays | None) -> Cover:
+    """Returns a cover whose pieces all do what the graph does; a match that does not gives way."""
+    for _ in range(_MOST_ATTEMPTS):
+        covered = cover.cover(context)
+        if covered.refusals or sample is None:
+            return covered
+        wrong = proof.check(context, covered.pieces, sample.inputs)
+        if not wrong:
+            return covered
+        context.rejected.update(wrong)
+        context.start_anew()
+        patterns = {pattern.name for pattern in cover.PATTERNS}
+        stubborn = {key: why for key, why in wrong.items() if key[0] not in patterns}
+        if stubborn:
+            refusals = tuple(
+                cover.Refusal(tensor.node, rule, f"its code answers something else: {why}")
+                for (rule, tensor), why in stubborn.items()
+            )
+            return dataclasses.replace(covered, refusals=refusals)
+    raise LoadError("No set of layers passes its proofs.\n  This is a defect; use SignatureLayer.")
+
+
+def execute(code: str) -> keras.Model:
+    """Returns the model that generated code builds; its weights are not those of the graph yet."""
+    namespace: dict[str, Any] = {"__name__": "rebuilt_model"}
+    exec(compile(code, "model.py", "exec"), namespace)
+    return namespace["build"]()
+
+
+def fill(model: keras.Model, layers: Sequence[Layer]) -> None:
+    """Puts the weights into the model's layers."""
+    for layer in layers:
+        if layer.weights:
+            model.get_layer(layer.name).set_weights(list(layer.weights))
+
+
+def write(code: str, model: keras.Model, code_file: str, weights_file: str) -> None:
+    """Writes the code and the weights."""
+    with open(code_file, "w", encoding="utf-8") as stream:
+        stream.write(code)
+    model.save_weights(weights_file)
+
+
+def prove(
+    plan_: Plan, code: str, weights: str, backends: Sequence[str]
+) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """Returns a line for each proof, by backend, and notes on what could not be proven.
+
+    Raises:
+        LoadError: the model answers something else on a backend, or does not run there.
+    """
+    if plan_.sample is None:
+        return {}, ("no answers of this signature were recorded, so nothing is proven",)
+    questions, notes = batches(plan_)
+    outputs = list(plan_.context.graph.outputs)
+    inputs = [batch for batch, _ in questions]
+    proofs, wrong = {}, []
+    for backend in backends:
+        found = processes.answers(backend, code, weights, inputs, outputs)
+        if isinstance(found, str):
+            wrong.append(f"{backend}: it does not run: {found}")
+            continue
+        lines = []
+        for (batch, want), have in zip(questions, found, strict=True):
+            rows = next((len(value) for value in batch.values() if np.ndim(value)), 0)
+            for key in want:
+                got = _of_type(have[key], want[key])
+                noise = plan_.sample.noise.get(key, 0.0)
+                compared = comparison.compare(key, want[key], got, noise=noise, sides=("in TensorFlow 1", "in Keras"))
+                lines.append(f"{compared}, batch of {rows}")
+                if not compared.equal:
+                    wrong.append(f"{backend}: {lines[-1]}")
+        proofs[backend] = tuple(lines)
+    if wrong:
+        raise LoadError(
+            "The rebuilt model answers something else, and was not written.\n  "
+            + "\n  ".join(wrong)
+            + "\n  Leave a backend out of --backends if it is not needed, or use SignatureLayer."
+        )
+    left_out = [name for name in processes.KNOWN if name not in backends]
+    notes += [f"not proven on {name}" for name in left_out]
+    return proofs, tuple(notes)
+
+
+def _of_type(have: np.ndarray, want: np.ndarray) -> np.ndarray:
+    """Returns an answer in the type that is wanted where the backend only has a narrower one of the kind, as JAX does."""
+    narrower = have.dtype.kind == want.dtype.kind and have.dtype.itemsize < want.dtype.itemsize
+    return have.astype(want.dtype) if narrower else have
+
+
+def batches(plan_: Plan) -> tuple[list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]], list[str]]:
+    """Returns inputs with the answers to them: those recorded, and SignatureLayer's for other sizes of the batch."""
+    sample = plan_.sample
+    assert sample is not None
+    keys = list(plan_.context.graph.inputs)
+    recorded = {key: np.asarray(sample.inputs[key]) for key in keys}
+    answers = {key: value for key, value in sample.outputs.items() if key in plan_.context.graph.outputs}
+    batches = [(recorded, answers)]
+    shapes = [plan_.context.graph.shape(tensor) for tensor in plan_.context.graph.inputs.values()]
+    sizes = {len(value) for value in recorded.values() if value.ndim}
+    if len(sizes) != 1 or not all(shape and shape[0] is None for shape in shapes):
+        return batches, ["the batch has a fixed size, so no other was tried"]
+    size = sizes.pop()
+    layer = SignatureLayer(plan_.taken.source.path, plan_.taken.key)
+    for other in (1, size + 2):
+        rows = np.arange(other) % size
+        batch = {key: value[rows] for key, value in recorded.items()}
+        try:
+            answered = layer(batch)
+        except Exception:  # the graph itself may be made for one size only
+            return batches, [f"the graph itself does not answer a batch of {other}, so no other size was tried"]
+        answered = answered if isinstance(answered, dict) else {next(iter(plan_.context.graph.outputs)): answered}
+        batches.append((batch, {key: np.asarray(answered[key]) for key in answers}))
+    return batches, []
+
+
+def report(plan_: Plan, proofs: Mapping[str, tuple[str, ...]] | None = None, notes: Sequence[str] = ()) -> Report:
+    """Returns what a plan's model is made of."""
+    own, printed, operations = Counter[str](), {}, Counter[str]()
+    in_layers = 0
+    for layer in plan_.layers:
+        if layer.printed:
+            printed[layer.printed.name] = layer.printed.reason
+        else:
+            own[layer.kind] += 1
+    for piece in plan_.covered.pieces:
+        if piece.layer is not None and not piece.layer.printed:
+            in_layers += len(piece.nodes)
+        else:
+            operations[piece.rule] += 1
+    sizes = [(sum(value.size for value in layer.weights), layer.printed is None) for layer in plan_.layers]
+    return Report(
+        layers=own,
+        printed=printed,
+        operations=operations,
+        nodes=sum(len(piece.nodes) for piece in plan_.covered.pieces),
+        nodes_in_layers=in_layers,
+        weights=sum(size for size, _ in sizes),
+        standard_weights=sum(size for size, standard in sizes if standard),
+        lines=plan_.source.count("\n"),
+        misses=plan_.covered.misses,
+        proofs=proofs or {},
+        notes=(*notes, *_notes(plan_, own)),
+    )
+
+
+def _notes(plan_: Plan, own: Mapping[str, int]) -> list[str]:
+    """Returns what to know before the model is trained."""
+    uses = Counter(name for layer in plan_.layers for name in layer.variables)
+    copies = [name for name, count in uses.items() if count > 1]
+    fixed = [key for key, spec in plan_.taken.source.signatures[plan_.taken.key].inputs.items() if spec.shape is None]
+    notes = [f"the graph does not tell the rank of {quoted(fixed)}; its sizes are the sample's"] if fixed else []
+    notes += training.left_out(plan_.taken, "BatchNormalization" in own)
+    if copies:
+        notes.append(
+            f"each of these variables is in several layers, which training changes one by one: {quoted(copies)}"
+        )
+    return notes

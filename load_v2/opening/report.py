@@ -1,0 +1,62 @@
+"""What became of a graph: layers, ops, weights, proofs."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping
+
+from load_v2.opening.cover import Miss
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """A rebuilt model in numbers.
+
+    Attributes:
+        layers: class of Keras's layers -> how many.
+        printed: class that the code defines -> why it had to.
+        operations: op -> how many nodes became code without a layer.
+        nodes: live nodes that depend on data.
+        nodes_in_layers: those of them that are part of a layer of Keras's own.
+        weights: numbers in weights altogether.
+        standard_weights: those of them in Keras's own layers.
+        lines: of the generated code.
+        misses: pieces that are nearly a layer, with what is different.
+        proofs: backend -> one line for each output and batch.
+        notes: what else there is to know.
+    """
+
+    layers: Mapping[str, int]
+    printed: Mapping[str, str]
+    operations: Mapping[str, int]
+    nodes: int
+    nodes_in_layers: int
+    weights: int
+    standard_weights: int
+    lines: int
+    misses: tuple[Miss, ...] = ()
+    proofs: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def share(self) -> float:
+        """The share of the weights that is in layers of Keras's own; 1 where there are none."""
+        return self.standard_weights / self.weights if self.weights else 1.0
+
+    def text(self) -> list[str]:
+        """Returns the report, one line for each finding."""
+        lines = [f"layers: {_counted(self.layers)}"]
+        lines += [f"printed class {name}: {reason}" for name, reason in self.printed.items()]
+        if self.operations:
+            lines.append(f"keras.ops: {_counted(self.operations)}")
+        lines.append(
+            f"weights: {self.weights:,} numbers, {self.share:.2%} in Keras's own layers; nodes: {self.nodes_in_layers} of "
+            f"{self.nodes} in layers; code: {self.lines} lines"
+        )
+        lines += [f"not a layer: {miss}" for miss in self.misses]
+        for backend, found in self.proofs.items():
+            lines += [f"{backend}: {line}" for line in found]
+        return lines + [f"note: {note}" for note in self.notes]
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in Counter(counts).most_common()) or "none"

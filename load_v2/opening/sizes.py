@@ -1,0 +1,284 @@
+"""The values of the small integer tensors that shapes are computed with, and the sizes of a graph's tensors.
+
+TensorFlow 1 code computes shapes in the graph: `tf.reshape(x, [tf.shape(x)[0], -1, heads, size])`. Followed here, each
+entry becomes a number, or the size of some axis of some tensor, and two sizes can be told to be the same.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from export_v1.ir.graph import Tensor
+from load_v2.opening.graph import Graph
+from load_v2.opening.shape_arithmetic import FLOATS, HANDLERS, INTEGERS, SLICE_MASKS, filled, objects, slice_parts
+from load_v2.opening.size_algebra import Axis, Product, Size, computed, divided, product
+from load_v2.opening.values import Values
+
+# Integer tensors with more elements than this are no shapes.
+_LARGEST = 64
+
+
+# Ops whose output has the shape of their first input.
+_SAME_SHAPE = frozenset(
+    """Relu Relu6 Elu Selu LeakyRelu Sigmoid Tanh Softplus Softsign Exp Log Log1p Expm1 Sqrt Rsqrt Square Abs Neg Sin Cos
+    Floor Ceil Round Rint Sign Erf Reciprocal Inv IsFinite IsNan LogicalNot ZerosLike OnesLike StopGradient Cast Softmax
+    LogSoftmax BiasAdd FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 ReverseV2 ReverseSequence Cumsum Cumprod LRN
+    ClipByValue MatrixBandPart""".split()
+)
+
+
+_BROADCASTING = frozenset(
+    """Add AddV2 Sub Mul RealDiv Div Maximum Minimum Pow FloorMod Mod FloorDiv Equal NotEqual Less LessEqual Greater
+    GreaterEqual LogicalAnd LogicalOr SquaredDifference DivNoNan SelectV2 Atan2 AddN Select Xdivy Xlogy""".split()
+)
+
+
+# Ops that keep the first axis of their first input: the batch.
+_BATCHED = frozenset(
+    """Conv2D Conv3D DepthwiseConv2dNative MaxPool AvgPool MaxPool3D AvgPool3D ResizeBilinear ResizeNearestNeighbor
+    ResizeBicubic SpaceToDepth DepthToSpace""".split()
+)
+
+
+class Sizes:
+    """The sizes of a graph's tensors, as far as they can be told from its inputs' sizes.
+
+    Args:
+        graph, values: of the graph.
+        given: the sizes of some tensors, in terms of another graph's.
+    """
+
+    def __init__(self, graph: Graph, values: Values, given: Mapping[Tensor, tuple[Size, ...] | None] | None = None):
+        self._graph, self._values, self._given = graph, values, given or {}
+        self._axes: dict[tuple[Tensor, int], Size] = {}
+        self._arrays: dict[Tensor, np.ndarray | None] = {}
+
+    def shape(self, tensor: Tensor) -> tuple[Size, ...] | None:
+        """Returns the sizes of a tensor's axes, None where its rank is unknown."""
+        rank = self._graph.rank(tensor)
+        return None if rank is None else tuple(self.axis(tensor, axis) for axis in range(rank))
+
+    def axis(self, tensor: Tensor, axis: int) -> Size:
+        """Returns the size of one axis of a tensor of known rank."""
+        path = []
+        while (tensor, axis) not in self._axes:
+            path.append((tensor, axis))
+            found = self._step(tensor, axis)
+            if isinstance(found, tuple) and (found not in path):
+                tensor, axis = found
+                continue
+            self._axes[path[-1]] = (
+                Product(1, (Axis(tensor.node, tensor.index, axis),)) if isinstance(found, tuple) else found
+            )
+            break
+        result = self._axes[tensor, axis]
+        for step in path:
+            self._axes[step] = result
+        return result
+
+    def _step(self, tensor: Tensor, axis: int) -> Size | tuple[Tensor, int]:
+        """Returns an axis's size, or an axis of another tensor with the same size; itself where nothing is known."""
+        graph = self._graph
+        shape = graph.shape(tensor)
+        assert shape is not None
+        known = shape[axis]
+        if known is not None:
+            return known
+        told = self._given.get(tensor)
+        if told is not None and len(told) == len(shape):
+            return told[axis]
+        op, sources = graph.op(tensor), graph.sources(tensor)
+        own = (tensor, axis)
+        if op in _SAME_SHAPE and graph.rank(sources[0]) == len(shape):
+            return sources[0], axis
+        if op in _BATCHED and axis == 0:
+            return sources[0], 0
+        if op in _BROADCASTING:
+            return self._broadcast(tensor, axis, len(shape), sources)
+        if op in {"Reshape", "Fill", "BroadcastTo"}:
+            target = self.array(sources[0] if op == "Fill" else sources[1])
+            if target is None:
+                return own
+            size = target[axis]
+            if size != -1:
+                return size
+            given = self.shape(sources[0])
+            if given is None:
+                return own
+            rest = divided(product(given), product(s for s in target if s != -1))
+            return own if rest is None else rest
+        if op == "Transpose":
+            permutation = self.array(sources[1])
+            return own if permutation is None else (sources[0], int(permutation[axis]))
+        if op == "ExpandDims":
+            at = self._values.constant(sources[1])
+            if at is None:
+                return own
+            return sources[0], axis - (axis > int(at.reshape(-1)[0]) % len(shape))
+        before = graph.shape(sources[0]) if sources else None
+        if op == "Squeeze" and before is not None:
+            dropped = graph.attr(tensor, "squeeze_dims").list.i
+            gone = {at % len(before) for at in dropped} or {at for at, size in enumerate(before) if size == 1}
+            return sources[0], [at for at in range(len(before)) if at not in gone][axis]
+        if op in {"MatMul", "BatchMatMul", "BatchMatMulV2"}:
+            return self._of_product(tensor, axis, len(shape), sources)
+        if op == "ConcatV2":
+            at = self._values.constant(sources[-1])
+            if at is None:
+                return own
+            if int(at) % len(shape) != axis:
+                return sources[0], axis
+            parts = [self.axis(source, axis) for source in sources[:-1]]
+            total: Size = parts[0]
+            for part in parts[1:]:
+                total = computed("+", total, part)
+            return total
+        if op == "Pack":
+            at = graph.attr(tensor, "axis").i % len(shape)
+            return sources[0], axis - (axis > at)
+        if op == "Unpack":
+            at = graph.attr(tensor, "axis").i % (len(shape) + 1)
+            return sources[0], axis + (axis >= at)
+        if (
+            op in {"GatherV2", "Gather"}
+            and not graph.attr(tensor, "batch_dims").i
+            and graph.rank(sources[1]) is not None
+        ):
+            place = self._values.constant(sources[2]) if op == "GatherV2" else np.array(0)
+            rank, count = graph.rank(sources[0]), graph.rank(sources[1])
+            if place is None or rank is None or count is None:
+                return own
+            begin = int(place) % rank
+            if axis < begin:
+                return sources[0], axis
+            return (sources[1], axis - begin) if axis < begin + count else (sources[0], axis - count + 1)
+        if op == "OneHot" and graph.rank(sources[0]) is not None:
+            at = graph.attr(tensor, "axis").i % len(shape)
+            return own if axis == at else (sources[0], axis - (axis > at))
+        if op in {"Sum", "Mean", "Max", "Min", "Prod", "All", "Any"} and graph.rank(sources[0]) is not None:
+            return self._of_reduction(tensor, axis, sources, own)
+        if op == "StridedSlice":
+            return self._of_slice(tensor, axis, sources, own)
+        if op in {"Split", "SplitV"}:
+            at = self._values.constant(sources[0 if op == "Split" else 2])
+            source = sources[1 if op == "Split" else 0]
+            return own if at is None or int(at) % len(shape) == axis else (source, axis)
+        if op in {"Pad", "PadV2", "MirrorPad"}:
+            padding = self._values.constant(sources[1])
+            return (sources[0], axis) if padding is not None and not padding[axis].any() else own
+        if op == "Tile":
+            multiples = self.array(sources[1])
+            if multiples is None:
+                return own
+            return product([self.axis(sources[0], axis), multiples[axis]])
+        if op == "Range":
+            start, limit, delta = (self.array(source) for source in sources)
+            if (
+                start is not None
+                and limit is not None
+                and delta is not None
+                and (start == 0).all()
+                and (delta == 1).all()
+            ):
+                return limit.item()
+        return own
+
+    def _broadcast(self, tensor: Tensor, axis: int, rank: int, sources: list[Tensor]) -> Size | tuple[Tensor, int]:
+        sizes = set()
+        for source in sources:
+            shape = self._graph.shape(source)
+            if shape is None:
+                return tensor, axis
+            at = axis - rank + len(shape)
+            if at >= 0 and shape[at] != 1:
+                sizes.add(self.axis(source, at))
+        return sizes.pop() if len(sizes) == 1 else (tensor, axis)
+
+    def _of_product(self, tensor: Tensor, axis: int, rank: int, sources: list[Tensor]):
+        flipped = ("transpose_a", "transpose_b") if self._graph.op(tensor) == "MatMul" else ("adj_x", "adj_y")
+        left, right = (self._graph.attr(tensor, key).b for key in flipped)
+        if axis == rank - 2:
+            at = self._graph.rank(sources[0])
+            return (tensor, axis) if at is None else (sources[0], at - 1 if left else at - 2)
+        if axis == rank - 1:
+            at = self._graph.rank(sources[1])
+            return (tensor, axis) if at is None else (sources[1], at - 2 if right else at - 1)
+        return self._broadcast(tensor, axis, rank, sources)
+
+    def _of_reduction(self, tensor: Tensor, axis: int, sources: list[Tensor], own):
+        axes = self._values.constant(sources[1])
+        rank = self._graph.rank(sources[0])
+        if axes is None or rank is None:
+            return own
+        gone = {int(at) % rank for at in axes.reshape(-1)}
+        if self._graph.attr(tensor, "keep_dims").b:
+            return sources[0], axis
+        return sources[0], [at for at in range(rank) if at not in gone][axis]
+
+    def _of_slice(self, tensor: Tensor, axis: int, sources: list[Tensor], own):
+        found = slice_items(self._graph, self, tensor)
+        if found is None:
+            return own
+        at, out = 0, 0
+        for item in found:
+            if item == "new":
+                out += 1
+                continue
+            if isinstance(item, tuple):
+                if out == axis:
+                    return (sources[0], at) if item == (None, None, 1) else own
+                out += 1
+            at += 1
+        return sources[0], at + axis - out
+
+    def array(self, tensor: Tensor) -> np.ndarray | None:
+        """Returns the value of a small integer tensor as an array of sizes; None where it depends on more than shapes."""
+        if tensor not in self._arrays:
+            self._arrays[tensor] = None
+            self._arrays[tensor] = self._array(tensor)
+        return self._arrays[tensor]
+
+    def _array(self, tensor: Tensor) -> np.ndarray | None:
+        graph = self._graph
+        if not self._values.is_data(tensor):
+            if self._values.kind(tensor) != "constant" or graph.dtype(tensor) not in INTEGERS:
+                return None
+            known = graph.shape(tensor)
+            if known is None or None in known or math.prod(size or 0 for size in known) > _LARGEST:
+                return None
+            return objects(self._values.value(tensor))
+        op, sources = graph.op(tensor), graph.sources(tensor)
+        if op in {"Shape", "ShapeN"}:
+            shape = self.shape(sources[tensor.index])
+            return None if shape is None else filled(list(shape))
+        if op == "Size":
+            shape = self.shape(sources[0])
+            return None if shape is None else filled(product(shape))
+        if op == "Rank":
+            return None if graph.rank(sources[0]) is None else filled(graph.rank(sources[0]))
+        if op == "Cast" and graph.dtype(tensor) not in INTEGERS | FLOATS:
+            return None
+        handler = HANDLERS.get(op)
+        if handler is None:
+            return None
+        arrays = [self.array(source) for source in sources]
+        if any(value is None for value in arrays):
+            return None
+        try:
+            return handler(graph, tensor, *arrays)
+        except (ValueError, IndexError, TypeError):
+            return None
+
+
+def slice_items(graph: Graph, sizes: Sizes, tensor: Tensor) -> list[Any] | None:
+    """Returns what a StridedSlice does to each axis, in order, None where it is not known.
+
+    A number takes one place of an axis; "new" makes an axis; "all" stands for the axes that nothing is said of; a tuple
+    is start, stop (None for the end) and step. A stop may be a Size.
+    """
+    arrays = [sizes.array(source) for source in graph.sources(tensor)[1:4]]
+    if any(value is None for value in arrays):
+        return None
+    return slice_parts({key: graph.attr(tensor, key).i for key in SLICE_MASKS}, *arrays)

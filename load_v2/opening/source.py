@@ -1,0 +1,153 @@
+"""The Python source of a rebuilt model."""
+
+import itertools
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping
+
+from export_v1.ir.graph import Tensor
+from load_v2.opening import block_text, blocks, expressions, naming, text
+from load_v2.opening.graph import Graph
+from load_v2.opening.layers import Layer
+from load_v2.opening.statements import Program, Statement, layers_of
+from load_v2.program import program as programs
+from load_v2.program.signature import Spec
+
+
+def write(program: Program, graph: Graph, specs: Mapping[str, Spec], title: str) -> str:
+    """Returns the source of a module with the function `build`; it imports Keras, and NumPy where it needs it.
+
+    Args:
+        program: the statements; their layers get their names here.
+        graph: whose inputs they read.
+        specs: input key -> what the signature says of it.
+        title: where the model came from, for the docstring.
+    """
+    naming.name_layers(layers_of(program.statements))
+    naming.name_classes(layers_of(program.statements))
+    shared = {id(layer): layer for layer in naming.name_shared_layers(program)}
+    items = blocks.found(program)
+    folded = Program(
+        tuple(item if isinstance(item, Statement) else _as_statement(item) for item in items), program.outputs
+    )
+    names = naming.name_values(folded, graph.inputs, shared={layer.variable for layer in shared.values()})
+    _carry_under_one_name(items, folded, graph, names)
+    body = [
+        f"    {names[tensor]} = {_input(key, specs[key], graph.shape(tensor))}" for key, tensor in graph.inputs.items()
+    ]
+    section = ""
+    made: set[int] = set()
+    functions: dict[str, str] = {}
+    for item, statement, heading in zip(items, folded.statements, _sections(folded.statements), strict=True):
+        if heading != section and heading:
+            body += ["", f"    # {heading}"]
+        section = heading
+        if isinstance(item, blocks.Block):
+            body += block_text.loop(item, names, functions)
+            continue
+        for part in expressions.walk(statement.code):
+            if isinstance(part, expressions.LayerCall) and id(part.layer) in shared and id(part.layer) not in made:
+                made.add(id(part.layer))
+                body.append(_made(part.layer))
+        targets = ", ".join("_" if target is None else names[target] for target in statement.targets)
+        body.append(text.statement(f"{targets} = ", statement.code, names))
+    body.append(_returned(program, graph, names))
+    classes = {layer.printed.source: None for layer in layers_of(program.statements) if layer.printed}
+    module = "\n".join(body)
+    helpers = {layer.printed.helper: None for layer in layers_of(program.statements) if layer.printed}
+    classes = {**{helper: None for helper in helpers if helper}, **classes}
+    definitions = "".join(f"\n\n{definition.rstrip()}\n" for definition in [*classes, *functions.values()])
+    return f'"""{title}\n"""\n\n{_imports(module + definitions)}{definitions}\n\n{_HEADER}{module}\n'
+
+
+def title(taken: programs.Program) -> str:
+    """Returns the docstring of the module: where the model comes from, and how to load and to check it."""
+    record = taken.source.record
+    lines = [f"Signature {taken.key!r} of a TensorFlow 1 graph, in Keras's own layers.", ""]
+    if record is not None and record.source is not None:
+        name = os.path.basename(os.path.normpath(record.source.path))
+        lines.append(f"Source: {record.source.kind.replace('_', ' ')} {name!r}; the layers are named after its scopes.")
+    lines += [
+        'The model is `build()` with its weights, `model.load_weights("model.weights.h5")`, on any backend of Keras.',
+        "To check it, give it the inputs in the export's assets.extra/sample.npz; the answers of TensorFlow 1 are there, too.",
+    ]
+    return "\n".join(lines)
+
+
+_HEADER = '''\
+def build() -> keras.Model:
+    """Returns the model, its weights not yet loaded."""
+'''
+
+
+def _imports(code: str) -> str:
+    imports = ["import keras"]
+    if re.search(r"\bnp\.", code):
+        imports.append("import numpy as np")
+    used = [name for name in ("layers", "ops") if re.search(rf"\b{name}\.", code)]
+    return "\n".join(imports + ([f"from keras import {', '.join(used)}"] if used else [])) + "\n"
+
+
+def _carry_under_one_name(items, folded: Program, graph: Graph, names: dict[Tensor, str]) -> None:
+    """Gives what goes into a loop the name of what comes out, where nothing else reads it."""
+    codes = [*(statement.code for statement in folded.statements), *folded.outputs.values()]
+    reads = Counter(tensor for code in codes for tensor in expressions.operands(code))
+    inputs = set(graph.inputs.values())
+    for item in items:
+        if isinstance(item, blocks.Block):
+            for (first, _), result in zip(item.carried, item.results, strict=True):
+                if reads[first] == 1 and first not in inputs:
+                    names[first] = names[result]
+
+
+def _as_statement(block: blocks.Block) -> Statement:
+    """Returns a statement that reads and gives what a block does, for the names."""
+    reads = [*(first for first, _ in block.carried), *block.fixed]
+    options = {f"carried_{at}": at for at in range(len(block.carried))}
+    code = expressions.call(naming.BLOCK, *map(expressions.Operand, reads), **options)
+    scope = (
+        os.path.commonprefix([f"{s.scope}/" for s in block.repeats[0]]).rpartition("/")[0] or block.repeats[0][0].scope
+    )
+    return Statement(block.results, code, scope)
+
+
+def _input(key: str, spec: Spec, shape: tuple[int | None, ...] | None) -> str:
+    name = naming.identifier(key) if re.sub(r"\W", "", key) != key else key
+    size = f"batch_shape={shape!r}" if not shape or shape[0] is not None else repr(tuple(shape[1:]))
+    dtype = "" if spec.dtype == "float32" else f', dtype="{spec.dtype}"'
+    return f'keras.Input({size}{dtype}, name="{name}")'
+
+
+def _made(layer: Layer) -> str:
+    arguments = ", ".join(text.constructor_arguments(layer))
+    return f"    {layer.variable} = {layer.constructor}({arguments})"
+
+
+def _returned(program: Program, graph: Graph, names) -> str:
+    pairs = ", ".join(f'"{key}": {names[tensor]}' for key, tensor in graph.inputs.items())
+    outputs = {key: text.flat(code, names) for key, code in program.outputs.items()}
+    if len(outputs) == 1:
+        ends = next(iter(outputs.values()))
+    else:
+        ends = "{" + ", ".join(f'"{key}": {value}' for key, value in outputs.items()) + "}"
+    whole = f"    return keras.Model({{{pairs}}}, {ends})"
+    if len(whole) <= text.WIDTH:
+        return whole
+    return f"    return keras.Model(\n        {{{pairs}}},\n        {ends},\n    )"
+
+
+def _sections(statements: tuple[Statement, ...]) -> list[str]:
+    """Returns the heading under which each statement stands, "" for none: the outermost scope that not all of them share.
+
+    There are headings only where they part the code into sections of several statements, each in one place.
+    """
+    scopes = [statement.scope.split("/") for statement in statements]
+    depth = 0
+    while scopes and all(len(scope) > depth + 1 for scope in scopes) and len({scope[depth] for scope in scopes}) == 1:
+        depth += 1
+    headings = [scope[depth] if len(scope) > depth + 1 else "" for scope in scopes]
+    runs = [heading for heading, _ in itertools.groupby(headings) if heading]
+    if len(runs) < 2 or len(runs) != len(set(runs)) or len(statements) < 3 * len(runs):
+        return [""] * len(statements)
+    return headings

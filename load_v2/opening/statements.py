@@ -1,0 +1,309 @@
+"""The statements of `build`: pieces in the order of the original code, with parameters and small parts in their places."""
+
+import dataclasses
+import heapq
+import re
+from collections import Counter
+
+import numpy as np
+
+from export_v1.ir.graph import Tensor
+from load_v2.opening import expressions, printed
+from load_v2.opening.context import Context, Piece, Refused
+from load_v2.opening.expressions import Call, Constant, Expression, Item, LayerCall, Literal, Operand
+from load_v2.opening.layers import Layer
+
+# An expression that is read once moves into the one that reads it, while that stays as short as this.
+_READABLE = 90
+
+
+@dataclasses.dataclass(frozen=True)
+class Statement:
+    """An assignment.
+
+    Attributes:
+        targets: the tensors that it gives; None for a member of a tuple that nobody reads.
+        code: what is assigned.
+        scope: name in the graph that it is filed under.
+        nodes: how many nodes of the graph it stands for.
+    """
+
+    targets: tuple[Tensor | None, ...]
+    code: Expression
+    scope: str
+    nodes: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """The body of `build`.
+
+    Attributes:
+        statements: in order; each reads inputs and what stands before it.
+        outputs: key -> what it is, in the order of the signature.
+    """
+
+    statements: tuple[Statement, ...]
+    outputs: dict[str, Expression]
+
+
+def program(context: Context, pieces: tuple[Piece, ...]) -> Program:
+    """Returns the statements for pieces that cover a graph."""
+    builder = _Builder(context, pieces)
+    return builder.built()
+
+
+class _Builder:
+    def __init__(self, context: Context, pieces: tuple[Piece, ...]):
+        self._context = context
+        self._anchor = next(iter(context.graph.inputs.values()), None)
+        self._aliases = {
+            piece.outputs[0]: piece.code.tensor
+            for piece in pieces
+            if isinstance(piece.code, Operand) and len(piece.outputs) == 1
+        }
+        self._pieces = [piece for piece in pieces if not isinstance(piece.code, Operand)]
+        self._parameters: dict[Tensor, Statement] = {}
+
+    def built(self) -> Program:
+        statements = [
+            Statement(piece.outputs, self._settled(piece), piece.scope, len(piece.nodes))
+            for piece in self._scheduled(self._pieces)
+        ]
+        outputs = {key: self._value(tensor) for key, tensor in self._context.graph.outputs.items()}
+        statements = self._with_parameters(_trimmed(_without_stray_masks(statements), outputs), outputs)
+        return Program(tuple(_inlined(statements, outputs)), outputs)
+
+    def _origin(self, tensor: Tensor) -> Tensor:
+        while tensor in self._aliases:
+            tensor = self._aliases[tensor]
+        return tensor
+
+    def _scheduled(self, pieces: list[Piece]) -> list[Piece]:
+        """Returns the pieces in the order in which the original graph was made, as far as what they read allows."""
+        order = self._context.graph.order
+        makers = {output: piece for piece in pieces for output in piece.outputs if output is not None}
+        waits: dict[int, int] = {}
+        readers: dict[int, list[Piece]] = {}
+        for piece in pieces:
+            sources = {
+                id(makers[t]): makers[t] for t in map(self._origin, expressions.operands(piece.code)) if t in makers
+            }
+            sources.pop(id(piece), None)
+            waits[id(piece)] = len(sources)
+            for source in sources.values():
+                readers.setdefault(id(source), []).append(piece)
+
+        def place(piece: Piece) -> tuple[int, int]:
+            first = next(output for output in piece.outputs if output is not None)
+            return order.get(first.node, 0), first.index
+
+        ready = [(*place(piece), at) for at, piece in enumerate(pieces) if not waits[id(piece)]]
+        numbers = {id(piece): at for at, piece in enumerate(pieces)}
+        heapq.heapify(ready)
+        done = []
+        while ready:
+            piece = pieces[heapq.heappop(ready)[-1]]
+            done.append(piece)
+            for reader in readers.get(id(piece), ()):
+                waits[id(reader)] -= 1
+                if not waits[id(reader)]:
+                    heapq.heappush(ready, (*place(reader), numbers[id(reader)]))
+        return done
+
+    def _settled(self, piece: Piece) -> Expression:
+        """Returns a piece's code with constants and parameters in their places, in a printed layer if it asks for sizes."""
+        code = self._valued(piece.code)
+        if _asks_for_sizes(code) and not self._context.inside_call:
+            # What the code asks is the shape of real tensors, and those are only seen inside the call of a layer.
+            layer, tensors = printed.of_expression(piece.rule, piece.scope, code)
+            return LayerCall(layer, tuple(map(Operand, tensors)))
+        return code
+
+    def _valued(self, code: Expression) -> Expression:
+        def change(part: Expression) -> Expression | None:
+            if isinstance(part, Operand):
+                return self._value(part.tensor)
+            if isinstance(part, Constant):
+                return self._constant(part.values, part.name)
+            return None
+
+        return expressions.replaced(code, change)
+
+    def _value(self, tensor: Tensor) -> Expression:
+        tensor = self._origin(tensor)
+        if self._context.is_data(tensor):
+            return Operand(tensor)
+        value = self._context.values.value(tensor)
+        if self._context.values.kind(tensor) == "constant":
+            return self._constant(value, tensor.node, tensor)
+        return self._parameter(tensor, value, tensor.node)
+
+    def _constant(self, value: np.ndarray, name: str, tensor: Tensor | None = None) -> Expression:
+        if value.size <= expressions.LARGEST_LITERAL:
+            return expressions.array(value)
+        return self._parameter(tensor or Tensor(name), value, name)
+
+    def _parameter(self, tensor: Tensor, value: np.ndarray, name: str) -> Expression:
+        """Returns a weight that is in no layer of Keras's own."""
+        if tensor not in self._parameters:
+            known = tensor in self._context.graph
+            layer = printed.parameter(self._context, tensor if known else None, value, name)
+            if self._anchor is None or self._context.inside_call:
+                raise Refused(f"{name!r} is a large constant inside a loop or a condition")
+            self._parameters[tensor] = Statement((tensor,), LayerCall(layer, (Operand(self._anchor),)), layer.scope)
+        return Operand(tensor)
+
+    def _with_parameters(self, statements: list[Statement], outputs: dict[str, Expression]) -> list[Statement]:
+        """Returns the statements with each parameter before the first that reads it."""
+        result: list[Statement] = []
+        left = dict(self._parameters)
+        for code, statement in [*((s.code, s) for s in statements), *((o, None) for o in outputs.values())]:
+            for tensor in expressions.operands(code):
+                if tensor in left:
+                    result.append(left.pop(tensor))
+            if statement is not None:
+                result.append(statement)
+        return result
+
+
+# Layers that take a mask that an earlier layer has attached to their input.
+_TAKE_MASKS = frozenset({"LSTM", "GRU", "SimpleRNN", "BatchNormalization"})
+
+
+def _without_stray_masks(statements: list[Statement]) -> list[Statement]:
+    """Returns the statements with masks used where they are given, and nowhere else.
+
+    Keras hands a mask on from layer to layer, TensorFlow 1 did not: a second `dynamic_rnn` without lengths takes all steps.
+    """
+
+    def change(part: Expression) -> Expression | None:
+        if not isinstance(part, LayerCall) or part.layer.kind not in _TAKE_MASKS:
+            return None
+        if any(key == "mask" for key, _ in part.options):
+            return None
+        first, *others = part.arguments
+        # A copy has no mask; a slice of everything would be the same array on JAX, mask and all.
+        return dataclasses.replace(part, arguments=(expressions.call("ops.copy", first), *others))
+
+    calls = [part for s in statements for part in expressions.walk(s.code) if isinstance(part, LayerCall)]
+    if not any(key == "mask" for part in calls for key, _ in part.options):
+        return statements
+    return [dataclasses.replace(s, code=expressions.replaced(s.code, change)) for s in statements]
+
+
+def _trimmed(statements: list[Statement], outputs: dict[str, Expression]) -> list[Statement]:
+    """Returns the statements with recurrent layers that give no more than is read: the sequence, or the last output."""
+    read = {t for code in [*(s.code for s in statements), *outputs.values()] for t in expressions.operands(code)}
+    calls = Counter(
+        id(part.layer) for s in statements for part in expressions.walk(s.code) if isinstance(part, LayerCall)
+    )
+    result = []
+    for statement in statements:
+        code = statement.code
+        layer = code.layer if isinstance(code, LayerCall) else None
+        if layer is not None and "return_state" in layer.options and calls[id(layer)] == 1:
+            first, *states = statement.targets
+            kept = dict(layer.options)
+            if not any(state in read for state in states):
+                del kept["return_state"]
+                statement = dataclasses.replace(statement, targets=(first,))
+            elif first not in read and [state in read for state in states] == [True, *([False] * (len(states) - 1))]:
+                # What a layer gives that returns no sequence is its output after the last valid step: the first state.
+                for key in ("return_state", "return_sequences", "zero_output_for_mask"):
+                    kept.pop(key, None)
+                statement = dataclasses.replace(statement, targets=(states[0],))
+            else:
+                statement = dataclasses.replace(
+                    statement, targets=tuple(target if target in read else None for target in statement.targets)
+                )
+            layer.options = kept
+        result.append(statement)
+    return result
+
+
+def _asks_for_sizes(code: Expression) -> bool:
+    asking = {"ops.shape", *printed.HELPERS}
+    return any(isinstance(part, Call) and part.function in asking for part in expressions.walk(code))
+
+
+def _inlined(statements: list[Statement], outputs: dict[str, Expression]) -> list[Statement]:
+    """Returns the statements with what is read once, and short, inside what reads it."""
+    reads = Counter(
+        tensor
+        for code in [*(statement.code for statement in statements), *outputs.values()]
+        for tensor in _mentions(code)
+    )
+    kept: list[Statement] = []
+    makers: dict[Tensor, int] = {}
+    for statement in statements:
+        code, nodes = statement.code, statement.nodes
+        if not (isinstance(code, LayerCall) and code.layer.weights):
+            for tensor in expressions.operands(code):
+                at = makers.get(tensor)
+                if at is None or reads[tensor] != 1:
+                    continue
+                maker = kept[at]
+                other = expressions.with_operands(code, {tensor: maker.code})
+                if _length(other) <= _READABLE and _may_move(maker, statement):
+                    code, nodes = other, nodes + maker.nodes
+                    kept[at] = dataclasses.replace(maker, targets=())
+        statement = dataclasses.replace(statement, code=code, nodes=nodes)
+        if len(statement.targets) == 1 and statement.targets[0] is not None:
+            makers[statement.targets[0]] = len(kept)
+        kept.append(statement)
+    return [statement for statement in kept if statement.targets]
+
+
+def _mentions(code: Expression) -> list[Tensor]:
+    return [part.tensor for part in expressions.walk(code) if isinstance(part, Operand)]
+
+
+def _may_move(maker: Statement, reader: Statement) -> bool:
+    """Layers stay on lines of their own, and the end of a numbered block stays in the block."""
+    layers = [part for part in expressions.walk(maker.code) if isinstance(part, LayerCall)]
+    if layers or isinstance(reader.code, LayerCall) or not expressions.operands(maker.code):
+        return False
+    numbered = {part for part in maker.scope.split("/")[:-1] if part[-1:].isdigit()}
+    return numbered <= set(reader.scope.split("/")[:-1])
+
+
+def _length(code: Expression) -> int:
+    """Returns about how long the text will be."""
+    total = 0
+    for part in expressions.walk(code):
+        if isinstance(part, Operand):
+            total += 8
+        elif isinstance(part, Literal):
+            total += len(expressions.literal_text(part.value))
+        elif isinstance(part, Call):
+            total += len(part.function) + 2 + sum(len(key) + 1 for key, _ in part.options)
+        elif isinstance(part, Item):
+            total += 2
+        total += 2
+    return total
+
+
+def hint(scope: str) -> str:
+    """Returns what a value made under a scope may be called: its last part, with the one before if that says little.
+
+    >>> hint("bert/encoder/layer_0/attention/self/query"), hint("conv1/BiasAdd"), hint("add_3")
+    ('query', 'conv1_bias_add', 'add_3')
+    """
+    parts = [re.sub(r"\W", "_", part).strip("_") for part in scope.split("/")]
+    parts = [part for part in parts if part] or ["x"]
+    last = parts[-1]
+    if len(parts) > 1 and (re.sub(r"_\d+$", "", last).lower() in _SAYS_LITTLE or last[0].isupper()):
+        last = f"{parts[-2]}_{last}"
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", last).lower()
+    words = re.sub(r"__+", "_", words)
+    return f"x_{words}" if words[0].isdigit() else words
+
+
+_SAYS_LITTLE = frozenset("add mul sub truediv div strided_slice reshape transpose concat stack add_1 sum mean".split())
+
+
+def layers_of(statements: tuple[Statement, ...]) -> list[Layer]:
+    """Returns the layers of statements, each once, in the order in which they are first called."""
+    found = [part.layer for s in statements for part in expressions.walk(s.code) if isinstance(part, LayerCall)]
+    return list({id(layer): layer for layer in found}.values())

@@ -1,0 +1,168 @@
+"""Expressions as text, laid out as the usual formatters lay it out."""
+
+from collections.abc import Mapping
+
+from export_v1.ir.graph import Tensor
+from load_v2.opening import expressions
+from load_v2.opening.expressions import (
+    Binary,
+    Call,
+    Expression,
+    Item,
+    LayerCall,
+    Literal,
+    Name,
+    Negative,
+    Operand,
+    Sequence,
+    Slice,
+)
+
+WIDTH = 120
+_PRECEDENCE = {"<": 0, "<=": 0, ">": 0, ">=": 0, "+": 1, "-": 1, "*": 2, "/": 2, "//": 2, "%": 2, "**": 4}
+_UNARY, _WHOLE = 3, 5
+
+
+def flat(code: Expression, names: Mapping[Tensor, str]) -> str:
+    """Returns an expression on one line."""
+    return _Writer(names).flat(code)
+
+
+def statement(prefix: str, code: Expression, names: Mapping[Tensor, str], indent: int = 4) -> str:
+    """Returns a statement that ends in an expression, on as many lines as it needs."""
+    return "\n".join(_Writer(names).lines(" " * indent, prefix, code, ""))
+
+
+class _Writer:
+    def __init__(self, names: Mapping[Tensor, str]):
+        self._names = names
+
+    def flat(self, code: Expression) -> str:
+        return self._text(code)[0]
+
+    def _text(self, code: Expression) -> tuple[str, int]:
+        """Returns the text, and how tightly its outermost operator binds."""
+        if isinstance(code, Operand):
+            return self._names[code.tensor], _WHOLE
+        if isinstance(code, Name):
+            return code.text, _WHOLE
+        if isinstance(code, Literal):
+            text = "..." if code.value is ... else expressions.literal_text(code.value)
+            return text, _UNARY if text.startswith("-") else _WHOLE
+        if isinstance(code, Binary):
+            own = _PRECEDENCE[code.symbol]
+            left, right = self._text(code.left), self._text(code.right)
+            # Equal operators group to the left, powers to the right.
+            left_text = self._bracketed(*left, own + (code.symbol == "**"))
+            right_text = self._bracketed(*right, own + (code.symbol != "**"))
+            return f"{left_text} {code.symbol} {right_text}", own
+        if isinstance(code, Negative):
+            return "-" + self._bracketed(*self._text(code.value), _UNARY), _UNARY
+        if isinstance(code, Slice):
+            start, stop = (
+                "" if end is None else self.flat(end) if isinstance(end, Expression) else str(end)
+                for end in (code.start, code.stop)
+            )
+            return f"{start}:{stop}" + ("" if code.step is None else f":{code.step}"), _WHOLE
+        if isinstance(code, Item):
+            places = [self.flat(item) for item in code.items]
+            if len(code.items) == 1 and not (
+                isinstance(code.items[0], Literal) and isinstance(code.items[0].value, int)
+            ):
+                # A symbolic tensor of Keras's takes one slice only as part of a tuple.
+                places.append("...")
+            return f"{self._bracketed(*self._text(code.value), _WHOLE)}[{', '.join(places)}]", _WHOLE
+        if isinstance(code, Sequence):
+            inner = ", ".join(map(self.flat, code.items))
+            if code.is_tuple:
+                return f"({inner},)" if len(code.items) == 1 else f"({inner})", _WHOLE
+            return f"[{inner}]", _WHOLE
+        head, arguments = self._call(code)
+        return f"{head}({', '.join(arguments)})", _WHOLE
+
+    def _bracketed(self, text: str, binds: int, needed: int) -> str:
+        return text if binds >= needed else f"({text})"
+
+    def _call(self, code: Expression) -> tuple[str, list[str]]:
+        """Returns what stands before the last brackets of a call, and what stands inside them."""
+        assert isinstance(code, (Call, LayerCall))
+        arguments = [*map(self.flat, code.arguments), *(f"{key}={self.flat(value)}" for key, value in code.options)]
+        return (code.function if isinstance(code, Call) else self.maker(code.layer)), arguments
+
+    def maker(self, layer) -> str:
+        """Returns a layer as it is called: by its variable, or made on the spot."""
+        return layer.variable or f"{layer.constructor}({', '.join(constructor_arguments(layer))})"
+
+    def lines(self, indent: str, prefix: str, code: Expression, suffix: str, inside: bool = False) -> list[str]:
+        """Returns the text on as many lines as it needs.
+
+        Args:
+            indent: before each line.
+            prefix, suffix: before and behind the expression.
+            code: the expression.
+            inside: whether it stands between brackets already, so that it may go on in the next line.
+        """
+        whole = f"{indent}{prefix}{self.flat(code)}{suffix}"
+        items: list[tuple[str, Expression]]
+        if len(whole) <= WIDTH:
+            return [whole]
+        if isinstance(code, LayerCall) and not code.layer.variable:
+            arguments = constructor_arguments(code.layer)
+            if arguments:
+                end = f")({', '.join(self._call(code)[1])}){suffix}"
+                items = [("", Name(argument)) for argument in arguments]
+                return self._opened(indent, f"{prefix}{code.layer.constructor}(", items, end)
+        if isinstance(code, (Call, LayerCall)):
+            items = [
+                *(("", argument) for argument in code.arguments),
+                *((f"{key}=", value) for key, value in code.options),
+            ]
+            return self._opened(indent, f"{prefix}{self._call(code)[0]}(", items, f"){suffix}")
+        if isinstance(code, Sequence) or (isinstance(code, Literal) and isinstance(code.value, (tuple, list))):
+            is_tuple = code.is_tuple if isinstance(code, Sequence) else isinstance(code.value, tuple)
+            members = code.items if isinstance(code, Sequence) else tuple(map(Literal, code.value))
+            ends = "()" if is_tuple else "[]"
+            return self._opened(indent, f"{prefix}{ends[0]}", [("", item) for item in members], f"{ends[1]}{suffix}")
+        if isinstance(code, Binary) and inside:
+            return self._chain(indent, prefix, code, suffix)
+        if inside:
+            return [whole]
+        return [f"{indent}{prefix}(", *self.lines(f"{indent}    ", "", code, "", inside=True), f"{indent}){suffix}"]
+
+    def _opened(self, indent: str, head: str, items: list[tuple[str, Expression]], end: str) -> list[str]:
+        inner = indent + "    "
+        together = inner + ", ".join(f"{prefix}{self.flat(item)}" for prefix, item in items)
+        if len(together) <= WIDTH:
+            return [indent + head, together, indent + end]
+        body = [line for prefix, item in items for line in self.lines(inner, prefix, item, ",", inside=True)]
+        return [indent + head, *body, indent + end]
+
+    def _chain(self, indent: str, prefix: str, code: Binary, suffix: str) -> list[str]:
+        """Returns the operands of operators that bind alike, each on a line that begins with its operator."""
+        parts: list[tuple[str, Expression]] = []
+        left: Expression = code
+        own = _PRECEDENCE[code.symbol]
+        while isinstance(left, Binary) and _PRECEDENCE[left.symbol] == own and left.symbol != "**":
+            parts.insert(0, (f"{left.symbol} ", left.right))
+            left = left.left
+        lines = self._operand(indent, prefix, left, "", own)
+        for at, (symbol, right) in enumerate(parts):
+            lines += self._operand(indent, symbol, right, suffix if at == len(parts) - 1 else "", own + 1)
+        return lines
+
+    def _operand(self, indent: str, prefix: str, code: Expression, suffix: str, needed: int) -> list[str]:
+        if self._text(code)[1] >= needed:
+            return self.lines(indent, prefix, code, suffix, inside=isinstance(code, (Call, LayerCall)))
+        if len(f"{indent}{prefix}({self.flat(code)}){suffix}") <= WIDTH:
+            return [f"{indent}{prefix}({self.flat(code)}){suffix}"]
+        return [f"{indent}{prefix}(", *self.lines(f"{indent}    ", "", code, "", inside=True), f"{indent}){suffix}"]
+
+
+def constructor_arguments(layer) -> list[str]:
+    """Returns the arguments of a layer's constructor, the name last."""
+    arguments = [expressions.literal_text(value) for value in layer.arguments]
+    arguments += [f"{key}={expressions.literal_text(value)}" for key, value in layer.options.items()]
+    if not layer.name:
+        return arguments
+    # A name with a placeholder is one in a function that is called for several blocks.
+    return [*arguments, f'name={"f" if "{" in layer.name else ""}"{layer.name}"']

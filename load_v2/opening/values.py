@@ -1,0 +1,138 @@
+"""What each tensor is made of: constants, weights or data; and the values of the first two.
+
+Weights are evaluated, not matched: whatever the graph does to a variable before data meets it (a transposition, a
+scale, partitions joined) is computed here, by TensorFlow itself, so no pattern needs to know of it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
+
+import numpy as np
+import tensorflow as tf
+
+from export_v1.ir import graph as ir
+from export_v1.ir import ops
+from export_v1.ir.graph import Tensor
+from load_v2.opening.graph import Graph
+from load_v2.program import artefact
+
+Kind = Literal["constant", "weight", "data"]
+# Their answer does not follow from their inputs.
+_STATEFUL = frozenset({"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"}) | ops.TABLES
+_ORDER: tuple[Kind, ...] = ("constant", "weight", "data")
+
+
+class Values:
+    """The kinds of a graph's tensors, and the values of those that do not depend on data."""
+
+    def __init__(self, graph: Graph, read: Callable[[artefact.Variable], np.ndarray]):
+        self._graph, self._read = graph, read
+        self._kinds: dict[str, Kind] = {}
+        self._variables: dict[str, frozenset[str]] = {}
+        self._known: dict[Tensor, np.ndarray] = {}
+        self._held: dict[str, np.ndarray] = {}
+        self._session: tf.compat.v1.Session | None = None
+        for name in in_order(graph):
+            self._classify(name)
+
+    def _classify(self, name: str) -> None:
+        node = self._graph.index[name]
+        sources = [tensor.node for tensor in ir.data_inputs(node)]
+        if name in self._graph.weights:
+            self._kinds[name], self._variables[name] = "weight", frozenset({self._graph.weights[name].name})
+            return
+        self._variables[name] = frozenset().union(*(self._variables[source] for source in sources))
+        stateful = node.op in _STATEFUL or ops.is_random(node.op) or node.op in ops.WHILES | ops.CONDITIONALS
+        if stateful or (not sources and node.op != "Const"):
+            self._kinds[name] = "data"
+        else:
+            self._kinds[name] = max((self._kinds[source] for source in sources), key=_ORDER.index, default="constant")
+
+    def kind(self, tensor: Tensor) -> Kind:
+        """Returns whether a tensor depends on data, on variables but no data, or on neither."""
+        return self._kinds[tensor.node]
+
+    def is_data(self, tensor: Tensor) -> bool:
+        """Returns whether a tensor depends on data."""
+        return self._kinds[tensor.node] == "data"
+
+    def variables(self, tensor: Tensor) -> tuple[artefact.Variable, ...]:
+        """Returns the variables that a tensor depends on, in the order of the graph."""
+        names = self._variables[tensor.node]
+        return tuple(v for v in dict.fromkeys(self._graph.weights.values()) if v.name in names)
+
+    def constant(self, tensor: Tensor) -> np.ndarray | None:
+        """Returns the value of a constant, None for any other tensor."""
+        return self.value(tensor) if self.kind(tensor) == "constant" else None
+
+    def number(self, tensor: Tensor) -> float | None:
+        """Returns the one number that a constant consists of, whatever its shape; None where there is not just one."""
+        value = self.constant(tensor)
+        return (
+            float(value.reshape(-1)[0]) if value is not None and value.size == 1 and value.dtype.kind in "fiu" else None
+        )
+
+    def value(self, tensor: Tensor) -> np.ndarray:
+        """Returns the value of a constant or of a weight expression, evaluated once."""
+        self.evaluate([tensor])
+        return self._known[tensor]
+
+    def evaluate(self, tensors: Iterable[Tensor]) -> None:
+        """Evaluates constants and weight expressions together."""
+        wanted = [tensor for tensor in dict.fromkeys(tensors) if tensor not in self._known]
+        for tensor in wanted:
+            if tensor.node in self._graph.weights:
+                self._known[tensor] = self.of_variable(tensor.node)
+        wanted = [tensor for tensor in wanted if tensor not in self._known]
+        if wanted:
+            needed = self._graph.index.ancestors(tensor.node for tensor in wanted)
+            feeds = {Tensor(name): self.of_variable(name) for name in self._graph.weights if name in needed}
+            self._known.update(zip(wanted, self.run(wanted, feeds), strict=True))
+
+    def of_variable(self, placeholder: str) -> np.ndarray:
+        """Returns the value of the variable that a placeholder of the graph stands for."""
+        if placeholder not in self._held:
+            self._held[placeholder] = self._read(self._graph.weights[placeholder])
+        return self._held[placeholder]
+
+    def run(self, tensors: list[Tensor], feeds: Mapping[Tensor, np.ndarray]) -> list[np.ndarray]:
+        """Returns what TensorFlow computes for tensors, given others; variables are given by themselves."""
+        if self._session is None:
+            config = tf.compat.v1.ConfigProto()
+            # The optimizer looks past tensors that are fed: two transposes cancel although the one between is given.
+            config.graph_options.rewrite_options.disable_meta_optimizer = True
+            self._session = tf.compat.v1.Session(graph=self._graph.imported, config=config)
+        fetches = [self._graph.fetch(tensor) for tensor in tensors]
+        return self._session.run(fetches, {self._graph.fetch(tensor): value for tensor, value in feeds.items()})
+
+    def with_weights(self, feeds: Mapping[Tensor, np.ndarray]) -> dict[Tensor, np.ndarray]:
+        """Returns feeds with the value of every variable of the graph."""
+        return {**{Tensor(name): self.of_variable(name) for name in self._graph.weights}, **feeds}
+
+
+def in_order(graph: Graph) -> list[str]:
+    """Returns the names of all nodes, each after those that it reads."""
+    done: dict[str, None] = {}
+    for root in graph.index.nodes:
+        todo = [(root, False)]
+        while todo:
+            name, visited = todo.pop()
+            if visited:
+                done[name] = None
+            elif name not in done:
+                todo.append((name, True))
+                todo.extend(
+                    (tensor.node, False) for tensor in ir.data_inputs(graph.index[name]) if tensor.node not in done
+                )
+    return list(done)
+
+
+def reader(prefix: str | None) -> Callable[[artefact.Variable], np.ndarray]:
+    """Returns a function that reads a variable's value from a checkpoint bundle."""
+
+    def read(variable: artefact.Variable) -> np.ndarray:
+        return tf.raw_ops.RestoreV2(
+            prefix=prefix, tensor_names=[variable.key], shape_and_slices=[variable.part], dtypes=[variable.dtype]
+        )[0].numpy()
+
+    return read

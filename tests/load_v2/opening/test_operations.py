@@ -1,0 +1,169 @@
+"""Ops that are no layer, as code."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from load_v2.opening import cover
+from tests.support.rebuilding import assert_rebuilt, case, numbers, placeholder
+
+v1 = tf.compat.v1
+
+OF_FLOATS = {
+    "arithmetic": lambda x: (1.0 - x) * np.float32([1, 2, 3, 4]) / 3 - x**2 % 2.5,
+    "array before": lambda x: np.float32([1, 2, 3, 4]) - x,
+    "negative": lambda x: -x * -2.0,
+    "comparison": lambda x: tf.cast((x > 0.5) & ~(x >= tf.reverse(x, [1])), "float32"),
+    "choice of rows": lambda x: v1.where(x[:, 0] > 0, x, -x),
+    "choice of elements": lambda x: tf.where(x > 0, x, tf.zeros_like(x)),
+    "sum": lambda x: tf.reduce_sum(x),
+    "sum over one axis": lambda x: tf.reduce_sum(x, 1, keepdims=True) + tf.norm(x, axis=1, keepdims=True),
+    "parts": lambda x: tf.concat([part * (at + 1.0) for at, part in enumerate(tf.split(x, [1, 2, 1], 1))], 1),
+    "members": lambda x: tf.stack(tf.unstack(x, axis=1)[::-1], axis=1),
+    "slices": lambda x: x[:, 1:3] + x[:, ::2] + x[:, -1:] + x[..., tf.newaxis, 0],
+    "pad": lambda x: tf.pad(x, [[0, 0], [1, 2]], constant_values=3.0) + tf.reduce_sum(tf.pad(x, [[0, 0], [1, 1]], "REFLECT")),
+    "cumulative": lambda x: tf.cumsum(x, 1, exclusive=True) + tf.cumsum(x, 1, reverse=True),
+    "products": lambda x: tf.matmul(x, x, transpose_b=True) @ x,
+    "clip": lambda x: tf.clip_by_value(x, -0.5, 0.5) + tf.math.squared_difference(x, 0.25),
+    "row numbers": lambda x: x * tf.cast(tf.range(tf.shape(x)[0]), "float32")[:, None],
+    "as many as rows": lambda x: tf.concat([x, tf.fill([tf.shape(x)[0], 2], 7.0)], 1),
+    "repeated": lambda x: tf.tile(x[:, :1], [1, tf.shape(x)[1]]) + tf.tile(x[:1], [tf.shape(x)[0], 1]),
+    "up to a size": lambda x: tf.slice(tf.constant(numbers(30, 4)), [0, 0], [tf.shape(x)[0], -1]) + x,
+    "two unknown sizes": lambda x: tf.reshape(tf.reshape(tf.tile(x[:, None], [1, 3, 1]), [-1, 4]), [tf.shape(x)[0], -1, 2]),
+    "gathered": lambda x: tf.gather(x, [2, 0], axis=1) + tf.gather_nd(x, [[0, 1], [1, 1]])[:, None],
+    "band": lambda x: tf.linalg.band_part(tf.matmul(x, x, transpose_b=True), -1, 0),
+    "lrn": lambda x: tf.nn.lrn(x[:, None, None], 2, 1.0, 1e-2, 0.75),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_FLOATS)
+def test_ops_on_floats(name):
+    def build():
+        x = placeholder("x", [None, 4])
+        return {"x": x}, {"y": OF_FLOATS[name](x)}
+
+    code = assert_rebuilt_in_any_layers(build, {"x": numbers(2, 4)})
+    assert "load_v2" not in code
+
+
+OF_INTEGERS = {
+    "division towards zero": lambda i: tf.raw_ops.Div(x=i, y=2),
+    "division downwards": lambda i: i // 2 + i % 3,
+    "one of": lambda i: tf.one_hot(i, 5, on_value=2.0, off_value=-1.0),
+    "largest": lambda i: tf.argmax(tf.one_hot(i, 5), 1),
+    "best": lambda i: tf.nn.top_k(tf.cast(i, "float32"), 2)[1],
+    "type": lambda i: tf.cast(i, "int64"),
+}
+
+
+@pytest.mark.parametrize("name", OF_INTEGERS)
+def test_ops_on_integers(name):
+    def build():
+        i = placeholder("i", [None], "int32")
+        return {"i": i}, {"y": OF_INTEGERS[name](i)}
+
+    assert_rebuilt_in_any_layers(build, {"i": np.int32([3, -3, 0, 4])})
+
+
+def assert_rebuilt_in_any_layers(build, feeds):
+    from tests.support import rebuilding
+
+    _, layers = rebuilding.code_of(case(build))
+    return assert_rebuilt(build, feeds, *(layer.kind for layer in layers))
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize("half", [True, False])
+def test_images_are_resized_by_the_rules_of_tensorflow_1(aligned, half):
+    if aligned and half:
+        return
+
+    def build():
+        x = placeholder("x", [None, 5, 6, 2])
+        settings = {"align_corners": aligned, "half_pixel_centers": half}
+        near = tf.raw_ops.ResizeNearestNeighbor(images=x, size=[7, 4], **settings)
+        return {"x": x}, {"near": near, "mean": tf.raw_ops.ResizeBilinear(images=x, size=[7, 4], **settings)}
+
+    assert_rebuilt_in_any_layers(build, {"x": numbers(2, 5, 6, 2)})
+
+
+def test_how_much_is_found_may_depend_on_the_data():
+    def build():
+        i = placeholder("i", [None], "int32")
+        values, places = tf.unique(i)
+        return {"i": i}, {"values": values, "places": places, "masked": tf.boolean_mask(i * 2, i > 1)}
+
+    assert_rebuilt_in_any_layers(build, {"i": np.int32([3, 1, 3, 7, 1, 2])})
+
+
+def test_images_of_any_size_are_resized():
+    def build():
+        x = placeholder("x", [None, None, None, 2])
+        size = tf.shape(x)[1:3] * 2
+        near = v1.image.resize_nearest_neighbor(x, size)
+        return {"x": x}, {
+            "near": near,
+            "mean": v1.image.resize_bilinear(x, size),
+            "small": v1.image.resize_bilinear(x, [3, 2]),
+        }
+
+    assert_rebuilt_in_any_layers(build, {"x": numbers(2, 5, 6, 2)})
+
+
+@pytest.mark.parametrize(("new", "padding"), [(9, "SAME"), (10, "SAME"), (11, "VALID"), (12, "VALID")])
+def test_a_transposed_convolution_of_another_size_than_that_of_keras(new, padding):
+    def build():
+        x = placeholder("x", [None, 5, 5, 2])
+        return {"x": x}, {"y": tf.nn.conv2d_transpose(x, numbers(3, 3, 4, 2), [2, new, new, 4], 2, padding)}
+
+    assert_rebuilt_in_any_layers(build, {"x": numbers(2, 5, 5, 2)})
+
+
+@pytest.mark.parametrize("narrow", [True, False])
+def test_quantized_values_are_rounded_alike(narrow):
+    def build():
+        x = placeholder("x", [None, 4])
+        return {"x": x}, {"y": tf.quantization.fake_quant_with_min_max_vars(x, -0.7, 1.3, 4, narrow)}
+
+    assert_rebuilt_in_any_layers(build, {"x": numbers(8, 4)})
+
+
+def test_all_that_has_no_code_is_told_at_once():
+    def build():
+        x = placeholder("x", [None, 4])
+        noise = tf.random.normal(tf.shape(x))
+        return {"x": x}, {"y": tf.math.lgamma(x[:, 0]), "z": x + noise}
+
+    refused = cover.cover(case(build).context).refusals
+    assert sorted(refusal.op for refusal in refused) == ["Lgamma", "RandomStandardNormal"]
+    assert "draws random numbers" in "\n".join(map(str, refused))
+
+
+def test_a_condition_is_a_layer_with_both_branches():
+    def build():
+        x = placeholder("x", [None, 4])
+        return {"x": x}, {"y": tf.cond(tf.reduce_sum(x) > 0, lambda: x * 2, lambda: tf.abs(x) - 1)}
+
+    code = assert_rebuilt_in_any_layers(build, {"x": numbers(2, 4)})
+    assert "ops.cond(" in code
+    assert_rebuilt_in_any_layers(build, {"x": -np.abs(numbers(2, 4))})
+
+
+def test_a_loop_that_ends_by_its_data_is_a_loop():
+    def build():
+        x = placeholder("x", [None, 4])
+        y, count = tf.while_loop(lambda y, n: tf.reduce_sum(y * y) > 1e-2, lambda y, n: (y * 0.5, n + 1), (x, 0))
+        return {"x": x}, {"y": y, "count": count}
+
+    code = assert_rebuilt_in_any_layers(build, {"x": numbers(2, 4)})
+    assert "ops.while_loop(" in code
+
+
+def test_a_number_for_each_row_is_not_taken_for_a_bias():
+    """Keras on TensorFlow adds [3, 1] to the columns of [3, 3] where it comes second."""
+
+    def build():
+        x = placeholder("x", [None, 3])
+        return {"x": x}, {"y": x + tf.reduce_sum(x, 1, keepdims=True)}
+
+    assert_rebuilt_in_any_layers(build, {"x": numbers(3, 3)})

@@ -1,0 +1,77 @@
+"""What is wrong is seen: each piece is compared with its piece of graph."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from load_v2.opening import cover, proof, rebuilding
+from load_v2.opening.context import Context
+from tests.support.rebuilding import case, covered, numbers, placeholder
+
+
+def _square_dense():
+    x = placeholder("x", [None, 6])
+    return {"x": x}, {"y": tf.matmul(x, numbers(6, 6)) + numbers(6)}
+
+
+def _normalized():
+    x = placeholder("x", [None, 6])
+    mean, variance = tf.nn.moments(x, [-1], keepdims=True)
+    return {"x": x}, {"y": tf.nn.batch_normalization(x, mean, variance, numbers(6), numbers(6, seed=2), 0.1)}
+
+
+def _transposed_kernel(layer):
+    layer.weights = (layer.weights[0].T, layer.weights[1])
+
+
+def _other_epsilon(layer):
+    layer.options = {**layer.options, "epsilon": 0.2}
+
+
+@pytest.mark.parametrize(("build", "change"), [(_square_dense, _transposed_kernel), (_normalized, _other_epsilon)])
+def test_a_changed_layer_fails_its_proof(build, change):
+    built = case(build)
+    pieces = covered(built).pieces
+    inputs = {"x": numbers(3, 6)}
+    assert proof.check(built.context, pieces, inputs) == {}
+    for piece in pieces:
+        if piece.layer is not None:
+            change(piece.layer)
+    assert len(proof.check(built.context, pieces, inputs)) == 1
+
+
+def _context(path) -> tuple[Context, dict]:
+    planned = rebuilding.plan(path)
+    planned.context.start_anew()
+    return planned.context, planned.sample.inputs
+
+
+@pytest.mark.parametrize("places", [(0, 1), (1, 2), (2, 3)])
+def test_two_gates_swapped_fail_their_proof(exported, places):
+    context, inputs = _context(exported("lstm_dynamic_rnn"))
+    pieces = cover.cover(context).pieces
+    assert proof.check(context, pieces, inputs) == {}
+    lstm = next(layer for layer in context.layers.values() if layer.kind == "LSTM")
+    order = list(range(4))
+    order[places[0]], order[places[1]] = order[places[1]], order[places[0]]
+    lstm.weights = tuple(
+        np.concatenate([np.split(value, 4, axis=-1)[at] for at in order], axis=-1) for value in lstm.weights
+    )
+    assert proof.check(context, pieces, inputs)
+
+
+def test_a_match_that_fails_gives_way(monkeypatch):
+    built = case(_square_dense)
+    real = proof.check
+
+    def fails_layers(context, pieces, inputs):
+        wrong = [piece for piece in pieces if piece.layer is not None]
+        return {(piece.rule, piece.outputs[0]): "other" for piece in wrong} or real(context, pieces, inputs)
+
+    monkeypatch.setattr(proof, "check", fails_layers)
+    sample = dataclasses.make_dataclass("Sample", ["inputs"])({"x": numbers(3, 6)})
+    result = rebuilding.proven(built.context, sample)
+    assert all(piece.layer is None for piece in result.pieces)
+    assert {miss.reason for miss in result.misses} == {"other"}

@@ -1,0 +1,118 @@
+"""Whole exports of golden cases, rebuilt."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from load_v2.errors import LoadError
+from load_v2.opening import backends, rebuilding
+from tests.support import cases
+
+# Case -> classes of layers that the model must have.
+GOLDEN = {
+    "mlp_layers": {"Dense": 2},
+    "bert_tiny": {"Dense": 13, "LayerNormalization": 5, "Embedding": 1},
+    "convnet_bn_dropout": {"Conv2D": 2, "BatchNormalization": 2, "Dense": 1},
+    "slim_contrib_net": {"Conv2D": 2, "SeparableConv2D": 1, "BatchNormalization": 2, "Dense": 1},
+    "lstm_dynamic_rnn": {"LSTM": 1, "GRU": 1, "Dense": 1},
+    "port_cudnn": {"LSTM": 2, "GRU": 1},
+    "port_lstm_cells": {"LSTM": 3, "GRU": 1},
+    "partitioned_embedding": {"Embedding": 1},
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_golden_case_answers_as_tensorflow_1_did(name, exported):
+    planned = rebuilding.plan(exported(name))
+    keras.backend.clear_session()
+    model = rebuilding.execute(planned.source)
+    rebuilding.fill(model, planned.layers)
+    case = cases.load(name)
+    got = model({key: case.oracle("in")[key] for key in planned.context.graph.inputs}, training=False)
+    got = got if isinstance(got, dict) else {next(iter(case.config["outputs"])): got}
+    cases.assert_equal(got, case.oracle("out"))
+    report = rebuilding.report(planned)
+    assert {kind: report.layers.get(kind) for kind in GOLDEN[name]} == GOLDEN[name]
+    imported = {
+        (node.module if isinstance(node, ast.ImportFrom) else node.names[0].name).split(".")[0]
+        for node in ast.walk(ast.parse(planned.source))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+    }
+    assert imported <= {"keras", "numpy"}
+    assert all(len(line) <= 120 for line in planned.source.splitlines())
+
+
+def test_fine_tuning_is_that_of_the_original(exported):
+    case = cases.load("convnet_bn_finetune")
+    rebuilt = rebuilding.rebuild(exported("convnet_bn_finetune"), backends=())
+    tuned = case.oracle("finetune")
+    rebuilt.model.compile(keras.optimizers.SGD(case.config["finetune"]["learning_rate"]), "mse")
+    losses = []
+    for _ in range(case.config["finetune"]["steps"]):
+        rebuilt.model.reset_metrics()
+        losses.append(float(np.ravel(rebuilt.model.train_on_batch(case.oracle("in"), tuned["target"]))[0]))
+    np.testing.assert_allclose(losses, tuned["losses"], rtol=2e-4)
+    assert "momentum=0.8" in rebuilt.source
+
+
+def test_code_and_weights_run_without_this_project(exported, tmp_path):
+    rebuilt = rebuilding.rebuild(exported("lstm_dynamic_rnn"), backends=["tensorflow"])
+    assert rebuilt.report.proofs["tensorflow"] and rebuilt.report.share == 1
+    code, weights = str(tmp_path / "model.py"), str(tmp_path / "model.weights.h5")
+    rebuilding.write(rebuilt.source, rebuilt.model, code, weights)
+    case = cases.load("lstm_dynamic_rnn")
+    np.savez(tmp_path / "in.npz", **case.oracle("in"))
+    script = (
+        "import runpy, sys, numpy as np\n"
+        "sys.modules.update(load_v2=None, export_v1=None)\n"
+        "model = runpy.run_path('model.py')['build']()\nmodel.load_weights('model.weights.h5')\n"
+        "given = np.load('in.npz')\nprint('ANSWER', np.asarray(model(dict(given))['score']).tolist())\n"
+    )
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True)
+    answer = [line for line in done.stdout.splitlines() if line.startswith("ANSWER ")]
+    assert answer, done.stderr
+    cases.assert_equal({"score": np.float32(json.loads(answer[0][7:]))}, {"score": case.oracle()["score"]})
+
+
+def test_other_sizes_of_the_batch_are_tried(exported):
+    planned = rebuilding.plan(exported("mlp_layers"))
+    batches, notes = rebuilding.batches(planned)
+    size = len(planned.sample.inputs["x"])
+    assert [len(batch["x"]) for batch, _ in batches] == [size, 1, size + 2] and not notes
+
+
+def test_a_model_that_answers_something_else_is_not_returned(exported, monkeypatch):
+    real = rebuilding.fill
+
+    def halved(model, layers):
+        real(model, layers)
+        model.get_layer("dense").set_weights([weight / 2 for weight in model.get_layer("dense").get_weights()])
+
+    monkeypatch.setattr(rebuilding, "fill", halved)
+    with pytest.raises(LoadError, match="answers something else") as error:
+        rebuilding.rebuild(exported("mlp_layers"), backends=["tensorflow"])
+    assert "DIFFERENT" in str(error.value)
+
+
+def test_a_graph_that_writes_variables_is_refused(exported):
+    with pytest.raises(LoadError, match="writes variables"):
+        rebuilding.plan(exported("stateful_counter"))
+
+
+def test_everything_without_code_is_told_with_what_to_do(exported):
+    with pytest.raises(LoadError) as error:
+        rebuilding.plan(exported("lookup_vocab"))
+    message = str(error.value)
+    assert all(op in message for op in ("LookupTableFindV2", "StringToHashBucketFast", "--input=KEY=TENSOR"))
+
+
+def test_a_backend_that_is_not_there_is_told():
+    with pytest.raises(LoadError, match="theano"):
+        backends.chosen(["theano"])
