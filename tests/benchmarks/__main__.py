@@ -22,6 +22,7 @@ ALL = {
     "predicting": "predict over large files: speed, and memory that does not grow",
     "layer_overhead": "a call of SignatureLayer against the raw signature",
     "replacements": "replacements of ops against the kernels of TensorFlow 1.15 (with --tf1)",
+    "training": "a step of a resumed training, beside Keras's own and TensorFlow 1.15's train op (with --tf1)",
     "lstm_control_flow": "functional control flow against the v1 loop it was made from",
 }
 
