@@ -16,7 +16,7 @@ from export_v1.ir import randomness, safety, wellformed
 from export_v1.ir.graph import parse
 from export_v1.model import Source
 from export_v1.passes import replacements
-from export_v1.planning import norms, plan, resuming
+from export_v1.planning import norms, plan
 from export_v1.planning.plan import DEFAULT, Plan
 from export_v1.proof import batch, checking, memory, sample, training
 from export_v1.proof.asking import Unanswered
@@ -123,7 +123,7 @@ def _training_proven(
     """Returns whether loss and gradients of a training are the original's: "equal", or "not proven" and why."""
     if request.no_sample:
         return f"{Verdict.NOT_PROVEN}: --no_sample skipped it"
-    inputs, outputs, _ = exported.signatures[resuming.LOSS]
+    inputs, outputs, _ = exported.signatures[record.LOSS]
     verdict = training.prove(planned, exported.graph_def, inputs, outputs, weights, files)
     if request.require_proof and verdict.startswith(str(Verdict.NOT_PROVEN)):
         raise errors.ExportError(f"The training is {verdict}, and --require_proof was given.\n  Nothing was written.")

@@ -19,6 +19,16 @@ from export_v1 import errors
 PATH = os.path.join("assets.extra", "export_v1.json")
 VERSION = 1
 
+# Keys of the signatures of a training, in the order in which variables are looked up: those of the loss are the model's,
+# what only the update has is not.
+TRAINING_SIGNATURES = (LOSS, VALIDATION, UPDATE, GRADIENTS, RATE) = (
+    "loss",
+    "validation_loss",
+    "update",
+    "gradients",
+    "learning_rate",
+)
+
 Shape = Sequence[int | None] | None
 
 

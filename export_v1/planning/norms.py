@@ -16,16 +16,17 @@ from export_v1.analysis import batch_norm, training_norms
 from export_v1.analysis.liveness import Liveness, Ordered
 from export_v1.analysis.training_norms import Norm
 from export_v1.errors import quoted
+from export_v1.format.record import TRAINING_SIGNATURES
 from export_v1.interface import Choice
 from export_v1.ir import ops
 from export_v1.ir.graph import Index, parse
 from export_v1.model import Source
 from export_v1.passes import moving_averages
-from export_v1.planning import plan, resuming
+from export_v1.planning import plan
 from export_v1.request import Request
 from export_v1.weights import initial, restore
 
-_TRAINING = {plan.TRAIN, resuming.LOSS, resuming.VALIDATION, resuming.UPDATE, resuming.GRADIENTS, resuming.RATE}
+_TRAINING = {plan.TRAIN, *TRAINING_SIGNATURES}
 _BY_BATCH = "batch norm uses the statistics of each batch, as in training"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from export_v1 import errors, interface
-from export_v1.format.record import ResumeEntry, SignatureEntry, TensorEntry
+from export_v1.format.record import TRAINING_SIGNATURES, ResumeEntry, SignatureEntry, TensorEntry
 from export_v1.ir import graph, ops
 from export_v1.ir.graph import Index, parse
 from export_v1.model import DeclaredSignature, Graph, Source
@@ -110,15 +110,14 @@ def variants(model: Source, request: Request) -> Plan:
 
 def _resumed(planned: Plan, model: Source, request: Request, place: str) -> Plan:
     trained = model.train_graph if model.moving_averages and model.train_graph is not None else model.graph
-    keys = (resuming.LOSS, resuming.VALIDATION, resuming.UPDATE, resuming.GRADIENTS, resuming.RATE)
-    taken = [key for one in planned.variants for key in one.signatures if key in keys]
+    taken = [key for one in planned.variants for key in one.signatures if key in TRAINING_SIGNATURES]
     if taken:
         raise errors.ExportError(
             f"The model has a signature {taken[0]!r} of its own, which --resume needs for the training.\n"
             "  Export it without --resume."
         )
     found = resuming.variants(
-        trained, planned.serving_inputs, request, place, {key: _prefix(key, trained) for key in keys}
+        trained, planned.serving_inputs, request, place, {key: _prefix(key, trained) for key in TRAINING_SIGNATURES}
     )
     return dataclasses.replace(
         planned,

@@ -8,12 +8,22 @@ learning_rate     nothing -> the rate of the next step, by the variables' values
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 
 import tensorflow as tf
 
 from export_v1 import errors, interface
-from export_v1.format.record import GradientEntry, OptimizerEntry, ResumeEntry
+from export_v1.format.record import (
+    GRADIENTS,
+    LOSS,
+    RATE,
+    UPDATE,
+    VALIDATION,
+    GradientEntry,
+    OptimizerEntry,
+    ResumeEntry,
+)
 from export_v1.interface import given, resolving, settle
 from export_v1.interface.settle import Settling
 from export_v1.interface.types import Input
@@ -25,8 +35,6 @@ from export_v1.request import Request
 from export_v1.training import averages, gradients, optimizers, step
 from export_v1.training.gradients import Gradient
 from export_v1.training.step import TrainStep
-
-LOSS, VALIDATION, UPDATE, GRADIENTS, RATE = "loss", "validation_loss", "update", "gradients", "learning_rate"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +80,8 @@ def variants(
     keys = {name: LOSS if name == loss else f"{LOSS}_{at}" for at, name in enumerate(differentiated)}
     made = [building.loss({**inputs, **labels}, keys), building.update(inputs, labels, place)]
     made += building.validation(settling, {**inputs, **labels}, loss, freeze, train)
-    made += building.processed() + building.rates()
+    processed = building.processed()
+    made += processed + building.rates()
     said = interface.Choice(
         f"the loss is {loss}", "given" if named else "the graph has gradients of it, and of nothing else"
     )
@@ -80,7 +89,8 @@ def variants(
         f"training goes on as {found.train_op or 'the updates'} did: {_summary(kinds)}",
         f"{len(grads)} gradients of {found.losses[0]} go into it",
     )
-    return Resumed(tuple(made), building.entry(loss, labels, keys), frozen, (said, how, *choices, *label_choices))
+    entry = building.entry(loss, labels, keys, bool(processed))
+    return Resumed(tuple(made), entry, frozen, (said, how, *choices, *label_choices))
 
 
 def _only(found: TrainStep, place: str) -> str:
@@ -196,10 +206,11 @@ class _Building:
         # What the update reads of the data itself.
         read = {key: one for name, (key, one) in known.items() if name in self._step.reads}
         signature = variant.PlannedSignature(
-            {**self._fed(), **read}, {"done": Tensor(self._done).name}, self._frozen_in_update()
+            {**self._fed(), **read}, {"done": Tensor(self._done).name}, self._frozen_in_update
         )
         return variant.Variant(self._prefix[UPDATE], self._update, {UPDATE: signature}, updates=self._step.runs)
 
+    @functools.cached_property
     def _frozen_in_update(self) -> dict[str, object]:
         index = Index(self._update.graph_def)
         reached = index.ancestors(self._step.runs, stop=[parse(cut).node for cut in self._step.cuts])
@@ -210,19 +221,20 @@ class _Building:
         if any(one.gradient is None or one.sparse for one in self._optimizers):
             return []
         outputs = {one.variable: one.gradient for one in self._optimizers if one.gradient is not None}
-        signature = variant.PlannedSignature(self._fed(), outputs, self._frozen_in_update())
+        signature = variant.PlannedSignature(self._fed(), outputs, self._frozen_in_update)
         return [variant.Variant(self._prefix[GRADIENTS], self._detached, {GRADIENTS: signature}, training=True)]
 
     def rates(self) -> list[variant.Variant]:
         if not self._rates:
             return []
         signature = variant.PlannedSignature(
-            {}, {key: name for name, key in self._rates.items()}, self._frozen_in_update()
+            {}, {key: name for name, key in self._rates.items()}, self._frozen_in_update
         )
         return [variant.Variant(self._prefix[RATE], self._detached, {RATE: signature})]
 
-    def entry(self, loss: str, labels: Mapping[str, Input], keys: Mapping[str, str]) -> ResumeEntry:
-        has_processed = bool(self.processed())
+    def entry(
+        self, loss: str, labels: Mapping[str, Input], keys: Mapping[str, str], has_processed: bool
+    ) -> ResumeEntry:
         return ResumeEntry(
             loss=loss,
             labels=list(labels),

@@ -15,10 +15,10 @@ import tensorflow as tf
 from export_v1 import errors
 from export_v1.format import comparison
 from export_v1.format.comparison import Verdict
-from export_v1.format.record import GradientEntry
+from export_v1.format.record import LOSS, UPDATE, GradientEntry
 from export_v1.ir import importing, randomness
 from export_v1.ir.graph import GraphDef
-from export_v1.planning import resuming, variant
+from export_v1.planning import variant
 from export_v1.planning.plan import Plan
 from export_v1.proof import asking, sample
 from export_v1.source import assets
@@ -61,9 +61,9 @@ def prove(
     asked = _with_gradients(planned)
     drawn = randomness.sources(graph_def, outputs)
     # What the loss draws, its gradients depend on.
-    random = dict.fromkeys(asked.signatures[resuming.LOSS].outputs, next(iter(drawn.values()))) if drawn else {}
+    random = dict.fromkeys(asked.signatures[LOSS].outputs, next(iter(drawn.values()))) if drawn else {}
     try:
-        recorded = sample.record(asked, resuming.LOSS, weights, files, random=random)
+        recorded = sample.record(asked, LOSS, weights, files, random=random)
     except asking.Unanswered as unanswered:
         return f"{Verdict.NOT_PROVEN}: {unanswered.why.rstrip('.')}"
     losses = {key: why for key, why in recorded.not_proven.items() if key in outputs}
@@ -85,15 +85,13 @@ def prove(
 def _with_gradients(planned: Plan) -> variant.Variant:
     """Returns the variant of the loss, with what comes out of tf.gradients as further outputs."""
     by_key = {key: one for one in planned.variants for key in one.signatures}
-    cuts = by_key[resuming.UPDATE].signatures[resuming.UPDATE].inputs
-    loss = by_key[resuming.LOSS]
-    signature = loss.signatures[resuming.LOSS]
+    cuts = by_key[UPDATE].signatures[UPDATE].inputs
+    loss = by_key[LOSS]
+    signature = loss.signatures[LOSS]
     assert planned.resume is not None, "there is a training to be proven"
     keys = [key for entry in planned.resume.gradients for key in _keys(entry)]
     outputs = {**signature.outputs, **{key: cuts[key.removeprefix(_PREFIX)].tensor for key in keys}}
-    return dataclasses.replace(
-        loss, signatures={resuming.LOSS: dataclasses.replace(signature, outputs=outputs)}, updates=()
-    )
+    return dataclasses.replace(loss, signatures={LOSS: dataclasses.replace(signature, outputs=outputs)}, updates=())
 
 
 def _keys(entry: GradientEntry) -> list[str]:

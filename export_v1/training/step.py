@@ -64,7 +64,7 @@ def find(model: Graph, loss: str | None, frozen: Collection[str], place: str) ->
 
 class _Finding:
     def __init__(self, model: Graph, frozen: Collection[str], place: str):
-        self._model, self._place = model, place
+        self._place = place
         self._index = Index(model.graph_def)
         self._frozen = {parse(name).node for name in frozen}
         self._calls = backprop.calls(self._index)
@@ -99,11 +99,12 @@ class _Finding:
         if exact:
             return exact
         # A loss that is scaled before it is differentiated, or summed after.
+        before = self._index.ancestors([node])
         related = [
             call
             for call in self._calls
             for name in call.differentiated
-            if node in self._index.ancestors([parse(name).node]) or parse(name).node in self._index.ancestors([node])
+            if parse(name).node in before or node in self._index.ancestors([parse(name).node])
         ]
         if not related:
             raise self._unknown_loss(loss)
@@ -240,7 +241,7 @@ class _Finding:
             for node in self._index.graph_def.node
             if node.name in reached
             and ops.writes_variable(node.op)
-            and self._depends(node.name)
+            and node.name in self._data_dependent
             and node.name not in self._computed_from_gradients
         )
 
@@ -253,16 +254,13 @@ class _Finding:
         if self._scopes.of(name) is not None:
             # Part of the backward pass: whatever is in the update comes after it anyway.
             return ()
-        if not self._depends(name) or name in self._computed_from_gradients:
+        if name not in self._data_dependent or name in self._computed_from_gradients:
             return (name,)
         return tuple(dict.fromkeys(found for wait in control_inputs(node) for found in self._instead(wait)))
 
-    def _depends(self, name: str) -> bool:
-        """Whether a node computes with data: with a source, and not only by way of a gradient."""
-        return name in self._data_dependent
-
     @functools.cached_property
     def _data_dependent(self) -> set[str]:
+        """What computes with data: with a source, and not only by way of a gradient."""
         sources = [
             node.name
             for node in self._index.graph_def.node

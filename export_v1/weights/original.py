@@ -7,11 +7,10 @@ have a value all the same. (A flag such as tflearn's `is_training`, a policy's `
 import dataclasses
 
 import numpy as np
-import tensorflow as tf
 
 from export_v1 import errors
 from export_v1.ir import ops
-from export_v1.ir.graph import GraphDef, NodeDef, attr
+from export_v1.ir.graph import GraphDef
 from export_v1.model import Source
 from export_v1.request import Request
 from export_v1.weights import initial, restore
@@ -37,7 +36,9 @@ class OriginalWeights(Weights):
         export that depended on it would have been refused before.
         """
         known = {variable.name for variable in self.variables}
-        others = [_variable(node) for node in graph_def.node if node.op in ops.VARIABLES and node.name not in known]
+        others = [
+            restore.of_node(node) for node in graph_def.node if node.op in ops.VARIABLES and node.name not in known
+        ]
         exported = Weights(self.variables, self.checkpoint, self.initial)
         if not others or self.model is None or self.request is None:
             return exported
@@ -66,12 +67,6 @@ class OriginalWeights(Weights):
             except errors.ExportError:
                 values[variable.name] = _zeros(variable)
         return values
-
-
-def _variable(node: NodeDef) -> Variable:
-    shape = tf.TensorShape(attr(node, "shape").shape)
-    sizes = tuple(shape.as_list()) if shape.is_fully_defined() else None
-    return Variable(node.name, tf.as_dtype(attr(node, "dtype").type), sizes, trainable=False)
 
 
 def _zeros(variable: Variable) -> np.ndarray:

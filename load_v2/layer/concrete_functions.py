@@ -1,5 +1,6 @@
 """Concrete functions over a program's parts, one per part, replica and kind of input shapes; made when first called."""
 
+import functools
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -19,6 +20,10 @@ class Functions:
     `tf.compat.v1.wrap_function` builds them rather than `tf.function`: it adds no automatic control dependencies, which
     break TensorFlow 1 control flow and would order what the original graph left unordered, and the result is called
     without looking for a matching trace, which is the layer's speed in eager mode.
+
+    Attributes:
+        tables: tensor name of a table's handle -> the table.
+        assets: tensor name of a path -> the file.
     """
 
     def __init__(
@@ -38,8 +43,8 @@ class Functions:
         """
         self._program = taken
         self._weights = weights
-        self._tables = tables
-        self._assets = assets
+        self.tables = tables
+        self.assets = assets
         self._policy = policy or safety.Policy(error=LoadError)
         self._cache: dict = {}
         self._lock = threading.RLock()
@@ -109,8 +114,8 @@ class Functions:
             feeds = {spec.tensor: value for spec, value in zip(part.inputs, inputs, strict=True)}
             captured = {name: tf.convert_to_tensor(handle) for name, handle in handles.items() if name in used}
             feeds |= captured
-            feeds |= {name: table.resource_handle for name, table in self._tables.items() if name in used}
-            files = {name: asset.asset_path for name, asset in self._assets.items() if name in used}
+            feeds |= {name: table.resource_handle for name, table in self.tables.items() if name in used}
+            files = {name: asset.asset_path for name, asset in self.assets.items() if name in used}
             names = [spec.tensor for spec in part.outputs.values()]
             outputs = program.import_into_current(part.graph_def, names, feeds, files, self._policy)
             for output, spec in zip(outputs, part.outputs.values(), strict=True):
@@ -131,6 +136,21 @@ class Functions:
         for name, weight in self._weights.items():
             if name in used:
                 building.watch_variable(weight.value)
+
+
+def over(taken: program.Program, weights: Mapping[str, Weight], policy: safety.Policy) -> Functions:
+    """Returns the functions of a program over weights that are given by the name of their variable; makes its tables.
+
+    Raises:
+        LoadError: a table cannot be made.
+    """
+    held = {f"{handle}:0": weights[variable.name] for variable in taken.variables for handle in variable.handles}
+    assets = {name: tf.saved_model.Asset(file) for name, file in taken.assets.items()}
+    with errors.blamed(f"The tables of {taken.source.path!r} cannot be made"):
+        run = functools.partial(program.run_now, policy=policy)
+        made = resource_tables.create_all(taken.graph_def, run, assets)
+    tables = {f"{name}:0": table for name, table in made.items()}
+    return Functions(taken, held, tables, assets, policy)
 
 
 def _finish_with(handles: Iterable[tf.Tensor]) -> None:

@@ -1,7 +1,6 @@
 """SignatureLayer: a signature of an export as a Keras 3 layer."""
 
 import dataclasses
-import functools
 import os
 import uuid
 import weakref
@@ -13,10 +12,10 @@ from absl import logging
 
 from export_v1.format import digests
 from export_v1.ir import safety
-from load_v2 import errors, private
+from load_v2 import private
 from load_v2.errors import LoadError, quoted
 from load_v2.layer import archive, binding, concrete_functions, description, weights
-from load_v2.program import artefact, program, resource_tables, xla
+from load_v2.program import artefact, program, xla
 
 _EAGER = type(tf.constant(0))
 # Layers alive in this process, so that a clone made from a config finds the graph of the layer it was cloned from.
@@ -105,19 +104,15 @@ class SignatureLayer(keras.Layer):
     def _attach(self, taken: program.Program, keep: object = None) -> None:
         """Takes the graph: `keep` is what must live as long as the layer (a folder of its own for assets)."""
         by_name = {weight.name: weight for weight in self._own}
-        held = {f"{handle}:0": by_name[v.name] for v in taken.variables for handle in v.handles}
-        assets = {name: tf.saved_model.Asset(file) for name, file in taken.assets.items()}
-        with errors.blamed(f"The tables of {taken.source.path!r} cannot be made"):
-            run = functools.partial(program.run_now, policy=self._policy)
-            made = resource_tables.create_all(taken.graph_def, run, assets)
+        functions = concrete_functions.over(taken, by_name, self._policy)
         resources = tf.Module()
-        resources.tables, resources.assets = list(dict.fromkeys(made.values())), list(assets.values())
+        resources.tables = list(dict.fromkeys(functions.tables.values()))
+        resources.assets = list(functions.assets.values())
         resources.kept = archive.Kept(keep)
         self._resources = resources
-        tables = {f"{name}:0": table for name, table in made.items()}
         self._program = taken
-        self._functions = concrete_functions.Functions(taken, held, tables, assets, self._policy)
-        self._set_regularizers(taken, self._functions, by_name)
+        self._functions = functions
+        self._set_regularizers(taken, functions, by_name)
 
     def _set_regularizers(self, taken: program.Program, functions: concrete_functions.Functions, by_name: dict) -> None:
         # Those that train when the layer does: whether it does may change later.

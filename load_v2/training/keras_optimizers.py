@@ -19,9 +19,9 @@ from collections.abc import Callable, Mapping
 import keras
 import numpy as np
 
+from export_v1.format import record
 from export_v1.format.record import OptimizerEntry, ResumeEntry
 from load_v2.program.program import Program
-from load_v2.training import graphs
 from load_v2.training.schedule import GraphSchedule
 
 _CLOSE = 1e-5
@@ -78,7 +78,7 @@ def of(
         values: graph name of a variable -> its value in the checkpoint.
     """
     entries = {entry.variable: entry for entry in training.optimizers}
-    if set(entries) != {variable.name for variable in trainable} or graphs.GRADIENTS not in programs:
+    if set(entries) != {variable.name for variable in trainable} or record.GRADIENTS not in programs:
         return None
     first = training.optimizers[0]
     alike = all(
@@ -109,7 +109,7 @@ def _writes_more(training: ResumeEntry, programs: Mapping[str, Program], twin: _
     known = {training.counter}
     for entry in training.optimizers:
         known |= {entry.variable, *(name for slot, name in entry.slots.items())}
-    return not programs[graphs.UPDATE].written <= known
+    return not programs[record.UPDATE].written <= known
 
 
 def constant_rate(entry: OptimizerEntry) -> float:
@@ -121,7 +121,7 @@ def _rate(entry: OptimizerEntry, programs: Mapping[str, Program], counter: str |
     """Returns the rate as a number, or as a schedule of the counter; None where it depends on anything else."""
     if not math.isnan(constant_rate(entry)):
         return constant_rate(entry)
-    rate = programs.get(graphs.RATE)
+    rate = programs.get(record.RATE)
     if rate is None or {variable.name for variable in rate.variables} != {counter}:
         return None
     # The model attaches the graph, with all others.

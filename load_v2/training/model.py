@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from export_v1.format import digests
+from export_v1.format import digests, record
 from export_v1.format.record import GradientEntry, OptimizerEntry, ResumeEntry
 from load_v2 import private
 from load_v2.errors import LoadError, unknown
@@ -17,7 +17,7 @@ from load_v2.layer import archive, binding, weights
 from load_v2.layer.signature_layer import SignatureLayer
 from load_v2.program import artefact
 from load_v2.program.program import Program
-from load_v2.training import graphs, optimizer
+from load_v2.training import optimizer
 from load_v2.training.graphs import Graphs
 from load_v2.training.optimizer import GraphOptimizer
 from load_v2.training.schedule import GraphSchedule
@@ -79,7 +79,7 @@ class ResumedModel(keras.Model):
             self.optimizer.attach(self._graphs)
         schedule = private.schedule_of(self.optimizer)
         if isinstance(schedule, GraphSchedule):
-            schedule.attach(programs[graphs.RATE], self.layer.policy)
+            schedule.attach(programs[record.RATE], self.layer.policy)
 
     def call(self, inputs, training=None):
         if isinstance(inputs, Mapping):
@@ -121,13 +121,13 @@ class ResumedModel(keras.Model):
 
     def train_step(self, data):
         ready = self._ready()
-        fed = self._tensors(graphs.LOSS, data)
+        fed = self._tensors(record.LOSS, data)
         entries = self._training.gradients
         by_name = self.by_name
         with tf.GradientTape(persistent=len({entry.loss for entry in entries}) > 1) as tape:
             for entry in entries:
                 tape.watch(by_name[entry.variable].value)
-            losses = ready(graphs.LOSS, list(fed.values()))
+            losses = ready(record.LOSS, list(fed.values()))
         found: dict[tuple[str, str], Any] = {}
         for loss in dict.fromkeys(entry.loss for entry in entries):
             names = [entry.variable for entry in entries if entry.loss == loss]
@@ -139,11 +139,11 @@ class ResumedModel(keras.Model):
     def _apply(self, grads: list, fed: Mapping[str, tf.Tensor]) -> None:
         entries, ready = self._training.gradients, self._ready()
         if isinstance(self.optimizer, GraphOptimizer):
-            needed = ready.inputs(graphs.UPDATE)
+            needed = ready.inputs(record.UPDATE)
             self.optimizer.update(grads, {key: value for key, value in fed.items() if key in needed})
             return
-        if graphs.GRADIENTS in ready:
-            processed = ready(graphs.GRADIENTS, list(optimizer.fed(entries, grads).values()))
+        if record.GRADIENTS in ready:
+            processed = ready(record.GRADIENTS, list(optimizer.fed(entries, grads).values()))
         else:
             processed = {}
             for entry, gradient in zip(entries, grads, strict=True):
@@ -163,13 +163,13 @@ class ResumedModel(keras.Model):
 
     def test_step(self, data):
         ready = self._ready()
-        if graphs.VALIDATION not in ready:
+        if record.VALIDATION not in ready:
             raise LoadError(
                 f"Model {self.name!r} has no loss for evaluation: its graph needs more in inference mode than inputs and "
                 "labels.\n  Export again with --freeze=TENSOR=VALUE for what it lacks."
             )
-        fed = self._tensors(graphs.VALIDATION, data)
-        return self._report(ready(graphs.VALIDATION, list(fed.values()))["loss"], fed)
+        fed = self._tensors(record.VALIDATION, data)
+        return self._report(ready(record.VALIDATION, list(fed.values()))["loss"], fed)
 
     @contextlib.contextmanager
     def averaged_weights(self) -> Iterator[None]:
@@ -225,7 +225,7 @@ class ResumedModel(keras.Model):
         if dir_path is None:
             raise LoadError(f"The archive has no graphs for model {self.name!r}: it was cut, or saved as weights only.")
         programs = {}
-        for key in graphs.KEYS:
+        for key in record.TRAINING_SIGNATURES:
             folder = os.path.join(dir_path, key)
             if os.path.isdir(folder):
                 changed = digests.changed_files(folder, LoadError)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import tensorflow as tf
 
+from export_v1.format import record
 from export_v1.format.record import GradientEntry
 from load_v2.errors import LoadError
 from load_v2.program import artefact
@@ -77,7 +78,7 @@ class GraphOptimizer(keras.optimizers.Optimizer):
     def learning_rates(self) -> dict[str, tf.Tensor]:
         """The rates of the next step, one for each optimizer that the graph has."""
         ready = self._ready()
-        return ready(graphs.RATE) if graphs.RATE in ready else {}
+        return ready(record.RATE) if record.RATE in ready else {}
 
     def _ready(self) -> graphs.Graphs:
         if self._graphs is None:
@@ -103,7 +104,7 @@ class GraphOptimizer(keras.optimizers.Optimizer):
         """Runs the update with what it reads of the data besides gradients, by key."""
         ready = self._ready()
         given = {**data, **fed(self._gradients, grads)}
-        ready(graphs.UPDATE, [given[key] for key in ready.inputs(graphs.UPDATE)])
+        ready(record.UPDATE, [given[key] for key in ready.inputs(record.UPDATE)])
         self.iterations.assign_add(1)
 
     def get_config(self) -> dict:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 import numpy as np
 import tensorflow as tf
 
+from export_v1.format import record
 from load_v2.errors import LoadError
 from load_v2.layer import weights
 from load_v2.layer.signature_layer import SignatureLayer
@@ -46,7 +47,7 @@ def resume(
     programs = graphs.read(path)
     training = source.record.resume
     in_layer = {weight.name for weight in layer.weights}
-    of_loss = {key: taken for key, taken in programs.items() if key in (graphs.LOSS, graphs.VALIDATION)}
+    of_loss = {key: taken for key, taken in programs.items() if key in (record.LOSS, record.VALIDATION)}
     extra = [(v.name, v.dtype, v.shape, v.trainable, v.key, v.part) for v in slots_of(of_loss, in_layer)]
     model = ResumedModel(layer, training, extra, source.bundle, name=name)
     slots = slots_of(programs, set(model.by_name))

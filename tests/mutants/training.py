@@ -22,7 +22,7 @@ CHANGES = [
     _step("step.py", "if graph.recorded_shape(self._index[node], parse(loss).index):", "if False:"),
     _step("step.py", "        if exact:\n            return exact\n", ""),
     _step("step.py", "if writes[name] == most)", "if True)"),
-    _step("step.py", "            and self._depends(node.name)\n", ""),
+    _step("step.py", "            and node.name in self._data_dependent\n", ""),
     _step("step.py", "            and node.name not in self._computed_from_gradients\n", ""),
     _step("step.py", "update=self._with(counted)", "update=self._with(rewired)"),
     _step("step.py", "detached=self._with(rewired)", "detached=self._with(counted)"),
@@ -46,13 +46,13 @@ CHANGES = [
     ),
     _resumed(
         "model.py",
-        "        if graphs.GRADIENTS in ready:",
+        "        if record.GRADIENTS in ready:",
         "        if False:",
         "test_another_optimizer_gets_the_clipped_gradients",
     ),
     _resumed("model.py", "held[average].assign(kept)", "pass", "test_moving_averages_of_weights_are_swapped_and_back"),
     _resumed(
-        "model.py", "fed = self._tensors(graphs.VALIDATION, data)", "fed = self._tensors(graphs.LOSS, data)[::-1]"
+        "model.py", "fed = self._tensors(record.VALIDATION, data)", "fed = self._tensors(record.LOSS, data)[::-1]"
     ),
     _resumed(
         "optimizer.py",
@@ -67,7 +67,7 @@ CHANGES = [
     _resumed("keras_optimizers.py", "-rate * value if", "value if", "test_it_goes_on_as_tensorflow_1_did"),
     _resumed(
         "keras_optimizers.py",
-        "return not programs[graphs.UPDATE].written <= known",
+        "return not programs[record.UPDATE].written <= known",
         "return False",
         "test_it_goes_on_as_tensorflow_1_did",
     ),

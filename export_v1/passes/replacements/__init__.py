@@ -20,7 +20,7 @@ Where this TensorFlow has a kernel for such an op (a GPU has cuDNN, a library br
 come from the kernel, and prove the replacement; see `sequence`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from export_v1 import errors
@@ -72,13 +72,13 @@ TABLE: Mapping[str, Replacement] = MappingProxyType(
 __all__ = ["TABLE", "Replacement", "Site", "check_kept"]
 
 
-def check_kept(kept: object) -> None:
+def check_kept(kept: Iterable[str]) -> None:
     """Checks the names that --keep_ops gives.
 
     Raises:
         ExportError: one of them is not an op that would be replaced; the nearest ones.
     """
-    for op in kept:  # type: ignore[attr-defined]
+    for op in kept:
         if op not in TABLE:
             raise errors.unknown(
                 "Op", op, "the ops that are replaced", TABLE, "--keep_ops takes names of these; others stay anyway."
