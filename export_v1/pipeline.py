@@ -45,8 +45,8 @@ def export(request: Request, export_dir: str) -> Report:
         place=f"The graph of {model.path} has",
         remedy=_how_to_allow,
     )
-    with _blamed(model), safety.applied(policy), interface.telling() as told:
-        return _export(model, files, request, export_dir, place, told)
+    with _blamed(model), safety.applied(policy), interface.telling() as choices:
+        return _export(model, files, request, export_dir, place, choices)
 
 
 def _how_to_allow(ops: list[str]) -> str:
@@ -57,10 +57,10 @@ def _how_to_allow(ops: list[str]) -> str:
 
 
 def _export(
-    model: Source, files: assets.Files, request: Request, export_dir: str, place: Mapping[str, bool], told: list
+    model: Source, files: assets.Files, request: Request, export_dir: str, place: Mapping[str, bool], choices: list
 ) -> Report:
     model, planned = norms.settled(model, plan.variants(model, request), request)
-    told.extend(planned.choices)
+    choices.extend(planned.choices)
     assembled = assembly.assemble(planned, model, files, request)
     exported_weights = assembled.found.weights
     weights = original.OriginalWeights(
@@ -155,8 +155,8 @@ def _write(
             if writes:
                 fill(session, exported.weights)
 
-        left = answer.without(not_proven)
-        not_proven.update(checking.check(left, session, inputs, outputs, refill))
+        remaining = answer.without(not_proven)
+        not_proven.update(checking.check(remaining, session, inputs, outputs, refill))
 
     checks: list[Callable] = [functools.partial(compare, answer) for answer in answers]
     if answers and requests:
@@ -184,8 +184,8 @@ def listing(request: Request, pattern: str = "") -> str:
 def _reaching_out(model: Source, request: Request) -> Iterator[tuple[str, dict[str, list[str]]]]:
     """Yields where a model has ops that `--allow_ops` would have to let in, and these."""
     graph_def = model.graph.graph_def
-    found = interface.candidates(model.graph)
-    outputs, inputs = ([candidate.tensor for candidate in side] for side in (found.outputs, found.inputs))
+    candidates = interface.candidates(model.graph)
+    outputs, inputs = ([candidate.tensor for candidate in side] for side in (candidates.outputs, candidates.inputs))
     outputs = [parse(tensor).name for tensor in request.outputs.values()] or outputs
     # Where nothing is known to be an output, any node may be.
     outputs = outputs or [node.name for node in graph_def.node]

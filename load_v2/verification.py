@@ -192,7 +192,7 @@ def _compared(answer: replay.Answer, sample: codec.Arrays, random: Mapping[str, 
 def _changes(answer: replay.Answer, inputs: Mapping[str, np.ndarray], key: str, first: np.ndarray) -> bool:
     """Whether an answer is another when asked again: the original's may have been the same each time by chance."""
     again = (answer(inputs)[key] for _ in range(1, _DRAWS))
-    return not all(comparison.compare(key, first, other).equal for other in again)
+    return not all(comparison.compare(key, first, repeated).equal for repeated in again)
 
 
 def _by(reader: str, result: Comparison) -> Comparison:

@@ -38,7 +38,7 @@ def _draw(node: NodeDef, drawing: Mapping[str, str]) -> str | None:
 def _drawing_functions(graph_def: GraphDef) -> dict[str, str]:
     """Returns function -> type of a random op, for those that draw numbers, themselves or through others they call."""
     bodies = {function.signature.name: function.node_def for function in graph_def.library.function}
-    gradients = {one.function_name: one.gradient_func for one in graph_def.library.gradient}
+    gradients = {gradient.function_name: gradient.gradient_func for gradient in graph_def.library.gradient}
     drawing: dict[str, str] = {}
     while True:
         more = {

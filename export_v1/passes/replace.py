@@ -12,13 +12,14 @@ import tensorflow as tf
 
 from export_v1 import errors
 from export_v1.analysis import kernels
+from export_v1.format.record import Replaced
 from export_v1.ir import fragment, graph, rewrite
 from export_v1.ir.fragment import Fragment
 from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, control_inputs, data_inputs
 from export_v1.ir.ops import ENTERS, SWITCHES
 from export_v1.passes import static_shapes
 from export_v1.passes.replacements import TABLE, Site
-from export_v1.passes.result import Notes, Replaced, Result
+from export_v1.passes.result import Notes, Result
 
 
 def ops(

@@ -327,8 +327,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/beam/elements.py",
-        before="found[key] = list(getattr(feature, kind).value) if kind else []",
-        after="found[key] = list(getattr(feature, kind).value) if kind else None",
+        before="flat[key] = list(getattr(feature, kind).value) if kind else []",
+        after="flat[key] = list(getattr(feature, kind).value) if kind else None",
         tests=("tests/load_v2/beam/test_elements.py",),
     ),
     Change(
@@ -547,13 +547,13 @@ CHANGES = (
     ),
     Change(
         file="load_v2/beam/rows.py",
-        before="return sorted(file.path for file in found.metadata_list)",
-        after="return [file.path for file in found.metadata_list]",
+        before="return sorted(file.path for file in matches.metadata_list)",
+        after="return [file.path for file in matches.metadata_list]",
         tests=("tests/load_v2/beam/test_files.py",),
     ),
     Change(
         file="load_v2/beam/rows.py",
-        before="if not found.metadata_list:",
+        before="if not matches.metadata_list:",
         after="if False:",
         tests=("tests/load_v2/beam/test_files.py",),
     ),

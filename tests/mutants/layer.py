@@ -112,7 +112,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/program/inline.py",
-        before='{node.name: graph.fresh_name(f"{call.name}/{node.name}", taken) for',
+        before='{node.name: graph.fresh_name(f"{call.name}/{node.name}", node_names) for',
         after='{node.name: f"{call.name}/{node.name}" for',
         tests=INLINE,
         why="a graph often has a node of that name",
@@ -705,8 +705,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/program/artefact.py",
-        before="os.path.join(path, max(found))",
-        after="os.path.join(path, min(found))",
+        before="os.path.join(path, max(versions))",
+        after="os.path.join(path, min(versions))",
         tests=ARTEFACT,
     ),
     Change(

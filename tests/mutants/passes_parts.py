@@ -74,7 +74,7 @@ _CUTS = (
         _INITIALIZED,
         why="the caller's graph is changed",
     ),
-    Change(_INITIALIZERS, 'graph.fresh_name(f"{name}/{suffix}", taken)', 'f"{name}/{suffix}"', _INITIALIZED),
+    Change(_INITIALIZERS, 'graph.fresh_name(f"{name}/{suffix}", names)', 'f"{name}/{suffix}"', _INITIALIZED),
     Change(_INITIALIZERS, "                is_resource=True,\n", "", _INITIALIZED),
     Change(_INITIALIZERS, "                trainable=variable.trainable,\n", "", _INITIALIZED),
     Change(_INITIALIZERS, "snapshot_name=read.name", "snapshot_name=handle.name", _INITIALIZED),

@@ -119,7 +119,7 @@ def test_what_has_a_kernel_here_stays_in_the_original(monkeypatch):
     assert _replaced(graph_def, unrunnable_only=True).graph_def == graph_def
     result = _replaced(graph_def)
     assert not any(node.op == "Neg" for node in result.graph_def.node)
-    assert [(item.op, item.count, item.by, item.in_original) for item in result.notes.replaced] == [
+    assert [(item.op, item.count, item.by, item.in_reference) for item in result.notes.replaced] == [
         ("Neg", 1, "a subtraction", False)
     ]
 
