@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.io import filesystems
 
-from load_v2.beam import elements
 from load_v2.errors import LoadError, quoted
 from load_v2.program.signature import Spec
+from load_v2.scoring import elements
 
 TFRECORD = (".tfrecord", ".tfrecords", ".tfrecord.gz", ".tfrecords.gz")
 PARQUET = (".parquet",)
