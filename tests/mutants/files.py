@@ -455,7 +455,7 @@ CHANGES = (
         file="load_v2/scoring/scorer.py",
         before="return self._halved(rows[:half]) + self._halved(rows[half:])",
         after="return self._halved(rows[half:]) + self._halved(rows[:half])",
-        tests=("tests/load_v2/scoring/test_scorer.py",),
+        tests=("tests/load_v2/beam/test_handler.py",),
     ),
     Change(
         file="load_v2/scoring/scorer.py",
@@ -464,13 +464,13 @@ CHANGES = (
             "            if len(rows) >= 1:\n                return [Failure(_reason(error))] * len(rows)\n"
             "            if len(rows) == 1:\n"
         ),
-        tests=("tests/load_v2/scoring/test_scorer.py",),
+        tests=("tests/load_v2/beam/test_handler.py",),
     ),
     Change(
         file="load_v2/scoring/scorer.py",
         before="lines[node - 1] if node else",
         after="",
-        tests=("tests/load_v2/scoring/test_scorer.py",),
+        tests=("tests/load_v2/beam/test_handler.py",),
     ),
     Change(
         file="load_v2/beam/handler.py",

@@ -1296,7 +1296,7 @@ CHANGES = (
         file="load_v2/scoring/scorer.py",
         before="return sizes.pop() if len(sizes) == 1 else None",
         after="return sizes.pop() if sizes else None",
-        tests=COMMANDS,
+        tests=("tests/load_v2/scoring/test_scorer.py",),
     ),
     Change(
         file="load_v2/commands/predict.py",

@@ -84,3 +84,17 @@ def test_no_rows_have_no_answers(scale):
     (key,) = load_v2.SignatureLayer(scale).output_specs
     assert Scorer.of(scale).batch({"x": np.zeros([0, 2], "float32")})[key].shape == (0, 2)
     assert Scorer.of(scale).elements([]) == []
+
+
+@pytest.mark.parametrize(
+    ("specs", "size"),
+    [
+        ({"a": Spec("", "", (4, 2)), "b": Spec("", "", ())}, 4),
+        ({"a": Spec("", "", (4, 2)), "b": Spec("", "", (3,))}, None),
+        ({"a": Spec("", "", (None, 2))}, None),
+        ({"a": Spec("", "", None)}, None),
+        ({"a": Spec("", "", (4,)), "b": Spec("", "", (None,))}, None),
+    ],
+)
+def test_a_batch_size_is_fixed_where_all_inputs_agree(specs, size):
+    assert scorer.fixed_batch(specs) == size
