@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from export_v1 import errors, interface
 from export_v1.analysis import endless
-from export_v1.artifact import assembly, recording, save, versions, warmup
+from export_v1.artifact import assembly, model_settings, recording, save, versions, warmup
 from export_v1.artifact.report import Report
 from export_v1.format import record
 from export_v1.format import sample as codec
@@ -34,6 +34,7 @@ def export(request: Request, export_dir: str) -> Report:
     request.source_kind  # noqa: B018 - raises where the flags contradict each other
     versions.check(export_dir, request.files, **place)
     warmup.check(request)
+    model_settings.check(request.mlserver)
     replacements.check_kept(request.keep_ops)
     model = reading.read(request)
     # Of a folder of versions, or of checkpoints, one was chosen.
@@ -86,6 +87,8 @@ def _export(
             sample.write(recorded, os.path.join(target.folder, codec.PATH))
         if requests:
             warmup.write(requests, os.path.join(target.folder, "assets.extra"), DEFAULT)
+        if request.mlserver:
+            model_settings.write(request.mlserver, target.folder)
     return Report(target.path, done)
 
 

@@ -151,6 +151,13 @@ class Request:
         "a size, the sample's own. Needs the extra `serving`.",
         "N",
     )
+    mlserver: str | None = flags.field(
+        "string",
+        _TARGET,
+        "Write the settings that MLServer starts the export with, under this name; see load_v2.mlserver.",
+        "NAME",
+        example="digits",
+    )
     allow_ops: Sequence[str] = flags.field(
         "list", _TRUST, "Ops to allow although they can touch files, network or Python.", "NAME,…"
     )

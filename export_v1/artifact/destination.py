@@ -14,7 +14,7 @@ from export_v1.console import outcome, unfinished
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _GRAPHS = frozenset({"saved_model.pb", "saved_model.pbtxt"})
 # What TensorFlow, Keras and Hub put into a SavedModel, beside its graph.
-_PARTS = frozenset({"variables", "assets", "assets.extra", "debug", "fingerprint.pb", "keras_metadata.pb",
+_PARTS = frozenset({"variables", "assets", "assets.extra", "debug", "fingerprint.pb", "keras_metadata.pb", "model-settings.json",
                     "tfhub_module.pb"})  # fmt: skip
 
 

@@ -79,10 +79,19 @@ class Scorer:
         part = {key: np.asarray(value)[rows] if _has_rows(self.inputs[key]) else value for key, value in arrays.items()}
         return self._answered(part, size)
 
-    def _answered(self, arrays: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+    def call(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns what the signature answers, by output key, whether or not that is one answer for each row.
+
+        Raises:
+            LoadError: the arrays do not fit the signature.
+            tf.errors.OpError: the graph fails on them.
+        """
         answer = self._layer(dict(arrays))
         answer = answer if isinstance(answer, dict) else {next(iter(self.outputs)): answer}
-        answers = {key: np.asarray(value) for key, value in answer.items()}
+        return {key: np.asarray(value) for key, value in answer.items()}
+
+    def _answered(self, arrays: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+        answers = self.call(arrays)
         for key, value in answers.items():
             if value.ndim == 0 or len(value) != count:
                 raise LoadError(
