@@ -124,17 +124,20 @@ class _Replacing:
         piece = self._fragment(node, shapes)
         handles = [tensor for tensor in inputs if self._index.data_type(tensor) == tf.resource.as_datatype_enum]
         pivot = next((tensor for tensor in inputs if tensor not in handles), None)
-        made = fragment.inlined(
-            piece,
-            self._scope(node.name),
-            inputs,
-            [pivot.node] if pivot is not None and self._is_conditional(pivot.node) else waits,
-            node.name,
-        )
+        scope, nodes = self._scope(node.name), []
+        if pivot is not None and self._is_conditional(pivot.node):
+            if self._index[pivot.node].op in SWITCHES:
+                # A control edge from a Switch is on neither of its sides.
+                side = rewrite.node(f"{scope}side", "Identity", [pivot], T=tf.as_dtype(self._index.data_type(pivot)))
+                nodes, pivot = [side], Tensor(side.name)
+            waits_of_constants = [pivot.node]
+        else:
+            waits_of_constants = waits
+        made = fragment.inlined(piece, scope, inputs, waits_of_constants, node.name)
         self.moved |= {Tensor(node.name, at): tensor for at, tensor in enumerate(made.outputs) if at}
         first = rewrite.node(node.name, "Identity", made.outputs[:1], T=tf.as_dtype(graph.output_types(node)[0]))
         first.input.extend(f"^{name}" for name in waits)
-        return dataclasses.replace(made, nodes=[*made.nodes, first])
+        return dataclasses.replace(made, nodes=[*nodes, *made.nodes, first])
 
     def _with_calls(self, function, chosen: Collection[int]) -> list:
         """Returns a function of the library that calls the replacement of nodes in it, and what it calls."""
