@@ -135,7 +135,10 @@ class _Replacing:
             waits_of_constants = waits
         made = fragment.inlined(piece, scope, inputs, waits_of_constants, node.name)
         self.moved |= {Tensor(node.name, at): tensor for at, tensor in enumerate(made.outputs) if at}
-        first = rewrite.node(node.name, "Identity", made.outputs[:1], T=tf.as_dtype(graph.output_types(node)[0]))
+        if made.outputs:
+            first = rewrite.node(node.name, "Identity", made.outputs[:1], T=tf.as_dtype(graph.output_types(node)[0]))
+        else:
+            first = rewrite.node(node.name, "NoOp", [])
         first.input.extend(f"^{name}" for name in waits)
         return dataclasses.replace(made, nodes=[*nodes, *made.nodes, first])
 

@@ -105,5 +105,7 @@ def bipartite_match(site: Site, distances: tf.Tensor, num_valid_rows: tf.Tensor)
 
 REPLACEMENTS = {
     "ImageConnectedComponents": Replacement(connected_components, "a loop that joins trees of runs of pixels"),
-    "BipartiteMatch": Replacement(bipartite_match, "a loop over the matches, the nearest first, of equal ones the first"),
+    "BipartiteMatch": Replacement(
+        bipartite_match, "a loop over the matches, the nearest first, of equal ones the first"
+    ),
 }
