@@ -11,7 +11,8 @@ from export_v1.passes.replacements.site import Replacement, Site
 def decode_libsvm(site: Site, lines: tf.Tensor) -> list[tf.Tensor]:
     """Returns the label of each line, in the lines' shape, and indices, values and shape of all features, a sparse tensor.
 
-    A line without a label, or with a feature that is not INDEX:VALUE, fails at run time.
+    A line without a label, or with a feature that is not INDEX:VALUE, fails at run time. A plus sign before a number is
+    let in, which the kernel refuses.
 
     Args:
         site: with `dtype`, `label_dtype` and `num_features`.

@@ -220,6 +220,12 @@ def _features(
     is_dense = features < dense_size
     columns = []
     if is_dense.any():
+        width, asked = dense.shape[1] if dense.shape.rank == 2 else None, features[is_dense].max()
+        if width is not None and asked >= width:
+            # As tf.contrib.tensor_forest trains with feature_bagging_fraction: trees then ask for what they do not get.
+            raise ValueError(
+                f"its tree asks for feature {asked}, and its input has {width}; TensorFlow 1 read what lies behind in memory"
+            )
         columns.append(tf.gather(tf.ensure_shape(dense, [None, None]), features[is_dense], axis=1))
     if not is_dense.all():
         columns.append(trees.sparse_columns(sparse, batch, features[~is_dense], 0.0))
