@@ -11,7 +11,7 @@ _REASONS: Mapping[str, str] = {
         KinesisDataset ObtainNext SequenceFileDataset
     """,
     "calls another process; cut the graph after it with `--input`": "RemoteFusedGraphExecute Rpc TryRpc",
-    "decodes or encodes sound and video with FFmpeg, which TensorFlow 1 loaded beside it; cut the graph after it with `--input`": """
+    "decodes or encodes sound and video with FFmpeg, which TensorFlow 1 loaded; cut the graph after it with `--input`": """
         DecodeAudio DecodeAudioV2 DecodeVideo EncodeAudio EncodeAudioV2
     """,
     "tells how much memory a device has in use, which no answer depends on": "BytesInUse BytesLimit MaxBytesInUse",
