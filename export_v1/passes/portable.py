@@ -11,14 +11,9 @@ from export_v1.passes.result import Result
 #   _XlaCompile…    cluster marks of a session that is long over, as the last two are; a cluster cut in half does not
 #                   compile.
 MARKS = (
-    "_output_shapes",
-    "_class",
-    "_XlaCompile",
-    "_XlaScope",
-    "_XlaSeparateCompiledGradients",
-    "_tpu_replicate",
+    "_output_shapes", "_class", "_XlaCompile", "_XlaScope", "_XlaSeparateCompiledGradients", "_tpu_replicate",
     "_xla_compile_id",
-)
+)  # fmt: skip
 
 
 def nodes(graph_def: GraphDef) -> Result:
