@@ -30,7 +30,7 @@ def ops(
     training: bool = False,
     unrunnable_only: bool = False,
 ) -> Result:
-    """Returns the graph with standard ops in place of each op of the table; notes which.
+    """Returns the graph with standard ops in place of each op of the table; notes which, and which are kept.
 
     A node's name stays: it is its first output still, and what others wait for. Its other outputs have new names.
 
@@ -48,16 +48,19 @@ def ops(
     candidates = [node for node in _nodes(graph_def) if node.op in TABLE and node.op not in kept]
     if unrunnable_only:
         candidates = kernels.unrunnable(candidates)
+    # What is kept is noted once, with nothing in its place.
+    left = () if unrunnable_only else (node.op for node in _nodes(graph_def) if node.op in TABLE and node.op in kept)
+    notes = [Replaced(op, count, "", False) for op, count in sorted(Counter(left).items())]
     if not candidates:
-        return Result(graph_def)
+        return Result(graph_def, notes=Notes(replaced=tuple(notes)))
     chosen = {id(node) for node in candidates}
     counts = Counter(node.op for node in candidates)
     replacing = _Replacing(Index(written), stored, training)
     in_graph = [node.name for node in graph_def.node if id(node) in chosen]
     made = replacing.in_functions(graph_def, chosen)
     made = replacing.in_graph(made, in_graph)
-    notes = tuple(Replaced(op, count, TABLE[op].by, unrunnable_only) for op, count in sorted(counts.items()))
-    return Result(made, {old.name: new.name for old, new in replacing.moved.items()}, Notes(replaced=notes))
+    notes += [Replaced(op, count, TABLE[op].by, unrunnable_only) for op, count in sorted(counts.items())]
+    return Result(made, {old.name: new.name for old, new in replacing.moved.items()}, Notes(replaced=tuple(notes)))
 
 
 def _nodes(graph_def: GraphDef) -> Iterator[NodeDef]:

@@ -110,7 +110,11 @@ def test_in_a_function_a_call_stands_in_for_it():
 
 def test_a_kept_op_stays():
     graph_def = _graph(_tree())
-    assert _replaced(graph_def, kept=["GatherTree"]).graph_def == graph_def
+    kept = _replaced(graph_def, kept=["GatherTree"])
+    assert kept.graph_def == graph_def and [(item.op, item.count, item.by) for item in kept.notes.replaced] == [
+        ("GatherTree", 1, "")
+    ]
+    assert not _replaced(graph_def, kept=["GatherTree"], unrunnable_only=True).notes.replaced
 
 
 def test_what_has_a_kernel_here_stays_in_the_original(monkeypatch):
