@@ -261,7 +261,7 @@ def _unlike_signature(source: artefact.Artefact) -> list[str]:
                 for key in dict.fromkeys([*entries, *specs])
                 if (
                     problem := _unlike_tensor(
-                        entries.get(key), specs.get(key), side == "output" and bool(record.replaced)
+                        entries.get(key), specs.get(key), side == "output" and any(item.by for item in record.replaced)
                     )
                 )
             ]

@@ -35,7 +35,12 @@ class Report:
         lines.append(f"  nodes: {nodes.kept} of {nodes.original} kept, {nodes.folded} folded away")
         lines += [f"  made functional: {count} {kind}" for kind, count in record.converted.items() if count]
         lines += [f"  left as it was: {item.construct}: {item.why}" for item in record.unconverted]
-        lines += [f"  replaced: {item.count} {item.op} by {item.by}" for item in record.replaced]
+        lines += [f"  replaced: {item.count} {item.op} by {item.by}" for item in record.replaced if item.by]
+        lines += [
+            f"  kept: {item.count} {item.op}, as --keep_ops says; what loads the export needs the op's library first"
+            for item in record.replaced
+            if not item.by
+        ]
         lines += [f"  chosen: {choice.what} ({choice.why})" for choice in record.choices]
         lines += [f"  warning: {warning}" for warning in record.warnings]
         lines += [f"  {line}" for line in proof_lines(record)]

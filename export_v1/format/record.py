@@ -106,7 +106,7 @@ class Replaced:
     Attributes:
         op: what was replaced.
         count: how many nodes.
-        by: what stands in for it.
+        by: what stands in for it; empty where nothing does, since --keep_ops left it as it was.
         in_reference: whether the graph whose answers were recorded has the replacement, too, since the op itself could
             not run there; the recorded answers then prove nothing about it.
     """
