@@ -41,7 +41,7 @@ class Report:
         lines += [f"  {line}" for line in proof_lines(record)]
         if record.resume is not None:
             lines.append(
-                f"  training: loss and {len(record.resume.gradients)} gradients against the original's: {record.resume.proof}"
+                f"  training: loss, {len(record.resume.gradients)} gradients against the original's, and a step: {record.resume.proof}"
             )
         if record.warmup:
             lines.append(f"  warm-up requests: of {_counted(record.warmup)} rows")

@@ -5,6 +5,7 @@ Version history of the format; an export of any version listed here loads:
     1  2026-11  first
     1  2026-11  `proof`, `sets` of the sample: optional, earlier exports lack them
        2026-11  with `resume`, which older versions of the package pass over
+       2026-11  `recorded` and `left_behind` of `resume`, which earlier records lack
        2026-11  `replaced`, which earlier records lack: nothing was
 """
 
@@ -225,7 +226,9 @@ class ResumeEntry:
         optimizers: how each trained variable is changed.
         counter: name of the variable that counts the steps; None where there is none.
         averages: name of a variable -> name of the variable that holds its moving average.
-        proof: "equal" where loss and gradients were compared with the original's; else "not proven" and why.
+        proof: "equal" where loss, gradients and update were compared with the original's, perhaps with exceptions; else
+            "not proven" and why.
+        recorded: whether a step of the original is in training.npz, to be replayed.
         random: whether the loss draws random numbers, as dropout does.
     """
 
@@ -238,6 +241,7 @@ class ResumeEntry:
     averages: Mapping[str, str] = dataclasses.field(default_factory=dict)
     random: bool = False
     proof: str = ""
+    recorded: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -180,11 +180,15 @@ ARRAY_WRITERS = frozenset({"TensorArrayWriteV3", "TensorArrayScatterV3", "Tensor
 UNIFORMS = frozenset({"RandomUniform", "StatelessRandomUniform"})
 # What a model adds noise or drops values with, as training does.
 NOISE = UNIFORMS | {"RandomStandardNormal", "TruncatedNormal"}
+# Draw the classes that a sampled loss compares with.
+SAMPLERS = frozenset(
+    f"{kind}CandidateSampler"
+    for kind in ("Uniform", "LogUniform", "LearnedUnigram", "All", "FixedUnigram", "ThreadUnsafeUnigram")
+)
 _RANDOM = (
     "Random", "TruncatedNormal", "ParameterizedTruncatedNormal", "Multinomial", "StatefulRandom", "StatefulUniform",
-    "StatefulStandardNormal", "StatefulTruncatedNormal", "UniformCandidateSampler", "LogUniformCandidateSampler",
-    "LearnedUnigramCandidateSampler", "AllCandidateSampler", "FixedUnigramCandidateSampler",
-    "ThreadUnsafeUnigramCandidateSampler", "NonDeterministicInts", "SampleDistortedBoundingBox", "Skipgram",
+    "StatefulStandardNormal", "StatefulTruncatedNormal", "NonDeterministicInts", "SampleDistortedBoundingBox", "Skipgram",
+    *sorted(SAMPLERS),
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from export_v1 import errors, interface
+from export_v1.analysis import variables
 from export_v1.format.record import (
     GRADIENTS,
     LOSS,
@@ -27,7 +28,7 @@ from export_v1.format.record import (
 from export_v1.interface import given, resolving, settle
 from export_v1.interface.settle import Settling
 from export_v1.interface.types import Input
-from export_v1.ir import graph, ops, rewrite
+from export_v1.ir import graph, ops, randomness, rewrite
 from export_v1.ir.graph import Index, Tensor, parse
 from export_v1.model import Graph
 from export_v1.planning import variant
@@ -144,16 +145,11 @@ class _Building:
             model, graph_def=rewrite.with_nodes(found.update, [*found.update.node, done]), original=None
         )
         self._detached = dataclasses.replace(model, graph_def=found.detached, original=None)
-        rates = [name for name in optimizers.rates(self._optimizers) if not self._is_conditional(name)]
+        rates = [
+            name for name in optimizers.rates(self._optimizers) if not step.is_conditional(index, parse(name).node)
+        ]
         self._rates = {name: RATE if at == 0 else f"{RATE}_{at}" for at, name in enumerate(rates)}
         self._keys = self._gradient_keys()
-
-    def _is_conditional(self, name: str) -> bool:
-        """Whether a tensor has a value in one branch of a condition alone, as a rate has of an update made now and then."""
-        # Where branches meet again, there is a value whatever the condition says.
-        meets = [node.name for node in self._index.graph_def.node if node.op in ops.MERGES]
-        above = self._index.ancestors([parse(name).node], stop=meets)
-        return any(self._index[node].op in ops.V1_CONTROL_FLOW - ops.MERGES for node in above)
 
     def _gradient_keys(self) -> dict[Gradient, str]:
         several = len({gradient.loss for gradient in self._gradients}) > 1
@@ -264,7 +260,9 @@ class _Building:
             ],
             counter=self._counter(),
             averages=averages.of_weights(self._index, self._step),
-            random=self._is_random(loss),
+            random=bool(
+                randomness.sources(self._model.graph_def, {LOSS: loss}, {parse(name).node for name in self._frozen})
+            ),
         )
 
     def _counter(self) -> str | None:
@@ -273,7 +271,7 @@ class _Building:
             node = self._index[name]
             if node.op not in ops.ASSIGN_ADDS | ops.ASSIGNS:
                 continue
-            variable = step.variable_of(self._index, graph.data_inputs(node)[0])
+            variable = variables.read_by(self._index, graph.data_inputs(node)[0])
             if variable is None or not tf.as_dtype(self._index[variable].attr["dtype"].type).is_integer:
                 continue
             if node.op in ops.ASSIGN_ADDS or self._adds_to(variable, graph.data_inputs(node)[1]):
@@ -283,9 +281,5 @@ class _Building:
     def _adds_to(self, variable: str, value: Tensor) -> bool:
         node = self._index[value.node]
         return node.op in ops.ADDS and any(
-            step.variable_of(self._index, tensor) == variable for tensor in graph.data_inputs(node)
+            variables.read_by(self._index, tensor) == variable for tensor in graph.data_inputs(node)
         )
-
-    def _is_random(self, loss: str) -> bool:
-        reached = self._index.ancestors([parse(loss).node], stop=[parse(name).node for name in self._frozen])
-        return any(ops.is_random(self._index[name].op) for name in reached)

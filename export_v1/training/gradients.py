@@ -6,10 +6,11 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from export_v1 import errors
+from export_v1.analysis import variables
 from export_v1.ir import ops
 from export_v1.ir.graph import Index, Tensor, data_inputs, parse
 from export_v1.training import backprop
-from export_v1.training.step import TrainStep, variable_of
+from export_v1.training.step import TrainStep
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +56,12 @@ class _Matching:
         self._cuts = {parse(name) for name in step.cuts}
         self._scopes = backprop.Scopes(backprop.calls(index))
         read = index.ancestors(parse(name).node for name in step.losses)
-        variables = {name for name in read if index[name].op in ops.VARIABLES}
+        of_loss = {name for name in read if index[name].op in ops.VARIABLES}
         # What scales a loss is read by it, too, and is not trained.
-        self._trained = {name for name in variables if trainable.get(name, not trainable)}
+        self._trained = {name for name in of_loss if trainable.get(name, not trainable)}
         self._writers: dict[str, list[str]] = {}
         for writer in step.writers:
-            variable = variable_of(index, data_inputs(index[writer])[0])
+            variable = variables.read_by(index, data_inputs(index[writer])[0])
             if variable is not None:
                 self._writers.setdefault(variable, []).append(writer)
 
@@ -68,7 +69,7 @@ class _Matching:
         found: dict[tuple[str, str], set[Tensor]] = {}
         for writer in self._step.writers:
             inputs = data_inputs(self._index[writer])
-            variable = variable_of(self._index, inputs[0]) if inputs else None
+            variable = variables.read_by(self._index, inputs[0]) if inputs else None
             if variable in self._trained:
                 for cut in sorted(self._reached(inputs[1:]), key=lambda cut: cut.name):
                     found.setdefault((variable, self._scope(cut)), set()).add(cut)
@@ -129,7 +130,7 @@ class _Matching:
         if operation is None:
             # The sum of what several operations give.
             return {name for tensor in data_inputs(self._index[cut.node]) for name in self._variables_of(tensor)}
-        read = (variable_of(self._index, tensor) for tensor in data_inputs(self._index[operation]))
+        read = (variables.read_by(self._index, tensor) for tensor in data_inputs(self._index[operation]))
         return {name for name in read if name is not None}
 
     def _dtype(self, tensor: Tensor) -> tf.DType:

@@ -12,6 +12,7 @@ import functools
 from collections.abc import Collection, Iterable, Mapping
 
 from export_v1 import errors
+from export_v1.analysis import variables
 from export_v1.ir import graph, ops, rewrite
 from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, control_inputs, data_inputs, parse
 from export_v1.model import Graph
@@ -69,6 +70,7 @@ class _Finding:
         self._frozen = {parse(name).node for name in frozen}
         self._calls = backprop.calls(self._index)
         self._scopes = backprop.Scopes(self._calls)
+        self._instead_of: dict[str, tuple[str, ...]] = {}
 
     def step(self, loss: str | None) -> TrainStep:
         calls = self._wanted(loss)
@@ -132,8 +134,10 @@ class _Finding:
         if candidates:
             # More than the update may hang on it: the step's counter, moving averages of the weights.
             writes = {name: self._written_by(name) for name in candidates}
-            most = max(writes.values())
-            return next((name, [name]) for name in candidates if writes[name] == most)
+            all_of_it = [name for name in candidates if writes[name] == max(writes.values())]
+            # A node in a branch does nothing in the steps that take the other one.
+            train_op = next((name for name in all_of_it if not is_conditional(self._index, name)), all_of_it[0])
+            return train_op, [train_op]
         losses = list(dict.fromkeys(name for call in calls for name in call.differentiated))
         if len(losses) > 1:
             flags = "\n".join(f"    --loss={name}" for name in losses)
@@ -212,25 +216,12 @@ class _Finding:
             if not ops.writes_variable(self._index[name].op) or name in self._gradient_dependent:
                 continue
             inputs = data_inputs(self._index[name])
-            variable = variable_of(self._index, inputs[0]) if inputs else None
+            variable = variables.read_by(self._index, inputs[0]) if inputs else None
             before = self._index.ancestors([name])
-            for reader in self._readers(variable) if variable else ():
+            readers = variables.readers(self._index, variable) if variable else ()
+            for reader in dict.fromkeys(node.name for node, _ in readers):
                 if reader in region and reader not in before:
                     found.setdefault(reader, []).append(name)
-        return found
-
-    def _readers(self, variable: str) -> list[str]:
-        """Returns what computes with a variable, seen through its reads."""
-        found, todo, seen = [], [variable], set()
-        while todo:
-            for reader, at in self._index.consumers(todo.pop()):
-                if reader.input[at].startswith("^") or reader.name in seen:
-                    continue
-                seen.add(reader.name)
-                if reader.op in ops.VARIABLE_READS or reader.op in ops.ALIAS_TWINS:
-                    todo.append(reader.name)
-                else:
-                    found.append(reader.name)
         return found
 
     def _before(self, ends: list[str]) -> tuple[str, ...]:
@@ -245,18 +236,32 @@ class _Finding:
             and node.name not in self._computed_from_gradients
         )
 
-    @functools.cache  # noqa: B019 - lives as long as one look at one graph
     def _instead(self, name: str) -> tuple[str, ...]:
         """Returns what to wait for in place of a node, in a graph without the forward pass."""
-        if name not in self._index:
-            return ()
-        node = self._index[name]
-        if self._scopes.of(name) is not None:
-            # Part of the backward pass: whatever is in the update comes after it anyway.
-            return ()
-        if name not in self._data_dependent or name in self._computed_from_gradients:
-            return (name,)
-        return tuple(dict.fromkeys(found for wait in control_inputs(node) for found in self._instead(wait)))
+        # What each of the nodes asked about waits for comes before it; chains of control edges may be long.
+        todo = [name]
+        while todo:
+            waits = [wait for wait in self._waits(todo[-1]) if wait not in self._instead_of]
+            if waits:
+                todo += waits
+                continue
+            done = todo.pop()
+            own = self._waits(done)
+            found = (done,) if self._stays(done) else [late for wait in own for late in self._instead_of[wait]]
+            self._instead_of[done] = tuple(dict.fromkeys(found))
+        return self._instead_of[name]
+
+    def _waits(self, name: str) -> list[str]:
+        """Returns what a node that is not there any more waited for."""
+        # What is part of the backward pass comes before whatever is in the update anyway.
+        if name not in self._index or self._stays(name) or self._scopes.of(name) is not None:
+            return []
+        return control_inputs(self._index[name])
+
+    def _stays(self, name: str) -> bool:
+        if name not in self._index or self._scopes.of(name) is not None:
+            return False
+        return name not in self._data_dependent or name in self._computed_from_gradients
 
     @functools.cached_property
     def _data_dependent(self) -> set[str]:
@@ -299,6 +304,13 @@ def _waiting_for(node: NodeDef, waits: list[str]) -> NodeDef:
     return made
 
 
+def is_conditional(index: Index, name: str) -> bool:
+    """Whether a node runs in one branch of a condition alone, as a rate does of an update that is made now and then."""
+    # Where branches meet again, and behind a loop, there is a value whatever a condition says.
+    ends = [node.name for node in index.graph_def.node if node.op in ops.MERGES | ops.EXITS]
+    return name not in ends and any(index[node].op in ops.SWITCHES for node in index.ancestors([name], stop=ends))
+
+
 def _listed(calls: Iterable[Backprop]) -> str:
     return errors.quoted([name for call in calls for name in call.differentiated], 3)
 
@@ -307,20 +319,3 @@ def shape_of(index: Index, variable: str) -> list[int | None] | None:
     """Returns the static shape of a variable, by what its node says; None for an unknown rank."""
     proto = graph.attr(index[variable], "shape").shape
     return None if proto.unknown_rank else [dim.size if dim.size >= 0 else None for dim in proto.dim]
-
-
-def variable_of(index: Index, tensor: Tensor) -> str | None:
-    """Returns the variable that a reference, a handle or a read of one is of, or None."""
-    seen = set()
-    while tensor.node in index and tensor.node not in seen:
-        seen.add(tensor.node)
-        node = index[tensor.node]
-        if node.op in ops.VARIABLES:
-            return node.name
-        if node.op not in ops.VARIABLE_READS and node.op not in ops.ALIAS_TWINS and not any(graph.ref_outputs(node)):
-            return None
-        inputs = data_inputs(node)
-        if not inputs:
-            return None
-        tensor = inputs[0]
-    return None
