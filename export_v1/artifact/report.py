@@ -40,9 +40,8 @@ class Report:
         lines += [f"  warning: {warning}" for warning in record.warnings]
         lines += [f"  {line}" for line in proof_lines(record)]
         if record.resume is not None:
-            lines.append(
-                f"  training: loss, {len(record.resume.gradients)} gradients against the original's, and a step: {record.resume.proof}"
-            )
+            count = len(record.resume.gradients)
+            lines.append(f"  training: loss, step and {count} gradients against the original's: {record.resume.proof}")
         if record.warmup:
             lines.append(f"  warm-up requests: of {_counted(record.warmup)} rows")
         return "\n".join(lines)

@@ -367,7 +367,7 @@ def _record(values: Mapping) -> Record:
             "variables": lambda value: tuple(_made(VariableEntry, item) for item in value),
             "sample": lambda value: _made(SampleEntry, value),
             "proof": lambda value: _made(ProofEntry, value),
-            "resume": _resume,
+            "resume": resume_entry,
         }.items()
         if given.get(key) is not None
     }
@@ -388,7 +388,12 @@ def _made(kind, values: Mapping):
     return kind(**_known(kind, values))
 
 
-def _resume(values: Mapping) -> ResumeEntry:
+def resume_entry(values: Mapping) -> ResumeEntry:
+    """Returns the entry of a training from plain values, as `Record.to_json` writes them; unknown fields are ignored.
+
+    Raises:
+        TypeError, ValueError, KeyError, AttributeError: they are none.
+    """
     given = _known(ResumeEntry, values)
     for key, kind in (("gradients", GradientEntry), ("optimizers", OptimizerEntry)):
         given[key] = tuple(_made(kind, item) for item in given.get(key, ()))

@@ -3,14 +3,14 @@
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from export_v1.format import digests, record
-from export_v1.format.record import GradientEntry, OptimizerEntry, ResumeEntry
+from export_v1.format.record import ResumeEntry
 from load_v2 import private
 from load_v2.errors import LoadError, unknown
 from load_v2.layer import archive, binding, weights
@@ -45,6 +45,7 @@ class ResumedModel(keras.Model):
         self._extra_described = [artefact.Variable(v[0], (v[0],), v[1], tuple(v[2]), v[3], *v[4:]) for v in extra]
         self._extra = weights.create(self._extra_described, self.name, (), bundle)
         self._graphs: Graphs | None = None
+        self._programs: dict[str, Program] = {}
         self._kept: list[object] = []
         self._loss_mean = keras.metrics.Mean(name="loss")
         self.built = True
@@ -53,6 +54,11 @@ class ResumedModel(keras.Model):
     def by_name(self) -> dict[str, weights.Weight]:
         """Every weight by its name in the graph."""
         return {weight.name: weight for weight in [*self.layer.weights, *self._extra]}
+
+    @property
+    def programs(self) -> dict[str, Program]:
+        """The graphs of the training by key."""
+        return dict(self._programs)
 
     @property
     def labels(self) -> list[str]:
@@ -120,6 +126,12 @@ class ResumedModel(keras.Model):
         return fed
 
     def train_step(self, data):
+        losses, gradients, fed = self.differentiated(data)
+        self.apply_gradients(_averaged(gradients), fed)
+        return self._report(losses[record.LOSS], fed)
+
+    def differentiated(self, data) -> tuple[dict[str, tf.Tensor], list, dict[str, tf.Tensor]]:
+        """Returns the losses of a batch by key, the gradients that the update takes, in order, and what was fed by key."""
         ready = self._ready()
         fed = self._tensors(record.LOSS, data)
         entries = self._training.gradients
@@ -133,10 +145,15 @@ class ResumedModel(keras.Model):
             names = [entry.variable for entry in entries if entry.loss == loss]
             given = tape.gradient(losses[loss], [by_name[name].value for name in names])
             found |= {(loss, name): gradient for name, gradient in zip(names, given, strict=True)}
-        self._apply(_averaged([found[entry.loss, entry.variable] for entry in entries]), fed)
-        return self._report(losses["loss"], fed)
+        return losses, [found[entry.loss, entry.variable] for entry in entries], fed
 
-    def _apply(self, grads: list, fed: Mapping[str, tf.Tensor]) -> None:
+    def apply_gradients(self, grads: Sequence, fed: Mapping[str, tf.Tensor]) -> None:
+        """Makes the step: clipping and whatever else TensorFlow 1 did, and the optimizer.
+
+        Args:
+            grads: as `differentiated` returns them.
+            fed: what the loss was fed, by key; an update may read it, too.
+        """
         entries, ready = self._training.gradients, self._ready()
         if isinstance(self.optimizer, GraphOptimizer):
             needed = ready.inputs(record.UPDATE)
@@ -210,11 +227,9 @@ class ResumedModel(keras.Model):
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
         layer = keras.saving.deserialize_keras_object(config.pop("layer"))
-        training = dict(config.pop("training"))
-        training["gradients"] = [GradientEntry(**entry) for entry in training["gradients"]]
-        training["optimizers"] = [OptimizerEntry(**entry) for entry in training["optimizers"]]
+        training = record.resume_entry(config.pop("training"))
         # Nothing else of a config reaches the constructor: what is let in is not the archive's to say.
-        return cls(layer, ResumeEntry(**training), config.get("extra", ()), name=config.get("name"))
+        return cls(layer, training, config.get("extra", ()), name=config.get("name"))
 
     def save_assets(self, dir_path):
         for key, taken in self._programs.items():
