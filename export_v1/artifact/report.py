@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from export_v1.format.record import Record, Shape, SignatureEntry, TensorEntry
+from export_v1.format.record import OPTIMIZER, Record, Shape, SignatureEntry, TensorEntry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Report:
         lines += [f"  {line}" for line in proof_lines(record)]
         if record.resume is not None:
             count = len(record.resume.gradients)
-            lines.append(f"  training: loss, step and {count} gradients against the original's: {record.resume.proof}")
+            what = "loss" if OPTIMIZER in record.resume.left_behind else f"loss, step and {count} gradients"
+            lines.append(f"  training: {what} against the original's: {record.resume.proof}")
         if record.warmup:
             lines.append(f"  warm-up requests: of {_counted(record.warmup)} rows")
         return "\n".join(lines)

@@ -30,6 +30,9 @@ TRAINING_SIGNATURES = (LOSS, VALIDATION, UPDATE, GRADIENTS, RATE) = (
     "learning_rate",
 )
 
+# What of a training `--leave_behind` leaves out.
+LEFT_BEHIND = (PYTHON, SAMPLING, QUEUES, OPTIMIZER) = ("python", "sampling", "queues", "optimizer")
+
 Shape = Sequence[int | None] | None
 
 
@@ -228,6 +231,8 @@ class ResumeEntry:
         averages: name of a variable -> name of the variable that holds its moving average.
         proof: "equal" where loss, gradients and update were compared with the original's, perhaps with exceptions; else
             "not proven" and why.
+        left_behind: words of --leave_behind for what was not carried over: "python", "sampling", "queues", "optimizer"; with the
+            last one there is no signature `update`.
         recorded: whether a step of the original is in training.npz, to be replayed.
         random: whether the loss draws random numbers, as dropout does.
     """
@@ -241,6 +246,7 @@ class ResumeEntry:
     averages: Mapping[str, str] = dataclasses.field(default_factory=dict)
     random: bool = False
     proof: str = ""
+    left_behind: Sequence[str] = ()
     recorded: bool = False
 
 

@@ -89,6 +89,11 @@ FED = frozenset({"Placeholder", "PlaceholderV2"})
 PLACEHOLDERS = FED | {"PlaceholderWithDefault"}
 DEQUEUES = frozenset(f"QueueDequeue{many}{version}" for many in ("", "Many", "UpTo") for version in ("", "V2"))
 ENQUEUES = frozenset(f"QueueEnqueue{many}{version}" for many in ("", "Many") for version in ("", "V2"))
+# Put data where a later run takes them from.
+FILLS = ENQUEUES | {
+    *("Stage", "MapStage", "OrderedMapStage", "BarrierInsertMany", "LookupTableInsert", "LookupTableInsertV2"),
+    *("AccumulatorApplyGradient", "ResourceAccumulatorApplyGradient", "SparseAccumulatorApplyGradient"),
+}
 ITERATOR_READS = frozenset({"IteratorGetNext", "IteratorGetNextSync"})
 # Where a model's data can come in: a tensor that nothing in the graph computes.
 SOURCES = FED | DEQUEUES | ITERATOR_READS

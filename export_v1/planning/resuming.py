@@ -18,6 +18,7 @@ from export_v1.analysis import variables
 from export_v1.format.record import (
     GRADIENTS,
     LOSS,
+    OPTIMIZER,
     RATE,
     UPDATE,
     VALIDATION,
@@ -33,7 +34,7 @@ from export_v1.ir.graph import Index, Tensor, parse
 from export_v1.model import Graph
 from export_v1.planning import variant
 from export_v1.request import Request
-from export_v1.training import averages, gradients, optimizers, step
+from export_v1.training import averages, gradients, leaving, optimizers, step
 from export_v1.training.gradients import Gradient
 from export_v1.training.step import TrainStep
 
@@ -69,29 +70,45 @@ def variants(
     train = given.values(index, request.train_freeze, flag="train_freeze", place=place)
     labels = given.inputs(index, request.labels, place=place)
     named = given.outputs(index, {LOSS: request.loss}, place=place)[LOSS] if request.loss else None
-    found = step.find(model, named, {*freeze, *train}, place)
+    left = request.leave_behind
+    seek = step.loss_alone if OPTIMIZER in left else step.find
+    found = seek(model, named, {*freeze, *train}, place)
     loss = named or _only(found, place)
     differentiated = list(dict.fromkeys([loss, *found.losses]))
     cuts = [one.tensor for one in (*inputs.values(), *labels.values())]
+    obstacles = leaving.of(index, found, differentiated, [*cuts, *freeze, *train])
+    leaving.refuse(obstacles, left, place)
+    computed = {settle.key(name): name for name in leaving.label_names(obstacles)}
+    replaced = given.inputs(index, computed, place=place)
+    cuts += [one.tensor for one in replaced.values()]
     frozen, choices = settling.training(freeze, train, cuts, [*differentiated, *found.before])
-    labels, label_choices = _labels(settling, labels, inputs, frozen, differentiated, place)
-    grads = gradients.of(index, found, model.trainable, place)
-    kinds = optimizers.of(index, found, grads)
+    labels, label_choices = _labels(settling, labels, {**inputs, **replaced}, frozen, differentiated, place)
+    labels = {**labels, **replaced}
+    if OPTIMIZER in left:
+        obstacles.append(leaving.Obstacle(OPTIMIZER, "the optimizer, its slots and its schedule"))
+        grads, kinds = gradients.of_loss(index, loss, model.trainable), ()
+    else:
+        grads = gradients.of(index, found, model.trainable, place)
+        kinds = optimizers.of(index, found, grads)
     building = _Building(model, index, found, grads, kinds, frozen, prefix)
     keys = {name: LOSS if name == loss else f"{LOSS}_{at}" for at, name in enumerate(differentiated)}
-    made = [building.loss({**inputs, **labels}, keys), building.update(inputs, labels, place)]
+    made = [building.loss({**inputs, **labels}, keys)]
     made += building.validation(settling, {**inputs, **labels}, loss, freeze, train)
-    processed = building.processed()
-    made += processed + building.rates()
-    said = interface.Choice(
-        f"the loss is {loss}", "given" if named else "the graph has gradients of it, and of nothing else"
-    )
-    how = interface.Choice(
-        f"training goes on as {found.train_op or 'the updates'} did: {_summary(kinds)}",
-        f"{len(grads)} gradients of {found.losses[0]} go into it",
-    )
+    processed: list[variant.Variant] = []
+    if kinds:
+        processed = building.processed()
+        made += [building.update(inputs, labels, place), *processed, *building.rates()]
+    why = "given" if named else "the graph has gradients of it, and of nothing else"
+    choices = (interface.Choice(f"the loss is {loss}", why), *choices)
+    if kinds:
+        how = f"training goes on as {found.train_op or 'the updates'} did: {_summary(kinds)}"
+        choices += (interface.Choice(how, f"{len(grads)} gradients of {found.losses[0]} go into it"),)
+    dropped = [
+        interface.Choice(f"left behind: {one.what}; {one.without}", f"--leave_behind={one.word}") for one in obstacles
+    ]
     entry = building.entry(loss, labels, keys, bool(processed))
-    return Resumed(tuple(made), entry, frozen, (said, how, *choices, *label_choices))
+    entry = dataclasses.replace(entry, left_behind=[one.word for one in obstacles])
+    return Resumed(tuple(made), entry, frozen, (*choices, *label_choices, *dropped))
 
 
 def _only(found: TrainStep, place: str) -> str:

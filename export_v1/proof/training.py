@@ -76,10 +76,12 @@ def prove(planned: Plan, graph_def: GraphDef, signatures: Signatures, weights: W
 class _Proving:
     def __init__(self, planned: Plan, graph_def: GraphDef, signatures: Signatures, weights, files):
         assert planned.resume is not None, "there is a training to be proven"
-        self._entries = tuple(planned.resume.gradients)
         self._train_op = planned.resume.train_op
         self._by_key = {key: one for one in planned.variants for key in one.signatures}
         self._graph_def, self._signatures = held_draws.held(graph_def), signatures
+        # Without the optimizer there is no update, and nothing to say of what goes into it.
+        self._is_whole = UPDATE in self._by_key
+        self._entries = tuple(planned.resume.gradients) if self._is_whole else ()
         self._weights, self._files = weights, files
         self._draws = randomness.sources(graph_def, self._outputs())
         self._left = randomness.sources(self._graph_def, self._outputs())
@@ -107,7 +109,8 @@ class _Proving:
             return Proof(f"{Verdict.NOT_PROVEN}: {next(iter(losses.values()))}")
         entries = [entry for entry in self._entries if not set(_keys(entry)) & set(recorded.not_proven)]
         step = _step(recorded, outputs, entries)
-        after, exceptions = self._after(step) if len(entries) == len(self._entries) else ({}, "")
+        after, exceptions = self._after(step) if self._is_whole and len(entries) == len(self._entries) else ({}, "")
+        exceptions = exceptions if self._is_whole else ", all but the optimizer, which was left behind"
         with session.opened(lambda: importing.graph_def(self._graph_def)) as opened:
             self._compare_gradients(opened, entries, recorded)
             if after:
@@ -125,7 +128,7 @@ class _Proving:
 
     def _with_gradients(self) -> variant.Variant:
         """Returns the variant of the loss, with what comes out of tf.gradients as further outputs."""
-        cuts = self._by_key[UPDATE].signatures[UPDATE].inputs
+        cuts = self._by_key[UPDATE].signatures[UPDATE].inputs if self._is_whole else {}
         loss = self._by_key[LOSS]
         signature = loss.signatures[LOSS]
         keys = [key for entry in self._entries for key in _keys(entry)]

@@ -10,7 +10,7 @@ from export_v1.analysis import variables
 from export_v1.ir import ops
 from export_v1.ir.graph import Index, Tensor, data_inputs, parse
 from export_v1.training import backprop
-from export_v1.training.step import TrainStep
+from export_v1.training.step import LEAVE_IT, TrainStep
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +32,16 @@ class Gradient:
     dense_shape: str | None = None
 
 
+def of_loss(index: Index, loss: str, trainable: Mapping[str, bool]) -> tuple[Gradient, ...]:
+    """Returns the gradients of a loss by all variables that are trained, for an optimizer of somebody else's."""
+    read = index.ancestors([parse(loss).node])
+    return tuple(
+        Gradient(node.name, loss, node.name)
+        for node in index.graph_def.node
+        if node.name in read and node.op in ops.VARIABLES and trainable.get(node.name, not trainable)
+    )
+
+
 def of(index: Index, step: TrainStep, trainable: Mapping[str, bool], place: str) -> tuple[Gradient, ...]:
     """Returns the gradients that a step's update reads, in the graph order of its writers.
 
@@ -44,8 +54,7 @@ def of(index: Index, step: TrainStep, trainable: Mapping[str, bool], place: str)
     found = _Matching(index, step, trainable, place).run()
     if not found:
         raise errors.ExportError(
-            f"No gradient in {place} goes into a variable in a way that can be followed.\n"
-            "  Export it without --resume, and train it with a Keras optimizer."
+            f"No gradient in {place} goes into a variable in a way that can be followed.\n{LEAVE_IT}"
         )
     return found
 
@@ -111,8 +120,7 @@ class _Matching:
         if len(floats) != 1 or len(rows) > 1 or len(shapes) > 1:
             raise errors.ExportError(
                 f"What the gradient of {variable!r} is in {self._place} is not clear: its update reads "
-                f"{errors.quoted(sorted(cut.name for cut in cuts))}.\n"
-                "  Export it without --resume, and train it with a Keras optimizer."
+                f"{errors.quoted(sorted(cut.name for cut in cuts))}.\n{LEAVE_IT}"
             )
         call = self._scopes.of(floats[0].node)
         assert call is not None, "a cut comes out of tf.gradients"
@@ -155,5 +163,5 @@ class _Matching:
             if other != gradient.variable:
                 raise errors.ExportError(
                     f"{gradient.values!r} in {self._place} goes into {other!r} and into {gradient.variable!r}; it can be "
-                    "the gradient of only one.\n  Export it without --resume, and train it with a Keras optimizer."
+                    f"the gradient of only one.\n{LEAVE_IT}"
                 )

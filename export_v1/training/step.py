@@ -19,6 +19,11 @@ from export_v1.model import Graph
 from export_v1.training import backprop
 from export_v1.training.backprop import Backprop
 
+# What to do where an update cannot be followed.
+LEAVE_IT = (
+    "  Pass --leave_behind=optimizer to keep the loss and train with a Keras optimizer, or export it without --resume."
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainStep:
@@ -34,6 +39,7 @@ class TrainStep:
         before: nodes that write a variable from the data, not from gradients: to be run with the loss.
         writers: the nodes that change a variable by a gradient.
         reads: sources that the update reads besides gradients, by tensor name.
+        dropped: nodes that the train op ran to fill a queue from the forward pass; neither the loss nor the update runs them.
     """
 
     train_op: str
@@ -45,6 +51,7 @@ class TrainStep:
     before: tuple[str, ...]
     writers: tuple[str, ...]
     reads: tuple[str, ...]
+    dropped: tuple[str, ...] = ()
 
 
 def find(model: Graph, loss: str | None, frozen: Collection[str], place: str) -> TrainStep:
@@ -63,6 +70,11 @@ def find(model: Graph, loss: str | None, frozen: Collection[str], place: str) ->
     return _Finding(model, frozen, place).step(loss)
 
 
+def loss_alone(model: Graph, loss: str | None, frozen: Collection[str], place: str) -> TrainStep:
+    """Returns what there is of a step where nobody follows its update: the losses; see `find`."""
+    return _Finding(model, frozen, place).loss_alone(loss)
+
+
 class _Finding:
     def __init__(self, model: Graph, frozen: Collection[str], place: str):
         self._place = place
@@ -78,13 +90,18 @@ class _Finding:
         if not writers:
             raise errors.ExportError(
                 f"No op of {self._place} changes a variable by the gradients of {_listed(calls)}.\n"
-                "  --resume goes on with the train op that the graph was saved with; this one has none."
+                f"  --resume goes on with the train op that the graph was saved with; this one has none.\n{LEAVE_IT}"
             )
         train_op, ends = self._train_op(writers, calls)
         parts = self._split(ends)
         used = dict.fromkeys(call for cut in parts.cuts if (call := self._scopes.of(parse(cut).node)))
         losses = dict.fromkeys(name for call in used for name in call.differentiated)
         return dataclasses.replace(parts, train_op=train_op, losses=tuple(losses), writers=tuple(writers))
+
+    def loss_alone(self, loss: str | None) -> TrainStep:
+        losses = dict.fromkeys(name for call in self._wanted(loss) for name in call.differentiated)
+        whole = self._index.graph_def
+        return TrainStep("", tuple(losses), (), whole, whole, (), (), (), ())
 
     def _wanted(self, loss: str | None) -> list[Backprop]:
         if not self._calls:
@@ -198,7 +215,14 @@ class _Finding:
             before=self._before(ends),
             writers=(),
             reads=tuple(reads),
+            dropped=self._dropped(ends, seen),
         )
+
+    def _dropped(self, ends: list[str], kept: set[str]) -> tuple[str, ...]:
+        reached = self._index.ancestors(ends) - kept
+        losses = [parse(name).node for call in self._calls for name in call.differentiated]
+        forward = self._index.ancestors([*losses, *self._before(ends)])
+        return tuple(name for name in sorted(reached - forward) if self._index[name].op in ops.FILLS)
 
     def _with(self, changed: Mapping[str, NodeDef]) -> GraphDef:
         every = self._index.graph_def

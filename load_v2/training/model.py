@@ -42,7 +42,11 @@ class ResumedModel(keras.Model):
         super().__init__(**kwargs)
         self.layer = layer
         self._training = training
-        self._extra_described = [artefact.Variable(v[0], (v[0],), v[1], tuple(v[2]), v[3], *v[4:]) for v in extra]
+        # In an archive they are Keras's, and have no key.
+        self._extra_described = [
+            artefact.Variable(name, (name,), dtype, tuple(shape), trainable, *(stored or (name,)))
+            for name, dtype, shape, trainable, *stored in extra
+        ]
         self._extra = weights.create(self._extra_described, self.name, (), bundle)
         self._graphs: Graphs | None = None
         self._programs: dict[str, Program] = {}
@@ -54,6 +58,18 @@ class ResumedModel(keras.Model):
     def by_name(self) -> dict[str, weights.Weight]:
         """Every weight by its name in the graph."""
         return {weight.name: weight for weight in [*self.layer.weights, *self._extra]}
+
+    @property
+    def _graph_optimizer(self) -> GraphOptimizer | None:
+        # A model that was never compiled has none at all.
+        own = getattr(self, "optimizer", None)
+        return own if isinstance(own, GraphOptimizer) else None
+
+    @property
+    def held(self) -> dict[str, keras.Variable]:
+        """Every variable of the training by its name in the graph: weights, and slots of TensorFlow 1's own optimizer."""
+        own = self._graph_optimizer
+        return {**(own.slots if own is not None else {}), **self.by_name}
 
     @property
     def programs(self) -> dict[str, Program]:
@@ -73,17 +89,19 @@ class ResumedModel(keras.Model):
     def attach(self, programs: Mapping[str, Program]) -> None:
         """Takes the graphs of the training, over the model's weights and the optimizer's slots."""
         owned = dict(self.by_name)
-        if isinstance(self.optimizer, GraphOptimizer):
-            owned |= self.optimizer.slots
+        own = self._graph_optimizer
+        if own is not None:
+            owned |= own.slots
         # Without TensorFlow 1's own optimizer there is nobody to update, and nothing to read its slots.
         usable = {
             key: taken for key, taken in programs.items() if all(variable.name in owned for variable in taken.variables)
         }
         self._programs = dict(programs)
         self._graphs = Graphs(usable, owned, self.layer.policy)
-        if isinstance(self.optimizer, GraphOptimizer):
-            self.optimizer.attach(self._graphs)
-        schedule = private.schedule_of(self.optimizer)
+        if own is not None:
+            own.attach(self._graphs)
+        compiled = getattr(self, "optimizer", None)
+        schedule = private.schedule_of(compiled) if compiled is not None else None
         if isinstance(schedule, GraphSchedule):
             schedule.attach(programs[record.RATE], self.layer.policy)
 
@@ -155,9 +173,10 @@ class ResumedModel(keras.Model):
             fed: what the loss was fed, by key; an update may read it, too.
         """
         entries, ready = self._training.gradients, self._ready()
-        if isinstance(self.optimizer, GraphOptimizer):
+        own = self._graph_optimizer
+        if own is not None:
             needed = ready.inputs(record.UPDATE)
-            self.optimizer.update(grads, {key: value for key, value in fed.items() if key in needed})
+            own.update(grads, {key: value for key, value in fed.items() if key in needed})
             return
         if record.GRADIENTS in ready:
             processed = ready(record.GRADIENTS, list(optimizer.fed(entries, grads).values()))
@@ -203,8 +222,7 @@ class ResumedModel(keras.Model):
         Raises:
             LoadError: the training keeps none.
         """
-        slots = self.optimizer.slots if isinstance(self.optimizer, GraphOptimizer) else {}
-        held = {**slots, **self.by_name}
+        held = self.held
         pairs = {name: average for name, average in self._training.averages.items() if average in held and name in held}
         if not pairs:
             raise LoadError(f"The training of model {self.name!r} keeps no moving averages of its weights.")
