@@ -6,14 +6,14 @@ from collections.abc import Collection
 from export_v1 import errors
 from export_v1.format.record import OPTIMIZER, PYTHON, QUEUES, SAMPLING
 from export_v1.ir import ops
-from export_v1.ir.graph import Index, Tensor, parse
+from export_v1.ir.graph import Index, NodeDef, Tensor, data_inputs, parse
 from export_v1.training.step import TrainStep
 
 # What the training does without each.
 _WITHOUT = {
     PYTHON: "the loss takes what Python computed as labels, which you feed",
     SAMPLING: "the loss samples by a random stream of its own, so losses differ from TensorFlow 1's",
-    QUEUES: "what the step put into these is not put there any more",
+    QUEUES: "the step does not fill these any more, and what the loss takes out of them are labels, which you feed",
     OPTIMIZER: "the export has the loss alone; compile the model with a Keras optimizer, which starts anew",
 }
 
@@ -25,7 +25,7 @@ class Obstacle:
     Attributes:
         word: what `--leave_behind` calls it.
         what: the ops, or what is unclear about them, in words.
-        tensors: of Python calls, the tensors that the loss reads of them.
+        tensors: what the loss reads of Python calls, or takes out of queues.
     """
 
     word: str
@@ -54,16 +54,29 @@ def of(index: Index, step: TrainStep, losses: Collection[str], given: Collection
     found = []
     if python:
         names = {node.name for node in python}
-        readers = [index[name] for name in reached - names]
-        read = {parse(edge) for node in readers for edge in node.input if parse(edge).node in names}
-        tensors = sorted(tensor.name for tensor in read if tensor.index >= 0)
-        found.append(Obstacle(PYTHON, f"the loss calls Python, {_listed(python)}", tuple(tensors)))
+        found.append(Obstacle(PYTHON, f"the loss calls Python, {_listed(python)}", _read_of(index, names, reached)))
     if sampling:
         found.append(Obstacle(SAMPLING, f"the loss draws the classes that it compares with, by {_listed(sampling)}"))
     if step.dropped:
-        filled = [index[name] for name in step.dropped]
-        found.append(Obstacle(QUEUES, f"the step fills queues from the forward pass, by {_listed(filled)}"))
+        fills = [index[name] for name in step.dropped]
+        queues = {_queue(node) for node in fills}
+        taking = {name for name in reached if index[name].op in ops.FEEDERS and _queue(index[name]) in queues}
+        what = f"the step fills queues from the forward pass, by {_listed(fills)}"
+        found.append(Obstacle(QUEUES, what, _read_of(index, taking, reached)))
     return found
+
+
+def _read_of(index: Index, names: Collection[str], readers: Collection[str]) -> tuple[str, ...]:
+    """Returns the tensors of some nodes that others read."""
+    edges = [parse(edge) for reader in readers if reader not in names for edge in index[reader].input]
+    return tuple(sorted({tensor.name for tensor in edges if tensor.node in names and tensor.index >= 0}))
+
+
+def _queue(node: NodeDef) -> str:
+    """Returns what tells one queue from another: the node that holds it, or the name that a stage shares."""
+    if "shared_name" in node.attr:
+        return node.attr["shared_name"].s.decode()
+    return data_inputs(node)[0].node if data_inputs(node) else ""
 
 
 def _listed(nodes) -> str:
@@ -84,5 +97,5 @@ def refuse(obstacles: Collection[Obstacle], left: Collection[str], place: str) -
 
 
 def label_names(obstacles: Collection[Obstacle]) -> list[str]:
-    """Returns the tensors that have to be fed where Python is left behind."""
+    """Returns the tensors that have to be fed where Python or queues are left behind."""
     return [Tensor(parse(name).node, parse(name).index).name for one in obstacles for name in one.tensors]

@@ -164,7 +164,8 @@ class _Finding:
         return "", writers
 
     def _written_by(self, name: str) -> int:
-        return sum(ops.writes_variable(self._index[node].op) for node in self._index.ancestors([name]))
+        before = [self._index[node].op for node in self._index.ancestors([name])]
+        return sum(ops.writes_variable(op) or op in ops.FILLS for op in before)
 
     def _is_cut(self, tensor: Tensor, reader: NodeDef) -> bool:
         """Whether a tensor that a node reads comes out of tf.gradients there."""
@@ -280,7 +281,10 @@ class _Finding:
         # What is part of the backward pass comes before whatever is in the update anyway.
         if name not in self._index or self._stays(name) or self._scopes.of(name) is not None:
             return []
-        return control_inputs(self._index[name])
+        node = self._index[name]
+        # What comes after the update may come after it by what it reads.
+        read = [tensor.node for tensor in data_inputs(node) if tensor.node in self._gradient_dependent]
+        return [*control_inputs(node), *read]
 
     def _stays(self, name: str) -> bool:
         if name not in self._index or self._scopes.of(name) is not None:
