@@ -194,7 +194,8 @@ class ResumedModel(keras.Model):
 
     def _report(self, loss: tf.Tensor, fed: Mapping[str, tf.Tensor]) -> dict:
         rows = [tf.shape(value)[0] for value in fed.values() if value.shape.rank]
-        self._loss_mean.update_state(loss, sample_weight=rows[0] if rows else None)
+        # TensorFlow 1 differentiates the sum; of most losses there is one element, and of some nothing tells the rank.
+        self._loss_mean.update_state(tf.reduce_sum(loss), sample_weight=rows[0] if rows else None)
         return {metric.name: metric.result() for metric in self.metrics}
 
     def test_step(self, data):
