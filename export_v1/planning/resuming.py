@@ -84,9 +84,10 @@ def variants(
     frozen, choices = settling.training(freeze, train, cuts, [*differentiated, *found.before])
     labels, label_choices = _labels(settling, labels, {**inputs, **replaced}, frozen, differentiated, place)
     labels = {**labels, **replaced}
+    kinds: tuple[optimizers.Optimizer, ...] = ()
     if OPTIMIZER in left:
         obstacles.append(leaving.Obstacle(OPTIMIZER, "the optimizer, its slots and its schedule"))
-        grads, kinds = gradients.of_loss(index, loss, model.trainable), ()
+        grads = gradients.of_loss(index, loss, model.trainable)
     else:
         grads = gradients.of(index, found, model.trainable, place)
         kinds = optimizers.of(index, found, grads)
@@ -99,16 +100,16 @@ def variants(
         processed = building.processed()
         made += [building.update(inputs, labels, place), *processed, *building.rates()]
     why = "given" if named else "the graph has gradients of it, and of nothing else"
-    choices = (interface.Choice(f"the loss is {loss}", why), *choices)
+    reported = [interface.Choice(f"the loss is {loss}", why), *choices]
     if kinds:
         how = f"training goes on as {found.train_op or 'the updates'} did: {_summary(kinds)}"
-        choices += (interface.Choice(how, f"{len(grads)} gradients of {found.losses[0]} go into it"),)
+        reported.append(interface.Choice(how, f"{len(grads)} gradients of {found.losses[0]} go into it"))
     dropped = [
         interface.Choice(f"left behind: {one.what}; {one.without}", f"--leave_behind={one.word}") for one in obstacles
     ]
     entry = building.entry(loss, labels, keys, bool(processed))
     entry = dataclasses.replace(entry, left_behind=[one.word for one in obstacles])
-    return Resumed(tuple(made), entry, frozen, (*choices, *label_choices, *dropped))
+    return Resumed(tuple(made), entry, frozen, (*reported, *label_choices, *dropped))
 
 
 def _only(found: TrainStep, place: str) -> str:

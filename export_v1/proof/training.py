@@ -198,8 +198,8 @@ class _Proving:
         ]
         _refuse(compared, "The export does not update its variables as the original does")
 
-    def _shape(self, name: str) -> tuple[int, ...]:
-        return next(tuple(variable.sizes) for variable in self._weights.variables if variable.name == name)
+    def _shape(self, name: str) -> np.ndarray:
+        return next(np.asarray(variable.sizes) for variable in self._weights.variables if variable.name == name)
 
 
 def _differing(first: Mapping[str, np.ndarray], others: Sequence[Mapping[str, np.ndarray]]) -> list[str]:
