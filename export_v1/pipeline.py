@@ -9,7 +9,7 @@ from export_v1 import errors, interface
 from export_v1.analysis import endless
 from export_v1.artifact import assembly, model_settings, recording, save, versions, warmup
 from export_v1.artifact.report import Report
-from export_v1.format import record
+from export_v1.format import record, training_sample
 from export_v1.format import sample as codec
 from export_v1.format.comparison import Verdict
 from export_v1.ir import randomness, safety, wellformed
@@ -71,9 +71,11 @@ def _export(
     opened = batch.opened(planned, recorded, weights, files, request)
     if opened.fixed is not None:
         assembled = assembly.assemble(opened.planned, model, files, request)
+    proof = training.Proof("")
     if planned.resume is not None:
-        verdict = _training_proven(planned, assembled.exported, weights, files, request)
-        planned = dataclasses.replace(planned, resume=dataclasses.replace(planned.resume, proof=verdict))
+        proof = _training_proven(planned, assembled.exported, weights, files, request)
+        entry = dataclasses.replace(planned.resume, proof=proof.verdict, recorded=proof.step is not None)
+        planned = dataclasses.replace(planned, resume=entry)
     requests = warmup.batches(warmup.sizes(request), recorded, opened.planned.serving_inputs)
     with versions.target(export_dir, **place) as target:
         answers = [*recorded.sets, *opened.proofs] if recorded else []
@@ -85,6 +87,8 @@ def _export(
         record.write(done, os.path.join(target.folder, record.PATH))
         if recorded is not None:
             sample.write(recorded, os.path.join(target.folder, codec.PATH))
+        if proof.step is not None:
+            training_sample.write(proof.step, os.path.join(target.folder, training_sample.PATH))
         if requests:
             warmup.write(requests, os.path.join(target.folder, "assets.extra"), DEFAULT)
         if request.mlserver:
@@ -122,15 +126,16 @@ def _recorded(
 
 def _training_proven(
     planned: Plan, exported: save.Exported, weights: Weights, files: assets.Files, request: Request
-) -> str:
-    """Returns whether loss and gradients of a training are the original's: "equal", or "not proven" and why."""
+) -> training.Proof:
+    """Returns what is proven of a training: whether loss, gradients and update are the original's."""
     if request.no_sample:
-        return f"{Verdict.NOT_PROVEN}: --no_sample skipped it"
-    inputs, outputs, _ = exported.signatures[record.LOSS]
-    verdict = training.prove(planned, exported.graph_def, inputs, outputs, weights, files)
-    if request.require_proof and verdict.startswith(str(Verdict.NOT_PROVEN)):
-        raise errors.ExportError(f"The training is {verdict}, and --require_proof was given.\n  Nothing was written.")
-    return verdict
+        return training.Proof(f"{Verdict.NOT_PROVEN}: --no_sample skipped it")
+    proof = training.prove(planned, exported.graph_def, exported.signatures, weights, files)
+    if request.require_proof and proof.verdict.startswith(str(Verdict.NOT_PROVEN)):
+        raise errors.ExportError(
+            f"The training is {proof.verdict}, and --require_proof was given.\n  Nothing was written."
+        )
+    return proof
 
 
 def _require(recorded: Sample | None) -> None:

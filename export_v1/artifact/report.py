@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from export_v1.format.record import Record, Shape, SignatureEntry, TensorEntry
+from export_v1.format.record import OPTIMIZER, Record, Shape, SignatureEntry, TensorEntry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Report:
         lines += [f"  warning: {warning}" for warning in record.warnings]
         lines += [f"  {line}" for line in proof_lines(record)]
         if record.resume is not None:
-            lines.append(
-                f"  training: loss and {len(record.resume.gradients)} gradients against the original's: {record.resume.proof}"
-            )
+            count = len(record.resume.gradients)
+            what = "loss" if OPTIMIZER in record.resume.left_behind else f"loss, step and {count} gradients"
+            lines.append(f"  training: {what} against the original's: {record.resume.proof}")
         if record.warmup:
             lines.append(f"  warm-up requests: of {_counted(record.warmup)} rows")
         return "\n".join(lines)
