@@ -144,7 +144,7 @@ class Anatomy:
         """Returns where to cut for a source: behind a queue or an iterator, the last name given to the same value."""
         if self.roles.is_plain_placeholder(tensor):
             return tensor
-        readers = [node for node in self.roles.nodes if tensor in self.live.data(node)]
+        readers = [node for node in self.roles.readers(tensor.node) if tensor in self.live.data(node)]
         if len(readers) == 1 and readers[0].op == "Identity" and naming.is_given(readers[0]):
             return self.input_tensor(Tensor(readers[0].name))
         return tensor

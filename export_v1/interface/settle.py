@@ -1,7 +1,7 @@
 """Settles every tensor that the outputs need from outside: fed, frozen, or named in one error."""
 
 import functools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -15,7 +15,7 @@ from export_v1.interface import given
 from export_v1.interface.mode_flags import Flag, Flags
 from export_v1.interface.types import Choice
 from export_v1.ir import graph, ops
-from export_v1.ir.graph import Index, NodeDef
+from export_v1.ir.graph import Index, NodeDef, Tensor
 
 # Ops that meet values with weights.
 _WEIGHTED = frozenset({"MatMul", "Conv2D", "Conv3D", "DepthwiseConv2dNative", "BatchMatMul", "BatchMatMulV2"})
@@ -28,7 +28,7 @@ class Settling:
 
     def __init__(self, index: Index, backward: set[str]):
         self.index, self.backward = index, backward
-        self.ordered = Ordered(index)
+        self.ordered = Ordered.of(index)
         self.flags = Flags(self.ordered, backward)
         self._flags: dict[str, Flag | None] = {}
         self._entries: dict[str, bool] = {}
@@ -52,17 +52,29 @@ class Settling:
         """Returns each tensor from outside that `outputs` need and do not get -> the nodes on the way to it."""
         running = self.live(values, cuts)
         asked = running.needed(map(graph.parse, outputs), ops.SOURCES)
+        wanted: dict[str, set[Tensor]] = {
+            name: set() for name in asked if self.index[name].op in ops.SOURCES and self.index[name].op not in ops.FED
+        }
+        if wanted:
+            for tensor in [*map(graph.parse, outputs), *self._read(running, asked, wanted)]:
+                if tensor.node in wanted:
+                    wanted[tensor.node].add(tensor)
         found = {}
         for name in asked:
             if self.index[name].op in ops.FED:
                 found[f"{name}:0"] = path(asked, name)
-            elif self.index[name].op in ops.SOURCES:
-                readers = [self.index[reader] for reader in asked]
-                wanted = {one for reader in readers for one in running.reads(reader) if one.node == name}
-                wanted |= {graph.parse(one) for one in outputs if graph.parse(one).node == name}
-                for tensor in sorted(wanted, key=lambda one: one.index):
-                    found[tensor.name] = path(asked, name)
+            for tensor in sorted(wanted.get(name, ()), key=lambda one: one.index):
+                found[tensor.name] = path(asked, name)
         return found
+
+    def _read(self, running: Liveness, readers: Iterable[str], sources: Mapping[str, object]) -> Iterator[Tensor]:
+        """Yields what some nodes read, and what of the sources they wait for."""
+        for reader in readers:
+            data, controls, guard = running.reads(self.index[reader])
+            yield from data
+            yield from (Tensor(name) for name in sources.keys() & controls)
+            if guard is not None:
+                yield guard
 
     def inference(
         self,

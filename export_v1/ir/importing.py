@@ -47,6 +47,7 @@ def graph_def(
 
     Raises:
         UserError: it holds an op that the policy does not let in, or functions that are too large once they are called.
+        ValueError: TensorFlow refuses it.
     """
     fed_files = fed_files or {}
     admitted = checked(given, fed_files, policy)
@@ -56,7 +57,11 @@ def graph_def(
         for tensor, value in {**(feeds or {}), **fed_files}.items()
         if tensor in used
     }
-    return tf.graph_util.import_graph_def(admitted, mapped, return_elements, name=name)
+    try:
+        return tf.graph_util.import_graph_def(admitted, mapped, return_elements, name=name)
+    except tf.errors.OpError as error:
+        # What TensorFlow refuses is a ValueError where an op stands in the graph, but not within a function.
+        raise ValueError(error.message) from error
 
 
 def meta_graph(given: MetaGraphDef) -> None:

@@ -59,7 +59,7 @@ class Plan:
         """Returns, by signature key, its inputs and outputs as the record has them, in call order."""
         found = {}
         for one in self.variants:
-            index = Index(one.model.graph_def)
+            index = one.model.index
             for key, signature in one.signatures.items():
                 inputs = {name: _entry(cut.tensor, cut.dtype, cut.shape) for name, cut in signature.inputs.items()}
                 outputs = {name: _described(index, tensor) for name, tensor in signature.outputs.items()}
@@ -158,7 +158,7 @@ def _one_signature(model: Source, request: Request, place: str) -> Plan:
 
 
 def _all_constants(model: Graph, frozen: Mapping[str, object]) -> bool:
-    index = Index(model.graph_def)
+    index = model.index
     return all(parse(name).node in index and index[parse(name).node].op == "Const" for name in frozen)
 
 
@@ -169,7 +169,7 @@ def _training(model: Graph, signature: variant.PlannedSignature, serving: varian
 
 def _variables(one: variant.Variant) -> set[str]:
     """Returns the names of the variables that a variant's outputs reach in the graph as it was written."""
-    index = Index(one.model.graph_def)
+    index = one.model.index
     stops = {parse(name).node for name in (*one.cuts, *one.frozen)}
     outputs = [parse(tensor).node for signature in one.signatures.values() for tensor in signature.outputs.values()]
     reached = index.ancestors(outputs, stop=stops)
@@ -191,7 +191,7 @@ def _kept_signatures(model: Source, request: Request, place: str) -> Plan:
             said += [choice for choice in settled[key].choices if choice not in said]
     answers = {key: _signature(one, model.graph.signatures[key].method_name) for key, one in settled.items()}
     planned: list[variant.Variant] = []
-    for keys in grouping.groups(Index(model.graph.graph_def), answers):
+    for keys in grouping.groups(model.graph.index, answers):
         prefix = _prefix(keys[0], model.graph) if planned else ""
         planned.append(variant.Variant(prefix, model.graph, {key: answers[key] for key in keys}))
     training = _training_kept(model, default, chosen, planned[0], request)
@@ -237,7 +237,7 @@ def _resolved(model: Graph, key: str, request: Request, place: str, train_freeze
     What is given with --freeze is no input any more. A placeholder with a default has that value, because this is how
     the signature has always answered; only what has none is chosen.
     """
-    signature, index = model.signatures[key], Index(model.graph_def)
+    signature, index = model.signatures[key], model.index
     frozen = {parse(name).name for name in (*request.freeze, *(train_freeze or ()))}
     cuts, doubled = _one_key_each(
         {name: tensor for name, tensor in signature.inputs.items() if parse(tensor).name not in frozen}
@@ -297,7 +297,7 @@ def _training_kept(model, default: str, chosen, serving: variant.Variant, reques
             return None
         place = f"training graph of {model.path}"
         given = dataclasses.replace(request, freeze={}, train_freeze={})
-        there = Index(model.train_graph.graph_def)
+        there = model.train_graph.index
         values = {**request.freeze, **request.train_freeze}
         values = {name: value for name, value in values.items() if parse(name).node in there}
         trained = _resolved(model.train_graph, default, dataclasses.replace(given, freeze=values), place)
