@@ -22,11 +22,13 @@ _FEW = 4
 
 def of(anatomy: Anatomy) -> Candidates:
     """Returns all that could be an input, an output or frozen, the likeliest first."""
-    return Candidates(
-        tuple(_candidate(anatomy, named) for named in _inputs(anatomy)),
-        tuple(_candidate(anatomy, named) for named in _outputs(anatomy)),
-        tuple(_flags(anatomy)),
-    )
+    if anatomy.offered is None:
+        anatomy.offered = Candidates(
+            tuple(_candidate(anatomy, named) for named in _inputs(anatomy)),
+            tuple(_candidate(anatomy, named) for named in _outputs(anatomy)),
+            tuple(_flags(anatomy)),
+        )
+    return anatomy.offered
 
 
 def _candidate(anatomy: Anatomy, named: Named) -> Candidate:
