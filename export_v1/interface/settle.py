@@ -98,17 +98,18 @@ class Settling:
         left_alone: set[str] = set()
         while True:
             pending = self._adjustable(frozen, cuts, outputs, left_alone)
-            if not pending:
-                break
-            name = pending[0]
-            value, why = self._at_inference(name, dict(train))
-            if value is None:
+            for name in pending:
+                value, why = self._at_inference(name, dict(train))
+                if value is not None:
+                    frozen[name] = value
+                    choices.append(Choice(f"{name} is frozen to {text(value)}", why))
+                    break
+                # Whoever is next was looked for with this one as it is.
                 left_alone.add(name)
                 if why:
                     choices.append(Choice(f"{name} keeps its default", why))
-                continue
-            frozen[name] = value
-            choices.append(Choice(f"{name} is frozen to {text(value)}", why))
+            else:
+                break
         for name, value in self._always_dropping(frozen, cuts, outputs).items():
             frozen[name] = value
             choices.append(
@@ -145,9 +146,10 @@ class Settling:
                 continue
             if node.op in ops.PLACEHOLDERS or (node.op in ops.VARIABLE_READS and self._reads_bool_variable(node)):
                 names.append(f"{name}:0")
+        names = [name for name in names if name not in left_alone]
         # Modes first: a condition that is settled may leave a rate without use.
         names.sort(key=lambda name: given.tensor_type(self.index, graph.parse(name)) != types_pb2.DT_BOOL)
-        return [name for name in names if name not in left_alone]
+        return names
 
     def takes_data(self, name: str) -> bool:
         """Returns whether a tensor is a placeholder with a default that data is meant to replace.
@@ -237,22 +239,22 @@ class Settling:
         left_alone: set[str] = set()
         while True:
             pending = self._adjustable(frozen, cuts, outputs, left_alone)
-            if not pending:
-                return frozen, choices
-            name = pending[0]
-            flag, default = self.flag(name), self._default(name)
-            value = default if flag is None or flag.training is None else flag.training
-            if value is None and flag is not None:
-                raise errors.ExportError(
-                    f"What {name!r} is during training is not given, and it decides how much is dropped: {flag.why}.\n"
-                    f"  Pass --train_freeze={name}=0.5, or what it was trained with."
-                )
-            if value is None:
+            for name in pending:
+                flag, default = self.flag(name), self._default(name)
+                value = default if flag is None or flag.training is None else flag.training
+                if value is None and flag is not None:
+                    raise errors.ExportError(
+                        f"What {name!r} is during training is not given, and it decides how much is dropped: {flag.why}.\n"
+                        f"  Pass --train_freeze={name}=0.5, or what it was trained with."
+                    )
+                if value is not None:
+                    frozen[name] = value
+                    why = "that is its default" if flag is None or flag.training is None else flag.why
+                    choices.append(Choice(f"{name} is frozen to {text(value)} during training", why))
+                    break
                 left_alone.add(name)
-                continue
-            frozen[name] = value
-            why = "that is its default" if flag is None or flag.training is None else flag.why
-            choices.append(Choice(f"{name} is frozen to {text(value)} during training", why))
+            else:
+                return frozen, choices
 
     def refuse_unfed(self, unfed: Mapping[str, list[str]], outputs: Mapping[str, str], place: str, flag: str) -> None:
         """Raises one ExportError that names every tensor still needed, the way to it, and the flags to add."""
