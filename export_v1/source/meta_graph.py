@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import tensorflow as tf
-from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
@@ -14,7 +13,7 @@ from export_v1 import errors
 from export_v1.ir import ops, wellformed
 from export_v1.ir.graph import attr
 from export_v1.model import DeclaredSignature, Graph, Restored
-from export_v1.source import graph_def, session_bundle
+from export_v1.source import graph_def, session_bundle, text_format
 
 MetaGraphDef: TypeAlias = meta_graph_pb2.MetaGraphDef
 # Collections that hold VariableDefs. MODEL_VARIABLES and others repeat these.
@@ -59,10 +58,8 @@ def _parsed(content: bytes) -> MetaGraphDef | None:
         return meta_graph
     except DecodeError:
         pass
-    try:
-        return text_format.Parse(content.decode(), MetaGraphDef())
-    except (UnicodeDecodeError, text_format.ParseError):
-        return None
+    meta_graph = MetaGraphDef()
+    return meta_graph if text_format.parsed(content, meta_graph) else None
 
 
 def to_graph(meta_graph: MetaGraphDef, assets: Mapping[str, str] | None = None) -> Graph:
