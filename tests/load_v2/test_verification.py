@@ -361,7 +361,7 @@ def test_what_an_answer_writes_does_not_change_the_next(tmp_path):
     assert verify(path).equal
 
 
-@pytest.mark.parametrize("mark", ["_kernel", "api_implements", "config_proto"])
+@pytest.mark.parametrize("mark", ["_kernel", "api_implements"])
 def test_marks_by_which_tensorflow_would_run_something_else_are_refused(mark, exported, tmp_path):
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -371,12 +371,6 @@ def test_marks_by_which_tensorflow_would_run_something_else_are_refused(mark, ex
     graph_def = model.meta_graphs[0].graph_def
     if mark == "api_implements":
         graph_def.library.function[0].attr[mark].s = b"x"
-    elif mark == "config_proto":
-        call = graph_def.node.add(name="call", op="PartitionedCall")
-        call.attr["f"].func.name = graph_def.library.function[0].signature.name
-        call.attr[mark].s = b"x"
-        call.attr["Tin"].list.SetInParent()
-        call.attr["Tout"].list.SetInParent()
     else:
         graph_def.node[0].attr[mark].s = b"x"
     file.write_bytes(model.SerializeToString())

@@ -49,7 +49,7 @@ CHANGES = (
     _change("export_v1/ir/importing.py", "key for key in function.attr if key not in _KEPT_FUNCTION_MARKS",
             "key for key in ()", _IMPORTING, "Grappler swaps in another function"),
     _change("export_v1/ir/importing.py", "if key.startswith(\"_\") and key not in _KEPT_MARKS", "if False", _IMPORTING),
-    _change("export_v1/ir/importing.py", "            node.attr[key].s = b\"\"\n", "            pass\n", _IMPORTING),
+    _change("export_v1/ir/importing.py", "        for key in _options(node):\n            node.attr[key].s = b\"\"\n", "", _IMPORTING),
     _change("export_v1/ir/importing.py", "    admitted.graph_def.CopyFrom(checked(given.graph_def))\n", "", _IMPORTING),
     _change("export_v1/ir/library.py", "        todo.extend([gradients[name]] if name in gradients else [])\n", "", _IMPORTING),
     _change("export_v1/ir/library.py", "        yield from (function.name for function in value.list.func)\n", "",
