@@ -71,7 +71,7 @@ CHANGES = (
             ("tests/load_v2/program/test_resource_tables.py", "tests/load_v2/layer/test_archive.py")),
     _change("export_v1/format/folder.py", "                elif not stat.S_ISREG(mode):\n", "                elif False:\n",
             (_NOTHING_LET_IN,)),
-    _change("export_v1/format/folder.py", "                    waiting.append(entry.path)\n", "            pass\n",
+    _change("export_v1/format/folder.py", "                    waiting.append(entry.path)\n", "                    pass\n",
             (_NOTHING_LET_IN,)),
     # what is lost
     _change("export_v1/artifact/destination.py", "    if not _GRAPHS & set(names):\n", "    if False:\n", _DESTINATION),
