@@ -22,7 +22,8 @@ class Tensor(NamedTuple):
     """A tensor name taken apart: the node that makes it, and which of its outputs it is (-1: a control edge)."""
 
     node: str
-    index: int = 0
+    # In the place of a tuple's method that nobody needs here.
+    index: int = 0  # type: ignore[assignment]
 
     @property
     def name(self) -> str:
@@ -66,8 +67,8 @@ def control_inputs(node: NodeDef) -> list[str]:
 class Edges(NamedTuple):
     """The edges into a node: the tensors it computes with, in order, and the names of the nodes that it waits for."""
 
-    data: Sequence[Tensor]
-    controls: Sequence[str]
+    data: tuple[Tensor, ...]
+    controls: tuple[str, ...]
 
 
 class _Readers(NamedTuple):

@@ -7,6 +7,10 @@ from export_v1.ir import ops
 from export_v1.ir.graph import Index, NodeDef
 
 
+# No name of a node.
+_LEFT = "^"
+
+
 def in_order(index: Index) -> list[NodeDef]:
     """Returns the nodes so that each comes after what it reads; a loop's way back does not count.
 
@@ -21,14 +25,15 @@ def in_order(index: Index) -> list[NodeDef]:
     for root in nodes:
         if root in ways_back:
             done.remove(root)
-        stack: list[str | None] = [root]
+        # A node that is left, once all it reads is done, stands below a marker.
+        stack = [root]
         while stack:
             name = stack.pop()
-            if name is None:
+            if name == _LEFT:
                 order.append(nodes[stack.pop()])
             elif name not in done:
                 done.add(name)
-                stack += (name, None)
+                stack += (name, _LEFT)
                 data, controls = index.edges(name)
                 stack += [tensor.node for tensor in data if tensor.node not in done and tensor.node in nodes]
                 if controls and id(controls) not in waited:

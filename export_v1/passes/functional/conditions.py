@@ -116,7 +116,9 @@ def convert_all(
         Unconvertible: no If can stand for one of them; the region is then in no defined state.
     """
     whole = outermost(region, found)
-    ledger = Ledger(region) if whole else None
+    if not whole:
+        return False
+    ledger = Ledger(region)
     touched: set[str] = set()
     for each in whole:
         members = each.branches[0] | each.branches[1] | each.switches | set(each.merges)
