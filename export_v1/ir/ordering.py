@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from export_v1.ir import ops
 from export_v1.ir.graph import Index, NodeDef
 
-
 # No name of a node.
 _LEFT = "^"
 
