@@ -183,27 +183,29 @@ def listing(request: Request, pattern: str = "") -> str:
     """Returns what `--list` prints, or `--list=PATTERN`: candidates as flags to paste, and variables; writes nothing."""
     model = reading.read(request)
     with _blamed(model):
-        text = interface.listing(model.graph, located.listed(model), pattern)
-        for where, reaching_out in _reaching_out(model, request):
+        looked = interface.look(model.graph)
+        text = interface.listing(model.graph, located.listed(model), pattern, looked)
+        for where, reaching_out in _reaching_out(model, request, interface.offered(looked)):
             text += f"\nOps that could touch files, network, Python or other devices, {where}:\n{safety.listed(reaching_out)}"
     return text
 
 
-def _reaching_out(model: Source, request: Request) -> Iterator[tuple[str, dict[str, list[str]]]]:
+def _reaching_out(
+    model: Source, request: Request, found: interface.Candidates
+) -> Iterator[tuple[str, dict[str, list[str]]]]:
     """Yields where a model has ops that `--allow_ops` would have to let in, and these."""
-    graph_def = model.graph.graph_def
-    candidates = interface.candidates(model.graph)
-    outputs, inputs = ([candidate.tensor for candidate in side] for side in (candidates.outputs, candidates.inputs))
+    index = model.graph.index
+    outputs, inputs = ([candidate.tensor for candidate in side] for side in (found.outputs, found.inputs))
     outputs = [parse(tensor).name for tensor in request.outputs.values()] or outputs
     # Where nothing is known to be an output, any node may be.
-    outputs = outputs or [node.name for node in graph_def.node]
+    outputs = outputs or list(index.nodes)
     places = {
         "in what the outputs need": (outputs, inputs),
         "in what a loader runs first": (model.graph.main_ops, ()),
-        "in what --init_missing may run": (initial.initializers(graph_def), ()),
+        "in what --init_missing may run": (initial.initializers(index), ()),
     }
     for where, (ends, cuts) in places.items():
-        reaching_out = safety.before(graph_def, ends, cuts)
+        reaching_out = safety.before(index, ends, cuts)
         if reaching_out:
             yield where, reaching_out
 

@@ -119,7 +119,7 @@ def inputs(anatomy: Anatomy, tensors: list[str], frozen: Mapping[str, object], t
     """
     settling = anatomy.settling
     settled, _ = settling.inference(frozen, [], tensors, train)
-    order = {node.name: at for at, node in enumerate(anatomy.index.graph_def.node)}
+    order = anatomy.index.order
     entries = settling.entries(settled, tensors)
     needed = [graph.parse(name) for name in (*entries, *settling.unfed(settled, entries, tensors))]
     needed.sort(key=lambda tensor: (order[tensor.node], tensor.index))

@@ -1,5 +1,6 @@
 """Where a model ends: the tensors that a loss or a metric takes from it, and those that nothing reads."""
 
+import collections
 import dataclasses
 
 from tensorflow.core.framework import types_pb2
@@ -125,7 +126,7 @@ class _Finding:
             self._steps.add(node.name)
             for tensor in roles.live.data(node):
                 above = roles.index.nodes.get(tensor.node)
-                if above is None or not roles.sources_of(above.name):
+                if above is None or not roles.has_sources(above.name):
                     continue
                 labelled = roles.meets_label(above.name)
                 if not labelled and self._is_class(above, node):
@@ -196,10 +197,11 @@ class _Finding:
         losses = {scope for name in self._steps for scope in naming.scopes(name)[-1:]}
         found: dict[Tensor, None] = {}
         dropped: set[str] = set()
-        todo = [node for node in roles.terminals() if not self._is_loss(node)]
+        left: dict[str, int] = {}
+        todo = collections.deque(node for node in roles.terminals() if not self._is_loss(node))
         while todo:
-            node = todo.pop(0)
-            if node.name in dropped or not roles.sources_of(node.name) or roles.meets_label(node.name):
+            node = todo.popleft()
+            if node.name in dropped or not roles.has_sources(node.name) or roles.meets_label(node.name):
                 continue
             peeled = bool(roles.readers(node.name))
             if results.is_result(node, losses) and (outputs := results.outputs(node)):
@@ -207,9 +209,10 @@ class _Finding:
                     found.update(dict.fromkeys([*outputs, *self._made_of(node)]))
                     continue
             dropped.add(node.name)
-            for tensor in roles.live.data(node):
-                if roles.in_model(tensor.node) and all(one.name in dropped for one in roles.readers(tensor.node)):
-                    todo.append(roles.index[tensor.node])
+            for name in dict.fromkeys(tensor.node for tensor in roles.live.data(node)):
+                left[name] = left.get(name, len(roles.readers(name))) - 1
+                if not left[name] and roles.in_model(name):
+                    todo.append(roles.index[name])
         return list(found)
 
     def _stands_out(self, node: NodeDef) -> bool:

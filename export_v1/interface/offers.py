@@ -22,11 +22,13 @@ _FEW = 4
 
 def of(anatomy: Anatomy) -> Candidates:
     """Returns all that could be an input, an output or frozen, the likeliest first."""
-    return Candidates(
-        tuple(_candidate(anatomy, named) for named in _inputs(anatomy)),
-        tuple(_candidate(anatomy, named) for named in _outputs(anatomy)),
-        tuple(_flags(anatomy)),
-    )
+    if anatomy.offered is None:
+        anatomy.offered = Candidates(
+            tuple(_candidate(anatomy, named) for named in _inputs(anatomy)),
+            tuple(_candidate(anatomy, named) for named in _outputs(anatomy)),
+            tuple(_flags(anatomy)),
+        )
+    return anatomy.offered
 
 
 def _candidate(anatomy: Anatomy, named: Named) -> Candidate:
@@ -38,13 +40,13 @@ def _candidate(anatomy: Anatomy, named: Named) -> Candidate:
 
 def _inputs(anatomy: Anatomy) -> list[Named]:
     parts = anatomy.roles
-    order = {node.name: at for at, node in enumerate(anatomy.index.graph_def.node)}
-    ranked = sorted(parts.sources, key=lambda one: (one not in parts.data, order[one.node], one.index))
+    order, data = anatomy.index.order, set(parts.data)
+    ranked = sorted(parts.sources, key=lambda one: (one not in data, order[one.node], one.index))
     why: dict[Tensor, str] = {}
     for tensor in ranked:
         if tensor in anatomy.constants:
             why[tensor] = "a constant of the graph that meets weights, as data does; without this flag it stays"
-        elif tensor in parts.data:
+        elif tensor in data:
             cut = anatomy.input_tensor(tensor)
             why[cut] = "it meets weights, as data does"
             if cut != tensor:
@@ -124,7 +126,7 @@ def _trained_alone(anatomy: Anatomy) -> Iterator[tuple[Tensor, str]]:
     """Where no data comes in: what has a name and is made of weights, and the weights themselves."""
     parts = anatomy.roles
     for node in parts.nodes:
-        alone = parts.mask(node.name) & roles.TRAINED and not parts.sources_of(node.name)
+        alone = parts.mask(node.name) & roles.TRAINED and not parts.has_sources(node.name)
         if not alone or parts.is_scalar(Tensor(node.name)) or naming.about_loss(node.name):
             continue
         if node.op in ops.REF_VARIABLES:
@@ -136,7 +138,7 @@ def _trained_alone(anatomy: Anatomy) -> Iterator[tuple[Tensor, str]]:
 
 def _is_of_weights(anatomy: Anatomy, node: NodeDef) -> bool:
     parts = anatomy.roles
-    if not parts.mask(node.name) or parts.sources_of(node.name) or node.op in results.NO_RESULTS | ops.VARIABLES:
+    if not parts.mask(node.name) or parts.has_sources(node.name) or node.op in results.NO_RESULTS | ops.VARIABLES:
         return False
     return naming.is_given(node) or roles.is_number(given.tensor_type(anatomy.index, Tensor(node.name)))
 
@@ -196,9 +198,14 @@ def _flags(anatomy: Anatomy) -> Iterable[Candidate]:
 
 def candidates(model: Graph) -> Candidates:
     """Returns what could be the inputs, the outputs and the frozen values of a graph, the likeliest first."""
+    return of(look(model))
+
+
+def look(model: Graph) -> Anatomy:
+    """Returns the parts of a graph of which nothing is given."""
     from export_v1.interface import resolving
 
-    return of(Anatomy(model, resolving.of(model), {}, [], {}))
+    return Anatomy(model, resolving.of(model), {}, [], {})
 
 
 def unclear(anatomy: Anatomy, reason: str, place: str) -> errors.ExportError:

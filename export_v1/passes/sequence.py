@@ -173,7 +173,7 @@ def _unfed(state: State) -> State:
     if not unfed:
         return state
     values = {parse(name): value for name, value in state.fed.items()}
-    live = liveness.Liveness(liveness.Ordered(index), values, fed)
+    live = liveness.Liveness(liveness.Ordered.of(index), values, fed)
     idle = unfed - set(live.needed(wanted, ops.SOURCES))
     # Who is in a loop cannot wait for what is outside of it.
     idle = {name for name in idle if not _is_in_loop(index, name)}
