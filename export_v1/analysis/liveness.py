@@ -12,6 +12,7 @@ is alive, it has that value. So a condition on a frozen flag is settled inside a
 exported graph once it is pruned.
 """
 
+import itertools
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
@@ -321,23 +322,14 @@ def _any_of(alternatives: list[Conditions], merge: Tensor) -> Conditions:
     """
     left = set(alternatives)
     while len(left) > 1:
-        pair = next(
-            (
-                (one, other, literal)
-                for one in left
-                for literal in one
-                for other in [_flipped(one, literal)]
-                if other in left
-            ),
-            None,
-        )
+        pair = next((pair for pair in itertools.combinations(left, 2) if _are_two_sides(*pair)), None)
         if pair is None:
             return frozenset.intersection(*left) | ({(merge, -1)} if _ALWAYS not in left else _ALWAYS)
-        one, other, literal = pair
-        left = left - {one, other} | {one - {literal}}
+        left = left.difference(pair) | {pair[0] & pair[1]}
     return left.pop()
 
 
-def _flipped(conditions: Conditions, literal: tuple[Tensor, int]) -> Conditions:
-    predicate, side = literal
-    return conditions - {literal} | {(predicate, 1 - side)}
+def _are_two_sides(one: Conditions, other: Conditions) -> bool:
+    """Whether conditions differ in the side of one predicate alone."""
+    different = one ^ other
+    return len(different) == 2 and len({predicate for predicate, _ in different}) == 1

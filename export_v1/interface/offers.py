@@ -16,6 +16,8 @@ from export_v1.model import Graph
 
 # Candidates shown of each sort in an error; a listing on request shows more.
 _SHOWN = 15
+# What tf.distributions calls the parameters of its distributions.
+_PARAMETERS = frozenset({"loc", "scale", "logits", "probs", "concentration", "rate", "mean", "stddev"})
 # Of candidates that are told by one sign alone, so many come before the named ones.
 _FEW = 4
 
@@ -62,7 +64,13 @@ def _outputs(anatomy: Anatomy) -> list[Named]:
     """The ends, then what one sign tells, then what has a name of its own or leaves a scope."""
     parts, inside = anatomy.roles, Results(anatomy.roles).in_loops
     why = {end.tensor: end.why for end in [*anatomy.ends, *anatomy.other_ends]}
-    signs = [_handed_over(anatomy), _randomized(anatomy), _of_weights(anatomy), _ended(anatomy)]
+    signs = [
+        _handed_over(anatomy),
+        _of_distributions(anatomy),
+        _randomized(anatomy),
+        _of_weights(anatomy),
+        _ended(anatomy),
+    ]
     for sign in signs:
         for tensor, reason in sign[:_FEW]:
             why.setdefault(tensor, reason)
@@ -98,6 +106,17 @@ def _randomized(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
             elif node.name in noise:
                 found.append((Tensor(node.name), "it is drawn at random from what the model has made"))
     return found
+
+
+def _of_distributions(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
+    """What the model gives to a distribution for a parameter: the mean and the deviation of a decoder, of an action."""
+    parts, found = anatomy.roles, {}
+    for node in parts.nodes:
+        if node.op == "Identity" and naming.leaf(node.name) in _PARAMETERS and parts.in_model(node.name):
+            parameter = parts.live.data(node)[0]
+            if not parts.is_scalar(parameter) and parameter.index == 0:
+                found[parameter] = f"a distribution takes it for its {naming.leaf(node.name)!r}"
+    return list(found.items())
 
 
 def _of_weights(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
