@@ -120,7 +120,7 @@ class _Finding:
         _, compared = self._up_from_losses(frozenset())
         # What one op compares ends the way up from every other op of the same loss.
         found, _ = self._up_from_losses(compared)
-        return self._with_parts(self._without_scales(found))
+        return self._with_bases(self._with_parts(self._without_scales(found)))
 
     def _up_from_losses(self, ends: Collection[Tensor]) -> tuple[dict[Tensor, bool], set[Tensor]]:
         """What `before_loss` finds with `ends` for ends, and what arithmetic has made that is compared with a label."""
@@ -196,6 +196,21 @@ class _Finding:
             if primary and 1 < len(parts) <= _MOST_PARTS and len(parts) == len(readers):
                 if not naming.is_given(roles.index[tensor.node]):
                     result.update(dict.fromkeys((part for part in parts if self._is_value(part)), True))
+        return result
+
+    def _with_bases(self, found: dict[Tensor, bool]) -> dict[Tensor, bool]:
+        """The ends, and beside each class what it was chosen by, where a person named that."""
+        roles, result = self._roles, dict(found)
+        for tensor, primary in found.items():
+            node = roles.index[tensor.node]
+            while node.op in FORMS and tensor not in roles.sources:
+                tensor = roles.live.data(node)[0]
+                node = roles.index[tensor.node]
+            if node.op == "ArgMax" and tensor not in roles.sources:
+                base = roles.live.data(node)[0]
+                named = roles.index[base.node]
+                if naming.is_given(named) and not naming.about_loss(naming.leaf(named.name)) and self._is_value(base):
+                    result.setdefault(base, primary)
         return result
 
     def _is_class(self, node: NodeDef, reader: NodeDef) -> bool:

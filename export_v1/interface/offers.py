@@ -53,6 +53,12 @@ def _inputs(anatomy: Anatomy) -> list[Named]:
                 why[tensor] = f"what {cut.name!r} is read from"
         else:
             why[tensor] = "it meets no weights: a label, or a setting of the training"
+    # A decoder's user draws for himself.
+    for tensor, _ in _randomized(anatomy)[:_FEW]:
+        if anatomy.index[tensor.node].op in ops.ADDS and any(
+            anatomy.reads(end.tensor, [tensor]) for end in anatomy.ends
+        ):
+            why.setdefault(tensor, "random numbers meet here what the model has made; cut here to give what you draw")
     for node in parts.nodes:
         tensor = Tensor(node.name)
         if node.op == "PlaceholderWithDefault" and tensor.name not in anatomy.frozen and not is_saver(node):
@@ -93,18 +99,21 @@ def _handed_over(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
 def _randomized(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
     """Where random numbers are added to what the model has made, or drawn by it: the action of a policy."""
     parts, dropouts = anatomy.roles, anatomy.settling.flags.dropouts
-    noise = {node.name: 1 for node in parts.nodes if ops.is_random(node.op)}
+    dropped = {name for dropout in dropouts for name in anatomy.index.ancestors([dropout.node])}
+    noise = {node.name: 1 for node in parts.nodes if ops.is_random(node.op) and node.name not in dropped}
     drawn = parts.spread(noise)
-    dropped = {name for one in dropouts for name in anatomy.index.ancestors([one.node])}
     found = []
     for node in parts.nodes:
         above = [tensor.node for tensor in parts.live.data(node)]
-        joins = node.name in noise or any(drawn.get(name) and not parts.in_model(name) for name in above)
-        if joins and parts.in_model(node.name) and any(map(parts.in_model, above)) and node.name not in dropped:
-            if node.op != "Mul" and not parts.is_scalar(Tensor(node.name)) and node.name not in noise:
+        if not parts.in_model(node.name) or not any(map(parts.in_model, above)) or node.name in dropped:
+            continue
+        # A deviation times noise is not yet what is drawn; the mean is added to it.
+        shifted = node.op in ops.ADDS and any(parts.in_model(name) and not drawn.get(name) for name in above)
+        if node.name in noise:
+            found.append((Tensor(node.name), "it is drawn at random from what the model has made"))
+        elif any(drawn.get(name) and (shifted or not parts.in_model(name)) for name in above):
+            if node.op != "Mul" and not parts.is_scalar(Tensor(node.name)):
                 found.append((Tensor(node.name), "random numbers meet here what the model has made"))
-            elif node.name in noise:
-                found.append((Tensor(node.name), "it is drawn at random from what the model has made"))
     return found
 
 

@@ -517,6 +517,36 @@ def test_one_answer_that_a_loss_scales_in_several_ways_is_the_answer():
     assert list(chosen(make)[1].values()) == ["clip_by_value:0"]
 
 
+def test_what_a_named_class_was_chosen_by_is_an_answer_where_it_has_a_name():
+    """A loss with weights of the classes reads something else."""
+
+    def make(x):
+        logits = dense(x, 3)
+        tf.cast(tf.argmax(tf.nn.softmax(logits, name="Chances"), 1), tf.float32, name="Picked") * labels()[:, 0]
+        tf.reduce_mean(v1.nn.softmax_cross_entropy_with_logits(labels=labels(), logits=logits * [1.0, 2.0, 3.0]))
+
+    assert {"Chances:0", "Picked:0"} <= set(chosen(make)[1].values())
+
+
+def test_what_a_decoder_is_given_can_be_cut_where_noise_meets_the_mean():
+    def make(x):
+        mean, deviation = dense(x, 2), tf.exp(dense(x, 2, "v"))
+        drawn = tf.add(mean, deviation * tf.random.normal([2]), name="z")
+        tf.reduce_mean((dense(drawn, 4, "d") - x) ** 2)
+
+    found = offers.of(anatomy(make))
+    assert "z:0" in [candidate.tensor for candidate in found.inputs]
+    assert "z:0" in [candidate.tensor for candidate in found.outputs]
+
+
+def test_a_dropout_is_no_noise_that_a_mean_meets():
+    def make(x):
+        hidden = dense(x, 4)
+        tf.reduce_mean((tf.nn.dropout(hidden, rate=0.5) + hidden - labels(4)) ** 2)
+
+    assert not any("random" in candidate.why for candidate in offers.of(anatomy(make)).inputs)
+
+
 def parts(sizes):
     def make(x):
         both = tf.nn.max_pool1d(tf.nn.relu(dense(x, sum(sizes)))[:, None], 1, 1, "VALID")
