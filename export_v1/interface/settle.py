@@ -88,15 +88,16 @@ class Settling:
             pending = self._adjustable(frozen, cuts, outputs, left_alone)
             if not pending:
                 break
-            name = pending[0]
-            value, why = self._at_inference(name, dict(train))
-            if value is None:
+            # What is left alone changes nothing for the others; what is frozen may.
+            for name in pending:
+                value, why = self._at_inference(name, dict(train))
+                if value is not None:
+                    frozen[name] = value
+                    choices.append(Choice(f"{name} is frozen to {text(value)}", why))
+                    break
                 left_alone.add(name)
                 if why:
                     choices.append(Choice(f"{name} keeps its default", why))
-                continue
-            frozen[name] = value
-            choices.append(Choice(f"{name} is frozen to {text(value)}", why))
         for name, value in self._always_dropping(frozen, cuts, outputs).items():
             frozen[name] = value
             choices.append(
