@@ -82,6 +82,7 @@ CHANGES = (
     _change("ends", "                    result.setdefault(base, primary)\n", "                    pass\n", _ROLES),
     _change("offers", "(shifted or not parts.in_model(name))", "not parts.in_model(name)", _ROLES),
     _change("offers", "if ops.is_random(node.op) and node.name not in dropped}", "if ops.is_random(node.op)}", _ROLES),
+    _change("roles", "and not (mask & TRAINED and not mask >> _FIRST_SOURCE & ~self._numbers)", "", _ROLES),
     _change("results", "(is_number(kind) or kind in _INTEGERS)", "is_number(kind)", _ROLES),
     _change("offers", "        _of_distributions(anatomy),\n", "", _ROLES),
     _change("anatomy", "target(?!_?(net|q|model|actor|critic|policy))", "target", _ROLES),

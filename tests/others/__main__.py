@@ -3,7 +3,7 @@
     python -m tests.others FOLDER…
 
 Each folder is a case, or holds cases; what a case is stands in `tests/others/judging.py`. No case is in this project: the
-models belong to others. Each runs in a process of its own.
+models belong to others. A process of its own runs them, and another one after every ten.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
         sys.exit("No case.json is in these folders, nor one level below.")
     print(_HEADER)
     rows = []
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=10) as pool:
         for row in pool.imap(judging.judged, folders):
             print(row, flush=True)
             rows.append(row)

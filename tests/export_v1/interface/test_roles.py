@@ -186,9 +186,19 @@ def test_how_big_something_is_does_not_make_it_data():
 def test_a_scalar_that_meets_weights_is_no_data():
     def make(x):
         scale = v1.placeholder(tf.float32, [], "scale")
-        tf.identity(dense(x, 2) + weight([2], "gain") * scale, name="scores")
+        tf.identity(dense(x, 2), name="scores")
+        tf.reduce_sum(weight([2], "gain") * scale)
 
     assert [one.name for one in anatomy(make).roles.data] == ["x:0"]
+
+
+def test_a_weight_that_a_number_from_outside_scales_is_a_weight():
+    def make(x):
+        scale = v1.placeholder(tf.float32, [], "scale")
+        tf.reduce_mean((tf.matmul(x, weight([4, 3]) * scale) - labels()) ** 2)
+
+    inputs, outputs = chosen(make)
+    assert set(inputs.values()) == {"x:0", "scale:0"} and list(outputs.values()) == ["MatMul:0"]
 
 
 def test_big_constants_are_no_weights_where_there_are_variables():
