@@ -81,9 +81,10 @@ def _with_names(case: Mapping, source: Mapping, folder: Path) -> str:
         except export_v1.ExportError as error:
             return f"stops: {str(error).splitlines()[0]}"
         verdict = verify(target).verdict
-        if verdict is not Verdict.EQUAL or not (folder / "oracle.npz").exists():
+        if verdict is Verdict.DIFFERENT or not (folder / "oracle.npz").exists():
             return str(verdict)
-        return _compared(case, SignatureLayer(target), np.load(folder / "oracle.npz"))
+        compared = _compared(case, SignatureLayer(target), np.load(folder / "oracle.npz"))
+        return compared if verdict is Verdict.EQUAL else f"{compared}; no sample of its own"
 
 
 def _compared(case: Mapping, layer: SignatureLayer, oracle: Mapping[str, np.ndarray]) -> str:
