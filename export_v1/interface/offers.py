@@ -69,7 +69,10 @@ def _inputs(anatomy: Anatomy) -> list[Named]:
 def _outputs(anatomy: Anatomy) -> list[Named]:
     """The ends, then what one sign tells, then what has a name of its own or leaves a scope."""
     parts, inside = anatomy.roles, Results(anatomy.roles).in_loops
-    why = {end.tensor: end.why for end in [*anatomy.ends, *anatomy.other_ends]}
+    all_ends = [*anatomy.ends, *anatomy.other_ends]
+    # Of very many ends, the likeliest; then what the signs tell has a place among what is shown.
+    first = len(all_ends) if len(all_ends) <= _SHOWN else _SHOWN // 2
+    why = {end.tensor: end.why for end in all_ends[:first]}
     signs = [
         _handed_over(anatomy),
         _of_distributions(anatomy),
@@ -80,6 +83,8 @@ def _outputs(anatomy: Anatomy) -> list[Named]:
     for sign in signs:
         for tensor, reason in sign[:_FEW]:
             why.setdefault(tensor, reason)
+    for end in all_ends[first:]:
+        why.setdefault(end.tensor, end.why)
     named = [node for node in reversed(parts.nodes) if node.name not in inside and _is_result(anatomy, node)]
     for node in named:
         if parts.in_model(node.name):

@@ -448,6 +448,8 @@ def test_what_one_optimizer_trains_for_another_to_read_may_be_the_answer():
             optimized(-tf.reduce_mean(answer), first)
 
     assert "'MatMul_1:0' is computed from 'Tanh:0', which other variables are trained to give" in unclear(make)
+    found = {candidate.tensor: candidate.why for candidate in offers.of(anatomy(make)).outputs}
+    assert "one optimizer trains it" in found["Tanh:0"]
     assert chosen(lambda x: make(x, together=True))[1] == {"output": "MatMul_1:0"}
 
 
@@ -554,7 +556,17 @@ def test_a_dropout_is_no_noise_that_a_mean_meets():
         hidden = dense(x, 4)
         tf.reduce_mean((tf.nn.dropout(hidden, rate=0.5) + hidden - labels(4)) ** 2)
 
-    assert not any("random" in candidate.why for candidate in offers.of(anatomy(make)).inputs)
+    found = offers.of(anatomy(make))
+    assert not any("random" in candidate.why for candidate in [*found.inputs, *found.outputs])
+
+
+def test_of_what_weights_alone_make_the_last_is_what_nothing_reads():
+    def make(x):
+        tf.reduce_mean((dense(x, 3) - labels()) ** 2)
+        tf.sqrt(tf.exp(weight([3, 3], "alone")))
+
+    found = {candidate.tensor: candidate.why for candidate in offers.of(anatomy(make)).outputs}
+    assert "nothing reads it" in found["Sqrt:0"] and "nothing reads it" not in found["Exp:0"]
 
 
 def parts(sizes):
@@ -601,6 +613,18 @@ def test_parameters_of_a_distribution_are_offered():
         tf.add(loc, scale * tf.random.normal([2]), name="drawn")
 
     assert {"Tanh:0", "Exp:0"} <= set(offered(make))
+
+
+def test_what_signs_tell_is_shown_among_very_many_ends():
+    def make(x):
+        mean = tf.tanh(dense(x, 2))
+        with tf.name_scope("Normal"):
+            loc = tf.identity(mean, "loc")
+        for at in range(20):
+            tf.nn.relu(dense(loc, 3, f"v{at}"))
+
+    with pytest.raises(errors.ExportError, match="=Tanh:0"):
+        interface.resolve(read(make), place=PLACE)
 
 
 @pytest.mark.parametrize(("name", "doubt"), [("TargetNetwork/state", False), ("target_q/s", False), ("target", True)])
