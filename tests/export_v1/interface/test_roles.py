@@ -88,10 +88,10 @@ def test_logits_stay_beside_their_softmax():
 def test_logits_with_a_name_of_their_own_stay_beside_their_sigmoid():
     def make(x):
         logits = tf.identity(dense(x, 3), name="scores")
-        v1.nn.sigmoid(logits)
+        v1.nn.sigmoid(logits, name="likelihood")
         tf.reduce_mean(v1.nn.sigmoid_cross_entropy_with_logits(labels=labels(), logits=logits))
 
-    assert chosen(make)[1].keys() == {"scores", "probabilities"}
+    assert chosen(make)[1].keys() == {"scores", "likelihood"}
 
 
 @pytest.mark.parametrize("count", [1, 6, 7, 8])
