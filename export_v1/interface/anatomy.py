@@ -23,7 +23,10 @@ _ROLES = {
     "Sigmoid": "probabilities",
     "Softmax": "probabilities",
 }
-_LABEL_NAME = re.compile(r"label|target|truth|answer|(^|/)y_*(_true)?(_\d+)?$", re.IGNORECASE)
+# The target of a target network is no label.
+_LABEL_NAME = re.compile(
+    r"label|target(?!_?(net|q|model|actor|critic|policy))|truth|answer|(^|/)y_*(_true)?(_\d+)?$", re.IGNORECASE
+)
 
 
 @dataclasses.dataclass(frozen=True)

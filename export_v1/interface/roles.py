@@ -86,6 +86,8 @@ class Roles:
         self._entries = {node.name for node in self.nodes if not self._cuts and settling.takes_data(f"{node.name}:0")}
         self.sources = self._sources()
         self._bits = {tensor: 1 << at + _FIRST_SOURCE for at, tensor in enumerate(self.sources)}
+        # The bits, from the first source on, of single numbers.
+        self._numbers = sum(bit for tensor, bit in self._bits.items() if self.is_scalar(tensor)) >> _FIRST_SOURCE
         self._mask: dict[str, int] = {}
         self._spread()
         self.mixing = {node.name for node in self.nodes if self._mixes(node)}
@@ -228,16 +230,23 @@ class Roles:
         """Whether a node combines something from outside with weights alone. A penalty on a loss does not count."""
         if node.op in CROSS_ENTROPIES:
             return False
-        weights, others = [], []
-        for tensor in self.live.data(node):
-            mask = self.tensor_mask(tensor)
-            if mask >> _FIRST_SOURCE:
-                others.append(tensor)
-            elif mask & TRAINED:
-                weights.append(tensor)
+        weights, others = self._parted(node)
         if node.op in _ADDITIONS and all(self.is_scalar(tensor) for tensor in weights):
             return False
         return bool(weights) and any(not self.is_scalar(tensor) for tensor in others)
+
+    def _parted(self, node: NodeDef) -> tuple[list[Tensor], list[Tensor]]:
+        """What a node reads: weights, and what comes from outside."""
+        weights: list[Tensor] = []
+        others: list[Tensor] = []
+        for tensor in self.live.data(node):
+            mask = self.tensor_mask(tensor)
+            # A weight that a number from outside scales, a temperature or a rate of decay, is a weight still.
+            if mask >> _FIRST_SOURCE and not (mask & TRAINED and not mask >> _FIRST_SOURCE & ~self._numbers):
+                others.append(tensor)
+            elif mask & TRAINED:
+                weights.append(tensor)
+        return weights, others
 
     def is_scalar(self, tensor: Tensor) -> bool:
         """Returns whether a tensor is known to be a scalar."""

@@ -70,8 +70,22 @@ CHANGES = (
         _FLAGS,
     ),
     _change("backward", '_SAVER = re.compile(r"(^|/)save', '_SAVER = re.compile(r"save', _FLAGS),
-    _change("choose", ' or reader.op == "Sigmoid":', ":", _ROLES),
-    _change("choose", 'or reader.op == "Sigmoid":', 'or reader.op in ("Sigmoid", "Softmax"):', _ROLES),
+    _change("choose", 'reader.op == "Sigmoid" and naming.is_given(reader)', "False", _ROLES),
+    _change("choose", 'reader.op == "Sigmoid" and naming.is_given(reader)', 'reader.op == "Sigmoid"', _ROLES),
+    _change(
+        "ends", "found, _ = self._up_from_losses(compared)", "found, _ = self._up_from_losses(frozenset())", _ROLES
+    ),
+    _change("ends", "if count > 1 and self._is_value(one)", "if False", _ROLES),
+    _change("ends", 'or (reader.op == "Mul" and self._is_scaled(tensor))', "", _ROLES),
+    _change("ends", "1 < len(parts) <= _MOST_PARTS", "1 < len(parts)", _ROLES),
+    _change("ends", "1 < len(parts) <= _MOST_PARTS", "0 < len(parts) <= _MOST_PARTS", _ROLES),
+    _change("ends", "                    result.setdefault(base, primary)\n", "                    pass\n", _ROLES),
+    _change("offers", "(shifted or not parts.in_model(name))", "not parts.in_model(name)", _ROLES),
+    _change("offers", "if ops.is_random(node.op) and node.name not in dropped}", "if ops.is_random(node.op)}", _ROLES),
+    _change("roles", "and not (mask & TRAINED and not mask >> _FIRST_SOURCE & ~self._numbers)", "", _ROLES),
+    _change("results", "(is_number(kind) or kind in _INTEGERS)", "is_number(kind)", _ROLES),
+    _change("offers", "        _of_distributions(anatomy),\n", "", _ROLES),
+    _change("anatomy", "target(?!_?(net|q|model|actor|critic|policy))", "target", _ROLES),
     _change(
         "choose",
         "    if naming.is_given(anatomy.index[end.tensor.node]):\n        return False\n    for reader",
@@ -138,8 +152,9 @@ CHANGES = (
     _change("results", "counts = roles.is_counted(node.name) and", "counts =", _CHOICE),
     _change("results", 'return all(reader.op != "Softmax" for', 'return all(reader.op != "" for', _CHOICE),
     _change("offers", "if parts.readers(node.name) or kept or", "if kept or", _ROLES),
-    _change("offers", "    signs = [_handed_over(anatomy), _randomized", "    signs = [_randomized", _CHOICE),
-    _change("offers", "_handed_over(anatomy), _randomized(anatomy), ", "_handed_over(anatomy), ", _CHOICE),
+    _change("offers", "        _handed_over(anatomy),\n", "", _ROLES),
+    _change("offers", "_SHOWN // 2", "_SHOWN", _ROLES),
+    _change("offers", "        _randomized(anatomy),\n", "", _CHOICE),
     _change("offers", "    if not parts.data or anatomy.constants:\n", "    if False:\n", _ROLES),
     _change("roles", "            met |= self._late(met) - set(labels)\n", "            pass\n", _ROLES),
     _change("roles", "late & ~labels & bit", "late & bit", _ROLES),
@@ -171,7 +186,9 @@ CHANGES = (
         _LOSSES,
     ),
     _change("ends", "_ARITHMETIC if reader.op in _DIFFERENCES | CROSS_ENTROPIES else", "() if True else", _ROLES),
-    _change("ends", 'return any(one.op in ("Equal", "NotEqual") for one in readers)', "return False", _CHOICE),
+    _change(
+        "ends", 'return any(matching.op in ("Equal", "NotEqual") for matching in readers)', "return False", _CHOICE
+    ),
     _change(
         "states",
         "if source in roles.data and any(one in roles.data for one in others):",
