@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
-from keras.src.backend.common import global_state
+from keras.src.backend.common import global_state, symbolic_scope
 from keras.src.saving import serialization_lib
 from tensorflow.python.eager import context, record
 from tensorflow.python.framework import cpp_shape_inference_pb2
@@ -17,6 +17,11 @@ from tensorflow.python.ops import handle_data_util
 def inside_a_layer_call() -> bool:
     """Whether the caller runs inside another Keras layer's call, whose `training` flag is then inherited."""
     return global_state.get_global_attribute("current_call_ctx") is not None
+
+
+def is_asked_for_shapes() -> bool:
+    """Whether Keras traces a call for the shapes of its outputs alone: what is traced never runs."""
+    return symbolic_scope.in_symbolic_scope()
 
 
 def safe_mode() -> bool | None:

@@ -56,6 +56,7 @@ class Artefact:
         regularization_losses: tensor names of the REGULARIZATION_LOSSES collection.
         record: what step 1 did; None for a SavedModel made by something else.
         bundle: prefix of the values of the variables, None where an archive keeps them or there are none.
+        is_ordered: whether inputs stand in the order that whoever made it gave them; else they are alphabetical.
     """
 
     path: str
@@ -66,6 +67,7 @@ class Artefact:
     regularization_losses: tuple[str, ...] = ()
     record: Record | None = None
     bundle: str | None = None
+    is_ordered: bool = True
 
     @property
     def is_object_graph(self) -> bool:

@@ -1,0 +1,115 @@
+"""Parts of a layer that do not train: which weights a pattern names, and graphs that leave their variables alone."""
+
+import dataclasses
+import fnmatch
+from collections.abc import Collection, Iterator, Sequence
+
+from export_v1.ir import ops
+from load_v2.errors import LoadError, closest, quoted
+from load_v2.layer.weights import Weight
+from load_v2.program import program, subgraph, writes
+
+
+def matching(patterns: Sequence[str], weights: Sequence[Weight], of_what: str) -> list[Weight]:
+    """Returns the weights that some pattern names, in their own order.
+
+    A pattern names a weight when it fits the weight's name or one of the scopes that the weight is in; `*`, `?` and
+    `[…]` are as in a shell, but that `*` also stands for slashes.
+
+    Args:
+        patterns: such as "dense", "InceptionV3/Mixed_5*" or "*/gamma".
+        weights: those there are.
+        of_what: whose they are, for messages.
+
+    Raises:
+        LoadError: there is no pattern, or one names nothing.
+    """
+    if not patterns:
+        raise LoadError(f'{of_what}: give a scope or a pattern, for example "{_scopes(weights)[0]}".')
+    for pattern in patterns:
+        if not any(_fits(weight.name, pattern) for weight in weights):
+            raise LoadError(_nothing(pattern, weights, of_what))
+    return [weight for weight in weights if any(_fits(weight.name, pattern) for pattern in patterns)]
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return any(fnmatch.fnmatchcase(scope, pattern.rstrip("/")) for scope in _with_scopes(name))
+
+
+def _with_scopes(name: str) -> Iterator[str]:
+    """Yields the scopes that a name is in, outermost first, then the name."""
+    parts = name.split("/")
+    for count in range(1, len(parts) + 1):
+        yield "/".join(parts[:count])
+
+
+def _scopes(weights: Sequence[Weight]) -> list[str]:
+    return list(dict.fromkeys(scope for weight in weights for scope in _with_scopes(weight.name))) or ["scope/*"]
+
+
+def _nothing(pattern: str, weights: Sequence[Weight], of_what: str) -> str:
+    scopes = _scopes(weights)
+    near = closest(pattern, scopes)
+    outermost = list(dict.fromkeys(weight.name.partition("/")[0] for weight in weights))
+    lines = [f"{of_what}: no weight and no scope matches {pattern!r}."]
+    if near:
+        lines.append(f"  Closest: {quoted(near)}.")
+    lines.append(f"  {len(weights)} weights, in: {quoted(outermost)}.")
+    return "\n".join(lines)
+
+
+def without_writes(part: program.Part, handles: Collection[str], of_what: str) -> program.Part:
+    """Returns the part without the ops that change some variables; what waited for these ops goes on at once.
+
+    What was computed for such an op alone is left out, too.
+
+    Args:
+        part: not modified.
+        handles: tensor names of the variables' handles.
+        of_what: whose variables they are, for messages.
+
+    Raises:
+        LoadError: one of them is changed inside a loop or a condition, where nothing can be left out.
+    """
+    functions = {function.signature.name: function for function in part.graph_def.library.function}
+    writers = set()
+    for node in part.graph_def.node:
+        inside = [node.input[index] for index in writes.arguments_written_by(node, functions)]
+        nested = [edge for edge in inside if subgraph.tensor_name(edge) in handles]
+        if nested:
+            raise LoadError(
+                f"{of_what}: variables {quoted(nested)} are changed inside {node.op} {node.name!r}, and cannot be frozen "
+                "alone.\n  Leave them out of the pattern, or freeze the whole layer: layer.trainable = False."
+            )
+        if ops.writes_variable(node.op) and node.input and subgraph.tensor_name(node.input[0]) in handles:
+            writers.add(node.name)
+    if not writers:
+        return part
+    graph_def = subgraph.GraphDef()
+    graph_def.CopyFrom(part.graph_def)
+    for node in graph_def.node:
+        if node.name in writers:
+            node.CopyFrom(
+                subgraph.NodeDef(name=node.name, op="NoOp", input=[e for e in node.input if e.startswith("^")])
+            )
+    given = {spec.tensor for spec in part.inputs}
+    ends = [spec.tensor for spec in part.outputs.values()]
+    return dataclasses.replace(part, graph_def=subgraph.needed(graph_def, ends, given))
+
+
+def freeze_by_name(name: str, weights: Sequence[Weight], frozen: object) -> None:
+    """Freezes the weights of these names, which a config has.
+
+    Raises:
+        LoadError: it has others.
+    """
+    by_name = {weight.name: weight for weight in weights}
+    listed = list(frozen) if isinstance(frozen, (list, tuple)) else [frozen]
+    wrong = [str(item) for item in listed if not isinstance(item, str) or item not in by_name]
+    if wrong:
+        raise LoadError(
+            f"The config of layer {name!r} freezes what is none of its weights: {quoted(wrong)}.\n"
+            "  The archive was changed after it was saved. Save the model again."
+        )
+    for item in listed:
+        by_name[item].frozen = True

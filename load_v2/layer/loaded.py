@@ -1,0 +1,109 @@
+"""What tf.saved_model.load and hub.load return, as the program of one of its signatures.
+
+The object is saved once more, into a folder that goes when its values have been read: TensorFlow alone knows how
+signatures, variables, tables and files hang together in it.
+"""
+
+import contextlib
+import dataclasses
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+
+import tensorflow as tf
+
+from export_v1.format import call_order
+from load_v2.errors import LoadError, blamed, unknown
+from load_v2.layer import archive
+from load_v2.program import artefact, program, signature
+
+# What messages call the folder, which the object does not know.
+_FOLDER = "FOLDER"
+_LOSS = "regularization_loss_"
+
+
+def is_path(given: object) -> bool:
+    """Returns whether what a layer is made of is the path of a folder."""
+    return isinstance(given, (str, os.PathLike))
+
+
+@contextlib.contextmanager
+def opened(loaded: object, key: str) -> Iterator[tuple[program.Program, archive.OwnFolder]]:
+    """Yields the program of a signature, and the folder of the files that it reads; values are there until the block ends.
+
+    Guaranteed: values are those that the object's variables have now; nothing of its graph has run. Inputs are in the
+    call order of step 1 where the object knows it, else alphabetical.
+
+    Raises:
+        LoadError: it is nothing that TensorFlow loaded, or has no such signature, or the graph cannot be taken.
+    """
+    signatures = _signatures(loaded)
+    if key not in signatures:
+        remedy = f'Pass signature="{min(signatures)}".' if signatures else _HOW_TO_SAVE
+        raise unknown("Signature", key, "what TensorFlow loaded", signatures, remedy)
+    own = archive.OwnFolder()
+    losses = _losses(loaded)
+    chosen = {name: signatures[name] for name in (key, program.TRAIN) if name in signatures}
+    with blamed("TensorFlow cannot save what it loaded"), tf.init_scope():
+        tf.saved_model.save(loaded, own.path, signatures={**chosen, **losses})
+    try:
+        yield program.take(_source(loaded, own.path, list(losses)), key), own
+    except LoadError as error:
+        raise LoadError(f"{error}\n  {_FOLDER} is what tf.saved_model.load was given.") from error
+    finally:
+        # The layer has the values now; the files of tables are read when a table is made, and saved with the layer.
+        shutil.rmtree(os.path.join(own.path, "variables"), ignore_errors=True)
+
+
+_HOW_TO_SAVE = "Save it with one first: tf.saved_model.save(loaded, DIR, signatures=…), then SignatureLayer(DIR)."
+
+
+def _signatures(loaded: object) -> Mapping[str, object]:
+    signatures = getattr(loaded, "signatures", None)
+    if not isinstance(signatures, Mapping):
+        kind = f"{type(loaded).__module__}.{type(loaded).__qualname__}"
+        raise LoadError(
+            f"SignatureLayer takes the path of a SavedModel, or what tf.saved_model.load or hub.load returned, and got a {kind}.\n"
+            "  Save it with a signature first: tf.saved_model.save(module, DIR, signatures=…), or model.export(DIR); then "
+            "SignatureLayer(DIR)."
+        )
+    return signatures
+
+
+def _losses(loaded: object) -> dict[str, object]:
+    """Returns the regularization losses that a graph of TensorFlow 1 lists, as functions by a key of their own."""
+    graph = getattr(loaded, "graph", None)
+    if not isinstance(graph, tf.Graph) or not hasattr(loaded, "prune"):
+        return {}
+    found = {}
+    for index, tensor in enumerate(graph.get_collection(tf.compat.v1.GraphKeys.REGULARIZATION_LOSSES)):
+        found[f"{_LOSS}{index}"] = loaded.prune([], tensor)
+    return found
+
+
+def _source(loaded: object, path: str, losses: list[str]) -> artefact.Artefact:
+    source = artefact.read(path)
+    graph = getattr(loaded, "graph", None)
+    of_version_1 = isinstance(graph, tf.Graph)
+    orders = call_order.from_items(graph.get_collection(call_order.COLLECTION)) if of_version_1 else {}
+    signatures = {
+        key: signature.in_order(found, orders.get(key, ((), ())))
+        for key, found in source.signatures.items()
+        if key not in losses
+    }
+    return dataclasses.replace(
+        source,
+        path=_FOLDER,
+        signatures=signatures,
+        variables=_in_order(loaded, source.variables),
+        regularization_losses=tuple(next(iter(source.signatures[key].outputs.values())).tensor for key in losses),
+        is_ordered=bool(orders) or not of_version_1,
+    )
+
+
+def _in_order(loaded: object, variables: tuple[artefact.Variable, ...]) -> tuple[artefact.Variable, ...]:
+    """Returns the variables in the order in which the object has them: the graph's, where that is of TensorFlow 1."""
+    listed = getattr(loaded, "variables", None)
+    names = [variable.name.partition(":")[0] for variable in listed] if isinstance(listed, (list, tuple)) else []
+    place = {name: index for index, name in enumerate(names)}
+    return tuple(sorted(variables, key=lambda variable: place.get(variable.name, len(place))))
