@@ -222,7 +222,7 @@ class Penalty:
     def _due(self) -> list[program.Part]:
         return [part for held, part in self._losses if next((w for w in held if w.trainable), None) is self._weight]
 
-    def __call__(self, _) -> tf.Tensor:
+    def __call__(self, _, /) -> tf.Tensor:
         return tf.add_n([self._functions(part, ())[0] for part in self._due()])
 
 

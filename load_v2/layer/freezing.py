@@ -58,7 +58,7 @@ def _nothing(pattern: str, weights: Sequence[Weight], of_what: str) -> str:
     return "\n".join(lines)
 
 
-def without_writes(part: program.Part, handles: Collection[str], of_what: str) -> program.Part:
+def without_writes(part: program.Part, handles: Collection[str], of_what: str, remedy: str) -> program.Part:
     """Returns the part without the ops that change some variables; what waited for these ops goes on at once.
 
     What was computed for such an op alone is left out, too.
@@ -67,6 +67,7 @@ def without_writes(part: program.Part, handles: Collection[str], of_what: str) -
         part: not modified.
         handles: tensor names of the variables' handles.
         of_what: whose variables they are, for messages.
+        remedy: what to do instead, for messages.
 
     Raises:
         LoadError: one of them is changed inside a loop or a condition, where nothing can be left out.
@@ -79,7 +80,7 @@ def without_writes(part: program.Part, handles: Collection[str], of_what: str) -
         if nested:
             raise LoadError(
                 f"{of_what}: variables {quoted(nested)} are changed inside {node.op} {node.name!r}, and cannot be frozen "
-                "alone.\n  Leave them out of the pattern, or freeze the whole layer: layer.trainable = False."
+                f"alone.\n  {remedy}"
             )
         if ops.writes_variable(node.op) and node.input and subgraph.tensor_name(node.input[0]) in handles:
             writers.add(node.name)
@@ -92,7 +93,9 @@ def without_writes(part: program.Part, handles: Collection[str], of_what: str) -
             node.CopyFrom(
                 subgraph.NodeDef(name=node.name, op="NoOp", input=[e for e in node.input if e.startswith("^")])
             )
-    given = {spec.tensor for spec in part.inputs}
+    held = {node.name for node in graph_def.node}
+    edges = [edge for node in graph_def.node for edge in node.input if not edge.startswith("^")]
+    given = {subgraph.tensor_name(edge) for edge in edges if subgraph.split(edge)[0] not in held}
     ends = [spec.tensor for spec in part.outputs.values()]
     return dataclasses.replace(part, graph_def=subgraph.needed(graph_def, ends, given))
 
@@ -104,12 +107,12 @@ def freeze_by_name(name: str, weights: Sequence[Weight], frozen: object) -> None
         LoadError: it has others.
     """
     by_name = {weight.name: weight for weight in weights}
-    listed = list(frozen) if isinstance(frozen, (list, tuple)) else [frozen]
-    wrong = [str(item) for item in listed if not isinstance(item, str) or item not in by_name]
+    names = [str(item) for item in frozen] if isinstance(frozen, (list, tuple)) else [str(frozen)]
+    wrong = [item for item in names if item not in by_name]
     if wrong:
         raise LoadError(
-            f"The config of layer {name!r} freezes what is none of its weights: {quoted(wrong)}.\n"
+            f"The config of {name!r} freezes what is none of its weights: {quoted(wrong)}.\n"
             "  The archive was changed after it was saved. Save the model again."
         )
-    for item in listed:
+    for item in names:
         by_name[item].frozen = True

@@ -9,6 +9,7 @@ import dataclasses
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -28,7 +29,7 @@ def is_path(given: object) -> bool:
 
 
 @contextlib.contextmanager
-def opened(loaded: object, key: str) -> Iterator[tuple[program.Program, archive.OwnFolder]]:
+def opened(loaded: Any, key: str) -> Iterator[tuple[program.Program, archive.OwnFolder]]:
     """Yields the program of a signature, and the folder of the files that it reads; values are there until the block ends.
 
     Guaranteed: values are those that the object's variables have now; nothing of its graph has run. Inputs are in the
@@ -58,22 +59,29 @@ def opened(loaded: object, key: str) -> Iterator[tuple[program.Program, archive.
 _HOW_TO_SAVE = "Save it with one first: tf.saved_model.save(loaded, DIR, signatures=…), then SignatureLayer(DIR)."
 
 
-def _signatures(loaded: object) -> Mapping[str, object]:
+def _signatures(loaded: Any) -> Mapping[str, object]:
     signatures = getattr(loaded, "signatures", None)
     if not isinstance(signatures, Mapping):
         kind = f"{type(loaded).__module__}.{type(loaded).__qualname__}"
         raise LoadError(
-            f"SignatureLayer takes the path of a SavedModel, or what tf.saved_model.load or hub.load returned, and got a {kind}.\n"
-            "  Save it with a signature first: tf.saved_model.save(module, DIR, signatures=…), or model.export(DIR); then "
-            "SignatureLayer(DIR)."
+            "SignatureLayer takes the path of a SavedModel, or what tf.saved_model.load or hub.load returned, "
+            f"and got a {kind}.\n"
+            "  Save it with a signature first: tf.saved_model.save(module, DIR, signatures=…), or model.export(DIR).\n"
+            "  Then pass DIR."
         )
     return signatures
 
 
-def _losses(loaded: object) -> dict[str, object]:
-    """Returns the regularization losses that a graph of TensorFlow 1 lists, as functions by a key of their own."""
+def _graph(loaded: Any) -> tf.Graph | None:
+    """Returns the whole graph, which an object has that was loaded from a SavedModel of TensorFlow 1; else None."""
     graph = getattr(loaded, "graph", None)
-    if not isinstance(graph, tf.Graph) or not hasattr(loaded, "prune"):
+    return graph if isinstance(graph, tf.Graph) and hasattr(loaded, "prune") else None
+
+
+def _losses(loaded: Any) -> dict[str, object]:
+    """Returns the regularization losses that a graph of TensorFlow 1 lists, as functions by a key of their own."""
+    graph = _graph(loaded)
+    if graph is None:
         return {}
     found = {}
     for index, tensor in enumerate(graph.get_collection(tf.compat.v1.GraphKeys.REGULARIZATION_LOSSES)):
@@ -81,11 +89,10 @@ def _losses(loaded: object) -> dict[str, object]:
     return found
 
 
-def _source(loaded: object, path: str, losses: list[str]) -> artefact.Artefact:
+def _source(loaded: Any, path: str, losses: list[str]) -> artefact.Artefact:
     source = artefact.read(path)
-    graph = getattr(loaded, "graph", None)
-    of_version_1 = isinstance(graph, tf.Graph)
-    orders = call_order.from_items(graph.get_collection(call_order.COLLECTION)) if of_version_1 else {}
+    graph = _graph(loaded)
+    orders = call_order.from_items(graph.get_collection(call_order.COLLECTION)) if graph is not None else {}
     signatures = {
         key: signature.in_order(found, orders.get(key, ((), ())))
         for key, found in source.signatures.items()
@@ -97,11 +104,11 @@ def _source(loaded: object, path: str, losses: list[str]) -> artefact.Artefact:
         signatures=signatures,
         variables=_in_order(loaded, source.variables),
         regularization_losses=tuple(next(iter(source.signatures[key].outputs.values())).tensor for key in losses),
-        is_ordered=bool(orders) or not of_version_1,
+        is_ordered=bool(orders) or graph is None,
     )
 
 
-def _in_order(loaded: object, variables: tuple[artefact.Variable, ...]) -> tuple[artefact.Variable, ...]:
+def _in_order(loaded: Any, variables: tuple[artefact.Variable, ...]) -> tuple[artefact.Variable, ...]:
     """Returns the variables in the order in which the object has them: the graph's, where that is of TensorFlow 1."""
     listed = getattr(loaded, "variables", None)
     names = [variable.name.partition(":")[0] for variable in listed] if isinstance(listed, (list, tuple)) else []

@@ -96,6 +96,7 @@ class SignatureLayer(keras.Layer):
         with self._opened(path, signature) as (taken, kept):
             bundle = None
             if taken is None:
+                assert isinstance(path, description.Description), "else there is a program"
                 self._description = path
             else:
                 self._policy = dataclasses.replace(self._policy, place=f"The graph of {taken.source.path!r} holds")
@@ -269,8 +270,11 @@ class SignatureLayer(keras.Layer):
 
     def _training_part(self, taken: program.Program, frozen: frozenset[str]) -> program.Part:
         if frozen not in self._held:
+            assert taken.train is not None, "only a training part changes variables in training"
             handles = {f"{handle}:0" for v in taken.variables if v.name in frozen for handle in v.handles}
-            self._held[frozen] = freezing.without_writes(taken.train, handles, f"Layer {self.name!r}")
+            self._held[frozen] = freezing.without_writes(
+                taken.train, handles, f"Layer {self.name!r}", "Freeze the whole layer: layer.trainable = False."
+            )
         return self._held[frozen]
 
     def _say_once(self, message: str, *values) -> None:

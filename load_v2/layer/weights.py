@@ -21,7 +21,7 @@ class Penalty(Protocol):
     def is_due(self) -> bool:
         """Whether one of them counts with the weight as things are."""
 
-    def __call__(self, value) -> tf.Tensor:
+    def __call__(self, value, /) -> tf.Tensor:
         """Returns the sum of those that do; it reads the variables by itself."""
 
 

@@ -36,7 +36,7 @@ def written_by(graph_def) -> set[str]:
 def arguments_written_by(node, functions: Mapping[str, function_pb2.FunctionDef]) -> set[int]:
     """Returns which data inputs of a node are variables that the functions it calls change."""
     given = sum(not edge.startswith("^") for edge in node.input)
-    found = set()
+    found: set[int] = set()
     for name in library.called_by(node):
         if name in functions:
             # Conditions have an input before the arguments of their branches.

@@ -13,7 +13,7 @@ from export_v1.format import digests, record
 from export_v1.format.record import GradientEntry, OptimizerEntry, ResumeEntry
 from load_v2 import private
 from load_v2.errors import LoadError, unknown
-from load_v2.layer import archive, binding, weights
+from load_v2.layer import archive, binding, freezing, weights
 from load_v2.layer.signature_layer import SignatureLayer
 from load_v2.program import artefact
 from load_v2.program.program import Program
@@ -53,6 +53,77 @@ class ResumedModel(keras.Model):
     def by_name(self) -> dict[str, weights.Weight]:
         """Every weight by its name in the graph."""
         return {weight.name: weight for weight in [*self.layer.weights, *self._extra]}
+
+    def freeze(self, *patterns: str) -> list[str]:
+        """Freezes the weights that patterns name, and returns their names; compile or make the train function again then.
+
+        They and their slots keep their values: they get a gradient of zero, which also counts as zero where the update
+        clips by the norm of all. Moving averages of batch norm among them stay; those of weights, which an optimizer
+        keeps, go on. Saving keeps it.
+
+        Args:
+            patterns: as of `SignatureLayer.freeze`.
+
+        Raises:
+            LoadError: a pattern names nothing, or what the update changes inside a condition; nothing is frozen then.
+        """
+        matched = freezing.matching(patterns, list(self.by_name.values()), f"Model {self.name!r}")
+        ready, held = self._ready(), self._held({weight.name for weight in matched} | self._frozen())
+        for key in (record.LOSS, record.UPDATE):
+            if key in ready:
+                ready.part(key, held)
+        self._build_optimizer()
+        for weight in matched:
+            weight.frozen = True
+        self.make_train_function(force=True)
+        return [weight.name for weight in matched]
+
+    def unfreeze(self, *patterns: str) -> list[str]:
+        """Undoes `freeze` for the weights that patterns name, all without one; returns the names of those that were frozen."""
+        matched = freezing.matching(patterns or ("*",), list(self.by_name.values()), f"Model {self.name!r}")
+        changed = [weight for weight in matched if weight.frozen]
+        for weight in changed:
+            weight.frozen = False
+        self.make_train_function(force=True)
+        return [weight.name for weight in changed]
+
+    def compile(self, *args, **kwargs):
+        super().compile(*args, **kwargs)
+        if self._frozen():
+            self._build_optimizer()
+
+    def compile_from_config(self, config):
+        # Keras's own calls no `compile` that was overridden.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self._build_optimizer()
+
+    def _build_optimizer(self) -> None:
+        """Gives the optimizer slots for frozen weights, too: they may be unfrozen, and an archive has one order of slots."""
+        if self.optimizer is None or self.optimizer.built:
+            return
+        frozen = [weight for weight in self.by_name.values() if weight.frozen]
+        try:
+            for weight in frozen:
+                weight.frozen = False
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+        finally:
+            for weight in frozen:
+                weight.frozen = True
+
+    def _frozen(self) -> set[str]:
+        return {weight.name for weight in self.by_name.values() if weight.frozen}
+
+    def _held(self, frozen: set[str]) -> set[str]:
+        """Returns the names of frozen variables, and of the slots that belong to these alone."""
+        if not frozen or not isinstance(self.optimizer, GraphOptimizer):
+            return frozen
+        slots: dict[bool, set[str]] = {True: set(), False: set()}
+        for entry in self._training.optimizers:
+            slots[entry.variable in frozen].update(entry.slots.values())
+        # Where an update is made of plain ops, names tell: TensorFlow 1 calls a slot after its variable.
+        named = {slot for slot in self.optimizer.slots if slot.rpartition("/")[0] in frozen}
+        return frozen | (slots[True] - slots[False]) | (named - set(self._training.averages.values()))
 
     @property
     def labels(self) -> list[str]:
@@ -123,24 +194,28 @@ class ResumedModel(keras.Model):
         ready = self._ready()
         fed = self._tensors(record.LOSS, data)
         entries = self._training.gradients
-        by_name = self.by_name
+        by_name, frozen = self.by_name, self._frozen()
         with tf.GradientTape(persistent=len({entry.loss for entry in entries}) > 1) as tape:
             for entry in entries:
                 tape.watch(by_name[entry.variable].value)
-            losses = ready(record.LOSS, list(fed.values()))
+            losses = ready(record.LOSS, list(fed.values()), self._held(frozen))
         found: dict[tuple[str, str], Any] = {}
         for loss in dict.fromkeys(entry.loss for entry in entries):
             names = [entry.variable for entry in entries if entry.loss == loss]
             given = tape.gradient(losses[loss], [by_name[name].value for name in names])
-            found |= {(loss, name): gradient for name, gradient in zip(names, given, strict=True)}
+            found |= {
+                (loss, name): _times(gradient, 0.0) if name in frozen and gradient is not None else gradient
+                for name, gradient in zip(names, given, strict=True)
+            }
         self._apply(_averaged([found[entry.loss, entry.variable] for entry in entries]), fed)
         return self._report(losses["loss"], fed)
 
     def _apply(self, grads: list, fed: Mapping[str, tf.Tensor]) -> None:
-        entries, ready = self._training.gradients, self._ready()
+        entries, ready, frozen = self._training.gradients, self._ready(), self._frozen()
         if isinstance(self.optimizer, GraphOptimizer):
             needed = ready.inputs(record.UPDATE)
-            self.optimizer.update(grads, {key: value for key, value in fed.items() if key in needed})
+            data = {key: value for key, value in fed.items() if key in needed}
+            self.optimizer.update(grads, data, self._held(frozen))
             return
         if record.GRADIENTS in ready:
             processed = ready(record.GRADIENTS, list(optimizer.fed(entries, grads).values()))
@@ -149,7 +224,8 @@ class ResumedModel(keras.Model):
             for entry, gradient in zip(entries, grads, strict=True):
                 other = processed.get(entry.variable)
                 processed[entry.variable] = gradient if other is None else other + gradient
-        by_name = self.by_name
+        by_name = {name: weight for name, weight in self.by_name.items() if name not in frozen}
+        processed = {name: gradient for name, gradient in processed.items() if name in by_name}
         # Keras adds up what the replicas give; these are equal.
         share = 1.0 / tf.distribute.get_strategy().num_replicas_in_sync
         self.optimizer.apply(
@@ -199,7 +275,10 @@ class ResumedModel(keras.Model):
 
     def get_config(self):
         extra = [[v.name, v.dtype, list(v.shape), v.trainable] for v in self._extra_described]
+        frozen = [weight.name for weight in self._extra if weight.frozen]
         return {
+            # The layer's own are in its config. Earlier versions do not know the key.
+            **({"frozen": frozen} if frozen else {}),
             "name": self.name,
             "layer": keras.saving.serialize_keras_object(self.layer),
             "training": dataclasses.asdict(self._training),
@@ -214,7 +293,9 @@ class ResumedModel(keras.Model):
         training["gradients"] = [GradientEntry(**entry) for entry in training["gradients"]]
         training["optimizers"] = [OptimizerEntry(**entry) for entry in training["optimizers"]]
         # Nothing else of a config reaches the constructor: what is let in is not the archive's to say.
-        return cls(layer, ResumeEntry(**training), config.get("extra", ()), name=config.get("name"))
+        model = cls(layer, ResumeEntry(**training), config.get("extra", ()), name=config.get("name"))
+        freezing.freeze_by_name(model.name, model._extra, config.get("frozen", ()))
+        return model
 
     def save_assets(self, dir_path):
         for key, taken in self._programs.items():
@@ -262,4 +343,8 @@ def _averaged(grads: list) -> list:
 
 
 def _times(gradient, factor: float):
-    return gradient if factor == 1.0 else gradient * factor
+    if factor == 1.0:
+        return gradient
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(gradient.values * factor, gradient.indices, gradient.dense_shape)
+    return gradient * factor
