@@ -19,7 +19,7 @@ unknown = functools.partial(errors.unknown, error=LoadError)
 
 
 @contextlib.contextmanager
-def blamed(what: str) -> Iterator[None]:
+def blamed(what: str, remedy: str = "It is damaged, or of another TensorFlow. Export again.") -> Iterator[None]:
     """Where the block fails on what is in a file, raises a LoadError that begins with `what` and has the reason."""
     try:
         yield
@@ -29,10 +29,7 @@ def blamed(what: str) -> Iterator[None]:
         if not isinstance(error, _failures()):
             raise
         kind = "" if isinstance(error, ValueError) or hasattr(error, "error_code") else f"{type(error).__name__}: "
-        raise LoadError(f"{what}: {kind}{reason(error)}\n  {_REMEDY}") from error
-
-
-_REMEDY = "It is damaged, or of another TensorFlow. Export again."
+        raise LoadError(f"{what}: {kind}{reason(error)}\n  {remedy}") from error
 
 
 def _failures() -> tuple[type[Exception], ...]:

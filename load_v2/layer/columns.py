@@ -3,6 +3,8 @@
 pandas, polars and Arrow are told by what their objects can do, so that none of them has to be installed.
 """
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -10,7 +12,7 @@ from load_v2.errors import LoadError
 from load_v2.program.signature import Spec
 
 
-def of_table(value: object) -> dict[str, object] | None:
+def of_table(value: Any) -> dict[str, object] | None:
     """Returns the columns of a data frame or an Arrow table by name, None where it is neither.
 
     Raises:
@@ -48,7 +50,7 @@ def array(key: str, spec: Spec, value: object, name: str) -> np.ndarray:
         LoadError: values are missing, rows have different shapes, or it is nothing that an array can be made of.
     """
     try:
-        made = _from_arrow(value) if hasattr(value, "to_pylist") and hasattr(value, "null_count") else np.asarray(value)
+        made = _read(value)
     except (ValueError, TypeError) as error:
         raise LoadError(
             f"Layer {name!r}: input {key!r} is a {type(value).__name__} that does not make an array: {error}.\n"
@@ -64,7 +66,12 @@ def array(key: str, spec: Spec, value: object, name: str) -> np.ndarray:
     return _of_objects(key, spec, made, name) if made.dtype == object else made
 
 
-def _from_arrow(value) -> np.ndarray:
+def _read(value: Any) -> np.ndarray:
+    if hasattr(value, "isna") and not isinstance(getattr(value, "dtype", None), np.dtype) and value.isna().any():
+        # A column of pandas' that can lack values: NumPy would make numbers of what is missing.
+        return np.array(list(value), dtype=object)
+    if not hasattr(value, "to_pylist") or not hasattr(value, "null_count"):
+        return np.asarray(value)
     if value.null_count:
         return np.array(value.to_pylist(), dtype=object)
     try:
@@ -77,6 +84,8 @@ def _from_arrow(value) -> np.ndarray:
 def _of_objects(key: str, spec: Spec, value: np.ndarray, name: str) -> np.ndarray:
     """Returns an array of objects as what these are: strings, numbers, or equal arrays, which are stacked."""
     items = value.ravel()
+    if not items.size:
+        return np.zeros(value.shape, tf.as_dtype(spec.dtype).as_numpy_dtype)
     row = next((index for index, item in enumerate(items) if _is_missing(item)), None)
     if row is not None:
         raise LoadError(

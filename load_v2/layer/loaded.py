@@ -44,11 +44,11 @@ def opened(loaded: Any, key: str) -> Iterator[tuple[program.Program, archive.Own
         raise unknown("Signature", key, "what TensorFlow loaded", signatures, remedy)
     own = archive.OwnFolder()
     losses = _losses(loaded)
-    chosen = {name: signatures[name] for name in (key, program.TRAIN) if name in signatures}
-    with blamed("TensorFlow cannot save what it loaded"), tf.init_scope():
+    chosen = {name: _with_plain_names(signatures[name]) for name in (key, program.TRAIN) if name in signatures}
+    with blamed(f"TensorFlow cannot save signature {key!r} of what it loaded", _USE_THE_FOLDER), tf.init_scope():
         tf.saved_model.save(loaded, own.path, signatures={**chosen, **losses})
     try:
-        yield program.take(_source(loaded, own.path, list(losses)), key), own
+        yield program.take(_source(loaded, own.path, signatures, list(losses)), key), own
     except LoadError as error:
         raise LoadError(f"{error}\n  {_FOLDER} is what tf.saved_model.load was given.") from error
     finally:
@@ -56,6 +56,7 @@ def opened(loaded: Any, key: str) -> Iterator[tuple[program.Program, archive.Own
         shutil.rmtree(os.path.join(own.path, "variables"), ignore_errors=True)
 
 
+_USE_THE_FOLDER = "Pass the folder that it was loaded from: SignatureLayer(DIR)."
 _HOW_TO_SAVE = "Save it with one first: tf.saved_model.save(loaded, DIR, signatures=…), then SignatureLayer(DIR)."
 
 
@@ -89,12 +90,34 @@ def _losses(loaded: Any) -> dict[str, object]:
     return found
 
 
-def _source(loaded: Any, path: str, losses: list[str]) -> artefact.Artefact:
+def _with_plain_names(function: Any) -> Any:
+    """Returns the function under names that every signature may have; keys of TensorFlow 1 may be "a/x:0"."""
+    specs = function.structured_input_signature[1]
+    plain = [tf.TensorSpec(spec.shape, spec.dtype, f"input_{index}") for index, spec in enumerate(specs.values())]
+
+    @tf.function(input_signature=plain)
+    def run(*values):
+        answers = function(**dict(zip(specs, values, strict=True)))
+        return {f"output_{index}": answer for index, answer in enumerate(answers.values())}
+
+    return run
+
+
+def _with_keys(found: signature.Signature, function: Any) -> signature.Signature:
+    """Returns the signature with the keys that the function has instead of `_with_plain_names`'."""
+    inputs, outputs = function.structured_input_signature[1], function.structured_outputs
+    return signature.Signature(
+        {key: found.inputs[f"input_{index}"] for index, key in enumerate(inputs)},
+        {key: found.outputs[f"output_{index}"] for index, key in enumerate(outputs)},
+    )
+
+
+def _source(loaded: Any, path: str, functions: Mapping[str, Any], losses: list[str]) -> artefact.Artefact:
     source = artefact.read(path)
     graph = _graph(loaded)
     orders = call_order.from_items(graph.get_collection(call_order.COLLECTION)) if graph is not None else {}
     signatures = {
-        key: signature.in_order(found, orders.get(key, ((), ())))
+        key: signature.in_order(_with_keys(found, functions[key]), orders.get(key, ((), ())))
         for key, found in source.signatures.items()
         if key not in losses
     }

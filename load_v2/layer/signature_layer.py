@@ -105,6 +105,8 @@ class SignatureLayer(keras.Layer):
                 weights.check(taken.variables, taken.source)
                 self._description = description.of_program(taken, xla.may_be_tried(taken.graph_def))
                 bundle = taken.source.bundle
+            if any(spec.dtype == "string" for spec in self._description.inputs.values()):
+                private.let_models_take_strings()
             self.supports_jit = self._description.supports_jit
             self._shapes = dict(self._description.shapes)
             self._own = weights.create(self._description.variables, self.name, self._description.written, bundle)
