@@ -96,6 +96,19 @@ class Functions:
                     found = self._cache[key] = self._build(part, shapes, handles or self._handles())
         return found
 
+    def output_shapes(self, part: program.Part, tensors: Sequence) -> tuple[tuple | None, ...]:
+        """Returns the shapes of a part's outputs as far as the shapes of its inputs tell them; None: unknown rank."""
+        given = tuple(tuple(tensor.shape) for tensor in tensors)
+        declared = tuple(spec.shape for spec in part.outputs.values())
+        if None not in declared and given == tuple(spec.shape for spec in part.inputs):
+            return declared
+        try:
+            function = self.get(part, given)
+        except LoadError:
+            # A graph may be written for some sizes of a batch alone, and Keras asks for others.
+            function = self.get(part, finer_shapes(part, tensors))
+        return tuple(None if o.shape.rank is None else tuple(o.shape.as_list()) for o in function.outputs)
+
     @property
     def count(self) -> int:
         """How many functions there are; it stays the same once every kind of call was made."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 import fnmatch
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from export_v1.ir import ops
 from load_v2.errors import LoadError, closest, quoted
@@ -58,6 +58,14 @@ def _nothing(pattern: str, weights: Sequence[Weight], of_what: str) -> str:
     return "\n".join(lines)
 
 
+def unfreeze(patterns: Sequence[str], weights: Sequence[Weight], of_what: str) -> list[str]:
+    """Unfreezes the weights that patterns name, all without one; returns the names of those that were frozen."""
+    changed = [weight for weight in matching(patterns or ("*",), weights, of_what) if weight.frozen]
+    for weight in changed:
+        weight.frozen = False
+    return [weight.name for weight in changed]
+
+
 def without_writes(part: program.Part, handles: Collection[str], of_what: str, remedy: str) -> program.Part:
     """Returns the part without the ops that change some variables; what waited for these ops goes on at once.
 
@@ -100,6 +108,35 @@ def without_writes(part: program.Part, handles: Collection[str], of_what: str, r
     return dataclasses.replace(part, graph_def=subgraph.needed(graph_def, ends, given))
 
 
+class Parts:
+    """Parts of programs that leave frozen variables alone, each made once: functions know a part by its identity.
+
+    Args:
+        of_what: whose variables they are, for messages.
+        remedy: what to do where one cannot be frozen alone.
+    """
+
+    def __init__(self, of_what: str, remedy: str):
+        self._of_what = of_what
+        self._remedy = remedy
+        self._made: dict[tuple[int, frozenset[str]], program.Part] = {}
+
+    def get(self, taken: program.Program, part: program.Part, frozen: Collection[str]) -> program.Part:
+        """Returns a part of a program, without changes to the variables of these names; see `without_writes`."""
+        if not frozen:
+            return part
+        place = (id(part), frozenset(frozen))
+        if place not in self._made:
+            handles = {f"{handle}:0" for v in taken.variables if v.name in place[1] for handle in v.handles}
+            self._made[place] = without_writes(part, handles, self._of_what, self._remedy)
+        return self._made[place]
+
+
+def names(weights: Iterable[Weight]) -> list[str]:
+    """Returns the names of those weights that are frozen."""
+    return [weight.name for weight in weights if weight.frozen]
+
+
 def freeze_by_name(name: str, weights: Sequence[Weight], frozen: object) -> None:
     """Freezes the weights of these names, which a config has.
 
@@ -107,12 +144,12 @@ def freeze_by_name(name: str, weights: Sequence[Weight], frozen: object) -> None
         LoadError: it has others.
     """
     by_name = {weight.name: weight for weight in weights}
-    names = [str(item) for item in frozen] if isinstance(frozen, (list, tuple)) else [str(frozen)]
-    wrong = [item for item in names if item not in by_name]
+    listed = [str(item) for item in frozen] if isinstance(frozen, (list, tuple)) else [str(frozen)]
+    wrong = [item for item in listed if item not in by_name]
     if wrong:
         raise LoadError(
             f"The config of {name!r} freezes what is none of its weights: {quoted(wrong)}.\n"
             "  The archive was changed after it was saved. Save the model again."
         )
-    for item in names:
+    for item in listed:
         by_name[item].frozen = True

@@ -1,6 +1,6 @@
-"""What tf.saved_model.load and hub.load return, as the program of one of its signatures.
+"""What a layer is made of, a folder or what tf.saved_model.load and hub.load return, as the program of one signature.
 
-The object is saved once more, into a folder that goes when its values have been read: TensorFlow alone knows how
+An object is saved once more, into a folder that goes when its values have been read: TensorFlow alone knows how
 signatures, variables, tables and files hang together in it.
 """
 
@@ -23,32 +23,34 @@ _FOLDER = "FOLDER"
 _LOSS = "regularization_loss_"
 
 
-def is_path(given: object) -> bool:
-    """Returns whether what a layer is made of is the path of a folder."""
-    return isinstance(given, (str, os.PathLike))
-
-
 @contextlib.contextmanager
-def opened(loaded: Any, key: str) -> Iterator[tuple[program.Program, archive.OwnFolder]]:
-    """Yields the program of a signature, and the folder of the files that it reads; values are there until the block ends.
+def opened(given: Any, key: str) -> Iterator[tuple[program.Program, archive.OwnFolder | None]]:
+    """Yields the program of a signature, and what must live as long as it; the values are there until the block ends.
 
-    Guaranteed: values are those that the object's variables have now; nothing of its graph has run. Inputs are in the
-    call order of step 1 where the object knows it, else alphabetical.
+    Guaranteed: nothing of the graph has run. The values of an object are those that its variables have now. Its inputs are
+    in the call order of step 1 where it knows that, else alphabetical.
+
+    Args:
+        given: the path of a folder, or what TensorFlow loaded.
+        key: of the signature.
 
     Raises:
         LoadError: it is nothing that TensorFlow loaded, or has no such signature, or the graph cannot be taken.
     """
-    signatures = _signatures(loaded)
+    if isinstance(given, (str, os.PathLike)):
+        yield archive.shared(given, key), None
+        return
+    signatures = _signatures(given)
     if key not in signatures:
         remedy = f'Pass signature="{min(signatures)}".' if signatures else _HOW_TO_SAVE
         raise unknown("Signature", key, "what TensorFlow loaded", signatures, remedy)
     own = archive.OwnFolder()
-    losses = _losses(loaded)
+    losses = _losses(given)
     chosen = {name: _with_plain_names(signatures[name]) for name in (key, program.TRAIN) if name in signatures}
     with blamed(f"TensorFlow cannot save signature {key!r} of what it loaded", _USE_THE_FOLDER), tf.init_scope():
-        tf.saved_model.save(loaded, own.path, signatures={**chosen, **losses})
+        tf.saved_model.save(given, own.path, signatures={**chosen, **losses})
     try:
-        yield program.take(_source(loaded, own.path, signatures, list(losses)), key), own
+        yield program.take(_source(given, own.path, signatures, list(losses)), key), own
     except LoadError as error:
         raise LoadError(f"{error}\n  {_FOLDER} is what tf.saved_model.load was given.") from error
     finally:

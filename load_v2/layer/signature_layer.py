@@ -91,9 +91,11 @@ class SignatureLayer(keras.Layer):
         self._resources = tf.Module()
         self._model: weakref.ref[SignatureLayer] | None = None
         self._said: set[str] = set()
-        # Training parts that leave frozen variables alone, by the names of these: a part is known by its identity.
-        self._held: dict[frozenset[str], program.Part] = {}
-        with self._opened(path, signature) as (taken, kept):
+        self._parts = freezing.Parts(
+            f"Layer {self.name!r}", "Leave them out of the pattern, or freeze the whole layer: layer.trainable = False."
+        )
+        from_config = isinstance(path, description.Description)
+        with contextlib.nullcontext((None, None)) if from_config else loaded.opened(path, signature) as (taken, kept):
             bundle = None
             if taken is None:
                 assert isinstance(path, description.Description), "else there is a program"
@@ -114,18 +116,6 @@ class SignatureLayer(keras.Layer):
         self.built = True
         if taken is not None:
             self._attach(taken, kept)
-
-    @staticmethod
-    @contextlib.contextmanager
-    def _opened(path, key: str) -> Iterator[tuple[program.Program | None, object]]:
-        """Yields the program, if there is one yet, and what must live as long as the layer."""
-        if isinstance(path, description.Description):
-            yield None, None
-        elif loaded.is_path(path):
-            yield archive.shared(path, key), None
-        else:
-            with loaded.opened(path, key) as opened:
-                yield opened
 
     def _attach(self, taken: program.Program, keep: object = None) -> None:
         """Takes the graph: `keep` is what must live as long as the layer (a folder of its own for assets)."""
@@ -166,9 +156,9 @@ class SignatureLayer(keras.Layer):
         """
         matched = freezing.matching(patterns, self._own, f"Layer {self.name!r}")
         if self._program is not None and self._program.train is not None:
-            self._training_part(
-                self._program, frozenset(w.name for w in self._own if w.frozen) | {w.name for w in matched}
-            )
+            # Refuses what cannot be frozen before anything is.
+            frozen = {weight.name for weight in matched}.union(freezing.names(self._own))
+            self._parts.get(self._program, self._program.train, frozen)
         for weight in matched:
             weight.frozen = True
         return [weight.name for weight in matched]
@@ -182,11 +172,7 @@ class SignatureLayer(keras.Layer):
         Raises:
             LoadError: a pattern names nothing.
         """
-        matched = freezing.matching(patterns or ("*",), self._own, f"Layer {self.name!r}")
-        changed = [weight for weight in matched if weight.frozen]
-        for weight in changed:
-            weight.frozen = False
-        return [weight.name for weight in changed]
+        return freezing.unfreeze(patterns, self._own, f"Layer {self.name!r}")
 
     @property
     def input_specs(self) -> dict:
@@ -267,17 +253,7 @@ class SignatureLayer(keras.Layer):
                 "fixed). Step 1 makes one when told --train_freeze."
             )
             return taken.serve
-        frozen = frozenset(weight.name for weight in self._own if weight.frozen)
-        return self._training_part(taken, frozen) if frozen else taken.train
-
-    def _training_part(self, taken: program.Program, frozen: frozenset[str]) -> program.Part:
-        if frozen not in self._held:
-            assert taken.train is not None, "only a training part changes variables in training"
-            handles = {f"{handle}:0" for v in taken.variables if v.name in frozen for handle in v.handles}
-            self._held[frozen] = freezing.without_writes(
-                taken.train, handles, f"Layer {self.name!r}", "Freeze the whole layer: layer.trainable = False."
-            )
-        return self._held[frozen]
+        return self._parts.get(taken, taken.train, freezing.names(self._own))
 
     def _say_once(self, message: str, *values) -> None:
         if message not in self._said:
@@ -318,22 +294,19 @@ class SignatureLayer(keras.Layer):
         """Returns the outputs' shapes; kept for the config, from which a model is rebuilt before it has its graphs."""
         given = tuple(tuple(tensor.shape) for tensor in tensors)
         if given not in self._shapes:
-            found = tuple(spec.shape for spec in self._description.outputs.values())
+            shapes = tuple(spec.shape for spec in self._description.outputs.values())
             if self._program is not None or self._model is not None:
                 part = self._ready().serve
-                finer = concrete_functions.finer_shapes(part, tensors)
-                if finer is not None or None in found:
-                    assert self._functions is not None, "a layer with a program has its functions"
-                    made = self._functions.get(part, finer).outputs
-                    found = tuple(None if o.shape.rank is None else tuple(o.shape.as_list()) for o in made)
-            self._shapes = {**self._shapes, given: found}
+                assert self._functions is not None, "a layer with a program has its functions"
+                shapes = self._functions.output_shapes(part, tensors)
+            self._shapes = {**self._shapes, given: shapes}
         return self._shapes[given]
 
     def get_config(self):
         known = tuple(self._shapes.items())
         described = dataclasses.replace(self._description, shapes=known).to_config()
         described["signature"] = cloning.LinkedKey.of(described["signature"], self)
-        frozen = [weight.name for weight in self._own if weight.frozen]
+        frozen = freezing.names(self._own)
         # Earlier versions do not know these keys, and need them only where they say something.
         optional = {"frozen": frozen or None, "extra": self._extra if self._extra != binding.EXTRA[0] else None}
         return {

@@ -41,8 +41,10 @@ class Graphs:
 
     def __init__(self, programs: Mapping[str, Program], variables: Mapping[str, Weight], policy: safety.Policy):
         self._programs = dict(programs)
-        # Parts that leave frozen variables alone, by key and names: a part is known by its identity.
-        self._held: dict[tuple[str, frozenset[str]], Part] = {}
+        self._parts = freezing.Parts(
+            "The resumed training",
+            "Leave them out of the pattern, or fine-tune SignatureLayer(DIR) with an optimizer of Keras's.",
+        )
         for taken in programs.values():
             policy.check(taken.graph_def, taken.assets)
         self._functions = {key: concrete_functions.over(taken, variables, policy) for key, taken in programs.items()}
@@ -71,18 +73,7 @@ class Graphs:
     def part(self, key: str, held: Collection[str] = ()) -> Part:
         """Returns the part of a program that leaves the variables of these names alone; see `__call__`."""
         taken = self._programs[key]
-        if not held:
-            return taken.serve
-        place = (key, frozenset(held))
-        if place not in self._held:
-            handles = {f"{handle}:0" for v in taken.variables if v.name in place[1] for handle in v.handles}
-            self._held[place] = freezing.without_writes(
-                taken.serve,
-                handles,
-                "The resumed training",
-                "Leave them out of the pattern, or fine-tune SignatureLayer(DIR) with an optimizer of Keras's.",
-            )
-        return self._held[place]
+        return self._parts.get(taken, taken.serve, held)
 
     def items(self) -> Iterator[tuple[str, Program]]:
         """Yields key and program of each."""

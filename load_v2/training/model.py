@@ -80,12 +80,9 @@ class ResumedModel(keras.Model):
 
     def unfreeze(self, *patterns: str) -> list[str]:
         """Undoes `freeze` for the weights that patterns name, all without one; returns the names of those that were frozen."""
-        matched = freezing.matching(patterns or ("*",), list(self.by_name.values()), f"Model {self.name!r}")
-        changed = [weight for weight in matched if weight.frozen]
-        for weight in changed:
-            weight.frozen = False
+        unfrozen = freezing.unfreeze(patterns, list(self.by_name.values()), f"Model {self.name!r}")
         self.make_train_function(force=True)
-        return [weight.name for weight in changed]
+        return unfrozen
 
     def compile(self, *args, **kwargs):
         super().compile(*args, **kwargs)
@@ -112,7 +109,7 @@ class ResumedModel(keras.Model):
                 weight.frozen = True
 
     def _frozen(self) -> set[str]:
-        return {weight.name for weight in self.by_name.values() if weight.frozen}
+        return set(freezing.names(self.by_name.values()))
 
     def _held(self, frozen: set[str]) -> set[str]:
         """Returns the names of frozen variables, and of the slots that belong to these alone."""
@@ -275,7 +272,7 @@ class ResumedModel(keras.Model):
 
     def get_config(self):
         extra = [[v.name, v.dtype, list(v.shape), v.trainable] for v in self._extra_described]
-        frozen = [weight.name for weight in self._extra if weight.frozen]
+        frozen = freezing.names(self._extra)
         return {
             # The layer's own are in its config. Earlier versions do not know the key.
             **({"frozen": frozen} if frozen else {}),
