@@ -47,9 +47,9 @@ def arguments_written_by(node, functions: Mapping[str, function_pb2.FunctionDef]
 
 def _written_arguments(function: function_pb2.FunctionDef, functions: Mapping) -> set[int]:
     places = {argument.name: index for index, argument in enumerate(function.signature.input_arg)}
-    edges = []
+    edges: list[str] = []
     for node in function.node_def:
         if ops.writes_variable(node.op):
-            edges.append(node.input[0])
+            edges += node.input[:1]
         edges += [node.input[index] for index in arguments_written_by(node, functions)]
     return {places[edge.partition(":")[0]] for edge in edges if edge.partition(":")[0] in places}

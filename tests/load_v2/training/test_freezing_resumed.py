@@ -113,6 +113,34 @@ def test_another_optimizer_leaves_frozen_weights_alone_and_knows_them(exports, t
     assert frozen & {weight.name for weight in again.trainable_weights} <= _changed(again, before)
 
 
+@pytest.mark.parametrize("name", ["train_momentum", "train_adagrad", "train_adam"])
+def test_the_first_step_of_what_is_not_frozen_is_that_of_the_whole(name, exports):
+    # Nothing is clipped by the norm of all, and the whole training is TensorFlow 1's.
+    case = Training(name)
+    model, whole = (load_v2.resume(exports(name)) for _ in range(2))
+    model.freeze(_scope_of(model))
+    for trained in (model, whole):
+        loss(trained, case.batch(0))
+    for weight in model.trainable_weights:
+        np.testing.assert_allclose(weight, whole.by_name[weight.name], rtol=1e-6)
+
+
+def test_gradients_of_frozen_weights_count_as_zero_where_all_are_clipped(exports):
+    case = Training("train_rmsprop_rnn_clipped")
+    model, whole = (load_v2.resume(exports(case.name)) for _ in range(2))
+    model.freeze(_scope_of(model))
+    before = _values(model)
+    for trained in (model, whole):
+        loss(trained, case.batch(0))
+    # The norm is smaller without them, so the rest is clipped less, and goes further.
+    for weight in model.trainable_weights:
+        own, all_ = (np.abs(np.array(m.by_name[weight.name]) - before[weight.name]).sum() for m in (model, whole))
+        assert own >= all_ * (1 - 1e-6)
+    assert any(
+        not np.allclose(weight, whole.by_name[weight.name], rtol=1e-7, atol=0) for weight in model.trainable_weights
+    )
+
+
 def test_what_a_condition_updates_is_refused_and_nothing_is_frozen(exports):
     model = load_v2.resume(exports("train_loss_scaled"))
     with pytest.raises(LoadError, match="(?s)changed inside .*SignatureLayer"):
