@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 from collections.abc import Iterator
 
 from export_v1 import errors
@@ -16,6 +17,21 @@ class LoadError(errors.UserError):
 
 
 unknown = functools.partial(errors.unknown, error=LoadError)
+
+
+def path_of(given: object) -> str:
+    """Returns the path of a folder as text.
+
+    Raises:
+        LoadError: it is no path, for example what tf.saved_model.load returned.
+    """
+    if isinstance(given, (str, os.PathLike)):
+        return os.fspath(given)
+    kind = f"{type(given).__module__}.{type(given).__qualname__}"
+    raise LoadError(
+        f"The path of a folder is needed here, and this is a {kind}.\n  Pass the --export_dir of step 1, or the folder that "
+        "was loaded; SignatureLayer alone also takes what tf.saved_model.load returned."
+    )
 
 
 @contextlib.contextmanager

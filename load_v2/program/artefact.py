@@ -88,7 +88,7 @@ def read(path: str | os.PathLike) -> Artefact:
     Raises:
         LoadError: the folder, the graph or a file it names is missing or unreadable.
     """
-    path = os.fspath(path)
+    path = errors.path_of(path)
     saved_model = _saved_model(path)
     meta_graph = _serving_graph(saved_model, path)
     wellformed.check(meta_graph.graph_def, f"The graph of {path!r}", LoadError)

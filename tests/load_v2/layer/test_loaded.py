@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import load_v2
 from export_v1.format import call_order
 from load_v2 import LoadError, SignatureLayer
 from tests.support import cases, savedmodels
@@ -289,3 +290,10 @@ def test_what_tensorflow_cannot_save_gets_a_message_that_names_the_folder(tmp_pa
 def test_it_is_a_path_as_well(tmp_path):
     path = savedmodels.scale(tmp_path / "scale")
     assert float(SignatureLayer(pathlib.Path(path))(2.0)) == 6
+
+
+@pytest.mark.parametrize("name", ["resume", "verify", "rebuild", "SupervisedSignature"])
+def test_what_takes_a_folder_says_so(tmp_path, name):
+    loaded = _loaded(savedmodels.scale(tmp_path / "scale"))
+    with pytest.raises(LoadError, match="(?s)path of a folder is needed.*AutoTrackable.*--export_dir"):
+        getattr(load_v2, name)(loaded)
