@@ -4,6 +4,7 @@ from tests.mutants.change import Change
 
 _FREEZING = "tests/load_v2/layer/test_freezing.py"
 _COLUMNS = "tests/load_v2/layer/test_columns.py"
+_TABLES = "tests/load_v2/layer/test_tables.py"
 _LOADED = "tests/load_v2/layer/test_loaded.py"
 _CONFIG = "tests/load_v2/layer/test_layer_config.py"
 _RESUMED = "tests/load_v2/training/test_freezing_resumed.py"
@@ -115,11 +116,11 @@ CHANGES = [
         "        if False:\n",
         (_LOADED,),
     ),
-    _layer("columns.py", "    if twice:\n", "    if False:\n", _COLUMNS),
+    _layer("columns.py", "    if twice:\n", "    if False:\n", _TABLES),
     _layer("columns.py", "    if row is not None:\n", "    if False:\n", _COLUMNS),
-    _layer("columns.py", "and value.isna().any():", "and False:", _COLUMNS, why="a missing number becomes NaN"),
+    _layer("columns.py", "and value.isna().any():", "and False:", _TABLES, why="a missing number becomes NaN"),
     _layer("columns.py", "    if len(shapes) > 1 or", "    if", _COLUMNS),
-    _layer("columns.py", "    if value.null_count:\n", "    if False:\n", _COLUMNS),
+    _layer("columns.py", "    if value.null_count:\n", "    if False:\n", _TABLES),
     _layer(
         "columns.py", "    if any(isinstance(item, (str, bytes)) for item in items):\n", "    if False:\n", _COLUMNS
     ),
@@ -131,8 +132,8 @@ CHANGES = [
         _COLUMNS,
     ),
     _layer("binding.py", "if len(wanted) == 2 and wanted[1] == 1 and", "if len(wanted) == 2 and", _COLUMNS),
-    _layer("binding.py", "        if key not in table and spec.shape", "        if spec.shape", _COLUMNS),
-    _layer("binding.py", "list(spec.shape[1:]) == [len(table)]", "len(spec.shape) == 2", _COLUMNS),
+    _layer("binding.py", "        if key not in table and spec.shape", "        if spec.shape", _TABLES),
+    _layer("binding.py", "list(spec.shape[1:]) == [len(table)]", "len(spec.shape) == 2", _TABLES),
     _layer("signature_layer.py", 'and "extra" not in described.inputs:', "and True:", _COLUMNS),
     Change(
         "load_v2/private.py",
