@@ -160,13 +160,13 @@ CHANGES = [
         "test_a_frozen_scope_stays_and_the_rest_goes_on",
     ),
     _training(
-        "model.py",
+        "freezable.py",
         "| (named - set(self._training.averages.values()))",
         "",
         "test_a_frozen_scope_stays_and_the_rest_goes_on",
     ),
     _training(
-        "model.py", "(slots[True] - slots[False])", "slots[True]", "test_a_frozen_scope_stays_and_the_rest_goes_on"
+        "freezable.py", "(slots[True] - slots[False])", "slots[True]", "test_a_frozen_scope_stays_and_the_rest_goes_on"
     ),
     _training(
         "model.py",
@@ -175,7 +175,7 @@ CHANGES = [
         "test_a_frozen_scope_stays_and_the_rest_goes_on",
     ),
     _training(
-        "model.py",
+        "freezable.py",
         "        if self._frozen():\n            self._build_optimizer()\n",
         "",
         "test_another_optimizer_leaves_frozen_weights_alone_and_knows_them",
