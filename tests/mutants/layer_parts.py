@@ -61,14 +61,14 @@ CHANGES = [
         _FREEZING,
     ),
     _layer(
-        "signature_layer.py",
+        "freezable.py",
         "weight.frozen, weight.suspended = was_frozen, not value",
         "weight.suspended = not value",
         _FREEZING,
     ),
     _layer("signature_layer.py", "        freezing.freeze_by_name(layer.name, layer._own, frozen)\n", "", _FREEZING),
     _layer(
-        "signature_layer.py",
+        "freezable.py",
         "            self._parts.get(self._program, self._program.train, frozen)\n",
         "",
         _FREEZING,
