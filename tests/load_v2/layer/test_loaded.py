@@ -219,10 +219,19 @@ def test_positions_are_refused_where_nothing_tells_their_order(tmp_path):
 
 
 def test_the_call_order_is_in_the_graph_where_step_1_wrote_it(exported):
-    loaded = _loaded(exported("multi_io_int"))
-    orders = call_order.from_items(loaded.graph.get_collection(call_order.COLLECTION))
     config = cases.load("multi_io_int").config
-    assert orders["serving_default"] == (list(config["inputs"]), list(config["outputs"]))
+    inputs, outputs = (dict(reversed(config[side].items())) for side in ("inputs", "outputs"))
+    assert list(inputs) == ["b", "a"]
+    path = exported("multi_io_int", inputs=inputs, outputs=outputs)
+    loaded = _loaded(path)
+    orders = call_order.from_items(loaded.graph.get_collection(call_order.COLLECTION))
+    assert orders == {"serving_default": (list(inputs), list(outputs))}
+    arrays = cases.load("multi_io_int").oracle("in")
+    layer = SignatureLayer(loaded)
+    assert list(layer.input_specs) == ["b", "a"]
+    answers = layer(arrays["b"], arrays["a"])
+    assert list(answers) == list(outputs)
+    cases.assert_equal(answers, cases.load("multi_io_int").oracle())
 
 
 @pytest.mark.parametrize("items", [[], [b"\xff"], ["[1]"], ["{"], ['{"a": 1}'], [3]])
