@@ -79,6 +79,9 @@ def test_a_matrix_takes_a_table_of_as_many_columns(tmp_path):
     assert _tensor("float32", value, (None, 3)).numpy().tolist() == [[1, 2, 3]]
     with pytest.raises(LoadError, match="unknown"):
         binding.by_order(inputs, (dict(table),), {}, "layer")
+    # With its key among them, the others are extra, however many they are.
+    with pytest.raises(LoadError, match="unknown: 'a', 'b'"):
+        binding.by_order(inputs, (table.rename(columns={"c": "x"}),), {}, "layer")
     texts = {"x": Spec("x:0", "string", (None, 2))}
     (value,) = binding.by_order(texts, (pandas.DataFrame({"a": ["x"], "b": ["longer"]}),), {}, "layer")
     assert _tensor("string", value, (None, 2)).numpy().tolist() == [[b"x", b"longer"]]
