@@ -130,6 +130,9 @@ def test_another_layer_hands_its_training_flag_on(with_train):
 def test_a_frozen_layer_has_the_same_weights_none_of_them_trainable(with_train):
     layer = SignatureLayer(with_train, trainable=False)
     assert [w.name for w in layer.weights] == ["w", "b", "moving"] and layer.trainable_weights == []
+    # A model around it asks the weights themselves.
+    inputs = keras.Input((3,))
+    assert keras.Model(inputs, layer(inputs)).trainable_weights == [] and not any(w.trainable for w in layer.weights)
     layer.trainable = True
     assert [w.name for w in layer.trainable_weights] == ["w", "b"] and len(layer.losses) == 1
 
