@@ -32,8 +32,16 @@ PATTERNS: tuple[Pattern, ...] = (
 )
 
 
-# In the call of a layer, where no other layer is made.
-INSIDE: tuple[Pattern, ...] = (activations.Gelu(), activations.Swish(), activations.LeakyRelu())
+# In the call of a layer: activations, and layers with weights, which then are parts of that layer.
+INSIDE: tuple[Pattern, ...] = (
+    normalization.BatchNormalization(),
+    normalization.LayerNormalization(),
+    embedding.Embedding(),
+    activations.Gelu(),
+    activations.Swish(),
+    activations.LeakyRelu(),
+    weighted.Weighted(),
+)
 
 
 # A form of graph that a pattern does not know may fail it in any of these ways; then it is no match, and that is told.

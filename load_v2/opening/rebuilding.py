@@ -287,6 +287,7 @@ def report(plan_: Plan, proofs: Mapping[str, tuple[str, ...]] | None = None, not
     for layer in plan_.layers:
         if layer.printed:
             printed[layer.printed.name] = layer.printed.reason
+            own.update(part.kind for part in layer.parts)
         else:
             own[layer.kind] += 1
     for piece in plan_.covered.pieces:
@@ -294,15 +295,17 @@ def report(plan_: Plan, proofs: Mapping[str, tuple[str, ...]] | None = None, not
             in_layers += len(piece.nodes)
         else:
             operations[piece.rule] += 1
-    sizes = [(sum(value.size for value in layer.weights), layer.printed is None) for layer in plan_.layers]
+    weights = sum(value.size for layer in plan_.layers for value in layer.weights)
+    in_parts = (value for layer in plan_.layers if layer.printed for part in layer.parts for value in part.weights)
+    standard = [value for layer in plan_.layers if not layer.printed for value in layer.weights] + [*in_parts]
     return Report(
         layers=own,
         printed=printed,
         operations=operations,
         nodes=sum(len(piece.nodes) for piece in plan_.covered.pieces),
         nodes_in_layers=in_layers,
-        weights=sum(size for size, _ in sizes),
-        standard_weights=sum(size for size, standard in sizes if standard),
+        weights=weights,
+        standard_weights=sum(value.size for value in standard),
         lines=plan_.source.count("\n"),
         misses=plan_.covered.misses,
         proofs=proofs or {},
