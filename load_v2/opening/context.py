@@ -14,6 +14,7 @@ from load_v2.opening.expressions import Expression, LayerCall, Operand
 from load_v2.opening.graph import Graph
 from load_v2.opening.layers import Layer, PrintedClass
 from load_v2.opening.sizes import Sizes
+from load_v2.opening.training import Training
 from load_v2.opening.values import Values
 
 
@@ -51,7 +52,7 @@ class Context:
     Attributes:
         graph, values, sizes: of one graph.
         inside_call: whether the code stands in the call of a layer, where tensors have real shapes and no layer is made.
-        momenta: name of a moving average -> its momentum in training, where the training graph tells it.
+        training: what the training graph tells.
         layers: one for each use of the same weights in the same way: a layer called twice is one layer.
         rejected: (rule, tensor) -> why a match there failed its proof.
         virtual: tensors that the graph does not have, such as the sequence between two stacked layers -> what gives them.
@@ -60,7 +61,7 @@ class Context:
 
     def __init__(self, graph: Graph, values: Values, sizes: Sizes, inside_call: bool = False):
         self.inside_call = inside_call
-        self.momenta: Mapping[str, float] = {}
+        self.training = Training()
         self.graph, self.values, self.sizes = graph, values, sizes
         self.layers: dict[Any, Layer] = {}
         self.rejected: dict[tuple[str, Tensor], str] = {}
@@ -153,6 +154,10 @@ class Context:
                 options=options,
                 weights=tuple(value for value, _ in weights),
                 variables=tuple(dict.fromkeys(variable.name for variable in variables)),
+                origins=tuple(
+                    tuple(dict.fromkeys(v.name for tensor in tensors for v in self.values.variables(tensor)))
+                    for _, tensors in weights
+                ),
                 printed=printed,
             )
             if not weights:

@@ -10,7 +10,16 @@ from export_v1.ir.graph import Tensor
 from load_v2.opening import expressions, operations
 from load_v2.opening.context import Context, Piece, Refused
 from load_v2.opening.loops import printed_loops, recurrent
-from load_v2.opening.patterns import activations, embedding, normalization, pooling, weighted
+from load_v2.opening.patterns import (
+    activations,
+    dropout,
+    embedding,
+    normalization,
+    pooling,
+    positions,
+    scaling,
+    weighted,
+)
 from load_v2.opening.patterns.pattern import Missed, Pattern
 
 # In order: the first that fits takes the piece.
@@ -26,6 +35,10 @@ PATTERNS: tuple[Pattern, ...] = (
     activations.LeakyRelu(),
     activations.ParametricRelu(),
     weighted.Weighted(),
+    scaling.Scaling(),
+    scaling.WeightedSum(),
+    positions.Positions(),
+    dropout.DropsOut(),
     pooling.Pooling(),
     pooling.GlobalPooling(),
     pooling.ZeroPadding(),
@@ -41,6 +54,8 @@ INSIDE: tuple[Pattern, ...] = (
     activations.Swish(),
     activations.LeakyRelu(),
     weighted.Weighted(),
+    scaling.Scaling(),
+    scaling.WeightedSum(),
 )
 
 

@@ -331,3 +331,8 @@ def with_ends(graph: Graph, inputs: Iterable[Tensor], outputs: Mapping[str, Tens
     kept = subgraph.needed(changed, [tensor.name for tensor in [*outputs.values(), *given.values()]])
     weights = {node.name: graph.weights[node.name] for node in kept.node if node.name in graph.weights}
     return Graph(kept, given, outputs, weights)
+
+
+def with_nodes(graph: Graph, graph_def: GraphDef) -> Graph:
+    """Returns a graph of other nodes with the same ends."""
+    return _pruned(graph, graph_def, graph.outputs)

@@ -136,7 +136,9 @@ class _Call:
             for name, value, outside in self._weights.values():
                 dtype = "" if value.dtype.name == "float32" else f', dtype="{value.dtype.name}"'
                 trained = "" if self._is_trained(value, outside) else ", trainable=False"
-                lines.append(f'        self.{name} = self.add_weight({value.shape!r}, "zeros"{dtype}{trained}, name="{name}")')
+                lines.append(
+                    f'        self.{name} = self.add_weight({value.shape!r}, "zeros"{dtype}{trained}, name="{name}")'
+                )
             lines.append("")
         return lines
 

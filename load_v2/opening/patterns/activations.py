@@ -117,12 +117,18 @@ class ParametricRelu:
             _product(anything("alpha"), below),
         )
         mirrored = _product(anything("alpha"), made_by("Relu", made_by("Neg", x)))
-        whole = either(_sum(made_by("Relu", x), negative), made_by("Sub", made_by("Relu", x), mirrored))
+        opposite = _product(anything("minus alpha"), made_by("Relu", made_by("Neg", x)))
+        whole = either(
+            _sum(made_by("Relu", x), negative),
+            made_by("Sub", made_by("Relu", x), mirrored),
+            _sum(made_by("Relu", x), opposite),
+        )
         for found in matches(context.graph.index, tensor, whole):
-            alpha, shape = found["alpha"], context.graph.shape(found["x"])
+            sign = -1 if "minus alpha" in found.captures else 1
+            alpha, shape = found["minus alpha" if sign < 0 else "alpha"], context.graph.shape(found["x"])
             if context.is_data(alpha) or not context.is_data(found["x"]) or not shape or shape[-1] is None:
                 continue
-            value, channels = context.values.value(alpha), shape[-1]
+            value, channels = sign * context.values.value(alpha), shape[-1]
             if value.size not in (1, channels):
                 continue
             shared = list(range(1, len(shape) - 1)) or None

@@ -10,6 +10,7 @@ from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from export_v1.ir.match import Pattern as Shape
 from export_v1.ir.match import anything, behind, either, made_by, matches
+from load_v2.opening import printed
 from load_v2.opening.context import Context, Piece, called
 from load_v2.opening.patterns.pattern import Missed
 
@@ -145,13 +146,18 @@ class BatchNormalization:
         for source in (found.mean, found.variance):
             weights.append((_vector(context, source, channels), (source,)))
         moving = context.values.variables(found.mean)
-        momentum = context.momenta.get(moving[0].name) if len(moving) == 1 else None
+        momentum = context.training.momenta.get(moving[0].name) if len(moving) == 1 else None
         # Keras's own default is left out.
         options["momentum"] = None if momentum == 0.99 else momentum
         named = [source for source in (found.gamma, found.beta, found.mean) if source is not None]
         named.sort(key=lambda source: not context.values.variables(source))
         layer = context.layer(self.name, context.scope_of(*named), weights, (), options)
-        return context.piece(tensor, called(layer, found.x), self.name, found.inside)
+        varying = context.values.variables(found.variance)
+        if varying and varying[0].name in context.training.unbiased:
+            layer = context.notes.setdefault(("unbiased", id(layer)), printed.unbiased(layer))
+        # Without a momentum nothing moves the averages: the graph normalizes by them in training, too.
+        mode = None if momentum is not None else False
+        return context.piece(tensor, called(layer, found.x, training=mode), self.name, found.inside)
 
 
 class LayerNormalization:
