@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from export_v1.ir import match
-from export_v1.ir.graph import Tensor
+from export_v1.ir.graph import NodeDef, Tensor
 from load_v2.opening import expressions
 from load_v2.opening.expressions import Expression, LayerCall, Operand
 from load_v2.opening.graph import Graph
 from load_v2.opening.layers import Layer, PrintedClass
 from load_v2.opening.sizes import Sizes
 from load_v2.opening.training import Training
-from load_v2.opening.values import Values
+from load_v2.opening.values import Values, in_order
 
 
 class Refused(Exception):
@@ -87,6 +87,10 @@ class Context:
     def is_data(self, tensor: Tensor) -> bool:
         """Returns whether a tensor depends on data."""
         return self.values.is_data(tensor)
+
+    def in_order(self) -> list[NodeDef]:
+        """Returns the graph's nodes, each after those that it reads."""
+        return [self.graph.index[name] for name in in_order(self.graph)]
 
     def read_once(self, tensor: Tensor) -> bool:
         """Returns whether a tensor has one reader, so that a layer may swallow it."""

@@ -9,7 +9,7 @@ from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.opening import expressions, operations
 from load_v2.opening.context import Context, Piece, Refused
-from load_v2.opening.loops import printed_loops, recurrent
+from load_v2.opening.loops import printed_loops, recurrent, unrolled
 from load_v2.opening.patterns import (
     activations,
     dropout,
@@ -25,6 +25,7 @@ from load_v2.opening.patterns.pattern import Missed, Pattern
 # In order: the first that fits takes the piece.
 PATTERNS: tuple[Pattern, ...] = (
     recurrent.Recurrent(),
+    unrolled.Unrolled(),
     printed_loops.PrintedLoop(),
     printed_loops.PrintedCondition(),
     normalization.BatchNormalization(),

@@ -9,6 +9,9 @@ from export_v1.ir.graph import Tensor
 from load_v2.opening.context import Context, Piece, operand
 from load_v2.opening.expressions import Binary, Item, LayerCall, Literal, Slice, call
 
+# What the Embedding gives is an output of the sum that the graph does not have.
+_BEYOND = 400_000
+
 
 class Positions:
     """A sum of sequences and a table with as many rows as they have steps."""
@@ -33,6 +36,8 @@ class Positions:
             # One row of the batch is enough to count the steps; what is counted does not matter.
             steps = Item(operand(data), (Slice(None, 1), Slice(), Literal(0)))
             count = call("ops.cumsum", call("ops.ones_like", steps, dtype="int32"), axis=1)
-            code = Binary("+", operand(data), LayerCall(layer, (Binary("-", count, Literal(1)),)))
-            return context.piece(tensor, code, self.name)
+            embedded = Tensor(tensor.node, _BEYOND)
+            code = LayerCall(layer, (Binary("-", count, Literal(1)),))
+            context.virtual[embedded] = Piece((embedded,), code, self.name, frozenset(), layer.scope)
+            return context.piece(tensor, Binary("+", operand(data), operand(embedded)), self.name)
         return None
