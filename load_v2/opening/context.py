@@ -56,6 +56,7 @@ class Context:
         layers: one for each use of the same weights in the same way: a layer called twice is one layer.
         rejected: (rule, tensor) -> why a match there failed its proof.
         virtual: tensors that the graph does not have, such as the sequence between two stacked layers -> what gives them.
+        as_recorded: tensors that are no numbers of any kind, such as masks; pieces that read them are proven with the sample's.
         notes: what patterns remember of the graph, under keys of their own.
     """
 
@@ -67,6 +68,7 @@ class Context:
         self.rejected: dict[tuple[str, Tensor], str] = {}
         self.virtual: dict[Tensor, Piece] = {}
         self.notes: dict[Any, Any] = {}
+        self.as_recorded: set[Tensor] = set()
 
     def start_anew(self) -> None:
         """Forgets the layers made so far; what was rejected stays rejected."""

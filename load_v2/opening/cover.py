@@ -9,9 +9,10 @@ from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.opening import expressions, operations
 from load_v2.opening.context import Context, Piece, Refused
-from load_v2.opening.loops import printed_loops, recurrent, unrolled
+from load_v2.opening.loops import block, printed_loops, recurrent, unrolled
 from load_v2.opening.patterns import (
     activations,
+    attention,
     dropout,
     embedding,
     normalization,
@@ -26,20 +27,24 @@ from load_v2.opening.patterns.pattern import Missed, Pattern
 PATTERNS: tuple[Pattern, ...] = (
     recurrent.Recurrent(),
     unrolled.Unrolled(),
+    block.BlockLSTM(),
     printed_loops.PrintedLoop(),
     printed_loops.PrintedCondition(),
     normalization.BatchNormalization(),
     normalization.LayerNormalization(),
+    normalization.GroupNormalization(),
     embedding.Embedding(),
     activations.Gelu(),
     activations.Swish(),
     activations.LeakyRelu(),
     activations.ParametricRelu(),
+    attention.MultiHeadAttention(),
     weighted.Weighted(),
     scaling.Scaling(),
     scaling.WeightedSum(),
     positions.Positions(),
     dropout.DropsOut(),
+    dropout.DropsNothing(),
     pooling.Pooling(),
     pooling.GlobalPooling(),
     pooling.ZeroPadding(),

@@ -69,6 +69,17 @@ def in_training(train: GraphDef) -> list[Dropout]:
     return found
 
 
+def undropped(index: Index, tensor: Tensor) -> Tensor | None:
+    """Returns what a dropout of rate zero is given, None for anything else."""
+    for fit in match.matches(index, tensor, _DROPPED):
+        share = number(index, fit["threshold"]) if "threshold" in fit.captures else None
+        kept = number(index, fit["kept"]) if "kept" in fit.captures else None
+        scale = number(index, fit["scale"]) if "scale" in fit.captures else 1.0
+        if (share == 0 or kept == 1) and scale == 1:
+            return fit["x"]
+    return None
+
+
 def with_dropouts(graph: Graph, dropouts: Iterable[Dropout]) -> tuple[Graph, Mapping[str, Dropout]]:
     """Returns a graph with a node that changes nothing where training drops elements, and name of such a node -> dropout."""
     changed, placed = GraphDef(versions=graph.graph_def.versions, library=graph.graph_def.library), {}

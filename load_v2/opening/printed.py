@@ -114,17 +114,40 @@ _UNBIASED = PrintedClass(
 )
 
 
+_BY_AVERAGES = PrintedClass(
+    "FixedBatchNormalization",
+    REGISTERED
+    + textwrap.dedent('''\
+    class FixedBatchNormalization(layers.Wrapper):
+        """Batch norm by averages that stay as they are, in training, too; scale and offset are trained."""
+
+        def call(self, inputs):
+            return self.layer(inputs, training=False)
+    '''),
+    "in training, the graph normalizes by averages that it does not change, and Keras's layer by each batch",
+)
+
+
 def unbiased(layer: Layer) -> Layer:
     """Returns a layer around a BatchNormalization that averages unbiased variances."""
+    return _around(layer, _UNBIASED)
+
+
+def by_averages(layer: Layer) -> Layer:
+    """Returns a layer around a BatchNormalization that never normalizes by a batch."""
+    return _around(layer, _BY_AVERAGES)
+
+
+def _around(layer: Layer, wrapper: PrintedClass) -> Layer:
     return Layer(
-        kind=_UNBIASED.name,
+        kind=wrapper.name,
         scope=layer.scope,
         arguments=(expressions.Name(f"{layer.constructor}({', '.join(text.constructor_arguments(layer))})"),),
         weights=layer.weights,
         variables=layer.variables,
         origins=layer.origins,
         parts=(layer,),
-        printed=_UNBIASED,
+        printed=wrapper,
     )
 
 

@@ -19,6 +19,7 @@ from load_v2.opening import (
     canonical,
     cover,
     dropouts,
+    expressions,
     proof,
     refusing,
     regularizers,
@@ -308,7 +309,9 @@ def report(plan_: Plan, proofs: Mapping[str, tuple[str, ...]] | None = None, not
         else:
             own[layer.kind] += 1
     for piece in plan_.covered.pieces:
-        if piece.layer is not None and not piece.layer.printed:
+        code = proof.without_virtual(plan_.context, piece.code)
+        layers = [part.layer for part in expressions.walk(code) if isinstance(part, expressions.LayerCall)]
+        if layers and not (layers[0].printed and not layers[0].parts):
             in_layers += len(piece.nodes)
         else:
             operations[piece.rule] += 1

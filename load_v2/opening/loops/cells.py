@@ -234,15 +234,21 @@ def _block_lstm(context: Context, output: Tensor) -> Cell | None:
         return None
     if context.is_data(kernel) or context.is_data(bias):
         return None
-    whole, biases = context.values.value(kernel), context.values.value(bias)
-    units = whole.shape[1] // 4
+    values = lstm_weights(
+        context.values.value(kernel), context.values.value(bias), context.graph.attr(output, "forget_bias").f
+    )
+    weights = tuple((value, (kernel, bias)) for value in values)
+    return Cell("LSTM", x, (h, c), (output, Tensor(output.node, 1)), values[1].shape[0], weights, {})
+
+
+def lstm_weights(kernel: np.ndarray, bias: np.ndarray, forget_bias: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the weights of Keras's LSTM for those of TensorFlow 1's fused op, whose gates are i, j, f, o."""
     order = [0, 2, 1, 3]
-    columns = np.concatenate([np.split(whole, 4, axis=1)[at] for at in order], axis=1)
-    parts = [np.split(biases, 4)[at] for at in order]
-    parts[1] = parts[1] + biases.dtype.type(context.graph.attr(output, "forget_bias").f)
-    inputs = whole.shape[0] - units
-    weights = [(value, (kernel, bias)) for value in (columns[:inputs], columns[inputs:], np.concatenate(parts))]
-    return Cell("LSTM", x, (h, c), (output, Tensor(output.node, 1)), units, tuple(weights), {})
+    columns = np.concatenate([np.split(kernel, 4, axis=1)[at] for at in order], axis=1)
+    parts = [np.split(bias, 4)[at] for at in order]
+    parts[1] = parts[1] + bias.dtype.type(forget_bias)
+    inputs = kernel.shape[0] - kernel.shape[1] // 4
+    return columns[:inputs], columns[inputs:], np.concatenate(parts)
 
 
 def _block_gru(context: Context, output: Tensor) -> Cell | None:
