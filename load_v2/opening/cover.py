@@ -43,6 +43,7 @@ PATTERNS: tuple[Pattern, ...] = (
     scaling.Scaling(),
     scaling.WeightedSum(),
     positions.Positions(),
+    positions.FirstPositions(),
     dropout.DropsOut(),
     dropout.DropsNothing(),
     pooling.Pooling(),

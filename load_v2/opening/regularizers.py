@@ -18,6 +18,7 @@ from load_v2.program.program import Part, Program
 # Class of a layer -> what its weights are called in the names of its regularizers, in order.
 _ROLES = {
     "Dense": ("kernel", "bias"), "EinsumDense": ("kernel", "bias"), "Embedding": ("embeddings",),
+    "ReversibleEmbedding": ("embeddings",),
     "DepthwiseConv1D": ("depthwise", "bias"), "DepthwiseConv2D": ("depthwise", "bias"),
     "SeparableConv1D": ("depthwise", "pointwise", "bias"), "SeparableConv2D": ("depthwise", "pointwise", "bias"),
     "LSTM": ("kernel", "recurrent", "bias"), "GRU": ("kernel", "recurrent", "bias"),

@@ -8,7 +8,7 @@ import numpy as np
 from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.opening.context import Context, Piece, called
-from load_v2.opening.patterns import convolution, dense
+from load_v2.opening.patterns import convolution, dense, embedding
 from load_v2.opening.patterns.linear import Linear
 
 ACTIVATIONS = {
@@ -95,7 +95,13 @@ def _is_bias(context: Context, bias: Tensor, channels: int) -> bool:
 
 def _piece(
     context: Context, tensor: Tensor, found: Linear, bias: Tensor | None, activation: str | None, inside: list[Tensor]
-) -> Piece:
+) -> Piece | None:
+    matrix = found.kernels[0][1]
+    if found.kind == "Dense" and embedding.is_tied(context, matrix):
+        if bias is not None or activation is not None:
+            return None
+        layer = embedding.of_table(context, context.values.value(matrix), [matrix])
+        return context.piece(tensor, called(layer, found.source, reverse=True), Weighted.name, [*found.inside, *inside])
     weights = [(value, (source,)) for value, source in found.kernels]
     options = dict(found.options)
     if bias is None:
