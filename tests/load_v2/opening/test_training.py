@@ -58,7 +58,7 @@ def test_without_a_train_signature_batch_norm_keeps_its_averages_and_the_report_
 def test_momentum_dropout_and_regularizers_come_from_the_train_signature(exported):
     planned, model = _model(exported("convnet_bn_dropout"))
     assert "layers.Dropout(0.3)" in planned.source and planned.source.count("momentum=0.9") == 2
-    assert planned.source.count("UnbiasedBatchNormalization(\n") + planned.source.count("= UnbiasedBatch") == 1
+    assert planned.source.count("= UnbiasedBatchNormalization(") == 1
     kernel = model.get_layer("dense").kernel.numpy()
     # tf.contrib.layers.l2_regularizer(1e-3) is half of that times the sum of squares.
     np.testing.assert_allclose(float(sum(model.losses)), 5e-4 * np.square(kernel).sum(), rtol=1e-6)
@@ -70,7 +70,7 @@ def _train_graph(build):
         x = placeholder("images", [None, 4, 4, 3])
         with v1.name_scope("train"):
             y = build(x)
-            tf.identity(tf.nn.relu(y), name="reader")
+            tf.nn.relu(y, name="reader")
     return graph.as_graph_def()
 
 
@@ -87,7 +87,7 @@ def test_a_dropout_is_found_with_its_rate(name):
     build, (rate, shared) = DROPOUTS[name]
     (found,) = dropouts.in_training(_train_graph(build))
     assert (round(found.rate, 5), found.shared) == (rate, shared)
-    assert found.readers == (("reader_1" if ("reader_1", 0) in found.readers else "Relu", 0),)
+    assert found.readers == (("reader", 0),)
 
 
 @pytest.mark.parametrize(
