@@ -103,8 +103,8 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/patterns/attention.py",
-        "if not math.isclose(scale * query.scale",
-        "if False and not math.isclose(scale * query.scale",
+        "            not math.isclose(scale * query.scale",
+        "            False and math.isclose(scale * query.scale",
         _LAYERS,
         why="attention with another scale is taken for Keras's",
     ),
