@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from load_v2.opening import cover
 from tests.support.rebuilding import assert_rebuilt, case, code_of, numbers, placeholder
 
 v1 = tf.compat.v1
@@ -178,3 +179,45 @@ def test_weights_come_out_in_keras_order():
     loop = next(layer for layer in layers if layer.parts)
     assert [value.shape for value in loop.weights] == [v.shape for part in loop.parts for v in part.weights]
     assert all(isinstance(value, np.ndarray) for value in loop.weights)
+
+
+def _conditions_in_a_loop(x, h, kernel):
+    product = tf.matmul(h, kernel)
+    nested = tf.cond(tf.reduce_sum(product) > 0.0, lambda: tf.tanh(product), lambda: product * 0.5)
+    return tf.cond(tf.reduce_sum(x) > 0.0, lambda: nested + 1.0, lambda: h)
+
+
+def test_conditions_inside_a_loop_are_choices():
+    build = _loop_of(_conditions_in_a_loop, [(UNITS, UNITS)])
+    code, layers = code_of(case(build))
+    assert code.count("ops.where(") == 2
+    for sign in (1, -1):
+        assert_rebuilt(build, {"x": sign * np.abs(numbers(3, STEPS, 3))}, *(layer.kind for layer in layers))
+
+
+def _condition(one, other):
+    """Returns a graph with a loop in which a condition gives one thing or another, from a vector of three."""
+
+    def build():
+        x = placeholder("x", [None, STEPS, 3])
+
+        def body(at, h):
+            branch = tf.cond(tf.reduce_sum(h) > 0.0, lambda: one(h), lambda: other(h))
+            return at + 1, h + tf.reduce_sum(branch)
+
+        return {"x": x}, {"y": tf.while_loop(lambda at, h: at < 2, body, [0, x[:, 0]])[1]}
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (lambda h: tf.reduce_sum(h, 0, keepdims=True), lambda h: h),
+        (lambda h: tf.gather(h, [1]), lambda h: tf.gather(h, [0])),
+    ],
+    ids=["one shape would be stretched", "it may fail"],
+)
+def test_what_is_no_choice_is_refused(one, other):
+    result = cover.cover(case(_condition(one, other)).context)
+    assert result.refusals
