@@ -224,11 +224,19 @@ def _scan(context: Context, loop: Tensor) -> dict[int, Tensor]:
     carried = [*states, *("_" for _ in written)]
     if not carried or re.search(r"\bstep\b", "\n".join([*lines, *new])):
         carried, new, first = [*carried, "step"], [*new, "step + 1"], [*first, 'ops.zeros((), "int32")']
-    code = ["        def take(carried, inputs):"]
+    # On TensorFlow, Keras's scan takes one sequence of unknown length, but not several.
+    counted = len(items) > 1 and not all(isinstance(context.sizes.axis(s, 0), int) for s in sequences.values())
+    code = [f"        def take(carried, {'at' if counted else 'inputs'}):"]
     code += [f"            {_tuple(carried)} = carried"] if set(carried) != {"_"} else []
-    code += [f"            {_tuple(items)} = inputs"] if len(items) > 1 else []
+    if counted:
+        code += [
+            f"            {item} = ops.take({whole}, at, axis=0)" for item, whole in zip(items, outside, strict=True)
+        ]
+    else:
+        code += [f"            {_tuple(items)} = inputs"] if len(items) > 1 else []
     code += [*lines, f"            carried = {_bracketed(new)}", "            return carried, carried", ""]
-    scanned = call("ops.scan", Name("take"), _names(first), _names(outside))
+    over = Name(f"ops.arange(ops.shape({outside[0]})[0])") if counted else _names(outside)
+    scanned = call("ops.scan", Name("take"), _names(first), over)
     code.append(text.statement("last, steps = ", scanned, {}, indent=8))
     given = [f"steps[{wanted.index(value)}]" for value in taken.written.values()]
     given += [f"last[{at}]" for at in range(len(states))]
