@@ -349,3 +349,8 @@ def test_a_table_that_is_also_a_projection_is_one_layer():
     code, layers = code_of(case(build))
     assert [layer.kind for layer in layers if layer.weights] == ["ReversibleEmbedding"] and "reverse=True" in code
     assert_rebuilt(build, {"ids": np.int32([[1, 2, 8, 0]])}, *(layer.kind for layer in layers))
+
+
+def test_groups_that_are_scaled_inside_and_behind_keep_both_scales():
+    build = _of_x([None, 4, 5, 8], lambda x: _grouped(x, True) * numbers(8, seed=5) + numbers(8, seed=6))
+    assert_rebuilt(build, _x(2, 4, 5, 8), "GroupNormalization", "EinsumDense")
