@@ -4,6 +4,7 @@ import dataclasses
 import heapq
 import re
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -41,10 +42,13 @@ class Program:
     Attributes:
         statements: in order; each reads inputs and what stands before it.
         outputs: key -> what it is, in the order of the signature.
+        held: weights and large constants that the code reads as they are -> values; inside the call of a layer alone,
+            where that layer holds them.
     """
 
     statements: tuple[Statement, ...]
     outputs: dict[str, Expression]
+    held: Mapping[Tensor, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 def program(context: Context, pieces: tuple[Piece, ...]) -> Program:
@@ -64,6 +68,7 @@ class _Builder:
         }
         self._pieces = [piece for piece in pieces if not isinstance(piece.code, Operand)]
         self._parameters: dict[Tensor, Statement] = {}
+        self._held: dict[Tensor, np.ndarray] = {}
 
     def built(self) -> Program:
         statements = [
@@ -71,8 +76,9 @@ class _Builder:
             for piece in self._scheduled(self._pieces)
         ]
         outputs = {key: self._value(tensor) for key, tensor in self._context.graph.outputs.items()}
+        outputs = _without_masks(statements, outputs)
         statements = self._with_parameters(_trimmed(_without_stray_masks(statements), outputs), outputs)
-        return Program(tuple(_inlined(statements, outputs)), outputs)
+        return Program(tuple(_inlined(statements, outputs)), outputs, self._held)
 
     def _origin(self, tensor: Tensor) -> Tensor:
         while tensor in self._aliases:
@@ -146,10 +152,12 @@ class _Builder:
 
     def _parameter(self, tensor: Tensor, value: np.ndarray, name: str) -> Expression:
         """Returns a weight that is in no layer of Keras's own."""
-        if tensor not in self._parameters:
+        if self._context.inside_call:
+            self._held[tensor] = value
+        elif tensor not in self._parameters:
             known = tensor in self._context.graph
             layer = printed.parameter(self._context, tensor if known else None, value, name)
-            if self._anchor is None or self._context.inside_call:
+            if self._anchor is None:
                 raise Refused(f"{name!r} is a large constant inside a loop or a condition")
             self._parameters[tensor] = Statement((tensor,), LayerCall(layer, (Operand(self._anchor),)), layer.scope)
         return Operand(tensor)
@@ -190,6 +198,22 @@ def _without_stray_masks(statements: list[Statement]) -> list[Statement]:
     if not any(key == "mask" for part in calls for key, _ in part.options):
         return statements
     return [dataclasses.replace(s, code=expressions.replaced(s.code, change)) for s in statements]
+
+
+def _without_masks(statements: list[Statement], outputs: dict[str, Expression]) -> dict[str, Expression]:
+    """Returns the outputs without the masks that layers hand on to them; a loss would leave out what they mask."""
+    masked: set[Tensor] = set()
+    for statement in statements:
+        part = statement.code
+        if not isinstance(part, LayerCall):
+            continue
+        given = any(key == "mask" for key, _ in part.options)
+        if given or any(isinstance(argument, Operand) and argument.tensor in masked for argument in part.arguments):
+            masked.update(target for target in statement.targets if target is not None)
+    return {
+        key: expressions.call("ops.copy", code) if isinstance(code, Operand) and code.tensor in masked else code
+        for key, code in outputs.items()
+    }
 
 
 def _trimmed(statements: list[Statement], outputs: dict[str, Expression]) -> list[Statement]:
