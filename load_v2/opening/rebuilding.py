@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -187,10 +188,26 @@ def proven(context: Context, sample: codec.Arrays | None) -> Cover:
 
 
 def execute(code: str) -> keras.Model:
-    """Returns the model that generated code builds; its weights are not those of the graph yet."""
+    """Returns the model that generated code builds; its weights are not those of the graph yet.
+
+    Raises:
+        LoadError: Keras refuses a part of it.
+    """
     namespace: dict[str, Any] = {"__name__": "rebuilt_model"}
     exec(compile(code, "model.py", "exec"), namespace)
-    return namespace["build"]()
+    try:
+        return namespace["build"]()
+    except Exception as error:  # whatever Keras and its backend raise, there is no such model
+        raise LoadError(
+            f"Keras refuses the rebuilt model: {type(error).__name__}: {first_lines(error)}\n"
+            "  Use SignatureLayer, or --dry_run to see what the model is made of."
+        ) from error
+
+
+def first_lines(error: Exception) -> str:
+    """Returns what an error of Keras's says, without its lists of arguments and without colours."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    return " ".join([line.strip() for line in plain.splitlines() if line.strip()][:2])
 
 
 def fill(model: keras.Model, layers: Sequence[Layer]) -> None:
