@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
             raise LoadError(f"{file!r} is there already.\n  Pass --overwrite to replace it.")
     report = write(args.dir, args.code, args.weights, args.keras, args.signature, chosen, args.static)
     print("\n".join(report.text()))
-    print(f"{args.code}: {report.lines} lines; {args.weights}: {os.path.getsize(args.weights):,} bytes")
+    print(f"{args.code}: {report.lines} lines of code; {args.weights}: {os.path.getsize(args.weights):,} bytes")
     return 0
 
 

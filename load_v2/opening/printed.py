@@ -25,14 +25,8 @@ PARAMETER = PrintedClass(
             self.value_shape, self.value_dtype = tuple(shape), value_dtype
 
         def build(self, input_shape):
-            self.value = self.add_weight(
-                name="value",
-                shape=self.value_shape,
-                dtype=self.value_dtype,
-                initializer="zeros",
-                trainable=self.trainable,
-                autocast=False,
-            )
+            options = {"initializer": "zeros", "trainable": self.trainable, "autocast": False}
+            self.value = self.add_weight(self.value_shape, dtype=self.value_dtype, name="value", **options)
 
         def call(self, inputs):
             return ops.convert_to_tensor(self.value)

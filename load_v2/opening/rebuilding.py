@@ -22,7 +22,7 @@ from load_v2.opening.cover import Cover
 from load_v2.opening.layers import Layer
 from load_v2.opening.report import Report
 from load_v2.opening.sizes import Sizes
-from load_v2.program import artefact, program
+from load_v2.program import artefact, program, subgraph
 from load_v2.program.program import Program
 
 # A match that fails its proof gives way to another, which may fail in its turn.
@@ -320,7 +320,8 @@ def report(plan_: Plan, proofs: Mapping[str, tuple[str, ...]] | None = None, not
         nodes_in_layers=in_layers,
         weights=sum(size for size, _ in sizes),
         standard_weights=sum(size for size, standard in sizes if standard),
-        lines=plan_.source.count("\n"),
+        lines=source.lines_of_code(plan_.source),
+        live=sum(1 for _ in subgraph.all_nodes(plan_.taken.serve.graph_def)),
         misses=plan_.covered.misses,
         proofs=proofs or {},
         notes=(*notes, *_notes(plan_, own)),

@@ -1,5 +1,6 @@
 """The Python source of a rebuilt model."""
 
+import ast
 import itertools
 import os
 import re
@@ -110,6 +111,23 @@ def _returned(program: Program, graph: Graph, names) -> str:
     return f"    return keras.Model(\n        {{{pairs}}},\n        {ends},\n    )"
 
 
+# Statements of a section that is worth a heading.
+_SHORTEST_SECTION = 3
+
+
+def lines_of_code(source: str) -> int:
+    """Returns how many lines of a module are code: no docstrings, comments, imports or blank lines."""
+    tree = ast.parse(source)
+    none: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+            none.update(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            none.add(node.lineno)
+    lines = enumerate(source.splitlines(), 1)
+    return sum(1 for number, line in lines if number not in none and line.strip() and line.strip()[0] != "#")
+
+
 def _sections(statements: tuple[Statement, ...]) -> list[str]:
     """Returns the heading under which each statement stands, "" for none: the outermost scope that not all of them share.
 
@@ -120,7 +138,8 @@ def _sections(statements: tuple[Statement, ...]) -> list[str]:
     while scopes and all(len(scope) > depth + 1 for scope in scopes) and len({scope[depth] for scope in scopes}) == 1:
         depth += 1
     headings = [scope[depth] if len(scope) > depth + 1 else "" for scope in scopes]
-    runs = [heading for heading, _ in itertools.groupby(headings) if heading]
-    if len(runs) < 2 or len(runs) != len(set(runs)) or len(statements) < 3 * len(runs):
+    runs = {heading: len(list(run)) for heading, run in itertools.groupby(headings) if heading}
+    apart = sum(1 for heading, _ in itertools.groupby(headings) if heading)
+    if not 2 <= apart == len(runs) or len(statements) < 3 * len(runs) or min(runs.values()) < _SHORTEST_SECTION:
         return [""] * len(statements)
     return headings
