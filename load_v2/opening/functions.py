@@ -45,7 +45,7 @@ def of_loop(context: Context, loop: Tensor, attr: str = "body", inside_call: boo
         context: of the graph that the loop is in.
         loop: an output of it.
         attr: "body" or "cond".
-        inside_call: whether its code will stand in the call of a layer; weights are then arguments like others.
+        inside_call: whether its code will stand in the call of a layer.
 
     Raises:
         Refused: it is not in the library, or uses what has no form outside a function.
@@ -89,9 +89,6 @@ def _function(context: Context, definition, given: list[Tensor], same: set[int],
             value = context.values.value(source)
             if context.values.kind(source) == "constant" and value.size <= expressions.LARGEST_LITERAL:
                 graph_def.node.append(_constant(argument.name, value))
-                continue
-            if inside_call:
-                graph_def.node.append(graphs.placeholder(argument.name, tf.as_dtype(argument.type), value.shape))
                 continue
             weights[argument.name] = _stand_in(context, source, value, argument.name)
             held[argument.name] = value

@@ -77,8 +77,8 @@ def name_values(
         for part in expressions.walk(code)
         if isinstance(part, Operand)
     )
-    followers = [statement.code for statement in program.statements[1:]]
-    followers.append(Sequence(tuple(program.outputs.values())))
+    ends = Sequence(tuple(program.outputs.values()))
+    followers = [*(statement.code for statement in program.statements), ends][1:]
     for statement, following in zip(program.statements, followers, strict=True):
         for target in statement.targets:
             if target is None:

@@ -87,6 +87,64 @@ def sequence_mask(scope: str) -> Layer:
     return Layer(kind="SequenceMask", scope=scope, printed=_SEQUENCE_MASK)
 
 
+_UNBIASED = PrintedClass(
+    "UnbiasedBatchNormalization",
+    REGISTERED
+    + textwrap.dedent('''\
+    class UnbiasedBatchNormalization(layers.Wrapper):
+        """Batch norm that moves towards the unbiased variance of a batch, as TensorFlow 1's fused one does."""
+
+        def call(self, inputs, training=False):
+            before = ops.copy(self.layer.moving_variance)
+            outputs = self.layer(inputs, training=training)
+            if training and self.layer.trainable:
+                # What the biased variance of `count` numbers has added, times 1 / (count - 1) once more.
+                count = ops.cast(ops.size(inputs), "float32") / inputs.shape[-1]
+                added = self.layer.moving_variance - self.layer.momentum * before
+                self.layer.moving_variance.assign_add(added / ops.maximum(count - 1.0, 1.0))
+            return outputs
+    '''),
+    "TensorFlow 1's fused batch norm keeps an average of unbiased variances, Keras's layer one of biased ones",
+)
+
+
+_BY_AVERAGES = PrintedClass(
+    "FixedBatchNormalization",
+    REGISTERED
+    + textwrap.dedent('''\
+    class FixedBatchNormalization(layers.Wrapper):
+        """Batch norm by averages that stay as they are, in training, too; scale and offset are trained."""
+
+        def call(self, inputs):
+            return self.layer(inputs, training=False)
+    '''),
+    "in training, the graph normalizes by averages that it does not change, and Keras's layer by each batch",
+)
+
+
+def unbiased(layer: Layer) -> Layer:
+    """Returns a layer around a BatchNormalization that averages unbiased variances."""
+    return _around(layer, _UNBIASED)
+
+
+def by_averages(layer: Layer) -> Layer:
+    """Returns a layer around a BatchNormalization that never normalizes by a batch."""
+    return _around(layer, _BY_AVERAGES)
+
+
+def _around(layer: Layer, wrapper: PrintedClass) -> Layer:
+    return Layer(
+        kind=wrapper.name,
+        scope=layer.scope,
+        arguments=(expressions.Name(f"{layer.constructor}({', '.join(text.constructor_arguments(layer))})"),),
+        weights=layer.weights,
+        variables=layer.variables,
+        origins=layer.origins,
+        parts=(layer,),
+        printed=wrapper,
+    )
+
+
 # Functions that printed layers call, by name.
 _RESIZE = textwrap.dedent('''\
     def resize(images, height, width, nearest, align_corners, half_pixel):

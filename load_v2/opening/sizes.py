@@ -25,7 +25,7 @@ _SAME_SHAPE = frozenset(
     """Relu Relu6 Elu Selu LeakyRelu Sigmoid Tanh Softplus Softsign Exp Log Log1p Expm1 Sqrt Rsqrt Square Abs Neg Sin Cos
     Floor Ceil Round Rint Sign Erf Reciprocal Inv IsFinite IsNan LogicalNot ZerosLike OnesLike StopGradient Cast Softmax
     LogSoftmax BiasAdd FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 ReverseV2 ReverseSequence Cumsum Cumprod LRN
-    ClipByValue MatrixBandPart""".split()
+    ClipByValue MatrixBandPart Identity""".split()
 )
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import heapq
 import re
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -46,10 +47,13 @@ class Program:
     Attributes:
         statements: in order; each reads inputs and what stands before it.
         outputs: key -> what it is, in the order of the signature.
+        held: weights and large constants that the code reads as they are -> values; inside the call of a layer alone,
+            where that layer holds them.
     """
 
     statements: tuple[Statement, ...]
     outputs: dict[str, Expression]
+    held: Mapping[Tensor, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 def program(context: Context, pieces: tuple[Piece, ...]) -> Program:
@@ -69,6 +73,7 @@ class _Builder:
         }
         self._pieces = [piece for piece in pieces if not isinstance(piece.code, Operand)]
         self._parameters: dict[Tensor, Statement] = {}
+        self._held: dict[Tensor, np.ndarray] = {}
 
     def built(self) -> Program:
         statements = [
@@ -77,7 +82,7 @@ class _Builder:
         ]
         outputs = {key: self._value(tensor) for key, tensor in self._context.graph.outputs.items()}
         statements = self._with_parameters(_trimmed(_without_stray_masks(statements), outputs), outputs)
-        return Program(tuple(_inlined(statements, outputs)), outputs)
+        return Program(tuple(_inlined(statements, outputs)), outputs, self._held)
 
     def _origin(self, tensor: Tensor) -> Tensor:
         while tensor in self._aliases:
@@ -151,10 +156,12 @@ class _Builder:
 
     def _parameter(self, tensor: Tensor, value: np.ndarray, name: str) -> Expression:
         """Returns a weight that is in no layer of Keras's own."""
-        if tensor not in self._parameters:
+        if self._context.inside_call:
+            self._held[tensor] = value
+        elif tensor not in self._parameters:
             known = tensor in self._context.graph
             layer = printed.parameter(self._context, tensor if known else None, value, name)
-            if self._anchor is None or self._context.inside_call:
+            if self._anchor is None:
                 raise Refused(f"{name!r} is a large constant inside a loop or a condition")
             self._parameters[tensor] = Statement((tensor,), LayerCall(layer, (Operand(self._anchor),)), layer.scope)
         return Operand(tensor)

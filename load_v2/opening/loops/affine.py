@@ -132,10 +132,12 @@ def _part(context: Context, tensor: Tensor) -> Affine | None:
     return None if bounds is None else affine(context, source).columns(*bounds)
 
 
-def split_bounds(context: Context, tensor: Tensor, axis: Tensor, size: int | None) -> tuple[int, int] | None:
-    """Returns where a part begins and ends on the last axis of a matrix, None where it is cut along another."""
+def split_bounds(
+    context: Context, tensor: Tensor, axis: Tensor, size: int | None, rank: int = 2
+) -> tuple[int, int] | None:
+    """Returns where a part begins and ends on the last axis of a tensor, None where it is cut along another."""
     at = context.values.constant(axis)
-    if at is None or int(at) not in (-1, 1) or size is None:
+    if at is None or int(at) not in (-1, rank - 1) or size is None:
         return None
     if context.op(tensor) == "Split":
         part = size // context.graph.attr(tensor, "num_split").i

@@ -4,6 +4,9 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar
 
+import keras
+import numpy as np
+
 from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.opening import expressions, functions, naming, printed, text
@@ -68,12 +71,20 @@ class PrintedCondition:
         return Piece(outputs, LayerCall(layer, call_.arguments), self.name, frozenset({node.node}), node.node)
 
 
+# What a layer of Keras's has already; no part of one can be called that.
+_OF_KERAS = frozenset({*dir(keras.layers.Layer), "activity_regularizer", "autocast", "built", "supports_masking"})
+
+
 class _Call:
-    """The call of a printed layer that is being written: its arguments, each a tensor outside."""
+    """The call of a printed layer that is being written: its arguments, each a tensor outside; its parts and its weights."""
 
     def __init__(self, context: Context, scope: str):
         self.context, self._scope = context, scope
         self._names: dict[Tensor, str] = {}
+        self._attributes: set[str] = set(_OF_KERAS)
+        self._parts: dict[int, tuple[Layer, tuple[int | None, ...]]] = {}
+        self._weights: dict[Tensor | bytes, tuple[str, np.ndarray, Tensor | None]] = {}
+        self.function: Function | None = None
 
     def argument(self, tensor: Tensor, name: str = "") -> str:
         """Returns what a tensor outside is called in the call."""
@@ -82,6 +93,66 @@ class _Call:
                                                     else tensor.node))  # fmt: skip
             self._names[tensor] = naming.fresh(wanted, {*self._names.values(), *naming.RESERVED, "self", "step"})
         return self._names[tensor]
+
+    def sublayer(self, layer: Layer, input_shape: tuple[int | None, ...]) -> None:
+        """Gives a layer that the code calls an attribute of the printed layer as its name."""
+        if id(layer) not in self._parts:
+            layer.variable = f"self.{naming.fresh(naming.identifier(hint(layer.scope)), self._attributes)}"
+            self._parts[id(layer)] = layer, input_shape
+
+    def weight(self, context: Context, tensor: Tensor, value: np.ndarray) -> str:
+        """Returns the attribute that holds a weight which is in no layer, or a large constant."""
+        outside = self._outside(context, tensor)
+        key = outside if outside is not None and context.graph.op(tensor) == "Placeholder" else value.tobytes()
+        if key not in self._weights:
+            variables = context.values.variables(tensor) if tensor in context.graph else ()
+            wanted = naming.identifier(hint(variables[0].name if variables else tensor.node))
+            self._weights[key] = naming.fresh(wanted, self._attributes), value, outside
+        return f"self.{self._weights[key][0]}"
+
+    def _outside(self, context: Context, tensor: Tensor) -> Tensor | None:
+        """Returns the tensor outside that a weight is, or is first of all made of."""
+        assert self.function is not None
+        above = context.graph.index.ancestors([tensor.node]) if tensor in context.graph else set()
+        pairs = zip(self.function.arguments, self.function.given, strict=True)
+        return next((given for argument, given in pairs if argument.node in above), None)
+
+    def _is_trained(self, value: np.ndarray, outside: Tensor | None) -> bool:
+        variables = self.context.values.variables(outside) if outside is not None else ()
+        return value.dtype.kind in "fc" and any(variable.trainable for variable in variables)
+
+    def _made(self) -> list[str]:
+        """Returns the methods that make the parts and the weights."""
+        lines = []
+        if self._parts:
+            lines += ["    def __init__(self, **options):", "        super().__init__(**options)"]
+            for layer, _ in self._parts.values():
+                inside = ", ".join(text.constructor_arguments(layer))
+                lines.append(f"        {layer.variable} = {layer.constructor}({inside})")
+            lines.append("")
+        if self._parts or self._weights:
+            lines.append("    def build(self, input_shape):")
+            lines += [f"        {layer.variable}.build({shape!r})" for layer, shape in self._parts.values()]
+            for name, value, outside in self._weights.values():
+                dtype = "" if value.dtype.name == "float32" else f', dtype="{value.dtype.name}"'
+                trained = "" if self._is_trained(value, outside) else ", trainable=False"
+                lines.append(
+                    f'        self.{name} = self.add_weight({value.shape!r}, "zeros"{dtype}{trained}, name="{name}")'
+                )
+            lines.append("")
+        return lines
+
+    @property
+    def _all_weights(self) -> tuple[np.ndarray, ...]:
+        """The values in the order in which Keras lists them: own ones that are trained, other own ones, those of parts."""
+        own = sorted(self._weights.values(), key=lambda weight: not self._is_trained(*weight[1:]))
+        return (*(value for _, value, _ in own), *(v for layer, _ in self._parts.values() for v in layer.weights))
+
+    @property
+    def _variables(self) -> tuple[str, ...]:
+        own = [v.name for _, _, outside in self._weights.values() if outside is not None
+               for v in self.context.values.variables(outside)]  # fmt: skip
+        return tuple(dict.fromkeys([*own, *(name for layer, _ in self._parts.values() for name in layer.variables)]))
 
     @property
     def arguments(self) -> tuple[Expression, ...]:
@@ -103,9 +174,17 @@ class _Call:
                     + "".join(f"        {n},\n" for n in self._names.values())
                     + "    ):"
                 )
-        lines = "\n".join(body)
-        source = f'{printed.REGISTERED}class {title}(layers.Layer):\n    """{says}"""\n\n{head}\n{lines}\n'
-        return Layer(kind=title, scope=self._scope, printed=PrintedClass(title, source, reason))
+        lines = "\n".join([*self._made(), head, *body])
+        source = f'{printed.REGISTERED}class {title}(layers.Layer):\n    """{says}"""\n\n{lines}\n'
+        helper = next((text_ for name, text_ in printed.HELPERS.items() if f"{name}(" in lines), "")
+        return Layer(
+            kind=title,
+            scope=self._scope,
+            weights=self._all_weights,
+            variables=self._variables,
+            parts=tuple(layer for layer, _ in self._parts.values()),
+            printed=PrintedClass(title, source, reason, helper),
+        )
 
 
 def _given_by_loop(context: Context, loop: Tensor) -> dict[int, Tensor]:
@@ -258,13 +337,17 @@ def _lines_and_results(
         (tensor.node for tensor in wanted), stop=[tensor.node for tensor in names]
     )
     for argument, given in zip(function.arguments, function.given, strict=True):
+        if argument.node in function.context.graph.weights:
+            continue
         if argument not in names and argument.node in above and argument in function.context.graph:
             if function.context.op(argument) != "Placeholder":
                 continue
             if function.context.graph.dtype(argument) == "variant":
                 given = _list_of(call_, given)
             outside[argument] = call_.argument(given)
-    lines, results, given_names = printed_function.lines(function.context, wanted, {**names, **outside}, indent)
+    call_.function = function
+    everything = {**names, **outside}
+    lines, results, given_names = printed_function.lines(function.context, wanted, everything, indent, call_)
     return lines, [text.flat(result, given_names) for result in results], given_names
 
 

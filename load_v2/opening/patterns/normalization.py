@@ -1,6 +1,7 @@
 """BatchNormalization, LayerNormalization, GroupNormalization: fused, and in the spellings of TensorFlow 1 code."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from export_v1.ir.match import Pattern as Shape
 from export_v1.ir.match import anything, behind, either, made_by, matches
+from load_v2.opening import printed
 from load_v2.opening.context import Context, Piece, called
 from load_v2.opening.patterns.pattern import Missed
 
@@ -61,6 +63,12 @@ _MULTIPLIED = _sum(
     made_by("Sub", anything("beta"), _product(behind(_SEEN_THROUGH, anything("mean")), anything("factor"))),
 )
 _FACTOR = either(_product(_INVERSE, anything("gamma")), _INVERSE)
+# x * factor - mean * factor + beta, where the second product is made by itself, as tf.contrib's group norm does.
+_MOVED = either(
+    _product(_product(made_by("Neg", anything("mean")), _INVERSE), anything("gamma")),
+    _product(made_by("Neg", anything("mean")), _INVERSE),
+)
+_ADDED = _sum(_product(anything("x"), _FACTOR), either(_sum(_MOVED, anything("beta")), _MOVED))
 _SHIFTED = either(_sum(_SCALED, anything("beta")), _SCALED)
 _ROOTS = ops.ADDS | {"Mul", "RealDiv", "Div"}
 
@@ -70,7 +78,7 @@ def _all(context: Context, tensor: Tensor) -> Iterator[_Normalized]:
     for outer in matches(index, tensor, _MULTIPLIED):
         for inner in matches(index, outer["factor"], _FACTOR):
             yield from _checked(context, {**outer.captures, **inner.captures}, tensor)
-    for found in matches(index, tensor, _SHIFTED):
+    for found in itertools.chain(matches(index, tensor, _ADDED), matches(index, tensor, _SHIFTED)):
         yield from _checked(context, dict(found.captures), tensor)
 
 
@@ -145,12 +153,22 @@ class BatchNormalization:
         for source in (found.mean, found.variance):
             weights.append((_vector(context, source, channels), (source,)))
         moving = context.values.variables(found.mean)
-        momentum = context.momenta.get(moving[0].name) if len(moving) == 1 else None
+        momentum = context.training.momenta.get(moving[0].name) if len(moving) == 1 else None
         # Keras's own default is left out.
         options["momentum"] = None if momentum == 0.99 else momentum
         named = [source for source in (found.gamma, found.beta, found.mean) if source is not None]
         named.sort(key=lambda source: not context.values.variables(source))
         layer = context.layer(self.name, context.scope_of(*named), weights, (), options)
+        varying = context.values.variables(found.variance)
+        if varying and varying[0].name in context.training.unbiased:
+            layer = context.notes.setdefault(("unbiased", id(layer)), printed.unbiased(layer))
+        elif momentum is None:
+            # Nothing moves the averages, so the graph normalizes by them in training, too.
+            factors = [factor for factor in (found.gamma, found.beta) if factor is not None]
+            if any(v.trainable for factor in factors for v in context.values.variables(factor)):
+                layer = context.notes.setdefault(("averages", id(layer)), printed.by_averages(layer))
+            else:
+                layer.options = {**layer.options, "trainable": False}
         return context.piece(tensor, called(layer, found.x), self.name, found.inside)
 
 
@@ -167,11 +185,18 @@ class LayerNormalization:
             rank = context.graph.rank(found.x)
             if axes is None or rank is None:
                 continue
+            if axes == list(range(1, rank)) and rank > 2 and self._is_by_channel(context, found):
+                return self._in_groups(context, tensor, found, 1)
             if axes == list(range(rank - len(axes), rank)):
                 return self._over_last_axes(context, tensor, found, axes, rank)
             if axes == list(range(1, rank - 1)) and rank > 2:
-                return self._over_space(context, tensor, found)
+                return self._in_groups(context, tensor, found, -1)
         return None
+
+    def _is_by_channel(self, context: Context, found: _Normalized) -> bool:
+        """Returns whether scale and offset have one number for each channel, where all places are normalized together."""
+        sizes = [context.values.value(factor).shape for factor in (found.gamma, found.beta) if factor is not None]
+        return bool(sizes) and all(size[-1:] == (np.prod(size, dtype=int),) for size in sizes)
 
     def _over_last_axes(self, context, tensor, found: _Normalized, axes: list[int], rank: int) -> Piece | None:
         shape = context.graph.shape(found.x)[rank - len(axes) :]
@@ -185,17 +210,16 @@ class LayerNormalization:
                 options[key] = False
                 continue
             value = context.values.value(source)
-            try:
-                weights.append((np.array(np.broadcast_to(value, shape)), (source,)))
-            except ValueError:
-                raise Missed("its scale or offset has another shape than what it normalizes") from None
+            if value.size != np.prod(shape) and context.values.variables(source):
+                raise Missed("its scale or offset has another shape than what it normalizes")
+            weights.append((np.array(np.broadcast_to(value, shape)), (source,)))
         return self._piece(context, tensor, found, "LayerNormalization", weights, options)
 
-    def _over_space(self, context, tensor, found: _Normalized) -> Piece | None:
+    def _in_groups(self, context, tensor, found: _Normalized, groups: int) -> Piece | None:
         channels = context.graph.shape(found.x)[-1]
         if channels is None:
             return None
-        weights, options = [], {"groups": -1, "epsilon": _short(found.epsilon)}
+        weights, options = [], {"groups": groups, "epsilon": _short(found.epsilon)}
         for key, source in (("scale", found.gamma), ("center", found.beta)):
             if source is None:
                 options[key] = False
@@ -210,6 +234,66 @@ class LayerNormalization:
         moments = [found.mean, found.variance]
         inside = [*found.inside, *moments, *_between(context, found.variance, {found.x, found.mean})]
         return context.piece(tensor, called(layer, found.x), self.name, dict.fromkeys(inside))
+
+
+class GroupNormalization:
+    """Normalization of groups of channels, which TensorFlow 1 code parts by a reshape and joins by another."""
+
+    name: ClassVar[str] = "GroupNormalization"
+    roots: ClassVar[frozenset[str]] = ops.ADDS | {"Mul", "Reshape"}
+
+    def find(self, context: Context, tensor: Tensor) -> Piece | None:
+        """Returns the layer that ends in a tensor."""
+        for joined, gamma, beta, inside in _affine(context, tensor):
+            if context.op(joined) != "Reshape":
+                continue
+            parted = context.sources(joined)[0]
+            found = next((one for one in _all(context, parted) if context.op(one.x) == "Reshape"), None)
+            piece = None if found is None else self._piece(context, tensor, joined, found, (gamma, beta), inside)
+            if piece is not None:
+                return piece
+        return None
+
+    def _piece(
+        self, context: Context, tensor: Tensor, joined: Tensor, found: _Normalized, outer, inside
+    ) -> Piece | None:
+        source = context.sources(found.x)[0]
+        whole, parts, rank = context.graph.shape(source), context.graph.shape(found.x), context.graph.rank(found.x)
+        if whole is None or parts is None or rank is None or context.sizes.shape(joined) != context.sizes.shape(source):
+            return None
+        if len(parts) != len(whole) + 1 or whole[-1] is None or parts[-2] is None or parts[-1] is None:
+            return None
+        if parts[-2] * parts[-1] != whole[-1] or _axes_of_moments(context, found) != [*range(1, rank - 2), rank - 1]:
+            return None
+        weights, options = [], {"groups": parts[-2], "epsilon": _short(found.epsilon)}
+        for key, factors in (("scale", (found.gamma, outer[0])), ("center", (found.beta, outer[1]))):
+            given = [factor for factor in factors if factor is not None]
+            if not given:
+                options[key] = False
+                continue
+            if len(given) > 1 or context.values.value(given[0]).size != whole[-1]:
+                return None
+            weights.append((context.values.value(given[0]).reshape(-1), (given[0],)))
+        named = [made_of[0] for _, made_of in weights]
+        scope = context.scope_of(*named) if named else tensor.node
+        layer = context.layer(self.name, scope, weights, (), options)
+        between = [found.x, found.mean, found.variance, context.sources(joined)[0], *found.inside]
+        between += _between(context, found.variance, {found.x, found.mean})
+        return context.piece(tensor, called(layer, source), self.name, dict.fromkeys([*inside, *between]))
+
+
+def _affine(context: Context, tensor: Tensor) -> Iterator[tuple[Tensor, Tensor | None, Tensor | None, list[Tensor]]]:
+    """Yields what is scaled and shifted by weights to make a tensor, with scale, offset, and what is between."""
+    yield tensor, None, None, []
+    for found in matches(context.graph.index, tensor, _SCALED_AND_SHIFTED):
+        factors = [found.captures.get(key) for key in ("gamma", "beta")]
+        if not any(factor is not None and context.is_data(factor) for factor in factors):
+            yield found["x"], factors[0], factors[1], [found["x"], *_between(context, tensor, {found["x"]})]
+
+
+_SCALED_AND_SHIFTED = either(
+    _sum(_product(anything("x"), anything("gamma")), anything("beta")), _product(anything("x"), anything("gamma"))
+)
 
 
 def _axes_of_moments(context: Context, found: _Normalized) -> list[int] | None:
@@ -251,6 +335,6 @@ def _vector(context: Context, source: Tensor, channels: int) -> np.ndarray:
     value = context.values.value(source)
     if value.size == channels and (value.ndim == 0 or value.shape[-1] == channels):
         return value.reshape(-1)
-    if value.size == 1:
+    if value.size == 1 and not context.values.variables(source):
         return np.full(channels, value.reshape(-1)[0])
     raise Missed(f"its weights have the shape {list(value.shape)}, where there are {channels} channels")
