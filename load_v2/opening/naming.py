@@ -125,7 +125,7 @@ def name_shared_layers(program: Program) -> list[Layer]:
 def identifier(text: str) -> str:
     """Returns text as a Python identifier in lower case."""
     name = re.sub(r"\W+", "_", text).strip("_").lower() or "x"
-    if name in _LOOKS_LIKE_A_DIGIT:
+    if name in _LOOKS_LIKE_A_DIGIT or keyword.iskeyword(name):
         return f"{name}_"
     return f"x_{name}" if name[0].isdigit() else name
 

@@ -18,6 +18,8 @@ from load_v2.opening.layers import Layer
 _READABLE = 106
 # About what naming a layer takes, in one line or in a function for several blocks.
 _A_NAME = 30
+# About what a variable is called.
+_A_VALUE = 10
 # So many statements in a numbered scope are a block; fewer are a layer.
 _A_BLOCK = 4
 _DEEPEST = 4
@@ -308,7 +310,7 @@ def _length(code: Expression) -> int:
     total = 0
     for part in expressions.walk(code):
         if isinstance(part, Operand):
-            total += 8
+            total += _A_VALUE
         elif isinstance(part, Literal):
             total += len(expressions.literal_text(part.value))
         elif isinstance(part, Call):

@@ -112,7 +112,8 @@ class _Writer:
         if isinstance(code, LayerCall) and code.layer.function is not None:
             items = [("", Name(argument)) for argument in self._call(code)[1]]
             return self._opened(indent, f"{prefix}{code.layer.kind}(", items, f"){suffix}")
-        if isinstance(code, LayerCall) and not code.layer.variable:
+        head = len(f"{indent}{prefix}{self._call(code)[0]}(") if isinstance(code, LayerCall) else 0
+        if isinstance(code, LayerCall) and not code.layer.variable and head > WIDTH:
             arguments = constructor_arguments(code.layer)
             if arguments:
                 end = f")({', '.join(self._call(code)[1])}){suffix}"
