@@ -28,6 +28,7 @@ from load_v2.opening import (
     statements,
     training,
     values,
+    weight_rules,
 )
 from load_v2.opening import graph as graphs
 from load_v2.opening.context import Context
@@ -50,11 +51,13 @@ class Rebuilt:
         model: the Keras model, with its weights.
         source: the Python code that builds it.
         report: what it is made of, and how it was proven.
+        plan: what it was built from.
     """
 
     model: keras.Model
     source: str
     report: Report
+    plan: "Plan"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -108,7 +111,13 @@ def rebuild(
         code, weights = os.path.join(folder, "model.py"), os.path.join(folder, "model.weights.h5")
         write(plan_.source, model, code, weights)
         proofs, notes = prove(plan_, code, weights, processes.chosen(backends))
-    return Rebuilt(model, plan_.source, report(plan_, proofs, notes))
+    return Rebuilt(model, plan_.source, report(plan_, proofs, notes), plan_)
+
+
+def rules(rebuilt: Rebuilt) -> tuple[str, tuple[str, ...]]:
+    """Returns the rules by which `port` takes another checkpoint into the model, and the weights that they leave out."""
+    bundle = rebuilt.plan.taken.source
+    return weight_rules.text(rebuilt.model, rebuilt.plan.layers, bundle.variables, values.reader(bundle.bundle))
 
 
 def plan(path: str | os.PathLike, signature: str = "serving_default", static: bool = False) -> Plan:
