@@ -17,10 +17,11 @@ _PREFIX = "train/"
 _BOUND = anything("threshold")
 _UNIFORM = anything("uniform", lambda index, tensor: _draws(index, tensor), "a uniform random number")
 # Both give one or zero: whether random numbers reach the rate, or exceed one with the share that is kept.
+_REACHED = behind(ALIASES, made_by("GreaterEqual", _UNIFORM, _BOUND))
 _KEPT = behind(
     ALIASES,
     either(
-        made_by("Cast", behind(ALIASES, made_by("GreaterEqual", _UNIFORM, _BOUND))),
+        made_by("Cast", _REACHED),
         made_by("Floor", behind(ALIASES, made_by(ops.ADDS, _UNIFORM, anything("kept"), any_order=True))),
     ),
 )
@@ -31,7 +32,9 @@ _SCALED = either(
 _DROPPED = either(
     made_by("Mul", behind(ALIASES, _SCALED), _KEPT, any_order=True),
     made_by("Mul", anything("x"), _KEPT, any_order=True),
+    made_by(ops.SELECTS, _REACHED, behind(ALIASES, _SCALED), anything("zero")),
 )
+_ENDS = ops.SELECTS | {"Mul"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +59,7 @@ def in_training(train: GraphDef) -> list[Dropout]:
     index = Index(train)
     found = []
     for node in train.node:
-        if node.op != "Mul":
+        if node.op not in _ENDS:
             continue
         for fit in match.matches(index, Tensor(node.name), _DROPPED):
             rate = _rate(index, fit)
@@ -120,6 +123,8 @@ def _rate(index: Index, fit: match.Match) -> float | None:
     rate = threshold if threshold is not None else None if kept is None else 1 - kept
     scale = number(index, fit["scale"]) if "scale" in fit.captures else None
     if rate is None or not 0 < rate < 1 or scale is None:
+        return None
+    if "zero" in fit.captures and number(index, fit["zero"]) != 0:
         return None
     fits = min(abs(scale - (1 - rate)), abs(scale - 1 / (1 - rate))) < 1e-5
     return float(f"{rate:.6g}") if fits else None

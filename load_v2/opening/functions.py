@@ -9,7 +9,7 @@ from tensorflow.core.framework import function_pb2
 
 from export_v1.ir import graph as ir
 from export_v1.ir.graph import GraphDef, NodeDef, Tensor
-from load_v2.opening import canonical, expressions
+from load_v2.opening import canonical, choices, expressions
 from load_v2.opening import graph as graphs
 from load_v2.opening.context import Context, Refused
 from load_v2.opening.sizes import Sizes
@@ -105,7 +105,10 @@ def _function(context: Context, definition, given: list[Tensor], same: set[int],
     outputs = {str(at): ir.parse(edge) for at, edge in enumerate(results)}
     inputs = {argument.node: argument for argument in arguments}
     try:
-        graph = canonical.simplified(graphs.without_aliases(graph_def, inputs, outputs, weights), read)
+        chosen = choices.with_choices(graph_def)
+        graph = canonical.simplified(graphs.without_aliases(chosen, inputs, outputs, weights), read)
+        if stretched := choices.of_other_shapes(graph):
+            raise ValueError(f"the branches of {stretched[0]!r} give tensors of different shapes")
     except ValueError as error:
         raise Refused(f"the function {definition.signature.name!r} cannot be read: {error}") from error
     values = Values(graph, read)

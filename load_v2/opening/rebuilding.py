@@ -18,6 +18,7 @@ from load_v2.layer.signature_layer import SignatureLayer
 from load_v2.opening import backends as processes
 from load_v2.opening import (
     canonical,
+    choices,
     cover,
     dropouts,
     expressions,
@@ -184,7 +185,8 @@ def _ranks(taken: Program, sample: codec.Arrays | None) -> dict[str, tuple]:
 
 def _context(taken: Program, sizes: Mapping[str, tuple] | None) -> Context:
     reader = values.reader(taken.source.bundle)
-    graph, placed = dropouts.with_dropouts(graphs.of_part(taken, taken.serve, sizes), training.planned(taken))
+    graph = choices.of_shared_weights(graphs.of_part(taken, taken.serve, sizes))
+    graph, placed = dropouts.with_dropouts(graph, training.planned(taken))
     graph = canonical.simplified(graph, reader)
     known = values.Values(graph, reader)
     context = Context(graph, known, Sizes(graph, known))

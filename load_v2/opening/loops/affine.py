@@ -97,10 +97,7 @@ def _parts(context: Context, tensor: Tensor, total: int) -> list[tuple[Tensor, i
     sizes = [(context.graph.shape(part) or (None,))[-1] for part in parts]
     if sizes.count(None) == 1:
         sizes[sizes.index(None)] = total - sum(size for size in sizes if size is not None)
-    nested: list[tuple[Tensor, int | None]] = []
-    for part, size in zip(parts, sizes, strict=True):
-        nested += _parts(context, part, size) if size is not None else [(part, None)]
-    return nested
+    return list(zip(parts, sizes, strict=True))
 
 
 def _sum(context: Context, left: Tensor, right: Tensor) -> Affine | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
-from load_v2.opening.context import Context, Piece, called, operand
+from load_v2.opening.context import Context, Piece, operand
 from load_v2.opening.expressions import Expression, Item, LayerCall, Literal, Slice, call
 from load_v2.opening.expressions import Sequence as Items
 from load_v2.opening.loops import cells, steps
@@ -74,17 +74,24 @@ class Unrolled:
         parts = context.sources(tensor)
         stacked = context.op(tensor) == "Pack"
         axis = context.graph.attr(tensor, "axis").i if stacked else context.values.number(parts.pop())
-        chain = chains.get(parts[0])
-        if chain is None or chain.outputs != parts or axis not in (0, 1) or (axis == 0 and not stacked):
+        widths = {(context.graph.shape(part) or (None,))[-1] for part in parts}
+        if not any(_reads_chain(context, part, chains) for part in parts[:1]) or axis not in (0, 1) or len(widths) != 1:
             return None
-        sequence = operand(_run(context, chain, chains)[0])
+        whole, width = _sequence(context, parts, chains), widths.pop()
+        if whole is None or width is None or (axis == 0 and not stacked) or len(parts) < 2:
+            return None
         if stacked:
-            code = sequence if axis else call("ops.transpose", sequence, (1, 0, 2))
+            code = whole if axis else call("ops.transpose", whole, (1, 0, 2))
         else:
-            code = called(
-                context.layer("Reshape", tensor.node, (), ((len(parts) * chain.steps[0].units,),)), sequence.tensor
-            )
-        return context.piece(tensor, code, self.name, _inside(context, chain, parts[-1]))
+            layer = context.layer("Reshape", tensor.node, (), ((len(parts) * width,),))
+            code = LayerCall(layer, (whole,))
+        ends = [chains[part] for part in parts[-1:] if part in chains]
+        return context.piece(tensor, code, self.name, _inside(context, ends[0], parts[-1]) if ends else [])
+
+
+def _reads_chain(context: Context, tensor: Tensor, chains: dict[Tensor, _Chain]) -> bool:
+    """Returns whether a tensor comes out of a step, or joins some that do."""
+    return tensor in chains or any(source in chains for source in context.sources(tensor))
 
 
 def _inside(context: Context, chain: _Chain, tensor: Tensor) -> list[Tensor]:
@@ -192,21 +199,43 @@ def _scope(context: Context, step: Cell) -> str:
 def _source(context: Context, chain: _Chain, chains: dict[Tensor, _Chain]) -> tuple[Expression, dict[str, bool]]:
     """Returns the sequence that the steps read, batch first, and options for reading it backwards."""
     inputs = [step.x for step in chain.steps]
-    below = chains.get(inputs[0]) or chains.get(inputs[-1])
-    if below is not None and below is not chain:
-        for outputs, options in ((below.outputs, {}), (below.outputs[::-1], {"go_backwards": True})):
-            if inputs == outputs:
-                return operand(_run(context, below, chains)[0]), options
     for ordered, options in ((inputs, {}), (inputs[::-1], {"go_backwards": True})):
-        whole = _parts_of(context, ordered)
+        whole = _sequence(context, ordered, chains)
         if whole is not None:
             return whole, options
     return call("ops.stack", Items(tuple(map(operand, inputs))), axis=1), {}
 
 
-def _parts_of(context: Context, inputs: Sequence[Tensor]) -> Expression | None:
-    """Returns the sequence of which the inputs are all steps in their order, batch first."""
-    first = inputs[0]
+def _sequence(context: Context, tensors: Sequence[Tensor], chains: dict[Tensor, _Chain]) -> Expression | None:
+    """Returns the sequence of which tensors are all steps in their order, batch first."""
+    chain = chains.get(tensors[0])
+    if chain is not None and chain.outputs == list(tensors):
+        return operand(_run(context, chain, chains)[0])
+    if chain is not None and chain.outputs[::-1] == list(tensors):
+        return call("ops.flip", operand(_run(context, chain, chains)[0]), axis=1)
+    if all(context.op(tensor) == "ConcatV2" and context.graph.rank(tensor) == 2 for tensor in tensors):
+        return _side_by_side(context, tensors, chains)
+    return _steps_of(context, tensors)
+
+
+def _side_by_side(context: Context, tensors: Sequence[Tensor], chains: dict[Tensor, _Chain]) -> Expression | None:
+    """Returns the sequence of steps each of which joins a step of other sequences."""
+    parts = [context.sources(tensor) for tensor in tensors]
+    if len({len(sources) for sources in parts}) != 1:
+        return None
+    if any(context.values.number(sources[-1]) not in (1, -1) for sources in parts):
+        return None
+    wholes = [_sequence(context, column, chains) for column in list(zip(*parts, strict=True))[:-1]]
+    found = [whole for whole in wholes if whole is not None]
+    return call("ops.concatenate", Items(tuple(found)), axis=-1) if len(found) == len(wholes) else None
+
+
+def _steps_of(context: Context, tensors: Sequence[Tensor]) -> Expression | None:
+    """Returns the tensor that is cut into steps."""
+    first = tensors[0]
+    squeezed = context.op(first) == "Squeeze" and context.op(context.sources(first)[0]) in {"Split", "SplitV"}
+    if squeezed:
+        return _split(context, tensors)
     source = context.sources(first)[0] if context.sources(first) else None
     if source is None or context.graph.rank(source) != 3:
         return None
@@ -214,13 +243,28 @@ def _parts_of(context: Context, inputs: Sequence[Tensor]) -> Expression | None:
     assert shape is not None
     if context.op(first) == "Unpack":
         axis = context.graph.attr(first, "axis").i % 3
-        if list(inputs) != [Tensor(first.node, at) for at in range(len(inputs))] or shape[axis] != len(inputs):
+        if list(tensors) != [Tensor(first.node, at) for at in range(len(tensors))] or shape[axis] != len(tensors):
             return None
         return _batch_first(source, axis)
     for axis in (0, 1):
-        if shape[axis] == len(inputs) and all(_takes(context, x, source, axis, at) for at, x in enumerate(inputs)):
+        if shape[axis] == len(tensors) and all(_takes(context, x, source, axis, at) for at, x in enumerate(tensors)):
             return _batch_first(source, axis)
     return None
+
+
+def _split(context: Context, tensors: Sequence[Tensor]) -> Expression | None:
+    """Returns the tensor that is split into steps of size one, whose axis of size one is dropped."""
+    parts = [context.sources(tensor)[0] for tensor in tensors]
+    first = parts[0]
+    sources = context.sources(first)
+    source, axis = (sources[1], sources[0]) if context.op(first) == "Split" else (sources[0], sources[2])
+    shape, at = context.graph.shape(source), context.values.number(axis)
+    if shape is None or len(shape) != 3 or at is None or shape[int(at) % 3] != len(tensors):
+        return None
+    dropped = [[int(one) % 3 for one in context.graph.attr(t, "squeeze_dims").list.i] for t in tensors]
+    if parts != [Tensor(first.node, place) for place in range(len(tensors))] or dropped != [[int(at) % 3]] * len(parts):
+        return None
+    return _batch_first(source, int(at) % 3)
 
 
 def _takes(context: Context, tensor: Tensor, source: Tensor, axis: int, place: int) -> bool:

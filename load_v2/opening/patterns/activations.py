@@ -122,7 +122,7 @@ class ParametricRelu:
             _sum(made_by("Relu", x), negative),
             made_by("Sub", made_by("Relu", x), mirrored),
             _sum(made_by("Relu", x), opposite),
-            _sum(made_by("Maximum", x, anything("zero"), any_order=True), negative),
+            _sum(made_by("Maximum", x, anything("zero above"), any_order=True), negative),
             made_by(
                 ops.SELECTS,
                 made_by({"Greater", "GreaterEqual"}, x, anything("zero")),
@@ -131,6 +131,9 @@ class ParametricRelu:
             ),
         )
         for found in matches(context.graph.index, tensor, whole):
+            zeros = [found[name] for name in ("zero", "zero above") if name in found.captures]
+            if any(context.values.number(zero) != 0 for zero in zeros):
+                continue
             sign = -1 if "minus alpha" in found.captures else 1
             alpha, shape = found["minus alpha" if sign < 0 else "alpha"], context.graph.shape(found["x"])
             if context.is_data(alpha) or not context.is_data(found["x"]) or not shape or shape[-1] is None:

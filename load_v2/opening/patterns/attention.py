@@ -135,7 +135,7 @@ class MultiHeadAttention:
         layer = context.layer("MultiHeadAttention", scope, weights, (query.heads, query.size), options)
         given = [_in_steps(context, heads) for heads in (query, value, key)]
         arguments = given[:2] if sources[1] == sources[2] else given
-        mask_option = ()
+        mask_option: tuple[tuple[str, Expression], ...] = ()
         if mask is not None:
             axes = (Slice(), *[Literal(None)] * (4 - (context.graph.rank(mask.tensor) or 4)))
             counted: Expression = operand(mask.tensor) if len(axes) == 1 else Item(operand(mask.tensor), axes)
@@ -263,8 +263,8 @@ def _unmasked(context: Context, tensor: Tensor) -> tuple[Tensor, _Mask | None]:
         inverse, far = _unscaled(context, added)
         if far > _OUT_OF_REACH or axes not in (0, 2) or context.graph.rank(inverse) != 4 - axes:
             continue
-        first = context.sources(inverse)[0] if context.op(inverse) == "Sub" else None
-        if first is not None and context.values.number(first) == 1:
+        one = context.sources(inverse)[0] if context.op(inverse) == "Sub" else None
+        if one is not None and context.values.number(one) == 1:
             return scores, _Mask(context.sources(inverse)[1], counts=True)
         return scores, _Mask(inverse, counts=False)
     raise Missed("what is added to its scores is no mask")

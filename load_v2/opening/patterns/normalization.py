@@ -66,7 +66,7 @@ _FACTOR = either(_product(_INVERSE, anything("gamma")), _INVERSE)
 # x * factor - mean * factor + beta, where the second product is made by itself, as tf.contrib's group norm does.
 _MOVED = either(
     _product(_product(made_by("Neg", anything("mean")), _INVERSE), anything("gamma")),
-    _product(made_by("Neg", anything("mean")), _INVERSE),
+    _product(made_by("Neg", anything("mean")), _FACTOR),
 )
 _ADDED = _sum(_product(anything("x"), _FACTOR), either(_sum(_MOVED, anything("beta")), _MOVED))
 _SHIFTED = either(_sum(_SCALED, anything("beta")), _SCALED)

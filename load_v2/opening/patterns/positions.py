@@ -69,11 +69,12 @@ class FirstPositions:
 
     def _count(self, context: Context, tensor: Tensor) -> Size | None:
         """Returns how many rows are taken, None where they are not the first ones or not whole."""
-        width = context.graph.shape(context.sources(tensor)[0])[1]
+        width = context.sizes.axis(context.sources(tensor)[0], 1)
         if context.op(tensor) == "Slice":
             begin, counts = (context.sizes.array(source) for source in context.sources(tensor)[1:])
-            fits = begin is not None and counts is not None and list(begin) == [0, 0] and counts[1] in (-1, width)
-            return counts[0] if fits else None
+            if begin is None or counts is None or list(begin) != [0, 0] or counts[1] not in (-1, width):
+                return None
+            return counts[0]
         items = slice_items(context.graph, context.sizes, tensor)
         if items is None or not isinstance(items[0], tuple) or items[0][0] not in (None, 0) or items[0][2] != 1:
             return None
