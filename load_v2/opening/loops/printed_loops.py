@@ -1,5 +1,6 @@
 """Loops and conditions that are no layer of Keras's, as layers whose call has `ops.scan`, `ops.while_loop` or `ops.cond`."""
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from typing import ClassVar
@@ -127,8 +128,8 @@ class _Call:
         if self._parts:
             lines += ["    def __init__(self, **options):", "        super().__init__(**options)"]
             for layer, _ in self._parts.values():
-                inside = ", ".join(text.constructor_arguments(layer))
-                lines.append(f"        {layer.variable} = {layer.constructor}({inside})")
+                made = text.constructed(dataclasses.replace(layer, name=layer.variable.removeprefix("self.")))
+                lines.append(f"        {layer.variable} = {made}")
             lines.append("")
         if self._parts or self._weights:
             lines.append("    def build(self, input_shape):")
