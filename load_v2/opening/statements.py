@@ -83,6 +83,7 @@ class _Builder:
             for piece in self._scheduled(self._pieces)
         ]
         outputs = {key: self._value(tensor) for key, tensor in self._context.graph.outputs.items()}
+        outputs = _without_masks(statements, outputs)
         statements = self._with_parameters(_trimmed(_without_stray_masks(statements), outputs), outputs)
         return Program(tuple(_inlined(statements, outputs)), outputs, self._held)
 
@@ -204,6 +205,22 @@ def _without_stray_masks(statements: list[Statement]) -> list[Statement]:
     if not any(key == "mask" for part in calls for key, _ in part.options):
         return statements
     return [dataclasses.replace(s, code=expressions.replaced(s.code, change)) for s in statements]
+
+
+def _without_masks(statements: list[Statement], outputs: dict[str, Expression]) -> dict[str, Expression]:
+    """Returns the outputs without the masks that layers hand on to them; a loss would leave out what they mask."""
+    masked: set[Tensor] = set()
+    for statement in statements:
+        part = statement.code
+        if not isinstance(part, LayerCall):
+            continue
+        given = any(key == "mask" for key, _ in part.options)
+        if given or any(isinstance(argument, Operand) and argument.tensor in masked for argument in part.arguments):
+            masked.update(target for target in statement.targets if target is not None)
+    return {
+        key: expressions.call("ops.copy", code) if isinstance(code, Operand) and code.tensor in masked else code
+        for key, code in outputs.items()
+    }
 
 
 def _trimmed(statements: list[Statement], outputs: dict[str, Expression]) -> list[Statement]:

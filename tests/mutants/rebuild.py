@@ -81,7 +81,7 @@ CHANGES = (
         why="the gates of the fused op in its own order",
     ),
     Change(
-        "load_v2/opening/loops/printed_loops.py",
+        "load_v2/opening/loops/printed_call.py",
         "        own = sorted(self._weights.values(), key=lambda weight: not self._is_trained(*weight[1:]))\n",
         "        own = sorted(self._weights.values(), key=lambda weight: self._is_trained(*weight[1:]))[:0]\n",
         _LOOPS,
@@ -123,7 +123,7 @@ CHANGES = (
         why="a sum over another axis is taken for a product with a vector",
     ),
     Change(
-        "load_v2/opening/patterns/normalization.py",
+        "load_v2/opening/patterns/group_normalization.py",
         "            if len(given) > 1 or",
         "            if",
         _LAYERS,

@@ -1,22 +1,19 @@
 """Loops and conditions that are no layer of Keras's, as layers whose call has `ops.scan`, `ops.while_loop` or `ops.cond`."""
 
-import dataclasses
 import re
 from collections.abc import Sequence
 from typing import ClassVar
 
-import keras
-import numpy as np
-
 from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
-from load_v2.opening import expressions, functions, naming, printed, text
+from load_v2.opening import expressions, functions, text
 from load_v2.opening.context import Context, Piece, operand
 from load_v2.opening.expressions import Expression, Item, LayerCall, Name, Slice, call
 from load_v2.opening.expressions import Sequence as Items
 from load_v2.opening.functions import Function
 from load_v2.opening.layers import Layer, PrintedClass
 from load_v2.opening.loops import printed_function, steps
+from load_v2.opening.loops.printed_call import PrintedCall
 from load_v2.opening.operations import shaping
 from load_v2.opening.patterns.pattern import Missed
 from load_v2.opening.sizes import Sizes
@@ -59,7 +56,7 @@ class PrintedCondition:
         predicate = context.sources(node)[0]
         branches = [functions.of_branch(context, node, attr) for attr in ("then_branch", "else_branch")]
         count = len(branches[0].results)
-        call_ = _Call(context, node.node)
+        call_ = PrintedCall(context, node.node)
         condition = call_.argument(predicate, "condition")
         body = []
         for name, branch in zip(("then", "otherwise"), branches, strict=True):
@@ -72,122 +69,6 @@ class PrintedCondition:
         return Piece(outputs, LayerCall(layer, call_.arguments), self.name, frozenset({node.node}), node.node)
 
 
-# What a layer of Keras's has already; no part of one can be called that.
-_OF_KERAS = frozenset({*dir(keras.layers.Layer), "activity_regularizer", "autocast", "built", "supports_masking"})
-
-
-class _Call:
-    """The call of a printed layer that is being written: its arguments, each a tensor outside; its parts and its weights."""
-
-    def __init__(self, context: Context, scope: str):
-        self.context, self._scope = context, scope
-        self._names: dict[Tensor, str] = {}
-        self._attributes: set[str] = set(_OF_KERAS)
-        self._parts: dict[int, tuple[Layer, tuple[int | None, ...]]] = {}
-        self._weights: dict[Tensor | bytes, tuple[str, np.ndarray, Tensor | None]] = {}
-        self.function: Function | None = None
-
-    def argument(self, tensor: Tensor, name: str = "") -> str:
-        """Returns what a tensor outside is called in the call."""
-        if tensor not in self._names:
-            wanted = naming.identifier(name or hint(self.context.scope_of(tensor) if not self.context.is_data(tensor)
-                                                    else tensor.node))  # fmt: skip
-            self._names[tensor] = naming.fresh(wanted, {*self._names.values(), *naming.RESERVED, "self", "step"})
-        return self._names[tensor]
-
-    def sublayer(self, layer: Layer, input_shape: tuple[int | None, ...]) -> None:
-        """Gives a layer that the code calls an attribute of the printed layer as its name."""
-        if id(layer) not in self._parts:
-            layer.variable = f"self.{naming.fresh(naming.identifier(hint(layer.scope)), self._attributes)}"
-            self._parts[id(layer)] = layer, input_shape
-
-    def weight(self, context: Context, tensor: Tensor, value: np.ndarray) -> str:
-        """Returns the attribute that holds a weight which is in no layer, or a large constant."""
-        outside = self._outside(context, tensor)
-        key = outside if outside is not None and context.graph.op(tensor) == "Placeholder" else value.tobytes()
-        if key not in self._weights:
-            variables = context.values.variables(tensor) if tensor in context.graph else ()
-            wanted = naming.identifier(hint(variables[0].name if variables else tensor.node))
-            self._weights[key] = naming.fresh(wanted, self._attributes), value, outside
-        return f"self.{self._weights[key][0]}"
-
-    def _outside(self, context: Context, tensor: Tensor) -> Tensor | None:
-        """Returns the tensor outside that a weight is, or is first of all made of."""
-        assert self.function is not None
-        above = context.graph.index.ancestors([tensor.node]) if tensor in context.graph else set()
-        pairs = zip(self.function.arguments, self.function.given, strict=True)
-        return next((given for argument, given in pairs if argument.node in above), None)
-
-    def _is_trained(self, value: np.ndarray, outside: Tensor | None) -> bool:
-        variables = self.context.values.variables(outside) if outside is not None else ()
-        return value.dtype.kind in "fc" and any(variable.trainable for variable in variables)
-
-    def _made(self) -> list[str]:
-        """Returns the methods that make the parts and the weights."""
-        lines = []
-        if self._parts:
-            lines += ["    def __init__(self, **options):", "        super().__init__(**options)"]
-            for layer, _ in self._parts.values():
-                made = text.constructed(dataclasses.replace(layer, name=layer.variable.removeprefix("self.")))
-                lines.append(f"        {layer.variable} = {made}")
-            lines.append("")
-        if self._parts or self._weights:
-            lines.append("    def build(self, input_shape):")
-            lines += [f"        {layer.variable}.build({shape!r})" for layer, shape in self._parts.values()]
-            for name, value, outside in self._weights.values():
-                dtype = "" if value.dtype.name == "float32" else f', dtype="{value.dtype.name}"'
-                trained = "" if self._is_trained(value, outside) else ", trainable=False"
-                lines.append(
-                    f'        self.{name} = self.add_weight({value.shape!r}, "zeros"{dtype}{trained}, name="{name}")'
-                )
-            lines.append("")
-        return lines
-
-    @property
-    def _all_weights(self) -> tuple[np.ndarray, ...]:
-        """The values in the order in which Keras lists them: own ones that are trained, other own ones, those of parts."""
-        own = sorted(self._weights.values(), key=lambda weight: not self._is_trained(*weight[1:]))
-        return (*(value for _, value, _ in own), *(v for layer, _ in self._parts.values() for v in layer.weights))
-
-    @property
-    def _variables(self) -> tuple[str, ...]:
-        own = [v.name for _, _, outside in self._weights.values() if outside is not None
-               for v in self.context.values.variables(outside)]  # fmt: skip
-        return tuple(dict.fromkeys([*own, *(name for layer, _ in self._parts.values() for name in layer.variables)]))
-
-    @property
-    def arguments(self) -> tuple[Expression, ...]:
-        """What the layer is called on."""
-        return tuple(map(operand, self._names))
-
-    def layer(self, says: str, body: Sequence[str], reason: str) -> Layer:
-        """Returns the layer."""
-        parts = [part for part in re.split(r"\W+|_", self._scope) if part]
-        title = "".join(part.capitalize() for part in parts[-3:])
-        title = title if title[:1].isalpha() else f"Loop{title}"
-        head = f"    def call(self, {', '.join(self._names.values())}):"
-        if len(head) > text.WIDTH:
-            inside = ", ".join(self._names.values())
-            head = f"    def call(\n        self, {inside}\n    ):"
-            if len(inside) > text.WIDTH - 14:
-                head = (
-                    "    def call(\n        self,\n"
-                    + "".join(f"        {n},\n" for n in self._names.values())
-                    + "    ):"
-                )
-        lines = "\n".join([*self._made(), head, *body])
-        source = f'{printed.REGISTERED}class {title}(layers.Layer):\n    """{says}"""\n\n{lines}\n'
-        helper = next((text_ for name, text_ in printed.HELPERS.items() if f"{name}(" in lines), "")
-        return Layer(
-            kind=title,
-            scope=self._scope,
-            weights=self._all_weights,
-            variables=self._variables,
-            parts=tuple(layer for layer, _ in self._parts.values()),
-            printed=PrintedClass(title, source, reason, helper),
-        )
-
-
 def _given_by_loop(context: Context, loop: Tensor) -> dict[int, Tensor]:
     """Returns the tensors that stand for a loop's results: result -> tensor; a list's is all of it, steps first."""
     try:
@@ -196,7 +77,9 @@ def _given_by_loop(context: Context, loop: Tensor) -> dict[int, Tensor]:
         return _while(context, loop)
 
 
-def _register(context: Context, loop: Tensor, layer: Layer, call_: _Call, results: Sequence[int]) -> dict[int, Tensor]:
+def _register(
+    context: Context, loop: Tensor, layer: Layer, call_: PrintedCall, results: Sequence[int]
+) -> dict[int, Tensor]:
     given = {at: Tensor(loop.node, _BEYOND + at) for at in results}
     outputs = tuple(given.values())
     piece = Piece(outputs, LayerCall(layer, call_.arguments), PrintedLoop.name, frozenset({loop.node}), loop.node)
@@ -209,7 +92,7 @@ def _scan(context: Context, loop: Tensor) -> dict[int, Tensor]:
     steps.check_past(context, taken)
     sequences = steps.sequences(context, taken)
     body = taken.body
-    call_ = _Call(context, loop.node)
+    call_ = PrintedCall(context, loop.node)
     names = {counter: "step" for counter in taken.counters}
     outside = [call_.argument(source, f"{hint(source.node)}_steps") for source in sequences.values()]
     items = [f"input_{at}" if len(sequences) > 1 else "inputs" for at in range(len(sequences))]
@@ -225,11 +108,19 @@ def _scan(context: Context, loop: Tensor) -> dict[int, Tensor]:
     carried = [*states, *("_" for _ in written)]
     if not carried or re.search(r"\bstep\b", "\n".join([*lines, *new])):
         carried, new, first = [*carried, "step"], [*new, "step + 1"], [*first, 'ops.zeros((), "int32")']
-    code = ["        def take(carried, inputs):"]
+    # On TensorFlow, Keras's scan takes one sequence of unknown length, but not several.
+    counted = len(items) > 1 and not all(isinstance(context.sizes.axis(s, 0), int) for s in sequences.values())
+    code = [f"        def take(carried, {'at' if counted else 'inputs'}):"]
     code += [f"            {_tuple(carried)} = carried"] if set(carried) != {"_"} else []
-    code += [f"            {_tuple(items)} = inputs"] if len(items) > 1 else []
+    if counted:
+        code += [
+            f"            {item} = ops.take({whole}, at, axis=0)" for item, whole in zip(items, outside, strict=True)
+        ]
+    else:
+        code += [f"            {_tuple(items)} = inputs"] if len(items) > 1 else []
     code += [*lines, f"            carried = {_bracketed(new)}", "            return carried, carried", ""]
-    scanned = call("ops.scan", Name("take"), _names(first), _names(outside))
+    over = Name(f"ops.arange(ops.shape({outside[0]})[0])") if counted else _names(outside)
+    scanned = call("ops.scan", Name("take"), _names(first), over)
     code.append(text.statement("last, steps = ", scanned, {}, indent=8))
     given = [f"steps[{wanted.index(value)}]" for value in taken.written.values()]
     given += [f"last[{at}]" for at in range(len(states))]
@@ -246,7 +137,7 @@ def _scan(context: Context, loop: Tensor) -> dict[int, Tensor]:
 def _while(context: Context, loop: Tensor) -> dict[int, Tensor]:
     body = functions.of_loop(context, loop, inside_call=True)
     condition = functions.of_loop(context, loop, "cond", inside_call=True)
-    call_ = _Call(context, loop.node)
+    call_ = PrintedCall(context, loop.node)
     changing = [at for at in range(len(body.arguments)) if not body.is_same(at)]
     names = {at: f"value_{place}" for place, at in enumerate(changing)}
     first = [_initial(context, call_, body, at) for at in changing]
@@ -272,7 +163,7 @@ def _unpacked(made: PrintedClass) -> PrintedClass:
     return PrintedClass(made.name, source, made.reason)
 
 
-def _initial(context: Context, call_: _Call, body: Function, at: int) -> str:
+def _initial(context: Context, call_: PrintedCall, body: Function, at: int) -> str:
     """Returns the code for what a loop begins with."""
     given = body.given[at]
     if context.graph.dtype(given) != "variant":
@@ -307,7 +198,7 @@ def _list(context: Context, given: Tensor, body: Function, value: Tensor) -> Exp
     return _zeros_of(context, body, {}, value, head)
 
 
-def _zeros(call_: _Call, body: Function, sequences: dict[Tensor, Tensor], value: Tensor) -> str:
+def _zeros(call_: PrintedCall, body: Function, sequences: dict[Tensor, Tensor], value: Tensor) -> str:
     code = _zeros_of(call_.context, body, sequences, value)
     return text.flat(code, {tensor: call_.argument(tensor) for tensor in expressions.operands(code)})
 
@@ -331,7 +222,7 @@ def _zeros_of(
 
 
 def _lines_and_results(
-    call_: _Call, function: Function, wanted: Sequence[Tensor], names: dict[Tensor, str], indent: int
+    call_: PrintedCall, function: Function, wanted: Sequence[Tensor], names: dict[Tensor, str], indent: int
 ):
     outside = {}
     above = function.context.graph.index.ancestors(
@@ -352,14 +243,14 @@ def _lines_and_results(
     return lines, [text.flat(result, given_names) for result in results], given_names
 
 
-def _list_of(call_: _Call, given: Tensor) -> Tensor:
+def _list_of(call_: PrintedCall, given: Tensor) -> Tensor:
     context = call_.context
     if context.op(given) != "TensorListFromTensor":
         raise Missed(f"it reads a list that {context.op(given)} makes")
     return context.sources(given)[0]
 
 
-def _lines(call_: _Call, function: Function, wanted, names, indent: int, as_tuple: bool = False):
+def _lines(call_: PrintedCall, function: Function, wanted, names, indent: int, as_tuple: bool = False):
     lines, results, given = _lines_and_results(call_, function, wanted, names, indent)
     returned = _bracketed(results, always=as_tuple) if len(results) > 1 or as_tuple else results[0]
     return [*lines, f"{' ' * indent}return {returned}"], given

@@ -192,6 +192,16 @@ def test_what_has_no_weights_is_a_layer_too(name):
     assert_rebuilt(_of_x([None, 8, 9, 2], build), _x(2, 8, 9, 2), kind)
 
 
+@pytest.mark.parametrize(("size", "layers"), [(8, []), (9, ["AveragePooling2D"])])
+def test_a_mean_over_uneven_padding_leaves_it_out_on_every_backend(size, layers):
+    def build(x):
+        return tf.nn.avg_pool2d(x, 3, 2, "SAME")
+
+    code = assert_rebuilt(_of_x([None, size, 9, 2], build), _x(2, size, 9, 2), *layers)
+    # Keras on PyTorch repeats the border where padding is uneven.
+    assert ("ops.pad(" in code) == (not layers)
+
+
 def _bert_gelu(x):
     return x * 0.5 * (1.0 + tf.math.erf(x / np.float32(np.sqrt(2.0))))
 
@@ -339,3 +349,8 @@ def test_a_table_that_is_also_a_projection_is_one_layer():
     code, layers = code_of(case(build))
     assert [layer.kind for layer in layers if layer.weights] == ["ReversibleEmbedding"] and "reverse=True" in code
     assert_rebuilt(build, {"ids": np.int32([[1, 2, 8, 0]])}, *(layer.kind for layer in layers))
+
+
+def test_groups_that_are_scaled_inside_and_behind_keep_both_scales():
+    build = _of_x([None, 4, 5, 8], lambda x: _grouped(x, True) * numbers(8, seed=5) + numbers(8, seed=6))
+    assert_rebuilt(build, _x(2, 4, 5, 8), "GroupNormalization", "EinsumDense")

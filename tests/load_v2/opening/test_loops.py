@@ -221,3 +221,21 @@ def _condition(one, other):
 def test_what_is_no_choice_is_refused(one, other):
     result = cover.cover(case(_condition(one, other)).context)
     assert result.refusals
+
+
+def test_a_loop_over_several_sequences_of_any_length_runs():
+    def build():
+        x, y = placeholder("x", [None, None, 3]), placeholder("y", [None, None, 1])
+        kernel = tf.constant(numbers(3 + UNITS, UNITS))
+        parts = [tf.TensorArray("float32", tf.shape(x)[1]).unstack(tf.transpose(part, [1, 0, 2])) for part in (x, y)]
+
+        def body(at, h):
+            new = tf.tanh(tf.matmul(tf.concat([parts[0].read(at), h], 1), kernel))
+            return at + 1, h + parts[1].read(at) * (new - h)
+
+        _, h = tf.while_loop(lambda at, h: at < tf.shape(x)[1], body, [0, _zeros(x)])
+        return {"x": x, "y": y}, {"h": h}
+
+    _, layers = code_of(case(build))
+    feeds = {"x": numbers(2, STEPS, 3), "y": np.abs(numbers(2, STEPS, 1))}
+    assert_rebuilt(build, feeds, *(layer.kind for layer in layers))

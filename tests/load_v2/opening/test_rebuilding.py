@@ -23,7 +23,7 @@ GOLDEN = {
     "lstm_dynamic_rnn": {"LSTM": 1, "GRU": 1, "Dense": 1},
     "port_cudnn": {"LSTM": 2, "GRU": 1},
     "port_lstm_cells": {"LSTM": 3, "GRU": 1},
-    "partitioned_embedding": {"Embedding": 2},
+    "partitioned_embedding": {"Embedding": 1},
 }
 
 

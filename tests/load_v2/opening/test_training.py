@@ -94,7 +94,7 @@ def test_a_dropout_is_found_with_its_rate(name):
     "build",
     [
         lambda x: v1.nn.dropout(x, rate=0.0),
-        lambda x: x * tf.cast(tf.random.uniform(tf.shape(x)) >= 0.5, "float32") * 3.0,
+        lambda x: x * 3.0 * tf.cast(tf.random.uniform(tf.shape(x)) >= 0.5, "float32"),
         lambda x: x + tf.random.uniform(tf.shape(x)),
     ],
 )
@@ -146,3 +146,30 @@ def test_averages_are_found_in_every_spelling(exported):
     found = training.averages(rebuilding.plan(exported("rebuild_norms")).taken)
     assert sorted(found.momenta.values()) == [0.6, 0.6, 0.7, 0.7, 0.9, 0.9]
     assert found.unbiased == {"batch_normalization/moving_variance"}
+
+
+def test_the_loss_of_sequences_counts_what_a_mask_leaves_out():
+    def build():
+        x, lengths = placeholder("x", [None, 5, 3]), placeholder("n", [None], "int32")
+        cell = tf.constant(numbers(7, 4))
+
+        def body(at, h, written):
+            new = tf.tanh(tf.matmul(tf.concat([read.read(at), h], 1), cell))
+            past = at >= lengths
+            return at + 1, v1.where(past, h, new), written.write(at, v1.where(past, tf.zeros_like(h), new))
+
+        read, steps = tf.TensorArray("float32", 5).unstack(tf.transpose(x, [1, 0, 2])), tf.TensorArray("float32", 5)
+        zeros = tf.zeros([tf.shape(x)[0], 4])
+        *_, steps = tf.while_loop(lambda at, *_: at < 5, body, [0, zeros, steps])
+        return {"x": x, "n": lengths}, {"y": tf.tensordot(tf.transpose(steps.stack(), [1, 0, 2]), numbers(4, 2), 1)}
+
+    built = case(build)
+    code, layers = code_of(built)
+    keras.backend.clear_session()
+    model = rebuilding.execute(code)
+    rebuilding.fill(model, layers)
+    feeds = {"x": numbers(2, 5, 3), "n": np.int32([5, 2])}
+    target = numbers(2, 5, 2, seed=3)
+    model.compile("sgd", "mse")
+    loss = model.test_on_batch(feeds, target)
+    np.testing.assert_allclose(loss, np.mean(np.square(built.answers(feeds)["y"] - target)), rtol=1e-5)
