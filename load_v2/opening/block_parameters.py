@@ -162,7 +162,8 @@ def _names(
         return [f"{{name}}{rest}" for rest in rests], {"name": starts}, starts
     if any("{" in name for row in rows for name in row):
         return None
-    templates, given = [], {}
+    templates: list[str] = []
+    given: dict[str, tuple[Any, ...]] = {}
     for column in zip(*rows, strict=True):
         template = _numbered(column, given, taken)
         if template is None:

@@ -22,7 +22,6 @@ from load_v2.program import artefact
 Table = dict[str, Any]
 _PART = re.compile(r"/part_(\d+)$")
 _MOST_AXES = 5
-_SAME = {"rtol": 1e-6, "atol": 1e-7}
 
 
 def text(
@@ -198,8 +197,8 @@ def _joined(tables: list[Table]) -> list[Table]:
         if len(members) == 1:
             alone.append(first)
             continue
-        places = itertools.count(1)
-        weight = re.sub(r"\d+", lambda _, places=places: f"\\g<{next(places)}>", first["weight"])
+        texts = re.split(r"\d+", first["weight"])
+        weight = texts[0] + "".join(f"\\g<{number}>{rest}" for number, rest in enumerate(texts[1:], 1))
         joined.append({**first, "key": re.sub(r"\d+", r"(\\d+)", first["key"]), "weight": weight})
     # A rule for one comes before one for many, which might take it.
     return [*alone, *joined]
@@ -220,7 +219,7 @@ def _proven(tables: list[Table], skipped: list[Table], model: keras.Model, whole
                 continue
             held = values.held(weights[assignment.weight])
             value = values.of(assignment, known.__getitem__, held.dtype.name)
-            if value.shape == held.shape and np.allclose(value, held, **_SAME):
+            if value.shape == held.shape and np.allclose(value, held, rtol=1e-6, atol=1e-7):
                 made.add(assignment.weight)
             else:
                 wrong.add(int(match[1]) - 1)
