@@ -14,10 +14,11 @@ from export_v1.format.comparison import Comparison, Verdict
 from export_v1.format.record import Record, SampleEntry, TensorEntry
 from export_v1.ir import randomness
 from load_v2 import replay
-from load_v2.errors import LoadError, quoted
+from load_v2.errors import LoadError, path_of, quoted
 from load_v2.layer import archive_file
 from load_v2.program import artefact
 from load_v2.program.signature import Spec
+from load_v2.training import replaying
 
 _SIGNATURE = "serving_default"
 # How often an output that a random op stands before is asked for, before it is called different. See `proof.sample`.
@@ -84,6 +85,8 @@ def verify(path: str | os.PathLike, allow_ops: Collection[str] = ()) -> Report:
     Integers, booleans and strings must be identical, floats within `export_v1.format.comparison.TOLERANCES`; NaN equals
     NaN. An output, an answer or a checksum that the record has and the files lack counts as different, and so does a
     signature of other tensors. An output that is random is not proven; nor is anything where no answers were recorded.
+    Where there is a training, a recorded step of it is replayed through the model that `resume` makes: loss, gradients, and
+    the variables after the update.
 
     Args:
         path: folder of an export; or a .keras archive, of which the digests are compared: no answers travel in it.
@@ -92,7 +95,7 @@ def verify(path: str | os.PathLike, allow_ops: Collection[str] = ()) -> Report:
     Raises:
         LoadError: it was not made by step 1, so there is nothing to go by; or it cannot be loaded, or cannot answer.
     """
-    path = os.fspath(path)
+    path = path_of(path)
     if archive_file.is_archive(path):
         return _archive(path)
     source = artefact.read(path)
@@ -100,6 +103,7 @@ def verify(path: str | os.PathLike, allow_ops: Collection[str] = ()) -> Report:
     unlike = _unlike_signature(source) + _unlike_sample(source, sample)
     outputs, read_by, infinite = _replayed(source, sample, allow_ops)
     outputs += _not_replayed(source, sample, {output.key for output in outputs})
+    outputs += replaying.compared(source, allow_ops)
     damaged, notes = _checksums(source)
     if read_by:
         sets = f"{1 + len(sample.further)} sets of inputs" if sample.further else "1 set of inputs"
@@ -192,7 +196,7 @@ def _compared(answer: replay.Answer, sample: codec.Arrays, random: Mapping[str, 
 def _changes(answer: replay.Answer, inputs: Mapping[str, np.ndarray], key: str, first: np.ndarray) -> bool:
     """Whether an answer is another when asked again: the original's may have been the same each time by chance."""
     again = (answer(inputs)[key] for _ in range(1, _DRAWS))
-    return not all(comparison.compare(key, first, other).equal for other in again)
+    return not all(comparison.compare(key, first, repeated).equal for repeated in again)
 
 
 def _by(reader: str, result: Comparison) -> Comparison:
@@ -261,7 +265,7 @@ def _unlike_signature(source: artefact.Artefact) -> list[str]:
                 for key in dict.fromkeys([*entries, *specs])
                 if (
                     problem := _unlike_tensor(
-                        entries.get(key), specs.get(key), side == "output" and bool(record.replaced)
+                        entries.get(key), specs.get(key), side == "output" and any(item.by for item in record.replaced)
                     )
                 )
             ]
@@ -290,7 +294,7 @@ def _checksums(source: artefact.Artefact) -> tuple[list[str], list[str]]:
     if not recorded or all(crc32c is None for crc32c in recorded.values()):
         # The first exports had no checksums.
         return [], [f"note: no checksums were recorded for {len(recorded)} variables"] if recorded else []
-    index = bundle.read(source.bundle) if source.bundle is not None else None
+    index = bundle.read(source.bundle, LoadError) if source.bundle is not None else None
     if source.bundle is not None and index is None:
         raise LoadError(f"{source.bundle}.index is damaged.\n  Export again.")
     keys = {variable.name: variable.key for variable in source.variables}

@@ -14,7 +14,7 @@ from export_v1.console import outcome, unfinished
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _GRAPHS = frozenset({"saved_model.pb", "saved_model.pbtxt"})
 # What TensorFlow, Keras and Hub put into a SavedModel, beside its graph.
-_PARTS = frozenset({"variables", "assets", "assets.extra", "debug", "fingerprint.pb", "keras_metadata.pb",
+_PARTS = frozenset({"variables", "assets", "assets.extra", "debug", "fingerprint.pb", "keras_metadata.pb", "model-settings.json",
                     "tfhub_module.pb"})  # fmt: skip
 
 
@@ -36,7 +36,6 @@ def whole(path: str, overwrite: bool = False) -> Iterator[str]:
     with partial(parent, f".{name}.partial-", path) as folder:
         yield folder
         unfinished.finish(folder)
-        unfinished.sync_all(folder)
         check_free(path, overwrite)
         _publish(folder, path)
 
@@ -162,11 +161,11 @@ def _publish(partial: str, path: str) -> None:
     unfinished.sync(os.path.dirname(path))
 
 
-def _exchange(one: str, other: str) -> bool:
+def _exchange(first: str, second: str) -> bool:
     """Swaps two folders in one step; returns False where the system cannot."""
     try:
         libc = ctypes.CDLL(None, use_errno=True)
-        return libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0
+        return libc.renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0
     except (OSError, AttributeError):
         return False
 

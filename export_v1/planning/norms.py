@@ -44,20 +44,20 @@ def settled(model: Source, planned: plan.Plan, request: Request) -> tuple[Source
         raise _nothing_to_use(model, norms)
     updated = _updated(model, {name for norm in usable for name in norm.variables}, request)
     by_itself = _answers_for_inference(model, planned)
-    taken = [norm for norm in usable if _goes_by_averages(norm, () if by_itself else updated, request)]
-    if taken:
-        model = _by_averages(model, taken)
+    settled_norms = [norm for norm in usable if _goes_by_averages(norm, () if by_itself else updated, request)]
+    if settled_norms:
+        model = _by_averages(model, settled_norms)
         planned = plan.variants(model, request)
-    choices, warnings = _told(norms, taken, updated, request, by_itself)
+    choices, warnings = _told(norms, settled_norms, updated, request, by_itself)
     return model, dataclasses.replace(planned, choices=(*planned.choices, *choices), warnings=tuple(warnings))
 
 
 def _norms(model: Source, planned: plan.Plan) -> list[Norm]:
-    index = Index(model.graph.graph_def)
+    index = model.graph.index
     kept = batch_norm.averages(index)
     if not kept and not any(batch_norm.is_training(node) for node in index.graph_def.node):
         return []
-    ordered, found = Ordered(index), dict[str, Norm]()
+    ordered, found = Ordered.of(index), dict[str, Norm]()
     for variant in planned.variants:
         if variant.model is model.graph and not _TRAINING & set(variant.signatures):
             values = {parse(name): value for name, value in variant.frozen.items()}
@@ -70,7 +70,7 @@ def _norms(model: Source, planned: plan.Plan) -> list[Norm]:
 
 def _answers_for_inference(model: Source, planned: plan.Plan) -> str:
     """Returns what shows that the graph was not built for training alone, as a clause; "" where nothing does."""
-    index = Index(model.graph.graph_def)
+    index = model.graph.index
     flags = [name for name in planned.frozen if parse(name).node in index and index[parse(name).node].op != "Const"]
     if model.graph.signatures:
         return "the model's signatures have always answered so"
@@ -89,7 +89,7 @@ def _updated(model: Source, names: set[str], request: Request) -> set[str]:
     """Returns the variables whose values in the checkpoint are not those that they were initialized to."""
     if not names or model.checkpoint is None:
         return set()
-    index, checkpoint = Index(model.graph.graph_def), restore.Checkpoint(model.checkpoint)
+    index, checkpoint = model.graph.index, restore.Checkpoint(model.checkpoint)
     variables = [restore.of_node(index[name]) for name in sorted(names)]
     renames = restore.parse_renames(request.rename)
     located, _ = restore.locate(variables, checkpoint, model.graph, renames=renames, init_missing=True)
@@ -126,12 +126,12 @@ def _by_averages(model: Source, norms: list[Norm]) -> Source:
 
 
 def _told(
-    norms: list[Norm], taken: list[Norm], updated: Collection[str], request: Request, by_itself: str
+    norms: list[Norm], settled_norms: list[Norm], updated: Collection[str], request: Request, by_itself: str
 ) -> tuple[list[Choice], list[str]]:
     """Returns what to say of it: choices, and warnings where an answer is not what the graph itself would give."""
     choices, warnings = [], []
-    names = sorted({name for norm in taken for name in norm.variables})
-    if taken and request.moving_averages:
+    names = sorted({name for norm in settled_norms for name in norm.variables})
+    if settled_norms and request.moving_averages:
         choices.append(Choice(f"batch norm uses {len(names)} moving averages: {quoted(names, 3)}", "--moving_averages"))
         never = [name for name in names if name not in updated]
         if never:
@@ -141,13 +141,13 @@ def _told(
                     "no update op ran in training; the model may have been meant to go by each batch, without the flag",
                 )
             )
-    elif taken:
+    elif settled_norms:
         warnings.append(
             f"the graph was built for training, where batch norm goes by each batch; this export goes by "
             f"{len(names)} moving averages that training has updated: {quoted(names, 3)}. "
             "--batch_statistics keeps the statistics of each batch"
         )
-    unused = [norm for norm in norms if norm not in taken]
+    unused = [norm for norm in norms if norm not in settled_norms]
     if unused and request.batch_statistics:
         choices.append(Choice(_BY_BATCH, "--batch_statistics"))
     elif unused:

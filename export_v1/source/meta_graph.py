@@ -1,10 +1,10 @@
 """A MetaGraphDef read into a `Graph`: what its collections say, without importing it."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import tensorflow as tf
-from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
@@ -13,7 +13,7 @@ from export_v1 import errors
 from export_v1.ir import ops, wellformed
 from export_v1.ir.graph import attr
 from export_v1.model import DeclaredSignature, Graph, Restored
-from export_v1.source import graph_def, session_bundle
+from export_v1.source import graph_def, session_bundle, text_format
 
 MetaGraphDef: TypeAlias = meta_graph_pb2.MetaGraphDef
 # Collections that hold VariableDefs. MODEL_VARIABLES and others repeat these.
@@ -58,10 +58,8 @@ def _parsed(content: bytes) -> MetaGraphDef | None:
         return meta_graph
     except DecodeError:
         pass
-    try:
-        return text_format.Parse(content.decode(), MetaGraphDef())
-    except (UnicodeDecodeError, text_format.ParseError):
-        return None
+    meta_graph = MetaGraphDef()
+    return meta_graph if text_format.parsed(content, meta_graph) else None
 
 
 def to_graph(meta_graph: MetaGraphDef, assets: Mapping[str, str] | None = None) -> Graph:
@@ -84,7 +82,7 @@ def _read(meta_graph: MetaGraphDef, assets: dict[str, str]) -> Graph:
     return Graph(
         graph_def=meta_graph.graph_def,
         trainable=_trainable(meta_graph),
-        local=frozenset(name(one) for one in variable_defs(meta_graph, "local_variables")),
+        local=frozenset(name(variable) for variable in variable_defs(meta_graph, "local_variables")),
         restored={**_sliced(meta_graph), **_restored_by_saver(meta_graph)},
         signatures=signatures,
         # A server feeds a signature's inputs and nothing else.
@@ -120,9 +118,11 @@ def variable_defs(meta_graph: MetaGraphDef, collection: str) -> list[variable_pb
 
 def _trainable(meta_graph: MetaGraphDef) -> dict[str, bool]:
     """A variable is trainable where TRAINABLE_VARIABLES lists it; VariableDef.trainable is younger than most files."""
-    listed = {name(one) for one in variable_defs(meta_graph, "trainable_variables")}
-    every = [name(one) for collection in VARIABLE_COLLECTIONS for one in variable_defs(meta_graph, collection)]
-    return {one: one in listed for one in every}
+    listed = {name(variable) for variable in variable_defs(meta_graph, "trainable_variables")}
+    every = [
+        name(variable) for collection in VARIABLE_COLLECTIONS for variable in variable_defs(meta_graph, collection)
+    ]
+    return {variable: variable in listed for variable in every}
 
 
 def _sliced(meta_graph: MetaGraphDef) -> dict[str, Restored]:
@@ -149,6 +149,7 @@ def _restored_by_saver(meta_graph: MetaGraphDef) -> dict[str, Restored]:
     found: dict[str, Restored] = {}
     todo = [meta_graph.saver_def.restore_op_name.split(":")[0]]
     seen = set()
+    texts = functools.cache(lambda name: _texts(nodes.get(name)))
     while todo:
         node = nodes.get(todo.pop())
         if node is None or node.name in seen:
@@ -156,7 +157,7 @@ def _restored_by_saver(meta_graph: MetaGraphDef) -> dict[str, Restored]:
         seen.add(node.name)
         if node.op in ops.ASSIGNS:
             variable, value = (_through_identity(edge, nodes) for edge in node.input[:2])
-            restored = _restore_op_output(value, nodes)
+            restored = _restore_op_output(value, nodes, texts)
             if restored is not None:
                 found[variable.split(":")[0]] = restored
         elif node.op == "NoOp":
@@ -172,18 +173,22 @@ def _through_identity(edge: str, nodes) -> str:
     return edge
 
 
-def _restore_op_output(edge: str, nodes) -> Restored | None:
+def _restore_op_output(edge: str, nodes, texts: Callable[[str], Sequence[bytes] | None]) -> Restored | None:
     name, _, index = edge.partition(":")
     node = nodes.get(name)
     if node is None or node.op not in ops.RESTORES:
         return None
-    keys = nodes.get(node.input[1].split(":")[0])
-    if keys is None or keys.op != "Const":
+    keys = texts(node.input[1].split(":")[0])
+    if keys is None:
         return None
-    values = tf.make_ndarray(attr(keys, "value").tensor).ravel()
-    specs = nodes.get(node.input[2].split(":")[0]) if len(node.input) > 2 else None
-    spec = tf.make_ndarray(attr(specs, "value").tensor).ravel()[int(index or 0)] if specs is not None else b""
-    return Restored(values[int(index or 0)].decode(), _slice(spec.decode()))
+    specs = texts(node.input[2].split(":")[0]) if len(node.input) > 2 else None
+    spec = specs[int(index or 0)] if specs is not None else b""
+    return Restored(keys[int(index or 0)].decode(), _slice(spec.decode()))
+
+
+def _texts(node) -> Sequence[bytes] | None:
+    """Returns the elements of a constant of strings."""
+    return None if node is None or node.op != "Const" else tf.make_ndarray(attr(node, "value").tensor).ravel()
 
 
 def _slice(spec: str) -> tuple[tuple[int, int], ...]:
@@ -205,14 +210,14 @@ def _names(collections, key: str) -> tuple[str, ...]:
 def _signatures(meta_graph: MetaGraphDef) -> dict[str, DeclaredSignature]:
     found = {}
     # A map of a proto has no order of its own.
-    for key, one in sorted(meta_graph.signature_def.items()):
+    for key, signature_def in sorted(meta_graph.signature_def.items()):
         inputs, shapes = {}, {}
-        for name, info in _tensors(one.inputs):
+        for name, info in _tensors(signature_def.inputs):
             inputs[name] = info.name
             if info.HasField("tensor_shape") and not info.tensor_shape.unknown_rank:
                 shapes[name] = [dim.size if dim.size >= 0 else None for dim in info.tensor_shape.dim]
-        outputs = {name: info.name for name, info in _tensors(one.outputs)}
-        found[key] = DeclaredSignature(inputs, outputs, one.method_name, shapes)
+        outputs = {name: info.name for name, info in _tensors(signature_def.outputs)}
+        found[key] = DeclaredSignature(inputs, outputs, signature_def.method_name, shapes)
     return found
 
 

@@ -5,14 +5,13 @@ import os
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from export_v1 import errors
 from export_v1.format import folder as artefact_folder
 from export_v1.model import Graph, Source
-from export_v1.source import meta_graph, unpacking
+from export_v1.source import meta_graph, text_format, unpacking
 from export_v1.source.checkpoint import check_files
 from export_v1.weights import initial
 
@@ -101,18 +100,18 @@ def _parse(folder: str) -> saved_model_pb2.SavedModel:
     try:
         with open(path, "rb") as file:
             content = file.read()
-        if path.endswith("txt"):
-            text_format.Parse(content.decode(), saved_model)
-        else:
+        if not path.endswith("txt"):
             saved_model.ParseFromString(content)
+        elif not text_format.parsed(content, saved_model):
+            raise DecodeError("no text of one")
     except OSError as error:
         raise errors.ExportError(f"SavedModel {path!r} cannot be read: {error.strerror}.") from error
-    except (DecodeError, UnicodeDecodeError, text_format.ParseError) as error:
+    except DecodeError as error:
         raise errors.ExportError(
             f"{path!r} is not a SavedModel, or only a part of one ({len(content):,} bytes).\n"
             "  Copy the whole folder again; a frozen graph goes with --graph_def=FILE."
         ) from error
-    if not any(one.graph_def.node for one in saved_model.meta_graphs):
+    if not any(meta_graph.graph_def.node for meta_graph in saved_model.meta_graphs):
         raise errors.ExportError(
             f"{path!r} holds no graph ({len(content):,} bytes).\n"
             "  Copy the whole folder again; a frozen graph goes with --graph_def=FILE."
@@ -125,7 +124,7 @@ def _tags(meta: MetaGraphDef) -> frozenset[str]:
 
 
 def _chosen(saved_model, tags: Sequence[str] | None, path: str) -> tuple[MetaGraphDef, tuple[str, ...]]:
-    by_tags = {_tags(one): one for one in reversed(saved_model.meta_graphs)}
+    by_tags = {_tags(meta_graph): meta_graph for meta_graph in reversed(saved_model.meta_graphs)}
     if tags is not None:
         wanted = frozenset(tag.strip() for tag in tags if tag.strip())
         if wanted in by_tags:
@@ -170,7 +169,7 @@ def _training(saved_model, chosen: MetaGraphDef) -> MetaGraphDef | None:
     tags = _tags(chosen)
     if _TRAIN in tags:
         return None
-    by_tags = {_tags(one): one for one in reversed(saved_model.meta_graphs)}
+    by_tags = {_tags(meta_graph): meta_graph for meta_graph in reversed(saved_model.meta_graphs)}
     for wanted in (tags | {_TRAIN}, frozenset({_TRAIN})):
         if wanted in by_tags:
             return by_tags[wanted]
@@ -179,7 +178,9 @@ def _training(saved_model, chosen: MetaGraphDef) -> MetaGraphDef | None:
 
 def _graph(meta: MetaGraphDef, folder: str) -> Graph:
     graph = meta_graph.to_graph(meta, assets=_assets(meta, folder))
-    signatures = {key: one for key, one in graph.signatures.items() if key not in (_INIT_SIGNATURE, _TRAIN_SIGNATURE)}
+    signatures = {
+        key: signature for key, signature in graph.signatures.items() if key not in (_INIT_SIGNATURE, _TRAIN_SIGNATURE)
+    }
     main_ops = _main_ops(meta)
     return dataclasses.replace(
         graph,
@@ -193,13 +194,13 @@ def _graph(meta: MetaGraphDef, folder: str) -> Graph:
 
 def _sparse(meta: MetaGraphDef) -> list[str]:
     """Says which tensors are sparse: TensorFlow 2 calls a signature with dense ones only."""
-    said = []
+    notes = []
     for key, signature in sorted(meta.signature_def.items()):
         for name, info in sorted({**signature.inputs, **signature.outputs}.items()):
             if info.WhichOneof("encoding") == "coo_sparse":
                 parts = ", ".join(f"{name}_{part}" for part in ("values", "indices", "shape"))
-                said.append(f"sparse {name!r} of signature {key!r} is {parts}: a signature's tensors are dense")
-    return said
+                notes.append(f"sparse {name!r} of signature {key!r} is {parts}: a signature's tensors are dense")
+    return notes
 
 
 def _main_ops(meta: MetaGraphDef) -> tuple[str, ...]:
@@ -237,8 +238,8 @@ def _variables(meta: MetaGraphDef, folder: str, path: str) -> str | None:
     if os.path.exists(prefix + ".index"):
         check_files(prefix)
         return prefix
-    local = {meta_graph.name(one) for one in meta_graph.variable_defs(meta, "local_variables")}
-    wanted = {meta_graph.name(one) for one in meta_graph.variable_defs(meta, "variables")} - local
+    local = {meta_graph.name(variable) for variable in meta_graph.variable_defs(meta, "local_variables")}
+    wanted = {meta_graph.name(variable) for variable in meta_graph.variable_defs(meta, "variables")} - local
     if not wanted:
         return None
     beside = os.path.dirname(prefix)

@@ -3,7 +3,8 @@
 import apache_beam as beam
 from apache_beam.ml.inference import base
 
-from load_v2.beam.handler import Failure, SignatureModelHandler
+from load_v2.beam.handler import SignatureModelHandler
+from load_v2.scoring.scorer import Failure
 
 FAILED = "failed"
 

@@ -56,6 +56,7 @@ class Artefact:
         regularization_losses: tensor names of the REGULARIZATION_LOSSES collection.
         record: what step 1 did; None for a SavedModel made by something else.
         bundle: prefix of the values of the variables, None where an archive keeps them or there are none.
+        is_ordered: whether inputs stand in the order that whoever made it gave them; else they are alphabetical.
     """
 
     path: str
@@ -66,6 +67,7 @@ class Artefact:
     regularization_losses: tuple[str, ...] = ()
     record: Record | None = None
     bundle: str | None = None
+    is_ordered: bool = True
 
     @property
     def is_object_graph(self) -> bool:
@@ -86,7 +88,7 @@ def read(path: str | os.PathLike) -> Artefact:
     Raises:
         LoadError: the folder, the graph or a file it names is missing or unreadable.
     """
-    path = os.fspath(path)
+    path = errors.path_of(path)
     saved_model = _saved_model(path)
     meta_graph = _serving_graph(saved_model, path)
     wellformed.check(meta_graph.graph_def, f"The graph of {path!r}", LoadError)
@@ -115,10 +117,10 @@ def _read(path: str, meta_graph: MetaGraphDef) -> Artefact:
 def _with_ranks(signatures: dict[str, signature.Signature], record: Record | None) -> dict[str, signature.Signature]:
     """Returns the signatures with the rank of the recorded answer where the graph does not tell an output's rank."""
     recorded = record.sample.ranks if record and record.sample else {}
-    asked = signatures.get("serving_default")
+    default = signatures.get("serving_default")
     ranks = {
         spec.tensor: (None,) * recorded[key]
-        for key, spec in (asked.outputs.items() if asked else ())
+        for key, spec in (default.outputs.items() if default else ())
         if spec.shape is None and isinstance(recorded.get(key), int)
     }
     return {key: signature.with_output_shapes(one, ranks) for key, one in signatures.items()}
@@ -131,8 +133,10 @@ def _saved_model(path: str) -> saved_model_pb2.SavedModel:
     with errors.blamed(f"{path!r} cannot be read"):
         folder.check(path, LoadError)
     if not os.path.isfile(file):
-        found = [name for name in os.listdir(path) if os.path.isfile(os.path.join(path, name, "saved_model.pb"))]
-        hint = f"Did you mean {os.path.join(path, max(found))!r}?" if found else "Pass the --export_dir of step 1."
+        versions = [name for name in os.listdir(path) if os.path.isfile(os.path.join(path, name, "saved_model.pb"))]
+        hint = (
+            f"Did you mean {os.path.join(path, max(versions))!r}?" if versions else "Pass the --export_dir of step 1."
+        )
         raise LoadError(f"{path!r} is not a SavedModel: it has no saved_model.pb.\n  {hint}")
     with open(file, "rb") as stream:
         content = stream.read()
@@ -223,7 +227,7 @@ def _bundle_shapes(bundle: str | None, path: str) -> dict[str, list[int]]:
         return {}
     try:
         return tf.train.load_checkpoint(plain_path.of(bundle)).get_variable_to_shape_map()
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    except (tf.errors.OpError, ValueError, RuntimeError, IndexError, KeyError, TypeError, MemoryError) as error:
         raise LoadError(f"The variables of {path!r} are damaged: {error}\n  Export again.") from error
 
 

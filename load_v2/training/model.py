@@ -3,28 +3,29 @@
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from export_v1.format import digests, record
-from export_v1.format.record import GradientEntry, OptimizerEntry, ResumeEntry
+from export_v1.format.record import ResumeEntry
 from load_v2 import private
 from load_v2.errors import LoadError, unknown
-from load_v2.layer import archive, binding, weights
+from load_v2.layer import archive, binding, freezing, weights
 from load_v2.layer.signature_layer import SignatureLayer
 from load_v2.program import artefact
 from load_v2.program.program import Program
 from load_v2.training import optimizer
+from load_v2.training.freezable import Freezable
 from load_v2.training.graphs import Graphs
 from load_v2.training.optimizer import GraphOptimizer
 from load_v2.training.schedule import GraphSchedule
 
 
 @keras.saving.register_keras_serializable(package="load_v2")
-class ResumedModel(keras.Model):
+class ResumedModel(Freezable):
     """What was trained, with the loss it was trained by; made by `load_v2.resume`.
 
     Guaranteed: called, it answers as `serving_default` (with `training=True`, as `train`). `fit`, `train_on_batch` and
@@ -42,9 +43,14 @@ class ResumedModel(keras.Model):
         super().__init__(**kwargs)
         self.layer = layer
         self._training = training
-        self._extra_described = [artefact.Variable(v[0], (v[0],), v[1], tuple(v[2]), v[3], *v[4:]) for v in extra]
+        # In an archive they are Keras's, and have no key.
+        self._extra_described = [
+            artefact.Variable(name, (name,), dtype, tuple(shape), trainable, *(stored or (name,)))
+            for name, dtype, shape, trainable, *stored in extra
+        ]
         self._extra = weights.create(self._extra_described, self.name, (), bundle)
         self._graphs: Graphs | None = None
+        self._programs: dict[str, Program] = {}
         self._kept: list[object] = []
         self._loss_mean = keras.metrics.Mean(name="loss")
         self.built = True
@@ -53,6 +59,23 @@ class ResumedModel(keras.Model):
     def by_name(self) -> dict[str, weights.Weight]:
         """Every weight by its name in the graph."""
         return {weight.name: weight for weight in [*self.layer.weights, *self._extra]}
+
+    @property
+    def _graph_optimizer(self) -> GraphOptimizer | None:
+        # A model that was never compiled has none at all.
+        own = getattr(self, "optimizer", None)
+        return own if isinstance(own, GraphOptimizer) else None
+
+    @property
+    def held(self) -> dict[str, keras.Variable]:
+        """Every variable of the training by its name in the graph: weights, and slots of TensorFlow 1's own optimizer."""
+        own = self._graph_optimizer
+        return {**(own.slots if own is not None else {}), **self.by_name}
+
+    @property
+    def programs(self) -> dict[str, Program]:
+        """The graphs of the training by key."""
+        return dict(self._programs)
 
     @property
     def labels(self) -> list[str]:
@@ -67,17 +90,19 @@ class ResumedModel(keras.Model):
     def attach(self, programs: Mapping[str, Program]) -> None:
         """Takes the graphs of the training, over the model's weights and the optimizer's slots."""
         owned = dict(self.by_name)
-        if isinstance(self.optimizer, GraphOptimizer):
-            owned |= self.optimizer.slots
+        own = self._graph_optimizer
+        if own is not None:
+            owned |= own.slots
         # Without TensorFlow 1's own optimizer there is nobody to update, and nothing to read its slots.
         usable = {
             key: taken for key, taken in programs.items() if all(variable.name in owned for variable in taken.variables)
         }
         self._programs = dict(programs)
         self._graphs = Graphs(usable, owned, self.layer.policy)
-        if isinstance(self.optimizer, GraphOptimizer):
-            self.optimizer.attach(self._graphs)
-        schedule = private.schedule_of(self.optimizer)
+        if own is not None:
+            own.attach(self._graphs)
+        compiled = getattr(self, "optimizer", None)
+        schedule = private.schedule_of(compiled) if compiled is not None else None
         if isinstance(schedule, GraphSchedule):
             schedule.attach(programs[record.RATE], self.layer.policy)
 
@@ -120,27 +145,42 @@ class ResumedModel(keras.Model):
         return fed
 
     def train_step(self, data):
+        losses, gradients, fed = self.differentiated(data)
+        self.apply_gradients(_averaged(gradients), fed)
+        return self._report(losses[record.LOSS], fed)
+
+    def differentiated(self, data) -> tuple[dict[str, tf.Tensor], list, dict[str, tf.Tensor]]:
+        """Returns the losses of a batch by key, the gradients that the update takes, in order, and what was fed by key."""
         ready = self._ready()
         fed = self._tensors(record.LOSS, data)
         entries = self._training.gradients
-        by_name = self.by_name
+        by_name, frozen = self.by_name, self._frozen()
         with tf.GradientTape(persistent=len({entry.loss for entry in entries}) > 1) as tape:
             for entry in entries:
                 tape.watch(by_name[entry.variable].value)
-            losses = ready(record.LOSS, list(fed.values()))
+            losses = ready(record.LOSS, list(fed.values()), self._held(frozen))
         found: dict[tuple[str, str], Any] = {}
         for loss in dict.fromkeys(entry.loss for entry in entries):
             names = [entry.variable for entry in entries if entry.loss == loss]
             given = tape.gradient(losses[loss], [by_name[name].value for name in names])
-            found |= {(loss, name): gradient for name, gradient in zip(names, given, strict=True)}
-        self._apply(_averaged([found[entry.loss, entry.variable] for entry in entries]), fed)
-        return self._report(losses["loss"], fed)
+            found |= {
+                (loss, name): _times(gradient, 0.0) if name in frozen and gradient is not None else gradient
+                for name, gradient in zip(names, given, strict=True)
+            }
+        return losses, [found[entry.loss, entry.variable] for entry in entries], fed
 
-    def _apply(self, grads: list, fed: Mapping[str, tf.Tensor]) -> None:
-        entries, ready = self._training.gradients, self._ready()
-        if isinstance(self.optimizer, GraphOptimizer):
+    def apply_gradients(self, grads: Sequence, fed: Mapping[str, tf.Tensor]) -> None:
+        """Makes the step: clipping and whatever else TensorFlow 1 did, and the optimizer.
+
+        Args:
+            grads: as `differentiated` returns them.
+            fed: what the loss was fed, by key; an update may read it, too.
+        """
+        entries, ready, frozen = self._training.gradients, self._ready(), self._frozen()
+        own = self._graph_optimizer
+        if own is not None:
             needed = ready.inputs(record.UPDATE)
-            self.optimizer.update(grads, {key: value for key, value in fed.items() if key in needed})
+            own.update(grads, {key: value for key, value in fed.items() if key in needed}, self._held(frozen))
             return
         if record.GRADIENTS in ready:
             processed = ready(record.GRADIENTS, list(optimizer.fed(entries, grads).values()))
@@ -149,7 +189,8 @@ class ResumedModel(keras.Model):
             for entry, gradient in zip(entries, grads, strict=True):
                 other = processed.get(entry.variable)
                 processed[entry.variable] = gradient if other is None else other + gradient
-        by_name = self.by_name
+        by_name = {name: weight for name, weight in self.by_name.items() if name not in frozen}
+        processed = {name: gradient for name, gradient in processed.items() if name in by_name}
         # Keras adds up what the replicas give; these are equal.
         share = 1.0 / tf.distribute.get_strategy().num_replicas_in_sync
         self.optimizer.apply(
@@ -158,7 +199,8 @@ class ResumedModel(keras.Model):
 
     def _report(self, loss: tf.Tensor, fed: Mapping[str, tf.Tensor]) -> dict:
         rows = [tf.shape(value)[0] for value in fed.values() if value.shape.rank]
-        self._loss_mean.update_state(loss, sample_weight=rows[0] if rows else None)
+        # TensorFlow 1 differentiates the sum; of most losses there is one element, and of some nothing tells the rank.
+        self._loss_mean.update_state(tf.reduce_sum(loss), sample_weight=rows[0] if rows else None)
         return {metric.name: metric.result() for metric in self.metrics}
 
     def test_step(self, data):
@@ -186,8 +228,7 @@ class ResumedModel(keras.Model):
         Raises:
             LoadError: the training keeps none.
         """
-        slots = self.optimizer.slots if isinstance(self.optimizer, GraphOptimizer) else {}
-        held = {**slots, **self.by_name}
+        held = self.held
         pairs = {name: average for name, average in self._training.averages.items() if average in held and name in held}
         if not pairs:
             raise LoadError(f"The training of model {self.name!r} keeps no moving averages of its weights.")
@@ -199,7 +240,10 @@ class ResumedModel(keras.Model):
 
     def get_config(self):
         extra = [[v.name, v.dtype, list(v.shape), v.trainable] for v in self._extra_described]
+        frozen = freezing.names(self._extra)
         return {
+            # The layer's own are in its config. Earlier versions do not know the key.
+            **({"frozen": frozen} if frozen else {}),
             "name": self.name,
             "layer": keras.saving.serialize_keras_object(self.layer),
             "training": dataclasses.asdict(self._training),
@@ -210,11 +254,11 @@ class ResumedModel(keras.Model):
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
         layer = keras.saving.deserialize_keras_object(config.pop("layer"))
-        training = dict(config.pop("training"))
-        training["gradients"] = [GradientEntry(**entry) for entry in training["gradients"]]
-        training["optimizers"] = [OptimizerEntry(**entry) for entry in training["optimizers"]]
+        training = record.resume_entry(config.pop("training"))
         # Nothing else of a config reaches the constructor: what is let in is not the archive's to say.
-        return cls(layer, ResumeEntry(**training), config.get("extra", ()), name=config.get("name"))
+        model = cls(layer, training, config.get("extra", ()), name=config.get("name"))
+        freezing.freeze_by_name(model.name, model._extra, config.get("frozen", ()))
+        return model
 
     def save_assets(self, dir_path):
         for key, taken in self._programs.items():
@@ -262,4 +306,8 @@ def _averaged(grads: list) -> list:
 
 
 def _times(gradient, factor: float):
-    return gradient if factor == 1.0 else gradient * factor
+    if factor == 1.0:
+        return gradient
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(gradient.values * factor, gradient.indices, gradient.dense_shape)
+    return gradient * factor

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1.format import record
-from load_v2.errors import LoadError
+from load_v2.errors import LoadError, path_of
 from load_v2.layer import weights
 from load_v2.layer.signature_layer import SignatureLayer
 from load_v2.training import graphs, keras_optimizers
@@ -24,6 +24,8 @@ def resume(
 ) -> ResumedModel:
     """Returns the model of an export that was made with `--resume`, compiled, so that `fit` goes on with its training.
 
+    Where the optimizer was left behind at export, the model is not compiled: `model.compile(OPTIMIZER)` chooses one.
+
     Guaranteed: see `ResumedModel`; `model.optimizer` has the slots and the step of the checkpoint. Inside a
     `tf.distribute` scope the variables are the strategy's.
 
@@ -36,7 +38,7 @@ def resume(
     Raises:
         LoadError: the export has no training, or is damaged.
     """
-    path = os.fspath(path)
+    path = path_of(path)
     layer = SignatureLayer(path, signature, allow_ops=allow_ops)
     source = layer.program_source
     if source.record is None or source.record.resume is None:
@@ -50,6 +52,9 @@ def resume(
     of_loss = {key: taken for key, taken in programs.items() if key in (record.LOSS, record.VALIDATION)}
     extra = [(v.name, v.dtype, v.shape, v.trainable, v.key, v.part) for v in slots_of(of_loss, in_layer)]
     model = ResumedModel(layer, training, extra, source.bundle, name=name)
+    if record.OPTIMIZER in training.left_behind:
+        model.attach(programs)
+        return model
     slots = slots_of(programs, set(model.by_name))
     optimizer = GraphOptimizer(
         [[v.name, v.dtype, list(v.shape)] for v in slots],
