@@ -40,6 +40,7 @@ class Layer:
         printed: the definition of its class; None for a layer of Keras's own.
         name: unique among the model's layers; "" until it is given one.
         variable: what the generated code calls it; "" where it is made on the spot.
+        function: the function of the generated code whose call this stands for; None for a layer.
     """
 
     kind: str
@@ -53,8 +54,9 @@ class Layer:
     printed: PrintedClass | None = None
     name: str = ""
     variable: str = ""
+    function: Any = None
 
     @property
     def constructor(self) -> str:
         """The class as the generated code names it."""
-        return self.kind if self.printed else f"layers.{self.kind}"
+        return self.kind if self.printed or self.function else f"layers.{self.kind}"

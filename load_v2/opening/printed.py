@@ -1,5 +1,6 @@
 """Classes that the generated code defines for itself, where Keras has no layer that does the same."""
 
+import dataclasses
 import re
 import textwrap
 
@@ -25,14 +26,8 @@ PARAMETER = PrintedClass(
             self.value_shape, self.value_dtype = tuple(shape), value_dtype
 
         def build(self, input_shape):
-            self.value = self.add_weight(
-                name="value",
-                shape=self.value_shape,
-                dtype=self.value_dtype,
-                initializer="zeros",
-                trainable=self.trainable,
-                autocast=False,
-            )
+            options = {"initializer": "zeros", "trainable": self.trainable, "autocast": False}
+            self.value = self.add_weight(self.value_shape, dtype=self.value_dtype, name="value", **options)
 
         def call(self, inputs):
             return ops.convert_to_tensor(self.value)
@@ -139,10 +134,12 @@ def by_averages(layer: Layer) -> Layer:
 
 
 def _around(layer: Layer, wrapper: PrintedClass) -> Layer:
+    # Keras would number the inner layer by how many there were before, and its weights are found by their paths.
+    inner = text.constructed(dataclasses.replace(layer, name="norm"))
     return Layer(
         kind=wrapper.name,
         scope=layer.scope,
-        arguments=(expressions.Name(f"{layer.constructor}({', '.join(text.constructor_arguments(layer))})"),),
+        arguments=(expressions.Name(inner),),
         weights=layer.weights,
         variables=layer.variables,
         origins=layer.origins,

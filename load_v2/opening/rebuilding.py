@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ from load_v2.opening import (
     statements,
     training,
     values,
+    weight_rules,
 )
 from load_v2.opening import graph as graphs
 from load_v2.opening.context import Context
@@ -35,7 +37,7 @@ from load_v2.opening.cover import Cover
 from load_v2.opening.layers import Layer
 from load_v2.opening.report import Report
 from load_v2.opening.sizes import Sizes
-from load_v2.program import artefact, program
+from load_v2.program import artefact, program, subgraph
 from load_v2.program.program import Program
 
 # A match that fails its proof gives way to another, which may fail in its turn.
@@ -50,11 +52,13 @@ class Rebuilt:
         model: the Keras model, with its weights.
         source: the Python code that builds it.
         report: what it is made of, and how it was proven.
+        plan: what it was built from.
     """
 
     model: keras.Model
     source: str
     report: Report
+    plan: "Plan"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -108,7 +112,13 @@ def rebuild(
         code, weights = os.path.join(folder, "model.py"), os.path.join(folder, "model.weights.h5")
         write(plan_.source, model, code, weights)
         proofs, notes = prove(plan_, code, weights, processes.chosen(backends))
-    return Rebuilt(model, plan_.source, report(plan_, proofs, notes))
+    return Rebuilt(model, plan_.source, report(plan_, proofs, notes), plan_)
+
+
+def rules(rebuilt: Rebuilt) -> tuple[str, tuple[str, ...]]:
+    """Returns the rules by which `port` takes another checkpoint into the model, and the weights that they leave out."""
+    bundle = rebuilt.plan.taken.source
+    return weight_rules.text(rebuilt.model, rebuilt.plan.layers, bundle.variables, values.reader(bundle.bundle))
 
 
 def plan(path: str | os.PathLike, signature: str = "serving_default", static: bool = False) -> Plan:
@@ -207,10 +217,26 @@ def proven(context: Context, sample: codec.Arrays | None) -> Cover:
 
 
 def execute(code: str) -> keras.Model:
-    """Returns the model that generated code builds; its weights are not those of the graph yet."""
+    """Returns the model that generated code builds; its weights are not those of the graph yet.
+
+    Raises:
+        LoadError: Keras refuses a part of it.
+    """
     namespace: dict[str, Any] = {"__name__": "rebuilt_model"}
     exec(compile(code, "model.py", "exec"), namespace)
-    return namespace["build"]()
+    try:
+        return namespace["build"]()
+    except Exception as error:  # whatever Keras and its backend raise, there is no such model
+        raise LoadError(
+            f"Keras refuses the rebuilt model: {type(error).__name__}: {first_lines(error)}\n"
+            "  Use SignatureLayer, or --dry_run to see what the model is made of."
+        ) from error
+
+
+def first_lines(error: Exception) -> str:
+    """Returns what an error of Keras's says, without its lists of arguments and without colours."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    return " ".join([line.strip() for line in plain.splitlines() if line.strip()][:2])
 
 
 def fill(model: keras.Model, layers: Sequence[Layer]) -> None:
@@ -328,7 +354,8 @@ def report(plan_: Plan, proofs: Mapping[str, tuple[str, ...]] | None = None, not
         nodes_in_layers=in_layers,
         weights=weights,
         standard_weights=sum(value.size for value in standard),
-        lines=plan_.source.count("\n"),
+        lines=source.lines_of_code(plan_.source),
+        live=sum(1 for _ in subgraph.all_nodes(plan_.taken.serve.graph_def)),
         misses=plan_.covered.misses,
         proofs=proofs or {},
         notes=(*notes, *plan_.notes),

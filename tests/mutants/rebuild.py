@@ -8,8 +8,31 @@ _PROOF = ("tests/load_v2/opening/test_proof.py",)
 _WHOLE = ("tests/load_v2/opening/test_rebuilding.py",)
 _LOOPS = ("tests/load_v2/opening/test_loops.py",)
 _TRAINING = ("tests/load_v2/opening/test_training.py",)
+_BLOCKS = ("tests/load_v2/opening/test_blocks.py",)
+_RULES = ("tests/load_v2/opening/test_weight_rules.py",)
 
 CHANGES = (
+    Change(
+        "load_v2/opening/blocks.py",
+        "    results = tuple(place for tensor, place in inside.items() if tensor in later or tensor in sequence.ends)\n",
+        "    results = tuple(place for tensor, place in inside.items() if tensor in later)\n",
+        _BLOCKS,
+        why="a block does not return what the model gives",
+    ),
+    Change(
+        "load_v2/opening/block_loops.py",
+        "            if target in ends or reads.get(target, []) != [begin + number + 1]:",
+        "            if target in ends:",
+        _BLOCKS,
+        why="a loop hands on what others read, too",
+    ),
+    Change(
+        "load_v2/opening/weight_rules.py",
+        "            if value.shape == held.shape and np.allclose(value, held, rtol=1e-6, atol=1e-7):",
+        "            if False:",
+        _RULES,
+        why="no rule is taken for right",
+    ),
     Change(
         "load_v2/opening/proof.py",
         "        if not compared.equal:\n            return str(compared)\n",

@@ -1,5 +1,6 @@
 """The call of a printed layer while it is written, and the layer that it makes: arguments, parts, weights."""
 
+import dataclasses
 import re
 from collections.abc import Sequence
 
@@ -70,8 +71,8 @@ class PrintedCall:
         if self._parts:
             lines += ["    def __init__(self, **options):", "        super().__init__(**options)"]
             for layer, _ in self._parts.values():
-                inside = ", ".join(text.constructor_arguments(layer))
-                lines.append(f"        {layer.variable} = {layer.constructor}({inside})")
+                made = text.constructed(dataclasses.replace(layer, name=layer.variable.removeprefix("self.")))
+                lines.append(f"        {layer.variable} = {made}")
             lines.append("")
         if self._parts or self._weights:
             lines.append("    def build(self, input_shape):")
