@@ -126,7 +126,7 @@ def _call(model, inputs: dict[str, np.ndarray]):
         value = next(iter(inputs.values()))
         # A model may take its one input by name; what else it is called in the file does not matter.
         only = isinstance(structure, dict) and len(structure) == 1
-        return model(dict.fromkeys(structure, value) if only else value, training=False)
+        return model(dict.fromkeys(structure or {}, value) if only else value, training=False)
     names = [tensor.name for tensor in keras.tree.flatten(getattr(model, "inputs", None) or [])]
     if not names:
         # A model written as code: by keyword where `call` has those parameters, else as one dict.
