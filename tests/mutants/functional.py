@@ -18,9 +18,9 @@ def _change(module: str, before: str, after: str, tests: tuple[str, ...], why: s
 
 CHANGES = (
     _change(
-        "loops", "if source.node not in by_switch or source.index != 0:", "if source.node not in by_switch:", _EDGES
+        "loops", "if source.node not in switches or source.index != 0:", "if source.node not in by_switch:", _EDGES
     ),
-    _change("loops", "if source.node not in by_switch or source.index != 0:", "if False:", _EDGES),
+    _change("loops", "if source.node not in switches or source.index != 0:", "if False:", _EDGES),
     _change(
         "loops", 'Identity", [f"{node.name}:{at + 2}", *controls], T', 'Identity", [f"{node.name}:{at + 2}"], T', _EDGES
     ),
@@ -45,7 +45,7 @@ CHANGES = (
     _change("loops", '*("^" + control for control in captures.controls)', "", _EDGES),
     _change("loops", 'node.attr["_num_original_outputs"].i = len(inputs)', "pass", _EDGES),
     _change("loops", 'node.attr["_lower_using_switch_merge"].b = True', "pass", _EDGES),
-    _change("loops", "loop.exits[name] = by_switch[source.node]", "loop.exits[name] = 0", _EDGES),
+    _change("loops", "loop.exits[name] = switches[source.node]", "loop.exits[name] = 0", _EDGES),
     _change("loops", 'constant(f"{name}/one", 1,', 'constant(f"{name}/one", 2,', _EDGES),
     _change("loops", 'f"{name}/start", taken), 0,', 'f"{name}/start", taken), 1,', _EDGES),
     _change("conditions", "    if not seen & set(condition.merges):\n", "    if True:\n", _EDGES),

@@ -11,6 +11,7 @@ from export_v1.passes.functional import (
     element_shapes,
     emit,
     loops,
+    reads,
     shapes,
     tensor_arrays,
 )
@@ -110,14 +111,14 @@ def _convert_loops(region: Region, keep: set[str], taken: set[str], blocked: Map
         _convert_loops(part, set(), taken, {})
         _convert_conditions(part, set(), taken, {})
 
-    for loop in loops.outermost(region, blocked):
-        if loop.condition in blocked:
-            continue
+    found = [loop for loop in loops.outermost(region, blocked) if loop.condition not in blocked]
+    written = reads.written(region) if found else set()
+    for loop in found:
         try:
             fetched = sorted(loop.members & keep)
             if fetched:
                 raise Unconvertible(loop.condition, f"{fetched[0]}, inside the loop, is to be kept")
-            loops.convert(region, loop, taken, inner)
+            loops.convert(region, loop, taken, inner, written)
         except Unconvertible as error:
             raise error.within(loop.condition) from error
 

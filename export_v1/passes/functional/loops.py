@@ -86,8 +86,9 @@ def outermost(region: Region, blocked: Collection[str] = ()) -> list[Loop]:
     for name in parent:
         groups.setdefault(find(name), set()).add(name)
     loops = []
+    place = {name: at for at, name in enumerate(region.nodes)}
     for members in groups.values():
-        members_in_order = [name for name in region.nodes if name in members and len(paths[name]) == 1]
+        members_in_order = sorted((name for name in members if len(paths[name]) == 1), key=place.__getitem__)
         conditions = [name for name in members_in_order if region.nodes[name].op == "LoopCond"]
         if conditions:
             loops.append(Loop(conditions[0], members))
@@ -95,38 +96,48 @@ def outermost(region: Region, blocked: Collection[str] = ()) -> list[Loop]:
                 continue
             if len(conditions) > 1:
                 raise Unconvertible(conditions[0], f"its frame has a second condition, {conditions[1]}")
-            _describe(region, paths, loops[-1])
+            _describe(region, members_in_order, loops[-1])
+    _add_exits(region, paths, [loop for loop in loops if loop.condition not in blocked])
     return loops
 
 
-def _describe(region: Region, paths: dict[str, tuple[str, ...]], loop: Loop) -> None:
-    """Fills in the variables, constants and exits of a loop."""
-    nodes, level = region.nodes, {name for name in loop.members if len(paths[name]) == 1}
+def _describe(region: Region, level: list[str], loop: Loop) -> None:
+    """Fills in the variables and constants of a loop, given its nodes that are in no inner loop, in order."""
+    nodes = region.nodes
     switches = {}
-    for name in nodes:
-        if name in level and nodes[name].op == "Switch" and graph.parse(nodes[name].input[1]).node == loop.condition:
+    for name in level:
+        if nodes[name].op == "Switch" and graph.parse(nodes[name].input[1]).node == loop.condition:
             switches[graph.parse(nodes[name].input[0]).node] = name
-    for name in nodes:
-        if name in level and nodes[name].op == "Merge":
+    for name in level:
+        if nodes[name].op == "Merge":
             ends = {nodes[source.node].op: source.node for source in graph.data_inputs(nodes[name])}
             if "NextIteration" in ends and "Enter" in ends:
                 loop.variables.append(LoopVariable(ends["Enter"], name, switches.get(name), ends["NextIteration"]))
             elif "NextIteration" in ends:
                 raise Unconvertible(loop.condition, f"{name} merges a NextIteration without an Enter")
     entering = {variable.enter for variable in loop.variables}
-    loop.constants = [n for n in nodes if n in level and nodes[n].op == "Enter" and n not in entering]
-    by_switch = {variable.switch: at for at, variable in enumerate(loop.variables) if variable.switch}
-    for name, node in nodes.items():
-        if node.op == "Exit" and graph.parse(node.input[0]).node in level:
-            source = graph.parse(node.input[0])
-            if source.node not in by_switch or source.index != 0:
-                raise Unconvertible(loop.condition, f"{name} leaves the loop from {source.node}, not from a variable")
-            loop.exits[name] = by_switch[source.node]
+    loop.constants = [n for n in level if nodes[n].op == "Enter" and n not in entering]
     for name in entering:
         loop.parallel = nodes[name].attr["parallel_iterations"].i or loop.parallel
 
 
-def convert(region: Region, loop: Loop, taken: set[str], convert_region) -> None:
+def _add_exits(region: Region, paths: dict[str, tuple[str, ...]], loops: list[Loop]) -> None:
+    """Fills in the exits of all loops, in one walk over the graph."""
+    owner = {name: loop for loop in loops for name in loop.members if len(paths[name]) == 1}
+    switches = {variable.switch: at for loop in loops for at, variable in enumerate(loop.variables) if variable.switch}
+    for name, node in region.nodes.items():
+        if node.op != "Exit":
+            continue
+        source = graph.parse(node.input[0])
+        loop = owner.get(source.node)
+        if loop is None:
+            continue
+        if source.node not in switches or source.index != 0:
+            raise Unconvertible(loop.condition, f"{name} leaves the loop from {source.node}, not from a variable")
+        loop.exits[name] = switches[source.node]
+
+
+def convert(region: Region, loop: Loop, taken: set[str], convert_region, written: set[str]) -> None:
     """Puts a While in the place of `loop`.
 
     Args:
@@ -134,6 +145,7 @@ def convert(region: Region, loop: Loop, taken: set[str], convert_region) -> None
         loop: from `outermost`, of this region as it is now.
         taken: node names in use.
         convert_region: converts the control flow within a body, in place.
+        written: what `reads.written` returns of the region; what the While writes is added.
 
     Raises:
         Unconvertible: the loop has a form that no function can have; the region is then in no defined state.
@@ -147,7 +159,7 @@ def convert(region: Region, loop: Loop, taken: set[str], convert_region) -> None
         tidy(part)
     _check_effects(region, loop, cond, body)
     inputs = [region.nodes[variable.enter].input[0] for variable in loop.variables]
-    reads.hoist(captures, [cond, body], inputs)
+    reads.hoist(captures, [cond, body], inputs, written)
     captures.drop_unused([cond, body])
     counter, limit = fixed[:2]
     one = body.add(regions.constant(f"{name}/one", 1, types_pb2.DT_INT32))
@@ -163,6 +175,7 @@ def convert(region: Region, loop: Loop, taken: set[str], convert_region) -> None
     node = _while_node(captures, inputs, loop, [cond, body])
     _replace(region, loop, node)
     region.bodies[name] = {"cond": cond, "body": body}
+    written |= reads.written(region, [region.nodes[name]])
 
 
 def _replace(region: Region, loop: Loop, node: NodeDef) -> None:
