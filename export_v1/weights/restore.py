@@ -4,7 +4,7 @@ import dataclasses
 import math
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -337,10 +337,10 @@ class Weights:
         """Returns the weights of every variable in a graph; these know of no others than they hold."""
         return self
 
-    def size(self) -> int:
-        """Returns how many bytes all values take together; strings do not count."""
+    def size(self, names: Collection[str] | None = None) -> int:
+        """Returns how many bytes the values of some variables, or of all, take together; strings do not count."""
         return sum(
             math.prod(variable.sizes) * variable.dtype.size
             for variable in self.variables
-            if variable.dtype != tf.string
+            if variable.dtype != tf.string and (names is None or variable.name in names)
         )
