@@ -22,6 +22,7 @@ from export_v1.console import running, supervise
 _COMMANDS = {
     "show": ("load_v2.commands.show", "signatures, weights, and what step 1 did"),
     "verify": ("load_v2.commands.verify", "replay the recorded answers; exit 0 when equal, 1 when not"),
+    "report": ("load_v2.commands.report", "write a page to look at: graph, choices, weights, proof"),
     "predict": ("load_v2.commands.predict", "run a signature over a file, batch by batch"),
     "to_keras": ("load_v2.commands.to_keras", "write a .keras archive that needs the export no more"),
     "rebuild": ("load_v2.commands.rebuild", "write the graph as code of Keras's own layers, and its weights"),

@@ -131,8 +131,7 @@ def compare(
         same = (want == have) | (np.isnan(want) & np.isnan(have))
         difference = np.where(same, 0.0, np.abs(want - have))
         difference = np.where(np.isnan(difference), np.inf, difference)
-        allowed = tolerance * (np.abs(want) + scale(want)) + noise
-        equal = same | (np.isfinite(difference) & (difference <= allowed))
+        equal = same | (np.isfinite(difference) & (difference <= allowed(want, tolerance, noise)))
     return _summed_up(key, want, difference, bool(np.all(equal)), tolerance)
 
 
@@ -144,6 +143,11 @@ def not_proven(key: str, why: str) -> Comparison:
 def missing(key: str, where: str) -> Comparison:
     """Returns what there is to say of an answer that should be somewhere and is not: that counts as different."""
     return _unlike(key, where)
+
+
+def allowed(want: np.ndarray, tolerance: float, noise: float = 0.0) -> np.ndarray:
+    """Returns by how much an answer may differ from each element of `want`."""
+    return tolerance * (np.abs(want) + scale(want)) + noise
 
 
 def scale(values: np.ndarray) -> float:

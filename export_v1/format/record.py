@@ -6,6 +6,7 @@ Version history of the format; an export of any version listed here loads:
     1  2026-11  `proof`, `sets` of the sample: optional, earlier exports lack them
        2026-11  with `resume`, which older versions of the package pass over
        2026-11  `replaced`, which earlier records lack: nothing was
+       2026-11  `scopes`: optional, earlier records lack them
 """
 
 import dataclasses
@@ -255,6 +256,7 @@ class Record:
         frozen: tensor name -> value during inference.
         train_frozen: tensor name -> value during training.
         nodes: how many, before and after.
+        scopes: name scope -> how many nodes are directly in it, and how many of these were kept; "" is the top level.
         regularization_losses: tensor names in the export.
         converted: kind of control flow -> how many were made functional.
         unconverted: control flow that stayed as it was.
@@ -278,6 +280,7 @@ class Record:
     frozen: Mapping[str, object] = dataclasses.field(default_factory=dict)
     train_frozen: Mapping[str, object] = dataclasses.field(default_factory=dict)
     nodes: Nodes = Nodes()
+    scopes: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
     regularization_losses: Sequence[str] = ()
     converted: Mapping[str, int] = dataclasses.field(default_factory=dict)
     unconverted: Sequence[Unconverted] = ()
@@ -369,6 +372,9 @@ def _record(values: Mapping) -> Record:
     }
     for key in ("frozen", "train_frozen", "converted"):
         dict(given.get(key, {}))
+    for total, kept in given.get("scopes", {}).values():
+        if not 0 <= kept <= total:
+            raise ValueError(f"a scope has {kept!r} of {total!r} nodes")
     record = Record(**given)
     for variable in record.variables:
         if not isinstance(variable.name, str):
