@@ -80,9 +80,7 @@ class Report:
         return str(self.verdict)
 
 
-def verify(
-    path: str | os.PathLike, allow_ops: Collection[str] = (), watch: Watch | None = None
-) -> Report:
+def verify(path: str | os.PathLike, allow_ops: Collection[str] = (), watch: Watch | None = None) -> Report:
     """Replays what step 1 recorded in `path` through a SignatureLayer and through `tf.saved_model.load`, and compares.
 
     Integers, booleans and strings must be identical, floats within `export_v1.format.comparison.TOLERANCES`; NaN equals

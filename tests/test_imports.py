@@ -100,7 +100,10 @@ HELP = {
     "export_v1": ["--help"],
     "export_v1, a wrong flag": ["--checkpoint=a"],
     "load_v2": ["--help"],
-    **{f"load_v2 {name}": [name, "--help"] for name in ("show", "verify", "report", "predict", "to_keras", "rebuild", "port")},
+    **{
+        f"load_v2 {name}": [name, "--help"]
+        for name in ("show", "verify", "report", "predict", "to_keras", "rebuild", "port")
+    },
 }
 
 

@@ -73,7 +73,9 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") 
     """Returns a table of cells that are HTML already; on narrow screens each cell says what it is."""
     head = "".join(f'<th scope="col">{_e(name)}</th>' for name in heads)
     body = "".join(
-        "<tr>" + "".join(f'<td data-head="{_e(name)}">{cell}</td>' for name, cell in zip(heads, row, strict=True)) + "</tr>"
+        "<tr>"
+        + "".join(f'<td data-head="{_e(name)}">{cell}</td>' for name, cell in zip(heads, row, strict=True))
+        + "</tr>"
         for row in rows
     )
     return f'<table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
@@ -96,7 +98,11 @@ def _head(facts: Facts) -> str:
         if record and record.source
         else "not written by step 1"
     )
-    version = f", written by TensorFlow {_e(record.graph_tensorflow_version)}" if record and record.graph_tensorflow_version else ""
+    version = (
+        f", written by TensorFlow {_e(record.graph_tensorflow_version)}"
+        if record and record.graph_tensorflow_version
+        else ""
+    )
     listed = "".join(f"<div><dt>{_e(name)}</dt><dd>{value}</dd></div>" for name, value in numbers)
     return (
         f"<h1>{_e(source.path)}</h1><p>{origin}{version}</p>"
@@ -105,9 +111,10 @@ def _head(facts: Facts) -> str:
 
 
 def _signatures(facts: Facts) -> str:
-    return "".join(
-        f"<h3>{_e(key)}</h3>{_specs(signature)}" for key, signature in facts.source.signatures.items()
-    ) or "<p>It has no signature.</p>"
+    return (
+        "".join(f"<h3>{_e(key)}</h3>{_specs(signature)}" for key, signature in facts.source.signatures.items())
+        or "<p>It has no signature.</p>"
+    )
 
 
 def _specs(signature: Signature) -> str:
@@ -132,7 +139,9 @@ def _way(facts: Facts) -> str:
     lines += [f"{count} {kind} made functional." for kind, count in record.converted.items() if count]
     lines += [f"{item.count} {item.op} replaced by {item.by}." for item in record.replaced]
     lines += [f"{item.construct} stayed as it was: {item.why}." for item in record.unconverted]
-    bar = f'<div class="split" role="img" aria-label="{share:.0f} percent kept"><i style="width:{share:.2f}%"></i></div>'
+    bar = (
+        f'<div class="split" role="img" aria-label="{share:.0f} percent kept"><i style="width:{share:.2f}%"></i></div>'
+    )
     if record.scopes:
         tree = (
             '<p class="tools"><button data-tree="open">Open one level</button> <button data-tree="close">Close</button></p>'
@@ -166,7 +175,9 @@ def _choices(facts: Facts) -> str:
         for mode, values in (("inference", record.frozen), ("training", record.train_frozen))
         for tensor, value in values.items()
     ]
-    parts = [_table(("chosen", "because"), rows, "stacks") if rows else "<p>Everything was given; nothing was chosen.</p>"]
+    parts = [
+        _table(("chosen", "because"), rows, "stacks") if rows else "<p>Everything was given; nothing was chosen.</p>"
+    ]
     if frozen:
         parts.append("<h3>Held fixed</h3>" + _table(("tensor", "in", "to"), frozen, "stacks"))
     if record.warnings:
@@ -177,7 +188,9 @@ def _choices(facts: Facts) -> str:
 def _proof(facts: Facts) -> str:
     parts = [f"<p>{_badge(facts.verdict)} {_e(facts.conclusion)}</p>"]
     parts += [_output(plot) for plot in facts.plots]
-    parts.append("<h3>All that was compared</h3><ul>" + "".join(f"<li>{_e(line)}</li>" for line in facts.findings) + "</ul>")
+    parts.append(
+        "<h3>All that was compared</h3><ul>" + "".join(f"<li>{_e(line)}</li>" for line in facts.findings) + "</ul>"
+    )
     return "".join(parts)
 
 
@@ -185,7 +198,9 @@ def _output(plot: Plot) -> str:
     compared = plot.comparison
     drawn = plots.scatter(plot) + plots.differences(plot)
     which = "the first set of inputs" if not plot.number else f"set {plot.number + 1} of the inputs"
-    words = f"{plot.elements:,} elements; {compared.difference}. Largest difference of all: {which}, through {plot.reader}."
+    words = (
+        f"{plot.elements:,} elements; {compared.difference}. Largest difference of all: {which}, through {plot.reader}."
+    )
     body = drawn or "<p>Strings, or answers of two shapes: there is nothing to plot.</p>"
     return f"<h3><code>{_e(compared.key)}</code> {_badge(compared.verdict)}</h3><p>{_e(words)}</p><div class='plots'>{body}</div>"
 
@@ -201,10 +216,14 @@ def _weights(facts: Facts) -> str:
         parts.append(f"<p>{len(facts.numbers):,} weights, {facts.size:,} numbers; all of them are finite.</p>")
     rows = [_weight(facts, variable, numbers) for variable, numbers in facts.numbers]
     heads = ("weight", "shape", "values", "mean ± deviation", "range", "checkpoint key, CRC-32C")
-    parts.append('<p class="tools"><label>Show those with <input id="filter" type="search" size="20"></label> in their names</p>')
+    parts.append(
+        '<p class="tools"><label>Show those with <input id="filter" type="search" size="20"></label> in their names</p>'
+    )
     parts.append(f'<div id="rows">{_table(heads, rows[:_SHOWN], "stacks")}')
     if rows[_SHOWN:]:
-        parts.append(f"<details><summary>{len(rows) - _SHOWN:,} more</summary>{_table(heads, rows[_SHOWN:], 'stacks')}</details>")
+        parts.append(
+            f"<details><summary>{len(rows) - _SHOWN:,} more</summary>{_table(heads, rows[_SHOWN:], 'stacks')}</details>"
+        )
     return "".join(parts) + "</div>"
 
 

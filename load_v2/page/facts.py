@@ -123,7 +123,13 @@ def _proof(
     try:
         report = verification.verify(source.path, allow_ops, watch)
     except LoadError as error:
-        return Verdict.NOT_PROVEN, f"It could not be verified: {str(error).splitlines()[0]}", str(error).splitlines(), [], ()
+        return (
+            Verdict.NOT_PROVEN,
+            f"It could not be verified: {str(error).splitlines()[0]}",
+            str(error).splitlines(),
+            [],
+            (),
+        )
     *findings, verdict = report.lines()
     conclusion = _in_words(report, verdict.removeprefix("verdict: "))
     return report.verdict, conclusion, findings, proof.worst_first(plots), report.damaged

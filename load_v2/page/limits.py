@@ -31,7 +31,13 @@ def of(source: artefact.Artefact, not_finite: list[str]) -> list[Limit]:
         source: the export.
         not_finite: names of variables with NaN or infinity.
     """
-    return [*_without_record(source), *_running(source), *_training(source, not_finite), *_using(source), *_proof(source)]
+    return [
+        *_without_record(source),
+        *_running(source),
+        *_training(source, not_finite),
+        *_using(source),
+        *_proof(source),
+    ]
 
 
 def _without_record(source: artefact.Artefact) -> Iterator[Limit]:
@@ -100,7 +106,9 @@ def _using(source: artefact.Artefact) -> Iterator[Limit]:
         return
     for key, spec in signature.outputs.items():
         if spec.shape is None:
-            yield Limit(f"Use output {key!r} in a functional model", "its rank is unknown", "Call the layer on tensors.")
+            yield Limit(
+                f"Use output {key!r} in a functional model", "its rank is unknown", "Call the layer on tensors."
+            )
     nodes = {node.op for node in subgraph.all_nodes(source.meta_graph.graph_def)}
     specs = [*signature.inputs.values(), *signature.outputs.values()]
     if nodes & ops.TABLES or any(spec.dtype == "string" for spec in specs):

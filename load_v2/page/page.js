@@ -70,7 +70,7 @@
   // changes nothing but its size.
   const [NAME, OP, NODES, ROLE, CHILDREN, EDGES, FUNCTIONS] = [0, 1, 2, 3, 4, 5, 6];
   const SVG = "http://www.w3.org/2000/svg";
-  const [HEIGHT, GAP, BETWEEN, PAD, HEAD, MOST] = [36, 26, 16, 14, 30, 150];
+  const [HEIGHT, GAP, BETWEEN, PAD, HEAD, MOST, LANE, LANES] = [36, 26, 16, 14, 30, 150, 9, 5];
   const draw = (name, attributes, parent, text = "") => {
     const element = document.createElementNS(SVG, name);
     for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
@@ -144,10 +144,14 @@
       }
     }
     const left = Math.min(0, ...placed.map((child) => child.x)), right = Math.max(0, ...placed.map((child) => child.x + child.w));
-    const w = Math.max(width, right - left + 2 * PAD), shift = (w - (right - left)) / 2 - left;
+    // What skips a layer, as a shortcut does, goes down beside the others, each in a lane of its own.
+    const skips = edges.filter(([from, to]) => children[to].y - children[from].y - children[from].h > GAP + 1);
+    const beside = skips.length ? LANE * Math.min(skips.length, LANES) + 6 : 0;
+    const w = Math.max(width, right - left + 2 * (PAD + beside)), shift = (w - (right - left)) / 2 - left;
     for (const child of placed) child.x += shift;
+    const lanes = new Map(skips.map((edge, at) => [edge, w / 2 + (right - left) / 2 + 6 + LANE * (at % LANES)]));
     const hidden = inside(scope).length - children.length;
-    return { scope, w, h: y - GAP + PAD + (hidden ? 16 : 0), children, edges, hidden };
+    return { scope, w, h: y - GAP + PAD + (hidden ? 16 : 0), children, edges, hidden, lanes };
   };
   const paint = (box, parent, isRoot) => {
     const { scope } = box, opens = inside(scope).length > 0, isOpen = opened.has(scope);
@@ -170,10 +174,14 @@
       label.setAttribute("aria-hidden", "true");
     }
     if (!box.children) return;
-    for (const [from, to, count] of box.edges) {
+    for (const edge of box.edges) {
+      const [from, to, count] = edge;
       const a = box.children[from], b = box.children[to];
       const x1 = a.x + a.w / 2, y1 = a.y + a.h, x2 = b.x + b.w / 2, y2 = b.y - 2, bend = Math.max(12, Math.abs(y2 - y1) / 2);
-      draw("path", { d: `M${x1} ${y1}C${x1} ${y1 + bend} ${x2} ${y2 - bend} ${x2} ${y2}`, "stroke-width": Math.min(1 + Math.log2(count || 1) / 2, 4),
+      const lane = box.lanes.get(edge), turn = GAP - 6;
+      const way = lane === undefined ? `C${x1} ${y1 + bend} ${x2} ${y2 - bend} ${x2} ${y2}`
+        : `C${x1} ${y1 + turn} ${lane} ${y1} ${lane} ${y1 + turn}L${lane} ${y2 - turn}C${lane} ${y2} ${x2} ${y2 - turn} ${x2} ${y2}`;
+      draw("path", { d: `M${x1} ${y1}${way}`, "stroke-width": Math.min(1 + Math.log2(count || 1) / 2, 4),
         "marker-end": "url(#arrow)" }, group);
     }
     for (const child of box.children) paint(child, group, false);

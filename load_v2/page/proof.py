@@ -43,7 +43,7 @@ def of(reader: str, number: int, want: np.ndarray, have: np.ndarray, compared: C
     if want.dtype.kind == "c":
         want, have = np.abs(want), np.abs(have)
     want, have = (side.reshape(-1).astype("float64") for side in (want, have))
-    with np.errstate(invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         same = (want == have) | (np.isnan(want) & np.isnan(have))
         allowed = comparison.allowed(want, compared.tolerance, noise)
         off = np.where(same, 0.0, np.abs(want - have))

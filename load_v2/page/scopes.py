@@ -58,7 +58,9 @@ def tree(part: subgraph.GraphDef, roles: Mapping[str, str]) -> tuple[Scope, int]
     return made, -min(budget[0], 0)
 
 
-def _tree(name: str, nodes: Iterable, roles: Mapping[str, str], functions: Mapping, budget: list[int], depth: int) -> Scope:
+def _tree(
+    name: str, nodes: Iterable, roles: Mapping[str, str], functions: Mapping, budget: list[int], depth: int
+) -> Scope:
     nodes = list(nodes)
     root, scopes = Scope(name), {}
     data = _of_data(nodes)

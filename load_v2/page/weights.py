@@ -1,6 +1,7 @@
 """The numbers of an export's variables: range, mean, spread, histogram, and what is not finite."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -62,11 +63,9 @@ def numbers(values: np.ndarray) -> Numbers:
     if not flat.size:
         return Numbers(nan=nan, infinite=infinite)
     lowest, highest = float(flat.min()), float(flat.max())
-    # A histogram of a range that rounds to nothing, or that overflows, cannot be made of equal parts.
-    try:
-        counted, _ = np.histogram(flat, BINS, (lowest, highest))
-    except ValueError:
-        counted = np.array([flat.size])
+    # Of the largest floats not even the range is a float; their histogram is that of their quarters.
+    part = 1.0 if math.isfinite(highest - lowest) else 0.25
     with np.errstate(over="ignore", invalid="ignore"):
+        counted, _ = np.histogram(flat * part, BINS, (lowest * part, highest * part))
         mean, spread = float(flat.mean(dtype="float64")), float(flat.std(dtype="float64"))
     return Numbers(lowest, highest, mean, spread, tuple(int(count) for count in counted), nan, infinite)

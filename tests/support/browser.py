@@ -7,12 +7,21 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 MISSING = f"no browser: none of {', '.join(_NAMES)} is on PATH (apt-get install chromium)"
+# A process that puts its descriptors where the browser looks for them, and becomes the browser.
+_ON_3_AND_4 = """
+import fcntl, os, sys
+reading, writing = (fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3])
+os.dup2(reading, 3)
+os.dup2(writing, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 def path() -> str | None:
@@ -58,7 +67,9 @@ class Page:
             time.sleep(0.05)
 
     def resize(self, width: int, height: int) -> None:
-        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.ask(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
 
     def look(self, dark: bool = False, media: str = "screen") -> None:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
@@ -124,9 +135,8 @@ def page() -> Iterator[Page]:
             "--disable-dev-shm-usage", "--no-first-run", "--disable-extensions", "--disable-background-networking",
             f"--user-data-dir={profile}", "about:blank",
         ]  # fmt: skip
-        # Through a shell, which can put descriptors where they have to be: 10 and 11 are free in it.
         process = subprocess.Popen(
-            ["/bin/sh", "-c", f'exec "$@" 3<&{out_read} 4>&{in_write}', "sh", *arguments],
+            [sys.executable, "-S", "-c", _ON_3_AND_4, str(out_read), str(in_write), *arguments],
             pass_fds=(out_read, in_write),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
