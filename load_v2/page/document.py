@@ -158,7 +158,8 @@ def _picture(facts: Facts) -> str:
     options = "".join(f"<option>{_e(key)}</option>" for key in facts.graphs)
     left_out = f"<p>{facts.not_drawn:,} ops are not drawn: there are too many.</p>" if facts.not_drawn else ""
     return (
-        "<p>What data passes through, from the inputs down; weights are counted, not drawn. Press a scope to open or close it.</p>"
+        "<p>What data passes through, from the inputs down; weights are counted, not drawn. "
+        "Press a scope to open or close it.</p>"
         f'<p class="tools"><label>Signature <select id="which">{options}</select></label> '
         '<button data-picture="open">Open one level</button> <button data-picture="close">Close</button></p>'
         f'<div id="picture" tabindex="0" role="group" aria-label="The graph by scope"></div>{left_out}'

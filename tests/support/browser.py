@@ -88,6 +88,7 @@ class Page:
 
     def pdf(self) -> bytes:
         """Returns the page as it is printed on A4."""
+        self.look(media="print")
         answer = self.ask("Page.printToPDF", paperWidth=8.27, paperHeight=11.69, printBackground=True)
         return base64.b64decode(answer["data"])
 
