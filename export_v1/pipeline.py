@@ -9,6 +9,7 @@ from export_v1 import errors, interface
 from export_v1.analysis import endless
 from export_v1.artifact import assembly, recording, save, versions, warmup
 from export_v1.artifact.report import Report
+from export_v1.console import progress
 from export_v1.format import record
 from export_v1.format import sample as codec
 from export_v1.format.comparison import Verdict
@@ -35,6 +36,7 @@ def export(request: Request, export_dir: str) -> Report:
     versions.check(export_dir, request.files, **place)
     warmup.check(request)
     replacements.check_kept(request.keep_ops)
+    progress.stage("reading the model")
     model = reading.read(request)
     # Of a folder of versions, or of checkpoints, one was chosen.
     versions.check(export_dir, [path for path in (model.checkpoint, *model.asset_dirs) if path], **place)
@@ -59,14 +61,18 @@ def _how_to_allow(ops: list[str]) -> str:
 def _export(
     model: Source, files: assets.Files, request: Request, export_dir: str, place: Mapping[str, bool], told: list
 ) -> Report:
+    progress.stage("choosing inputs and outputs", 0.1)
     model, planned = norms.settled(model, plan.variants(model, request), request)
     told.extend(planned.choices)
+    progress.stage("rewriting the graph", 0.25)
     assembled = assembly.assemble(planned, model, files, request)
     exported_weights = assembled.found.weights
     weights = original.OriginalWeights(
         exported_weights.variables, exported_weights.checkpoint, exported_weights.initial, model, request
     )
+    progress.stage("recording the original's answers", 0.4)
     recorded, why_unproven = _recorded(planned, assembled.exported, weights, files, request)
+    progress.stage("trying other batch sizes", 0.65)
     opened = batch.opened(planned, recorded, weights, files, request)
     if opened.fixed is not None:
         assembled = assembly.assemble(opened.planned, model, files, request)
@@ -74,6 +80,7 @@ def _export(
         verdict = _training_proven(planned, assembled.exported, weights, files, request)
         planned = dataclasses.replace(planned, resume=dataclasses.replace(planned.resume, proof=verdict))
     requests = warmup.batches(warmup.sizes(request), recorded, opened.planned.serving_inputs)
+    progress.stage("writing weights and comparing answers", 0.75)
     with versions.target(export_dir, **place) as target:
         answers = [*recorded.sets, *opened.proofs] if recorded else []
         written, not_proven = _write(assembled.exported, answers, requests, target.folder)
@@ -179,6 +186,14 @@ def listing(request: Request, pattern: str = "") -> str:
         for where, reaching_out in _reaching_out(model, request):
             text += f"\nOps that could touch files, network, Python or other devices, {where}:\n{safety.listed(reaching_out)}"
     return text
+
+
+def listed(request: Request) -> dict:
+    """Returns what `--list --json` prints, as plain JSON values; writes nothing."""
+    model = reading.read(request)
+    with _blamed(model):
+        found = interface.listed(model.graph, located.listed(model))
+        return {**found, "needs_permission": {where: dict(ops) for where, ops in _reaching_out(model, request)}}
 
 
 def _reaching_out(model: Source, request: Request) -> Iterator[tuple[str, dict[str, list[str]]]]:

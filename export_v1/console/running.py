@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from absl import logging as absl_logging
 
 from export_v1 import errors
-from export_v1.console import outcome, supervise
+from export_v1.console import colour, outcome, supervise
 
 
 def run(work: Callable[[], int], name: str, *, verbose: bool, interrupted: int = 130, prefix: str = "") -> int:
@@ -38,7 +38,8 @@ def run(work: Callable[[], int], name: str, *, verbose: bool, interrupted: int =
     except Exception as error:
         if verbose:
             raise
-        print(f"{prefix}{error}" if isinstance(error, errors.UserError) else defect(name, error), file=sys.stderr)
+        message = f"{prefix}{error}" if isinstance(error, errors.UserError) else defect(name, error)
+        print(colour.error(message, sys.stderr), file=sys.stderr)
         return 1
 
 

@@ -296,7 +296,7 @@ class Record:
 
     def to_json(self) -> dict[str, object]:
         """Returns the record as plain JSON values."""
-        return _plain(self)
+        return plain(self)
 
 
 def write(record: Record, path: str) -> None:
@@ -331,16 +331,28 @@ def read(path: str, error: type[errors.UserError], remedy: str = "Export again."
         raise error(f"{path!r} is damaged: {type(failure).__name__}: {failure}.\n  {remedy}") from failure
 
 
-def _plain(value):
+def dtype_name(dtype: int) -> str:
+    """Returns the name of a DataType; "" where it is none.
+
+    >>> dtype_name(1), dtype_name(0)
+    ('float32', '')
+    """
+    from tensorflow import dtypes
+
+    return dtypes.as_dtype(dtype).base_dtype.name if dtype else ""
+
+
+def plain(value: Any) -> Any:
+    """Returns a value as plain JSON values: dataclasses as dicts, arrays as lists, bytes as text."""
     if dataclasses.is_dataclass(value):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         if isinstance(value, TensorEntry) and value.relaxed_shape is None:
             del fields["relaxed_shape"]
-        return _plain(fields)
+        return plain(fields)
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
     # NumPy's scalars and arrays.

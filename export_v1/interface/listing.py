@@ -119,17 +119,52 @@ def _signatures(model: Graph) -> list[str]:
 
 
 def _chosen(anatomy: Anatomy) -> list[str]:
-    outputs, doubt = choose.outputs(anatomy)
-    inputs: list[Named] = []
-    if not doubt:
-        tensors = [named.tensor for named in outputs]
-        inputs = choose.inputs(anatomy, tensors, {}, {})
-        cuts = [named.tensor for named in inputs]
-        settled, _ = anatomy.settling.inference({}, cuts, tensors)
-        unfed = anatomy.settling.unfed(settled, cuts, tensors)
-        doubt = choose.undecided(anatomy.settling, next(iter(unfed))) if unfed else ""
+    inputs, outputs, doubt = _choice(anatomy)
     if doubt:
         return [f"Without flags the choice is not clear: {doubt}."]
     flags = [f"--input={named.key}={named.tensor}" for named in inputs]
     flags += [f"--output={named.key}={named.tensor}" for named in outputs]
     return [f"Without flags this is chosen: {' '.join(flags)}"]
+
+
+def _choice(anatomy: Anatomy) -> tuple[list[Named], list[Named], str]:
+    """Returns the inputs and outputs that would be chosen, or why that is not clear."""
+    outputs, doubt = choose.outputs(anatomy)
+    if doubt:
+        return [], [], doubt
+    tensors = [named.tensor for named in outputs]
+    inputs = choose.inputs(anatomy, tensors, {}, {})
+    cuts = [named.tensor for named in inputs]
+    settled, _ = anatomy.settling.inference({}, cuts, tensors)
+    unfed = anatomy.settling.unfed(settled, cuts, tensors)
+    if unfed:
+        return [], [], choose.undecided(anatomy.settling, next(iter(unfed)))
+    return inputs, list(outputs), ""
+
+
+def data(model: Graph, variables: Iterable) -> dict[str, Any]:
+    """Returns what `text` says, as plain JSON values: `signatures`, or `chosen` and `unclear`; candidates; `variables`."""
+    from export_v1.interface import resolving
+
+    anatomy = Anatomy(model, resolving.of(model), {}, [], {})
+    found: dict[str, Any] = {}
+    if model.signatures:
+        found["signatures"] = {
+            key: {"inputs": dict(one.inputs), "outputs": dict(one.outputs)} for key, one in model.signatures.items()
+        }
+    else:
+        inputs, outputs, doubt = _choice(anatomy)
+        sides = {"inputs": inputs, "outputs": outputs}
+        found["chosen"] = {name: {named.key: named.tensor for named in side} for name, side in sides.items()}
+        found["unclear"] = doubt
+    found["candidates"] = offers.of(anatomy).to_json()
+    found["variables"] = [
+        {
+            "name": row.name,
+            "dtype": row.dtype.name,
+            "shape": None if row.shape is None else [None if size is None else int(size) for size in row.shape],
+            "trainable": bool(row.trainable),
+        }
+        for row in variables
+    ]
+    return found

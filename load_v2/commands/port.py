@@ -12,25 +12,47 @@ import os
 import sys
 import traceback
 
+from load_v2.commands.parsing import Parser
 from load_v2.errors import LoadError, unknown
 
 _TAIL = ".weights.h5"
 
+DESCRIPTION = """
+Fills a Keras model of yours with the variables of a TensorFlow 1 checkpoint, and writes its weights.
+"""
+EXAMPLES = (
+    "python -m load_v2 port --checkpoint=model.ckpt-3 --model=my_code.py:build --suggest=rules.toml",
+    "python -m load_v2 port --checkpoint=model.ckpt-3 --model=my_code.py:build --rules=rules.toml --weights=out.weights.h5",
+)
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
+
+def add_flags(parser: Parser) -> None:
     """Declares this command's flags; nothing here needs tensorflow."""
     add = parser.add_argument
-    add("--checkpoint", required=True, metavar="PREFIX_OR_DIR", help="Saver prefix, its folder, or any of its files")
+    add(
+        "--checkpoint",
+        group="What is read",
+        required=True,
+        metavar="PREFIX_OR_DIR",
+        help="Saver prefix, its folder, or any of its files",
+    )
     add(
         "--model",
+        group="What is read",
         required=True,
         type=_named_function,
         metavar="MODULE_OR_FILE:FUNCTION",
         help="function without arguments that returns the built Keras model, such as my_code.py:build",
     )
-    add("--rules", metavar="RULES.toml", help="which variable becomes which weight; default: matched by itself")
+    add(
+        "--rules",
+        group="How",
+        metavar="RULES.toml",
+        help="which variable becomes which weight; default: matched by itself",
+    )
     add(
         "--weights",
+        group="What is written",
         required=True,
         type=_weights_file,
         metavar=f"OUT{_TAIL}",
@@ -38,10 +60,17 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--expect",
+        group="Proof",
         metavar="IO.npz",
-        help="in/KEY and out/KEY arrays: the model must answer these inputs with these outputs",
+        help="arrays in/KEY and out/KEY: the model must answer these inputs with these outputs",
     )
-    add("--ema", action="store_true", default=None, help="take ExponentialMovingAverage values where there are any")
+    add(
+        "--ema",
+        group="How",
+        action="store_true",
+        default=None,
+        help="take ExponentialMovingAverage values where there are any",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,21 +7,38 @@ import time
 from collections.abc import Iterator, Mapping
 
 from load_v2.commands import allowing
+from load_v2.commands.parsing import Parser
 
 _SAY_AFTER_SECONDS = 2.0
 _REMEDY = "Look at these rows; `python -m load_v2 show DIR` tells what the signature takes."
 
+DESCRIPTION = """
+Runs a signature over a file, batch by batch, in memory that does not grow with the file.
+"""
+EXAMPLES = ("python -m load_v2 predict export/1 --inputs=in.npz --outputs=out.npz",)
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
+
+def add_flags(parser: Parser) -> None:
     """Declares the flags of `predict`."""
-    parser.add_argument("dir", metavar="DIR", help="--export_dir of step 1, or another SavedModel")
+    parser.add_argument(
+        "dir", group="What is read", metavar="DIR", help="--export_dir of step 1, or another SavedModel"
+    )
     kinds = ".npz, .npy (one input), a folder of KEY.npy, or .tfrecord of tf.Example"
-    parser.add_argument("--inputs", required=True, metavar="IN.npz", help=f"one array for each input: {kinds}")
+    parser.add_argument(
+        "--inputs", group="What is read", required=True, metavar="IN.npz", help=f"one array for each input: {kinds}"
+    )
     kinds = ".npz, .npy (one output), a new folder, or .tfrecord"
-    parser.add_argument("--outputs", required=True, metavar="OUT.npz", help=f"where the answers go: {kinds}")
-    parser.add_argument("--signature", default="serving_default", help="signature to run; default serving_default")
-    parser.add_argument("--batch_size", type=_positive, default=None, metavar="N",
-                        help="rows at a time; default 256, or the graph's own where it is fixed")  # fmt: skip
+    parser.add_argument(
+        "--outputs", group="What is written", required=True, metavar="OUT.npz", help=f"where the answers go: {kinds}"
+    )
+    parser.add_argument(
+        "--signature",
+        group="What is read",
+        default="serving_default",
+        help="signature to run; default: serving_default",
+    )
+    parser.add_argument("--batch_size", group="How", type=_positive, default=None, metavar="N",
+                        help="rows at a time; default: 256, or the graph's own where it is fixed")  # fmt: skip
     allowing.add_flag(parser)
 
 

@@ -3,20 +3,54 @@
 import argparse
 import os
 
+from load_v2.commands.parsing import Parser
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
+DESCRIPTION = """
+Writes the graph as code of Keras's own layers, and its weights; proven on each installed backend.
+"""
+EXAMPLES = (
+    "python -m load_v2 rebuild export/1 --dry_run",
+    "python -m load_v2 rebuild export/1 --code=model.py --weights=model.weights.h5",
+)
+
+
+def add_flags(parser: Parser) -> None:
     """Declares the flags of `rebuild`."""
-    parser.add_argument("dir", metavar="DIR", help="--export_dir of step 1, or another SavedModel")
-    parser.add_argument("--code", metavar="MODEL.py", help="Python file to write")
-    parser.add_argument("--weights", metavar="MODEL.weights.h5", help="weights file to write, for build().load_weights")
-    parser.add_argument("--keras", metavar="MODEL.keras", help="archive to write, too: code and weights in one")
-    parser.add_argument("--signature", default="serving_default", help="signature to take; default serving_default")
     parser.add_argument(
-        "--backends", metavar="NAME,…", help="Keras backends to prove it on; default: those that are installed"
+        "dir", group="What is read", metavar="DIR", help="--export_dir of step 1, or another SavedModel"
     )
-    parser.add_argument("--static", action="store_true", help="fix open sizes, but for the batch, to the sample's")
-    parser.add_argument("--dry_run", action="store_true", help="print what would become of the graph; write nothing")
-    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    parser.add_argument("--code", group="What is written", metavar="MODEL.py", help="Python file to write")
+    parser.add_argument(
+        "--weights",
+        group="What is written",
+        metavar="MODEL.weights.h5",
+        help="weights file to write, for build().load_weights",
+    )
+    parser.add_argument(
+        "--keras", group="What is written", metavar="MODEL.keras", help="archive to write, too: code and weights in one"
+    )
+    parser.add_argument(
+        "--signature",
+        group="What is read",
+        default="serving_default",
+        help="signature to take; default: serving_default",
+    )
+    parser.add_argument(
+        "--backends",
+        group="Proof",
+        metavar="NAME,…",
+        help="Keras backends to prove it on; default: those that are installed",
+    )
+    parser.add_argument(
+        "--static", group="How", action="store_true", help="fix open sizes, but for the batch, to the sample's"
+    )
+    parser.add_argument(
+        "--dry_run",
+        group="What is written",
+        action="store_true",
+        help="print what would become of the graph; write nothing",
+    )
+    parser.add_argument("--overwrite", group="What is written", action="store_true", help="replace existing files")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,13 +5,28 @@ import os
 from collections.abc import Collection
 
 from load_v2.commands import allowing
+from load_v2.commands.parsing import Parser
+
+DESCRIPTION = """
+Writes one HTML page about an export: the way from the training graph, the graph as a picture, choices, weights,
+proof, limits. It needs nothing else, and no network.
+"""
+EXAMPLES = ("python -m load_v2 report export/1 --html=report.html",)
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
+def add_flags(parser: Parser) -> None:
     """Declares the flags of `report`."""
-    parser.add_argument("dir", metavar="DIR", help="--export_dir of step 1, or another SavedModel")
-    parser.add_argument("--html", required=True, metavar="REPORT.html", help="page to write; it must end in .html")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing page")
+    parser.add_argument(
+        "dir", group="What is read", metavar="DIR", help="--export_dir of step 1, or another SavedModel"
+    )
+    parser.add_argument(
+        "--html",
+        group="What is written",
+        required=True,
+        metavar="REPORT.html",
+        help="page to write; it must end in .html",
+    )
+    parser.add_argument("--overwrite", group="What is written", action="store_true", help="replace an existing page")
     allowing.add_flag(parser)
 
 

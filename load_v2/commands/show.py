@@ -3,10 +3,26 @@
 import argparse
 from collections.abc import Iterator
 
+from load_v2.commands.parsing import Parser
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
+DESCRIPTION = """
+Prints signatures, weights, and what step 1 did and chose.
+"""
+EXAMPLES = (
+    "python -m load_v2 show export/1",
+    "python -m load_v2 show export/1 --json",
+    "python -m load_v2 show model.keras",
+)
+
+
+def add_flags(parser: Parser) -> None:
     """Declares the flags of `show`."""
-    parser.add_argument("dir", metavar="DIR", help="--export_dir of step 1, another SavedModel, or a .keras archive")
+    parser.add_argument(
+        "dir",
+        group="What is read",
+        metavar="DIR",
+        help="--export_dir of step 1, another SavedModel, or a .keras archive",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,14 +5,33 @@ import os
 from collections.abc import Collection
 
 from load_v2.commands import allowing
+from load_v2.commands.parsing import Parser
+
+DESCRIPTION = """
+Writes a .keras archive that no longer needs the export.
+"""
+EXAMPLES = ("python -m load_v2 to_keras export/1 --keras=model.keras",)
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
+def add_flags(parser: Parser) -> None:
     """Declares the flags of `to_keras`."""
-    parser.add_argument("dir", metavar="DIR", help="--export_dir of step 1, or another SavedModel")
-    parser.add_argument("--keras", required=True, metavar="MODEL.keras", help="archive to write; it must end in .keras")
-    parser.add_argument("--signature", default="serving_default", help="signature to take; default serving_default")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing archive")
+    parser.add_argument(
+        "dir", group="What is read", metavar="DIR", help="--export_dir of step 1, or another SavedModel"
+    )
+    parser.add_argument(
+        "--keras",
+        group="What is written",
+        required=True,
+        metavar="MODEL.keras",
+        help="archive to write; it must end in .keras",
+    )
+    parser.add_argument(
+        "--signature",
+        group="What is read",
+        default="serving_default",
+        help="signature to take; default: serving_default",
+    )
+    parser.add_argument("--overwrite", group="What is written", action="store_true", help="replace an existing archive")
     allowing.add_flag(parser)
 
 

@@ -3,11 +3,21 @@
 import argparse
 
 from load_v2.commands import allowing
+from load_v2.commands.parsing import Parser
+
+DESCRIPTION = """
+Replays the answers of the original graph that step 1 recorded, and compares. Exit code 1 when something is
+different, else 0.
+"""
+EXAMPLES = (
+    "python -m load_v2 verify export/1",
+    "python -m load_v2 verify model.keras",
+)
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
+def add_flags(parser: Parser) -> None:
     """Declares the flags of `verify`."""
-    parser.add_argument("dir", metavar="DIR", help="--export_dir of step 1, or a .keras archive")
+    parser.add_argument("dir", group="What is read", metavar="DIR", help="--export_dir of step 1, or a .keras archive")
     allowing.add_flag(parser)
 
 
