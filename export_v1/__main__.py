@@ -31,18 +31,18 @@ _EXPORT_DIR = flags.Flag(
     "export_dir",
     "string",
     "Where it is written",
-    "Folder to write, the same as EXPORT_DIR without a flag; appears whole or not at all.",
+    "Folder to write; the same as EXPORT_DIR without a flag. It appears whole or not at all.",
     "DIR",
 )
 _LIST = flags.Flag(
     "list",
     "pattern",
     "To look first",
-    "Print candidates for --input, --output and --freeze, and the variables; with a regular expression, every tensor "
-    "and variable whose name matches it somewhere. Nothing is written.",
+    "Print candidates for --input, --output and --freeze, and the variables; or, with a regular expression, every "
+    "tensor and variable whose name has a match. Nothing is written.",
     "PATTERN",
 )
-_JSON = flags.Flag("json", "bool", "To look first", "Print what --list finds as JSON.")
+_JSON = flags.Flag("json", "bool", "To look first", "Print what --list finds as JSON. Default: as lines.")
 FLAGS = (*_REQUEST.values(), _EXPORT_DIR, _LIST, _JSON)
 for _flag in FLAGS:
     flags.define(_flag)

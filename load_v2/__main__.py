@@ -56,7 +56,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.finish()
     speaking = parser
     requested = next((word for word in argv[1:] if not word.startswith("-")), None)
-    for name, command in _COMMANDS.items():
+    for name in _COMMANDS:
         if name != requested:
             commands.add_parser(name, prog=f"python -m load_v2 {name}", description="")
             continue

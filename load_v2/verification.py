@@ -4,11 +4,12 @@ import dataclasses
 import functools
 import gc
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from export_v1.console import progress, tables
 from export_v1.format import bundle, comparison
 from export_v1.format import sample as codec
 from export_v1.format.comparison import Comparison, Verdict
@@ -29,9 +30,9 @@ Watch = Callable[[str, int, np.ndarray, np.ndarray, Comparison], None]
 _AS_SAVED = {True: "the archive is what was saved", False: "DIFFERENT: the archive was changed after it was saved"}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Report:
-    """What `verify` found.
+    """What `verify` found; printed, one line for each finding.
 
     Attributes:
         outputs: a comparison for each output, over all readers and sets of inputs.
@@ -70,6 +71,28 @@ class Report:
         ]
         conclusion = self._conclusion() if self.archive is None else _AS_SAVED[self.archive]
         return [*lines, *self.notes, f"verdict: {conclusion}"]
+
+    def to_json(self) -> dict[str, object]:
+        """Returns the report as plain JSON values; `load_v2/README.md` has the fields."""
+        return {
+            "verdict": self.verdict.value,
+            "why": self.why,
+            "outputs": [output.to_json() for output in self.outputs],
+            "damaged": list(self.damaged),
+            "unlike": list(self.unlike),
+            "notes": list(self.notes),
+            "archive_is_as_saved": self.archive,
+        }
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = [(output.key, str(output.verdict), output.difference) for output in self.outputs]
+        *others, verdict = self.lines()[len(self.outputs) :]
+        return tables.Table(verdict, [*rows, *((line,) for line in others)]).html()
 
     def _conclusion(self) -> str:
         if self.verdict is Verdict.NOT_PROVEN:
@@ -155,7 +178,7 @@ def _replayed(
             # The export loads, and there is nothing to ask it.
             break
         seen = functools.partial(watch, name) if watch else None
-        results, not_finite = _read(load, sets, random, seen)
+        results, not_finite = _read(name, load, sets, random, seen)
         # A layer and its functions refer to each other, and each reader has the weights in memory.
         gc.collect()
         read_by.append(name)
@@ -166,12 +189,17 @@ def _replayed(
 
 
 def _read(
-    load: Callable[[], replay.Reader], sets: Iterable[codec.Arrays], random: Mapping[str, str], seen: Callable | None
+    name: str,
+    load: Callable[[], replay.Reader],
+    sets: Sequence[codec.Arrays],
+    random: Mapping[str, str],
+    seen: Callable | None,
 ) -> tuple[list[Comparison], list[str]]:
     """Returns what one reader answers to all sets, compared, and the variables that are not finite, where it tells."""
+    progress.stage(f"loading with {name}")
     reader = load()
     results = []
-    for number, one_set in enumerate(sets):
+    for number, one_set in enumerate(progress.counted(sets, f"replaying through {name}", unit="sets of inputs")):
         results += _compared(reader.answer, one_set, random, functools.partial(seen, number) if seen else None)
     return results, reader.not_finite
 

@@ -3,10 +3,11 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from export_v1.console import tables
 from export_v1.format.record import Record, Shape, SignatureEntry, TensorEntry
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Report:
     """What was exported and how.
 
@@ -22,6 +23,17 @@ class Report:
 
     def __getitem__(self, name: str):
         return self.record.to_json()[name]
+
+    def __str__(self) -> str:
+        return self.text()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        title, *lines = self.text().splitlines()
+        # A line is "what: the rest"; one that is further in goes on with the line before it.
+        rows = [("", line.strip()) if line.startswith("   ") else tuple(line.strip().split(": ", 1)) for line in lines]
+        return tables.Table(title, rows).html()
 
     def text(self) -> str:
         """Returns the report as the command prints it."""

@@ -40,5 +40,5 @@ def bold(text: str, stream: TextIO) -> str:
 
 def _line(line: str) -> str:
     for pattern, style in _RULES:
-        line = pattern.sub(lambda match, style=style: f"{style}{match.group()}{_PLAIN}", line)
+        line = pattern.sub(rf"{style}\g<0>{_PLAIN}", line)
     return line

@@ -80,6 +80,19 @@ class Comparison:
         """Whether the output was compared and is equal."""
         return self.verdict is Verdict.EQUAL
 
+    def to_json(self) -> dict[str, object]:
+        """Returns it as plain JSON values; a difference that is no finite number is null."""
+        finite = {name: value if np.isfinite(value) else None for name, value in
+                  (("largest", self.largest), ("relative", self.relative))}  # fmt: skip
+        return {
+            "key": self.key,
+            "verdict": self.verdict.value,
+            **finite,
+            "index": list(self.index),
+            "tolerance": self.tolerance,
+            "note": self.note,
+        }
+
     def __str__(self) -> str:
         return f"{self.key}: {self.verdict}, {self.difference}"
 

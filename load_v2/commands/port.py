@@ -62,7 +62,7 @@ def add_flags(parser: Parser) -> None:
         "--expect",
         group="Proof",
         metavar="IO.npz",
-        help="arrays in/KEY and out/KEY: the model must answer these inputs with these outputs",
+        help="arrays in/KEY and out/KEY: the model must answer these inputs with these outputs; default: no answers are compared",
     )
     add(
         "--ema",

@@ -2,14 +2,13 @@
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping
 
+from export_v1.console import progress
 from load_v2.commands import allowing
 from load_v2.commands.parsing import Parser
 
-_SAY_AFTER_SECONDS = 2.0
 _REMEDY = "Look at these rows; `python -m load_v2 show DIR` tells what the signature takes."
 
 DESCRIPTION = """
@@ -80,7 +79,7 @@ def predict(layer, inputs: str, outputs: str, batch_size: int | None = None) -> 
     specs = layer.input_specs
     fixed = _fixed_batch(specs)
     source = scoring.reader(inputs, specs)
-    start, rows, said = time.monotonic(), 0, 0.0
+    start, rows = time.monotonic(), 0
     with scoring.writer(outputs, list(layer.output_specs)) as target:
         for batch in _prefetched(source.batches(fixed or batch_size or 256)):
             count = _rows(batch, specs)
@@ -91,11 +90,9 @@ def predict(layer, inputs: str, outputs: str, batch_size: int | None = None) -> 
                 raise LoadError(f"The graph fails on {where}: {errors.reason(error)}\n  {_REMEDY}") from error
             target.write(answers)
             rows += count
-            said = _progress(rows, source.count, time.monotonic() - start, said)
+            progress.count_up("answering", rows, source.count, time.monotonic() - start, "rows")
         if not rows:
             raise LoadError(f"{inputs!r} holds no rows, so there is nothing to answer.")
-    if said:
-        print(file=sys.stderr)
     return rows, time.monotonic() - start
 
 
@@ -179,13 +176,3 @@ def _prefetched(batches: Iterator) -> Iterator:
             yield batch
     finally:
         stopped.set()
-
-
-def _progress(rows: int, count: int | None, seconds: float, said: float) -> float:
-    """Says how far it is every two seconds, on one line of a terminal; returns when it last did."""
-    if seconds - said < _SAY_AFTER_SECONDS:
-        return said
-    rate = rows / seconds
-    of = f" of {count:,}, {(count - rows) / rate:,.0f} s left" if count else ""
-    print(f"\r{rows:,} rows{of}, {rate:,.0f} a second   ", end="", file=sys.stderr, flush=True)
-    return seconds

@@ -2,7 +2,9 @@
 
 import argparse
 import os
+import sys
 
+from export_v1.console import colour
 from load_v2.commands.parsing import Parser
 
 DESCRIPTION = """
@@ -76,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         elif os.path.lexists(file) and not args.overwrite:
             raise LoadError(f"{file!r} is there already.\n  Pass --overwrite to replace it.")
     report = write(args.dir, args.code, args.weights, args.keras, args.signature, chosen, args.static)
-    print("\n".join(report.text()))
+    print(colour.report(str(report), sys.stdout))
     print(f"{args.code}: {report.lines} lines; {args.weights}: {os.path.getsize(args.weights):,} bytes")
     return 0
 

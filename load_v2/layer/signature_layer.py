@@ -10,11 +10,12 @@ import keras
 import tensorflow as tf
 from absl import logging
 
+from export_v1.console import tables
 from export_v1.format import digests
 from export_v1.ir import safety
 from load_v2 import private
 from load_v2.errors import LoadError, quoted
-from load_v2.layer import archive, binding, concrete_functions, description, weights
+from load_v2.layer import appearance, archive, binding, concrete_functions, description, weights
 from load_v2.program import artefact, program, xla
 
 _EAGER = type(tf.constant(0))
@@ -144,6 +145,19 @@ class SignatureLayer(keras.Layer):
     def program_source(self) -> artefact.Artefact:
         """The artefact that the layer was made of."""
         return self._ready().source
+
+    def __repr__(self) -> str:
+        return self._table().text()
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return self._table().html()
+
+    def _table(self) -> tables.Table:
+        source = self._program.source if self._program is not None else None
+        record = source.record if source is not None else None
+        return appearance.table(self.name, self._description, source.path if source else "", record, self.trainable)
 
     def __call__(self, *args, training=None, **kwargs):
         inputs = self._description.inputs

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from export_v1.console import progress
 from export_v1.format import comparison
 from export_v1.format import sample as codec
 from load_v2.errors import LoadError, quoted
@@ -28,7 +29,7 @@ from load_v2.program.program import Program
 _MOST_ATTEMPTS = 8
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Rebuilt:
     """A rebuilt model.
 
@@ -41,6 +42,14 @@ class Rebuilt:
     model: keras.Model
     source: str
     report: Report
+
+    def __str__(self) -> str:
+        return f"Rebuilt: model {self.model.name!r}\n{self.report}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -170,6 +179,7 @@ def proven(context: Context, sample: codec.Arrays | None) -> Cover:
         covered = cover.cover(context)
         if covered.refusals or sample is None:
             return covered
+        progress.stage("comparing layers with the graph")
         wrong = proof.check(context, covered.pieces, sample.inputs)
         if not wrong:
             return covered
@@ -221,7 +231,7 @@ def prove(
     outputs = list(plan_.context.graph.outputs)
     inputs = [batch for batch, _ in questions]
     proofs, wrong = {}, []
-    for backend in backends:
+    for backend in progress.counted(backends, "proving it", unit="backends"):
         found = processes.answers(backend, code, weights, inputs, outputs)
         if isinstance(found, str):
             wrong.append(f"{backend}: it does not run: {found}")

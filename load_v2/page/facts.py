@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 import keras
 import tensorflow as tf
 
+from export_v1.console import progress
 from export_v1.format import sample
 from export_v1.format.comparison import Verdict
 from export_v1.format.record import VariableEntry
@@ -71,6 +72,7 @@ def gather(path: str | os.PathLike, allow_ops: Collection[str] = ()) -> Facts:
         LoadError: the folder cannot be read.
     """
     source = artefact.read(path)
+    progress.stage("drawing the graph", 0.15)
     graphs, not_drawn = _graphs(source)
     numbers, no_numbers = _numbers(source)
     verdict, conclusion, findings, plots, damaged = _proof(source, allow_ops)
@@ -106,7 +108,7 @@ def _graphs(source: artefact.Artefact) -> tuple[dict[str, Scope], int]:
 
 def _numbers(source: artefact.Artefact) -> tuple[list[tuple[artefact.Variable, Numbers]], str]:
     try:
-        return list(weights.read(source)), ""
+        return list(progress.counted(weights.read(source), "reading weights", len(source.variables))), ""
     except LoadError as error:
         return [], f"The weights cannot be read: {error}"
 

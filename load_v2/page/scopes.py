@@ -68,7 +68,7 @@ def _tree(
     inner = {scope for node in nodes for scope in _scopes(node.name)}
     place: dict[str, tuple[Scope, ...]] = {}
     for node in nodes:
-        at = (root,)
+        at: tuple[Scope, ...] = (root,)
         root.nodes += 1
         # A node of a scope's own name stands in that scope.
         path = _scopes(node.name) + ([node.name] if node.name in inner else [])
