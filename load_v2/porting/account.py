@@ -86,7 +86,7 @@ class Report:
         lines += _listed("Left over in the checkpoint", [_sized(k, self.entries[k].shape) for k in self.left_over])
         for found in self.ambiguous[:SHOWN]:
             lines.append(f"  Undecided: {found.layer!r} could be {' or '.join(map(repr, found.candidates[:SHOWN]))}.")
-        lines += _listed("Rules that matched nothing", self.unused_rules)
+        lines += [f"  Matched nothing: {unused}." for unused in self.unused_rules[:SHOWN]]
         return lines
 
     def __repr__(self) -> str:

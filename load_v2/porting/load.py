@@ -8,7 +8,7 @@ import keras
 
 from load_v2.errors import LoadError
 from load_v2.porting import ema as averages
-from load_v2.porting import planning, proof, source_graph, target, values
+from load_v2.porting import planning, proof, source_graph, starter, target, values
 from load_v2.porting import rules as rules_module
 from load_v2.porting.account import Report
 from load_v2.porting.entries import Checkpoint
@@ -62,6 +62,23 @@ def load_checkpoint_weights(
         values.assign(report.assignments, source.read, variables)
         _prove(report, source, variables, model, expected, strict)
     return report
+
+
+def suggest_rules(model: keras.Model, checkpoint: str | os.PathLike, *, ema: bool | None = None) -> str:
+    """Returns a rules file to begin with: every variable and every weight once; nothing is loaded.
+
+    What names and shapes decide stands in it as it is matched without rules; for the rest there are proposals, by names
+    as a person reads them and by shapes, with the steps that would fit. They are to be looked at: nothing proves them.
+
+    Args:
+        model: as of `load_checkpoint_weights`.
+        checkpoint: as of `load_checkpoint_weights`.
+        ema: as of `load_checkpoint_weights`.
+
+    Raises:
+        LoadError: the checkpoint cannot be read, or the model has no weights yet.
+    """
+    return starter.text(_planned(model, Checkpoint(checkpoint), rules_module.RuleSet(), ema), ema)
 
 
 def _planned(model: keras.Model, source: Checkpoint, rule_set: rules_module.RuleSet, ema: bool | None) -> Report:

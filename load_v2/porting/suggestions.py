@@ -22,7 +22,7 @@ def lines(report) -> list[str]:
     for found in report.ambiguous[:SHOWN]:
         rules.append(_undecided(found, {rule.candidates[0] for rule in rules}))
     spoken = {found.layer for found in report.ambiguous} | {n for found in report.ambiguous for n in found.candidates}
-    rules += _recurrent(report, {key: entry for key, entry in left.items() if not _within(key, spoken)})
+    rules += recurrent(report, {key: entry for key, entry in left.items() if not _within(key, spoken)})
     spoken |= {name for rule in rules for name in (*rule.candidates, rule.weight)}
     for path in [path for path in report.missing if not _within(path, spoken)]:
         free = [entry for key, entry in left.items() if not _within(key, spoken)]
@@ -68,8 +68,14 @@ def _undecided(found, offered: set[str]) -> _Rule:
     return _Rule((first, *others), found.layer, ('preset = "layer"',) if found.whole_layer else ())
 
 
-def _recurrent(report, left: dict[str, Entry]) -> list[_Rule]:
-    """Returns preset rules for recurrent layers whose TF1 cells are in the checkpoint."""
+def recurrent(report, left: dict[str, Entry] | None = None) -> list[_Rule]:
+    """Returns preset rules for recurrent layers whose TF1 cells are in the checkpoint.
+
+    Args:
+        report: a `Report` that is not complete.
+        left: the variables to look at; None: all that are left over.
+    """
+    left = {key: report.entries[key] for key in report.left_over} if left is None else left
     rules, used = [], set()
     inner = {weight_roles.scope_of(key) for key in left}
     scopes = sorted(inner | set(map(weight_roles.scope_of, inner)))

@@ -187,7 +187,7 @@ def test_a_report_tells_everything_once():
         "Missing in the checkpoint (1): 'w/bias' [2].",
         "Left over in the checkpoint (1): 'left' [2].",
         "Undecided: 'w' could be 'p' or 'q'.",
-        "Rules that matched nothing (1): rule 2 (z).",
+        "Matched nothing: rule 2 (z).",
         "proven: 0 weights",
     ):
         assert text.count(fact) == 1, fact
