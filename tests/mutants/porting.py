@@ -260,8 +260,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/planning.py",
-        before="        if not used:\n            self.plan.unused_rules",
-        after="        if False:\n            self.plan.unused_rules",
+        before="        if not used:\n            near = ",
+        after="        if False:\n            near = ",
         tests=("tests/load_v2/porting/test_steps.py",),
     ),
     Change(
