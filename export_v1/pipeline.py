@@ -112,7 +112,7 @@ def _recorded(
         too_large = memory.lacking(weights.size())
         # Real inputs ask for it by name.
         if too_large and given is None:
-            raise Unanswered(too_large, "Pass --sample=FILE.npz to run it all the same.")
+            raise Unanswered(too_large, "Pass --sample=FILE.npz to run it anyway.")
         _, outputs, _ = exported.signatures[DEFAULT]
         random = randomness.sources(exported.graph_def, outputs)
         return sample.record(planned.serving, planned.default, weights, files, given, random), ""

@@ -32,7 +32,7 @@ def blamed(what: str) -> Iterator[None]:
         raise LoadError(f"{what}: {kind}{reason(error)}\n  {_REMEDY}") from error
 
 
-_REMEDY = "It is damaged, or of another TensorFlow. Export again."
+_REMEDY = "It is damaged, or was written by an incompatible TensorFlow. Export again."
 
 
 def _failures() -> tuple[type[Exception], ...]:

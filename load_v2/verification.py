@@ -155,7 +155,7 @@ def _sample(source: artefact.Artefact) -> tuple[codec.Arrays, str]:
         if not sample.outputs and (record is None or record.sample is None):
             raise LoadError(f"{file!r} holds no answers.\n  Export again.")
         compared = any(one_set.outputs for one_set in (sample, *sample.further))
-        return sample, "" if compared else "no output stays the same from run to run"
+        return sample, "" if compared else "every output changes from run to run"
     if record is None:
         raise LoadError(
             f"{source.path!r} has no recorded answers: it was not made by step 1.\n  Run step 1 on it to record them."

@@ -112,7 +112,7 @@ def _proof_entry(recorded: Sample | None, why_unproven: str) -> record.ProofEntr
     if recorded is None:
         return record.ProofEntry(str(Verdict.NOT_PROVEN), why_unproven)
     compared = any(part.outputs for part in recorded.sets)
-    why = "" if compared else "no output stays the same from run to run"
+    why = "" if compared else "every output changes from run to run"
     verdict = Verdict.EQUAL if compared else Verdict.NOT_PROVEN
     return record.ProofEntry(str(verdict), why, recorded.not_proven, recorded.not_asked)
 
@@ -120,7 +120,7 @@ def _proof_entry(recorded: Sample | None, why_unproven: str) -> record.ProofEntr
 def _choices(model: Source, plan: Plan, opened: Opened, assembly: Assembly, files: Files) -> list[interface.Choice]:
     pairs = [*assembly.found.choices, *dict.fromkeys(files.choices)]
     return [
-        *(interface.Choice(note, "found so") for note in model.notes),
+        *(interface.Choice(note, "") for note in model.notes),
         *plan.choices,
         *opened.choices,
         *(interface.Choice(what, why) for what, why in pairs),

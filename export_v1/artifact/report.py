@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from export_v1.console import tables
-from export_v1.format.record import Record, Shape, SignatureEntry, TensorEntry
+from export_v1.format.record import OTHER_VALUES, Record, SampleEntry, Shape, SignatureEntry, TensorEntry
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -48,7 +48,7 @@ class Report:
         lines += [f"  made functional: {count} {kind}" for kind, count in record.converted.items() if count]
         lines += [f"  left as it was: {item.construct}: {item.why}" for item in record.unconverted]
         lines += [f"  replaced: {item.count} {item.op} by {item.by}" for item in record.replaced]
-        lines += [f"  chosen: {choice.what} ({choice.why})" for choice in record.choices]
+        lines += [f"  chosen: {choice.what}" + f" ({choice.why})" * bool(choice.why) for choice in record.choices]
         lines += [f"  warning: {warning}" for warning in record.warnings]
         lines += [f"  {line}" for line in proof_lines(record)]
         if record.resume is not None:
@@ -68,7 +68,7 @@ def proof_lines(record: Record) -> list[str]:
     if record.sample is None:
         return [f"proof: {proof.verdict}: {proof.why}", *_how_to_prove(record)]
     compared = [key for key in record.outputs if key not in proof.not_proven]
-    inputs = f"{record.sample.origin} inputs" + "".join(f"; {name}" for name in record.sample.sets)
+    inputs = _inputs(record.sample)
     if not compared:
         lines = [f"proof: {proof.verdict}: {proof.why}"]
     elif proof.not_proven:
@@ -85,6 +85,14 @@ def proof_lines(record: Record) -> list[str]:
     return lines + [f"  not compared on {what}" for what in proof.not_asked]
 
 
+def _inputs(sample: SampleEntry) -> str:
+    """Returns the sets of inputs in words; those that differ in their values alone are counted."""
+    others = [name for name in sample.sets if name.startswith(OTHER_VALUES)]
+    named = [name for name in sample.sets if name not in others]
+    more = f"{len(others)} more {'set' if len(others) == 1 else 'sets'} of values"
+    return " and ".join([", ".join([f"{sample.origin} inputs", *named]), *([more] if others else [])])
+
+
 def _is_default(entry: SignatureEntry, record: Record) -> bool:
     sides = ((entry.inputs, record.inputs), (entry.outputs, record.outputs))
     return all(
@@ -97,9 +105,9 @@ def _how_to_prove(record: Record) -> list[str]:
         return []
     arrays = ", ".join(f"{key}={_example(entry)}" for key, entry in record.inputs.items())
     return [
-        "  to prove it later, put inputs that the model takes into a file, such as these with values of yours:",
+        "  to prove it later, save real inputs to a file, such as:",
         f"    python -c 'import numpy as np; np.savez(\"sample.npz\", **dict({arrays}))'",
-        "  and run the same command again with --sample=sample.npz --overwrite. What the inputs are:",
+        "  and run the same command again with --sample=sample.npz --overwrite. The inputs:",
         *(
             f"    --input={key}={entry.tensor}{_pasted_shape(entry.exported_shape)}  {entry.dtype}"
             for key, entry in record.inputs.items()

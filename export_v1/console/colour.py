@@ -18,11 +18,14 @@ def is_shown(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
 
 
+_HEADING = re.compile(r"^ *[A-Z][^:]*\(\d+\):$", re.MULTILINE)
+
+
 def report(text: str, stream: TextIO) -> str:
     """Returns lines of a report with verdicts and warnings in colour, where the stream shows it."""
     if not is_shown(stream):
         return text
-    return "\n".join(_line(line) for line in text.split("\n"))
+    return "\n".join(_line(line) for line in _HEADING.sub(rf"{_BOLD}\g<0>{_PLAIN}", text).split("\n"))
 
 
 def error(text: str, stream: TextIO) -> str:

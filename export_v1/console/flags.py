@@ -135,9 +135,7 @@ def _pairs(flag: Flag, given: Sequence[str]) -> dict[str, str]:
     for text in given:
         key, equals, found = text.partition("=")
         if not (key and equals and found):
-            raise errors.ExportError(
-                f"--{flag.name}={text} is not of the form it needs.\n  Write it as --{flag.name}={flag.example}."
-            )
+            raise errors.ExportError(f"--{flag.name}={text} is malformed.\n  Write it as --{flag.name}={flag.example}.")
         if key in pairs:
             raise errors.ExportError(f"--{flag.name} names {key!r} twice: {pairs[key]!r} and {found!r}.")
         pairs[key] = found

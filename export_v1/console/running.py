@@ -46,7 +46,7 @@ def run(work: Callable[[], int], name: str, *, verbose: bool, interrupted: int =
 def defect(name: str, error: Exception) -> str:
     """Returns the message for an error that no user can put right."""
     return (
-        f"{name}: {type(error).__name__}: {error}\n  This is a defect of {name.split()[0]}, and {outcome.text()}. "
+        f"{name}: {type(error).__name__}: {error}\n  This is a bug in {name.split()[0]}, and {outcome.text()}. "
         "Please report it with what --verbosity=1 prints."
     )
 

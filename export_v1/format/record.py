@@ -30,6 +30,9 @@ TRAINING_SIGNATURES = (LOSS, VALIDATION, UPDATE, GRADIENTS, RATE) = (
     "learning_rate",
 )
 
+# What the names of sets of inputs begin with that differ from the first in their values alone.
+OTHER_VALUES = "other values"
+
 Shape = Sequence[int | None] | None
 
 

@@ -45,8 +45,8 @@ def text(model: Graph, variables: Iterable, pattern: str = "") -> str:
     slots = _slots(settling.index)
     lines += _variables([row for row in rows if row.name not in slots], len(rows))
     if kept := sum(row.name in slots for row in rows):
-        lines.append(f"    {kept} more that optimizers keep for them, such as momenta")
-    lines.append("  --list=PATTERN lists every tensor and variable whose name has the pattern in it.")
+        lines.append(f"    {kept} more are optimizer slots, such as momenta")
+    lines.append("  --list=PATTERN lists every tensor and variable whose name has a match.")
     return "\n".join(lines)
 
 
@@ -58,10 +58,10 @@ def _matching(index: Index, variables: list, pattern: re.Pattern) -> list[str]:
         for at, dtype in enumerate(graph.output_types(node)):
             key = naming.key(node, at, naming.leaf(node.name))
             kind = offers.sized(tf.as_dtype(dtype), graph.recorded_shape(node, at))
-            tensors.append(f"    --output={key}={Tensor(node.name, at).name}   {kind}; {node.op}")
+            tensors.append((f"--output={key}={Tensor(node.name, at).name}", f"{kind}; {node.op}"))
     rows = [row for row in variables if pattern.search(row.name)]
     heading = f"  Tensors with {pattern.pattern!r} in their names ({len(tensors)}):"
-    return [heading, *tensors, f"  Variables ({len(rows)}):", *map(_variable, rows)]
+    return [heading, *offers.aligned(tensors), f"  Variables ({len(rows)}):", *offers.aligned([*map(_variable, rows)])]
 
 
 def _variables(rows: list, count: int) -> list[str]:
@@ -70,18 +70,19 @@ def _variables(rows: list, count: int) -> list[str]:
     for row in rows:
         alike = _NUMBER.sub("*", row.name), row.dtype, str(row.shape), row.trainable
         groups.setdefault(alike, []).append(row)
-    lines = [f"  Variables ({count}):"]
+    shown: list[tuple[str, str]] = []
     for (name, *_), members in groups.items():
         if len(members) < _ALIKE:
-            lines += map(_variable, members)
+            shown += map(_variable, members)
         else:
-            lines.append(f"{_variable(members[0], name)}; {len(members)} of these")
-    return lines
+            _, kind = _variable(members[0])
+            shown.append((name, f"{kind}; {len(members)} of these"))
+    return [f"  Variables ({count}):", *offers.aligned(shown)]
 
 
-def _variable(row: Any, name: str = "") -> str:
+def _variable(row: Any) -> tuple[str, str]:
     shape = None if row.shape is None else list(row.shape)
-    return f"    {name or row.name}   {offers.sized(row.dtype, shape)}{'' if row.trainable else '; not trainable'}"
+    return row.name, offers.sized(row.dtype, shape) + ("" if row.trainable else "; not trainable")
 
 
 def _slots(index: Index) -> set[str]:

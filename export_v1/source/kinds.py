@@ -57,7 +57,7 @@ def _of_folder(folder: str) -> str:
     known = sorted(os.listdir(folder))
     raise errors.ExportError(
         f"There is no model in {folder!r}.\n"
-        + (f"  There is: {errors.quoted(known)}." if known else "  The folder is empty.")
+        + (f"  Found: {errors.quoted(known)}." if known else "  The folder is empty.")
     )
 
 

@@ -121,7 +121,7 @@ def _suggest(args: argparse.Namespace) -> int:
     if others:
         raise LoadError(f"--suggest loads nothing, so --{others[0]} has no meaning beside it.\n  Remove one of them.")
     if os.path.lexists(args.suggest):
-        raise LoadError(f"{args.suggest!r} is there already, perhaps with your changes.\n  Name another file.")
+        raise LoadError(f"{args.suggest!r} already exists, perhaps with your changes.\n  Name another file.")
     content = suggest_rules(_built(args.model), args.checkpoint, ema=args.ema)
     with atomic.file(args.suggest) as stream:
         stream.write(content.encode())

@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         elif not file.endswith(ending):
             raise LoadError(f"{flag}={file} does not end in {ending}.")
         elif os.path.lexists(file) and not args.overwrite:
-            raise LoadError(f"{file!r} is there already.\n  Pass --overwrite to replace it.")
+            raise LoadError(f"{file!r} already exists.\n  Pass --overwrite to replace it.")
     report = write(args.dir, args.code, args.weights, args.keras, args.signature, chosen, args.static)
     print(colour.report(str(report), sys.stdout))
     print(f"{args.code}: {report.lines} lines; {args.weights}: {os.path.getsize(args.weights):,} bytes")

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.html.endswith(".html"):
         raise LoadError(f"--html={args.html} does not end in .html.\n  Pass --html=report.html, for instance.")
     if os.path.lexists(args.html) and not args.overwrite:
-        raise LoadError(f"{args.html!r} is there already.\n  Pass --overwrite to replace it.")
+        raise LoadError(f"{args.html!r} already exists.\n  Pass --overwrite to replace it.")
     conclusion = write(args.dir, args.html, args.allow_ops)
     print(f"{args.html}: {os.path.getsize(args.html):,} bytes, needs no network. {conclusion}")
     return 0

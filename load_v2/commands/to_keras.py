@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.keras.endswith(".keras"):
         raise LoadError(f"--keras={args.keras} does not end in .keras, the one format Keras 3 loads whole.")
     if os.path.lexists(args.keras) and not args.overwrite:
-        raise LoadError(f"{args.keras!r} is there already.\n  Pass --overwrite to replace it.")
+        raise LoadError(f"{args.keras!r} already exists.\n  Pass --overwrite to replace it.")
     model = as_model(args.dir, args.signature, args.allow_ops)
     save(model, args.keras)
     print(f"{args.keras}: {len(model.weights)} weights, {os.path.getsize(args.keras):,} bytes")

@@ -200,7 +200,7 @@ class SignatureLayer(keras.Layer):
         if taken.train is None:
             self._say_once(
                 "Layer %r has no training graph: training runs the inference graph (no dropout, moving averages "
-                "fixed). Step 1 makes one when told --train_freeze."
+                "fixed). Step 1 makes one with --train_freeze."
             )
             return taken.serve
         return taken.train

@@ -189,11 +189,11 @@ def proven(context: Context, sample: codec.Arrays | None) -> Cover:
         stubborn = {key: why for key, why in wrong.items() if key[0] not in patterns}
         if stubborn:
             refusals = tuple(
-                cover.Refusal(tensor.node, rule, f"its code answers something else: {why}")
+                cover.Refusal(tensor.node, rule, f"its code gives another answer: {why}")
                 for (rule, tensor), why in stubborn.items()
             )
             return dataclasses.replace(covered, refusals=refusals)
-    raise LoadError("No set of layers passes its proofs.\n  This is a defect; use SignatureLayer.")
+    raise LoadError("No set of layers passes its proofs.\n  This is a bug; use SignatureLayer.")
 
 
 def execute(code: str) -> keras.Model:
@@ -249,7 +249,7 @@ def prove(
         proofs[backend] = tuple(lines)
     if wrong:
         raise LoadError(
-            "The rebuilt model answers something else, and was not written.\n  "
+            "The rebuilt model gives other answers, and was not written.\n  "
             + "\n  ".join(wrong)
             + "\n  Leave a backend out of --backends if it is not needed, or use SignatureLayer."
         )
@@ -284,7 +284,7 @@ def batches(plan_: Plan) -> tuple[list[tuple[dict[str, np.ndarray], dict[str, np
         try:
             answered = layer(batch)
         except Exception:  # the graph itself may be made for one size only
-            return batches, [f"the graph itself does not answer a batch of {other}, so no other size was tried"]
+            return batches, [f"the graph itself fails on a batch of {other}, so no other size was tried"]
         answered = answered if isinstance(answered, dict) else {next(iter(plan_.context.graph.outputs)): answered}
         batches.append((batch, {key: np.asarray(answered[key]) for key in answers}))
     return batches, []
@@ -329,6 +329,6 @@ def _notes(plan_: Plan, own: Mapping[str, int]) -> list[str]:
     notes += training.left_out(plan_.taken, "BatchNormalization" in own)
     if copies:
         notes.append(
-            f"each of these variables is in several layers, which training changes one by one: {quoted(copies)}"
+            f"each of these variables is in several layers, which training would change independently: {quoted(copies)}"
         )
     return notes

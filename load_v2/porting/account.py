@@ -79,9 +79,9 @@ class Report:
         return LoadError("\n".join(lines))
 
     def _faults(self) -> list[str]:
-        lines = [f"  Misfit: {misfit}." for misfit in self.misfits[:SHOWN]]
+        lines = [f"  Does not fit: {misfit}." for misfit in self.misfits[:SHOWN]]
         if len(self.misfits) > SHOWN:
-            lines.append(f"  … and {len(self.misfits) - SHOWN} more misfits.")
+            lines.append(f"  … and {len(self.misfits) - SHOWN} more that do not fit.")
         lines += _listed("Missing in the checkpoint", [_sized(p, self.weights[p].shape) for p in self.missing])
         lines += _listed("Left over in the checkpoint", [_sized(k, self.entries[k].shape) for k in self.left_over])
         for found in self.ambiguous[:SHOWN]:

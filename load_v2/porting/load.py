@@ -99,7 +99,7 @@ def _prove(report: Report, source: Checkpoint, variables, model, expected, stric
     report.unequal = proof.unequal_weights(report.assignments, source.read, variables)
     report.proven = len(report.assignments) - len(report.unequal)
     if report.unequal and strict:
-        raise LoadError(f"{len(report.unequal)} weights do not hold what was assigned: {report.unequal[0]}")
+        raise LoadError(f"{len(report.unequal)} weights do not hold the values assigned to them: {report.unequal[0]}")
     if expected is None:
         return
     report.answers = expected.compare(model)
@@ -107,7 +107,7 @@ def _prove(report: Report, source: Checkpoint, variables, model, expected, stric
     if wrong and strict:
         lines = "".join(f"\n  Output {answer}." for answer in wrong)
         raise LoadError(
-            f"Model {report.model!r} does not answer as {expected.source!r} says: "
+            f"Model {report.model!r} does not give the answers in {expected.source!r}: "
             f"{len(wrong)} of {len(report.answers)} outputs differ; the model is unchanged.{lines}\n"
             "  Every weight held what its rule says: look for a wrong rule (a square kernel transposed, swapped gates),"
             " a forget_bias, an epsilon, an activation."

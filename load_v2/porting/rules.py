@@ -143,7 +143,7 @@ def _parsed(content: dict, name: str) -> RuleSet:
     for number, table in enumerate(tables, 1):
         for field in table:
             if field not in fields:
-                raise errors.unknown("Field", field, f"rule {number} of {name!r}", fields, "Rename or remove it.")
+                raise errors.unknown("Field", field, f"rule {number} of {name!r}", fields, "Rename it or remove it.")
         try:
             rules.append(Rule(**{"key": (), **table}))
         except LoadError as error:

@@ -23,7 +23,7 @@ def misfit(assignment: Assignment, weight: Weight, entries: Mapping[str, Entry])
     dtypes = sorted({entries[key].dtype for key in assignment.keys})
     if not _has_cast(assignment) and not all(widens(dtype, weight.dtype) for dtype in dtypes):
         remedy = f'transform = [{{ cast = "{weight.dtype}" }}]'
-        return f"{'/'.join(dtypes)} in the checkpoint, {weight.dtype} in the model: say {remedy}"
+        return f"{'/'.join(dtypes)} in the checkpoint, {weight.dtype} in the model: add {remedy}"
     return ""
 
 

@@ -53,7 +53,7 @@ def _copy(name: str, tmp_path) -> str:
             1,
             ["Exactly one model", "--graph_def and --checkpoint"],
         ),
-        (["--checkpoint=a", "--export_dir=c", "--input=x"], 1, ["--input=x is not of the form", "--input=x=images:0"]),
+        (["--checkpoint=a", "--export_dir=c", "--input=x"], 1, ["--input=x is malformed", "--input=x=images:0"]),
         (["--checkpoint=a", "--export_dir=c", "extra"], 1, ["Model 'extra' is not in folder '.'"]),
         (["a", "b", "c"], 1, ["'c' is one argument too many", "are 'a' and 'b'"]),
         (["--checkpoint=a", "b", "c"], 1, ["Model 'b' is not in folder '.'"]),

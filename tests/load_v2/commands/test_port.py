@@ -217,7 +217,7 @@ def test_suggest_keeps_what_is_there_and_takes_no_other_output(code, tmp_path):
     checkpoint, model = flags(code, "")[:2]
     rules = tmp_path / "rules.toml"
     rules.write_text("mine")
-    with pytest.raises(LoadError, match="is there already, perhaps with your changes"):
+    with pytest.raises(LoadError, match="already exists, perhaps with your changes"):
         run(checkpoint, model, f"--suggest={rules}")
     assert rules.read_text() == "mine"
     with pytest.raises(LoadError, match="--weights has no meaning beside it"):

@@ -166,7 +166,7 @@ def test_what_cannot_be_written_is_one_message(exported, tmp_path):
         return str(caught.value)
 
     export = exported("mlp_layers")
-    assert "is there already" in refused(export, f"--html={there}") and there.read_text() == "mine"
+    assert "already exists" in refused(export, f"--html={there}") and there.read_text() == "mine"
     assert "does not end in .html" in refused(export, "--html=page.htm")
     (tmp_path / "m.keras").write_bytes(b"")
     assert "a report is made of an export" in refused(tmp_path / "m.keras", f"--html={tmp_path}/a.html")

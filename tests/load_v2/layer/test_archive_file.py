@@ -126,7 +126,7 @@ def test_what_was_trained_is_what_is_saved(exported, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"no archive", "no whole .keras archive"), (b"", "no whole .keras archive"), ({"a": b""}, "holds no graph"),
+    [(b"no archive", "not a complete .keras archive"), (b"", "not a complete .keras archive"), ({"a": b""}, "holds no graph"),
      ({"assets/../../x/saved_model.pb": b""}, "leads out"), ({"assets/x/saved_model.pb": b"\xff"}, "damaged"),
      ({"assets/x/saved_model.pb": bytes(2**20) * 1100}, "would be 1,153,433,600 when it is unpacked")],
 )  # fmt: skip
