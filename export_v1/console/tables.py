@@ -38,10 +38,12 @@ class Table:
         """Returns the same as an HTML table in the colours of whatever page it stands on."""
         style = "text-align:left;vertical-align:top;padding:.1em 1em .1em 0"
         columns = max(map(len, self.rows), default=0)
+        cell = '<td style="{}"{}>{}</td>'
         body = "".join(
             "<tr>"
             + "".join(
-                f'<td style="{style}"{_span(at, row, columns)}>{_cell(cell, at)}</td>' for at, cell in enumerate(row)
+                cell.format(style, _span(at, row, columns), _cell(text, at == 0 < len(row) - 1))
+                for at, text in enumerate(row)
             )
             + "</tr>"
             for row in self.rows
@@ -53,5 +55,5 @@ def _span(at: int, row: Sequence[str], columns: int) -> str:
     return f' colspan="{columns - at}"' if at == len(row) - 1 < columns - 1 else ""
 
 
-def _cell(cell: str, at: int) -> str:
-    return f"<b>{html.escape(cell)}</b>" if at == 0 else html.escape(cell)
+def _cell(cell: str, is_heading: bool) -> str:
+    return f"<b>{html.escape(cell)}</b>" if is_heading else html.escape(cell)

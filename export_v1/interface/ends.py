@@ -49,7 +49,7 @@ class End:
         """The reason, for the report."""
         return {
             "compared": "the loss or a metric compares it with labels",
-            "in the loss": "the loss reads it from the model",
+            "in the loss": "the loss is computed from it",
             "unread": "no other op uses it",
             "state": f"a loop that starts with {self.old.name if self.old else ''!r} ends with it: the new state",
         }[self.kind]

@@ -80,7 +80,9 @@ class Candidates:
             for side, candidates in (("input", self.inputs), ("output", self.outputs), ("freeze", self.freeze))
             for candidate in candidates
         ]
-        counted = f"{len(self.inputs)} inputs, {len(self.outputs)} outputs, {len(self.freeze)} to freeze"
+        sides = (("input", self.inputs), ("output", self.outputs))
+        counted = ", ".join(f"{len(side)} {name}{'' if len(side) == 1 else 's'}" for name, side in sides)
+        counted += f", {len(self.freeze)} to freeze"
         return tables.Table(f"Candidates: {counted}", rows)
 
     def __str__(self) -> str:

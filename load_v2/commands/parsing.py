@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 from export_v1.console import colour, helping, version
 
 _OTHERS = "Other flags"
+# Headings in the order in which a help page has them; any others stand before the last.
+_ORDER = ("What is read", "How", "What is written", "What is printed", "Proof", "Trust")
 
 
 class Parser(argparse.ArgumentParser):
@@ -55,8 +57,8 @@ class Parser(argparse.ArgumentParser):
 
     def format_help(self) -> str:
         # What every command has comes last.
-        groups = {name: entries for name, entries in self._groups.items() if name != _OTHERS}
-        groups |= {_OTHERS: self._groups[_OTHERS]} if _OTHERS in self._groups else {}
+        order = [*_ORDER, *(name for name in self._groups if name not in (*_ORDER, _OTHERS)), _OTHERS]
+        groups = {name: self._groups[name] for name in order if name in self._groups}
         return helping.text(self._line(), self.description or "", self._examples, groups) + "\n"
 
     def format_usage(self) -> str:

@@ -271,12 +271,14 @@ def test_the_command_scores_files_as_predict_does(folder, x, predicted, tmp_path
     else:
         done = run_program(["-m", "load_v2.beam", *flags, *PROCESSES])
         assert done.returncode == 0, done.stderr[-2000:]
+        # Counted in two other processes.
+        assert f"/out/part.{ending}: {ROWS:,} records with their answers" in done.stdout.splitlines()[-1]
     got = _read(f"{tmp_path}/out/part-*.{ending}")
     assert sorted(got) == list(range(ROWS)) and set(got[0]) == set(predicted)
     _assert_equal([got[at] for at in range(ROWS)], predicted, range(ROWS))
 
 
-def test_records_without_an_answer_go_to_their_own_file(folder, x, tmp_path):
+def test_records_without_an_answer_go_to_their_own_file(folder, x, tmp_path, capsys):
     import pyarrow
     from pyarrow import parquet
 
@@ -285,6 +287,10 @@ def test_records_without_an_answer_go_to_their_own_file(folder, x, tmp_path):
     parquet.write_table(pyarrow.table({"id": list(range(20)), "x": rows}), str(tmp_path / "in.parquet"))
     flags = [folder, f"--input={tmp_path}/in.parquet", f"--output={tmp_path}/out.parquet"]
     assert command.run([*flags, f"--failed={tmp_path}/failed.jsonl"]) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    size = sum(path.stat().st_size for path in tmp_path.glob("out-*.parquet"))
+    assert said.startswith(f"{tmp_path}/out.parquet: 19 records with their answers, 1 file, {size:,} bytes; ")
+    assert f"{tmp_path}/failed.jsonl: 1 records without an answer, 1 file" in said
     assert sorted(_read(f"{tmp_path}/out-*.parquet")) == [at for at in range(20) if at != 4]
     (line,) = [line for path in tmp_path.glob("failed-*.jsonl") for line in path.read_text().splitlines()]
     assert json.loads(line)["record"] == {"id": 4}

@@ -22,7 +22,7 @@ from load_v2 import LoadError, scoring
 from load_v2.scoring import atomic
 from tests.support import cases
 
-COMMANDS = ("export", "export over another", "to_keras", "port", "predict")
+COMMANDS = ("export", "export over another", "to_keras", "port", "predict", "report")
 OLD = b"what stood there before"
 
 
@@ -36,6 +36,8 @@ def _flags(tmp_path: pathlib.Path, exported, what: str) -> list[str]:
     export = str(exported("mlp_layers"))
     if what == "to_keras":
         return ["load_v2", "to_keras", export, f"--keras={target}.keras", "--overwrite"]
+    if what == "report":
+        return ["load_v2", "report", export, f"--html={target}.html", "--overwrite"]
     if what == "predict":
         np.savez(tmp_path / "in.npz", x=np.zeros((3000, *case.oracle("in")["x"].shape[1:]), "float32"))
         return [
@@ -54,7 +56,7 @@ def _flags(tmp_path: pathlib.Path, exported, what: str) -> list[str]:
 
 
 def _target(folder: pathlib.Path, what: str) -> pathlib.Path:
-    ending = {"to_keras": ".keras", "predict": ".npz", "port": ".weights.h5"}.get(what, "")
+    ending = {"to_keras": ".keras", "predict": ".npz", "report": ".html", "port": ".weights.h5"}.get(what, "")
     return folder / f"target{ending}"
 
 
@@ -93,6 +95,8 @@ def _state(target: pathlib.Path) -> str:
 
         with h5py.File(target) as file:
             assert len(file["layers"]) >= 2
+    elif target.suffix == ".html":
+        assert content.startswith(b"<!doctype html>") and content.endswith(b"</html>\n")
     else:
         import zipfile
 
