@@ -58,7 +58,7 @@ def prints(receive, send):
 
 def test_a_process_that_dies_is_an_error_here():
     process = apart.Process(f"{__name__}:dies")
-    with pytest.raises(apart.EndedError, match="SIGSEGV: TensorFlow does this to a graph"):
+    with pytest.raises(apart.EndedError, match="SIGSEGV: TensorFlow crashes like this on a graph"):
         process.ask(b"x")
     with pytest.raises(apart.EndedError):
         process.ask(b"x")
