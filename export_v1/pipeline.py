@@ -180,7 +180,9 @@ def _write(
 
 def listing(request: Request, pattern: str = "") -> str:
     """Returns what `--list` prints, or `--list=PATTERN`: candidates as flags to paste, and variables; writes nothing."""
+    progress.stage("reading the model")
     model = reading.read(request)
+    progress.stage("looking for inputs and outputs", 0.3)
     with _blamed(model):
         text = interface.listing(model.graph, located.listed(model), pattern)
         for where, reaching_out in _reaching_out(model, request):
@@ -190,7 +192,9 @@ def listing(request: Request, pattern: str = "") -> str:
 
 def listed(request: Request) -> dict:
     """Returns what `--list --json` prints, as plain JSON values; writes nothing."""
+    progress.stage("reading the model")
     model = reading.read(request)
+    progress.stage("looking for inputs and outputs", 0.3)
     with _blamed(model):
         found = interface.listed(model.graph, located.listed(model))
         return {**found, "needs_permission": {where: dict(ops) for where, ops in _reaching_out(model, request)}}

@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from export_v1.console import colour
+from export_v1.console import colour, progress
 from load_v2.commands.parsing import Parser
 
 DESCRIPTION = """
@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from load_v2.errors import LoadError
     from load_v2.opening import backends, rebuilding
 
+    progress.stage("reading the graph")
     chosen = backends.chosen(args.backends.split(",") if args.backends else None)
     if args.dry_run:
         print("\n".join(rebuilding.report(rebuilding.plan(args.dir, args.signature, args.static)).text()))

@@ -4,6 +4,7 @@ import argparse
 import os
 from collections.abc import Collection
 
+from export_v1.console import progress
 from load_v2.commands import allowing
 from load_v2.commands.parsing import Parser
 
@@ -43,7 +44,9 @@ def run(args: argparse.Namespace) -> int:
         raise LoadError(f"--keras={args.keras} does not end in .keras, the one format Keras 3 loads whole.")
     if os.path.lexists(args.keras) and not args.overwrite:
         raise LoadError(f"{args.keras!r} already exists.\n  Pass --overwrite to replace it.")
+    progress.stage("loading the export")
     model = as_model(args.dir, args.signature, args.allow_ops)
+    progress.stage("writing the archive", 0.5)
     save(model, args.keras)
     print(f"{args.keras}: {len(model.weights)} weights, {os.path.getsize(args.keras):,} bytes")
     return 0

@@ -88,7 +88,7 @@ def _by_layer(sources: Sequence[_Member], targets: Sequence[_Member]) -> list[Pr
             pairs = _pairs(held, wanted)
             if pairs and len(wanted) > 1:
                 score = likeness.of(scope, wanted[0].layer) - sum(way.cost for _, _, way in pairs) / len(pairs)
-                ranked.append((score, -_apart(held, wanted, len(sources), len(targets)), scope, path, pairs))
+                ranked.append((score, -_apart(held, wanted), scope, path, pairs))
     ranked.sort(key=lambda one: (-one[0], -one[1], one[2], one[3]))
     found: list[Proposal] = []
     used: set[str] = set()
@@ -116,9 +116,7 @@ def _one_by_one(sources: Sequence[_Member], targets: Sequence[_Member]) -> list[
             way = _way(source, target)
             if way is not None:
                 score = likeness.of(source.name, name) - way.cost + (0.3 if source.role == target.role else 0.0)
-                ranked.append(
-                    (score, -abs(source.at / len(sources) - target.at / len(targets)), source, target, name, way)
-                )
+                ranked.append((score, -abs(source.at - target.at), source, target, name, way))
     ranked.sort(key=lambda one: (-one[0], -one[1], one[2].name, one[3].name))
     found: list[Proposal] = []
     used: set[str] = set()
@@ -165,9 +163,10 @@ def _grouped(members: Iterable[_Member], layer: Callable[[_Member], str]) -> dic
     return groups
 
 
-def _apart(held: Sequence[_Member], wanted: Sequence[_Member], sources: int, targets: int) -> float:
+def _apart(held: Sequence[_Member], wanted: Sequence[_Member]) -> int:
     """Returns how far a scope and a layer are from the same place in the order of their sides."""
-    return abs(held[0].at / sources - wanted[0].at / targets)
+    # Not relative to how many there are: a model is more often the beginning of another than a thinned-out copy.
+    return abs(held[0].at - wanted[0].at)
 
 
 def _why(likeness: Likeness, source: str, target: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from load_v2.errors import SHOWN
 from load_v2.porting import presets, weight_roles
+from load_v2.porting.likeness import Likeness
 from load_v2.porting.types import Entry, Weight
 
 
@@ -79,6 +80,7 @@ def recurrent(report, left: dict[str, Entry] | None = None) -> list[_Rule]:
     rules, used = [], set()
     inner = {weight_roles.scope_of(key) for key in left}
     scopes = sorted(inner | set(map(weight_roles.scope_of, inner)))
+    likeness = Likeness(scopes, [weight_roles.scope_of(path) for path in report.missing])
     for path in report.missing:
         layer = weight_roles.scope_of(path)
         inputs = report.weights.get(f"{layer}/kernel")
@@ -86,7 +88,9 @@ def recurrent(report, left: dict[str, Entry] | None = None) -> list[_Rule]:
             continue
         rows = inputs.shape[0] + report.weights[path].shape[0]
         cells = [(scope, _preset_of(scope, left, rows, inputs.shape)) for scope in scopes if scope not in used]
-        fits = [(scope, preset) for scope, preset in cells if preset]
+        # The most alike first, as they are sorted: `fw` is `forward_lstm`.
+        ranked = [(-likeness.of(scope, layer), scope, preset) for scope, preset in cells if preset]
+        fits = [(scope, preset) for _, scope, preset in sorted(ranked)]
         if fits:
             scope, preset = fits[0]
             used.add(scope)

@@ -10,6 +10,7 @@ from load_v2 import LoadError
 from load_v2.porting import Rule, load_checkpoint_weights, near_misses, proposing, reshaping, suggest_rules
 from load_v2.porting.likeness import Likeness
 from load_v2.porting.types import Entry, Weight
+from tests.support import cases, porting_models
 
 v1 = tf.compat.v1
 
@@ -102,6 +103,32 @@ def test_what_is_certain_is_what_is_matched_without_rules(tmp_path):
     rules.write_text(text)
     plain = {one.weight: one.keys for one in load_checkpoint_weights(model, prefix).assignments}
     assert {one.weight: one.keys for one in load_checkpoint_weights(model, prefix, rules).assignments} == plain
+
+
+def test_a_model_that_is_the_beginning_of_another_gets_its_first_layers(tmp_path):
+    shapes = {
+        f"dense{f'_{at}' if at else ''}/{leaf}": size
+        for at in range(12)
+        for leaf, size in (("kernel", (4, 4)), ("bias", (4,)))
+    }
+    prefix, values = _checkpoint(tmp_path, shapes)
+    model = keras.Sequential([keras.Input((4,)), *[layers.Dense(4) for _ in range(3)]])
+    rules = tmp_path / "rules.toml"
+    rules.write_text(suggest_rules(model, prefix))
+    load_checkpoint_weights(model, prefix, rules)
+    for at, name in enumerate(("dense", "dense_1", "dense_2")):
+        assert np.array_equal(model.layers[at].kernel, values[f"{name}/kernel"])
+
+
+def test_cells_of_two_directions_are_told_apart():
+    model = porting_models.lstm_cells()
+    text = suggest_rules(model, cases.FOLDER / "port_lstm_cells" / "model.ckpt-3")
+    rules = [rule.splitlines()[:3] for rule in text.split("[[rule]]\n")[1:]]
+    pairs = {
+        (key.split("'")[1], weight.split("'")[1].rpartition("/")[0].rpartition("/")[2]) for key, weight, _ in rules
+    }
+    assert ("bidirectional_rnn/fw/basic_lstm_cell", "forward_lstm") in pairs
+    assert ("bidirectional_rnn/bw/basic_lstm_cell", "backward_lstm") in pairs
 
 
 def test_names_that_toml_and_patterns_read_otherwise_are_written_so_that_they_mean_themselves(tmp_path):
