@@ -40,6 +40,17 @@ def test_edges_stand_between_the_scopes_that_they_cross():
     assert [child.role for child in tree.children] == ["input x", "", "output y"]
 
 
+def test_a_scope_of_weights_alone_is_not_drawn():
+    def build():
+        x = v1.placeholder(tf.float32, [], name="x")
+        with v1.name_scope("settings"):
+            scale = tf.constant(2.0, name="scale")
+        tf.multiply(x, scale, name="scaled")
+
+    tree, _ = scopes.tree(_graph(build), {})
+    assert _names(tree) == ["x", "scaled"] and tree.edges == [(0, 1, 1)] and tree.nodes == 3
+
+
 def test_an_op_with_the_name_of_a_scope_is_drawn_in_it():
     def build():
         x = v1.placeholder(tf.float32, [], name="x")
