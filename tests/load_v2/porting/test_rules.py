@@ -120,7 +120,8 @@ def test_first_rule_that_matches_takes_the_variable():
     ("text", "facts"),
     [
         ("[[rule]]\nkey = 'a'\nweigth = 'b'", ["'weigth' is not in rule 1 of 'r.toml'", "Closest: 'weight'"]),
-        ("[[rules]]\nkey = 'a'", ["unknown entry 'rules'", "'rule'"]),
+        ("[[rules]]\nkey = 'a'", ["unknown table [[rules]]; did you mean [[rule]]?"]),
+        ("emma = true", ["unknown entry 'emma'; did you mean ema?"]),
         ("[rule]\nkey = 'a'", ["[[rule]], in double brackets"]),
         ("ema = 1", ["ema is true or false, not 1"]),
         ('[[rule]]\nkey = "a\\d"', ["not TOML", "single quotes"]),
