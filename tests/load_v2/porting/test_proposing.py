@@ -189,6 +189,12 @@ def test_roles_are_not_crossed():
     assert {(one.key, one.weight) for one in proposing.propose(entries, weights)} == {
         ("a/beta", "b/beta"), ("a/gamma", "b/gamma"),
     }  # fmt: skip
+    assert proposing.propose(entries[:1], weights[:1]) == [], "gamma is no beta, though nothing else is left"
+
+
+def test_words_with_two_numbers_have_nothing_in_common():
+    likeness = Likeness(["conv_1"], ["conv_2", "conv"])
+    assert likeness.of("conv_1", "conv_2") == 0 < likeness.of("conv_1", "conv")
 
 
 _ENTRIES = {
