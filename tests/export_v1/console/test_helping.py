@@ -57,6 +57,8 @@ def test_a_broken_example_is_what_a_shell_takes_as_one_command():
     example = "python -m export_v1 model.ckpt-1000 export/1 --input=x=images:0 --freeze=is_training:0=false"
     page = helping.text("x", "What it does.", [example], {}, 40)
     pasted = textwrap.dedent(page.partition("Examples:\n")[2])
+    # Each line but the last tells the shell that it goes on.
+    assert all(line.endswith(" \\") for line in pasted.splitlines()[:-1])
     assert pasted.count("\n") >= 2 and shlex.split(pasted.replace("\\\n", "")) == example.split()
 
 
