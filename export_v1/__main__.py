@@ -151,8 +151,6 @@ def _parsed(argv: list[str]) -> list[str]:
     if "--version" in asked:
         helping.show(version.text())
         sys.exit(0)
-    # Flags may follow the model.
-    absl_flags.FLAGS.set_gnu_getopt(True)
     try:
         return absl_flags.FLAGS(argv)
     except absl_flags.Error as error:
