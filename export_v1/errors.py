@@ -33,10 +33,10 @@ def closest(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
     ['logits:0', 'loss:0']
     """
     known = sorted(set(known))
-    found = difflib.get_close_matches(name, known, limit, 0.5)
+    matches = difflib.get_close_matches(name, known, limit, 0.5)
     leaf = name.rsplit("/", 1)[-1].lower()
-    by_leaf = [other for other in known if other.rsplit("/", 1)[-1].lower() == leaf]
-    return list(dict.fromkeys(found + by_leaf))[:limit]
+    by_leaf = [candidate for candidate in known if candidate.rsplit("/", 1)[-1].lower() == leaf]
+    return list(dict.fromkeys(matches + by_leaf))[:limit]
 
 
 def unknown(

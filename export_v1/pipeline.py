@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 
 from export_v1 import errors, interface
 from export_v1.analysis import endless
-from export_v1.artifact import assembly, recording, save, versions, warmup
+from export_v1.artifact import assembly, model_settings, recording, save, versions, warmup
 from export_v1.artifact.report import Report
 from export_v1.console import progress
-from export_v1.format import record
+from export_v1.format import record, training_sample
 from export_v1.format import sample as codec
 from export_v1.format.comparison import Verdict
 from export_v1.ir import randomness, safety, wellformed
@@ -35,6 +35,7 @@ def export(request: Request, export_dir: str) -> Report:
     request.source_kind  # noqa: B018 - raises where the flags contradict each other
     versions.check(export_dir, request.files, **place)
     warmup.check(request)
+    model_settings.check(request.mlserver)
     replacements.check_kept(request.keep_ops)
     progress.stage("reading the model")
     model = reading.read(request)
@@ -47,8 +48,8 @@ def export(request: Request, export_dir: str) -> Report:
         place=f"The graph of {model.path} has",
         remedy=_how_to_allow,
     )
-    with _blamed(model), safety.applied(policy), interface.telling() as told:
-        return _export(model, files, request, export_dir, place, told)
+    with _blamed(model), safety.applied(policy), interface.telling() as choices:
+        return _export(model, files, request, export_dir, place, choices)
 
 
 def _how_to_allow(ops: list[str]) -> str:
@@ -59,11 +60,11 @@ def _how_to_allow(ops: list[str]) -> str:
 
 
 def _export(
-    model: Source, files: assets.Files, request: Request, export_dir: str, place: Mapping[str, bool], told: list
+    model: Source, files: assets.Files, request: Request, export_dir: str, place: Mapping[str, bool], choices: list
 ) -> Report:
     progress.stage("choosing inputs and outputs", 0.1)
     model, planned = norms.settled(model, plan.variants(model, request), request)
-    told.extend(planned.choices)
+    choices.extend(planned.choices)
     progress.stage("rewriting the graph", 0.25)
     assembled = assembly.assemble(planned, model, files, request)
     exported_weights = assembled.found.weights
@@ -76,9 +77,11 @@ def _export(
     opened = batch.opened(planned, recorded, weights, files, request)
     if opened.fixed is not None:
         assembled = assembly.assemble(opened.planned, model, files, request)
+    proof = training.Proof("")
     if planned.resume is not None:
-        verdict = _training_proven(planned, assembled.exported, weights, files, request)
-        planned = dataclasses.replace(planned, resume=dataclasses.replace(planned.resume, proof=verdict))
+        proof = _training_proven(planned, assembled.exported, weights, files, request)
+        entry = dataclasses.replace(planned.resume, proof=proof.verdict, recorded=proof.step is not None)
+        planned = dataclasses.replace(planned, resume=entry)
     requests = warmup.batches(warmup.sizes(request), recorded, opened.planned.serving_inputs)
     progress.stage("writing weights and comparing answers", 0.75)
     with versions.target(export_dir, **place) as target:
@@ -91,8 +94,12 @@ def _export(
         record.write(done, os.path.join(target.folder, record.PATH))
         if recorded is not None:
             sample.write(recorded, os.path.join(target.folder, codec.PATH))
+        if proof.step is not None:
+            training_sample.write(proof.step, os.path.join(target.folder, training_sample.PATH))
         if requests:
             warmup.write(requests, os.path.join(target.folder, "assets.extra"), DEFAULT)
+        if request.mlserver:
+            model_settings.write(request.mlserver, target.folder)
     return Report(target.path, done)
 
 
@@ -126,15 +133,16 @@ def _recorded(
 
 def _training_proven(
     planned: Plan, exported: save.Exported, weights: Weights, files: assets.Files, request: Request
-) -> str:
-    """Returns whether loss and gradients of a training are the original's: "equal", or "not proven" and why."""
+) -> training.Proof:
+    """Returns what is proven of a training: whether loss, gradients and update are the original's."""
     if request.no_sample:
-        return f"{Verdict.NOT_PROVEN}: --no_sample skipped it"
-    inputs, outputs, _ = exported.signatures[record.LOSS]
-    verdict = training.prove(planned, exported.graph_def, inputs, outputs, weights, files)
-    if request.require_proof and verdict.startswith(str(Verdict.NOT_PROVEN)):
-        raise errors.ExportError(f"The training is {verdict}, and --require_proof was given.\n  Nothing was written.")
-    return verdict
+        return training.Proof(f"{Verdict.NOT_PROVEN}: --no_sample skipped it")
+    proof = training.prove(planned, exported.graph_def, exported.signatures, weights, files)
+    if request.require_proof and proof.verdict.startswith(str(Verdict.NOT_PROVEN)):
+        raise errors.ExportError(
+            f"The training is {proof.verdict}, and --require_proof was given.\n  Nothing was written."
+        )
+    return proof
 
 
 def _require(recorded: Sample | None) -> None:
@@ -162,8 +170,8 @@ def _write(
             if writes:
                 fill(session, exported.weights)
 
-        left = answer.without(not_proven)
-        not_proven.update(checking.check(left, session, inputs, outputs, refill))
+        remaining = answer.without(not_proven)
+        not_proven.update(checking.check(remaining, session, inputs, outputs, refill))
 
     checks: list[Callable] = [functools.partial(compare, answer) for answer in answers]
     if answers and requests:
@@ -203,8 +211,8 @@ def listed(request: Request) -> dict:
 def _reaching_out(model: Source, request: Request) -> Iterator[tuple[str, dict[str, list[str]]]]:
     """Yields where a model has ops that `--allow_ops` would have to let in, and these."""
     graph_def = model.graph.graph_def
-    found = interface.candidates(model.graph)
-    outputs, inputs = ([candidate.tensor for candidate in side] for side in (found.outputs, found.inputs))
+    candidates = interface.candidates(model.graph)
+    outputs, inputs = ([candidate.tensor for candidate in side] for side in (candidates.outputs, candidates.inputs))
     outputs = [parse(tensor).name for tensor in request.outputs.values()] or outputs
     # Where nothing is known to be an output, any node may be.
     outputs = outputs or [node.name for node in graph_def.node]

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from export_v1 import errors
 from export_v1.console import flags
+from export_v1.format.record import LEFT_BEHIND
 
 # Flag -> what it names, for messages.
 SOURCES = {
@@ -115,6 +116,13 @@ class Request:
         name="label",
         example="labels=labels:0",
     )
+    leave_behind: Sequence[str] = flags.field(
+        "list",
+        _TRAINING,
+        "What of the training not to carry over, with --resume: python, sampling, queues, optimizer. Default: nothing; "
+        "the command stops at what cannot be, and says which of these it is.",
+        "NAME,…",
+    )
     rename: Sequence[str] = flags.field(
         "multi",
         _WEIGHTS,
@@ -165,6 +173,13 @@ class Request:
         "Needs the extra `serving`. Default: none.",
         "N",
     )
+    mlserver: str | None = flags.field(
+        "string",
+        _TARGET,
+        "Write the settings that MLServer starts the export with, under this name; see load_v2.mlserver.",
+        "NAME",
+        example="digits",
+    )
     allow_ops: Sequence[str] = flags.field(
         "list", _TRUST, "Ops to allow although they can touch files, the network or Python. Default: none.", "NAME,…"
     )
@@ -196,11 +211,14 @@ class Request:
             raise errors.ExportError(f"--meta_graph goes with --checkpoint alone, not with --{given[0]}.")
         if self.unfreeze and given != ["graph_def"]:
             raise errors.ExportError("--unfreeze goes with --graph_def: other sources have their variables.")
-        if (self.loss or self.labels) and not self.resume:
-            flag = "--loss" if self.loss else "--label"
+        if (self.loss or self.labels or self.leave_behind) and not self.resume:
+            flag = "--loss" if self.loss else "--label" if self.labels else "--leave_behind"
             raise errors.ExportError(
                 f"{flag} goes with --resume, which exports the training.\n  Pass --resume as well."
             )
+        strange = [word for word in self.leave_behind if word not in LEFT_BEHIND]
+        if strange:
+            raise errors.unknown("Part of a training", strange[0], "what --leave_behind takes", LEFT_BEHIND)
         if self.sample and self.no_sample:
             raise errors.ExportError("--sample and --no_sample exclude each other.\n  Remove one of them.")
         if self.moving_averages and self.batch_statistics:

@@ -20,15 +20,15 @@ def export(flags: Mapping[str, object], export_dir: str | os.PathLike) -> Report
     export_dir = os.fspath(export_dir)
     process = apart.Process("export_v1.supervised:work")
     try:
-        told = json.loads(process.ask(apart.packed({"flags": dict(flags), "export_dir": export_dir})))
+        reply = json.loads(process.ask(apart.packed({"flags": dict(flags), "export_dir": export_dir})))
     except apart.EndedError as error:
         raise errors.ExportError(f"The export's process ended; nothing was written.\n  Why: {error}.") from None
     finally:
         process.close()
         destination.sweep_for(export_dir, bool(flags.get("versioned")))
-    if "error" in told:
-        raise errors.ExportError(told["error"])
-    return Report(told["path"], record.read(os.path.join(told["path"], record.PATH), errors.ExportError))
+    if "error" in reply:
+        raise errors.ExportError(reply["error"])
+    return Report(reply["path"], record.read(os.path.join(reply["path"], record.PATH), errors.ExportError))
 
 
 def work(receive: Callable[[], bytes | None], send: Callable[[bytes], None]) -> None:
@@ -36,12 +36,12 @@ def work(receive: Callable[[], bytes | None], send: Callable[[bytes], None]) -> 
     message = receive()
     if message is None:
         return
-    asked = json.loads(message)
+    request = json.loads(message)
     from export_v1 import pipeline
     from export_v1.request import Request
 
     try:
-        report = pipeline.export(Request(**asked["flags"]), asked["export_dir"])
+        report = pipeline.export(Request(**request["flags"]), request["export_dir"])
         send(apart.packed({"path": os.path.abspath(report.export_dir)}))
     except errors.UserError as error:
         send(apart.packed({"error": str(error)}))

@@ -102,7 +102,9 @@ def _saved_model(source: Artefact, allow_ops: Collection[str]) -> Reader:
 def _run_by_a_loader(source: Artefact) -> list[str]:
     """Returns what `tf.saved_model.load` runs, or makes callable, beside restoring the variables."""
     meta_graph = source.meta_graph
-    names = [info.name for one in meta_graph.signature_def.values() for info in one.outputs.values()]
+    names = [
+        info.name for signature_def in meta_graph.signature_def.values() for info in signature_def.outputs.values()
+    ]
     for key in ("saved_model_main_op", "legacy_init_op", "saved_model_init_op", "serving_init_op"):
         if key in meta_graph.collection_def:
             names += meta_graph.collection_def[key].node_list.value

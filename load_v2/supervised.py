@@ -108,11 +108,11 @@ def work(receive: Callable[[], bytes | None], send: Callable[[bytes], None]) -> 
     message = receive()
     if message is None:
         return
-    asked = json.loads(message)
+    request = json.loads(message)
     try:
         from load_v2.layer.signature_layer import SignatureLayer
 
-        layer = SignatureLayer(asked["path"], asked["signature"], allow_ops=asked["allow_ops"])
+        layer = SignatureLayer(request["path"], request["signature"], allow_ops=request["allow_ops"])
     except Exception as error:
         send(_BAD + _told(error))
         return

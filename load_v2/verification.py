@@ -20,6 +20,7 @@ from load_v2.errors import LoadError, quoted
 from load_v2.layer import archive_file
 from load_v2.program import artefact
 from load_v2.program.signature import Spec
+from load_v2.training import replaying
 
 _SIGNATURE = "serving_default"
 # How often an output that a random op stands before is asked for, before it is called different. See `proof.sample`.
@@ -109,6 +110,8 @@ def verify(path: str | os.PathLike, allow_ops: Collection[str] = (), watch: Watc
     Integers, booleans and strings must be identical, floats within `export_v1.format.comparison.TOLERANCES`; NaN equals
     NaN. An output, an answer or a checksum that the record has and the files lack counts as different, and so does a
     signature of other tensors. An output that is random is not proven; nor is anything where no answers were recorded.
+    Where there is a training, a recorded step of it is replayed through the model that `resume` makes: loss, gradients, and
+    the variables after the update.
 
     Args:
         path: folder of an export; or a .keras archive, of which the digests are compared: no answers travel in it.
@@ -127,6 +130,7 @@ def verify(path: str | os.PathLike, allow_ops: Collection[str] = (), watch: Watc
     unlike = _unlike_signature(source) + _unlike_sample(source, sample)
     outputs, read_by, infinite = _replayed(source, sample, allow_ops, watch)
     outputs += _not_replayed(source, sample, {output.key for output in outputs})
+    outputs += replaying.compared(source, allow_ops)
     damaged, notes = _checksums(source)
     if read_by:
         sets = f"{1 + len(sample.further)} sets of inputs" if sample.further else "1 set of inputs"
@@ -232,7 +236,7 @@ def _compared(
 def _changes(answer: replay.Answer, inputs: Mapping[str, np.ndarray], key: str, first: np.ndarray) -> bool:
     """Whether an answer is another when asked again: the original's may have been the same each time by chance."""
     again = (answer(inputs)[key] for _ in range(1, _DRAWS))
-    return not all(comparison.compare(key, first, other).equal for other in again)
+    return not all(comparison.compare(key, first, repeated).equal for repeated in again)
 
 
 def _by(reader: str, result: Comparison) -> Comparison:
@@ -301,7 +305,7 @@ def _unlike_signature(source: artefact.Artefact) -> list[str]:
                 for key in dict.fromkeys([*entries, *specs])
                 if (
                     problem := _unlike_tensor(
-                        entries.get(key), specs.get(key), side == "output" and bool(record.replaced)
+                        entries.get(key), specs.get(key), side == "output" and any(item.by for item in record.replaced)
                     )
                 )
             ]

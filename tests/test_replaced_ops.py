@@ -8,6 +8,7 @@ import tensorflow as tf
 import export_v1
 from export_v1.errors import ExportError
 from export_v1.format import record
+from export_v1.passes import replacements
 from load_v2 import SignatureLayer
 from tests.support import cases
 
@@ -15,7 +16,7 @@ from tests.support import cases
 def test_the_record_and_the_report_say_what_was_replaced_and_what_the_reference_has_of_it(tmp_path):
     flags = cases.load("contrib_beam_search").flags()
     report = export_v1.export(export_dir=str(tmp_path / "export"), **flags)
-    by = "a loop over the steps, from the last to the first"
+    by = replacements.TABLE["GatherTree"].by
     kept = record.read(str(tmp_path / "export" / record.PATH), ExportError)
     assert list(kept.replaced) == [record.Replaced("GatherTree", 1, by, True)]
     assert f"replaced: 1 GatherTree by {by}" in report.text()

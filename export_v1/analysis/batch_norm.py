@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 
-from export_v1.analysis import moments
+from export_v1.analysis import moments, variables
 from export_v1.ir import graph, ops
 from export_v1.ir.graph import Index, NodeDef, Tensor, data_inputs
 from export_v1.ir.match import Pattern, anything, behind, either, exactly, made_by, match, matches, origin
@@ -54,17 +54,7 @@ def moving(index: Index, names: set[str]) -> set[str]:
 
 def readers(index: Index, name: str) -> list[tuple[NodeDef, int]]:
     """Returns (node, input position) of whatever computes with a variable or constant, seen through its reads."""
-    found, todo, seen = [], [name], {name}
-    while todo:
-        for reader, at in index.consumers(todo.pop()):
-            if reader.input[at].startswith("^"):
-                continue
-            if reader.op not in _PASSED:
-                found.append((reader, at))
-            elif at == 0 and reader.name not in seen:
-                seen.add(reader.name)
-                todo.append(reader.name)
-    return found
+    return variables.readers(index, name, _PASSED)
 
 
 def _is_variance(index: Index, reader: NodeDef) -> bool:

@@ -40,11 +40,11 @@ def assemble(plan: Plan, model: Source, files: assets.Files, request: Request) -
     transformed = [variant.transformed(planned, files) for planned in plan.variants]
     prefixed = zip(plan.variants, transformed, strict=True)
     graph_def = merge.graphs({planned.prefix: made.graph_def for planned, made in prefixed})
-    found = located.of(graph_def, model, request)
-    exported = _exported(graph_def, plan, transformed, found.weights)
+    located_weights = located.of(graph_def, model, request)
+    exported = _exported(graph_def, plan, transformed, located_weights.weights)
     # Before anything is run or written; what is imported is checked again, where it is imported.
     safety.current().check(graph_def)
-    return Assembly(transformed, found, exported)
+    return Assembly(transformed, located_weights, exported)
 
 
 def _exported(graph_def: GraphDef, plan: Plan, transformed: list[variant.Transformed], weights: Weights):

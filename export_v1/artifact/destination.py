@@ -14,7 +14,7 @@ from export_v1.console import outcome, unfinished
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _GRAPHS = frozenset({"saved_model.pb", "saved_model.pbtxt"})
 # What TensorFlow, Keras and Hub put into a SavedModel, beside its graph.
-_PARTS = frozenset({"variables", "assets", "assets.extra", "debug", "fingerprint.pb", "keras_metadata.pb",
+_PARTS = frozenset({"variables", "assets", "assets.extra", "debug", "fingerprint.pb", "keras_metadata.pb", "model-settings.json",
                     "tfhub_module.pb"})  # fmt: skip
 
 
@@ -162,11 +162,11 @@ def _publish(partial: str, path: str) -> None:
     unfinished.sync(os.path.dirname(path))
 
 
-def _exchange(one: str, other: str) -> bool:
+def _exchange(first: str, second: str) -> bool:
     """Swaps two folders in one step; returns False where the system cannot."""
     try:
         libc = ctypes.CDLL(None, use_errno=True)
-        return libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0
+        return libc.renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0
     except (OSError, AttributeError):
         return False
 

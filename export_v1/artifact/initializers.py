@@ -20,13 +20,13 @@ def added(graph_def: GraphDef, variables: Iterable[Variable]) -> tuple[GraphDef,
         graph_def: has a VarHandleOp named as each variable. Not modified.
         variables: of known shape.
     """
-    taken = {node.name for node in graph_def.node}
+    names = {node.name for node in graph_def.node}
     nodes, definitions = [], []
     for variable in variables:
         handle = Tensor(variable.name)
 
         def tensor(suffix: str, name: str = variable.name) -> Tensor:
-            return Tensor(graph.fresh_name(f"{name}/{suffix}", taken))
+            return Tensor(graph.fresh_name(f"{name}/{suffix}", names))
 
         shape, zero, fill, assign, read = map(tensor, ("shape", "zero", "zeros", "Assign", "Read"))
         empty = b"" if variable.dtype == tf.string else False if variable.dtype == tf.bool else 0

@@ -89,7 +89,7 @@ def _replaced(transformed: Iterable[Transformed]) -> list[record.Replaced]:
     counts: Counter[tuple] = Counter()
     for made in transformed:
         for item in made.replaced:
-            counts[item.op, item.by, item.in_original] += item.count
+            counts[item.op, item.by, item.in_reference] += item.count
     return [record.Replaced(op, count, by, in_reference) for (op, by, in_reference), count in sorted(counts.items())]
 
 
@@ -103,7 +103,7 @@ def _kept(plan: Plan, graph_def: GraphDef) -> set[str]:
 
 
 def _sample_entry(recorded: Sample) -> record.SampleEntry:
-    names = [other.name for other in recorded.further]
+    names = [input_set.name for input_set in recorded.further]
     unstable = [key for key in recorded.ranks if key not in recorded.outputs]
     return record.SampleEntry(recorded.origin, unstable, recorded.ranks, names)
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from export_v1.console import tables
-from export_v1.format.record import OTHER_VALUES, Record, SampleEntry, Shape, SignatureEntry, TensorEntry
+from export_v1.format.record import OPTIMIZER, OTHER_VALUES, Record, SampleEntry, Shape, SignatureEntry, TensorEntry
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -47,14 +47,19 @@ class Report:
         lines.append(f"  nodes: {nodes.kept} of {nodes.original} kept, {nodes.folded} folded away")
         lines += [f"  made functional: {count} {kind}" for kind, count in record.converted.items() if count]
         lines += [f"  left as it was: {item.construct}: {item.why}" for item in record.unconverted]
-        lines += [f"  replaced: {item.count} {item.op} by {item.by}" for item in record.replaced]
+        lines += [f"  replaced: {item.count} {item.op} by {item.by}" for item in record.replaced if item.by]
+        lines += [
+            f"  kept: {item.count} {item.op}, as --keep_ops says; what loads the export needs the op's library first"
+            for item in record.replaced
+            if not item.by
+        ]
         lines += [f"  chosen: {choice.what}" + f" ({choice.why})" * bool(choice.why) for choice in record.choices]
         lines += [f"  warning: {warning}" for warning in record.warnings]
         lines += [f"  {line}" for line in proof_lines(record)]
         if record.resume is not None:
-            lines.append(
-                f"  training: loss and {len(record.resume.gradients)} gradients against the original's: {record.resume.proof}"
-            )
+            count = len(record.resume.gradients)
+            what = "loss" if OPTIMIZER in record.resume.left_behind else f"loss, step and {count} gradients"
+            lines.append(f"  training: {what} against the original's: {record.resume.proof}")
         if record.warmup:
             lines.append(f"  warm-up requests: of {_counted(record.warmup)} rows")
         return "\n".join(lines)

@@ -35,8 +35,8 @@ def target(export_dir: str, *, overwrite: bool = False, versioned: bool = False)
         ExportError: `export_dir` is not free, is no base path, or cannot be written.
     """
     if versioned:
-        with _next_version(export_dir) as found:
-            yield found
+        with _next_version(export_dir) as version:
+            yield version
         return
     with destination.whole(export_dir, overwrite) as folder:
         yield Target(folder, export_dir)
@@ -61,12 +61,12 @@ def _next_version(base: str) -> Iterator[Target]:
     """
     numbers(base)
     with destination.partial(os.path.realpath(base), ".partial-", base) as folder:
-        found = Target(folder, "")
-        yield found
+        version = Target(folder, "")
+        yield version
         unfinished.finish(folder)
         unfinished.sync_all(folder)
         os.chmod(folder, 0o755)
-        found.path = _renamed(folder, base)
+        version.path = _renamed(folder, base)
         unfinished.sync(base)
 
 

@@ -25,17 +25,17 @@ def check(request: Request) -> None:
     Raises:
         ExportError: no sample is to be recorded, a batch size is none, there are too many, or a package is missing.
     """
-    asked = sizes(request)
-    if not asked:
+    batch_sizes = sizes(request)
+    if not batch_sizes:
         return
     if request.no_sample:
         raise errors.ExportError(
             "--warmup makes its requests from the recorded sample, and --no_sample records none.\n  Remove one of them."
         )
-    wrong = [size for size in asked if not isinstance(size, int) or size < AS_RECORDED]
+    wrong = [size for size in batch_sizes if not isinstance(size, int) or size < AS_RECORDED]
     if wrong:
         raise errors.ExportError(f"{wrong[0]!r} is not a batch size.\n  Pass --warmup=1, once for each batch size.")
-    count = len(set(asked))
+    count = len(set(batch_sizes))
     if count > MOST:
         raise errors.ExportError(
             f"{count:,} batch sizes are asked for; TensorFlow Serving reads at most {MOST:,} warm-up requests.\n"
@@ -63,7 +63,7 @@ def _protos():
 
 
 def batches(
-    asked: Sequence[int], recorded: sample.Sample | None, inputs: Mapping[str, interface.Input]
+    batch_sizes: Sequence[int], recorded: sample.Sample | None, inputs: Mapping[str, interface.Input]
 ) -> dict[int, Batch]:
     """Returns batch size -> inputs by key, rows of the sample over and over.
 
@@ -75,22 +75,22 @@ def batches(
     Raises:
         ExportError: there is no sample, or the signature takes no other batch size than the sample's.
     """
-    if not asked:
+    if not batch_sizes:
         return {}
     if recorded is None:
         raise errors.ExportError(
             "--warmup makes its requests from the recorded sample, and none was recorded.\n"
             "  Pass --sample=FILE.npz with real inputs, or remove --warmup."
         )
-    values = {key: _as_declared(recorded.inputs[key], one) for key, one in inputs.items()}
-    rowwise = {key for key, one in inputs.items() if _is_open(one, values[key])}
+    values = {key: _as_declared(recorded.inputs[key], declared) for key, declared in inputs.items()}
+    rowwise = {key for key, declared in inputs.items() if _is_open(declared, values[key])}
     counts = {len(values[key]) for key in rowwise}
-    fixed = {one.shape[0] for one in inputs.values() if one.shape and one.shape[0] is not None}
+    fixed = {declared.shape[0] for declared in inputs.values() if declared.shape and declared.shape[0] is not None}
     own = max(counts or fixed, default=1)
     made: dict[int, Batch] = {}
-    for size in dict.fromkeys(size or own for size in asked):
+    for size in dict.fromkeys(size or own for size in batch_sizes):
         if size != own and not rowwise:
-            shown = ", ".join(f"{key} {list(one.shape or ())}" for key, one in inputs.items())
+            shown = ", ".join(f"{key} {list(declared.shape or ())}" for key, declared in inputs.items())
             raise errors.ExportError(
                 f"A warm-up request of {size} rows does not fit the signature, which has no open batch size: {shown}.\n"
                 f"  Pass --warmup={own}, or open it with --input=KEY=TENSOR[None,…]."
@@ -101,14 +101,14 @@ def batches(
     return made
 
 
-def _as_declared(value: np.ndarray, one: interface.Input) -> np.ndarray:
+def _as_declared(value: np.ndarray, declared: interface.Input) -> np.ndarray:
     """Returns a value in the type of the signature, which is the only one that a server takes."""
-    dtype = tf.as_dtype(one.dtype)
+    dtype = tf.as_dtype(declared.dtype)
     return value if dtype == tf.string else np.asarray(value).astype(dtype.as_numpy_dtype)
 
 
-def _is_open(one: interface.Input, value: np.ndarray) -> bool:
-    return np.ndim(value) > 0 and (one.shape is None or one.shape[0] is None)
+def _is_open(declared: interface.Input, value: np.ndarray) -> bool:
+    return np.ndim(value) > 0 and (declared.shape is None or declared.shape[0] is None)
 
 
 def _repeated(value: np.ndarray, size: int) -> np.ndarray:
@@ -143,10 +143,10 @@ def write(requests: Mapping[int, Batch], folder: str, signature: str) -> None:
     predict_pb2, prediction_log_pb2 = _protos()
     with tf.io.TFRecordWriter(os.path.join(folder, FILE)) as records:
         for _, batch in sorted(requests.items()):
-            asked = predict_pb2.PredictRequest()
+            request = predict_pb2.PredictRequest()
             # The server fills in its own name for the model.
-            asked.model_spec.signature_name = signature
+            request.model_spec.signature_name = signature
             for key, value in batch.items():
-                asked.inputs[key].CopyFrom(tf.make_tensor_proto(value))
-            log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=asked))
+                request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+            log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
             records.write(log.SerializeToString(deterministic=True))

@@ -46,9 +46,9 @@ class Index:
 
     def entry(self, name: str, part: Part) -> Entry | None:
         """Returns where a tensor, or just this part of it, lies in one piece; None where it does not."""
-        whole = self.tensors.get(name)
-        if whole is None or not part:
-            return None if whole is None or whole.slices else whole
+        tensor = self.tensors.get(name)
+        if tensor is None or not part:
+            return None if tensor is None or tensor.slices else tensor
         return self.slices.get(name, {}).get(part)
 
     def checksum(self, name: str) -> int:
@@ -191,12 +191,12 @@ def joined(first: int, second: int, size: int) -> int:
     return _product(first, power) ^ second
 
 
-def _product(one: int, other: int) -> int:
+def _product(first: int, second: int) -> int:
     total = 0
     for bit in range(31, -1, -1):
-        if other >> bit & 1:
-            total ^= one
-        one = one >> 1 ^ (_POLYNOMIAL if one & 1 else 0)
+        if second >> bit & 1:
+            total ^= first
+        first = first >> 1 ^ (_POLYNOMIAL if first & 1 else 0)
     return total
 
 

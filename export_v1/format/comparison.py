@@ -50,7 +50,7 @@ def overall(verdicts: Iterable[Verdict]) -> Verdict:
     (<Verdict.EQUAL: 'equal'>, <Verdict.NOT_PROVEN: 'not proven'>)
     """
     reached = set(verdicts)
-    return next((one for one in (Verdict.DIFFERENT, Verdict.EQUAL) if one in reached), Verdict.NOT_PROVEN)
+    return next((verdict for verdict in (Verdict.DIFFERENT, Verdict.EQUAL) if verdict in reached), Verdict.NOT_PROVEN)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ Version history of the format; an export of any version listed here loads:
     1  2026-11  first
     1  2026-11  `proof`, `sets` of the sample: optional, earlier exports lack them
        2026-11  with `resume`, which older versions of the package pass over
+       2026-11  `recorded` and `left_behind` of `resume`, which earlier records lack
        2026-11  `replaced`, which earlier records lack: nothing was
        2026-11  `scopes`: optional, earlier records lack them
 """
@@ -32,6 +33,9 @@ TRAINING_SIGNATURES = (LOSS, VALIDATION, UPDATE, GRADIENTS, RATE) = (
 
 # What the names of sets of inputs begin with that differ from the first in their values alone.
 OTHER_VALUES = "other values"
+
+# What of a training `--leave_behind` leaves out.
+LEFT_BEHIND = (PYTHON, SAMPLING, QUEUES, OPTIMIZER) = ("python", "sampling", "queues", "optimizer")
 
 Shape = Sequence[int | None] | None
 
@@ -110,7 +114,7 @@ class Replaced:
     Attributes:
         op: what was replaced.
         count: how many nodes.
-        by: what stands in for it.
+        by: what stands in for it; empty where nothing does, since --keep_ops left it as it was.
         in_reference: whether the graph whose answers were recorded has the replacement, too, since the op itself could
             not run there; the recorded answers then prove nothing about it.
     """
@@ -229,7 +233,11 @@ class ResumeEntry:
         optimizers: how each trained variable is changed.
         counter: name of the variable that counts the steps; None where there is none.
         averages: name of a variable -> name of the variable that holds its moving average.
-        proof: "equal" where loss and gradients were compared with the original's; else "not proven" and why.
+        proof: "equal" where loss, gradients and update were compared with the original's, perhaps with exceptions; else
+            "not proven" and why.
+        left_behind: words of --leave_behind for what was not carried over: "python", "sampling", "queues", "optimizer"; with the
+            last one there is no signature `update`.
+        recorded: whether a step of the original is in training.npz, to be replayed.
         random: whether the loss draws random numbers, as dropout does.
     """
 
@@ -242,6 +250,8 @@ class ResumeEntry:
     averages: Mapping[str, str] = dataclasses.field(default_factory=dict)
     random: bool = False
     proof: str = ""
+    left_behind: Sequence[str] = ()
+    recorded: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -381,7 +391,7 @@ def _record(values: Mapping) -> Record:
             "variables": lambda value: tuple(_made(VariableEntry, item) for item in value),
             "sample": lambda value: _made(SampleEntry, value),
             "proof": lambda value: _made(ProofEntry, value),
-            "resume": _resume,
+            "resume": resume_entry,
         }.items()
         if given.get(key) is not None
     }
@@ -405,7 +415,12 @@ def _made(kind, values: Mapping):
     return kind(**_known(kind, values))
 
 
-def _resume(values: Mapping) -> ResumeEntry:
+def resume_entry(values: Mapping) -> ResumeEntry:
+    """Returns the entry of a training from plain values, as `Record.to_json` writes them; unknown fields are ignored.
+
+    Raises:
+        TypeError, ValueError, KeyError, AttributeError: they are none.
+    """
     given = _known(ResumeEntry, values)
     for key, kind in (("gradients", GradientEntry), ("optimizers", OptimizerEntry)):
         given[key] = tuple(_made(kind, item) for item in given.get(key, ()))

@@ -68,11 +68,11 @@ def write(sample: Arrays, path: str) -> None:
         stored |= {f"{prefix}noise/{key}": np.float64(value) for key, value in one_set.noise.items()}
         for side, values in (("in", one_set.inputs), ("out", one_set.outputs)):
             for key, value in values.items():
-                stored |= _stored(f"{prefix}{side}/{key}", np.asarray(value))
+                stored |= as_stored(f"{prefix}{side}/{key}", np.asarray(value))
     np.savez(path, **stored)
 
 
-def _stored(name: str, value: np.ndarray) -> dict[str, np.ndarray]:
+def as_stored(name: str, value: np.ndarray) -> dict[str, np.ndarray]:
     """Returns the arrays that an array is stored as."""
     plain = known_to_files(value)
     if plain is not value:

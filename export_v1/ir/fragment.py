@@ -128,8 +128,8 @@ def _named_by_content(functions: Iterable, hint: str) -> dict[str, object]:
         if name not in made:
             copy = function_pb2.FunctionDef()
             copy.CopyFrom(originals[name])
-            called = {other for node in copy.node_def for other in library.called_by(node) if other in originals}
-            names = {other: write(other).signature.name for other in sorted(called)}
+            called = {callee for node in copy.node_def for callee in library.called_by(node) if callee in originals}
+            names = {callee: write(callee).signature.name for callee in sorted(called)}
             for node in copy.node_def:
                 _rename_calls(node, names)
             _rename_arguments(copy)
@@ -149,8 +149,8 @@ def _named_by_content(functions: Iterable, hint: str) -> dict[str, object]:
 
 def _rename_arguments(function) -> None:
     """Gives a function's arguments names by their positions: those that TensorFlow makes up count calls."""
-    taken = {node.name for node in function.node_def}
-    names = {arg.name: graph.fresh_name(f"arg_{at}", taken) for at, arg in enumerate(function.signature.input_arg)}
+    node_names = {node.name for node in function.node_def}
+    names = {arg.name: graph.fresh_name(f"arg_{at}", node_names) for at, arg in enumerate(function.signature.input_arg)}
     for arg in function.signature.input_arg:
         arg.name = names[arg.name]
     for node in function.node_def:

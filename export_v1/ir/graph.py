@@ -89,9 +89,9 @@ class Index:
         """Returns (consumer, position in its `input`) for every edge out of `node`, control edges included."""
         if self._consumers is None:
             table: dict[str, list[tuple[NodeDef, int]]] = {}
-            for other in self.graph_def.node:
-                for position, edge in enumerate(other.input):
-                    table.setdefault(parse(edge).node, []).append((other, position))
+            for consumer in self.graph_def.node:
+                for position, edge in enumerate(consumer.input):
+                    table.setdefault(parse(edge).node, []).append((consumer, position))
             self._consumers = table
         return self._consumers.get(node, [])
 
@@ -141,7 +141,7 @@ def attr(node: NodeDef, key: str) -> AttrValue:
     if key in node.attr:
         return node.attr[key]
     definition = op_def(node.op)
-    defaults = (one.default_value for one in definition.attr if one.name == key) if definition else ()
+    defaults = (attr_def.default_value for attr_def in definition.attr if attr_def.name == key) if definition else ()
     return next(iter(defaults), AttrValue())
 
 
@@ -254,11 +254,11 @@ def named_outputs(node: NodeDef) -> list[tuple[str, int]]:
     return [(name, 1 if count is None else count) for name, count in _counts(node, "output_arg")]
 
 
-def fresh_name(wanted: str, taken: set[str]) -> str:
+def fresh_name(wanted: str, names: set[str]) -> str:
     """Returns `wanted`, or `wanted_1`, `wanted_2`, … where it is taken; adds the result to `taken`."""
     name, count = wanted, 0
-    while name in taken:
+    while name in names:
         count += 1
         name = f"{wanted}_{count}"
-    taken.add(name)
+    names.add(name)
     return name

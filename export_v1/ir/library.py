@@ -24,7 +24,7 @@ def problems(library) -> list[str]:
     found += [f"function {name!r} has the name of an op" for name in names if name and graph.op_def(name) is not None]
     for function in library.function:
         found += [f"function {function.signature.name!r} {what}" for what in _body(function)]
-    gradients = {one.function_name: one.gradient_func for one in library.gradient}
+    gradients = {gradient.function_name: gradient.gradient_func for gradient in library.gradient}
     calls = {}
     for function in library.function:
         called = {name for node in function.node_def for name in called_by(node)}
@@ -50,7 +50,7 @@ def reachable(graph_def) -> set[str]:
         if name in found or name not in functions:
             continue
         found.add(name)
-        todo.extend(other for node in functions[name].node_def for other in called_by(node))
+        todo.extend(callee for node in functions[name].node_def for callee in called_by(node))
         todo.extend([gradients[name]] if name in gradients else [])
     return found
 

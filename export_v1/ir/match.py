@@ -76,14 +76,14 @@ def made_by(ops: str | Collection[str], *inputs: Pattern, any_order: bool = Fals
     wanted = {ops} if isinstance(ops, str) else ops
 
     def fits(search: _Search, tensor: Tensor, captures: dict[str, Tensor], depth: int):
-        found = search.index.nodes.get(tensor.node)
-        if found is None or found.op not in wanted:
-            what = "is not in the graph" if found is None else f"is {found.op}"
+        node = search.index.nodes.get(tensor.node)
+        if node is None or node.op not in wanted:
+            what = "is not in the graph" if node is None else f"is {node.op}"
             search.failed(depth, f"{tensor.name!r} {what}, not {' or '.join(sorted(wanted))}")
             return
-        sources = data_inputs(found)
+        sources = data_inputs(node)
         if inputs and len(sources) != len(inputs):
-            search.failed(depth, f"{tensor.name!r} ({found.op}) has {len(sources)} inputs, not {len(inputs)}")
+            search.failed(depth, f"{tensor.name!r} ({node.op}) has {len(sources)} inputs, not {len(inputs)}")
             return
         for order in itertools.permutations(inputs) if any_order else (inputs,):
             yield from _all_fit(search, list(zip(order, sources, strict=False)), captures, depth + 1)

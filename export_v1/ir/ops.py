@@ -89,6 +89,11 @@ FED = frozenset({"Placeholder", "PlaceholderV2"})
 PLACEHOLDERS = FED | {"PlaceholderWithDefault"}
 DEQUEUES = frozenset(f"QueueDequeue{many}{version}" for many in ("", "Many", "UpTo") for version in ("", "V2"))
 ENQUEUES = frozenset(f"QueueEnqueue{many}{version}" for many in ("", "Many") for version in ("", "V2"))
+# Put data where a later run takes them from.
+FILLS = ENQUEUES | {
+    *("Stage", "MapStage", "OrderedMapStage", "BarrierInsertMany", "LookupTableInsert", "LookupTableInsertV2"),
+    *("AccumulatorApplyGradient", "ResourceAccumulatorApplyGradient", "SparseAccumulatorApplyGradient"),
+}
 ITERATOR_READS = frozenset({"IteratorGetNext", "IteratorGetNextSync"})
 # Where a model's data can come in: a tensor that nothing in the graph computes.
 SOURCES = FED | DEQUEUES | ITERATOR_READS
@@ -180,11 +185,15 @@ ARRAY_WRITERS = frozenset({"TensorArrayWriteV3", "TensorArrayScatterV3", "Tensor
 UNIFORMS = frozenset({"RandomUniform", "StatelessRandomUniform"})
 # What a model adds noise or drops values with, as training does.
 NOISE = UNIFORMS | {"RandomStandardNormal", "TruncatedNormal"}
+# Draw the classes that a sampled loss compares with.
+SAMPLERS = frozenset(
+    f"{kind}CandidateSampler"
+    for kind in ("Uniform", "LogUniform", "LearnedUnigram", "All", "FixedUnigram", "ThreadUnsafeUnigram")
+)
 _RANDOM = (
     "Random", "TruncatedNormal", "ParameterizedTruncatedNormal", "Multinomial", "StatefulRandom", "StatefulUniform",
-    "StatefulStandardNormal", "StatefulTruncatedNormal", "UniformCandidateSampler", "LogUniformCandidateSampler",
-    "LearnedUnigramCandidateSampler", "AllCandidateSampler", "FixedUnigramCandidateSampler",
-    "ThreadUnsafeUnigramCandidateSampler", "NonDeterministicInts", "SampleDistortedBoundingBox", "Skipgram",
+    "StatefulStandardNormal", "StatefulTruncatedNormal", "NonDeterministicInts", "SampleDistortedBoundingBox", "Skipgram",
+    *sorted(SAMPLERS),
 )  # fmt: skip
 
 

@@ -1,12 +1,12 @@
 """randomness: which tensors of a graph depend on random numbers, as its edges tell."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from export_v1.ir import library, ops
 from export_v1.ir.graph import GraphDef, Index, NodeDef, parse
 
 
-def sources(graph_def: GraphDef, tensors: Mapping[str, str]) -> dict[str, str]:
+def sources(graph_def: GraphDef, tensors: Mapping[str, str], given: Collection[str] = ()) -> dict[str, str]:
     """Returns, for each tensor that a random op stands before, that op as "TYPE 'NAME'"; of several, the first by name.
     Where it is in a function, NAME is the node that calls it: "TYPE inside 'NAME'".
 
@@ -16,12 +16,13 @@ def sources(graph_def: GraphDef, tensors: Mapping[str, str]) -> dict[str, str]:
     Args:
         graph_def: the graph.
         tensors: any key -> tensor name; a tensor that is not in the graph depends on nothing.
+        given: nodes whose value comes from elsewhere, so that nothing before them counts.
     """
     index, drawing = Index(graph_def), _drawing_functions(graph_def)
     found = {}
     for key, tensor in tensors.items():
-        reached = sorted(index.ancestors([parse(tensor).node]))
-        draws = next(filter(None, (_draw(index[name], drawing) for name in reached)), None)
+        reached = sorted(index.ancestors([parse(tensor).node], stop=given))
+        draws = next(filter(None, (_draw(index[name], drawing) for name in reached if name not in given)), None)
         if draws is not None:
             found[key] = draws
     return found
@@ -38,7 +39,7 @@ def _draw(node: NodeDef, drawing: Mapping[str, str]) -> str | None:
 def _drawing_functions(graph_def: GraphDef) -> dict[str, str]:
     """Returns function -> type of a random op, for those that draw numbers, themselves or through others they call."""
     bodies = {function.signature.name: function.node_def for function in graph_def.library.function}
-    gradients = {one.function_name: one.gradient_func for one in graph_def.library.gradient}
+    gradients = {gradient.function_name: gradient.gradient_func for gradient in graph_def.library.gradient}
     drawing: dict[str, str] = {}
     while True:
         more = {

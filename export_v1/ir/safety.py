@@ -57,18 +57,18 @@ class Policy:
         if self.everything:
             return
         own = {*own_files, *_holding(graph_def, self.own_paths)}
-        found = {op: names for op, names in refused(graph_def, own).items() if op not in self.allowed}
-        if not found:
+        refused_ops = {op: names for op, names in refused(graph_def, own).items() if op not in self.allowed}
+        if not refused_ops:
             return
-        unknown = [op for op in found if graph.registered(op) is None]
+        unknown = [op for op in refused_ops if graph.registered(op) is None]
         note = (
             f"  Not known to TensorFlow {tf.__version__}: {errors.quoted(unknown)}; load their library first.\n"
             if unknown
             else ""
         )
         raise self.error(
-            f"{self.place} ops that could touch files, network, Python or other devices:\n{listed(found)}\n"
-            f"{note}  {self.remedy(sorted({*self.allowed, *found}))}"
+            f"{self.place} ops that could touch files, network, Python or other devices:\n{listed(refused_ops)}\n"
+            f"{note}  {self.remedy(sorted({*self.allowed, *refused_ops}))}"
         )
 
 
@@ -100,7 +100,7 @@ def refused(graph_def: GraphDef, own_files: Collection[str] = ()) -> dict[str, l
     """
     functions = {function.signature.name for function in graph_def.library.function}
     nodes: dict[str, NodeDef] = {}
-    found: dict[str, list[str]] = {}
+    by_op: dict[str, list[str]] = {}
     for node in graph_def.node:
         if node.op in ops.TABLES_FROM_FILE:
             nodes = nodes or {each.name: each for each in graph_def.node}
@@ -108,12 +108,12 @@ def refused(graph_def: GraphDef, own_files: Collection[str] = ()) -> dict[str, l
         else:
             harmless = is_harmless(node.op, functions)
         if not harmless:
-            found.setdefault(node.op, []).append(node.name)
+            by_op.setdefault(node.op, []).append(node.name)
     for function in graph_def.library.function:
         for node in function.node_def:
             if not is_harmless(node.op, functions):
-                found.setdefault(node.op, []).append(node.name)
-    return found
+                by_op.setdefault(node.op, []).append(node.name)
+    return by_op
 
 
 def is_harmless(op: str, functions: Collection[str] = ()) -> bool:
@@ -180,6 +180,6 @@ def before(graph_def: GraphDef, outputs: Collection[str], inputs: Collection[str
     return refused(kept, [f"{node.name}:0" for node in kept.node if node.op == "Const"])
 
 
-def listed(found: dict[str, list[str]]) -> str:
+def listed(by_op: dict[str, list[str]]) -> str:
     """Returns one line per op with some of its nodes."""
-    return "\n".join(f"    {op}: {errors.quoted(names, 3)}" for op, names in sorted(found.items()))
+    return "\n".join(f"    {op}: {errors.quoted(names, 3)}" for op, names in sorted(by_op.items()))

@@ -40,7 +40,7 @@ def check(graph_def: GraphDef, place: str = "The graph", error: type[errors.User
 
 def fault(found: list[str], place: str) -> str:
     """Returns the message for a graph with these problems."""
-    shown = "\n".join(f"    {one}" for one in found[:3])
+    shown = "\n".join(f"    {problem}" for problem in found[:3])
     more = f"\n    … and {len(found) - 3} more" if len(found) > 3 else ""
     return (
         f"{place} is malformed:\n{shown}{more}\n"
@@ -65,9 +65,9 @@ def problems(graph_def: GraphDef) -> list[str]:
             for what in _values(node)
         ]
     for node in graph_def.node:
-        told = [*_attributes(node), *_values(node)]
-        outputs[node.name] = None if told else _outputs(node, index)
-        found += [f"node {_short(node.name)} ({_short(node.op)}) {what}" for what in told]
+        faults = [*_attributes(node), *_values(node)]
+        outputs[node.name] = None if faults else _outputs(node, index)
+        found += [f"node {_short(node.name)} ({_short(node.op)}) {what}" for what in faults]
     if found:
         return found
     for node in graph_def.node:
@@ -112,41 +112,41 @@ def _of_registered(op: str) -> tuple[tuple[_Attribute, ...], frozenset[str]]:
     definition = graph.op_def(op)
     attributes = (
         _Attribute(
-            name=one.name,
-            kind=one.type,
-            field="list" if one.type.startswith("list(") else _FIELDS.get(one.type, ""),
-            listed=_FIELDS.get(one.type.removeprefix("list(").removesuffix(")"), "s"),
-            has_default=one.HasField("default_value"),
-            minimum=one.minimum if one.has_minimum else None,
-            allowed=frozenset(one.allowed_values.list.type)
-            if one.type == "type" and one.HasField("allowed_values")
+            name=attr_def.name,
+            kind=attr_def.type,
+            field="list" if attr_def.type.startswith("list(") else _FIELDS.get(attr_def.type, ""),
+            listed=_FIELDS.get(attr_def.type.removeprefix("list(").removesuffix(")"), "s"),
+            has_default=attr_def.HasField("default_value"),
+            minimum=attr_def.minimum if attr_def.has_minimum else None,
+            allowed=frozenset(attr_def.allowed_values.list.type)
+            if attr_def.type == "type" and attr_def.HasField("allowed_values")
             else None,
         )
-        for one in definition.attr
+        for attr_def in definition.attr
     )
     numbers = {arg.number_attr for arg in (*definition.input_arg, *definition.output_arg)} - {""}
     return tuple(attributes), frozenset(numbers)
 
 
 def _attributes(node: NodeDef) -> Iterator[str]:
-    for one in _known(node.op)[0]:
-        if one.name not in node.attr:
-            if not one.has_default:
-                yield f"has no attribute {one.name!r}"
+    for attribute in _known(node.op)[0]:
+        if attribute.name not in node.attr:
+            if not attribute.has_default:
+                yield f"has no attribute {attribute.name!r}"
             continue
-        value = node.attr[one.name]
+        value = node.attr[attribute.name]
         given = value.WhichOneof("value")
         # A placeholder stands where a function takes the value from its caller.
-        if one.field and given not in (one.field, "placeholder"):
-            yield f"has an attribute {one.name!r} that is no {one.kind}"
-        elif one.minimum is not None and _size(value, one) < one.minimum:
-            yield f"has an attribute {one.name!r} that is less than {one.minimum}"
-        elif one.allowed is not None and value.type not in one.allowed:
-            yield f"has an attribute {one.name!r} of type {_type(value.type)}, which the op does not take"
+        if attribute.field and given not in (attribute.field, "placeholder"):
+            yield f"has an attribute {attribute.name!r} that is no {attribute.kind}"
+        elif attribute.minimum is not None and _size(value, attribute) < attribute.minimum:
+            yield f"has an attribute {attribute.name!r} that is less than {attribute.minimum}"
+        elif attribute.allowed is not None and value.type not in attribute.allowed:
+            yield f"has an attribute {attribute.name!r} of type {_type(value.type)}, which the op does not take"
 
 
-def _size(value, one: _Attribute) -> int:
-    return len(getattr(value.list, one.listed)) if one.field == "list" else value.i
+def _size(value, attribute: _Attribute) -> int:
+    return len(getattr(value.list, attribute.listed)) if attribute.field == "list" else value.i
 
 
 @functools.lru_cache(maxsize=1024)
@@ -252,13 +252,13 @@ def _edges(node: NodeDef, index: graph.Index, outputs) -> Iterator[str]:
 
 def _cycle(graph_def: GraphDef) -> list[str]:
     loops = {node.name for node in graph_def.node if node.op in ops.WAYS_BACK}
-    rest = ordering.unordered(
+    unordered = ordering.unordered(
         {
-            node.name: [one for one in (graph.parse(edge).node for edge in node.input) if one not in loops]
+            node.name: [name for name in (graph.parse(edge).node for edge in node.input) if name not in loops]
             for node in graph_def.node
         }
     )
-    return [f"nodes depend on themselves: {errors.quoted(map(_shortened, rest), 5)}"] if rest else []
+    return [f"nodes depend on themselves: {errors.quoted(map(_shortened, unordered), 5)}"] if unordered else []
 
 
 def _shortened(name: str) -> str:

@@ -202,14 +202,14 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def create_module(self, spec):
         from export_v1.legacy.modules import Forwarding
 
-        found = self._alias
+        module = self._alias
         for at, part in enumerate(spec.name.split(".")[1:]):
-            inside = found.__name__.rsplit(".", 1)[-1]
+            inside = module.__name__.rsplit(".", 1)[-1]
             if at > 1 and (part in _PASSED or part == inside.rstrip("s") or part == inside):
                 continue
-            found = getattr(found, part)
+            module = getattr(module, part)
         # Import writes a spec into what it is given, which must not happen to a module that belongs to somebody else.
-        return Forwarding(spec.name, found)
+        return Forwarding(spec.name, module)
 
     def exec_module(self, module) -> None:
         """Nothing is left to run."""

@@ -8,8 +8,12 @@ from export_v1.passes.result import Result
 #   _output_shapes  shape inference's results of that day. A later TensorFlow infers other shapes for some ops and then
 #                   refuses the node ("_output_shapes attribute inconsistent"); without them it infers afresh.
 #   _class          colocation with nodes that pruning may have dropped.
-#   _XlaCompile…    cluster marks of a session that is long over; a cluster cut in half does not compile.
-MARKS = ("_output_shapes", "_class", "_XlaCompile", "_XlaScope", "_XlaSeparateCompiledGradients", "_tpu_replicate")
+#   _XlaCompile…    cluster marks of a session that is long over, as the last two are; a cluster cut in half does not
+#                   compile.
+MARKS = (
+    "_output_shapes", "_class", "_XlaCompile", "_XlaScope", "_XlaSeparateCompiledGradients", "_tpu_replicate",
+    "_xla_compile_id",
+)  # fmt: skip
 
 
 def nodes(graph_def: GraphDef) -> Result:

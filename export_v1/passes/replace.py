@@ -12,13 +12,14 @@ import tensorflow as tf
 
 from export_v1 import errors
 from export_v1.analysis import kernels
+from export_v1.format.record import Replaced
 from export_v1.ir import fragment, graph, rewrite
 from export_v1.ir.fragment import Fragment
 from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, control_inputs, data_inputs
 from export_v1.ir.ops import ENTERS, SWITCHES
 from export_v1.passes import static_shapes
 from export_v1.passes.replacements import TABLE, Site
-from export_v1.passes.result import Notes, Replaced, Result
+from export_v1.passes.result import Notes, Result
 
 
 def ops(
@@ -30,7 +31,7 @@ def ops(
     training: bool = False,
     unrunnable_only: bool = False,
 ) -> Result:
-    """Returns the graph with standard ops in place of each op of the table; notes which.
+    """Returns the graph with standard ops in place of each op of the table; notes which, and which are kept.
 
     A node's name stays: it is its first output still, and what others wait for. Its other outputs have new names.
 
@@ -48,16 +49,19 @@ def ops(
     candidates = [node for node in _nodes(graph_def) if node.op in TABLE and node.op not in kept]
     if unrunnable_only:
         candidates = kernels.unrunnable(candidates)
+    # What is kept is noted once, with nothing in its place.
+    left = () if unrunnable_only else (node.op for node in _nodes(graph_def) if node.op in TABLE and node.op in kept)
+    notes = [Replaced(op, count, "", False) for op, count in sorted(Counter(left).items())]
     if not candidates:
-        return Result(graph_def)
+        return Result(graph_def, notes=Notes(replaced=tuple(notes)))
     chosen = {id(node) for node in candidates}
     counts = Counter(node.op for node in candidates)
     replacing = _Replacing(Index(written), stored, training)
     in_graph = [node.name for node in graph_def.node if id(node) in chosen]
     made = replacing.in_functions(graph_def, chosen)
     made = replacing.in_graph(made, in_graph)
-    notes = tuple(Replaced(op, count, TABLE[op].by, unrunnable_only) for op, count in sorted(counts.items()))
-    return Result(made, {old.name: new.name for old, new in replacing.moved.items()}, Notes(replaced=notes))
+    notes += [Replaced(op, count, TABLE[op].by, unrunnable_only) for op, count in sorted(counts.items())]
+    return Result(made, {old.name: new.name for old, new in replacing.moved.items()}, Notes(replaced=tuple(notes)))
 
 
 def _nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
@@ -124,17 +128,23 @@ class _Replacing:
         piece = self._fragment(node, shapes)
         handles = [tensor for tensor in inputs if self._index.data_type(tensor) == tf.resource.as_datatype_enum]
         pivot = next((tensor for tensor in inputs if tensor not in handles), None)
-        made = fragment.inlined(
-            piece,
-            self._scope(node.name),
-            inputs,
-            [pivot.node] if pivot is not None and self._is_conditional(pivot.node) else waits,
-            node.name,
-        )
+        scope, nodes = self._scope(node.name), []
+        if pivot is not None and self._is_conditional(pivot.node):
+            if self._index[pivot.node].op in SWITCHES:
+                # A control edge from a Switch is on neither of its sides.
+                side = rewrite.node(f"{scope}side", "Identity", [pivot], T=tf.as_dtype(self._index.data_type(pivot)))
+                nodes, pivot = [side], Tensor(side.name)
+            waits_of_constants = [pivot.node]
+        else:
+            waits_of_constants = waits
+        made = fragment.inlined(piece, scope, inputs, waits_of_constants, node.name)
         self.moved |= {Tensor(node.name, at): tensor for at, tensor in enumerate(made.outputs) if at}
-        first = rewrite.node(node.name, "Identity", made.outputs[:1], T=tf.as_dtype(graph.output_types(node)[0]))
+        if made.outputs:
+            first = rewrite.node(node.name, "Identity", made.outputs[:1], T=tf.as_dtype(graph.output_types(node)[0]))
+        else:
+            first = rewrite.node(node.name, "NoOp", [])
         first.input.extend(f"^{name}" for name in waits)
-        return dataclasses.replace(made, nodes=[*made.nodes, first])
+        return dataclasses.replace(made, nodes=[*nodes, *made.nodes, first])
 
     def _with_calls(self, function, chosen: Collection[int]) -> list:
         """Returns a function of the library that calls the replacement of nodes in it, and what it calls."""

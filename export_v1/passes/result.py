@@ -7,24 +7,8 @@ needs by name; it opens no Session and reads no file. `sequence` says which pass
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from export_v1.format.record import Replaced
 from export_v1.ir.graph import GraphDef
-
-
-@dataclasses.dataclass(frozen=True)
-class Replaced:
-    """Nodes of one op that others stand in for.
-
-    Attributes:
-        op: what was replaced.
-        count: how many nodes.
-        by: what stands in for it.
-        in_original: whether the graph whose answers are recorded has the replacement, too.
-    """
-
-    op: str
-    count: int
-    by: str
-    in_original: bool
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,14 +31,14 @@ def groups(index: Index, signatures: Mapping[str, variant.PlannedSignature]) -> 
 
 
 def _share(index: Index, signatures: list[variant.PlannedSignature]) -> bool:
-    cuts = {one.tensor for signature in signatures for one in signature.inputs.values()}
-    shapes = {(one.tensor, str(one.shape)) for signature in signatures for one in signature.inputs.values()}
+    cuts = {source.tensor for signature in signatures for source in signature.inputs.values()}
+    shapes = {(source.tensor, str(source.shape)) for signature in signatures for source in signature.inputs.values()}
     frozen = {name for signature in signatures for name in signature.frozen}
     if cuts & frozen or len(shapes) > len(cuts) or not _agree(signatures):
         return False
     stops = cuts | frozen
     for signature in signatures:
-        own = {one.tensor for one in signature.inputs.values()} | set(signature.frozen)
+        own = {source.tensor for source in signature.inputs.values()} | set(signature.frozen)
         if not stops & reached(index, signature.outputs.values(), stops) <= own:
             return False
     return True

@@ -44,11 +44,11 @@ def settled(model: Source, planned: plan.Plan, request: Request) -> tuple[Source
         raise _nothing_to_use(model, norms)
     updated = _updated(model, {name for norm in usable for name in norm.variables}, request)
     by_itself = _answers_for_inference(model, planned)
-    taken = [norm for norm in usable if _goes_by_averages(norm, () if by_itself else updated, request)]
-    if taken:
-        model = _by_averages(model, taken)
+    settled_norms = [norm for norm in usable if _goes_by_averages(norm, () if by_itself else updated, request)]
+    if settled_norms:
+        model = _by_averages(model, settled_norms)
         planned = plan.variants(model, request)
-    choices, warnings = _told(norms, taken, updated, request, by_itself)
+    choices, warnings = _told(norms, settled_norms, updated, request, by_itself)
     return model, dataclasses.replace(planned, choices=(*planned.choices, *choices), warnings=tuple(warnings))
 
 
@@ -126,12 +126,12 @@ def _by_averages(model: Source, norms: list[Norm]) -> Source:
 
 
 def _told(
-    norms: list[Norm], taken: list[Norm], updated: Collection[str], request: Request, by_itself: str
+    norms: list[Norm], settled_norms: list[Norm], updated: Collection[str], request: Request, by_itself: str
 ) -> tuple[list[Choice], list[str]]:
     """Returns what to say of it: choices, and warnings where an answer is not what the graph itself would give."""
     choices, warnings = [], []
-    names = sorted({name for norm in taken for name in norm.variables})
-    if taken and request.moving_averages:
+    names = sorted({name for norm in settled_norms for name in norm.variables})
+    if settled_norms and request.moving_averages:
         choices.append(Choice(f"batch norm uses {len(names)} moving averages: {quoted(names, 3)}", "--moving_averages"))
         never = [name for name in names if name not in updated]
         if never:
@@ -141,13 +141,13 @@ def _told(
                     "no update op ran in training; the model may have been meant to go by each batch, without the flag",
                 )
             )
-    elif taken:
+    elif settled_norms:
         warnings.append(
             f"the graph was built for training, where batch norm goes by each batch; this export goes by "
             f"{len(names)} moving averages that training has updated: {quoted(names, 3)}. "
             "--batch_statistics keeps the statistics of each batch"
         )
-    unused = [norm for norm in norms if norm not in taken]
+    unused = [norm for norm in norms if norm not in settled_norms]
     if unused and request.batch_statistics:
         choices.append(Choice(_BY_BATCH, "--batch_statistics"))
     elif unused:

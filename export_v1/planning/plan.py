@@ -58,9 +58,9 @@ class Plan:
     def described(self) -> dict[str, SignatureEntry]:
         """Returns, by signature key, its inputs and outputs as the record has them, in call order."""
         found = {}
-        for one in self.variants:
-            index = Index(one.model.graph_def)
-            for key, signature in one.signatures.items():
+        for planned_variant in self.variants:
+            index = Index(planned_variant.model.graph_def)
+            for key, signature in planned_variant.signatures.items():
                 inputs = {name: _entry(cut.tensor, cut.dtype, cut.shape) for name, cut in signature.inputs.items()}
                 outputs = {name: _described(index, tensor) for name, tensor in signature.outputs.items()}
                 for name in (key, *self.aliases.get(key, ())):
@@ -98,33 +98,38 @@ def variants(model: Source, request: Request) -> Plan:
     if request.resume:
         planned = _resumed(planned, model, request, place)
     stored = restore.reader(model.checkpoint)
-    variants = [dataclasses.replace(one, kept_ops=tuple(request.keep_ops), stored=stored) for one in planned.variants]
+    variants = [
+        dataclasses.replace(planned_variant, kept_ops=tuple(request.keep_ops), stored=stored)
+        for planned_variant in planned.variants
+    ]
     # The same losses are in the graph for training, and in some modules in that one alone.
-    for at, one in enumerate(variants):
-        losses = variant.regularization_losses(one.model, _variables(one))
+    for at, planned_variant in enumerate(variants):
+        losses = variant.regularization_losses(planned_variant.model, _variables(planned_variant))
         if losses:
-            variants[at] = dataclasses.replace(one, losses=losses)
+            variants[at] = dataclasses.replace(planned_variant, losses=losses)
             break
     return dataclasses.replace(planned, variants=tuple(variants))
 
 
 def _resumed(planned: Plan, model: Source, request: Request, place: str) -> Plan:
     trained = model.train_graph if model.moving_averages and model.train_graph is not None else model.graph
-    taken = [key for one in planned.variants for key in one.signatures if key in TRAINING_SIGNATURES]
-    if taken:
+    reserved = [
+        key for planned_variant in planned.variants for key in planned_variant.signatures if key in TRAINING_SIGNATURES
+    ]
+    if reserved:
         raise errors.ExportError(
-            f"The model has a signature {taken[0]!r} of its own, which --resume needs for the training.\n"
+            f"The model has a signature {reserved[0]!r} of its own, which --resume needs for the training.\n"
             "  Export it without --resume."
         )
-    found = resuming.variants(
+    resumed = resuming.variants(
         trained, planned.serving_inputs, request, place, {key: _prefix(key, trained) for key in TRAINING_SIGNATURES}
     )
     return dataclasses.replace(
         planned,
-        variants=(*planned.variants, *found.variants),
-        choices=(*planned.choices, *found.choices),
-        train_frozen=found.frozen,
-        resume=found.entry,
+        variants=(*planned.variants, *resumed.variants),
+        choices=(*planned.choices, *resumed.choices),
+        train_frozen=resumed.frozen,
+        resume=resumed.entry,
     )
 
 
@@ -167,11 +172,13 @@ def _training(model: Graph, signature: variant.PlannedSignature, serving: varian
     return variant.Variant(_prefix(TRAIN, serving.model), model, {TRAIN: signature}, updates=updates, training=True)
 
 
-def _variables(one: variant.Variant) -> set[str]:
+def _variables(planned_variant: variant.Variant) -> set[str]:
     """Returns the names of the variables that a variant's outputs reach in the graph as it was written."""
-    index = Index(one.model.graph_def)
-    stops = {parse(name).node for name in (*one.cuts, *one.frozen)}
-    outputs = [parse(tensor).node for signature in one.signatures.values() for tensor in signature.outputs.values()]
+    index = Index(planned_variant.model.graph_def)
+    stops = {parse(name).node for name in (*planned_variant.cuts, *planned_variant.frozen)}
+    outputs = [
+        parse(tensor).node for signature in planned_variant.signatures.values() for tensor in signature.outputs.values()
+    ]
     reached = index.ancestors(outputs, stop=stops)
     return {name for name in reached if index[name].op in ops.VARIABLES}
 
@@ -180,23 +187,25 @@ def _kept_signatures(model: Source, request: Request, place: str) -> Plan:
     """Returns a plan with every signature that the source has; those that one graph can answer share a variant."""
     default, choices, aliases = _default(model.graph.signatures)
     chosen = _resolved(model.graph, default, request, place, request.train_freeze)
-    settled, said = {default: chosen}, [*choices, *chosen.choices]
+    settled, notes = {default: chosen}, [*choices, *chosen.choices]
     for key in model.graph.signatures:
         if key != default:
             try:
                 settled[key] = _resolved(model.graph, key, request, place)
             except errors.ExportError as error:
-                said.append(interface.Choice(f"signature {key!r} is left out", _first_line(error)))
+                notes.append(interface.Choice(f"signature {key!r} is left out", _first_line(error)))
                 continue
-            said += [choice for choice in settled[key].choices if choice not in said]
-    answers = {key: _signature(one, model.graph.signatures[key].method_name) for key, one in settled.items()}
+            notes += [choice for choice in settled[key].choices if choice not in notes]
+    answers = {
+        key: _signature(selection, model.graph.signatures[key].method_name) for key, selection in settled.items()
+    }
     planned: list[variant.Variant] = []
     for keys in grouping.groups(Index(model.graph.graph_def), answers):
         prefix = _prefix(keys[0], model.graph) if planned else ""
         planned.append(variant.Variant(prefix, model.graph, {key: answers[key] for key in keys}))
     training = _training_kept(model, default, chosen, planned[0], request)
     if training is not None and TRAIN in answers:
-        said.append(interface.Choice(f"signature {TRAIN!r} stays the model's own", "it has one of that name"))
+        notes.append(interface.Choice(f"signature {TRAIN!r} stays the model's own", "it has one of that name"))
     elif training is not None:
         planned.append(training)
     trained = planned[-1].signatures.get(TRAIN) if training is not None else None
@@ -204,7 +213,7 @@ def _kept_signatures(model: Source, request: Request, place: str) -> Plan:
         variants=tuple(planned),
         default=default,
         aliases=aliases,
-        choices=tuple(said),
+        choices=tuple(notes),
         frozen=chosen.frozen,
         train_frozen=trained.frozen if trained is not None else {},
         original_nodes=len(model.graph.graph_def.node),
@@ -255,19 +264,19 @@ def _resolved(model: Graph, key: str, request: Request, place: str, train_freeze
         train_freeze=train_freeze,
     )
     inputs = {
-        name: one if one.shape is not None else dataclasses.replace(one, shape=signature.shapes.get(name))
-        for name, one in chosen.inputs.items()
+        name: source if source.shape is not None else dataclasses.replace(source, shape=signature.shapes.get(name))
+        for name, source in chosen.inputs.items()
     }
-    said = [
+    resolutions = [
         interface.Choice(f"{name} is frozen to {value}", "the default that the signature has answered with")
         for name, value in defaults.items()
         if name not in frozen
     ]
-    said += [
+    resolutions += [
         interface.Choice(f"input {name!r} of signature {key!r} is left out", f"it is the same tensor as {other!r}")
         for name, other in doubled.items()
     ]
-    return dataclasses.replace(chosen, inputs=inputs, choices=(*said, *chosen.choices))
+    return dataclasses.replace(chosen, inputs=inputs, choices=(*resolutions, *chosen.choices))
 
 
 def _one_key_each(inputs: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -297,9 +306,9 @@ def _training_kept(model, default: str, chosen, serving: variant.Variant, reques
             return None
         place = f"training graph of {model.path}"
         given = dataclasses.replace(request, freeze={}, train_freeze={})
-        there = Index(model.train_graph.graph_def)
+        train_index = Index(model.train_graph.graph_def)
         values = {**request.freeze, **request.train_freeze}
-        values = {name: value for name, value in values.items() if parse(name).node in there}
+        values = {name: value for name, value in values.items() if parse(name).node in train_index}
         trained = _resolved(model.train_graph, default, dataclasses.replace(given, freeze=values), place)
         signature = variant.PlannedSignature(trained.inputs, trained.outputs, trained.frozen)
         return _training(model.train_graph, signature, serving)
@@ -308,8 +317,8 @@ def _training_kept(model, default: str, chosen, serving: variant.Variant, reques
     return _training(model.graph, variant.PlannedSignature(chosen.inputs, chosen.outputs, chosen.train_frozen), serving)
 
 
-def _same_keys(one: DeclaredSignature, other: DeclaredSignature) -> bool:
-    return one.inputs.keys() == other.inputs.keys() and one.outputs.keys() == other.outputs.keys()
+def _same_keys(first: DeclaredSignature, second: DeclaredSignature) -> bool:
+    return first.inputs.keys() == second.inputs.keys() and first.outputs.keys() == second.outputs.keys()
 
 
 def _prefix(key: str, model: Graph) -> str:

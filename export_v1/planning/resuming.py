@@ -14,9 +14,11 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from export_v1 import errors, interface
+from export_v1.analysis import variables
 from export_v1.format.record import (
     GRADIENTS,
     LOSS,
+    OPTIMIZER,
     RATE,
     UPDATE,
     VALIDATION,
@@ -27,12 +29,12 @@ from export_v1.format.record import (
 from export_v1.interface import given, resolving, settle
 from export_v1.interface.settle import Settling
 from export_v1.interface.types import Input
-from export_v1.ir import graph, ops, rewrite
+from export_v1.ir import graph, ops, randomness, rewrite
 from export_v1.ir.graph import Index, Tensor, parse
 from export_v1.model import Graph
 from export_v1.planning import variant
 from export_v1.request import Request
-from export_v1.training import averages, gradients, optimizers, step
+from export_v1.training import averages, gradients, leaving, optimizers, step
 from export_v1.training.gradients import Gradient
 from export_v1.training.step import TrainStep
 
@@ -68,29 +70,46 @@ def variants(
     train = given.values(index, request.train_freeze, flag="train_freeze", place=place)
     labels = given.inputs(index, request.labels, place=place)
     named = given.outputs(index, {LOSS: request.loss}, place=place)[LOSS] if request.loss else None
-    found = step.find(model, named, {*freeze, *train}, place)
+    left = request.leave_behind
+    seek = step.loss_alone if OPTIMIZER in left else step.find
+    found = seek(model, named, {*freeze, *train}, place)
     loss = named or _only(found, place)
     differentiated = list(dict.fromkeys([loss, *found.losses]))
     cuts = [one.tensor for one in (*inputs.values(), *labels.values())]
+    obstacles = leaving.of(index, found, differentiated, [*cuts, *freeze, *train])
+    leaving.refuse(obstacles, left, place)
+    computed = {settle.key(name): name for name in leaving.label_names(obstacles)}
+    replaced = given.inputs(index, computed, place=place)
+    cuts += [one.tensor for one in replaced.values()]
     frozen, choices = settling.training(freeze, train, cuts, [*differentiated, *found.before])
-    labels, label_choices = _labels(settling, labels, inputs, frozen, differentiated, place)
-    grads = gradients.of(index, found, model.trainable, place)
-    kinds = optimizers.of(index, found, grads)
+    labels, label_choices = _labels(settling, labels, {**inputs, **replaced}, frozen, differentiated, place)
+    labels = {**labels, **replaced}
+    kinds: tuple[optimizers.Optimizer, ...] = ()
+    if OPTIMIZER in left:
+        obstacles.append(leaving.Obstacle(OPTIMIZER, "the optimizer, its slots and its schedule"))
+        grads = gradients.of_loss(index, loss, model.trainable)
+    else:
+        grads = gradients.of(index, found, model.trainable, place)
+        kinds = optimizers.of(index, found, grads)
     building = _Building(model, index, found, grads, kinds, frozen, prefix)
     keys = {name: LOSS if name == loss else f"{LOSS}_{at}" for at, name in enumerate(differentiated)}
-    made = [building.loss({**inputs, **labels}, keys), building.update(inputs, labels, place)]
+    made = [building.loss({**inputs, **labels}, keys)]
     made += building.validation(settling, {**inputs, **labels}, loss, freeze, train)
-    processed = building.processed()
-    made += processed + building.rates()
-    said = interface.Choice(
-        f"the loss is {loss}", "given" if named else "the graph has gradients of it, and of nothing else"
-    )
-    how = interface.Choice(
-        f"training goes on as {found.train_op or 'the updates'} did: {_summary(kinds)}",
-        f"{len(grads)} gradients of {found.losses[0]} go into it",
-    )
+    processed: list[variant.Variant] = []
+    if kinds:
+        processed = building.processed()
+        made += [building.update(inputs, labels, place), *processed, *building.rates()]
+    why = "given" if named else "the graph has gradients of it, and of nothing else"
+    reported = [interface.Choice(f"the loss is {loss}", why), *choices]
+    if kinds:
+        how = f"training goes on as {found.train_op or 'the updates'} did: {_summary(kinds)}"
+        reported.append(interface.Choice(how, f"{len(grads)} gradients of {found.losses[0]} go into it"))
+    dropped = [
+        interface.Choice(f"left behind: {one.what}; {one.without}", f"--leave_behind={one.word}") for one in obstacles
+    ]
     entry = building.entry(loss, labels, keys, bool(processed))
-    return Resumed(tuple(made), entry, frozen, (said, how, *choices, *label_choices))
+    entry = dataclasses.replace(entry, left_behind=[one.word for one in obstacles])
+    return Resumed(tuple(made), entry, frozen, (*reported, *label_choices, *dropped))
 
 
 def _only(found: TrainStep, place: str) -> str:
@@ -144,16 +163,11 @@ class _Building:
             model, graph_def=rewrite.with_nodes(found.update, [*found.update.node, done]), original=None
         )
         self._detached = dataclasses.replace(model, graph_def=found.detached, original=None)
-        rates = [name for name in optimizers.rates(self._optimizers) if not self._is_conditional(name)]
+        rates = [
+            name for name in optimizers.rates(self._optimizers) if not step.is_conditional(index, parse(name).node)
+        ]
         self._rates = {name: RATE if at == 0 else f"{RATE}_{at}" for at, name in enumerate(rates)}
         self._keys = self._gradient_keys()
-
-    def _is_conditional(self, name: str) -> bool:
-        """Whether a tensor has a value in one branch of a condition alone, as a rate has of an update made now and then."""
-        # Where branches meet again, there is a value whatever the condition says.
-        meets = [node.name for node in self._index.graph_def.node if node.op in ops.MERGES]
-        above = self._index.ancestors([parse(name).node], stop=meets)
-        return any(self._index[node].op in ops.V1_CONTROL_FLOW - ops.MERGES for node in above)
 
     def _gradient_keys(self) -> dict[Gradient, str]:
         several = len({gradient.loss for gradient in self._gradients}) > 1
@@ -264,7 +278,9 @@ class _Building:
             ],
             counter=self._counter(),
             averages=averages.of_weights(self._index, self._step),
-            random=self._is_random(loss),
+            random=bool(
+                randomness.sources(self._model.graph_def, {LOSS: loss}, {parse(name).node for name in self._frozen})
+            ),
         )
 
     def _counter(self) -> str | None:
@@ -273,7 +289,7 @@ class _Building:
             node = self._index[name]
             if node.op not in ops.ASSIGN_ADDS | ops.ASSIGNS:
                 continue
-            variable = step.variable_of(self._index, graph.data_inputs(node)[0])
+            variable = variables.read_by(self._index, graph.data_inputs(node)[0])
             if variable is None or not tf.as_dtype(self._index[variable].attr["dtype"].type).is_integer:
                 continue
             if node.op in ops.ASSIGN_ADDS or self._adds_to(variable, graph.data_inputs(node)[1]):
@@ -283,9 +299,5 @@ class _Building:
     def _adds_to(self, variable: str, value: Tensor) -> bool:
         node = self._index[value.node]
         return node.op in ops.ADDS and any(
-            step.variable_of(self._index, tensor) == variable for tensor in graph.data_inputs(node)
+            variables.read_by(self._index, tensor) == variable for tensor in graph.data_inputs(node)
         )
-
-    def _is_random(self, loss: str) -> bool:
-        reached = self._index.ancestors([parse(loss).node], stop=[parse(name).node for name in self._frozen])
-        return any(ops.is_random(self._index[name].op) for name in reached)

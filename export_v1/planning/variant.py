@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from export_v1.format.record import Replaced
 from export_v1.interface import Input
 from export_v1.ir import ops
 from export_v1.ir.graph import GraphDef, Index, Tensor, parse
 from export_v1.model import Graph
 from export_v1.passes import any_batch, sequence
-from export_v1.passes.result import Replaced
 from export_v1.passes.state import State
 from export_v1.source import assets
 
@@ -65,7 +65,7 @@ class Variant:
     @property
     def cuts(self) -> dict[str, Input]:
         """Every tensor where the graph is cut, by tensor name."""
-        return {one.tensor: one for signature in self.signatures.values() for one in signature.inputs.values()}
+        return {source.tensor: source for signature in self.signatures.values() for source in signature.inputs.values()}
 
     @property
     def frozen(self) -> dict[str, object]:
@@ -112,8 +112,8 @@ def original(variant: Variant, files: assets.Files) -> Transformed:
         files: finds the files that tables are read from.
     """
     model = variant.model
-    whole = model.graph_def if model.original is None else model.original
-    return _transformed(variant, sequence.original(_state(variant, whole, files)))
+    full = model.graph_def if model.original is None else model.original
+    return _transformed(variant, sequence.original(_state(variant, full, files)))
 
 
 def transformed(variant: Variant, files: assets.Files) -> Transformed:
@@ -129,9 +129,9 @@ def transformed(variant: Variant, files: assets.Files) -> Transformed:
     return _transformed(variant, sequence.export(_state(variant, variant.model.graph_def, files)))
 
 
-def _state(variant: Variant, whole: GraphDef, files: assets.Files) -> State:
+def _state(variant: Variant, graph_def: GraphDef, files: assets.Files) -> State:
     return State(
-        graph_def=whole,
+        graph_def=graph_def,
         inputs={name: (cut.dtype, cut.shape) for name, cut in variant.cuts.items()},
         frozen=variant.frozen,
         outputs={key: signature.outputs for key, signature in variant.signatures.items()},

@@ -4,7 +4,7 @@ It is pruned so that it imports, and otherwise as it was written: reference vari
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
@@ -90,6 +90,29 @@ class Original:
             session.fill(self._opened, self._weights)
         feeds, fetches = self._original.inputs[self._key], self._original.outputs[self._key]
         return run(self._opened, inputs, feeds, fetches, {**self._original.frozen, **drawn}, seconds)
+
+    def after(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        updates: Sequence[str],
+        variables: Collection[str],
+        given: Mapping[str, np.ndarray] = MappingProxyType({}),
+    ) -> dict[str, np.ndarray]:
+        """Returns the values that variables have after some ops have run, once.
+
+        Args:
+            inputs: by key.
+            updates: names of the ops.
+            variables: names of the variables.
+            given: output key -> what that output is to be for the ops that read it.
+        """
+        session.fill(self._opened, self._weights)
+        feeds, outputs = self._original.inputs[self._key], self._original.outputs[self._key]
+        fed = {feeds[key]: value for key, value in inputs.items()}
+        fed |= {outputs[key]: value for key, value in given.items()}
+        operations = [self._opened.graph.get_operation_by_name(name) for name in updates]
+        self._opened.run(operations, {**fed, **self._original.frozen})
+        return session.values(self._opened, variables)
 
     def trial(self) -> trial.Trial:
         """Returns what runs guesses at the inputs in a process of their own."""

@@ -65,7 +65,9 @@ class Files:
 
     def _refuse_outside(self, path: str, written: str) -> None:
         real = os.path.realpath(path)
-        if self._anywhere or any(real.startswith(os.path.join(os.path.realpath(one), "")) for one in self._folders):
+        if self._anywhere or any(
+            real.startswith(os.path.join(os.path.realpath(folder), "")) for folder in self._folders
+        ):
             return
         raise errors.ExportError(
             f"Asset {written!r} is outside of the model's folder: {real!r}.\n"

@@ -73,8 +73,8 @@ def _where(place: str) -> tuple[list[str], str, str]:
     if place.endswith(".py") or os.sep in place:
         if not os.path.isfile(place):
             folder = os.path.dirname(place) or "."
-            there = [name for name in os.listdir(folder) if name.endswith(".py")] if os.path.isdir(folder) else []
-            raise errors.unknown("File", os.path.basename(place), f"folder {folder!r}", there)
+            modules = [name for name in os.listdir(folder) if name.endswith(".py")] if os.path.isdir(folder) else []
+            raise errors.unknown("File", os.path.basename(place), f"folder {folder!r}", modules)
         folders, module = running.folders_of(place)
     else:
         folders, module = [os.getcwd()], place
@@ -112,7 +112,7 @@ def _blamed(what: str):
         lost = error if isinstance(error, missing.MissingError) else None
         if lost is None and missing.LAST and isinstance(error, (ImportError, AttributeError)):
             lost = missing.LAST[-1]
-        frames = [one for one in traceback.extract_tb(error.__traceback__) if not _is_ours(one.filename)]
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_ours(frame.filename)]
         where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "its first line"
         if lost is not None:
             raise errors.ExportError(f"{what} needs {lost.name} at {where}.\n  {lost}\n  {lost.remedy}") from error
@@ -123,14 +123,14 @@ def _blamed(what: str):
 
 
 def _is_ours(file: str) -> bool:
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    return file.startswith((here + os.sep, "<frozen importlib")) or file == importlib.__file__
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return file.startswith((package + os.sep, "<frozen importlib")) or file == importlib.__file__
 
 
 def _built(function: Callable, spec: str, mode: Mapping[str, bool]) -> Graph:
-    told = ", ".join(f"{name}={value}" for name, value in mode.items())
+    arguments = ", ".join(f"{name}={value}" for name, value in mode.items())
     with tf.Graph().as_default():
-        with _blamed(f"The builder {spec}({told})"):
+        with _blamed(f"The builder {spec}({arguments})"):
             returned = function(**mode)
         inputs, outputs = _tensors(returned, spec)
         owner = next(iter(outputs.values())).graph
@@ -169,7 +169,7 @@ def _tensors(returned: Any, spec: str) -> tuple[dict[str, tf.Tensor], dict[str, 
 
 def _shown(value: object) -> str:
     if isinstance(value, (tuple, list)):
-        return f"a {type(value).__name__} of {len(value)}: {', '.join(type(one).__name__ for one in value)}"
+        return f"a {type(value).__name__} of {len(value)}: {', '.join(type(part).__name__ for part in value)}"
     return "nothing (None)" if value is None else f"a {type(value).__name__}"
 
 

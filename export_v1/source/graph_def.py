@@ -25,12 +25,12 @@ def read(path: str, unfreeze: bool = False) -> Source:
     Raises:
         ExportError: the file cannot be read or holds something else; `unfreeze` finds no weights.
     """
-    found = parse(path)
+    graph_def = parse(path)
     folder = os.path.dirname(os.path.abspath(path))
     if not unfreeze:
-        return Source(kind="graph_def", path=path, graph=Graph(found), asset_dirs=(folder,))
-    thawed = unfreezing.weights(found)
-    graph = Graph(thawed.graph_def, trainable=thawed.trainable, original=found)
+        return Source(kind="graph_def", path=path, graph=Graph(graph_def), asset_dirs=(folder,))
+    thawed = unfreezing.weights(graph_def)
+    graph = Graph(thawed.graph_def, trainable=thawed.trainable, original=graph_def)
     return Source(
         kind="graph_def", path=path, graph=graph, values=thawed.values, asset_dirs=(folder,), notes=thawed.notes
     )
@@ -47,9 +47,9 @@ def parse(path: str) -> GraphDef:
             content = file.read()
     except OSError as error:
         raise errors.ExportError(f"GraphDef {path!r} cannot be read: {error.strerror}.") from error
-    found = parsed(content)
-    if found is not None:
-        return found
+    graph_def = parsed(content)
+    if graph_def is not None:
+        return graph_def
     raise errors.ExportError(
         f"{path!r} is not a GraphDef, or only a part of one ({len(content):,} bytes).\n  {_remedy(path, content)}"
     )
@@ -57,15 +57,15 @@ def parse(path: str) -> GraphDef:
 
 def parsed(content: bytes) -> GraphDef | None:
     """Returns the GraphDef that bytes are, binary or text, or None."""
-    found = GraphDef()
+    graph_def = GraphDef()
     try:
-        found.ParseFromString(content)
+        graph_def.ParseFromString(content)
     except DecodeError:
         try:
-            text_format.Parse(content.decode(), found)
+            text_format.Parse(content.decode(), graph_def)
         except (UnicodeDecodeError, text_format.ParseError):
             return None
-    return found if _is_graph(found) else None
+    return graph_def if _is_graph(graph_def) else None
 
 
 def _is_graph(graph_def: GraphDef) -> bool:
@@ -80,14 +80,16 @@ def _remedy(path: str, content: bytes) -> str:
         (meta_graph_pb2.MetaGraphDef, f"It is a MetaGraphDef: pass --checkpoint=PREFIX --meta_graph={path}."),
     ):
         try:
-            found = kind()
-            found.ParseFromString(content)
+            message = kind()
+            message.ParseFromString(content)
         except DecodeError:
             continue
         graphs = (
-            [one.graph_def for one in found.meta_graphs] if kind is saved_model_pb2.SavedModel else [found.graph_def]
+            [meta_graph.graph_def for meta_graph in message.meta_graphs]
+            if kind is saved_model_pb2.SavedModel
+            else [message.graph_def]
         )
-        if any(_is_graph(one) for one in graphs):
+        if any(_is_graph(meta_graph) for meta_graph in graphs):
             return remedy
     if content[4:8] == b"TFL3":
         return "It is a TensorFlow Lite model: the frozen graph that it was made from is what is needed."

@@ -84,7 +84,7 @@ def _read(meta_graph: MetaGraphDef, assets: dict[str, str]) -> Graph:
     return Graph(
         graph_def=meta_graph.graph_def,
         trainable=_trainable(meta_graph),
-        local=frozenset(name(one) for one in variable_defs(meta_graph, "local_variables")),
+        local=frozenset(name(variable) for variable in variable_defs(meta_graph, "local_variables")),
         restored={**_sliced(meta_graph), **_restored_by_saver(meta_graph)},
         signatures=signatures,
         # A server feeds a signature's inputs and nothing else.
@@ -120,9 +120,11 @@ def variable_defs(meta_graph: MetaGraphDef, collection: str) -> list[variable_pb
 
 def _trainable(meta_graph: MetaGraphDef) -> dict[str, bool]:
     """A variable is trainable where TRAINABLE_VARIABLES lists it; VariableDef.trainable is younger than most files."""
-    listed = {name(one) for one in variable_defs(meta_graph, "trainable_variables")}
-    every = [name(one) for collection in VARIABLE_COLLECTIONS for one in variable_defs(meta_graph, collection)]
-    return {one: one in listed for one in every}
+    listed = {name(variable) for variable in variable_defs(meta_graph, "trainable_variables")}
+    every = [
+        name(variable) for collection in VARIABLE_COLLECTIONS for variable in variable_defs(meta_graph, collection)
+    ]
+    return {variable: variable in listed for variable in every}
 
 
 def _sliced(meta_graph: MetaGraphDef) -> dict[str, Restored]:
@@ -205,14 +207,14 @@ def _names(collections, key: str) -> tuple[str, ...]:
 def _signatures(meta_graph: MetaGraphDef) -> dict[str, DeclaredSignature]:
     found = {}
     # A map of a proto has no order of its own.
-    for key, one in sorted(meta_graph.signature_def.items()):
+    for key, signature_def in sorted(meta_graph.signature_def.items()):
         inputs, shapes = {}, {}
-        for name, info in _tensors(one.inputs):
+        for name, info in _tensors(signature_def.inputs):
             inputs[name] = info.name
             if info.HasField("tensor_shape") and not info.tensor_shape.unknown_rank:
                 shapes[name] = [dim.size if dim.size >= 0 else None for dim in info.tensor_shape.dim]
-        outputs = {name: info.name for name, info in _tensors(one.outputs)}
-        found[key] = DeclaredSignature(inputs, outputs, one.method_name, shapes)
+        outputs = {name: info.name for name, info in _tensors(signature_def.outputs)}
+        found[key] = DeclaredSignature(inputs, outputs, signature_def.method_name, shapes)
     return found
 
 

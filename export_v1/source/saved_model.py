@@ -112,7 +112,7 @@ def _parse(folder: str) -> saved_model_pb2.SavedModel:
             f"{path!r} is not a SavedModel, or only a part of one ({len(content):,} bytes).\n"
             "  Copy the whole folder again; a frozen graph goes with --graph_def=FILE."
         ) from error
-    if not any(one.graph_def.node for one in saved_model.meta_graphs):
+    if not any(meta_graph.graph_def.node for meta_graph in saved_model.meta_graphs):
         raise errors.ExportError(
             f"{path!r} holds no graph ({len(content):,} bytes).\n"
             "  Copy the whole folder again; a frozen graph goes with --graph_def=FILE."
@@ -125,7 +125,7 @@ def _tags(meta: MetaGraphDef) -> frozenset[str]:
 
 
 def _chosen(saved_model, tags: Sequence[str] | None, path: str) -> tuple[MetaGraphDef, tuple[str, ...]]:
-    by_tags = {_tags(one): one for one in reversed(saved_model.meta_graphs)}
+    by_tags = {_tags(meta_graph): meta_graph for meta_graph in reversed(saved_model.meta_graphs)}
     if tags is not None:
         wanted = frozenset(tag.strip() for tag in tags if tag.strip())
         if wanted in by_tags:
@@ -170,7 +170,7 @@ def _training(saved_model, chosen: MetaGraphDef) -> MetaGraphDef | None:
     tags = _tags(chosen)
     if _TRAIN in tags:
         return None
-    by_tags = {_tags(one): one for one in reversed(saved_model.meta_graphs)}
+    by_tags = {_tags(meta_graph): meta_graph for meta_graph in reversed(saved_model.meta_graphs)}
     for wanted in (tags | {_TRAIN}, frozenset({_TRAIN})):
         if wanted in by_tags:
             return by_tags[wanted]
@@ -179,7 +179,9 @@ def _training(saved_model, chosen: MetaGraphDef) -> MetaGraphDef | None:
 
 def _graph(meta: MetaGraphDef, folder: str) -> Graph:
     graph = meta_graph.to_graph(meta, assets=_assets(meta, folder))
-    signatures = {key: one for key, one in graph.signatures.items() if key not in (_INIT_SIGNATURE, _TRAIN_SIGNATURE)}
+    signatures = {
+        key: signature for key, signature in graph.signatures.items() if key not in (_INIT_SIGNATURE, _TRAIN_SIGNATURE)
+    }
     main_ops = _main_ops(meta)
     return dataclasses.replace(
         graph,
@@ -193,13 +195,13 @@ def _graph(meta: MetaGraphDef, folder: str) -> Graph:
 
 def _sparse(meta: MetaGraphDef) -> list[str]:
     """Says which tensors are sparse: TensorFlow 2 calls a signature with dense ones only."""
-    said = []
+    notes = []
     for key, signature in sorted(meta.signature_def.items()):
         for name, info in sorted({**signature.inputs, **signature.outputs}.items()):
             if info.WhichOneof("encoding") == "coo_sparse":
                 parts = ", ".join(f"{name}_{part}" for part in ("values", "indices", "shape"))
-                said.append(f"sparse {name!r} of signature {key!r} is {parts}: a signature's tensors are dense")
-    return said
+                notes.append(f"sparse {name!r} of signature {key!r} is {parts}: a signature's tensors are dense")
+    return notes
 
 
 def _main_ops(meta: MetaGraphDef) -> tuple[str, ...]:
@@ -237,8 +239,8 @@ def _variables(meta: MetaGraphDef, folder: str, path: str) -> str | None:
     if os.path.exists(prefix + ".index"):
         check_files(prefix)
         return prefix
-    local = {meta_graph.name(one) for one in meta_graph.variable_defs(meta, "local_variables")}
-    wanted = {meta_graph.name(one) for one in meta_graph.variable_defs(meta, "variables")} - local
+    local = {meta_graph.name(variable) for variable in meta_graph.variable_defs(meta, "local_variables")}
+    wanted = {meta_graph.name(variable) for variable in meta_graph.variable_defs(meta, "variables")} - local
     if not wanted:
         return None
     beside = os.path.dirname(prefix)

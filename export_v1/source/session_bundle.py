@@ -45,28 +45,28 @@ def signatures(meta_graph: meta_graph_pb2.MetaGraphDef) -> dict[str, DeclaredSig
         except ValueError:
             continue
         named = {entry.key: entry.value for entry in message.named_signatures}
-        whole = {"serving_default": _whole(message.default_signature)}
-        whole |= {key: _whole(one) for key, one in named.items()}
-        found |= {key: one for key, one in whole.items() if one is not None}
+        complete = {"serving_default": _whole(message.default_signature)}
+        complete |= {key: _whole(signature) for key, signature in named.items()}
+        found |= {key: signature for key, signature in complete.items() if signature is not None}
         inputs, outputs = (dict(_generic(named[side])) if side in named else {} for side in ("inputs", "outputs"))
         if inputs and outputs:
             found["predict" if "serving_default" in found else "serving_default"] = DeclaredSignature(inputs, outputs)
     return found
 
 
-def _whole(one) -> DeclaredSignature | None:
+def _whole(message) -> DeclaredSignature | None:
     """Returns a signature that has both sides; None for a generic one, which is a plain map of tensors."""
-    if one.HasField("regression_signature"):
-        sides = one.regression_signature
+    if message.HasField("regression_signature"):
+        sides = message.regression_signature
         outputs = {"outputs": sides.output.tensor_name}
         return DeclaredSignature({"inputs": sides.input.tensor_name}, outputs, "tensorflow/serving/regress")
-    if one.HasField("classification_signature"):
-        sides = one.classification_signature
+    if message.HasField("classification_signature"):
+        sides = message.classification_signature
         outputs = {"classes": sides.classes.tensor_name, "scores": sides.scores.tensor_name}
         outputs = {key: tensor for key, tensor in outputs.items() if tensor}
         return DeclaredSignature({"inputs": sides.input.tensor_name}, outputs, "tensorflow/serving/classify")
     return None
 
 
-def _generic(one) -> list[tuple[str, str]]:
-    return sorted((entry.key, entry.value.tensor_name) for entry in one.generic_signature.map)
+def _generic(message) -> list[tuple[str, str]]:
+    return sorted((entry.key, entry.value.tensor_name) for entry in message.generic_signature.map)

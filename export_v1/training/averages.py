@@ -1,9 +1,10 @@
 """Moving averages of weights that a step of training keeps, as tf.train.ExponentialMovingAverage does."""
 
+from export_v1.analysis import variables
 from export_v1.ir import ops
 from export_v1.ir.graph import Index, Tensor, data_inputs
 from export_v1.ir.match import anything, behind, exactly, made_by, match
-from export_v1.training.step import TrainStep, variable_of
+from export_v1.training.step import TrainStep
 
 # A plain copy of a variable.
 _COPIES = ops.VARIABLE_READS
@@ -19,13 +20,13 @@ def of_weights(index: Index, step: TrainStep) -> dict[str, str]:
         node = index[name]
         if node.op not in ops.ASSIGN_SUBS:
             continue
-        average = variable_of(index, data_inputs(node)[0])
+        average = variables.read_by(index, data_inputs(node)[0])
         if average is None:
             continue
         own = behind(_COPIES, exactly(Tensor(average)))
         difference = made_by("Sub", own, anything("value"))
         change = match(index, data_inputs(node)[1], made_by("Mul", difference, anything(), any_order=True))
-        variable = variable_of(index, change["value"]) if change else None
+        variable = variables.read_by(index, change["value"]) if change else None
         if variable is not None and variable != average:
             found[variable] = average
     return found

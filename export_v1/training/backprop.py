@@ -9,12 +9,15 @@ import dataclasses
 import functools
 import re
 
+from export_v1.ir import ops
 from export_v1.ir.graph import Index, Tensor, data_inputs
 
 # Fill(Shape, grad_ys_0); before 1.13, Fill(Shape, Const); in TensorFlow 2, grad_ys_0(Shape, grad_ys_0/Const).
 _FILL = re.compile(r"(Fill|grad_ys)(_\d+)?")
 _SHAPE = re.compile(r"Shape(_\d+)?")
 _ONES = re.compile(r"(grad_ys|Const)(_\d+)?(/Const)?")
+# Pass a gradient on to their inputs as it is.
+_SUMS = ops.ADDS | ops.IDENTITIES | {"AddN"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,11 +56,40 @@ def _is_start(index: Index, node, scope: str) -> bool:
 def _differentiated(index: Index, scope: str, starts: list[str]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for start in starts:
-        for consumer, _ in index.consumers(start):
-            operation = operation_of(index, scope, consumer.name)
-            if operation is not None:
-                found[Tensor(operation).name] = None
+        terms = [operation_of(index, scope, consumer.name) for consumer, _ in index.consumers(start)]
+        operations = list(dict.fromkeys(name for name in terms if name is not None))
+        total = _sum_of(index, operations) if len(operations) > 1 else None
+        found |= dict.fromkeys(Tensor(name).name for name in ([total] if total else operations))
     return tuple(found)
+
+
+def _sum_of(index: Index, terms: list[str]) -> str | None:
+    """Returns the first operation that sums up all of some operations, or None.
+
+    The gradient of a sum of equal shapes is that of each of its terms: TensorFlow adds no node for the sum itself.
+    """
+    todo, seen = [terms[0]], set()
+    while todo:
+        name = todo.pop(0)
+        if set(terms) <= _terms(index, name):
+            return name
+        for consumer, at in index.consumers(name):
+            if consumer.op in _SUMS and not consumer.input[at].startswith("^") and consumer.name not in seen:
+                seen.add(consumer.name)
+                todo.append(consumer.name)
+    return None
+
+
+def _terms(index: Index, name: str) -> set[str]:
+    """Returns an operation, and what it sums up, and what that does."""
+    seen, todo = set(), [name]
+    while todo:
+        name = todo.pop()
+        if name not in seen and name in index:
+            seen.add(name)
+            if index[name].op in _SUMS:
+                todo += [tensor.node for tensor in data_inputs(index[name])]
+    return seen
 
 
 def operation_of(index: Index, scope: str, name: str) -> str | None:

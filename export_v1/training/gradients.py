@@ -6,10 +6,11 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from export_v1 import errors
+from export_v1.analysis import variables
 from export_v1.ir import ops
 from export_v1.ir.graph import Index, Tensor, data_inputs, parse
 from export_v1.training import backprop
-from export_v1.training.step import TrainStep, variable_of
+from export_v1.training.step import LEAVE_IT, TrainStep
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +32,16 @@ class Gradient:
     dense_shape: str | None = None
 
 
+def of_loss(index: Index, loss: str, trainable: Mapping[str, bool]) -> tuple[Gradient, ...]:
+    """Returns the gradients of a loss by all variables that are trained, for an optimizer of somebody else's."""
+    read = index.ancestors([parse(loss).node])
+    return tuple(
+        Gradient(node.name, loss, node.name)
+        for node in index.graph_def.node
+        if node.name in read and node.op in ops.VARIABLES and trainable.get(node.name, not trainable)
+    )
+
+
 def of(index: Index, step: TrainStep, trainable: Mapping[str, bool], place: str) -> tuple[Gradient, ...]:
     """Returns the gradients that a step's update reads, in the graph order of its writers.
 
@@ -43,8 +54,7 @@ def of(index: Index, step: TrainStep, trainable: Mapping[str, bool], place: str)
     found = _Matching(index, step, trainable, place).run()
     if not found:
         raise errors.ExportError(
-            f"No gradient in {place} goes into a variable in a way that can be followed.\n"
-            "  Export it without --resume, and train it with a Keras optimizer."
+            f"No gradient in {place} goes into a variable in a way that can be followed.\n{LEAVE_IT}"
         )
     return found
 
@@ -55,12 +65,12 @@ class _Matching:
         self._cuts = {parse(name) for name in step.cuts}
         self._scopes = backprop.Scopes(backprop.calls(index))
         read = index.ancestors(parse(name).node for name in step.losses)
-        variables = {name for name in read if index[name].op in ops.VARIABLES}
+        of_loss = {name for name in read if index[name].op in ops.VARIABLES}
         # What scales a loss is read by it, too, and is not trained.
-        self._trained = {name for name in variables if trainable.get(name, not trainable)}
+        self._trained = {name for name in of_loss if trainable.get(name, not trainable)}
         self._writers: dict[str, list[str]] = {}
         for writer in step.writers:
-            variable = variable_of(index, data_inputs(index[writer])[0])
+            variable = variables.read_by(index, data_inputs(index[writer])[0])
             if variable is not None:
                 self._writers.setdefault(variable, []).append(writer)
 
@@ -68,7 +78,7 @@ class _Matching:
         found: dict[tuple[str, str], set[Tensor]] = {}
         for writer in self._step.writers:
             inputs = data_inputs(self._index[writer])
-            variable = variable_of(self._index, inputs[0]) if inputs else None
+            variable = variables.read_by(self._index, inputs[0]) if inputs else None
             if variable in self._trained:
                 for cut in sorted(self._reached(inputs[1:]), key=lambda cut: cut.name):
                     found.setdefault((variable, self._scope(cut)), set()).add(cut)
@@ -110,8 +120,7 @@ class _Matching:
         if len(floats) != 1 or len(rows) > 1 or len(shapes) > 1:
             raise errors.ExportError(
                 f"What the gradient of {variable!r} is in {self._place} is not clear: its update reads "
-                f"{errors.quoted(sorted(cut.name for cut in cuts))}.\n"
-                "  Export it without --resume, and train it with a Keras optimizer."
+                f"{errors.quoted(sorted(cut.name for cut in cuts))}.\n{LEAVE_IT}"
             )
         call = self._scopes.of(floats[0].node)
         assert call is not None, "a cut comes out of tf.gradients"
@@ -129,7 +138,7 @@ class _Matching:
         if operation is None:
             # The sum of what several operations give.
             return {name for tensor in data_inputs(self._index[cut.node]) for name in self._variables_of(tensor)}
-        read = (variable_of(self._index, tensor) for tensor in data_inputs(self._index[operation]))
+        read = (variables.read_by(self._index, tensor) for tensor in data_inputs(self._index[operation]))
         return {name for name in read if name is not None}
 
     def _dtype(self, tensor: Tensor) -> tf.DType:
@@ -154,5 +163,5 @@ class _Matching:
             if other != gradient.variable:
                 raise errors.ExportError(
                     f"{gradient.values!r} in {self._place} goes into {other!r} and into {gradient.variable!r}; it can be "
-                    "the gradient of only one.\n  Export it without --resume, and train it with a Keras optimizer."
+                    f"the gradient of only one.\n{LEAVE_IT}"
                 )

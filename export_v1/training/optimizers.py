@@ -3,11 +3,11 @@
 import dataclasses
 from collections.abc import Mapping
 
-from export_v1.analysis import constants
+from export_v1.analysis import constants, variables
 from export_v1.ir import graph, match, ops
 from export_v1.ir.graph import Index, NodeDef, Tensor, data_inputs, parse
 from export_v1.training.gradients import Gradient
-from export_v1.training.step import TrainStep, variable_of
+from export_v1.training.step import TrainStep
 
 # What the OpDefs of TensorFlow call the learning rate.
 _RATES = ("lr", "alpha")
@@ -52,11 +52,11 @@ def of(index: Index, step: TrainStep, gradients: tuple[Gradient, ...]) -> tuple[
     # Weight decay may write a variable, too, before its gradient does.
     reached = {*index.ancestors(step.runs), *step.writers}
     for node in index.graph_def.node:
-        variable = variable_of(index, data_inputs(node)[0]) if ops.writes_variable(node.op) else None
+        variable = variables.read_by(index, data_inputs(node)[0]) if ops.writes_variable(node.op) else None
         if variable is not None and node.name in reached:
             writers.setdefault(variable, []).append(node)
-    variables = dict.fromkeys(gradient.variable for gradient in gradients)
-    return tuple(_optimizer(index, variable, writers[variable]) for variable in variables)
+    trained = dict.fromkeys(gradient.variable for gradient in gradients)
+    return tuple(_optimizer(index, variable, writers[variable]) for variable in trained)
 
 
 def _optimizer(index: Index, variable: str, writers: list[NodeDef]) -> Optimizer:
@@ -80,7 +80,7 @@ def _by_op(index: Index, variable: str, node: NodeDef) -> Optimizer:
         {name: node.attr[name].b for name in ("use_nesterov",) if name in node.attr},
         "SparseApply" in node.op,
         None if gradient is None else gradient.name,
-        {name: slot for name in _SLOTS if name in arguments and (slot := variable_of(index, arguments[name]))},
+        {name: slot for name in _SLOTS if name in arguments and (slot := variables.read_by(index, arguments[name]))},
     )
 
 

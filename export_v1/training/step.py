@@ -12,11 +12,17 @@ import functools
 from collections.abc import Collection, Iterable, Mapping
 
 from export_v1 import errors
+from export_v1.analysis import variables
 from export_v1.ir import graph, ops, rewrite
 from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, control_inputs, data_inputs, parse
 from export_v1.model import Graph
 from export_v1.training import backprop
 from export_v1.training.backprop import Backprop
+
+# What to do where an update cannot be followed.
+LEAVE_IT = (
+    "  Pass --leave_behind=optimizer to keep the loss and train with a Keras optimizer, or export it without --resume."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +39,7 @@ class TrainStep:
         before: nodes that write a variable from the data, not from gradients: to be run with the loss.
         writers: the nodes that change a variable by a gradient.
         reads: sources that the update reads besides gradients, by tensor name.
+        dropped: nodes that the train op ran to fill a queue from the forward pass; neither the loss nor the update runs them.
     """
 
     train_op: str
@@ -44,6 +51,7 @@ class TrainStep:
     before: tuple[str, ...]
     writers: tuple[str, ...]
     reads: tuple[str, ...]
+    dropped: tuple[str, ...] = ()
 
 
 def find(model: Graph, loss: str | None, frozen: Collection[str], place: str) -> TrainStep:
@@ -62,6 +70,11 @@ def find(model: Graph, loss: str | None, frozen: Collection[str], place: str) ->
     return _Finding(model, frozen, place).step(loss)
 
 
+def loss_alone(model: Graph, loss: str | None, frozen: Collection[str], place: str) -> TrainStep:
+    """Returns what there is of a step where nobody follows its update: the losses; see `find`."""
+    return _Finding(model, frozen, place).loss_alone(loss)
+
+
 class _Finding:
     def __init__(self, model: Graph, frozen: Collection[str], place: str):
         self._place = place
@@ -69,6 +82,7 @@ class _Finding:
         self._frozen = {parse(name).node for name in frozen}
         self._calls = backprop.calls(self._index)
         self._scopes = backprop.Scopes(self._calls)
+        self._instead_of: dict[str, tuple[str, ...]] = {}
 
     def step(self, loss: str | None) -> TrainStep:
         calls = self._wanted(loss)
@@ -76,13 +90,18 @@ class _Finding:
         if not writers:
             raise errors.ExportError(
                 f"No op of {self._place} changes a variable by the gradients of {_listed(calls)}.\n"
-                "  --resume goes on with the train op that the graph was saved with; this one has none."
+                f"  --resume goes on with the train op that the graph was saved with; this one has none.\n{LEAVE_IT}"
             )
         train_op, ends = self._train_op(writers, calls)
         parts = self._split(ends)
         used = dict.fromkeys(call for cut in parts.cuts if (call := self._scopes.of(parse(cut).node)))
         losses = dict.fromkeys(name for call in used for name in call.differentiated)
         return dataclasses.replace(parts, train_op=train_op, losses=tuple(losses), writers=tuple(writers))
+
+    def loss_alone(self, loss: str | None) -> TrainStep:
+        losses = dict.fromkeys(name for call in self._wanted(loss) for name in call.differentiated)
+        whole = self._index.graph_def
+        return TrainStep("", tuple(losses), (), whole, whole, (), (), (), ())
 
     def _wanted(self, loss: str | None) -> list[Backprop]:
         if not self._calls:
@@ -132,8 +151,10 @@ class _Finding:
         if candidates:
             # More than the update may hang on it: the step's counter, moving averages of the weights.
             writes = {name: self._written_by(name) for name in candidates}
-            most = max(writes.values())
-            return next((name, [name]) for name in candidates if writes[name] == most)
+            all_of_it = [name for name in candidates if writes[name] == max(writes.values())]
+            # A node in a branch does nothing in the steps that take the other one.
+            train_op = next((name for name in all_of_it if not is_conditional(self._index, name)), all_of_it[0])
+            return train_op, [train_op]
         losses = list(dict.fromkeys(name for call in calls for name in call.differentiated))
         if len(losses) > 1:
             flags = "\n".join(f"    --loss={name}" for name in losses)
@@ -143,7 +164,8 @@ class _Finding:
         return "", writers
 
     def _written_by(self, name: str) -> int:
-        return sum(ops.writes_variable(self._index[node].op) for node in self._index.ancestors([name]))
+        before = [self._index[node].op for node in self._index.ancestors([name])]
+        return sum(ops.writes_variable(op) or op in ops.FILLS for op in before)
 
     def _is_cut(self, tensor: Tensor, reader: NodeDef) -> bool:
         """Whether a tensor that a node reads comes out of tf.gradients there."""
@@ -194,7 +216,14 @@ class _Finding:
             before=self._before(ends),
             writers=(),
             reads=tuple(reads),
+            dropped=self._dropped(ends, seen),
         )
+
+    def _dropped(self, ends: list[str], kept: set[str]) -> tuple[str, ...]:
+        reached = self._index.ancestors(ends) - kept
+        losses = [parse(name).node for call in self._calls for name in call.differentiated]
+        forward = self._index.ancestors([*losses, *self._before(ends)])
+        return tuple(name for name in sorted(reached - forward) if self._index[name].op in ops.FILLS)
 
     def _with(self, changed: Mapping[str, NodeDef]) -> GraphDef:
         every = self._index.graph_def
@@ -212,25 +241,12 @@ class _Finding:
             if not ops.writes_variable(self._index[name].op) or name in self._gradient_dependent:
                 continue
             inputs = data_inputs(self._index[name])
-            variable = variable_of(self._index, inputs[0]) if inputs else None
+            variable = variables.read_by(self._index, inputs[0]) if inputs else None
             before = self._index.ancestors([name])
-            for reader in self._readers(variable) if variable else ():
+            readers = variables.readers(self._index, variable) if variable else ()
+            for reader in dict.fromkeys(node.name for node, _ in readers):
                 if reader in region and reader not in before:
                     found.setdefault(reader, []).append(name)
-        return found
-
-    def _readers(self, variable: str) -> list[str]:
-        """Returns what computes with a variable, seen through its reads."""
-        found, todo, seen = [], [variable], set()
-        while todo:
-            for reader, at in self._index.consumers(todo.pop()):
-                if reader.input[at].startswith("^") or reader.name in seen:
-                    continue
-                seen.add(reader.name)
-                if reader.op in ops.VARIABLE_READS or reader.op in ops.ALIAS_TWINS:
-                    todo.append(reader.name)
-                else:
-                    found.append(reader.name)
         return found
 
     def _before(self, ends: list[str]) -> tuple[str, ...]:
@@ -245,18 +261,35 @@ class _Finding:
             and node.name not in self._computed_from_gradients
         )
 
-    @functools.cache  # noqa: B019 - lives as long as one look at one graph
     def _instead(self, name: str) -> tuple[str, ...]:
         """Returns what to wait for in place of a node, in a graph without the forward pass."""
-        if name not in self._index:
-            return ()
+        # What each of the nodes asked about waits for comes before it; chains of control edges may be long.
+        todo = [name]
+        while todo:
+            waits = [wait for wait in self._waits(todo[-1]) if wait not in self._instead_of]
+            if waits:
+                todo += waits
+                continue
+            done = todo.pop()
+            own = self._waits(done)
+            found = (done,) if self._stays(done) else [late for wait in own for late in self._instead_of[wait]]
+            self._instead_of[done] = tuple(dict.fromkeys(found))
+        return self._instead_of[name]
+
+    def _waits(self, name: str) -> list[str]:
+        """Returns what a node that is not there any more waited for."""
+        # What is part of the backward pass comes before whatever is in the update anyway.
+        if name not in self._index or self._stays(name) or self._scopes.of(name) is not None:
+            return []
         node = self._index[name]
-        if self._scopes.of(name) is not None:
-            # Part of the backward pass: whatever is in the update comes after it anyway.
-            return ()
-        if name not in self._data_dependent or name in self._computed_from_gradients:
-            return (name,)
-        return tuple(dict.fromkeys(found for wait in control_inputs(node) for found in self._instead(wait)))
+        # What comes after the update may come after it by what it reads.
+        read = [tensor.node for tensor in data_inputs(node) if tensor.node in self._gradient_dependent]
+        return [*control_inputs(node), *read]
+
+    def _stays(self, name: str) -> bool:
+        if name not in self._index or self._scopes.of(name) is not None:
+            return False
+        return name not in self._data_dependent or name in self._computed_from_gradients
 
     @functools.cached_property
     def _data_dependent(self) -> set[str]:
@@ -299,6 +332,13 @@ def _waiting_for(node: NodeDef, waits: list[str]) -> NodeDef:
     return made
 
 
+def is_conditional(index: Index, name: str) -> bool:
+    """Whether a node runs in one branch of a condition alone, as a rate does of an update that is made now and then."""
+    # Where branches meet again, and behind a loop, there is a value whatever a condition says.
+    ends = [node.name for node in index.graph_def.node if node.op in ops.MERGES | ops.EXITS]
+    return name not in ends and any(index[node].op in ops.SWITCHES for node in index.ancestors([name], stop=ends))
+
+
 def _listed(calls: Iterable[Backprop]) -> str:
     return errors.quoted([name for call in calls for name in call.differentiated], 3)
 
@@ -307,20 +347,3 @@ def shape_of(index: Index, variable: str) -> list[int | None] | None:
     """Returns the static shape of a variable, by what its node says; None for an unknown rank."""
     proto = graph.attr(index[variable], "shape").shape
     return None if proto.unknown_rank else [dim.size if dim.size >= 0 else None for dim in proto.dim]
-
-
-def variable_of(index: Index, tensor: Tensor) -> str | None:
-    """Returns the variable that a reference, a handle or a read of one is of, or None."""
-    seen = set()
-    while tensor.node in index and tensor.node not in seen:
-        seen.add(tensor.node)
-        node = index[tensor.node]
-        if node.op in ops.VARIABLES:
-            return node.name
-        if node.op not in ops.VARIABLE_READS and node.op not in ops.ALIAS_TWINS and not any(graph.ref_outputs(node)):
-            return None
-        inputs = data_inputs(node)
-        if not inputs:
-            return None
-        tensor = inputs[0]
-    return None

@@ -40,7 +40,7 @@ def values(
             if restored and all(part.key in checkpoint.shapes for part in restored.values()):
                 found[name] = (
                     _computed(graph_def, value, restored, checkpoint),
-                    [one.key for one in restored.values()],
+                    [restored_tensor.key for restored_tensor in restored.values()],
                 )
                 break
     return found
@@ -53,7 +53,7 @@ def _restored(index: Index, value: Tensor) -> dict[Tensor, Restored]:
         for tensor in map(parse, index[name].input):
             if tensor.index >= 0 and tensor.node in index and index[tensor.node].op == "RestoreV2":
                 _, keys, specs = data_inputs(index[tensor.node])
-                named = [index[one.node] for one in (keys, specs)]
+                named = [index[operand.node] for operand in (keys, specs)]
                 if any(node.op != "Const" for node in named):
                     return {}
                 key, spec = (tf.make_ndarray(attr(node, "value").tensor).ravel()[tensor.index] for node in named)
@@ -67,13 +67,18 @@ def _restored(index: Index, value: Tensor) -> dict[Tensor, Restored]:
 def _computed(
     graph_def: GraphDef, value: Tensor, restored: dict[Tensor, Restored], checkpoint: Checkpoint
 ) -> np.ndarray:
-    fed = {tensor.name: (checkpoint.dtypes[one.key].as_datatype_enum, None) for tensor, one in restored.items()}
+    fed = {
+        tensor.name: (checkpoint.dtypes[restored_tensor.key].as_datatype_enum, None)
+        for tensor, restored_tensor in restored.items()
+    }
     keep = prune.needed(Index(graph_def), [value.name], fed)
     cut = freeze.to_placeholders(graph_def, fed, keep)
     target = cut.renamed.get(value.name, value.name)
     runnable = replace.ops(cut.graph_def, written=graph_def, stored=lambda key: None, unrunnable_only=True)
     pruned = portable.nodes(prune.to_outputs(runnable.graph_def, [target]).graph_def).graph_def
     kernels.check(pruned)
-    feeds = {cut.renamed[tensor.name]: checkpoint.value(one) for tensor, one in restored.items()}
+    feeds = {
+        cut.renamed[tensor.name]: checkpoint.value(restored_tensor) for tensor, restored_tensor in restored.items()
+    }
     with session.opened(lambda: importing.graph_def(pruned)) as opened:
         return np.asarray(opened.run(runnable.renamed.get(target, target), feeds))

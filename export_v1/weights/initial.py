@@ -27,15 +27,15 @@ def values(wanted: Iterable[str], model: Source, known: Weights) -> dict[str, np
         ExportError: a variable has no initializer, or its initializer cannot be run here.
     """
     computed = {name: np.asarray(model.values[name]) for name in wanted if name in model.values}
-    left = [name for name in wanted if name not in computed]
+    remaining = [name for name in wanted if name not in computed]
     for graph in (model.graph, model.train_graph):
-        if graph is None or not left:
+        if graph is None or not remaining:
             continue
         index = Index(graph.graph_def)
-        tensors = {name: _initial_tensor(index, name) for name in left if name in index}
+        tensors = {name: _initial_tensor(index, name) for name in remaining if name in index}
         if tensors:
             computed |= _computed(graph, tensors, known)
-            left = [name for name in left if name not in tensors]
+            remaining = [name for name in remaining if name not in tensors]
     return computed
 
 
@@ -88,7 +88,7 @@ def initializer(index: Index, variable: str) -> str | None:
 def is_random(index: Index, variable: str) -> bool:
     """Returns whether a variable's initial value is another in each session."""
     name = initializer(index, variable)
-    return name is not None and any(ops.is_random(index[other].op) for other in index.ancestors([name]))
+    return name is not None and any(ops.is_random(index[ancestor].op) for ancestor in index.ancestors([name]))
 
 
 def initializers(graph_def: GraphDef) -> list[str]:

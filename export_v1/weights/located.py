@@ -65,8 +65,8 @@ def of(graph_def: GraphDef, model: Source, request: Request) -> Found:
         dataclasses.replace(variable, location=None) if variable.name in reset else variable for variable in variables
     ]
     values |= reset
-    found = Weights(_shaped(variables, values), checkpoint, values)
-    return Found(found, tuple(choices))
+    weights = Weights(_shaped(variables, values), checkpoint, values)
+    return Found(weights, tuple(choices))
 
 
 def _variables(nodes, graph_def: GraphDef, model: Source) -> list[Variable]:

@@ -201,7 +201,7 @@ def locate(
         ExportError: variables that the checkpoint lacks, or has in another shape; all of them, both sides.
     """
     renames = list(renames)
-    found, choices, missing, misshapen = [], [], [], []
+    located, choices, missing, misshapen = [], [], [], []
     for variable in variables:
         place = location(variable.name, checkpoint, graph, renames)
         if place is not None and ema:
@@ -216,20 +216,24 @@ def locate(
             missing.append(variable.name)
         elif not _fits(variable, _shape(place, checkpoint)):
             misshapen.append((variable, place))
-        found.append(dataclasses.replace(variable, location=place))
+        located.append(dataclasses.replace(variable, location=place))
     if missing or misshapen:
-        raise _restore_error(len(found), missing, misshapen, checkpoint)
+        raise _restore_error(len(located), missing, misshapen, checkpoint)
     if ema and not any(EMA in what for what, _ in choices):
         raise errors.ExportError(
             f"--ema was given and checkpoint {checkpoint.prefix!r} has no shadow value for any variable in use.\n"
             f"  Shadow values are named VARIABLE/{EMA}.\n  Remove --ema."
         )
-    return found, choices + ([] if ema else _about_shadows(found, checkpoint))
+    return located, choices + ([] if ema else _about_shadows(located, checkpoint))
 
 
 def _about_shadows(variables: list[Variable], checkpoint: Checkpoint) -> list[tuple[str, str]]:
     """Says so where the checkpoint has averages of the variables that are restored: people trained these to use them."""
-    shadows = [one.name for one in variables if one.location is not None and _shadow(one.location, checkpoint)[1]]
+    shadows = [
+        variable.name
+        for variable in variables
+        if variable.location is not None and _shadow(variable.location, checkpoint)[1]
+    ]
     if not shadows:
         return []
     count = f"{len(shadows)} of {len(variables)} variables"
@@ -259,7 +263,7 @@ def located(variable: Variable, checkpoint: Checkpoint, graph: Graph, renames) -
 def _shadow(location: Restored, checkpoint: Checkpoint) -> tuple[Restored, tuple[str, str] | None]:
     key = f"{location.key}/{EMA}"
     # Under a variable scope of its own the shadow's name has that scope in front.
-    nested = [other for other in checkpoint.shapes if other.endswith("/" + key)]
+    nested = [longer for longer in checkpoint.shapes if longer.endswith("/" + key)]
     for candidate in [key, *(nested if len(nested) == 1 else [])]:
         if candidate in checkpoint.shapes:
             return Restored(candidate, location.part), (f"{location.key!r} is restored from {candidate!r}", "--ema")

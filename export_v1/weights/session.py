@@ -1,8 +1,9 @@
 """A GraphDef brought to life: imported into a graph of its own, its variables filled, its tables ready."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import rewriter_config_pb2
 
@@ -72,9 +73,27 @@ def fill(session: tf.compat.v1.Session, weights: Weights) -> list[str]:
     return sorted(not_finite)
 
 
+def values(session: tf.compat.v1.Session, names: Collection[str]) -> dict[str, np.ndarray]:
+    """Returns the values that variables have now, by name, of those that the session's graph has."""
+    into = session.graph
+    reads = dict(into.get_collection(_READS))
+    for operation in into.get_operations():
+        if operation.type in ops.VARIABLES and operation.name in names and operation.name not in reads:
+            reads[operation.name] = _read(into, operation)
+            into.add_to_collection(_READS, (operation.name, reads[operation.name]))
+    return session.run({name: reads[name] for name in names if name in reads})
+
+
+def _read(into: tf.Graph, operation: tf.Operation) -> tf.Tensor:
+    if operation.type != "VarHandleOp":
+        return operation.outputs[0]
+    with into.as_default(), into.device(None), into.name_scope("read"):
+        return tf.raw_ops.ReadVariableOp(resource=operation.outputs[0], dtype=operation.get_attr("dtype"))
+
+
 # Each run of a session that sees new fetches costs milliseconds, so small variables share one.
 _TOGETHER = 16 * 2**20
-_COLLECTION = "export_v1/assigns"
+_COLLECTION, _READS = "export_v1/assigns", "export_v1/reads"
 
 
 def _run_assigns(session: tf.compat.v1.Session, assigns, values) -> None:

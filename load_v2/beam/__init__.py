@@ -6,7 +6,7 @@ from load_v2.errors import LoadError
 
 _HOMES = {
     "SignatureModelHandler": "load_v2.beam.handler",
-    "Failure": "load_v2.beam.handler",
+    "Failure": "load_v2.scoring.scorer",
     "Score": "load_v2.beam.score",
 }
 __all__ = list(_HOMES)

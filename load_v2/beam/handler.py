@@ -1,6 +1,5 @@
 """SignatureModelHandler: an export for Beam's RunInference."""
 
-import dataclasses
 import functools
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -10,20 +9,11 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.ml.inference import base
 
-from load_v2.beam import elements
 from load_v2.errors import LoadError, unknown
 from load_v2.program import artefact
 from load_v2.program.signature import Spec
-
-# As `load_v2 predict` has it.
-BATCH_SIZE = 256
-
-
-@dataclasses.dataclass(frozen=True)
-class Failure:
-    """What stands for the answer to an element that has none, where failures are returned: the reason."""
-
-    reason: str
+from load_v2.scoring import elements
+from load_v2.scoring.scorer import BATCH_SIZE, Failure, Scorer
 
 
 class SignatureModelHandler(base.ModelHandler):
@@ -83,30 +73,20 @@ class SignatureModelHandler(base.ModelHandler):
         if max_batch_duration_secs is not None:
             self._batching["max_batch_duration_secs"] = max_batch_duration_secs
 
-    def load_model(self) -> "Model":
+    def load_model(self) -> Scorer:
         """Returns the model; called once in each worker process."""
-        return Model(self._path, self._signature, self._allow_ops)
+        return Scorer.of(self._path, self._signature, self._allow_ops)
 
     def run_inference(
-        self, batch: Sequence, model: "Model", inference_args: Mapping[str, Any] | None = None
+        self, batch: Sequence, model: Scorer, inference_args: Mapping[str, Any] | None = None
     ) -> Iterable[base.PredictionResult]:
         """Returns one PredictionResult for each element, in their order.
 
         Raises:
             LoadError: an element does not fit the signature or the graph fails on it; which and why, for each.
         """
-        answers: list = [None] * len(batch)
-        rows: dict[int, dict[str, np.ndarray]] = {}
-        specs = specs_of(self._path, self._signature)
-        for at, element in enumerate(batch):
-            try:
-                rows[at] = elements.row(element, specs)
-            except LoadError as error:
-                answers[at] = Failure(str(error))
-        for positions in _alike(rows, specs):
-            for at, answer in zip(positions, _answered(model, [rows[at] for at in positions]), strict=True):
-                failed = isinstance(answer, Failure)
-                answers[at] = Failure(f"Record {elements.shown(batch[at])}: {answer.reason}") if failed else answer
+        # One call: the model may live in another process, which takes and gives plain data.
+        answers = model.elements(batch)
         self._raise(answers)
         return [base.PredictionResult(*pair, self._path) for pair in zip(batch, answers, strict=True)]
 
@@ -146,46 +126,6 @@ class SignatureModelHandler(base.ModelHandler):
         return self._model_copies or 1
 
 
-class Model:
-    """A SignatureLayer that takes and gives arrays, so that processes can share it."""
-
-    def __init__(self, path: str, signature: str, allow_ops: Collection[str]):
-        from load_v2.layer.signature_layer import SignatureLayer
-
-        self._layer = SignatureLayer(path, signature, allow_ops=allow_ops)
-        sizes = {spec.shape[0] for spec in self._layer.input_specs.values() if spec.shape}
-        self._fixed = sizes.pop() if len(sizes) == 1 else None
-
-    def answer(self, rows: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
-        """Returns the answer to each of some rows of one shape; they are one batch.
-
-        Where the graph has a fixed batch size, the last row stands in for those that are missing.
-
-        Raises:
-            LoadError: an output is not one answer for each row.
-        """
-        if self._fixed and len(rows) > self._fixed:
-            head, tail = rows[: self._fixed], rows[self._fixed :]
-            return self.answer(head) + self.answer(tail)
-        filled = [*rows, *[rows[-1]] * ((self._fixed or len(rows)) - len(rows))]
-        specs = self._layer.input_specs
-        # An input without a batch dimension is one value for the whole batch: rows with another are in another batch.
-        batch = {
-            key: rows[0][key] if spec.shape == () else np.stack([row[key] for row in filled])
-            for key, spec in specs.items()
-        }
-        answer = self._layer(batch)
-        answer = answer if isinstance(answer, dict) else {next(iter(self._layer.output_specs)): answer}
-        answers = {key: np.asarray(value) for key, value in answer.items()}
-        wrong = [key for key, value in answers.items() if value.ndim == 0 or len(value) != len(filled)]
-        if wrong:
-            raise LoadError(
-                f"Output {wrong[0]!r} has shape {list(answers[wrong[0]].shape)} for {len(filled)} rows: it is not one "
-                "answer for each row.\n  Call the layer yourself: load_v2.SignatureLayer(DIR)."
-            )
-        return [{key: value[at] for key, value in answers.items()} for at in range(len(rows))]
-
-
 class Weight:
     """What an element counts in a batch: one, or as many as there is room for where it does not fit.
 
@@ -217,36 +157,6 @@ def specs_of(path: str, signature: str) -> Mapping[str, Spec]:
     if signature not in signatures:
         raise unknown("Signature", signature, repr(path), signatures)
     return signatures[signature].inputs
-
-
-def _alike(rows: Mapping[int, Mapping[str, np.ndarray]], specs: Mapping[str, Spec]) -> list[list[int]]:
-    """Returns the positions of rows that go into a batch: of one shape, and one value where an input has no rows."""
-    whole = [key for key, spec in specs.items() if spec.shape == ()]
-    groups: dict[tuple, list[int]] = {}
-    for at, row in rows.items():
-        shapes = tuple(value.shape for value in row.values())
-        groups.setdefault((shapes, *(row[key].item() for key in whole)), []).append(at)
-    return list(groups.values())
-
-
-def _answered(model: Model, rows: list[Mapping[str, np.ndarray]]) -> list:
-    """Returns the answer to each row, and a Failure for those that the graph fails on: found by halving the batch."""
-    try:
-        return model.answer(rows)
-    except (tf.errors.OpError, ValueError) as error:
-        if len(rows) == 1:
-            return [Failure(_reason(error))]
-        half = len(rows) // 2
-        return _answered(model, rows[:half]) + _answered(model, rows[half:])
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, LoadError):
-        return str(error)
-    lines = [line.strip() for line in getattr(error, "message", str(error)).splitlines() if line.strip()]
-    # TensorFlow names the node right after the fact; what comes before is about Python stacks.
-    node = next((at for at, line in enumerate(lines) if line.startswith("[[{{node")), 0)
-    return "the graph fails: " + (lines[node - 1] if node else lines[0] if lines else type(error).__name__)
 
 
 def _size(element: object) -> int:

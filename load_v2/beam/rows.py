@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.io import filesystems
 
-from load_v2.beam import elements
 from load_v2.errors import LoadError, quoted
 from load_v2.program.signature import Spec
+from load_v2.scoring import elements
 
 TFRECORD = (".tfrecord", ".tfrecords", ".tfrecord.gz", ".tfrecords.gz")
 PARQUET = (".parquet",)
@@ -42,31 +42,31 @@ class Keyed(beam.DoFn):
         self._specs, self._keep = specs, frozenset(keep)
 
     def process(self, record):
-        whole = isinstance(record, bytes)
+        serialized = isinstance(record, bytes)
         try:
-            values = elements.features(elements.parsed(record)) if whole else record
+            values = elements.features(elements.parsed(record)) if serialized else record
         except LoadError:
             # What is wrong is said by the handler, which is given the record as it is.
             values = {}
         kept = {key: value for key, value in values.items() if key not in self._specs or key in self._keep}
-        yield kept, record if whole else _flat(record, self._specs)
+        yield kept, record if serialized else _flat(record, self._specs)
 
 
 def _flat(record: Mapping, specs: Mapping[str, Spec]) -> elements.Flat:
     """Returns the inputs of a table's row, lists as arrays, which travel better; and what it can be recognised by."""
-    found = elements.Flat()
+    flat = elements.Flat()
     # Where an input is missing, what there is instead says which column was meant.
     whole = any(key not in record for key in specs)
     for key, value in record.items():
         if not isinstance(value, list):
-            found[key] = value
+            flat[key] = value
         elif key in specs or whole:
             try:
-                found[key] = np.asarray(value)
+                flat[key] = np.asarray(value)
             except ValueError:
                 # Lists of different lengths: the handler says what is wrong with them.
-                found[key] = value
-    return found
+                flat[key] = value
+    return flat
 
 
 def merged(kept: Mapping[str, object], inference: Mapping[str, np.ndarray]) -> dict[str, object]:
@@ -98,10 +98,10 @@ def matching(pattern: str) -> list[str]:
     Raises:
         LoadError: there is none.
     """
-    (found,) = filesystems.FileSystems.match([pattern])
-    if not found.metadata_list:
+    (matches,) = filesystems.FileSystems.match([pattern])
+    if not matches.metadata_list:
         raise LoadError(f"No file matches --input={pattern}.")
-    return sorted(file.path for file in found.metadata_list)
+    return sorted(file.path for file in matches.metadata_list)
 
 
 def first_schema(pattern: str):

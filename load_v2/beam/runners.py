@@ -29,7 +29,7 @@ def named(name: str, options):
     from apache_beam.runners import runner
 
     short = name.rpartition(".")[2].lower().removesuffix("runner") + "runner"
-    module, remedy, whole = _NEEDS.get(short, ("", "", ""))
+    module, remedy, qualified = _NEEDS.get(short, ("", "", ""))
     if module:
         try:
             importlib.import_module(module)
@@ -37,7 +37,7 @@ def named(name: str, options):
             raise LoadError(f"{name} is not installed: {error}.\n  {remedy}") from error
     _check_job_server(name, short, options)
     try:
-        return runner.create_runner(whole or name)
+        return runner.create_runner(qualified or name)
     except (ValueError, ImportError, AttributeError) as error:
         raise LoadError(f"--runner={name} is not there: {error}") from error
 

@@ -4,7 +4,8 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference import base
 
-from load_v2.beam.handler import Failure, SignatureModelHandler
+from load_v2.beam.handler import SignatureModelHandler
+from load_v2.scoring.scorer import Failure
 
 # Counters of a job, under this namespace.
 NAMESPACE, ANSWERED, FAILED = "load_v2", "answered", "failed"

@@ -3,7 +3,7 @@
 import argparse
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from export_v1.console import progress
 from load_v2.commands import allowing
@@ -71,20 +71,21 @@ def predict(layer, inputs: str, outputs: str, batch_size: int | None = None) -> 
 
     from load_v2 import errors, scoring
     from load_v2.errors import LoadError
+    from load_v2.scoring import scorer
 
     if os.path.realpath(inputs) == os.path.realpath(outputs):
         raise LoadError(
             f"{outputs!r} holds the inputs, and would be replaced by the answers.\n  Name another --outputs."
         )
     specs = layer.input_specs
-    fixed = _fixed_batch(specs)
+    model = scorer.Scorer(layer)
     source = scoring.reader(inputs, specs)
     start, rows = time.monotonic(), 0
     with scoring.writer(outputs, list(layer.output_specs)) as target:
-        for batch in _prefetched(source.batches(fixed or batch_size or 256)):
-            count = _rows(batch, specs)
+        for batch in _prefetched(source.batches(model.fixed or batch_size or scorer.BATCH_SIZE)):
+            count = scorer.row_count(batch, specs)
             try:
-                answers = _answers(layer, _filled(batch, specs, count, fixed), count, fixed)
+                answers = model.batch(batch)
             except tf.errors.OpError as error:
                 where = f"rows {rows} to {rows + count - 1} of {inputs!r}"
                 raise LoadError(f"The graph fails on {where}: {errors.reason(error)}\n  {_REMEDY}") from error
@@ -94,49 +95,6 @@ def predict(layer, inputs: str, outputs: str, batch_size: int | None = None) -> 
         if not rows:
             raise LoadError(f"{inputs!r} holds no rows, so there is nothing to answer.")
     return rows, time.monotonic() - start
-
-
-def _fixed_batch(specs: Mapping) -> int | None:
-    sizes = {spec.shape[0] for spec in specs.values() if spec.shape}
-    return next(iter(sizes)) if len(sizes) == 1 else None
-
-
-def _rows(batch: Mapping, specs: Mapping) -> int:
-    lengths = [len(batch[key]) for key, spec in specs.items() if spec.shape is None or spec.shape]
-    return lengths[0] if lengths else 1
-
-
-def _filled(batch: Mapping, specs: Mapping, count: int, fixed: int | None) -> dict:
-    import numpy as np
-
-    if fixed is None or count == fixed:
-        return dict(batch)
-    return {
-        key: np.concatenate([value, np.repeat(np.asarray(value)[-1:], fixed - count, axis=0)])
-        if specs[key].shape
-        else value
-        for key, value in batch.items()
-    }
-
-
-def _answers(layer, batch: Mapping, count: int, fixed: int | None) -> dict:
-    import numpy as np
-
-    from load_v2.errors import LoadError
-
-    got = layer(batch)
-    got = got if isinstance(got, dict) else {next(iter(layer.output_specs)): got}
-    answers = {}
-    for key, value in got.items():
-        array = np.asarray(value)
-        expected = fixed or count
-        if array.ndim == 0 or len(array) != expected:
-            raise LoadError(
-                f"Output {key!r} has shape {list(array.shape)} for {expected} rows in: not one answer for each row.\n"
-                "  Call the layer yourself: load_v2.SignatureLayer(DIR)."
-            )
-        answers[key] = array[:count]
-    return answers
 
 
 def _prefetched(batches: Iterator) -> Iterator:

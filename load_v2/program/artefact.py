@@ -115,10 +115,10 @@ def _read(path: str, meta_graph: MetaGraphDef) -> Artefact:
 def _with_ranks(signatures: dict[str, signature.Signature], record: Record | None) -> dict[str, signature.Signature]:
     """Returns the signatures with the rank of the recorded answer where the graph does not tell an output's rank."""
     recorded = record.sample.ranks if record and record.sample else {}
-    asked = signatures.get("serving_default")
+    default = signatures.get("serving_default")
     ranks = {
         spec.tensor: (None,) * recorded[key]
-        for key, spec in (asked.outputs.items() if asked else ())
+        for key, spec in (default.outputs.items() if default else ())
         if spec.shape is None and isinstance(recorded.get(key), int)
     }
     return {key: signature.with_output_shapes(one, ranks) for key, one in signatures.items()}
@@ -131,8 +131,10 @@ def _saved_model(path: str) -> saved_model_pb2.SavedModel:
     with errors.blamed(f"{path!r} cannot be read"):
         folder.check(path, LoadError)
     if not os.path.isfile(file):
-        found = [name for name in os.listdir(path) if os.path.isfile(os.path.join(path, name, "saved_model.pb"))]
-        hint = f"Did you mean {os.path.join(path, max(found))!r}?" if found else "Pass the --export_dir of step 1."
+        versions = [name for name in os.listdir(path) if os.path.isfile(os.path.join(path, name, "saved_model.pb"))]
+        hint = (
+            f"Did you mean {os.path.join(path, max(versions))!r}?" if versions else "Pass the --export_dir of step 1."
+        )
         raise LoadError(f"{path!r} is not a SavedModel: it has no saved_model.pb.\n  {hint}")
     with open(file, "rb") as stream:
         content = stream.read()

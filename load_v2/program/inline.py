@@ -45,10 +45,10 @@ def _called(node: subgraph.NodeDef, functions: Functions) -> str | None:
 def _once(graph_def: subgraph.GraphDef, functions: Functions) -> subgraph.GraphDef:
     flat = subgraph.GraphDef(versions=graph_def.versions, library=graph_def.library)
     resources: dict[str, str] = {}
-    taken = {node.name for node in graph_def.node}
+    names = {node.name for node in graph_def.node}
     for node in graph_def.node:
         name = _called(node, functions)
-        flat.node.extend([node] if name is None else _body(node, functions[name], functions, resources, taken))
+        flat.node.extend([node] if name is None else _body(node, functions[name], functions, resources, names))
     # A handle is recognised by the node that makes it, so nothing may stand between it and its readers.
     for node in flat.node:
         for index, edge in enumerate(node.input):
@@ -63,7 +63,7 @@ def _body(
     function: function_pb2.FunctionDef,
     functions: Functions,
     resources: dict[str, str],
-    taken: set[str],
+    node_names: set[str],
 ) -> list[subgraph.NodeDef]:
     """Returns the nodes that take the call's place; the last has its name and its outputs.
 
@@ -76,7 +76,7 @@ def _body(
     before = [edge for edge in call.input if edge.startswith("^")]
     arguments = {argument.name: edge for argument, edge in zip(function.signature.input_arg, given, strict=True)}
     firsts = {node.name: first_outputs(node, functions) for node in function.node_def}
-    names = {node.name: graph.fresh_name(f"{call.name}/{node.name}", taken) for node in function.node_def}
+    names = {node.name: graph.fresh_name(f"{call.name}/{node.name}", node_names) for node in function.node_def}
 
     def outer(edge: str) -> str:
         pieces = edge.lstrip("^").split(":")

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import tensorflow as tf
 
-from export_v1.ir import importing, ops, safety
+from export_v1.ir import held_draws, importing, ops, safety
 from load_v2 import errors
 from load_v2.errors import LoadError, quoted, unknown
 from load_v2.program import artefact, inline, resource_tables, signature, subgraph, writes
@@ -99,6 +99,12 @@ def _taken(source: artefact.Artefact, key: str) -> Program:
         assets={name: file for name, file in source.assets.items() if subgraph.split(name)[0] in held},
         custom_gradients=tuple(name for name in custom if name in held),
     )
+
+
+def held(taken: Program) -> Program:
+    """Returns a program whose random numbers are the same in every call; see `export_v1.ir.held_draws`."""
+    serve = dataclasses.replace(taken.serve, graph_def=held_draws.held(taken.serve.graph_def))
+    return dataclasses.replace(taken, graph_def=held_draws.held(taken.graph_def), serve=serve)
 
 
 def _given(graph_def: subgraph.GraphDef, assets: Mapping[str, str]) -> set[str]:

@@ -101,7 +101,7 @@ def create_all(
         def create(node):
             # A dense table takes the keys that it reserves as inputs.
             alone = subgraph.needed(graph_def, [node.name], {})
-            next(other for other in alone.node if other.name == node.name).CopyFrom(node)
+            next(candidate for candidate in alone.node if candidate.name == node.name).CopyFrom(node)
             return run(alone, [f"{node.name}:0"], {}, {})[0]
 
         reads = {edge for node in subgraph.needed(graph_def, fills, handles).node for edge in node.input}

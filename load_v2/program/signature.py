@@ -55,12 +55,13 @@ def read_all(meta_graph, record: Record | None) -> dict[str, Signature]:
     return found
 
 
-def with_output_shapes(one: Signature, shapes: Mapping[str, tuple]) -> Signature:
+def with_output_shapes(signature: Signature, shapes: Mapping[str, tuple]) -> Signature:
     """Returns the signature with other shapes for the outputs whose tensor is in `shapes`."""
     outputs = {
-        key: dataclasses.replace(spec, shape=shapes.get(spec.tensor, spec.shape)) for key, spec in one.outputs.items()
+        key: dataclasses.replace(spec, shape=shapes.get(spec.tensor, spec.shape))
+        for key, spec in signature.outputs.items()
     }
-    return Signature(one.inputs, outputs)
+    return Signature(signature.inputs, outputs)
 
 
 def _order(key: str, record: Record | None) -> tuple[list[str], list[str]]:

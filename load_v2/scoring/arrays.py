@@ -45,8 +45,8 @@ class _Batched:
                 )
         lengths = {key: shapes[key][0] for key, spec in self._specs.items() if _has_rows(spec)}
         if len(set(lengths.values())) > 1:
-            told = ", ".join(f"{key}: {length}" for key, length in lengths.items())
-            raise LoadError(f"The arrays of {self._path!r} have different lengths: {told}.")
+            listed = ", ".join(f"{key}: {length}" for key, length in lengths.items())
+            raise LoadError(f"The arrays of {self._path!r} have different lengths: {listed}.")
         self.count = next(iter(lengths.values()), 1)
 
 
@@ -124,19 +124,19 @@ class ArchiveReader(_Batched):
     def _batches(self, size: int) -> Iterator[dict]:
         with contextlib.ExitStack() as opened:
             archive = opened.enter_context(zipfile.ZipFile(self._path))
-            streams, whole = {}, {}
+            streams, arrays = {}, {}
             for key, spec in self._specs.items():
                 shape, fortran, dtype = self._headers[key]
                 if not shape or not _has_rows(spec) or fortran or dtype.hasobject:
                     # Columns first, or pickled: there are no rows to read one after the other.
-                    whole[key] = _whole(self._path, key)
+                    arrays[key] = _whole(self._path, key)
                 else:
                     streams[key] = opened.enter_context(archive.open(key + ".npy"))
                     _skip_header(streams[key])
             for start in range(0, self.count, size):
                 rows = min(size, self.count - start)
                 batch = {key: self._read(key, stream, rows) for key, stream in streams.items()}
-                for key, array in whole.items():
+                for key, array in arrays.items():
                     batch[key] = array[start : start + rows] if array.ndim and _has_rows(self._specs[key]) else array
                 yield batch
 
@@ -206,9 +206,9 @@ class _GrowingArray:
     def _put_header(self, length: int) -> None:
         assert self._first is not None, "a header is written once the type is known"
         # Numpy pads the header so that the first dimension can grow to any length in place.
-        told = {"descr": np.lib.format.dtype_to_descr(self._first.dtype), "fortran_order": False}
+        description = {"descr": np.lib.format.dtype_to_descr(self._first.dtype), "fortran_order": False}
         header = io.BytesIO()
-        np.lib.format.write_array_header_1_0(header, {**told, "shape": (length, *self._first.shape[1:])})
+        np.lib.format.write_array_header_1_0(header, {**description, "shape": (length, *self._first.shape[1:])})
         self._stream.write(header.getvalue())
 
 
@@ -282,12 +282,12 @@ def archive_writer(path: str) -> Iterator[_EachArray]:
         target = _EachArray(folder, streams)
         yield target
         target.finish()
-        with atomic.file(path) as whole:
-            _put_together(target.files, whole)
+        with atomic.file(path) as archive_path:
+            _put_together(target.files, archive_path)
 
 
-def _put_together(files: Mapping[str, str], whole) -> None:
-    with zipfile.ZipFile(whole, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+def _put_together(files: Mapping[str, str], archive_file) -> None:
+    with zipfile.ZipFile(archive_file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         for key, file in files.items():
             with open(file, "rb") as stream, archive.open(key + ".npy", "w", force_zip64=True) as member:
                 shutil.copyfileobj(stream, member, _COPY_BYTES)

@@ -22,7 +22,8 @@ def read(path: str | os.PathLike) -> dict[str, Program]:
     path = os.fspath(path)
     first = archive.shared(path, record.LOSS)
     found = {key: archive.shared(path, key) for key in record.TRAINING_SIGNATURES if key in first.source.signatures}
-    if record.UPDATE not in found:
+    left = first.source.record.resume.left_behind if first.source.record and first.source.record.resume else ()
+    if record.UPDATE not in found and record.OPTIMIZER not in left:
         raise LoadError(f"{path!r} has a loss and no update of it.\n  Export again with --resume.")
     return found
 

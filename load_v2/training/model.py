@@ -3,14 +3,14 @@
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from export_v1.format import digests, record
-from export_v1.format.record import GradientEntry, OptimizerEntry, ResumeEntry
+from export_v1.format.record import ResumeEntry
 from load_v2 import private
 from load_v2.errors import LoadError, unknown
 from load_v2.layer import archive, binding, weights
@@ -42,9 +42,14 @@ class ResumedModel(keras.Model):
         super().__init__(**kwargs)
         self.layer = layer
         self._training = training
-        self._extra_described = [artefact.Variable(v[0], (v[0],), v[1], tuple(v[2]), v[3], *v[4:]) for v in extra]
+        # In an archive they are Keras's, and have no key.
+        self._extra_described = [
+            artefact.Variable(name, (name,), dtype, tuple(shape), trainable, *(stored or (name,)))
+            for name, dtype, shape, trainable, *stored in extra
+        ]
         self._extra = weights.create(self._extra_described, self.name, (), bundle)
         self._graphs: Graphs | None = None
+        self._programs: dict[str, Program] = {}
         self._kept: list[object] = []
         self._loss_mean = keras.metrics.Mean(name="loss")
         self.built = True
@@ -53,6 +58,23 @@ class ResumedModel(keras.Model):
     def by_name(self) -> dict[str, weights.Weight]:
         """Every weight by its name in the graph."""
         return {weight.name: weight for weight in [*self.layer.weights, *self._extra]}
+
+    @property
+    def _graph_optimizer(self) -> GraphOptimizer | None:
+        # A model that was never compiled has none at all.
+        own = getattr(self, "optimizer", None)
+        return own if isinstance(own, GraphOptimizer) else None
+
+    @property
+    def held(self) -> dict[str, keras.Variable]:
+        """Every variable of the training by its name in the graph: weights, and slots of TensorFlow 1's own optimizer."""
+        own = self._graph_optimizer
+        return {**(own.slots if own is not None else {}), **self.by_name}
+
+    @property
+    def programs(self) -> dict[str, Program]:
+        """The graphs of the training by key."""
+        return dict(self._programs)
 
     @property
     def labels(self) -> list[str]:
@@ -67,17 +89,19 @@ class ResumedModel(keras.Model):
     def attach(self, programs: Mapping[str, Program]) -> None:
         """Takes the graphs of the training, over the model's weights and the optimizer's slots."""
         owned = dict(self.by_name)
-        if isinstance(self.optimizer, GraphOptimizer):
-            owned |= self.optimizer.slots
+        own = self._graph_optimizer
+        if own is not None:
+            owned |= own.slots
         # Without TensorFlow 1's own optimizer there is nobody to update, and nothing to read its slots.
         usable = {
             key: taken for key, taken in programs.items() if all(variable.name in owned for variable in taken.variables)
         }
         self._programs = dict(programs)
         self._graphs = Graphs(usable, owned, self.layer.policy)
-        if isinstance(self.optimizer, GraphOptimizer):
-            self.optimizer.attach(self._graphs)
-        schedule = private.schedule_of(self.optimizer)
+        if own is not None:
+            own.attach(self._graphs)
+        compiled = getattr(self, "optimizer", None)
+        schedule = private.schedule_of(compiled) if compiled is not None else None
         if isinstance(schedule, GraphSchedule):
             schedule.attach(programs[record.RATE], self.layer.policy)
 
@@ -120,6 +144,12 @@ class ResumedModel(keras.Model):
         return fed
 
     def train_step(self, data):
+        losses, gradients, fed = self.differentiated(data)
+        self.apply_gradients(_averaged(gradients), fed)
+        return self._report(losses[record.LOSS], fed)
+
+    def differentiated(self, data) -> tuple[dict[str, tf.Tensor], list, dict[str, tf.Tensor]]:
+        """Returns the losses of a batch by key, the gradients that the update takes, in order, and what was fed by key."""
         ready = self._ready()
         fed = self._tensors(record.LOSS, data)
         entries = self._training.gradients
@@ -133,14 +163,20 @@ class ResumedModel(keras.Model):
             names = [entry.variable for entry in entries if entry.loss == loss]
             given = tape.gradient(losses[loss], [by_name[name].value for name in names])
             found |= {(loss, name): gradient for name, gradient in zip(names, given, strict=True)}
-        self._apply(_averaged([found[entry.loss, entry.variable] for entry in entries]), fed)
-        return self._report(losses["loss"], fed)
+        return losses, [found[entry.loss, entry.variable] for entry in entries], fed
 
-    def _apply(self, grads: list, fed: Mapping[str, tf.Tensor]) -> None:
+    def apply_gradients(self, grads: Sequence, fed: Mapping[str, tf.Tensor]) -> None:
+        """Makes the step: clipping and whatever else TensorFlow 1 did, and the optimizer.
+
+        Args:
+            grads: as `differentiated` returns them.
+            fed: what the loss was fed, by key; an update may read it, too.
+        """
         entries, ready = self._training.gradients, self._ready()
-        if isinstance(self.optimizer, GraphOptimizer):
+        own = self._graph_optimizer
+        if own is not None:
             needed = ready.inputs(record.UPDATE)
-            self.optimizer.update(grads, {key: value for key, value in fed.items() if key in needed})
+            own.update(grads, {key: value for key, value in fed.items() if key in needed})
             return
         if record.GRADIENTS in ready:
             processed = ready(record.GRADIENTS, list(optimizer.fed(entries, grads).values()))
@@ -158,7 +194,8 @@ class ResumedModel(keras.Model):
 
     def _report(self, loss: tf.Tensor, fed: Mapping[str, tf.Tensor]) -> dict:
         rows = [tf.shape(value)[0] for value in fed.values() if value.shape.rank]
-        self._loss_mean.update_state(loss, sample_weight=rows[0] if rows else None)
+        # TensorFlow 1 differentiates the sum; of most losses there is one element, and of some nothing tells the rank.
+        self._loss_mean.update_state(tf.reduce_sum(loss), sample_weight=rows[0] if rows else None)
         return {metric.name: metric.result() for metric in self.metrics}
 
     def test_step(self, data):
@@ -186,8 +223,7 @@ class ResumedModel(keras.Model):
         Raises:
             LoadError: the training keeps none.
         """
-        slots = self.optimizer.slots if isinstance(self.optimizer, GraphOptimizer) else {}
-        held = {**slots, **self.by_name}
+        held = self.held
         pairs = {name: average for name, average in self._training.averages.items() if average in held and name in held}
         if not pairs:
             raise LoadError(f"The training of model {self.name!r} keeps no moving averages of its weights.")
@@ -210,11 +246,9 @@ class ResumedModel(keras.Model):
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
         layer = keras.saving.deserialize_keras_object(config.pop("layer"))
-        training = dict(config.pop("training"))
-        training["gradients"] = [GradientEntry(**entry) for entry in training["gradients"]]
-        training["optimizers"] = [OptimizerEntry(**entry) for entry in training["optimizers"]]
+        training = record.resume_entry(config.pop("training"))
         # Nothing else of a config reaches the constructor: what is let in is not the archive's to say.
-        return cls(layer, ResumeEntry(**training), config.get("extra", ()), name=config.get("name"))
+        return cls(layer, training, config.get("extra", ()), name=config.get("name"))
 
     def save_assets(self, dir_path):
         for key, taken in self._programs.items():

@@ -24,6 +24,8 @@ def resume(
 ) -> ResumedModel:
     """Returns the model of an export that was made with `--resume`, compiled, so that `fit` goes on with its training.
 
+    Where the optimizer was left behind at export, the model is not compiled: `model.compile(OPTIMIZER)` chooses one.
+
     Guaranteed: see `ResumedModel`; `model.optimizer` has the slots and the step of the checkpoint. Inside a
     `tf.distribute` scope the variables are the strategy's.
 
@@ -50,6 +52,9 @@ def resume(
     of_loss = {key: taken for key, taken in programs.items() if key in (record.LOSS, record.VALIDATION)}
     extra = [(v.name, v.dtype, v.shape, v.trainable, v.key, v.part) for v in slots_of(of_loss, in_layer)]
     model = ResumedModel(layer, training, extra, source.bundle, name=name)
+    if record.OPTIMIZER in training.left_behind:
+        model.attach(programs)
+        return model
     slots = slots_of(programs, set(model.by_name))
     optimizer = GraphOptimizer(
         [[v.name, v.dtype, list(v.shape)] for v in slots],

@@ -2,7 +2,8 @@
 
     python tests/benchmarks/op_worker.py FOLDER
 
-FOLDER/NAME.pb is a GraphDef with placeholders in_0, in_1, … and a node "node", FOLDER/NAME.npz what they are fed. Reads
+FOLDER/NAME.pb is a GraphDef with placeholders in_0, in_1, … and a node "node", and perhaps a node "make" that is run
+once before; FOLDER/NAME.npz is what the placeholders are fed. Reads
 lines of JSON {"name": NAME, "calls": M} and writes {"seconds": of each of M calls}. Runs under TensorFlow 1.15 and
 Python 3.7 as well, where tf.contrib brings the ops; of cuDNN's network, the cells for a CPU are run there instead.
 """
@@ -40,7 +41,8 @@ def twin(x):
 def opened(folder, name):
     """Returns a function that runs a graph once."""
     stored = np.load(os.path.join(folder, name + ".npz"))
-    inputs = [stored["in_%d" % at] for at in range(len(stored.files))]
+    keys = sorted(stored.files, key=lambda key: int(key[len("in_") :]))
+    inputs = [stored[key].astype(object) if stored[key].dtype.kind == "S" else stored[key] for key in keys]
     graph_def = tf.GraphDef()
     with open(os.path.join(folder, name + ".pb"), "rb") as file:
         graph_def.ParseFromString(file.read())
@@ -52,8 +54,10 @@ def opened(folder, name):
             session.run(tf.global_variables_initializer())
         else:
             tf.import_graph_def(graph_def, name="")
+            if any(node.name == "make" for node in graph_def.node):
+                session.run("make")
             fetched = session.graph.get_operation_by_name("node")
-            feeds = ["in_%d:0" % at for at in range(len(inputs))]
+            feeds = [key + ":0" for key in keys]
     call = session.make_callable(fetched, feeds)
     return lambda: call(*inputs)
 

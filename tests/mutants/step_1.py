@@ -79,8 +79,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/weights/restore.py",
-        before='other.endswith("/" + key)',
-        after="other.endswith(key)",
+        before='longer.endswith("/" + key)',
+        after="longer.endswith(key)",
         tests=("tests/export_v1/weights/test_restore.py",),
     ),
     Change(
@@ -368,7 +368,7 @@ CHANGES = (
     ),
     Change(
         file="export_v1/planning/plan.py",
-        before="dataclasses.replace(one, shape=signature.shapes.get(name))",
+        before="dataclasses.replace(source, shape=signature.shapes.get(name))",
         after="variable",
         tests=("tests/export_v1/planning/test_plan.py",),
         why="the signature's own shape is not used",
@@ -382,8 +382,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/planning/plan.py",
-        before="one.inputs.keys() == other.inputs.keys() and one.outputs.keys() == other.outputs.keys()",
-        after="one.inputs.keys() == other.inputs.keys()",
+        before="first.inputs.keys() == second.inputs.keys() and first.outputs.keys() == second.outputs.keys()",
+        after="first.inputs.keys() == second.inputs.keys()",
         tests=("tests/export_v1/planning/test_plan.py",),
     ),
     Change(
@@ -529,7 +529,7 @@ CHANGES = (
     ),
     Change(
         file="export_v1/planning/plan.py",
-        before='                said.append(interface.Choice(f"signature {key!r} is left out", _first_line(error)))\n',
+        before='                notes.append(interface.Choice(f"signature {key!r} is left out", _first_line(error)))\n',
         after="                error = str(error)\n",
         tests=("tests/export_v1/planning/test_plan.py",),
     ),
@@ -640,8 +640,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/source/assets.py",
-        before='os.path.join(os.path.realpath(one), "")',
-        after="os.path.realpath(one)",
+        before='os.path.join(os.path.realpath(folder), "")',
+        after="os.path.realpath(folder)",
         tests=("tests/export_v1/source/test_asset_files.py",),
         why="a folder whose name starts alike is the model's",
     ),
@@ -729,7 +729,7 @@ CHANGES = (
     ),
     Change(
         file="export_v1/weights/initial.py",
-        before="            left = [name for name in left if name not in tensors]\n",
+        before="            remaining = [name for name in remaining if name not in tensors]\n",
         after="",
         tests=("tests/export_v1/weights/test_initial.py",),
     ),
@@ -826,13 +826,13 @@ CHANGES = (
     ),
     Change(
         file="export_v1/source/meta_graph.py",
-        before="return {one: one in listed for one in every}",
-        after="return {one: True for one in every}",
+        before="return {variable: variable in listed for variable in every}",
+        after="return {variable: True for variable in every}",
         tests=("tests/export_v1/source/test_meta_graph.py",),
     ),
     Change(
         file="export_v1/source/meta_graph.py",
-        before='frozenset(name(one) for one in variable_defs(meta_graph, "local_variables"))',
+        before='frozenset(name(variable) for variable in variable_defs(meta_graph, "local_variables"))',
         after="frozenset()",
         tests=("tests/export_v1/source/test_meta_graph.py",),
     ),
@@ -1024,7 +1024,7 @@ CHANGES = (
     ),
     Change(
         file="export_v1/source/graph_def.py",
-        before="trainable=thawed.trainable, original=found)",
+        before="trainable=thawed.trainable, original=graph_def)",
         after="trainable=thawed.trainable)",
         tests=("tests/export_v1/source/test_meta_graph.py",),
         why="answers are recorded from the changed graph",
@@ -1123,14 +1123,14 @@ CHANGES = (
     ),
     Change(
         file="export_v1/errors.py",
-        before="found + by_leaf",
-        after="by_leaf + found",
+        before="matches + by_leaf",
+        after="by_leaf + matches",
         tests=("tests/export_v1/test_request.py",),
     ),
     Change(
         file="export_v1/errors.py",
-        before="dict.fromkeys(found + by_leaf)",
-        after="dict.fromkeys(found)",
+        before="dict.fromkeys(matches + by_leaf)",
+        after="dict.fromkeys(matches)",
         tests=("tests/export_v1/test_request.py",),
     ),
     Change(
@@ -1171,13 +1171,13 @@ CHANGES = (
     ),
     Change(
         file="export_v1/ir/graph.py",
-        before="    while name in taken:\n        count += 1\n",
-        after="    if name in taken:\n        count += 1\n",
+        before="    while name in names:\n        count += 1\n",
+        after="    if name in names:\n        count += 1\n",
         tests=("tests/export_v1/test_request.py",),
     ),
     Change(
         file="export_v1/ir/graph.py",
-        before="    taken.add(name)\n",
+        before="    names.add(name)\n",
         after="",
         tests=("tests/export_v1/test_request.py",),
     ),
@@ -1538,8 +1538,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/format/bundle.py",
-        before="return None if whole is None or whole.slices else whole",
-        after="return whole",
+        before="return None if tensor is None or tensor.slices else tensor",
+        after="return tensor",
         tests=("tests/export_v1/format/test_bundle.py",),
     ),
     Change(
@@ -1652,8 +1652,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/artifact/warmup.py",
-        before="made: dict[int, Batch] = {}\n    for size in dict.fromkeys(size or own for size in asked):",
-        after="made: dict[int, Batch] = {}\n    for size in dict.fromkeys(size or 1 for size in asked):",
+        before="made: dict[int, Batch] = {}\n    for size in dict.fromkeys(size or own for size in batch_sizes):",
+        after="made: dict[int, Batch] = {}\n    for size in dict.fromkeys(size or 1 for size in batch_sizes):",
         tests=("tests/export_v1/artifact/test_warmup.py",),
     ),
     Change(
@@ -1694,8 +1694,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/artifact/warmup.py",
-        before="count = len(set(asked))",
-        after="count = len(asked)",
+        before="count = len(set(batch_sizes))",
+        after="count = len(batch_sizes)",
         tests=("tests/export_v1/artifact/test_warmup.py",),
     ),
     Change(
@@ -1712,8 +1712,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/artifact/warmup.py",
-        before="one.shape is None or one.shape[0] is None",
-        after="one.shape is None",
+        before="declared.shape is None or declared.shape[0] is None",
+        after="declared.shape is None",
         tests=("tests/export_v1/artifact/test_warmup.py",),
     ),
     Change(

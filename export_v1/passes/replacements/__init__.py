@@ -21,52 +21,25 @@ come from the kernel, and prove the replacement; see `sequence`.
 """
 
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from types import MappingProxyType
 
 from export_v1 import errors
-from export_v1.passes.replacements import (
-    beam_search,
-    block_cells,
-    boosted_trees,
-    buckets,
-    columns,
-    cudnn,
-    elementwise,
-    gradient_trees,
-    images,
-    old_names,
-    periodic_resample,
-    products,
-    segmentation,
-    slices,
-    strings,
-    sums,
-    tensor_forest,
-)
 from export_v1.passes.replacements.site import Replacement, Site
 
+# Every module here that has REPLACEMENTS.
 _FAMILIES = (
-    beam_search,
-    block_cells,
-    boosted_trees,
-    buckets,
-    columns,
-    cudnn,
-    elementwise,
-    gradient_trees,
-    images,
-    old_names,
-    periodic_resample,
-    products,
-    segmentation,
-    slices,
-    strings,
-    sums,
-    tensor_forest,
-)
+    "beam_search", "block_cells", "boosted_trees", "buckets", "clusters", "columns", "cudnn", "elementwise",
+    "gradient_trees", "images", "libsvm", "nearest_neighbors", "old_names", "periodic_resample", "products",
+    "segmentation", "slices", "strings", "sums", "tensor_forest",
+)  # fmt: skip
 
 TABLE: Mapping[str, Replacement] = MappingProxyType(
-    {op: replacement for family in _FAMILIES for op, replacement in family.REPLACEMENTS.items()}
+    {
+        op: replacement
+        for family in _FAMILIES
+        for op, replacement in import_module(f"{__name__}.{family}").REPLACEMENTS.items()
+    }
 )
 
 __all__ = ["TABLE", "Replacement", "Site", "check_kept"]

@@ -14,7 +14,9 @@ def gather_tree(
     """Returns the full sequences of tokens of each beam, [time, batch, beam].
 
     Each beam of a batch is followed back by its parents from step `max_sequence_lengths[batch] - 1`; steps after that
-    and every step after a beam's first end token are the end token. A beam that has no step keeps end tokens.
+    and every step after a beam's first end token are the end token. A beam that has no step keeps end tokens. A parent
+    that is followed and is no beam fails at run time; the kernel lets the number after the last beam through, and reads
+    what lies behind its row.
 
     Args:
         site: unused.
@@ -24,32 +26,35 @@ def gather_tree(
         end_token: scalar, int32.
     """
     step_ids, parent_ids = (tf.ensure_shape(ids, [None, None, None]) for ids in (step_ids, parent_ids))
-    max_sequence_lengths = tf.ensure_shape(max_sequence_lengths, [None])
     time, batch, beams = (tf.shape(step_ids)[axis] for axis in range(3))
-    lengths = tf.minimum(time, max_sequence_lengths)
-    # A step that no sequence reaches: of no steps at all there is no list to be stacked.
-    step_ids, parent_ids = (tf.pad(ids, [[0, 1], [0, 0], [0, 0]]) for ids in (step_ids, parent_ids))
+    lengths = tf.minimum(tf.ensure_shape(max_sequence_lengths, [None]), time)[:, tf.newaxis]
+    row = batch * beams
+    step, beam = tf.range(time)[:, tf.newaxis, tf.newaxis], tf.range(beams)
+    # Of all beams of all steps, one after the other: the first beam at a step, of a batch.
+    first = step * row + tf.range(batch)[:, tf.newaxis] * beams
+    is_beam = (parent_ids >= 0) & (parent_ids < beams)
+    # Where each beam of a step comes from, at the step before; a beam that has ended, or not begun, stays where it is.
+    parents = tf.concat([tf.where(is_beam, parent_ids, 0)[1:], tf.zeros_like(parent_ids)[:1]], 0)
+    ancestors = tf.reshape(first + tf.where(step + 1 < lengths, parents, beam), [-1])
 
-    def step_back(step, beam, tokens):
-        """Takes each beam's token, and goes to its parent where the step counts."""
-        counts = (step < lengths)[:, tf.newaxis]
-        token = tf.gather(step_ids[step], beam, batch_dims=1)
-        parent = tf.gather(parent_ids[step], beam, batch_dims=1)
-        tokens = tokens.write(step, tf.where(counts, token, end_token))
-        return step - 1, tf.where(counts, parent, beam), tokens
+    def further(span, ancestors):
+        """From ancestors `span` beams back to those as far back again: as many rounds as the time has binary digits."""
+        below = tf.gather(ancestors, ancestors[span:] - span)
+        return 2 * span, tf.concat([below, ancestors[tf.size(ancestors) - span :]], 0)
 
-    _, _, tokens = tf.while_loop(
-        lambda step, beam, tokens: step >= 0,
-        step_back,
-        (
-            time,
-            tf.tile(tf.range(beams)[tf.newaxis], [batch, 1]),
-            tf.TensorArray(tf.int32, time + 1, element_shape=[None, None]),
-        ),
+    _, path = tf.while_loop(
+        lambda span, ancestors: span < tf.size(ancestors),
+        further,
+        (row, ancestors),
+        shape_invariants=(tf.TensorShape([]), tf.TensorShape([None])),
     )
-    found = tokens.stack()[:time]
-    ended = tf.cumsum(tf.cast(tf.equal(found, end_token), tf.int32), axis=0, exclusive=True) > 0
-    return tf.where(ended, end_token, found)
+    counts = step < lengths
+    path = tf.reshape(path, tf.shape(step_ids))
+    is_followed = tf.gather(tf.reshape(is_beam, [-1]), path) | ~counts | tf.equal(step, 0)
+    tokens = tf.gather(tf.reshape(step_ids, [-1]), tf.where(is_followed, path, -1))
+    tokens = tf.where(counts, tokens, end_token)
+    ended = tf.cumsum(tf.cast(tf.equal(tokens, end_token), tf.int32), axis=0, exclusive=True) > 0
+    return tf.where(ended, end_token, tokens)
 
 
-REPLACEMENTS = {"GatherTree": Replacement(gather_tree, "a loop over the steps, from the last to the first")}
+REPLACEMENTS = {"GatherTree": Replacement(gather_tree, "gathers, each over twice as many steps as the one before")}

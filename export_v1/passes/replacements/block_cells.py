@@ -67,8 +67,8 @@ def lstm_block_cell(
     clip = tf.constant(site.attr("cell_clip"), x.dtype)
     if site.attr("cell_clip") > 0:
         clipped = tf.stop_gradient(tf.clip_by_value(state, -clip, clip))
-        # The difference is zero, and has the gradient.
-        state = clipped + (state - tf.stop_gradient(state))
+        # The difference is zero, and has the gradient; of infinities there is no difference, and no gradient.
+        state = clipped + tf.where(tf.math.is_inf(state), tf.zeros_like(state), state - tf.stop_gradient(state))
     if peephole:
         out_gate += state * wco
     out_gate, squashed = tf.sigmoid(out_gate), tf.tanh(state)

@@ -15,7 +15,7 @@ from export_v1.passes.replacements.site import Replacement, Site
 
 _CHILDREN = [(3, "left_id", "int32"), (4, "right_id", "int32")]
 # The parts of tree_config.proto and learner.proto that answers depend on.
-_MESSAGES = messages.Schema(
+MESSAGES = messages.Schema(
     "tensorflow.boosted_trees.trees",
     {
         "Vector": [(1, "value", "repeated float")],
@@ -216,11 +216,11 @@ def gradient_trees_prediction(
         sparse_int_feature_values: [entries] each.
         sparse_int_feature_shapes: [2] each.
     """
-    learner = _MESSAGES.parse("LearnerConfig", site.attr("learner_config"))
+    learner = MESSAGES.parse("LearnerConfig", site.attr("learner_config"))
     if site.attr("apply_dropout") and learner.learning_rate_tuner.HasField("dropout"):
         raise ValueError("it leaves trees out at random, as training does")
     value = resources.value(site, ("TreeEnsembleDeserialize", 2), ("CreateTreeEnsembleVariable", 2))
-    config = _MESSAGES.parse("DecisionTreeEnsembleConfig", value.item())
+    config = MESSAGES.parse("DecisionTreeEnsembleConfig", value.item())
     kept = [at for at in range(len(config.trees)) if _counts(config, learner, at)]
     shapes = [*sparse_float_feature_shapes, *sparse_int_feature_shapes]
     batch = tf.shape(dense_float_features[0])[0] if dense_float_features else tf.cast(shapes[0][0], tf.int32)

@@ -63,12 +63,15 @@ def image_projective_transform(site: Site, images: tf.Tensor, transforms: tf.Ten
         images: [batch, height, width, channels].
         transforms: [batch, 8], or [1, 8] for all of them.
     """
-    return tf.raw_ops.ImageProjectiveTransformV2(
+    sizes = tf.shape(images)[1:3]
+    transformed = tf.raw_ops.ImageProjectiveTransformV2(
         images=images,
         transforms=transforms,
-        output_shape=tf.shape(images)[1:3],
+        # It takes no size of zero, which images without rows or columns have.
+        output_shape=tf.maximum(sizes, 1),
         interpolation=site.attr("interpolation"),
     )
+    return transformed[:, : sizes[0], : sizes[1]]
 
 
 # From red, green and blue to YIQ, and back.

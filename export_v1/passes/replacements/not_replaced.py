@@ -10,11 +10,12 @@ _REASONS: Mapping[str, str] = {
         GcsConfigureBlockCache GcsConfigureCredentials GenerateBigQueryReaderPartitions IgniteDataset KafkaDataset
         KinesisDataset ObtainNext SequenceFileDataset
     """,
-    "calls another process": "RemoteFusedGraphExecute Rpc TryRpc",
-    "calls FFmpeg, which TensorFlow 1 loaded beside it": "DecodeAudio DecodeAudioV2 DecodeVideo EncodeAudio EncodeAudioV2",
-    "parses lines of training data; cut the graph after it with `--input`": "DecodeLibsvm",
-    "tells how much memory a device has in use": "BytesInUse BytesLimit MaxBytesInUse",
-    "moves an optimizer's state to or from a TPU": """
+    "calls another process; cut the graph after it with `--input`": "RemoteFusedGraphExecute Rpc TryRpc",
+    "decodes or encodes sound and video with FFmpeg, which TensorFlow 1 loaded; cut the graph after it with `--input`": """
+        DecodeAudio DecodeAudioV2 DecodeVideo EncodeAudio EncodeAudioV2
+    """,
+    "tells how much memory a device has in use, which no answer depends on": "BytesInUse BytesLimit MaxBytesInUse",
+    "moves an optimizer's state to or from a TPU, in training": """
         LoadTPUEmbeddingADAMParametersGradAccumDebug LoadTPUEmbeddingAdadeltaParametersGradAccumDebug
         LoadTPUEmbeddingAdagradParametersGradAccumDebug LoadTPUEmbeddingFTRLParametersGradAccumDebug
         LoadTPUEmbeddingMomentumParametersGradAccumDebug LoadTPUEmbeddingProximalAdagradParametersGradAccumDebug
@@ -26,14 +27,10 @@ _REASONS: Mapping[str, str] = {
     "is put into a graph by TensorFlow while it runs, and is in no file": """
         _MklMaximum _MklMul _MklSquaredDifference _MklSub
     """,
-    "sets a variable to zeros before training": "ZeroInitializer ZeroVarInitializer",
-    "is a gradient, or a step of training": """
-        PeriodicResampleOpGrad WALSComputePartialLhsAndRhs
-    """,
+    "sets a variable to zeros before training; its value comes from the checkpoint": "ZeroInitializer ZeroVarInitializer",
     "draws at random: pairs for training word vectors, dots of a stereogram": """
         SingleImageRandomDotStereograms SkipGramGenerateCandidates
     """,
-    "searches a hash table's buckets in an order that depends on a heap": "HyperplaneLSHProbes",
     "grows boosted trees, or counts for it": """
         BuildCategoricalEqualitySplits BuildDenseInequalitySplits BuildSparseInequalitySplits CenterTreeEnsembleBias
         CreateQuantileAccumulator CreateStatsAccumulatorScalar CreateStatsAccumulatorTensor GradientTreesPartitionExamples
@@ -57,7 +54,7 @@ _REASONS: Mapping[str, str] = {
         TensorForestTreeResourceHandleOp TensorForestTreeSerialize TreeDeserialize TreeEnsembleDeserialize
         TreeEnsembleIsInitializedOp TreeEnsembleSerialize TreeEnsembleStampToken TreeIsInitializedOp TreeSerialize
     """,
-    "finds quantiles of training data, or puts it into them": """
+    "finds quantiles of training data, or puts it into them, to grow boosted trees; the trees need neither": """
         QuantileAccumulatorGetBuckets QuantileBuckets QuantileStreamResourceHandleOp Quantiles
     """,
 }

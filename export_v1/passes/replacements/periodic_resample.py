@@ -1,7 +1,10 @@
-"""PeriodicResample of tf.contrib, such as sub-pixel convolution uses it.
+"""PeriodicResample of tf.contrib and its gradient, such as sub-pixel convolution uses it.
 
 Source of truth: tensorflow/contrib/periodic_resample/kernels/periodic_resample_op.h of TensorFlow 1.15.
 """
+
+import math
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -16,18 +19,47 @@ def periodic_resample(site: Site, values: tf.Tensor) -> tf.Tensor:
         site: with `shape`, of the values' rank, in which one size is open; no other is smaller than the values'.
         values: of any rank.
     """
-    wanted = [dim.size for dim in site.attr("shape").dim]
+    wanted = _sizes(site, "shape")
+    values = tf.ensure_shape(values, [None] * len(wanted))
+    position = _positions(site, tf.unstack(tf.shape(values, out_type=tf.int64), num=len(wanted)), wanted)
+    return tf.gather(tf.reshape(values, [-1]), position)
+
+
+def periodic_resample_grad(site: Site, grad: tf.Tensor) -> tf.Tensor:
+    """Returns the gradient of `periodic_resample` by its values.
+
+    Args:
+        site: with `original_shape`, of the values, and `desired_shape`, which `periodic_resample` was given.
+        grad: of the resampled values.
+    """
+    given = _sizes(site, "original_shape")
+    position = _positions(site, tf.unstack(tf.constant(given, tf.int64), num=len(given)), _sizes(site, "desired_shape"))
+    nothing = tf.zeros([math.prod(given)], grad.dtype)
+    flat = tf.reshape(position, [-1, 1]), tf.reshape(grad, [-1])
+    return tf.reshape(tf.tensor_scatter_nd_add(nothing, *flat), given)
+
+
+def _sizes(site: Site, attr: str) -> list[int]:
+    return [dim.size for dim in site.attr(attr).dim]
+
+
+def _positions(site: Site, given: Sequence[tf.Tensor], wanted: Sequence[int]) -> tf.Tensor:
+    """Returns, in the shape of the result, where in memory each element is among the values.
+
+    Args:
+        site: of the node.
+        given: sizes of the values, scalars.
+        wanted: sizes of the result; of one axis open, and smaller than 1.
+    """
     open_axes = [axis for axis, size in enumerate(wanted) if size < 1]
     if len(open_axes) != 1:
         raise errors.ExportError(
-            f"Node {site.node.name!r} (PeriodicResample) cannot be replaced: {len(open_axes)} sizes of its shape are open."
+            f"Node {site.node.name!r} ({site.node.op}) cannot be replaced: {len(open_axes)} sizes of its shape are open."
         )
     [adjusted], rank = open_axes, len(wanted)
-    values = tf.ensure_shape(values, [None] * rank)
-    given = tf.unstack(tf.shape(values, out_type=tf.int64), num=rank)
     others = tf.constant([size for size in wanted if size >= 1], tf.int64)
     sizes = [tf.constant(size, tf.int64) for size in wanted]
-    sizes[adjusted] = tf.size(values, out_type=tf.int64) // tf.reduce_prod(others)
+    sizes[adjusted] = tf.reduce_prod(tf.stack(given)) // tf.reduce_prod(others)
     checks = [
         tf.debugging.assert_greater_equal(sizes[axis], size, "an axis that is not open would shrink")
         for axis, size in enumerate(given)
@@ -51,7 +83,10 @@ def periodic_resample(site: Site, values: tf.Tensor) -> tf.Tensor:
     position = tf.zeros_like(places[0])
     for place, size in zip(read, given, strict=True):
         position = position * size + place
-    return tf.gather(tf.reshape(values, [-1]), position)
+    return position
 
 
-REPLACEMENTS = {"PeriodicResample": Replacement(periodic_resample, "a gather")}
+REPLACEMENTS = {
+    "PeriodicResample": Replacement(periodic_resample, "a gather"),
+    "PeriodicResampleOpGrad": Replacement(periodic_resample_grad, "a scatter"),
+}

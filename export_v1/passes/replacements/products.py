@@ -1,6 +1,6 @@
-"""MaskedMatmul of tf.contrib.factorization, and FusedConv2DBiasActivation of tf.contrib.fused_conv.
+"""Two ops of tf.contrib.factorization, and FusedConv2DBiasActivation of tf.contrib.fused_conv.
 
-Source of truth: tensorflow/contrib/factorization/kernels/masked_matmul_ops.cc and
+Source of truth: tensorflow/contrib/factorization/kernels/masked_matmul_ops.cc and wals_solver_ops.cc, and
 contrib/fused_conv/ops/fused_conv2d_bias_activation_op.cc of TensorFlow 1.15.
 """
 
@@ -32,6 +32,47 @@ def masked_matmul(
     columns = tf.cond(tf.reshape(transpose_b, []), lambda: tf.identity(b), lambda: tf.transpose(b))
     picked = tf.gather(rows, mask_indices[:, 0]), tf.gather(columns, mask_indices[:, 1])
     return tf.reduce_sum(picked[0] * picked[1], 1)
+
+
+def wals_partial_lhs_and_rhs(
+    site: Site,
+    factors: tf.Tensor,
+    factor_weights: tf.Tensor,
+    unobserved_weight: tf.Tensor,
+    input_weights: tf.Tensor,
+    input_indices: tf.Tensor,
+    input_values: tf.Tensor,
+    entry_weights: tf.Tensor,
+    input_block_size: tf.Tensor,
+    input_is_transpose: tf.Tensor,
+) -> list[tf.Tensor]:
+    """Returns both sides of the equations that the factors of each row solve: [rows, k, k] and [rows, k].
+
+    Args:
+        site: unused.
+        factors: of the columns, [columns, k], float32.
+        factor_weights: of the columns, [columns]; empty where entries have weights of their own.
+        unobserved_weight: of what has no entry, scalar.
+        input_weights: of the rows, [rows]; empty where entries have weights of their own.
+        input_indices: row and column of each entry, [entries, 2], int64.
+        input_values: [entries].
+        entry_weights: [entries]; empty where rows and columns have weights.
+        input_block_size: how many rows there are, scalar, int64.
+        input_is_transpose: scalar; whether rows and columns change places.
+    """
+    transposed = tf.reshape(input_is_transpose, [])
+    rows = tf.where(transposed, input_indices[:, 1], input_indices[:, 0])
+    columns = tf.where(transposed, input_indices[:, 0], input_indices[:, 1])
+    weights = tf.cond(
+        tf.size(entry_weights) > 0,
+        lambda: tf.identity(entry_weights),
+        lambda: tf.gather(input_weights, rows) * tf.gather(factor_weights, columns),
+    )
+    factors, count = tf.gather(factors, columns), tf.reshape(input_block_size, [])
+    weighted = factors * weights[:, tf.newaxis]
+    products = weighted[:, :, tf.newaxis] * factors[:, tf.newaxis]
+    right = factors * (input_values * (tf.reshape(unobserved_weight, []) + weights))[:, tf.newaxis]
+    return [tf.math.unsorted_segment_sum(side, rows, count) for side in (products, right)]
 
 
 def fused_conv(
@@ -88,5 +129,6 @@ def _channels_last(images: tf.Tensor) -> tf.Tensor:
 
 REPLACEMENTS = {
     "MaskedMatmul": Replacement(masked_matmul, "gathers, and sums of their products"),
+    "WALSComputePartialLhsAndRhs": Replacement(wals_partial_lhs_and_rhs, "gathers, and sums of their products by row"),
     "FusedConv2DBiasActivation": Replacement(fused_conv, "Conv2D, a sum, and Relu"),
 }

@@ -21,34 +21,40 @@ def connected_components(site: Site, image: tf.Tensor) -> tf.Tensor:
         image: [batch, height, width], numbers, bools or strings.
     """
     image = tf.ensure_shape(image, [None, None, None])
+    shape = tf.shape(image)
     background = tf.equal(image, tf.zeros_like(image))
-    places = tf.reshape(tf.range(tf.size(image, out_type=tf.int64)), tf.shape(image))
-    pairs = []
-    for first, second in (
-        ((slice(None), slice(None, -1)), (slice(None), slice(1, None))),
-        ((slice(None), slice(None), slice(None, -1)), (slice(None), slice(None), slice(1, None))),
-    ):
-        joined = tf.equal(image[first], image[second]) & ~background[first]
-        pairs.append(tf.stack([tf.boolean_mask(places[part], joined) for part in (first, second)]))
-    ends = tf.unstack(tf.concat(pairs, 1), num=2)
+    # Runs of connected pixels in a row are what is joined; they are numbered from left to right and from top to bottom.
+    goes_on = tf.pad(tf.equal(image[:, :, 1:], image[:, :, :-1]) & ~background[:, :, 1:], [[0, 0], [0, 0], [1, 0]])
+    starts = tf.reshape(~goes_on[:, :, : shape[2]], [-1])
+    run = tf.cumsum(tf.cast(starts, tf.int32)) - 1
+    in_rows = tf.reshape(run, shape)
+    meets = tf.equal(image[:, :-1], image[:, 1:]) & ~background[:, 1:]
+    # Two runs meet once, however many pixels they have above each other.
+    pairs = in_rows[:, :-1], in_rows[:, 1:]
+    known = meets[:, :, :-1]
+    for pair in pairs:
+        known &= tf.equal(pair[:, :, 1:], pair[:, :, :-1])
+    meets &= ~tf.pad(known, [[0, 0], [0, 0], [1, 0]])[:, :, : shape[2]]
+    ends = [tf.boolean_mask(pair, meets) for pair in pairs]
+    first = tf.where(starts)[:, 0]
+    count = tf.size(first)
 
     def step(parents, _):
-        """Hangs each pixel, and its parent, on the first of its own and its neighbours' grandparents."""
+        """Hangs each run, and its parent, on the first of its own and its neighbours' grandparents."""
         grandparents = tf.gather(parents, parents)
         lowest = tf.minimum(*(tf.gather(grandparents, end) for end in ends))
-        new = tf.minimum(parents, grandparents)
-        for end in ends:
-            for target in (end, tf.gather(parents, end)):
-                new = tf.tensor_scatter_nd_min(new, target[:, tf.newaxis], lowest)
+        targets = tf.concat([*ends, *(tf.gather(parents, end) for end in ends)], 0)
+        new = tf.tensor_scatter_nd_min(grandparents, targets[:, tf.newaxis], tf.tile(lowest, [4]))
         return new, tf.reduce_any(tf.not_equal(new, parents))
 
     parents, _ = tf.while_loop(
         lambda _, changed: changed,
         step,
-        (tf.reshape(places, [-1]), tf.constant(True)),
+        (tf.range(count), tf.constant(True)),
         shape_invariants=(tf.TensorShape([None]), tf.TensorShape([])),
     )
-    return tf.where(background, tf.zeros([], tf.int64), tf.reshape(parents + 1, tf.shape(image)))
+    names = tf.gather(tf.gather(first, parents) + 1, run)
+    return tf.where(background, tf.zeros([], tf.int64), tf.reshape(names, shape))
 
 
 def bipartite_match(site: Site, distances: tf.Tensor, num_valid_rows: tf.Tensor) -> list[tf.Tensor]:
@@ -98,6 +104,8 @@ def bipartite_match(site: Site, distances: tf.Tensor, num_valid_rows: tf.Tensor)
 
 
 REPLACEMENTS = {
-    "ImageConnectedComponents": Replacement(connected_components, "a loop that joins trees of pixels"),
-    "BipartiteMatch": Replacement(bipartite_match, "a loop over the matches, the nearest first"),
+    "ImageConnectedComponents": Replacement(connected_components, "a loop that joins trees of runs of pixels"),
+    "BipartiteMatch": Replacement(
+        bipartite_match, "a loop over the matches, the nearest first, of equal ones the first"
+    ),
 }

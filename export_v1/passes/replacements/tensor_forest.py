@@ -17,7 +17,7 @@ from export_v1.passes.replacements.site import Replacement, Site
 
 # The parts of generic_tree_model.proto, its extensions and tensor_forest_params.proto that answers depend on. A node
 # stays bytes at first: a tree path holds it as it is.
-_MESSAGES = messages.Schema(
+MESSAGES = messages.Schema(
     "tensorflow.decision_trees",
     {
         "Int32Value": [(1, "value", "int32")],
@@ -89,7 +89,7 @@ class _Tests:
         custom = node.custom_left_child_test
         if not custom.type_url.endswith("/tensorflow.decision_trees.MatchingValuesTest"):
             raise ValueError(f"a node of its tree has an unknown kind of test: {custom.type_url!r}")
-        test = _MESSAGES.parse("MatchingValuesTest", custom.value)
+        test = MESSAGES.parse("MatchingValuesTest", custom.value)
         values = [value.float_value for value in test.value]
         self._matches.append((_number(test.feature_id), values, test.inverse))
         return f"match {len(self._matches) - 1}", 0.0, True
@@ -159,11 +159,11 @@ def tree_predictions(
         sparse_input_values: [entries].
         sparse_input_shape: [2].
     """
-    params = _MESSAGES.parse("TensorForestParams", site.attr("params"))
+    params = MESSAGES.parse("TensorForestParams", site.attr("params"))
     serialized = resources.value(site, ("TreeDeserialize", 1), ("CreateTreeVariable", 1)).item()
-    raw = _MESSAGES.parse("Model", serialized).decision_tree.nodes
+    raw = MESSAGES.parse("Model", serialized).decision_tree.nodes
     # A tree of no node is initialized to one leaf of zeros.
-    nodes = [_MESSAGES.parse("TreeNode", content) for content in raw] or [_MESSAGES.parse("TreeNode", b"\x2a\x00")]
+    nodes = [MESSAGES.parse("TreeNode", content) for content in raw] or [MESSAGES.parse("TreeNode", b"\x2a\x00")]
     tests = _Tests(nodes)
     dense_size = int((re.search(rb"dense_features_size: (\d+)", site.attr("input_spec")) or [b"", b"0"])[1])
     sparse = (sparse_input_indices, sparse_input_values)
@@ -207,7 +207,7 @@ def _paths(raw: Sequence[bytes], nodes: trees.Nodes) -> np.ndarray:
         at, before = todo.pop()
         path = [*before, raw[at]]
         if nodes.left[at] == at:
-            paths[at] = _MESSAGES.classes["TreePath"](nodes_visited=path).SerializeToString()
+            paths[at] = MESSAGES.classes["TreePath"](nodes_visited=path).SerializeToString()
         else:
             todo += [(nodes.left[at], path), (nodes.right[at], path)]
     return paths
@@ -220,6 +220,12 @@ def _features(
     is_dense = features < dense_size
     columns = []
     if is_dense.any():
+        width, asked = dense.shape[1] if dense.shape.rank == 2 else None, features[is_dense].max()
+        if width is not None and asked >= width:
+            # As tf.contrib.tensor_forest trains with feature_bagging_fraction: trees then ask for what they do not get.
+            raise ValueError(
+                f"its tree asks for feature {asked}, and its input has {width}; TensorFlow 1 read what lies behind in memory"
+            )
         columns.append(tf.gather(tf.ensure_shape(dense, [None, None]), features[is_dense], axis=1))
     if not is_dense.all():
         columns.append(trees.sparse_columns(sparse, batch, features[~is_dense], 0.0))

@@ -110,7 +110,11 @@ def test_in_a_function_a_call_stands_in_for_it():
 
 def test_a_kept_op_stays():
     graph_def = _graph(_tree())
-    assert _replaced(graph_def, kept=["GatherTree"]).graph_def == graph_def
+    kept = _replaced(graph_def, kept=["GatherTree"])
+    assert kept.graph_def == graph_def and [(item.op, item.count, item.by) for item in kept.notes.replaced] == [
+        ("GatherTree", 1, "")
+    ]
+    assert not _replaced(graph_def, kept=["GatherTree"], unrunnable_only=True).notes.replaced
 
 
 def test_what_has_a_kernel_here_stays_in_the_original(monkeypatch):
@@ -119,7 +123,7 @@ def test_what_has_a_kernel_here_stays_in_the_original(monkeypatch):
     assert _replaced(graph_def, unrunnable_only=True).graph_def == graph_def
     result = _replaced(graph_def)
     assert not any(node.op == "Neg" for node in result.graph_def.node)
-    assert [(item.op, item.count, item.by, item.in_original) for item in result.notes.replaced] == [
+    assert [(item.op, item.count, item.by, item.in_reference) for item in result.notes.replaced] == [
         ("Neg", 1, "a subtraction", False)
     ]
 
@@ -189,3 +193,37 @@ def test_shapes_that_nobody_recorded_are_inferred():
         tf.graph_util.import_graph_def(result.graph_def, name="")
         found = session.run("second:0", {"x:0": np.ones([5, 2, 3], np.float32)})
     assert found.shape == (5, 2, 2) and np.all(np.diff(found[:, 0, 0]) > 0)
+
+
+def test_in_a_branch_of_tensorflow_1_its_constants_wait_on_their_side():
+    graph_def = _graph(rewrite.constant("which", True, tf.bool))
+    for name in ("steps", "parents"):
+        graph_def.node.append(rewrite.node(f"{name}_side", "Switch", [Tensor(name), Tensor("which")], T=tf.int32))
+    branch = _tree(inputs=("steps_side:1", "parents_side:1", "lengths", "end"))
+    del branch.input[:]
+    branch.input.extend(["steps_side:1", "parents_side:1", "lengths", "end"])
+    graph_def.node.append(branch)
+    graph_def.node.append(rewrite.node("found", "Merge", [Tensor("steps_side"), Tensor("tree")], T=tf.int32, N=2))
+    result = _replaced(graph_def)
+    waits = {edge for node in result.graph_def.node for edge in node.input if edge.startswith("^")}
+    sides = {node.name: list(node.input) for node in result.graph_def.node if f"^{node.name}" in waits}
+    assert list(sides.values()) == [["steps_side:1"]]
+    np.testing.assert_array_equal(_run(result.graph_def, "found:0"), BEAMS)
+
+
+def test_an_op_without_outputs_is_still_waited_for():
+    metadata = rewrite.node("metadata", "TPUReplicateMetadata", num_replicas=2)
+    after = rewrite.node("after", "Identity", [Tensor("end"), Tensor("metadata", -1)], T=tf.int32)
+    result = _replaced(_graph(metadata, after))
+    assert {node.name: node.op for node in result.graph_def.node}["metadata"] == "NoOp"
+    assert _run(result.graph_def, "after:0") == 2
+
+
+def test_replicas_of_different_inputs_are_refused():
+    one, other = (
+        rewrite.node(name, "TPUReplicatedInput", map(Tensor, inputs), T=tf.int32, N=2)
+        for name, inputs in (("one", ("end", "end")), ("other", ("end", "lengths")))
+    )
+    assert _run(_replaced(_graph(one)).graph_def, "one:0") == 2
+    with pytest.raises(errors.ExportError, match="'other' .*2 replicas different inputs"):
+        _replaced(_graph(other))

@@ -277,3 +277,63 @@ def test_a_loss_that_drops_is_said_to_be_random(tmp_path):
     assert report.record.resume.random
     assert "draws random numbers" in report.text()
     assert np.all([v.trainable for v in report.record.variables])
+
+
+def test_a_train_op_behind_the_update_by_what_it_reads():
+    with graphs.tensorflow_1() as graph:
+        loss = _loss()
+        train = v1.train.GradientDescentOptimizer(0.1).minimize(loss)
+        queue = v1.FIFOQueue(9, [tf.float32], [[]], name="memory")
+        with tf.control_dependencies([train]):
+            tf.group(train, queue.enqueue(tf.identity(loss)), name="step")
+        model = _graph(graph)
+    found = step.find(model, None, (), "graph")
+    assert len(found.writers) == len(set(found.writers)) == 2
+    assert found.dropped == ("memory_enqueue",) and len(found.cuts) == 2 and found.runs
+
+
+def test_a_train_op_is_not_in_a_branch():
+    with graphs.tensorflow_1() as graph:
+        loss = _loss()
+        optimizer = v1.train.GradientDescentOptimizer(0.1)
+        pairs = optimizer.compute_gradients(loss)
+        sums = [v1.get_variable(f"sum_{at}", initializer=tf.zeros(v.shape)) for at, (_, v) in enumerate(pairs)]
+        gathered = [v1.assign_add(total, gradient) for total, (gradient, _) in zip(sums, pairs, strict=True)]
+        with tf.control_dependencies(gathered):
+            turn = v1.equal(v1.assign_add(v1.train.get_or_create_global_step(), 1) % 2, 0)
+
+        def apply():
+            return optimizer.apply_gradients([(t / 2.0, v) for t, (_, v) in zip(sums, pairs, strict=True)], name="now")
+
+        v1.cond(turn, apply, tf.no_op, name="sometimes")
+        model = _graph(graph)
+    found = step.find(model, None, (), "graph")
+    assert found.train_op == "sometimes/Merge" and any("global_step" not in name for name in found.writers)
+
+
+def test_long_chains_of_control_edges_are_followed():
+    with graphs.tensorflow_1() as graph:
+        x, y, weights, bias = _variables()
+        after = None
+        for _ in range(1500):
+            with tf.control_dependencies([after] if after is not None else []):
+                after = tf.reduce_sum(x).op
+        loss = tf.reduce_mean(tf.square(tf.matmul(x, weights) + bias - y), name="loss")
+        optimizer = v1.train.GradientDescentOptimizer(0.1)
+        pairs = optimizer.compute_gradients(loss)
+        with tf.control_dependencies([after]):
+            optimizer.apply_gradients(pairs)
+        model = _graph(graph)
+    assert len(step.find(model, None, (), "graph").cuts) == 2
+
+
+def test_the_sum_that_tf_gradients_was_asked_for():
+    with graphs.tensorflow_1() as graph:
+        x, y, weights, bias = _variables()
+        error = tf.reduce_mean(tf.square(tf.matmul(x, weights) + bias - y))
+        cost = tf.identity(tf.add_n([error, 0.1 * tf.nn.l2_loss(weights), 0.1 * tf.nn.l2_loss(bias)]), name="cost")
+        pairs = zip(tf.gradients(cost, [weights, bias]), [weights, bias], strict=True)
+        v1.train.GradientDescentOptimizer(0.1).apply_gradients(pairs)
+        tf.add(cost, 1.0, name="shown")
+        model = _graph(graph)
+    assert step.find(model, None, (), "graph").losses == ("AddN:0",)

@@ -10,11 +10,12 @@ import tensorflow as tf
 import load_v2
 from load_v2.beam import command
 from load_v2.program.signature import Spec
+from load_v2.scoring import elements
 
 pytest.importorskip("apache_beam", reason="pip install -e '.[beam]'")
 pyarrow = pytest.importorskip("pyarrow")
 
-from load_v2.beam import elements, rows  # noqa: E402 - after what says what is missing
+from load_v2.beam import rows  # noqa: E402 - after what says what is missing
 
 SPECS = {"x": Spec("x:0", "float32", (None, 2)), "word": Spec("w:0", "string", (None,))}
 

@@ -5,11 +5,11 @@ import pytest
 import tensorflow as tf
 
 import load_v2
-from load_v2.program.signature import Spec
+from load_v2.scoring.scorer import Scorer
 
 pytest.importorskip("apache_beam", reason="pip install -e '.[beam]'")
 
-from load_v2.beam import Failure, SignatureModelHandler, handler, score  # noqa: E402 - after what says what is missing
+from load_v2.beam import Failure, SignatureModelHandler, score  # noqa: E402 - after what says what is missing
 from tests.support import savedmodels  # noqa: E402
 
 
@@ -19,18 +19,19 @@ def scale(tmp_path_factory) -> str:
     return str(savedmodels.scale(tmp_path_factory.mktemp("scale") / "1"))
 
 
-class Numbers:
-    """Stands for the model: answers a row with its number, and fails on batches that hold a negative one."""
+class Numbers(Scorer):
+    """Answers a row with its number, and fails on batches that hold a negative one."""
 
-    def __init__(self):
+    def __init__(self, path):
+        super().__init__(load_v2.SignatureLayer(path))
         self.batches = []
 
-    def answer(self, rows):
-        values = [float(row["x"].flat[0]) for row in rows]
+    def batch(self, arrays):
+        values = arrays["x"][:, 0].tolist()
         self.batches.append(values)
         if min(values) < 0:
             raise tf.errors.InvalidArgumentError(None, None, "stack of Python\nno root of it\n\t [[{{node sqrt}}]]")
-        return [{"y": np.float32(value)} for value in values]
+        return {"y": np.float32(values)}
 
 
 def asked(path, model, *values, **options):
@@ -39,7 +40,7 @@ def asked(path, model, *values, **options):
 
 
 def test_the_one_that_fails_is_found_by_halving_and_the_others_are_answered(scale):
-    model = Numbers()
+    model = Numbers(scale)
     found = asked(scale, model, 1, 2, -3, 4, failures="return")
     assert [one if isinstance(one, Failure) else float(one["y"]) for one in found] == [
         1.0, 2.0, Failure("Record with 'x': the graph fails: no root of it"), 4.0
@@ -49,35 +50,12 @@ def test_the_one_that_fails_is_found_by_halving_and_the_others_are_answered(scal
 
 def test_failures_are_counted_and_ten_of_them_told(scale):
     with pytest.raises(load_v2.LoadError, match="^2 of 3 elements fail. Record with 'x': the graph fails: no root"):
-        asked(scale, Numbers(), -1, 2, -3)
+        asked(scale, Numbers(scale), -1, 2, -3)
     with pytest.raises(load_v2.LoadError, match="^Record with 'x'"):
-        asked(scale, Numbers(), -1)
+        asked(scale, Numbers(scale), -1)
     with pytest.raises(load_v2.LoadError) as caught:
-        asked(scale, Numbers(), *[-1] * 12)
+        asked(scale, Numbers(scale), *[-1] * 12)
     assert str(caught.value).count("Record with") == 10
-
-
-@pytest.mark.parametrize(
-    "error, said",
-    [
-        (tf.errors.InvalidArgumentError(None, None, "what\n\n more"), "the graph fails: what"),
-        (tf.errors.InvalidArgumentError(None, None, "[[{{node first}}]]\nwhat"), "the graph fails: [[{{node first}}]]"),
-        (ValueError("shapes"), "the graph fails: shapes"),
-        (ValueError(""), "the graph fails: ValueError"),
-        (load_v2.LoadError("no answer\n  do that"), "no answer\n  do that"),
-    ],
-)
-def test_the_fact_is_taken_out_of_what_tensorflow_says(error, said):
-    assert handler._reason(error) == said
-
-
-def test_rows_go_together_by_shape_and_by_what_has_no_rows():
-    specs = {"x": Spec("x:0", "float32", (None, None)), "rate": Spec("r:0", "float32", ())}
-    rows = [(2, 1.0), (3, 1.0), (2, 1.0), (2, 5.0)]
-    found = handler._alike(
-        {at: {"x": np.zeros(size), "rate": np.float32(rate)} for at, (size, rate) in enumerate(rows)}, specs
-    )
-    assert found == [[0, 2], [1], [3]]
 
 
 def test_batches_have_one_size_unless_told_otherwise(scale):
@@ -125,46 +103,11 @@ def test_bytes_are_counted_for_every_kind_of_element(scale):
 def test_another_export_is_taken_from_the_next_batch_on(scale, tmp_path):
     model = SignatureModelHandler(scale)
     model.update_model_path(None)
-    assert list(asked(scale, Numbers(), 1)) and model._path == scale
+    assert list(asked(scale, Numbers(scale), 1)) and model._path == scale
     model.update_model_path(str(tmp_path))
     assert model._path == str(tmp_path)
     with pytest.raises(load_v2.LoadError):
         model.load_model()
-
-
-def test_every_answer_is_a_row_of_the_graph_s_own(scale):
-    model = handler.Model(scale, "serving_default", ())
-    rows = [{"x": np.array([at, 10.0], "float32")} for at in range(3)]
-    (key,) = load_v2.SignatureLayer(scale).output_specs
-    assert [one[key].tolist() for one in model.answer(rows)] == [[0.0, 30.0], [3.0, 30.0], [6.0, 30.0]]
-
-
-def test_a_graph_of_a_fixed_batch_is_never_given_another():
-    class Fixed:
-        input_specs = {"x": Spec("x:0", "float32", (4,)), "rate": Spec("r:0", "float32", ())}
-        output_specs = {"y": Spec("y:0", "float32", (4,))}
-        given = []
-
-        def __call__(self, batch):
-            self.given.append(batch)
-            return batch["x"] * batch["rate"]
-
-    model = object.__new__(handler.Model)
-    model._layer, model._fixed = Fixed(), 4
-    answers = model.answer([{"x": np.float32(at), "rate": np.float32(2)} for at in range(6)])
-    assert [one["y"] for one in answers] == [0, 2, 4, 6, 8, 10]
-    assert [batch["x"].tolist() for batch in model._layer.given] == [[0, 1, 2, 3], [4, 5, 5, 5]]
-    assert [batch["rate"].shape for batch in model._layer.given] == [(), ()]
-
-
-def test_an_output_that_is_not_one_answer_for_each_row_is_refused(tmp_path):
-    with savedmodels.session() as current:
-        x = tf.compat.v1.placeholder(tf.float32, [None, 2], name="x")
-        total = tf.reduce_sum(x) * savedmodels.variable("w", np.float32(2))
-        path = savedmodels.save(tmp_path / "total", current, {"x": x}, {"total": total})
-    model = handler.Model(str(path), "serving_default", ())
-    with pytest.raises(load_v2.LoadError, match=r"'total' has shape \[\] for 2 rows.*(?s:.)*SignatureLayer"):
-        model.answer([{"x": np.zeros(2, "float32")}] * 2)
 
 
 def test_answers_and_failures_come_apart_keyed_or_not():

@@ -249,20 +249,6 @@ def test_predict_fills_up_a_fixed_batch_with_its_last_row_and_leaves_scalars(tmp
     np.testing.assert_array_equal(got["z"], x)
 
 
-@pytest.mark.parametrize(
-    ("specs", "size"),
-    [
-        ({"a": Spec("", "", (4, 2)), "b": Spec("", "", ())}, 4),
-        ({"a": Spec("", "", (4, 2)), "b": Spec("", "", (3,))}, None),
-        ({"a": Spec("", "", (None, 2))}, None),
-        ({"a": Spec("", "", None)}, None),
-        ({"a": Spec("", "", (4,)), "b": Spec("", "", (None,))}, None),
-    ],
-)
-def test_a_batch_size_is_fixed_where_all_inputs_agree(specs, size):
-    assert predict._fixed_batch(specs) == size
-
-
 @pytest.mark.parametrize("answer", [np.float32(1), np.zeros([3, 1]), np.zeros([1, 2])])
 def test_predict_refuses_what_is_not_one_answer_for_each_row(tmp_path, answer):
     with pytest.raises(LoadError, match="'y' has shape .* for 2 rows"):

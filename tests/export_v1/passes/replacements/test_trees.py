@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export_v1.passes.replacements import trees
+from export_v1.passes.replacements import tensor_forest, trees
 
 
 def test_children_are_counted_over_all_trees_and_a_leaf_is_its_own_child():
@@ -32,3 +32,10 @@ def test_columns_of_a_sparse_matrix():
     indices, values = tf.constant([[0, 7], [1, 2], [1, 7], [2, 3]], tf.int64), tf.constant([1.0, 2.0, 3.0, 4.0])
     found = trees.sparse_columns((indices, values), tf.constant(4), np.array([2, 7, 9]), -1.0)
     np.testing.assert_array_equal(found, [[-1, 1, -1], [2, 3, -1], [-1, -1, -1], [-1, -1, -1]])
+
+
+def test_a_tree_that_asks_for_a_feature_beyond_its_row_is_refused():
+    dense, none = tf.zeros([2, 3]), (tf.zeros([0, 2], tf.int64), tf.zeros([0]))
+    assert tensor_forest._features(np.array([0, 2]), tf.constant(2), 4, dense, none).shape == [2, 2]
+    with pytest.raises(ValueError, match="asks for feature 3, and its input has 3"):
+        tensor_forest._features(np.array([0, 3]), tf.constant(2), 4, dense, none)

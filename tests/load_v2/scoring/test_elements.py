@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 import load_v2
-from load_v2.beam import elements
 from load_v2.program.signature import Spec
+from load_v2.scoring import elements
 
 IMAGE = {"image": Spec("image:0", "float32", (None, 2, 3)), "id": Spec("id:0", "int64", (None,))}
 WORDS = {"words": Spec("words:0", "string", (None, None))}

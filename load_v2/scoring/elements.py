@@ -79,11 +79,11 @@ def parsed(element: object) -> tf.train.Example:
 
 def features(example: tf.train.Example) -> Flat:
     """Returns the values of each feature, flat."""
-    found = Flat()
+    flat = Flat()
     for key, feature in example.features.feature.items():
         kind = feature.WhichOneof("kind")
-        found[key] = list(getattr(feature, kind).value) if kind else []
-    return found
+        flat[key] = list(getattr(feature, kind).value) if kind else []
+    return flat
 
 
 def _given(key: str, element: Mapping, specs: Mapping[str, Spec]) -> object:
