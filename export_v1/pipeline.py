@@ -192,8 +192,9 @@ def listing(request: Request, pattern: str = "") -> str:
     model = reading.read(request)
     progress.stage("looking for inputs and outputs", 0.3)
     with _blamed(model):
-        text = interface.listing(model.graph, located.listed(model), pattern)
-        for where, reaching_out in _reaching_out(model, request):
+        looked = interface.look(model.graph)
+        text = interface.listing(model.graph, located.listed(model), pattern, looked)
+        for where, reaching_out in _reaching_out(model, request, interface.offered(looked)):
             text += f"\nOps that could touch files, network, Python or other devices, {where}:\n{safety.listed(reaching_out)}"
     return text
 
@@ -204,25 +205,28 @@ def listed(request: Request) -> dict:
     model = reading.read(request)
     progress.stage("looking for inputs and outputs", 0.3)
     with _blamed(model):
-        found = interface.listed(model.graph, located.listed(model))
-        return {**found, "needs_permission": {where: dict(ops) for where, ops in _reaching_out(model, request)}}
+        looked = interface.look(model.graph)
+        reaching_out = _reaching_out(model, request, interface.offered(looked))
+        found = interface.listed(model.graph, located.listed(model), looked)
+        return {**found, "needs_permission": {where: dict(ops) for where, ops in reaching_out}}
 
 
-def _reaching_out(model: Source, request: Request) -> Iterator[tuple[str, dict[str, list[str]]]]:
+def _reaching_out(
+    model: Source, request: Request, found: interface.Candidates
+) -> Iterator[tuple[str, dict[str, list[str]]]]:
     """Yields where a model has ops that `--allow_ops` would have to let in, and these."""
-    graph_def = model.graph.graph_def
-    candidates = interface.candidates(model.graph)
-    outputs, inputs = ([candidate.tensor for candidate in side] for side in (candidates.outputs, candidates.inputs))
+    index = model.graph.index
+    outputs, inputs = ([candidate.tensor for candidate in side] for side in (found.outputs, found.inputs))
     outputs = [parse(tensor).name for tensor in request.outputs.values()] or outputs
     # Where nothing is known to be an output, any node may be.
-    outputs = outputs or [node.name for node in graph_def.node]
+    outputs = outputs or list(index.nodes)
     places = {
         "in what the outputs need": (outputs, inputs),
         "in what a loader runs first": (model.graph.main_ops, ()),
-        "in what --init_missing may run": (initial.initializers(graph_def), ()),
+        "in what --init_missing may run": (initial.initializers(index), ()),
     }
     for where, (ends, cuts) in places.items():
-        reaching_out = safety.before(graph_def, ends, cuts)
+        reaching_out = safety.before(index, ends, cuts)
         if reaching_out:
             yield where, reaching_out
 

@@ -26,7 +26,8 @@ def blamed(what: str) -> Iterator[None]:
     except LoadError:
         raise
     except Exception as error:
-        if not isinstance(error, _failures()):
+        # TensorFlow's loader has classes of its own as well.
+        if not isinstance(error, _failures()) and type(error).__module__.partition(".")[0] != "tensorflow":
             raise
         kind = "" if isinstance(error, ValueError) or hasattr(error, "error_code") else f"{type(error).__name__}: "
         raise LoadError(f"{what}: {kind}{reason(error)}\n  {_REMEDY}") from error

@@ -334,7 +334,7 @@ def _checksums(source: artefact.Artefact) -> tuple[list[str], list[str]]:
     if not recorded or all(crc32c is None for crc32c in recorded.values()):
         # The first exports had no checksums.
         return [], [f"note: no checksums were recorded for {len(recorded)} variables"] if recorded else []
-    index = bundle.read(source.bundle) if source.bundle is not None else None
+    index = bundle.read(source.bundle, LoadError) if source.bundle is not None else None
     if source.bundle is not None and index is None:
         raise LoadError(f"{source.bundle}.index is damaged.\n  Export again.")
     keys = {variable.name: variable.key for variable in source.variables}

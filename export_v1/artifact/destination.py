@@ -36,7 +36,6 @@ def whole(path: str, overwrite: bool = False) -> Iterator[str]:
     with partial(parent, f".{name}.partial-", path) as folder:
         yield folder
         unfinished.finish(folder)
-        unfinished.sync_all(folder)
         check_free(path, overwrite)
         _publish(folder, path)
 

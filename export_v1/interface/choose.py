@@ -73,12 +73,14 @@ def _fed_by_hand(anatomy: Anatomy) -> list[End]:
 
 
 def _said_better(anatomy: Anatomy, end: End, taken: list[End]) -> bool:
-    """Whether another answer is this one with a name of its own, or its Sigmoid, which loses nothing."""
+    """Whether another answer is this one with a name of its own, or its Sigmoid, which loses nothing, with one."""
     if naming.is_given(anatomy.index[end.tensor.node]):
         return False
     for reader, _ in anatomy.index.tensor_consumers(end.tensor):
         if any(reader.name == other.tensor.node for other in taken):
-            if (naming.is_answer(reader) and reader.op != "ArgMax") or reader.op == "Sigmoid":
+            if (naming.is_answer(reader) and reader.op != "ArgMax") or (
+                reader.op == "Sigmoid" and naming.is_given(reader)
+            ):
                 return True
     return False
 
@@ -119,7 +121,7 @@ def inputs(anatomy: Anatomy, tensors: list[str], frozen: Mapping[str, object], t
     """
     settling = anatomy.settling
     settled, _ = settling.inference(frozen, [], tensors, train)
-    order = {node.name: at for at, node in enumerate(anatomy.index.graph_def.node)}
+    order = anatomy.index.order
     entries = settling.entries(settled, tensors)
     needed = [graph.parse(name) for name in (*entries, *settling.unfed(settled, entries, tensors))]
     needed.sort(key=lambda tensor: (order[tensor.node], tensor.index))

@@ -20,7 +20,7 @@ _ALIKE = 3
 _NUMBER = re.compile(r"\d+")
 
 
-def text(model: Graph, variables: Iterable, pattern: str = "") -> str:
+def text(model: Graph, variables: Iterable, pattern: str = "", looked: Anatomy | None = None) -> str:
     """Returns what `--list` prints: what would be chosen, candidates as flags to paste, and the variables.
 
     Variables that differ in numbers alone share a line, and those that optimizers keep for others are only counted. With
@@ -30,19 +30,17 @@ def text(model: Graph, variables: Iterable, pattern: str = "") -> str:
         model: the whole graph.
         variables: records with `name`, `dtype`, `shape` and `trainable`.
         pattern: a regular expression; "": the overview.
+        looked: the parts of the graph, where somebody has looked at it before.
     """
-    from export_v1.interface import resolving
-
-    settling = resolving.of(model)
     if pattern:
-        return "\n".join(_matching(settling.index, list(variables), re.compile(pattern)))
-    anatomy = Anatomy(model, settling, {}, [], {})
+        return "\n".join(_matching(model.index, list(variables), re.compile(pattern)))
+    anatomy = looked or offers.look(model)
     found = offers.of(anatomy)
     lines = _signatures(model) if model.signatures else _chosen(anatomy)
     lines += offers.section("Inputs", found.inputs, _SHOWN) + offers.section("Outputs", found.outputs, _SHOWN)
     lines += offers.section("Frozen", found.freeze, _SHOWN)
     rows = list(variables)
-    slots = _slots(settling.index)
+    slots = _slots(model.index)
     lines += _variables([row for row in rows if row.name not in slots], len(rows))
     if kept := sum(row.name in slots for row in rows):
         lines.append(f"    {kept} more are optimizer slots, such as momenta")
@@ -94,7 +92,7 @@ def _slots(index: Index) -> set[str]:
     trained = {name for step in steps for name in _variables_of(index, graph.data_inputs(step)[:1])}
     slots = {name for step in steps for name in _variables_of(index, graph.data_inputs(step)[1:])} - trained
     suffixes = {name.rpartition("/")[2] for name in slots if name.rpartition("/")[0] in trained}
-    found = [node.name for node in index.graph_def.node if node.op in ops.VARIABLES]
+    found = {node.name for node in index.graph_def.node if node.op in ops.VARIABLES}
     return slots | {name for name in found if name.rpartition("/")[2] in suffixes and name.rpartition("/")[0] in found}
 
 
@@ -143,11 +141,8 @@ def _choice(anatomy: Anatomy) -> tuple[list[Named], list[Named], str]:
     return inputs, list(outputs), ""
 
 
-def data(model: Graph, variables: Iterable) -> dict[str, Any]:
+def data(model: Graph, variables: Iterable, anatomy: Anatomy) -> dict[str, Any]:
     """Returns what `text` says, as plain JSON values: `signatures`, or `chosen` and `unclear`; candidates; `variables`."""
-    from export_v1.interface import resolving
-
-    anatomy = Anatomy(model, resolving.of(model), {}, [], {})
     found: dict[str, Any] = {}
     if model.signatures:
         found["signatures"] = {

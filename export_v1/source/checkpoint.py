@@ -146,6 +146,8 @@ def check_files(prefix: str) -> None:
     """
     if not os.path.exists(prefix + ".index"):
         return
+    # TensorFlow's own reader would walk over whatever it is.
+    bundle.read(prefix)
     found = sorted(glob.glob(glob.escape(prefix) + ".data-*"))
     counts = {path[-5:] for path in found}
     if len(counts) == 1:

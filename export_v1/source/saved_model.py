@@ -5,14 +5,13 @@ import os
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from export_v1 import errors
 from export_v1.format import folder as artefact_folder
 from export_v1.model import Graph, Source
-from export_v1.source import meta_graph, unpacking
+from export_v1.source import meta_graph, text_format, unpacking
 from export_v1.source.checkpoint import check_files
 from export_v1.weights import initial
 
@@ -101,13 +100,13 @@ def _parse(folder: str) -> saved_model_pb2.SavedModel:
     try:
         with open(path, "rb") as file:
             content = file.read()
-        if path.endswith("txt"):
-            text_format.Parse(content.decode(), saved_model)
-        else:
+        if not path.endswith("txt"):
             saved_model.ParseFromString(content)
+        elif not text_format.parsed(content, saved_model):
+            raise DecodeError("no text of one")
     except OSError as error:
         raise errors.ExportError(f"SavedModel {path!r} cannot be read: {error.strerror}.") from error
-    except (DecodeError, UnicodeDecodeError, text_format.ParseError) as error:
+    except DecodeError as error:
         raise errors.ExportError(
             f"{path!r} is not a SavedModel, or only a part of one ({len(content):,} bytes).\n"
             "  Copy the whole folder again; a frozen graph goes with --graph_def=FILE."

@@ -17,7 +17,7 @@ from export_v1.model import Graph, Restored
 # tf.train.ExponentialMovingAverage names a shadow variable "VARIABLE/NAME", and NAME is this unless it was given.
 EMA = "ExponentialMovingAverage"
 # What TensorFlow's reader raises for a file that is damaged, or shorter than its index says.
-_UNREADABLE = (tf.errors.OpError, ValueError, RuntimeError, IndexError)
+_UNREADABLE = (tf.errors.OpError, ValueError, RuntimeError, IndexError, KeyError, TypeError, MemoryError)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -225,7 +225,7 @@ def _bundle_shapes(bundle: str | None, path: str) -> dict[str, list[int]]:
         return {}
     try:
         return tf.train.load_checkpoint(plain_path.of(bundle)).get_variable_to_shape_map()
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    except (tf.errors.OpError, ValueError, RuntimeError, IndexError, KeyError, TypeError, MemoryError) as error:
         raise LoadError(f"The variables of {path!r} are damaged: {error}\n  Export again.") from error
 
 

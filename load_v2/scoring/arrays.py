@@ -104,7 +104,8 @@ class ArchiveReader(_Batched):
         super().__init__(path, specs)
         try:
             with zipfile.ZipFile(path) as archive:
-                packed.check_size(path, archive.infolist(), LoadError, "Save the inputs again.")
+                sizes = ((member.filename, member.file_size) for member in archive.infolist())
+                packed.check(path, sizes, LoadError, "Save the inputs again.")
                 headers = {n[:-4]: _header(archive, n) for n in archive.namelist() if n.endswith(".npy")}
         except LoadError:
             raise

@@ -35,7 +35,6 @@ def folder(path: str) -> Iterator[str]:
     with _told(path), unfinished.folder(_beside(path), _PREFIX) as part:
         yield part
         unfinished.finish(part)
-        unfinished.sync_all(part)
         os.chmod(part, 0o777 & ~_umask())
         outcome.about_to_appear(part, path)
         os.rename(part, path)

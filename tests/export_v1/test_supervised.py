@@ -89,9 +89,11 @@ def test_a_graph_that_takes_tensorflow_down_does_not_take_this_process_along(tmp
         x = v1.placeholder("float32", [None], name="x")
         v1.identity(v1.reduce_sum(v1.fill([2**20, 2**20], x[0])), name="y")
     (tmp_path / "model.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    # Given by somebody, inputs have to be answered; for made-up ones the export would be written unproven.
+    np.savez(tmp_path / "in.npz", x=np.float32([1]))
     with pytest.raises(export_v1.ExportError):
         export_v1.export(
             graph_def=str(tmp_path / "model.pb"), export_dir=str(tmp_path / "e"), inputs={"x": "x:0"},
-            outputs={"y": "y:0"}, supervised=True,
+            outputs={"y": "y:0"}, sample=str(tmp_path / "in.npz"), supervised=True,
         )  # fmt: skip
-    assert os.listdir(tmp_path) == ["model.pb"]
+    assert sorted(os.listdir(tmp_path)) == ["in.npz", "model.pb"]

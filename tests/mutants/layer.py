@@ -798,7 +798,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/program/artefact.py",
-        before="    except (tf.errors.OpError, ValueError, RuntimeError) as error:",
+        before="    except (tf.errors.OpError, ValueError, RuntimeError, IndexError, KeyError, TypeError, MemoryError) as error:",
         after="    except ValueError as error:",
         tests=ARTEFACT,
     ),

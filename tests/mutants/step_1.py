@@ -910,8 +910,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/source/meta_graph.py",
-        before="return Restored(values[int(index or 0)].decode(), _slice(spec.decode()))",
-        after="return Restored(values[0].decode(), _slice(spec.decode()))",
+        before="return Restored(keys[int(index or 0)].decode(), _slice(spec.decode()))",
+        after="return Restored(keys[0].decode(), _slice(spec.decode()))",
         tests=("tests/export_v1/source/test_meta_graph.py",),
     ),
     Change(
