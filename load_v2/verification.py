@@ -16,7 +16,7 @@ from export_v1.format.comparison import Comparison, Verdict
 from export_v1.format.record import Record, SampleEntry, TensorEntry
 from export_v1.ir import randomness
 from load_v2 import replay
-from load_v2.errors import LoadError, quoted
+from load_v2.errors import LoadError, path_of, quoted
 from load_v2.layer import archive_file
 from load_v2.program import artefact
 from load_v2.program.signature import Spec
@@ -122,7 +122,7 @@ def verify(path: str | os.PathLike, allow_ops: Collection[str] = (), watch: Watc
     Raises:
         LoadError: it was not made by step 1, so there is nothing to go by; or it cannot be loaded, or cannot answer.
     """
-    path = os.fspath(path)
+    path = path_of(path)
     if archive_file.is_archive(path):
         return _archive(path)
     source = artefact.read(path)

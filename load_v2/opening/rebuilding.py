@@ -13,7 +13,7 @@ import numpy as np
 from export_v1.console import progress
 from export_v1.format import comparison
 from export_v1.format import sample as codec
-from load_v2.errors import LoadError, quoted
+from load_v2.errors import LoadError, path_of, quoted
 from load_v2.layer.signature_layer import SignatureLayer
 from load_v2.opening import backends as processes
 from load_v2.opening import canonical, cover, proof, refusing, source, statements, training, values
@@ -106,7 +106,7 @@ def rebuild(
 
 def plan(path: str | os.PathLike, signature: str = "serving_default", static: bool = False) -> Plan:
     """Returns the code for a signature, each of its layers proven; arguments and errors are those of `rebuild`."""
-    path = os.fspath(path)
+    path = path_of(path)
     read = artefact.read(path)
     taken = program.take(read, signature)
     sample = _sample(path, taken)

@@ -133,7 +133,7 @@ def test_a_recorded_output_that_the_export_lacks_is_different(tmp_path):
         (None, None, "not made by step 1"),
         ({}, {"in/x": F([1])}, "holds no answers"),
         ({}, {**SAMPLE, "in/x": np.array([{}], object)}, "cannot be read"),
-        ({}, {**SAMPLE, "in/x": F([[1]])}, "'x' is"),
+        ({}, {**SAMPLE, "in/x": F([[1, 2]])}, "'x' is"),
         ({}, {"in/z": F([1]), "out/y": F([1])}, "unknown: 'z'"),
     ],
 )
