@@ -1,6 +1,7 @@
 """`rebuild`: an export's graph as code of Keras's own layers, and its weights."""
 
 import argparse
+import dataclasses
 import os
 import sys
 
@@ -18,6 +19,12 @@ EXAMPLES = (
 
 def add_flags(parser: Parser) -> None:
     """Declares the flags of `rebuild`."""
+    parser.add_argument(
+        "--rules",
+        group="What is written",
+        metavar="MODEL.toml",
+        help="rules to write, too, by which `port` takes another checkpoint into the code",
+    )
     parser.add_argument(
         "dir", group="What is read", metavar="DIR", help="--export_dir of step 1, or another SavedModel"
     )
@@ -69,23 +76,24 @@ def run(args: argparse.Namespace) -> int:
         "--code": (args.code, ".py"),
         "--weights": (args.weights, ".weights.h5"),
         "--keras": (args.keras, ".keras"),
+        "--rules": (args.rules, ".toml"),
     }
     for flag, (file, ending) in targets.items():
         if not file:
-            if flag != "--keras":
+            if flag in ("--code", "--weights"):
                 raise LoadError(f"{flag} is missing.\n  Pass {flag}=model{ending}, or --dry_run to look first.")
         elif not file.endswith(ending):
             raise LoadError(f"{flag}={file} does not end in {ending}.")
         elif os.path.lexists(file) and not args.overwrite:
             raise LoadError(f"{file!r} already exists.\n  Pass --overwrite to replace it.")
-    report = write(args.dir, args.code, args.weights, args.keras, args.signature, chosen, args.static)
+    report = write(args.dir, args.code, args.weights, args.keras, args.signature, chosen, args.static, args.rules)
     print(colour.report(str(report), sys.stdout))
-    print(f"{args.code}: {report.lines} lines; {args.weights}: {os.path.getsize(args.weights):,} bytes")
+    print(f"{args.code}: {report.lines} lines of code; {args.weights}: {os.path.getsize(args.weights):,} bytes")
     return 0
 
 
-def write(path, code, weights, archive=None, signature="serving_default", backends=None, static=False):
-    """Writes the code, the weights and, where a name is given, the archive of a rebuilt model; returns the report.
+def write(path, code, weights, archive=None, signature="serving_default", backends=None, static=False, rules=None):
+    """Writes the code, the weights and, where a name is given, archive and rules of a rebuilt model; returns the report.
 
     Guaranteed: each file appears whole and proven, or not at all.
 
@@ -98,7 +106,13 @@ def write(path, code, weights, archive=None, signature="serving_default", backen
     rebuilt = rebuilding.rebuild(path, signature, backends, static)
     with atomic.published(weights, ".weights.h5") as weights_part, atomic.published(code, ".py") as code_part:
         rebuilding.write(rebuilt.source, rebuilt.model, code_part, weights_part)
+    report = rebuilt.report
+    if rules:
+        text, missing = rebuilding.rules(rebuilt)
+        with atomic.published(rules, ".toml") as part, open(part, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        report = dataclasses.replace(report, notes=(*report.notes, *(f"no rule for {line}" for line in missing)))
     if archive:
         with atomic.published(archive, ".keras") as part:
             rebuilt.model.save(part)
-    return rebuilt.report
+    return report

@@ -315,7 +315,10 @@ def _pruned(graph: Graph, graph_def: GraphDef, outputs: Mapping[str, Tensor]) ->
 
 
 def with_ends(graph: Graph, inputs: Iterable[Tensor], outputs: Mapping[str, Tensor]) -> Graph:
-    """Returns the part of a graph that other outputs need, with other tensors, each output 0 of its node, as its inputs."""
+    """Returns the part of a graph that other outputs need, with other tensors, each output 0 of its node, as its inputs.
+
+    Weights stay what they are.
+    """
     names = {tensor.node for tensor in inputs}
     changed = GraphDef(versions=graph.graph_def.versions, library=graph.graph_def.library)
     for node in graph.graph_def.node:
@@ -326,4 +329,10 @@ def with_ends(graph: Graph, inputs: Iterable[Tensor], outputs: Mapping[str, Tens
             changed.node.append(node)
     given = {name: Tensor(name) for name in sorted(names)}
     kept = subgraph.needed(changed, [tensor.name for tensor in [*outputs.values(), *given.values()]])
-    return Graph(kept, given, outputs, {})
+    weights = {node.name: graph.weights[node.name] for node in kept.node if node.name in graph.weights}
+    return Graph(kept, given, outputs, weights)
+
+
+def with_nodes(graph: Graph, graph_def: GraphDef) -> Graph:
+    """Returns a graph of other nodes with the same ends."""
+    return _pruned(graph, graph_def, graph.outputs)

@@ -20,7 +20,8 @@ class Report:
         nodes_in_layers: those of them that are part of a layer of Keras's own.
         weights: numbers in weights altogether.
         standard_weights: those of them in Keras's own layers.
-        lines: of the generated code.
+        lines: of the generated code, without docstrings, comments, imports and blank lines.
+        live: nodes of the graph that the outputs need, weights, constants and the bodies of loops among them.
         misses: pieces that are nearly a layer, with what is different.
         proofs: backend -> one line for each output and batch.
         notes: what else there is to know.
@@ -34,6 +35,7 @@ class Report:
     weights: int
     standard_weights: int
     lines: int
+    live: int
     misses: tuple[Miss, ...] = ()
     proofs: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -60,7 +62,7 @@ class Report:
             lines.append(f"keras.ops: {_counted(self.operations)}")
         lines.append(
             f"weights: {self.weights:,} numbers, {self.share:.2%} in Keras's own layers; nodes: {self.nodes_in_layers} of "
-            f"{self.nodes} in layers; code: {self.lines} lines"
+            f"{self.nodes} in layers; code: {self.lines} lines for {self.live} nodes"
         )
         lines += [f"not a layer: {miss}" for miss in self.misses]
         for backend, found in self.proofs.items():

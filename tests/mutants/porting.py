@@ -692,8 +692,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/proof.py",
-        before="return model(next(iter(inputs.values())), training=False)",
-        after="return model(next(iter(inputs.values())), training=True)",
+        before="if only else value, training=False)",
+        after="if only else value, training=True)",
         tests=("tests/load_v2/porting/test_proof.py",),
     ),
     Change(

@@ -50,7 +50,9 @@ def test_every_flag_that_takes_a_value_says_what_happens_without_it(monkeypatch,
             words = " ".join(entry.split())
             flag = words.split()[0].partition("=")[0]
             if "=" in words.split()[0] and f"--{flag}=" not in usage:
-                assert "default:" in words or "too" in words or flag in ("code", "weights", "keras", "suggest"), words
+                assert (
+                    "default:" in words or "too" in words or flag in ("code", "weights", "keras", "suggest", "rules")
+                ), words
 
 
 def test_a_broken_example_is_what_a_shell_takes_as_one_command():
