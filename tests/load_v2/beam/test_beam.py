@@ -18,6 +18,7 @@ from apache_beam.ml.inference import base  # noqa: E402 - after the line that sa
 from apache_beam.options import pipeline_options  # noqa: E402
 
 from load_v2.beam import Failure, Score, SignatureModelHandler, command, handler  # noqa: E402
+from load_v2.scoring.scorer import Scorer  # noqa: E402
 
 # Two processes of one thread each, as on a cluster: nothing is shared but files.
 PROCESSES = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
@@ -165,19 +166,21 @@ def test_score_loses_no_element_but_the_one_that_the_graph_fails_on(decoder, key
             np.testing.assert_allclose(result.inference["y"], key * weight, rtol=1e-6)
 
 
-class _Counting:
-    """Stands for the model: notes the batches that it is asked."""
+class _Counting(Scorer):
+    """Notes how large the batches are that it answers."""
 
-    def __init__(self):
+    def __init__(self, path):
+        super().__init__(load_v2.SignatureLayer(path))
         self.sizes = []
 
-    def answer(self, rows):
-        self.sizes.append(len(rows))
-        return [{"y": np.float32(0)} for _ in rows]
+    def batch(self, arrays):
+        self.sizes.append(len(arrays["words"]))
+        return super().batch(arrays)
 
 
 def test_rows_of_different_shapes_are_different_batches(exported):
-    model, path = _Counting(), str(exported("lookup_vocab"))
+    path = str(exported("lookup_vocab"))
+    model = _Counting(path)
     words = [{"words": ["the"] * count} for count in (2, 3, 2, 2)]
     results = list(SignatureModelHandler(path).run_inference(words, model))
     assert model.sizes == [3, 1] and [one.example for one in results] == words
