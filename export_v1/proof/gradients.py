@@ -13,7 +13,7 @@ from export_v1.format.record import GradientEntry
 
 SIDES = ("from the original", "from the export")
 REMEDY = (
-    "  Nothing was written: training would not go on as it was. Please report it.\n"
+    "  Nothing was written: training would not continue as it was. Please report it.\n"
     "  Export it without --resume, and train it with a Keras optimizer."
 )
 # Before the key of a gradient, among the answers of the original.
