@@ -7,6 +7,7 @@ import tensorflow as tf
 import export_v1
 import load_v2
 from export_v1 import ExportError
+from export_v1.training import leaving
 from tests.support import graphs
 from tests.support.trainings import loss
 
@@ -90,6 +91,18 @@ def test_what_python_computed_is_fed(tmp_path):
     x, y, weights = rng.randn(4, 3).astype("f"), rng.randn(4, 2).astype("f"), rng.rand(4, 2).astype("f")
     want = np.mean(weights * np.square(x @ np.asarray(model.by_name["w"]) - y))
     np.testing.assert_allclose(loss(model, {"x": x, "y": y, "weigh": weights}), want, rtol=1e-5)
+
+
+def test_what_comes_before_a_given_label_is_in_nobodys_way(tmp_path):
+    flags = _saved(_weighted_by_python, tmp_path)
+    report = export_v1.export(**{**flags, "labels": {"y": "y:0", "weigh": "weigh:0"}})
+    assert not report.record.resume.left_behind and list(report.record.resume.labels) == ["y", "weigh"]
+
+
+def test_the_flag_that_is_offered_has_what_was_left_already():
+    standing = [leaving.Obstacle("python", "the loss calls Python"), leaving.Obstacle("queues", "it fills queues")]
+    with pytest.raises(ExportError, match="Pass --leave_behind=sampling,queues,python to go on"):
+        leaving.refuse(standing, ["sampling", "queues"], "graph g")
 
 
 def _out_of_one_gradient(x, y, answer):

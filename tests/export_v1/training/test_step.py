@@ -298,16 +298,17 @@ def test_scopes_of_gradients_are_told_by_what_tensorflow_writes():
     assert call.scope == "training/backward/" and call.differentiated == ("training/loss:0",)
 
 
-@pytest.mark.parametrize(("value", "filled"), [("Const", "mask"), ("half", "Fill"), ("Const", "Fill")])
-def test_what_people_fill_is_no_gradient(value, filled):
+@pytest.mark.parametrize(
+    ("value", "filled", "read_by"),
+    [("Const", "mask", "loss_grad"), ("half", "Fill", "loss_grad"), ("Const", "Fill", "twice")],
+)
+def test_what_people_fill_is_no_gradient(value, filled, read_by):
     with graphs.tensorflow_1() as graph:
         loss = _loss()
         v1.train.GradientDescentOptimizer(0.1).minimize(loss)
         with tf.name_scope("noise"):
             shape, number = tf.shape(loss, name="Shape"), tf.constant(0.5, name=value)
-            tf.square(tf.raw_ops.Fill(dims=shape, value=number, name=filled))
-        # An operation of the model that ends as a gradient does.
-        tf.identity(loss, name="noise/loss_grad")
+            tf.square(tf.raw_ops.Fill(dims=shape, value=number, name=filled), name=read_by)
         model = _graph(graph)
     assert [call.scope for call in backprop.calls(Index(model.graph_def))] == ["gradients/"]
 

@@ -72,6 +72,20 @@ def test_what_differs_is_named(changed):
     ):
         report = changed(**sides)
         assert not report.equal and any(named in line for line in report.lines()), report.lines()
+        # One line stands for all that are equal, and for none that differs.
+        assert not any("gradients: equal" in line for line in report.lines()) or "gradients" not in sides
+
+
+def test_what_was_not_recorded_is_not_proven(changed):
+    lines = changed(after=lambda values: {}).lines()
+    assert "training, variables after the step: not proven, the original's were not recorded" in lines
+
+
+def test_without_its_optimizer_the_losses_are_replayed(tmp_path):
+    export_v1.export(export_dir=str(tmp_path / "1"), **Training("train_adam").flags(leave_behind=["optimizer"]))
+    lines = load_v2.verify(tmp_path / "1").lines()
+    assert "training, gradients and update: not proven, the optimizer was left behind" in lines
+    assert any(line.startswith("training, loss: equal") for line in lines)
 
 
 def test_a_recorded_step_that_is_gone_is_different(exports, tmp_path):
