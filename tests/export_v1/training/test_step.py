@@ -241,6 +241,14 @@ def _decayed_first(gradient, variable):
         return v1.train.MomentumOptimizer(0.1, 0.9, name=f"of_{name}").apply_gradients([(gradient, variable)])
 
 
+def _decayed_last(gradient, variable):
+    name = variable.op.name
+    update = v1.train.GradientDescentOptimizer(0.1, name=f"of_{name}").apply_gradients([(gradient, variable)])
+    decay = tf.constant(0.01, name=f"decay_{name}")
+    with tf.control_dependencies([update]):
+        return v1.assign_sub(variable, decay * variable)
+
+
 def _by_a_slot(gradient, variable):
     slot = tf.Variable(tf.zeros(variable.shape), False, use_resource="Resource" in type(variable).__name__)
     kept = v1.assign(slot, 0.9 * slot + gradient)
@@ -266,7 +274,7 @@ def _row_by_row(gradient, variable):
 
 
 @pytest.mark.parametrize("resource", [False, True])
-@pytest.mark.parametrize("update", [_decayed_first, _by_a_slot])
+@pytest.mark.parametrize("update", [_decayed_first, _decayed_last, _by_a_slot])
 def test_the_rate_is_what_the_gradient_is_multiplied_with(update, resource):
     assert _rates(update, resource) == {name: f"of_{name}/learning_rate:0" for name in ("w", "b")}
 
