@@ -43,7 +43,7 @@ def answer(scorer: Scorer, columns: Mapping[str, Column], batch_size: int | None
         batch_size: rows at a time; default 256, or the graph's own.
 
     Raises:
-        LoadError: a column is missing, an output is not one answer for each row, or has a type that Arrow lacks.
+        LoadError: a column is missing, an output is a scalar, or has a type that Arrow lacks.
     """
     types = {key: arrow_type(key, spec) for key, spec in scorer.outputs.items()}
     missing = [key for key in scorer.inputs if key not in columns]
@@ -181,8 +181,10 @@ def arrow_type(key: str, spec: Spec) -> pyarrow.DataType:
     """Returns the type of the column for an output: lists within lists as its axes, flat where its rank is unknown.
 
     Raises:
-        LoadError: Arrow has no such type.
+        LoadError: it is not one answer for each row, or Arrow has no such type.
     """
+    if spec.shape == ():
+        raise LoadError(f"Output {key!r} is {spec}: it is not one answer for each row.\n  Export without it.")
     try:
         scalar = pyarrow.binary() if spec.dtype == "string" else pyarrow.from_numpy_dtype(_stored(spec))
     except (pyarrow.ArrowException, TypeError) as error:

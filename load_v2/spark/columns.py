@@ -17,6 +17,8 @@ from pyspark.sql.functions import arrow_udf
 from load_v2.errors import LoadError, quoted, unknown
 from load_v2.program import artefact
 from load_v2.program.signature import Signature, Spec
+from load_v2.scoring import tables
+from load_v2.scoring.scorer import Scorer
 
 # Spark has no unsigned integers: the next wider type holds them.
 _SPARK = {
@@ -70,16 +72,14 @@ def udf(
         reason: name of the field for the reason.
 
     Raises:
-        LoadError: the export or the signature is not there; an output has the name of the reason, or a type that Spark
-            lacks.
+        LoadError: the export or the signature is not there; an output has the name of the reason, is a scalar, or has a
+            type that Spark lacks.
     """
     path, allowed = os.fspath(path), tuple(allow_ops)
     interface = interface_of(path, signature)
     returned = struct_type(interface.outputs, reason)
 
     def scored(structs: Iterator[pyarrow.Array]) -> Iterator[pyarrow.Array]:
-        from load_v2.scoring import tables
-
         scorer = _scorer(path, signature, allowed)
         for rows in structs:
             names = [field.name for field in rows.type]
@@ -125,8 +125,9 @@ def struct_type(outputs: Mapping[str, Spec], reason: str) -> types.StructType:
 def _spark_type(key: str, spec: Spec) -> types.DataType:
     if spec.dtype not in _SPARK:
         raise LoadError(f"Output {key!r} is {spec}, a type that Spark does not have.")
+    tables.arrow_type(key, spec)
     made: types.DataType = _SPARK[spec.dtype]
-    for _ in range(1 if spec.shape is None else max(len(spec.shape) - 1, 0)):
+    for _ in range(1 if spec.shape is None else len(spec.shape) - 1):
         made = types.ArrayType(made)
     return made
 
@@ -156,8 +157,6 @@ def _aliased(inputs: Mapping[str, Spec], columns: tuple, by_name: Mapping[str, C
 
 
 @functools.lru_cache(maxsize=4)
-def _scorer(path: str, signature: str, allow_ops: tuple[str, ...]):
+def _scorer(path: str, signature: str, allow_ops: tuple[str, ...]) -> Scorer:
     """Returns a signature that rows are answered with, loaded once in a process."""
-    from load_v2.scoring.scorer import Scorer
-
     return Scorer.of(path, signature, allow_ops)
