@@ -200,11 +200,14 @@ def _stored(spec: Spec) -> str:
 
 def _arrow(key: str, values, kind: pyarrow.DataType, spec: Spec, failed: Sequence[str | None]) -> pyarrow.Array:
     """Returns one output of a batch; null where a row has failed."""
-    shapes = {value.shape for value in values} if isinstance(values, list) else {values.shape[1:]}
-    if len(shapes) == 1:
-        array = _nested(key, np.asarray(values) if isinstance(values, list) else values, kind, spec)
+    if isinstance(values, list):
+        # A string alone has come out of its array, and NumPy's own strings would lose zero bytes at their ends.
+        rows = [np.asarray(value, dtype=object if spec.dtype == "string" else None) for value in values]
+        alike = len({row.shape for row in rows}) == 1
+        stacks = [np.stack(rows)] if alike else [row[np.newaxis] for row in rows]
+        array = _joined([_nested(key, stack, kind, spec) for stack in stacks], kind)
     else:
-        array = _joined([_nested(key, value[np.newaxis], kind, spec) for value in values], kind)
+        array = _nested(key, values, kind, spec)
     if not any(failed):
         return array
     places, at = [], 0
@@ -233,3 +236,14 @@ def _nested(key: str, array: np.ndarray, kind: pyarrow.DataType, spec: Spec) -> 
 
 def _joined(parts: list[pyarrow.Array], kind: pyarrow.DataType) -> pyarrow.Array:
     return pyarrow.concat_arrays(parts) if parts else pyarrow.array([], kind)
+
+
+def as_array(column: pyarrow.Array) -> np.ndarray:
+    """Returns a column as one array; of objects, None for null, where rows have nulls or differ in shape."""
+    array = _dense(column) if len(column) else None
+    if array is not None:
+        return array.astype(object) if array.dtype.kind in "SU" else array
+    objects = np.empty(len(column), dtype=object)
+    for at, item in enumerate(column.to_pylist()):
+        objects[at] = np.asarray(item) if isinstance(item, list) else item
+    return objects
