@@ -79,7 +79,9 @@ def _batch(scorer: Scorer, columns: Mapping[str, Column], count: int):
             yield from ((key, value, failed) for key, value in answers.items())
             yield None, None, failed
             return
-    rows = scorer.elements([elements.Flat(zip(columns, row, strict=True)) for row in zip(*map(_items, columns.values()))])
+    rows = scorer.elements(
+        [elements.Flat(zip(columns, row, strict=True)) for row in zip(*map(_items, columns.values()))]
+    )
     failed = [row.reason if isinstance(row, Failure) else None for row in rows]
     answered = [row for row in rows if not isinstance(row, Failure)]
     yield from ((key, [row[key] for row in answered], failed) for key in scorer.outputs)

@@ -143,7 +143,9 @@ def _wider(kind: pyarrow.DataType) -> pyarrow.DataType:
 def _aliased(inputs: Mapping[str, Spec], columns: tuple, by_name: Mapping[str, Column | str]) -> list[Column]:
     """Returns a column for each input, with its key for a name."""
     if len(columns) > len(inputs):
-        raise LoadError(f"There are {len(columns)} columns; the signature takes {len(inputs)} inputs: {quoted(inputs)}.")
+        raise LoadError(
+            f"There are {len(columns)} columns; the signature takes {len(inputs)} inputs: {quoted(inputs)}."
+        )
     given = dict(zip(inputs, columns, strict=False))
     for key, column in by_name.items():
         if key not in inputs:

@@ -27,9 +27,16 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     made.add_argument("dir", metavar="DIR", help="--export_dir of step 1; the same path on every worker")
     add = made.add_argument
-    add("--input", required=True, metavar="PATTERN", help="Parquet files, or folders of them, on a file system of Spark's")
+    add(
+        "--input",
+        required=True,
+        metavar="PATTERN",
+        help="Parquet files, or folders of them, on a file system of Spark's",
+    )
     add("--output", required=True, metavar="FOLDER", help="a new folder of Parquet files")
-    add("--failed", metavar="FOLDER", help="a new folder of rows without an answer, as JSON; default: they stop the job")
+    add(
+        "--failed", metavar="FOLDER", help="a new folder of rows without an answer, as JSON; default: they stop the job"
+    )
     add("--signature", default="serving_default", help="signature to run; default serving_default")
     add("--batch_size", type=int, help="rows at a time; default 256, or the graph's own where it is fixed")
     add("--keep", action="append", default=[], metavar="KEY", help="an input to keep in the output; repeatable")
@@ -127,7 +134,9 @@ def score(session, args: argparse.Namespace, interface) -> None:
         return
     # Both folders are of the same answers: what is lost with a worker is computed again, the rest is not.
     scored = scored.persist(StorageLevel.DISK_ONLY)
-    failures = scored.where(reason.isNotNull()).select(*map(_named, table.columns), reason.alias(_unused(table.columns)))
+    failures = scored.where(reason.isNotNull()).select(
+        *map(_named, table.columns), reason.alias(_unused(table.columns))
+    )
     failures.write.json(args.failed)
     _answers(scored.where(reason.isNull()), kept, outputs).write.parquet(args.output)
 

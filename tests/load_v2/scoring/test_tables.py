@@ -59,7 +59,9 @@ def test_whole_columns_go_as_they_lie(kind, mlp):
     case = cases.load("mlp_layers")
     x = case.oracle("in")["x"]
     got = tables.answer(mlp, {"x": _columns(x)[kind], "other": x}, batch_size=3)
-    cases.assert_equal({key: np.array(value.to_pylist(), np.float32) for key, value in got.outputs.items()}, case.oracle())
+    cases.assert_equal(
+        {key: np.array(value.to_pylist(), np.float32) for key, value in got.outputs.items()}, case.oracle()
+    )
     assert got.reasons.null_count == len(x) and mlp.by_row == 0 and mlp.batches == -(-len(x) // 3)
 
 
@@ -81,7 +83,9 @@ def test_axes_that_are_there_have_to_be_right(exported):
     got = tables.answer(scorer, {"seq": seq, "lengths": np.array([2, 3])})
     assert all("is [6, 5]" in reason for reason in got.reasons.to_pylist())
     flat = tables.answer(scorer, {"seq": seq.reshape(2, 30), "lengths": np.array([2, 3])})
-    assert flat.reasons.null_count == 2 and flat.outputs["states"].type == pyarrow.list_(pyarrow.list_(pyarrow.float32()))
+    assert flat.reasons.null_count == 2 and flat.outputs["states"].type == pyarrow.list_(
+        pyarrow.list_(pyarrow.float32())
+    )
 
 
 def test_an_integer_that_does_not_fit_is_no_other_integer(exported):
@@ -92,7 +96,9 @@ def test_an_integer_that_does_not_fit_is_no_other_integer(exported):
 
 
 def test_types_of_columns():
-    assert tables.arrow_type("y", Spec("y:0", "bfloat16", (None, 2, 3))) == pyarrow.list_(pyarrow.list_(pyarrow.float32()))
+    assert tables.arrow_type("y", Spec("y:0", "bfloat16", (None, 2, 3))) == pyarrow.list_(
+        pyarrow.list_(pyarrow.float32())
+    )
     assert tables.arrow_type("y", Spec("y:0", "string", (None,))) == pyarrow.binary()
     assert tables.arrow_type("y", Spec("y:0", "int64", None)) == pyarrow.list_(pyarrow.int64())
     for dtype, shape in (("complex64", (None,)), ("float32", ())):
@@ -147,7 +153,9 @@ def test_predict_answers_several_files_and_sets_aside_what_has_no_answer(ending,
         cells = [json.loads(cell) for cell in cells] if ending == "csv" else cells
         np.testing.assert_allclose(np.array(cells), values, rtol=1e-5, atol=1e-6)
     failed = parquet.read_table(tmp_path / "failed.parquet")
-    assert failed["id"].to_pylist() == [100, 101] and all("2 values" in reason for reason in failed["reason"].to_pylist())
+    assert failed["id"].to_pylist() == [100, 101] and all(
+        "2 values" in reason for reason in failed["reason"].to_pylist()
+    )
 
 
 def test_what_is_wrong_with_files_is_one_message(mlp, tmp_path):

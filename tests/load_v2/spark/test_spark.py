@@ -154,7 +154,9 @@ def test_a_few_thousand_rows_on_two_workers_with_some_that_fail(cluster, exporte
     shutil.rmtree(tmp_path / "in")
     (tmp_path / "in").mkdir()
     for at, ids in enumerate(np.array_split(np.arange(3000), 4)):
-        table = pyarrow.table({"id": ids, "x": pyarrow.array([rows[row] for row in ids], pyarrow.list_(pyarrow.float32()))})
+        table = pyarrow.table(
+            {"id": ids, "x": pyarrow.array([rows[row] for row in ids], pyarrow.list_(pyarrow.float32()))}
+        )
         parquet.write_table(table, tmp_path / "in" / f"{at}.parquet")
     export, out, failed = exported("mlp_layers"), tmp_path / "out", tmp_path / "failed"
     done = _run(cluster, export, f"--input={tmp_path}/in", f"--output={out}", f"--failed={failed}")
@@ -200,15 +202,27 @@ def test_a_hundred_thousand_rows_though_a_worker_is_killed_in_the_middle(exporte
 def test_several_inputs_and_strings_by_name(session, exported):
     case = cases.load("lookup_vocab")
     words = case.oracle("in")["words"]
-    table = session.createDataFrame([(at, [w.decode() for w in row]) for at, row in enumerate(words)], "id int, w array<string>")
-    got = table.select("id", udf(exported("lookup_vocab"))(words="w").alias("s")).select("id", "s.*").orderBy("id").collect()
+    table = session.createDataFrame(
+        [(at, [w.decode() for w in row]) for at, row in enumerate(words)], "id int, w array<string>"
+    )
+    got = (
+        table.select("id", udf(exported("lookup_vocab"))(words="w").alias("s"))
+        .select("id", "s.*")
+        .orderBy("id")
+        .collect()
+    )
     expected = case.oracle()
-    assert [bytes(row["label"]) for row in got] == [bytes(x) if isinstance(x, bytes) else x.encode() for x in expected["label"]]
+    assert [bytes(row["label"]) for row in got] == [
+        bytes(x) if isinstance(x, bytes) else x.encode() for x in expected["label"]
+    ]
     np.testing.assert_allclose([row["logits"] for row in got], expected["logits"], rtol=1e-5, atol=1e-6)
 
     case = cases.load("lstm_dynamic_rnn")
     given, expected = case.oracle("in"), case.oracle()
-    rows = [(n, length, seq) for n, (length, seq) in enumerate(zip(given["lengths"].tolist(), given["seq"].tolist(), strict=True))]
+    rows = [
+        (n, length, seq)
+        for n, (length, seq) in enumerate(zip(given["lengths"].tolist(), given["seq"].tolist(), strict=True))
+    ]
     table = session.createDataFrame(rows, "n int, lengths int, seq array<array<float>>").coalesce(1)
     got = table.select("n", udf(exported("lstm_dynamic_rnn"))().alias("s")).orderBy("n").collect()
     for key in expected:
