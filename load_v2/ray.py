@@ -14,7 +14,6 @@ Each actor loads the model once; `num_gpus=1` gives each a GPU of its own.
 import os
 from collections.abc import Collection, Mapping
 
-import numpy as np
 import pyarrow
 
 from load_v2.errors import LoadError, unknown

@@ -6,6 +6,7 @@ not fit, or the graph fails on it, that batch is answered row by row, so that ea
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow
@@ -16,7 +17,8 @@ from load_v2.program.signature import Spec
 from load_v2.scoring import elements
 from load_v2.scoring.scorer import BATCH_SIZE, Failure, Scorer
 
-Column = pyarrow.Array | pyarrow.ChunkedArray | np.ndarray
+# pyarrow.Array, pyarrow.ChunkedArray or np.ndarray.
+Column = Any
 # Types that Arrow, or what is written from it, does not have, and what holds each of their values.
 _STORED = {"bfloat16": "float32", "float16": "float32"}
 
@@ -79,9 +81,8 @@ def _batch(scorer: Scorer, columns: Mapping[str, Column], count: int):
             yield from ((key, value, failed) for key, value in answers.items())
             yield None, None, failed
             return
-    rows = scorer.elements(
-        [elements.Flat(zip(columns, row, strict=True)) for row in zip(*map(_items, columns.values()))]
-    )
+    cells = zip(*map(_items, columns.values()), strict=True)
+    rows = scorer.elements([elements.Flat(zip(columns, row, strict=True)) for row in cells])
     failed = [row.reason if isinstance(row, Failure) else None for row in rows]
     answered = [row for row in rows if not isinstance(row, Failure)]
     yield from ((key, [row[key] for row in answered], failed) for key in scorer.outputs)
