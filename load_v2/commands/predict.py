@@ -15,7 +15,7 @@ _REMEDY = "Look at these rows; `python -m load_v2 show DIR` tells what the signa
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Declares the flags of `predict`."""
     parser.add_argument("dir", metavar="DIR", help="--export_dir of step 1, or another SavedModel")
-    kinds = ".npz, .npy (one input), a folder of KEY.npy, .tfrecord of tf.Example; .parquet or .csv, patterns of them"
+    kinds = ".npz, .npy (one input), a folder of KEY.npy, .tfrecord of tf.Example; tables: .parquet, .csv, patterns"
     parser.add_argument("--inputs", required=True, metavar="IN.npz", help=f"one array for each input: {kinds}")
     kinds = ".npz, .npy (one output), a new folder, or .tfrecord; from tables .parquet or .csv"
     parser.add_argument("--outputs", required=True, metavar="OUT.npz", help=f"where the answers go: {kinds}")
@@ -25,7 +25,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--column", action="append", default=[], metavar="KEY=NAME", type=_pair,
                         help="tables: the column of an input that has another name; repeatable")  # fmt: skip
     parser.add_argument("--failed", metavar="FILE.parquet",
-                        help="tables: where rows without an answer go, with their reasons; default: they are an error")  # fmt: skip
+                        help="tables: where rows without an answer go; default: they are an error")  # fmt: skip
     allowing.add_flag(parser)
 
 
