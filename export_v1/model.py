@@ -1,9 +1,10 @@
 """A model as it was found: what every kind of source is read into."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 
-from export_v1.ir.graph import GraphDef
+from export_v1.ir.graph import GraphDef, Index
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +65,11 @@ class Graph:
     main_ops: tuple[str, ...] = ()
     answers_with_defaults: bool = False
     original: GraphDef | None = None
+
+    @functools.cached_property
+    def index(self) -> Index:
+        """The graph looked up by name and by edge; one for all who look at it."""
+        return Index(self.graph_def)
 
 
 @dataclasses.dataclass(frozen=True)

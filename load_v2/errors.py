@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 from collections.abc import Iterator
 
 from export_v1 import errors
@@ -18,21 +19,36 @@ class LoadError(errors.UserError):
 unknown = functools.partial(errors.unknown, error=LoadError)
 
 
+def path_of(given: object) -> str:
+    """Returns the path of a folder as text.
+
+    Raises:
+        LoadError: it is no path, for example what tf.saved_model.load returned.
+    """
+    if isinstance(given, (str, os.PathLike)):
+        return os.fspath(given)
+    kind = f"{type(given).__module__}.{type(given).__qualname__}"
+    raise LoadError(
+        f"The path of a folder is needed here, and this is a {kind}.\n  Pass the --export_dir of step 1, or the folder that "
+        "was loaded; SignatureLayer alone also takes what tf.saved_model.load returned."
+    )
+
+
 @contextlib.contextmanager
-def blamed(what: str) -> Iterator[None]:
+def blamed(
+    what: str, remedy: str = "It is damaged, or was written by an incompatible TensorFlow. Export again."
+) -> Iterator[None]:
     """Where the block fails on what is in a file, raises a LoadError that begins with `what` and has the reason."""
     try:
         yield
     except LoadError:
         raise
     except Exception as error:
-        if not isinstance(error, _failures()):
+        # TensorFlow's loader has classes of its own as well.
+        if not isinstance(error, _failures()) and type(error).__module__.partition(".")[0] != "tensorflow":
             raise
         kind = "" if isinstance(error, ValueError) or hasattr(error, "error_code") else f"{type(error).__name__}: "
-        raise LoadError(f"{what}: {kind}{reason(error)}\n  {_REMEDY}") from error
-
-
-_REMEDY = "It is damaged, or of another TensorFlow. Export again."
+        raise LoadError(f"{what}: {kind}{reason(error)}\n  {remedy}") from error
 
 
 def _failures() -> tuple[type[Exception], ...]:

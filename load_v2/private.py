@@ -3,12 +3,15 @@
 There is no public way to ask these questions, and the layer cannot do without the answers.
 """
 
+import functools
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
-from keras.src.backend.common import global_state
+from keras.src.backend.common import global_state, symbolic_scope
 from keras.src.saving import serialization_lib
+from keras.src.trainers.data_adapters import array_slicing
 from tensorflow.python.eager import context, record
 from tensorflow.python.framework import cpp_shape_inference_pb2
 from tensorflow.python.ops import handle_data_util
@@ -19,9 +22,47 @@ def inside_a_layer_call() -> bool:
     return global_state.get_global_attribute("current_call_ctx") is not None
 
 
+def is_asked_for_shapes() -> bool:
+    """Whether Keras traces a call for the shapes of its outputs alone: what is traced never runs."""
+    return symbolic_scope.in_symbolic_scope()
+
+
 def safe_mode() -> bool | None:
     """Returns the `safe_mode` of the load in progress; None where nothing is loading and no global default is set."""
     return serialization_lib.in_safe_mode()
+
+
+_MARK = "takes_strings"
+
+
+def let_models_take_strings() -> None:
+    """Lets Keras's `fit`, `evaluate` and `predict` take columns of strings: from pandas, or as NumPy's own strings.
+
+    They take arrays of string objects and tensors of strings, and stop at these, which hold the same, with "Invalid
+    dtype". There is nothing public between `predict` and that check; what they took before goes the same way as it did.
+    """
+    convert = getattr(array_slicing, "convert_to_sliceable", None)
+    if convert is None or hasattr(convert, _MARK):
+        return
+
+    @functools.wraps(convert)
+    def with_strings(arrays, *args, **kwargs):
+        return convert(keras.tree.map_structure(_as_strings, arrays), *args, **kwargs)
+
+    setattr(with_strings, _MARK, True)
+    array_slicing.convert_to_sliceable = with_strings
+
+
+def _as_strings(value):
+    """Returns a column of strings as a tensor, anything else as it is."""
+    if value is None or tf.is_tensor(value) or not hasattr(value, "__array__"):
+        return value
+    if getattr(getattr(value, "dtype", None), "kind", "O") not in "OSTU" or getattr(value, "ndim", 1) == 0:
+        return value
+    items = np.asarray(value)
+    if items.dtype.kind not in "OSTU" or not all(isinstance(item, (str, bytes)) for item in items.ravel()):
+        return value
+    return tf.convert_to_tensor(items.astype(object))
 
 
 def schedule_of(optimizer: keras.optimizers.Optimizer) -> object:

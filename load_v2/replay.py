@@ -83,6 +83,13 @@ def _saved_model(source: Artefact, allow_ops: Collection[str]) -> Reader:
     # A saver's ops are for its own files; nowhere else may they be.
     outside = subgraph.needed(graph_def, _run_by_a_loader(source))
     policy.check(importing.as_written(outside), source.assets)
+    # It reads the file itself, with all that is left out where anything else imports the graph.
+    marks = importing.marks(graph_def)
+    if marks:
+        raise LoadError(
+            f"The graph of {source.path!r} has marks by which TensorFlow may run something else, and step 1 writes none: "
+            f"{errors.quoted(marks, 3)}.\n  It was changed after step 1 wrote it. Export again."
+        )
     with errors.blamed(f"{source.path!r} cannot be loaded by {SAVED_MODEL}"):
         loaded = tf.saved_model.load(plain_path.of(source.path))
         function = loaded.signatures[_SIGNATURE]

@@ -14,7 +14,7 @@ import numpy as np
 
 from export_v1 import errors
 from export_v1.console import apart
-from load_v2.errors import LoadError
+from load_v2.errors import LoadError, path_of
 
 Answers = dict[str, np.ndarray]
 
@@ -43,7 +43,7 @@ class SupervisedSignature:
         allow_ops: Collection[str] = (),
         seconds: float | None = None,
     ):
-        self._asked = {"path": os.fspath(path), "signature": signature, "allow_ops": list(allow_ops)}
+        self._asked = {"path": path_of(path), "signature": signature, "allow_ops": list(allow_ops)}
         self._seconds = seconds
         self._lock = threading.Lock()
         self._process: apart.Process | None = None

@@ -1,6 +1,6 @@
 """Tries what a layer can do with an export, for this layer and two others, and prints the README's table.
 
-    python -m tests.capabilities            needs the packages tensorflow_hub and tf_keras beside the project's own
+    python -m tests.capabilities            needs tensorflow_hub, tf_keras and pandas beside the project's own packages
 
 Each cell is tried now. A cell is "yes", or "no" with what happened; hub.KerasLayer is a Keras 2 layer, so its models
 are tf_keras models.
@@ -25,10 +25,10 @@ from tests.support import cases, savedmodels
 
 
 class Peer:
-    """One kind of layer: how it is made from an export, and which Keras it belongs to."""
+    """One kind of layer: its class, how it is made from an export, and which Keras it belongs to."""
 
-    def __init__(self, name, make, api):
-        self.name, self.make, self.api = name, make, api
+    def __init__(self, name, make, api, layer_class=None):
+        self.name, self.make, self.api, self.layer_class = name, make, api, layer_class
 
     def model(self, path, shapes, head=None, **kwargs):
         """A functional model of one layer: dict of (shape, dtype) in, `head` of the answer out."""
@@ -52,7 +52,13 @@ def _peers(hub, legacy):
         trainable = {"trainable": True} if train else {}
         return hub.KerasLayer(path, signature="serving_default", signature_outputs_as_dict=True, **trainable)
 
-    return [Peer("this layer", this, keras), Peer("TFSMLayer", tfsm, keras), Peer("hub.KerasLayer", hub_layer, legacy)]
+    from load_v2 import SignatureLayer
+
+    return [
+        Peer("this layer", this, keras, SignatureLayer),
+        Peer("TFSMLayer", tfsm, keras, keras.layers.TFSMLayer),
+        Peer("hub.KerasLayer", hub_layer, legacy, hub.KerasLayer),
+    ]
 
 
 def _only(answer):
@@ -147,6 +153,59 @@ class Trials:
         layer(tf.ones((8, 3)), training=True)
         assert before and all(np.array_equal(a, b) for a, b in zip(before, layer.weights, strict=True)), "they change"
 
+    def freezes_parts(self, peer):
+        """a part of it frozen: neither trained nor averaged, the rest goes on, after `.keras` as well"""
+        shape = {"x": ((3,), "float32")}
+        model, layer = peer.model(self.exports["with_train"], shape, lambda answer: answer["y"], train=True)
+        for weight in layer.weights:
+            # What a person writes without `freeze`: hub.KerasLayer's variables have no such switch.
+            if weight.name.partition(":")[0].rpartition("/")[2] in ("b", "moving"):
+                weight.trainable = False
+        file = os.path.join(self.folder, f"{peer.name.replace('.', '_').replace(' ', '_')}_frozen.keras")
+        model.save(file)
+        with peer.api.utils.custom_object_scope({"KerasLayer": _hub_class()}):
+            model = peer.api.models.load_model(file, **({"safe_mode": False} if peer.api is keras else {}))
+        model.compile(peer.api.optimizers.SGD(0.1), "mse")
+        before = [np.array(weight) for weight in model.weights]
+        model.fit(np.ones((4, 3), "float32"), np.zeros((4, 2), "float32"), verbose=0)
+        pairs = zip(model.weights, before, strict=True)
+        changed = {weight.name.removesuffix(":0") for weight, was in pairs if not np.array_equal(weight, was)}
+        assert changed == {"w"}, f"changed: {sorted(changed)}"
+
+    def wraps_loaded(self, peer):
+        """made of what `tf.saved_model.load` returned"""
+        loaded = tf.saved_model.load(self.exports["mlp_layers"])
+        if peer.layer_class is keras.layers.TFSMLayer:
+            layer = peer.layer_class(loaded)
+        else:
+            layer = peer.layer_class(loaded, signature="serving_default")
+        assert np.asarray(layer(np.ones((2, 16), "float32"))["probs"]).shape == (2, 3)
+
+    def takes_tables(self, peer):
+        """a pandas DataFrame, with strings"""
+        import pandas
+
+        layer = peer.make(self.exports["crossed_columns"])
+        layer(pandas.DataFrame({"a": [0.5, 3.0], "c": ["red", "green"], "country": [1, 2]}))
+
+    def predicts_columns(self, peer):
+        """`model.predict(dict(df))`, with strings"""
+        import pandas
+
+        shapes = {"a": ((), "float32"), "c": ((), "string"), "country": ((), "int64")}
+        model, _ = peer.model(self.exports["crossed_columns"], shapes)
+        model.predict(dict(pandas.DataFrame({"a": [0.5], "c": ["red"], "country": [1]})), verbose=0)
+
+    def own_test(self, peer):
+        """Keras's own test of a layer, `run_layer_test`"""
+        assert peer.api is keras, "a Keras 2 layer"
+        from tests.support.keras_own import run_layer_test
+
+        name = "path" if peer.name == "this layer" else "filepath"
+        extra = {} if peer.name == "this layer" else {"call_endpoint": "serving_default"}
+        arguments = {name: self.exports["convnet_bn_finetune"], **extra}
+        run_layer_test(peer.layer_class, arguments, input_shape=(2, 8, 8, 2))
+
     def moves(self, peer):
         """`.keras` archive loads where the export does not exist"""
         self._reload(peer, safe_mode=False)
@@ -209,6 +268,25 @@ class Trials:
         served = restored.signatures["serving_default"]
         assert np.allclose(_only(served(words=words)), cases.load("lookup_vocab").oracle()["logits"], rtol=1e-5)
 
+    def prints(self, peer):
+        """prints its inputs, outputs, weights and what was proven"""
+        shown = repr(peer.make(self.exports["mlp_layers"]))
+        assert "\n" in shown and "float32 [None, 16]" in shown and "4 of them trainable" in shown, "no"
+        assert "equal to the original" in shown, "no"
+
+    def notebook(self, peer):
+        """shows itself in a notebook"""
+        layer = peer.make(self.exports["mlp_layers"])
+        assert hasattr(layer, "_repr_html_") and "<table>" in layer._repr_html_(), "no"
+
+    def page(self, peer):
+        """a page to look at, with graph, weights and proof"""
+        from load_v2.commands import report
+
+        assert peer.name == "this layer", "no"
+        file = os.path.join(tempfile.mkdtemp(dir=self.folder), "report.html")
+        assert report.write(self.exports["mlp_layers"], file).startswith("equal") and os.path.getsize(file) > 10_000
+
     def references(self, peer):
         """a SavedModel with reference variables: says so, and what to do"""
         try:
@@ -233,9 +311,10 @@ def _exports(folder):
     import export_v1
 
     made = {}
-    for name in ("mlp_layers", "multi_io_int", "convnet_bn_finetune", "lookup_vocab"):
+    golden = {name: name for name in ("mlp_layers", "multi_io_int", "convnet_bn_finetune", "lookup_vocab")}
+    for name, case in {**golden, "crossed_columns": "trees_crossed_columns"}.items():
         made[name] = os.path.join(folder, name)
-        export_v1.export(export_dir=made[name], **cases.load(name).flags())
+        export_v1.export(export_dir=made[name], **cases.load(case).flags())
     made["with_train"] = savedmodels.with_train(pathlib.Path(folder) / "with_train")
     made["reference"] = savedmodels.reference(pathlib.Path(folder) / "reference")
     return made

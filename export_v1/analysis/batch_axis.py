@@ -46,7 +46,7 @@ class _Following:
 
     def __init__(self, graph_def: GraphDef, inputs: Collection[Tensor], frozen: Mapping[Tensor, object]):
         self._index = Index(graph_def)
-        self._live = Liveness(Ordered(self._index), frozen)
+        self._live = Liveness(Ordered.of(self._index), frozen)
         self._shapes = _static_shapes(graph_def)
         self.states: dict[Tensor, State] = {tensor: Rows(0) for tensor in inputs}
         todo = [node.name for node in graph_def.node]

@@ -41,8 +41,8 @@ EVALUATORS: Mapping[str, Callable[..., np.ndarray | None]] = {
     "Any": lambda node, x, axes: np.any(x, axis=tuple(np.ravel(axes)), keepdims=attr(node, "keep_dims").b),
 }
 _DECIDED_BY_ONE = frozenset({"LogicalAnd", "LogicalOr"})
-# What an evaluator raises on operands that TensorFlow would refuse, too.
-_CANNOT_WORK = (ValueError, TypeError, IndexError, OverflowError)
+# What an evaluator raises on operands that TensorFlow would refuse, too, and make_ndarray on a type that NumPy lacks.
+_CANNOT_WORK = (ValueError, TypeError, IndexError, KeyError, OverflowError)
 
 
 def is_small(node: NodeDef) -> bool:

@@ -12,9 +12,11 @@ is alive, it has that value. So a condition on a frozen flag is settled inside a
 exported graph once it is pruned.
 """
 
+import functools
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -22,15 +24,39 @@ from tensorflow.core.framework import attr_value_pb2
 
 from export_v1.analysis import constants
 from export_v1.ir import graph, ops, ordering
-from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor
+from export_v1.ir.graph import Edges, GraphDef, Index, NodeDef, Tensor
 
-# Under which outcomes of undecided conditions a tensor is alive: (predicate, side) for each. All of them have to hold.
-Conditions = frozenset[tuple[Tensor, int]]
-_ALWAYS: Conditions = frozenset()
+# Under which outcomes of undecided conditions a tensor is alive: one bit for each (predicate, side), all of which have
+# to hold. The two sides of a predicate are neighbours, the first at an even place.
+Conditions = int
+_ALWAYS: Conditions = 0
+
+
+class _Visit(NamedTuple):
+    """What a walk asks about a node, taken out of the protobuf once."""
+
+    node: NodeDef
+    name: str
+    op: str
+    edges: Edges
+
+
+class Reads(NamedTuple):
+    """What a node waits for.
+
+    Attributes:
+        data: the tensors that it computes with.
+        controls: names of the nodes that it waits for.
+        guard: see `Liveness.guard`.
+    """
+
+    data: Sequence[Tensor]
+    controls: Sequence[str]
+    guard: Tensor | None
 
 
 class Ordered:
-    """A graph read once for many looks at what runs in it.
+    """A graph read once for many looks at what runs in it; shared by all who ask `of` about the same index.
 
     Attributes:
         index: the graph.
@@ -42,25 +68,31 @@ class Ordered:
         self.index = index
         self.nodes = ordering.in_order(index)
         self.constants: dict[Tensor, np.ndarray] = {}
-        self._edges: dict[str, tuple[list[Tensor], list[str]]] = {}
+        self.visits: list[_Visit] = []
         for node in self.nodes:
-            self._edges[node.name] = graph.data_inputs(node), graph.control_inputs(node)
-            value = constants.evaluated(node) if node.op == "Const" else None
+            name, op = node.name, node.op
+            value = constants.evaluated(node) if op == "Const" else None
             if value is not None:
-                self.constants[Tensor(node.name)] = value
+                self.constants[Tensor(name)] = value
+            self.visits.append(_Visit(node, name, op, index.edges(name)))
 
-    def inputs(self, node: NodeDef) -> list[Tensor]:
+    @classmethod
+    def of(cls, index: Index) -> "Ordered":
+        """Returns the one of an index."""
+        return index.once(cls)
+
+    def inputs(self, node: NodeDef) -> Sequence[Tensor]:
         """Returns `graph.data_inputs` of a node."""
-        return self._edges[node.name][0]
+        return self.index.edges(node.name).data
 
-    def controls(self, node: NodeDef) -> list[str]:
+    def controls(self, node: NodeDef) -> Sequence[str]:
         """Returns `graph.control_inputs` of a node."""
-        return self._edges[node.name][1]
+        return self.index.edges(node.name).controls
 
 
 def known_values(graph_def: GraphDef) -> dict[Tensor, np.ndarray]:
     """Returns the value of every tensor that constants of at most a few elements determine, wherever it is alive."""
-    return Liveness(Ordered(Index(graph_def))).known
+    return Liveness(Ordered.of(Index(graph_def))).known
 
 
 class Liveness:
@@ -94,9 +126,11 @@ class Liveness:
         self._dead_nodes: set[str] = set()
         # Of a node, or of one side of a Switch; only of what is not always alive.
         self._conditions: dict[str | Tensor, Conditions] = {}
-        for node in ordered.nodes:
-            self._visit(node)
-        self._reads: dict[str, list[Tensor]] = {}
+        # Predicate -> the place of its first side among the bits.
+        self._places: dict[Tensor, int] = {}
+        for visit in ordered.visits:
+            self._visit(*visit)
+        self._reads: dict[str, Reads] = {}
 
     def _of_own_type(self, tensor: Tensor, value: object) -> np.ndarray:
         """A frozen value as the constant that it becomes: comparisons depend on how a number is rounded."""
@@ -106,30 +140,29 @@ class Liveness:
 
     # What a walk over the graph finds out about one node after the other.
 
-    def _visit(self, node: NodeDef) -> None:
-        inputs, controls = self._ordered.inputs(node), self._ordered.controls(node)
-        if node.op in ops.MERGES:
+    def _visit(self, node: NodeDef, name: str, op: str, edges: Edges) -> None:
+        inputs, controls = edges
+        if op in ops.MERGES:
             self._merge(node, inputs)
-        elif (self._dead or self._dead_nodes) and (
-            any(map(self.is_dead, inputs)) or any(map(self._is_dead_node, controls))
-        ):
-            self._dead_nodes.add(node.name)
+        elif (self._dead or self._dead_nodes) and (any(map(self.is_dead, inputs)) or any(self._dead_among(controls))):
+            self._dead_nodes.add(name)
         else:
-            self._inherit(node, inputs, controls)
-            if node.op in ops.SWITCHES:
+            if self._conditions and (inputs or controls):
+                conditions = self._alive_under(inputs, controls)
+                if conditions:
+                    self._conditions[name] = conditions
+            if op in ops.SWITCHES:
                 self._switch(node, inputs)
-            elif node.op in ops.EXITS:
+            elif op in ops.EXITS:
                 self._leave_loop(node, inputs)
-            elif node.op in constants.EVALUATORS and any(tensor in self.known for tensor in inputs):
+            elif op in constants.EVALUATORS and any(tensor in self.known for tensor in inputs):
                 value = constants.evaluated(node, [self.known.get(tensor) for tensor in inputs])
                 if value is not None:
-                    self.known.setdefault(Tensor(node.name), value)
+                    self.known.setdefault(Tensor(name), value)
 
-    def _inherit(self, node: NodeDef, inputs: list[Tensor], controls: list[str]) -> None:
-        if self._conditions and (inputs or controls):
-            conditions = self._alive_under(inputs, controls)
-            if conditions:
-                self._conditions[node.name] = conditions
+    def _bit(self, predicate: Tensor, side: int) -> Conditions:
+        """The bit of one side of a predicate; of a Merge that tells for itself, side 0."""
+        return 1 << self._places.setdefault(predicate, 2 * len(self._places)) + side
 
     def _alive_under(self, tensors: Iterable[Tensor], controls: Iterable[str] = ()) -> Conditions:
         """The conditions under which some tensors are there and some nodes have run."""
@@ -137,31 +170,30 @@ class Liveness:
         for tensor in tensors:
             if tensor not in self.stops:
                 result |= self._conditions.get(tensor) or self._conditions.get(tensor.node, _ALWAYS)
-        for name in controls:
+        for name in self._conditions.keys() & controls if controls else ():
             if name not in self._stop_nodes:
-                result |= self._conditions.get(name, _ALWAYS)
+                result |= self._conditions[name]
         return result
 
-    def _switch(self, node: NodeDef, inputs: list[Tensor]) -> None:
+    def _switch(self, node: NodeDef, inputs: Sequence[Tensor]) -> None:
         side = self.side(node)
         if side is not None:
             self._dead.add(Tensor(node.name, 1 - side))
         else:
             under = self._conditions.get(node.name, _ALWAYS)
             for at in (0, 1):
-                self._conditions[Tensor(node.name, at)] = under | {(inputs[1], at)}
+                self._conditions[Tensor(node.name, at)] = under | self._bit(inputs[1], at)
         if inputs[0] in self.known:
             for at in (0, 1):
                 self.known.setdefault(Tensor(node.name, at), self.known[inputs[0]])
 
-    def _leave_loop(self, node: NodeDef, inputs: list[Tensor]) -> None:
+    def _leave_loop(self, node: NodeDef, inputs: Sequence[Tensor]) -> None:
         """What comes out of a loop is there whenever the loop was entered, not only in its last turn."""
         switch = self._index.nodes.get(inputs[0].node)
         if switch is not None and switch.op in ops.SWITCHES and node.name in self._conditions:
-            own = (self._ordered.inputs(switch)[1], inputs[0].index)
-            self._conditions[node.name] -= {own}
+            self._conditions[node.name] &= ~self._bit(self._ordered.inputs(switch)[1], inputs[0].index)
 
-    def _merge(self, node: NodeDef, inputs: list[Tensor]) -> None:
+    def _merge(self, node: NodeDef, inputs: Sequence[Tensor]) -> None:
         live = [tensor for tensor in inputs if not self.is_dead(tensor)]
         # A loop's way back runs only if the loop is entered.
         entries = [tensor for tensor in live if not self._is_way_back(tensor)]
@@ -169,7 +201,10 @@ class Liveness:
             self._dead_nodes.add(node.name)
             return
         if self._conditions:
-            conditions = _any_of([self._alive_under([tensor]) for tensor in entries], Tensor(node.name))
+            conditions = _any_of([self._alive_under([tensor]) for tensor in entries])
+            if conditions is None:
+                conditions = functools.reduce(int.__and__, (self._alive_under([tensor]) for tensor in entries))
+                conditions |= self._bit(Tensor(node.name), 0)
             if conditions:
                 self._conditions[node.name] = conditions
         if len(live) == 1:
@@ -181,8 +216,10 @@ class Liveness:
         node = self._index.nodes.get(tensor.node)
         return node is not None and node.op in ops.WAYS_BACK
 
-    def _is_dead_node(self, name: str) -> bool:
-        return name in self._dead_nodes and name not in self._stop_nodes
+    def _dead_among(self, names: Sequence[str]) -> Iterator[str]:
+        """Yields those of some nodes that never run, and that nothing takes the place of."""
+        if self._dead_nodes and not self._dead_nodes.isdisjoint(names):
+            yield from (name for name in names if name in self._dead_nodes and name not in self._stop_nodes)
 
     # What was found out.
 
@@ -198,10 +235,11 @@ class Liveness:
         """Returns the positions of a node's data inputs that are not dead: of a Merge, those it may take."""
         return [at for at, tensor in enumerate(self._ordered.inputs(node)) if not self.is_dead(tensor)]
 
-    def live_controls(self, node: NodeDef) -> list[str]:
+    def live_controls(self, node: NodeDef) -> Sequence[str]:
         """Returns the nodes that a node waits for, without the dead ones: a Merge waits for neither dead input."""
         controls = self._ordered.controls(node)
-        return [name for name in controls if not self._is_dead_node(name)] if self._dead_nodes else controls
+        dead = set(self._dead_among(controls))
+        return [name for name in controls if name not in dead] if dead else controls
 
     def side(self, node: NodeDef) -> int | None:
         """Returns the output by which a Switch always passes its data on, or None where data decides."""
@@ -234,7 +272,8 @@ class Liveness:
         at = 1 if condition else 2
         if node.op == "SelectV2" and not self._have_one_shape(inputs[1], inputs[2]):
             return None
-        return at if self._alive_under(inputs) <= self._alive_under([inputs[at]], self.live_controls(node)) else None
+        alone = self._alive_under([inputs[at]], self.live_controls(node))
+        return None if self._alive_under(inputs) & ~alone else at
 
     def _have_one_shape(self, *tensors: Tensor) -> bool:
         """Whether tensors are recorded with the same sizes, all known: then none is broadcast to another."""
@@ -258,9 +297,9 @@ class Liveness:
         else:
             return None
         alone = self._alive_under([predicate])
-        return None if alone <= self._alive_under(others, self.live_controls(node)) else predicate
+        return predicate if alone & ~self._alive_under(others, self.live_controls(node)) else None
 
-    def data(self, node: NodeDef) -> list[Tensor]:
+    def data(self, node: NodeDef) -> Sequence[Tensor]:
         """Returns what a node computes with: its live inputs, less frozen ones and the side of a choice not taken."""
         inputs = self._ordered.inputs(node)
         if node.op in ops.MERGES:
@@ -273,14 +312,18 @@ class Liveness:
             inputs = [inputs[selected]]
         return [tensor for tensor in inputs if tensor not in self._frozen] if self._frozen else inputs
 
-    def reads(self, node: NodeDef) -> list[Tensor]:
-        """Returns what a node waits for: the tensors of `data` that are not fed, a guard, and what control edges name."""
-        if node.name not in self._reads:
-            waits = [Tensor(name) for name in self.live_controls(node) if name not in self._stop_nodes]
-            guard = self.guard(node)
-            waits += [guard] if guard is not None else []
-            self._reads[node.name] = [tensor for tensor in self.data(node) + waits if tensor not in self.stops]
-        return self._reads[node.name]
+    def reads(self, node: NodeDef) -> Reads:
+        """Returns what a node waits for, less what is fed."""
+        found = self._reads.get(node.name)
+        if found is None:
+            data, controls, guard = self.data(node), self.live_controls(node), self.guard(node)
+            if self.stops:
+                data = [tensor for tensor in data if tensor not in self.stops]
+                if not self._stop_nodes.isdisjoint(controls):
+                    controls = [name for name in controls if name not in self._stop_nodes]
+                guard = None if guard in self.stops else guard
+            found = self._reads[node.name] = Reads(tuple(data), tuple(controls), guard)
+        return found
 
     def needed(self, roots: Iterable[Tensor], ends: Collection[str] = ()) -> dict[str, str | None]:
         """Returns every node that `roots` need -> the node that asked for it first; None for a root.
@@ -294,14 +337,25 @@ class Liveness:
             if tensor not in self.stops and tensor.node not in asked_by:
                 asked_by[tensor.node] = None
                 todo.append(tensor.node)
+        nodes = self._index.nodes
+        # Many nodes wait for the same others, in one tuple.
+        waited: set[int] = set()
         while todo:
             name = todo.popleft()
-            if self._index[name].op in ends:
+            node = nodes[name]
+            if ends and node.op in ends:
                 continue
-            for tensor in self.reads(self._index[name]):
-                if tensor.node not in asked_by and tensor.node in self._index:
-                    asked_by[tensor.node] = name
-                    todo.append(tensor.node)
+            data, controls, guard = self.reads(node)
+            sources = [tensor.node for tensor in data]
+            if controls and id(controls) not in waited:
+                waited.add(id(controls))
+                sources += controls
+            if guard is not None:
+                sources.append(guard.node)
+            for source in sources:
+                if source not in asked_by and source in nodes:
+                    asked_by[source] = name
+                    todo.append(source)
         return asked_by
 
 
@@ -313,31 +367,40 @@ def path(asked_by: Mapping[str, str | None], node: str) -> list[str]:
     return steps[::-1]
 
 
-def _any_of(alternatives: list[Conditions], merge: Tensor) -> Conditions:
-    """The conditions under which at least one of the inputs of a Merge is there.
+def _any_of(alternatives: Iterable[Conditions]) -> Conditions | None:
+    """The conditions under which at least one of the inputs of a Merge is there, or None where no conditions say it.
 
     The two sides of one condition are there together whenever the condition is asked. Any other union is told by the
     Merge itself, beside what its inputs have in common.
     """
     left = set(alternatives)
-    while len(left) > 1:
-        pair = next(
-            (
-                (one, other, literal)
-                for one in left
-                for literal in one
-                for other in [_flipped(one, literal)]
-                if other in left
-            ),
-            None,
-        )
-        if pair is None:
-            return frozenset.intersection(*left) | ({(merge, -1)} if _ALWAYS not in left else _ALWAYS)
-        one, other, literal = pair
-        left = left - {one, other} | {one - {literal}}
-    return left.pop()
+    if _ALWAYS in left:
+        return _ALWAYS
+    todo = list(left)
+    while todo and len(left) > 1:
+        one = todo.pop()
+        if one not in left:
+            continue
+        # Two sets that are one without a predicate differ in nothing else.
+        asked = one if len(left) > 2 else one & _pair_of(functools.reduce(int.__xor__, left))
+        for literal, opposite in _literals(asked):
+            other = one & ~literal | opposite
+            if other in left:
+                left -= {one, other}
+                left.add(one & ~literal)
+                todo.append(one & ~literal)
+                break
+    return left.pop() if len(left) == 1 else None
 
 
-def _flipped(conditions: Conditions, literal: tuple[Tensor, int]) -> Conditions:
-    predicate, side = literal
-    return conditions - {literal} | {(predicate, 1 - side)}
+def _pair_of(conditions: Conditions) -> Conditions:
+    """Returns the bits of both sides of the first predicate in some conditions."""
+    return 3 << ((conditions & -conditions).bit_length() - 1 & ~1)
+
+
+def _literals(conditions: Conditions) -> Iterator[tuple[Conditions, Conditions]]:
+    """Yields the bit of each condition, and that of its opposite."""
+    while conditions:
+        literal = conditions & -conditions
+        yield literal, _pair_of(literal) & ~literal
+        conditions &= ~literal

@@ -9,7 +9,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from export_v1 import errors
 from export_v1.artifact import initializers
-from export_v1.format import bundle
+from export_v1.format import bundle, call_order
 from export_v1.ir import importing, ops
 from export_v1.ir.graph import GraphDef
 from export_v1.weights import stream
@@ -110,6 +110,8 @@ def write(exported: Exported, folder: str, checks: Sequence[Callable[[tf.compat.
                 if writes_variables(exported.graph_def):
                     # The answer itself has changed the variables.
                     fill(session, exported.weights)
+            orders = {key: (list(inputs), list(outputs)) for key, (inputs, outputs, _) in exported.signatures.items()}
+            v1.add_to_collection(call_order.COLLECTION, call_order.to_text(orders))
             saver = stream.Saver(exported.weights) if streamed else None
             try:
                 _save(session, exported, folder, init, saver)

@@ -64,7 +64,6 @@ def _next_version(base: str) -> Iterator[Target]:
         version = Target(folder, "")
         yield version
         unfinished.finish(folder)
-        unfinished.sync_all(folder)
         os.chmod(folder, 0o755)
         version.path = _renamed(folder, base)
         unfinished.sync(base)

@@ -46,15 +46,33 @@ def folder(parent: str, prefix: str) -> Iterator[str]:
     try:
         yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        _remove(path)
         if held is not None:
             os.close(held)
 
 
 def finish(path: str) -> None:
-    """Takes the lock's file out of a folder that is about to be renamed; until then its age protects it."""
+    """Makes a folder survive a power cut, and takes the lock's file out of it, for it is renamed at once."""
+    sync_all(path)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(os.path.join(path, LOCK))
+    sync(path)
+
+
+def _remove(path: str) -> None:
+    """Removes a folder; killed meanwhile, it leaves what the next run knows to be nobody's."""
+    if not os.path.isdir(path):
+        return
+    with contextlib.suppress(OSError):
+        # What was replaced has come here without one.
+        with open(os.path.join(path, LOCK), "wb") as file:
+            file.write(_machine())
+        for entry in list(os.scandir(path)):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            elif entry.name != LOCK:
+                os.unlink(entry.path)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def parents(path: str) -> None:
@@ -110,7 +128,7 @@ def _sweep_one(path: str) -> None:
         return
     try:
         if (descriptor is not None and os.read(descriptor, 200) == _machine()) or _is_old(path):
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
     finally:
         if descriptor is not None:
             os.close(descriptor)

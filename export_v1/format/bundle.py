@@ -20,14 +20,22 @@ import tensorflow as tf
 from google.protobuf import message
 from tensorflow.core.protobuf import tensor_bundle_pb2
 
+from export_v1 import errors
+
 _FOOTER, _BLOCK_TRAILER, _MAGIC = 48, 5, 0xDB4775248B80FB57
 # Checksums are stored rotated and shifted by this, lest a checksum be taken of data that holds its own.
 _MASK = 0xA282EAD8
+# What keys have in common is stored once; more than this they never have.
+_MOST_TIMES, _MOST_BYTES = 200, 2**26
 # CRC-32C's polynomial, lowest bit first.
 _POLYNOMIAL = 0x82F63B78
 
 Part = tuple[tuple[int, int], ...]
 Entry: TypeAlias = tensor_bundle_pb2.BundleEntryProto
+
+
+class _HostileError(Exception):
+    """Whoever walks over the table, be it TensorFlow, would not come to its end."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,11 +69,12 @@ class Index:
         return _masked(total)
 
 
-def read(prefix: str) -> Index | None:
+def read(prefix: str, error: type[errors.UserError] = errors.ExportError) -> Index | None:
     """Returns the index of a bundle; None where it is not one, or is compressed or of a big-endian machine.
 
     Raises:
         OSError: a file that is there cannot be read.
+        UserError: it is one that would take more memory or time than there is. Of class `error`.
     """
     path = prefix + ".index"
     if not os.path.isfile(path):
@@ -84,6 +93,8 @@ def read(prefix: str) -> Index | None:
                 slices.setdefault(name, {})[part] = Entry.FromString(value)
             else:
                 tensors[key.decode()] = Entry.FromString(value)
+    except _HostileError as hostile:
+        raise error(f"Checkpoint {prefix!r} cannot be read: {hostile}.\n  Get a fresh copy of it.") from hostile
     except (ValueError, IndexError, struct.error, message.DecodeError):
         return None
     if header.endianness != tensor_bundle_pb2.BundleHeaderProto.LITTLE:
@@ -105,9 +116,15 @@ def _table(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     footer = memoryview(content)[-_FOOTER:]
     _, after = _handle(footer)
     (at, size), _ = _handle(footer[after:])
+    last: bytes | None = None
     for _, handle in _block(content, at, size):
         (at, size), _ = _handle(handle)
-        yield from _block(content, at, size)
+        for key, value in _block(content, at, size):
+            # So that no block comes twice, and the walk ends.
+            if last is not None and key <= last:
+                raise _HostileError(f"its index is not in order at {key[:60]!r}")
+            yield key, value
+            last = key
 
 
 def _block(content: bytes, at: int, size: int) -> Iterator[tuple[bytes, bytes]]:
@@ -116,12 +133,15 @@ def _block(content: bytes, at: int, size: int) -> Iterator[tuple[bytes, bytes]]:
         raise ValueError("a block is cut off or compressed")
     restarts = struct.unpack("<I", block[-4:])[0]
     end = size - 4 - 4 * restarts
-    key, at = b"", 0
+    key, at, unpacked = b"", 0, 0
     while at < end:
         common, at = _varint(block, at)
         own, at = _varint(block, at)
         length, at = _varint(block, at)
         key = key[:common] + block[at : at + own]
+        unpacked += len(key)
+        if unpacked > max(_MOST_BYTES, _MOST_TIMES * len(content)):
+            raise _HostileError(f"its index of {len(content):,} bytes has keys of more than {unpacked:,}")
         at += own + length
         yield key, block[at - length : at]
 
@@ -134,11 +154,12 @@ def _handle(data) -> tuple[tuple[int, int], int]:
 
 def _varint(data, at: int) -> tuple[int, int]:
     value = shift = 0
-    while True:
+    while shift < 70:
         value |= (data[at] & 127) << shift
         at, shift = at + 1, shift + 7
         if data[at - 1] < 128:
             return value, at
+    raise ValueError("a number of more than 64 bits")
 
 
 def _slice_key(key: bytes) -> tuple[str, Part]:

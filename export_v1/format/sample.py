@@ -97,9 +97,11 @@ def read(path: str, error: type[errors.UserError], remedy: str) -> Arrays:
     """Returns what a sample file holds; arguments and errors are those of `arrays`."""
     stored = arrays(path, error, remedy)
     numbers = sorted({int(match[1]) for match in map(_OF_A_SET.match, stored) if match})
-    return dataclasses.replace(
-        _one_set(stored, ""), further=tuple(_one_set(stored, f"sets/{number}/") for number in numbers)
-    )
+    try:
+        further = tuple(_one_set(stored, f"sets/{number}/") for number in numbers)
+        return dataclasses.replace(_one_set(stored, ""), further=further)
+    except (TypeError, ValueError) as failure:
+        raise error(f"{path!r} is damaged: {failure}.\n  {remedy}") from failure
 
 
 _OF_A_SET = re.compile(r"sets/(\d{1,9})/")
@@ -107,6 +109,10 @@ _OF_A_SET = re.compile(r"sets/(\d{1,9})/")
 
 def _one_set(stored: Mapping[str, np.ndarray], prefix: str) -> Arrays:
     noise = _side(stored, f"{prefix}noise/")
+    for key, value in noise.items():
+        # Any answer would be equal to any other.
+        if not np.all(np.isfinite(value) & (value >= 0)):
+            raise ValueError(f"the rounding noise of {key!r} is no size: {value}")
     return Arrays(
         _side(stored, f"{prefix}in/"),
         _side(stored, f"{prefix}out/"),
@@ -127,7 +133,8 @@ def arrays(path: str, error: type[errors.UserError], remedy: str) -> dict[str, n
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            packed.check_size(path, archive.infolist(), error, remedy)
+            members = ((member.filename, member.file_size) for member in archive.infolist())
+            packed.check(path, members, error, remedy)
         # NumPy leaves a file open that it cannot read.
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             stored = {name: file[name] for name in file.files}
@@ -168,6 +175,9 @@ def _whole_strings(values: np.ndarray, lengths: np.ndarray | None) -> np.ndarray
     """Returns strings with the zero bytes at their ends that numpy's fixed-length strings drop."""
     if lengths is None:
         return values
+    # What was stored is as wide as the longest of them was.
+    if not np.all((lengths >= 0) & (lengths <= values.dtype.itemsize)):
+        raise ValueError(f"strings of {values.dtype.itemsize:,} bytes at most are said to be of {lengths.max():,}")
     flat = zip(values.reshape(-1).tolist(), lengths.reshape(-1).tolist(), strict=True)
     return np.array([*(string.ljust(length, b"\0") for string, length in flat), None], object)[:-1].reshape(
         values.shape

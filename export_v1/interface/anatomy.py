@@ -10,6 +10,7 @@ from export_v1.interface.ends import End
 from export_v1.interface.results import DECODERS
 from export_v1.interface.roles import Roles
 from export_v1.interface.settle import Settling
+from export_v1.interface.types import Candidates
 from export_v1.ir import graph, ops
 from export_v1.ir.graph import Index, Tensor
 from export_v1.model import Graph
@@ -22,7 +23,10 @@ _ROLES = {
     "Sigmoid": "probabilities",
     "Softmax": "probabilities",
 }
-_LABEL_NAME = re.compile(r"label|target|truth|answer|(^|/)y_*(_true)?(_\d+)?$", re.IGNORECASE)
+# The target of a target network is no label.
+_LABEL_NAME = re.compile(
+    r"label|target(?!_?(net|q|model|actor|critic|policy))|truth|answer|(^|/)y_*(_true)?(_\d+)?$", re.IGNORECASE
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +54,8 @@ class Anatomy:
 
     def __init__(self, model: Graph, settling: Settling, frozen: Mapping[str, object], cuts: list[str], train):
         self.index: Index = settling.index
+        # What `offers` makes of it, once somebody has asked.
+        self.offered: Candidates | None = None
         self.settling = settling
         roots = [
             f"{node.name}:0"
@@ -76,7 +82,7 @@ class Anatomy:
             self.ends = ends.find(self.roles)
 
     def _doubtful(self) -> list[Tensor]:
-        """What meets weights as data does, but has the name of a label: a loss may look weights up by its labels."""
+        """What is combined with weights as data is, but is named like a label: a loss may look weights up by its labels."""
         if all(end.kind == "unread" for end in self.ends):
             return []
         found = [tensor for tensor in self.roles.data if _LABEL_NAME.search(tensor.node)]
@@ -144,7 +150,7 @@ class Anatomy:
         """Returns where to cut for a source: behind a queue or an iterator, the last name given to the same value."""
         if self.roles.is_plain_placeholder(tensor):
             return tensor
-        readers = [node for node in self.roles.nodes if tensor in self.live.data(node)]
+        readers = [node for node in self.roles.readers(tensor.node) if tensor in self.live.data(node)]
         if len(readers) == 1 and readers[0].op == "Identity" and naming.is_given(readers[0]):
             return self.input_tensor(Tensor(readers[0].name))
         return tensor

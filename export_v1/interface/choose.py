@@ -33,7 +33,7 @@ def _why_output(anatomy: Anatomy, end: End) -> str:
     read = [one.tensor for one in anatomy.ends if one.kind != "unread" and anatomy.reads(end.tensor, [one.tensor])]
     if end.kind != "unread" or not read:
         return end.why
-    return f"it is computed from {read[0].name}, which the loss takes from the model, and {end.why}"
+    return f"it is computed from {read[0].name}, which the loss uses, and {end.why}"
 
 
 def _chosen(anatomy: Anatomy) -> tuple[list[End], str]:
@@ -73,12 +73,14 @@ def _fed_by_hand(anatomy: Anatomy) -> list[End]:
 
 
 def _said_better(anatomy: Anatomy, end: End, taken: list[End]) -> bool:
-    """Whether another answer is this one with a name of its own, or its Sigmoid, which loses nothing."""
+    """Whether another answer is this one with a name of its own, or its Sigmoid, which loses nothing, with one."""
     if naming.is_given(anatomy.index[end.tensor.node]):
         return False
     for reader, _ in anatomy.index.tensor_consumers(end.tensor):
         if any(reader.name == other.tensor.node for other in taken):
-            if (naming.is_answer(reader) and reader.op != "ArgMax") or reader.op == "Sigmoid":
+            if (naming.is_answer(reader) and reader.op != "ArgMax") or (
+                reader.op == "Sigmoid" and naming.is_given(reader)
+            ):
                 return True
     return False
 
@@ -119,7 +121,7 @@ def inputs(anatomy: Anatomy, tensors: list[str], frozen: Mapping[str, object], t
     """
     settling = anatomy.settling
     settled, _ = settling.inference(frozen, [], tensors, train)
-    order = {node.name: at for at, node in enumerate(anatomy.index.graph_def.node)}
+    order = anatomy.index.order
     entries = settling.entries(settled, tensors)
     needed = [graph.parse(name) for name in (*entries, *settling.unfed(settled, entries, tensors))]
     needed.sort(key=lambda tensor: (order[tensor.node], tensor.index))
@@ -129,7 +131,7 @@ def inputs(anatomy: Anatomy, tensors: list[str], frozen: Mapping[str, object], t
 
 def undecided(settling: Settling, name: str) -> str:
     """Returns why a needed tensor was not chosen for an input."""
-    return f"the outputs depend on {name!r}, a {settling.describe(name)}, and what reads it does not tell its use"
+    return f"the outputs depend on {name!r}, a {settling.describe(name)}, and the ops that read it do not show what it is for"
 
 
 def _why_input(anatomy: Anatomy, tensor: Tensor) -> str:

@@ -1,6 +1,9 @@
 """Where a model ends: the tensors that a loss or a metric takes from it, and those that nothing reads."""
 
+import collections
 import dataclasses
+from collections import Counter
+from collections.abc import Collection
 
 from tensorflow.core.framework import types_pb2
 
@@ -25,6 +28,11 @@ _ARITHMETIC = ops.ADDS | {
     "ClipByValue",
 }
 _SUMS = ops.ADDS | {"AddN", "ConcatV2"}
+# What scales and shifts a value, where the other input is a constant.
+_SCALES = ops.ADDS | {"Sub", "Mul", "RealDiv", "Div"}
+_PARTS = frozenset({"Slice", "StridedSlice"})
+# Of so many parts of one value that a loss compares one by one, each may be an answer; of more, none is told apart.
+_MOST_PARTS = 4
 _DIFFERENCES = frozenset({"Sub", "SquaredDifference"})
 
 
@@ -48,9 +56,9 @@ class End:
     def why(self) -> str:
         """The reason, for the report."""
         return {
-            "compared": "this is what the loss or a metric compares with labels",
-            "in the loss": "this is what the loss reads from the model",
-            "unread": "nothing in the graph reads it, or only what nothing reads",
+            "compared": "the loss or a metric compares it with labels",
+            "in the loss": "the loss is computed from it",
+            "unread": "no other op uses it",
             "state": f"a loop that starts with {self.old.name if self.old else ''!r} ends with it: the new state",
         }[self.kind]
 
@@ -110,9 +118,17 @@ class _Finding:
 
         Where none of them looks like a result, it is what meets a label, whatever it looks like.
         """
+        _, compared = self._up_from_losses(frozenset())
+        # What one op compares ends the way up from every other op of the same loss.
+        found, _ = self._up_from_losses(compared)
+        return self._with_bases(self._with_parts(self._without_scales(found)))
+
+    def _up_from_losses(self, ends: Collection[Tensor]) -> tuple[dict[Tensor, bool], set[Tensor]]:
+        """What `before_loss` finds with `ends` for ends, and what arithmetic has made that is compared with a label."""
         roles = self._roles
         found: dict[Tensor, bool] = {}
         direct: dict[Tensor, bool] = {}
+        made: set[Tensor] = set()
         # What a class was chosen by -> the class; metrics compute it several times.
         classes: dict[Tensor, Tensor] = {}
         seen: set[tuple[str, bool]] = set()
@@ -125,13 +141,17 @@ class _Finding:
             self._steps.add(node.name)
             for tensor in roles.live.data(node):
                 above = roles.index.nodes.get(tensor.node)
-                if above is None or not roles.sources_of(above.name):
+                if above is None or not roles.has_sources(above.name):
                     continue
                 labelled = roles.meets_label(above.name)
                 if not labelled and self._is_class(above, node):
                     classes.setdefault(roles.live.data(above)[0], Tensor(above.name))
+                if tensor in ends:
+                    found[tensor] = True
+                    continue
                 if not labelled and (compared := self._compared(tensor, node)) is not None:
                     found[compared] = True
+                    made.add(compared)
                     continue
                 still = labelled or (primary and not roles.is_scalar(tensor))
                 if not labelled and self._results.is_presentable(above, tensor, node):
@@ -144,14 +164,62 @@ class _Finding:
                     if not labelled and roles.meets_label(node.name) and self._is_value(tensor):
                         direct[tensor] = True
         found.update(dict.fromkeys(classes.values(), True))
-        return found if any(found.values()) or not direct else {**found, **direct}
+        return (found if any(found.values()) or not direct else {**found, **direct}), made
+
+    def _without_scales(self, found: dict[Tensor, bool]) -> dict[Tensor, bool]:
+        """The ends, with one in the place of several that a loss has made of it with constants."""
+        unnamed = [tensor for tensor in found if not naming.is_given(self._roles.index[tensor.node])]
+        base = {tensor: self._unscaled(tensor) for tensor in unnamed}
+        several = {one for one, count in Counter(base.values()).items() if count > 1 and self._is_value(one)}
+        result: dict[Tensor, bool] = {}
+        for tensor, primary in found.items():
+            end = base[tensor] if base.get(tensor) in several else tensor
+            result[end] = result.get(end, False) or primary
+        return result
+
+    def _unscaled(self, tensor: Tensor) -> Tensor:
+        """What a tensor is but for arithmetic with constants."""
+        roles = self._roles
+        while (node := roles.index[tensor.node]).op in _SCALES and tensor not in roles.sources:
+            made = [above for above in roles.live.data(node) if roles.tensor_mask(above)]
+            if len(made) != 1:
+                break
+            tensor = made[0]
+        return tensor
+
+    def _with_parts(self, found: dict[Tensor, bool]) -> dict[Tensor, bool]:
+        """The ends, and beside each that a loss takes apart, such as boxes and their classes, its parts."""
+        roles, result = self._roles, {}
+        for tensor, primary in found.items():
+            result[tensor] = primary
+            readers = [node for node in roles.readers(tensor.node) if node.name in self._steps]
+            parts = [Tensor(node.name) for node in readers if node.op in _PARTS]
+            if primary and 1 < len(parts) <= _MOST_PARTS and len(parts) == len(readers):
+                if not naming.is_given(roles.index[tensor.node]):
+                    result.update(dict.fromkeys((part for part in parts if self._is_value(part)), True))
+        return result
+
+    def _with_bases(self, found: dict[Tensor, bool]) -> dict[Tensor, bool]:
+        """The ends, and beside each class what it was chosen by, where a person named that."""
+        roles, result = self._roles, dict(found)
+        for tensor, primary in found.items():
+            node = roles.index[tensor.node]
+            while node.op in FORMS and tensor not in roles.sources:
+                tensor = roles.live.data(node)[0]
+                node = roles.index[tensor.node]
+            if node.op == "ArgMax" and tensor not in roles.sources:
+                base = roles.live.data(node)[0]
+                named = roles.index[base.node]
+                if naming.is_given(named) and not naming.about_loss(naming.leaf(named.name)) and self._is_value(base):
+                    result.setdefault(base, primary)
+        return result
 
     def _is_class(self, node: NodeDef, reader: NodeDef) -> bool:
         """Whether a node chooses a class that is then matched with a label."""
         if node.op != "ArgMax" or not self._roles.in_model(node.name) or node.name in self._results.in_loops:
             return False
         readers = [reader] if reader.op not in FORMS else self._roles.readers(reader.name)
-        return any(one.op in ("Equal", "NotEqual") for one in readers)
+        return any(matching.op in ("Equal", "NotEqual") for matching in readers)
 
     def _compared(self, tensor: Tensor, reader: NodeDef) -> Tensor | None:
         """The tensor of the model that `reader` compares with a label, if arithmetic has made it after the last layer.
@@ -162,14 +230,20 @@ class _Finding:
         made = _ARITHMETIC if reader.op in _DIFFERENCES | CROSS_ENTROPIES else _SUMS if reader.op == "Mul" else ()
         if not made:
             return None
-        others = [roles.tensor_mask(one) for one in roles.live.data(reader) if one != tensor]
+        others = [roles.tensor_mask(other) for other in roles.live.data(reader) if other != tensor]
         # A target that weights had a say in, as a return that a value is added to, is no label.
         if not any(mask and not mask & (TRAINED | roles.data_mask) for mask in others):
             return None
         while (node := roles.index[tensor.node]).op in FORMS and tensor not in roles.sources:
             reader, tensor = node, roles.live.data(node)[0]
-        plain = node.op in made and not self._results.in_loss_scope(node) and self._is_value(tensor)
+        plain = node.op in made or (reader.op == "Mul" and self._is_scaled(tensor))
+        plain = plain and not self._results.in_loss_scope(node) and self._is_value(tensor)
         return tensor if plain and not self._results.is_presentable(node, tensor, reader) else None
+
+    def _is_scaled(self, tensor: Tensor) -> bool:
+        """Whether a tensor is a result of the model, scaled by constants."""
+        node, result = self._roles.index[tensor.node], self._unscaled(tensor)
+        return result != tensor and self._results.is_presentable(self._roles.index[result.node], result, node)
 
     def _is_loss(self, node: NodeDef) -> bool:
         """Whether a node that nothing reads is a loss or a metric."""
@@ -196,10 +270,11 @@ class _Finding:
         losses = {scope for name in self._steps for scope in naming.scopes(name)[-1:]}
         found: dict[Tensor, None] = {}
         dropped: set[str] = set()
-        todo = [node for node in roles.terminals() if not self._is_loss(node)]
+        left: dict[str, int] = {}
+        todo = collections.deque(node for node in roles.terminals() if not self._is_loss(node))
         while todo:
-            node = todo.pop(0)
-            if node.name in dropped or not roles.sources_of(node.name) or roles.meets_label(node.name):
+            node = todo.popleft()
+            if node.name in dropped or not roles.has_sources(node.name) or roles.meets_label(node.name):
                 continue
             peeled = bool(roles.readers(node.name))
             if results.is_result(node, losses) and (outputs := results.outputs(node)):
@@ -207,9 +282,10 @@ class _Finding:
                     found.update(dict.fromkeys([*outputs, *self._made_of(node)]))
                     continue
             dropped.add(node.name)
-            for tensor in roles.live.data(node):
-                if roles.in_model(tensor.node) and all(one.name in dropped for one in roles.readers(tensor.node)):
-                    todo.append(roles.index[tensor.node])
+            for name in dict.fromkeys(tensor.node for tensor in roles.live.data(node)):
+                left[name] = left.get(name, len(roles.readers(name))) - 1
+                if not left[name] and roles.in_model(name):
+                    todo.append(roles.index[name])
         return list(found)
 
     def _stands_out(self, node: NodeDef) -> bool:

@@ -34,6 +34,8 @@ _LAYER_SCOPES = re.compile(
 _LOSS = re.compile(
     r"loss|cost|entropy|xent|accuracy|metric|error|objective|regulari[sz]|penalty|logistic", re.IGNORECASE
 )
+# Nobody nests scopes so deep, and a name of nothing but slashes would have as many as it is long.
+_DEEPEST = 100
 _ANSWER = re.compile(r"pred|output|answer|result|response", re.IGNORECASE)
 
 
@@ -43,8 +45,8 @@ def leaf(node: str) -> str:
 
 
 def scopes(node: str) -> list[str]:
-    """Returns the scopes a node is in, outermost first: "a/b/c" is in "a" and "a/b"."""
-    parts = node.split("/")[:-1]
+    """Returns the scopes a node is in, outermost first: "a/b/c" is in "a" and "a/b"; none deeper than `_DEEPEST`."""
+    parts = node.split("/", _DEEPEST)[:-1]
     return ["/".join(parts[: at + 1]) for at in range(len(parts))]
 
 

@@ -1,6 +1,6 @@
 """What could be chosen from, as flags ready to paste."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import tensorflow as tf
 
@@ -16,17 +16,23 @@ from export_v1.model import Graph
 
 # Candidates shown of each sort in an error; a listing on request shows more.
 _SHOWN = 15
+# What tf.distributions calls the parameters of its distributions.
+_PARAMETERS = frozenset({"loc", "scale", "logits", "probs", "concentration", "rate", "mean", "stddev"})
 # Of candidates that are told by one sign alone, so many come before the named ones.
 _FEW = 4
+# A flag that is longer than this is not waited for by those below it.
+_WIDEST = 48
 
 
 def of(anatomy: Anatomy) -> Candidates:
     """Returns all that could be an input, an output or frozen, the likeliest first."""
-    return Candidates(
-        tuple(_candidate(anatomy, named) for named in _inputs(anatomy)),
-        tuple(_candidate(anatomy, named) for named in _outputs(anatomy)),
-        tuple(_flags(anatomy)),
-    )
+    if anatomy.offered is None:
+        anatomy.offered = Candidates(
+            tuple(_candidate(anatomy, named) for named in _inputs(anatomy)),
+            tuple(_candidate(anatomy, named) for named in _outputs(anatomy)),
+            tuple(_flags(anatomy)),
+        )
+    return anatomy.offered
 
 
 def _candidate(anatomy: Anatomy, named: Named) -> Candidate:
@@ -38,19 +44,29 @@ def _candidate(anatomy: Anatomy, named: Named) -> Candidate:
 
 def _inputs(anatomy: Anatomy) -> list[Named]:
     parts = anatomy.roles
-    order = {node.name: at for at, node in enumerate(anatomy.index.graph_def.node)}
-    ranked = sorted(parts.sources, key=lambda one: (one not in parts.data, order[one.node], one.index))
+    order, data = anatomy.index.order, set(parts.data)
+    ranked = sorted(parts.sources, key=lambda one: (one not in data, order[one.node], one.index))
     why: dict[Tensor, str] = {}
     for tensor in ranked:
         if tensor in anatomy.constants:
-            why[tensor] = "a constant of the graph that meets weights, as data does; without this flag it stays"
-        elif tensor in parts.data:
+            why[tensor] = (
+                "a constant of the graph that is combined with weights, as data is; without this flag it stays"
+            )
+        elif tensor in data:
             cut = anatomy.input_tensor(tensor)
-            why[cut] = "it meets weights, as data does"
+            why[cut] = "it is combined with weights, as data is"
             if cut != tensor:
-                why[tensor] = f"what {cut.name!r} is read from"
+                why[tensor] = f"{cut.name!r} is read from it"
         else:
-            why[tensor] = "it meets no weights: a label, or a setting of the training"
+            why[tensor] = "it is not combined with weights: a label, or a training setting"
+    # A decoder's user draws for himself.
+    for tensor, _ in _randomized(anatomy)[:_FEW]:
+        if anatomy.index[tensor.node].op in ops.ADDS and any(
+            anatomy.reads(end.tensor, [tensor]) for end in anatomy.ends
+        ):
+            why.setdefault(
+                tensor, "random numbers are combined with the model's output here; cut here to give what you draw"
+            )
     for node in parts.nodes:
         tensor = Tensor(node.name)
         if node.op == "PlaceholderWithDefault" and tensor.name not in anatomy.frozen and not is_saver(node):
@@ -61,17 +77,28 @@ def _inputs(anatomy: Anatomy) -> list[Named]:
 def _outputs(anatomy: Anatomy) -> list[Named]:
     """The ends, then what one sign tells, then what has a name of its own or leaves a scope."""
     parts, inside = anatomy.roles, Results(anatomy.roles).in_loops
-    why = {end.tensor: end.why for end in [*anatomy.ends, *anatomy.other_ends]}
-    signs = [_handed_over(anatomy), _randomized(anatomy), _of_weights(anatomy), _ended(anatomy)]
+    all_ends = [*anatomy.ends, *anatomy.other_ends]
+    # Of very many ends, the likeliest; then what the signs tell has a place among what is shown.
+    first = len(all_ends) if len(all_ends) <= _SHOWN else _SHOWN // 2
+    why = {end.tensor: end.why for end in all_ends[:first]}
+    signs = [
+        _handed_over(anatomy),
+        _of_distributions(anatomy),
+        _randomized(anatomy),
+        _of_weights(anatomy),
+        _ended(anatomy),
+    ]
     for sign in signs:
         for tensor, reason in sign[:_FEW]:
             why.setdefault(tensor, reason)
+    for end in all_ends[first:]:
+        why.setdefault(end.tensor, end.why)
     named = [node for node in reversed(parts.nodes) if node.name not in inside and _is_result(anatomy, node)]
     for node in named:
         if parts.in_model(node.name):
             why.setdefault(Tensor(node.name), "it has a name of its own, and depends on data and weights")
     for tensor in ends.scope_results(parts):
-        why.setdefault(tensor, f"what scope {naming.scopes(tensor.node)[0]!r} gives to others")
+        why.setdefault(tensor, f"the output of scope {naming.scopes(tensor.node)[0]!r}")
     for sign in signs:
         for tensor, reason in sign[_FEW:]:
             why.setdefault(tensor, reason)
@@ -85,19 +112,33 @@ def _handed_over(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
 def _randomized(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
     """Where random numbers are added to what the model has made, or drawn by it: the action of a policy."""
     parts, dropouts = anatomy.roles, anatomy.settling.flags.dropouts
-    noise = {node.name: 1 for node in parts.nodes if ops.is_random(node.op)}
+    dropped = {name for dropout in dropouts for name in anatomy.index.ancestors([dropout.node])}
+    noise = {node.name: 1 for node in parts.nodes if ops.is_random(node.op) and node.name not in dropped}
     drawn = parts.spread(noise)
-    dropped = {name for one in dropouts for name in anatomy.index.ancestors([one.node])}
     found = []
     for node in parts.nodes:
         above = [tensor.node for tensor in parts.live.data(node)]
-        joins = node.name in noise or any(drawn.get(name) and not parts.in_model(name) for name in above)
-        if joins and parts.in_model(node.name) and any(map(parts.in_model, above)) and node.name not in dropped:
-            if node.op != "Mul" and not parts.is_scalar(Tensor(node.name)) and node.name not in noise:
-                found.append((Tensor(node.name), "random numbers meet here what the model has made"))
-            elif node.name in noise:
-                found.append((Tensor(node.name), "it is drawn at random from what the model has made"))
+        if not parts.in_model(node.name) or not any(map(parts.in_model, above)) or node.name in dropped:
+            continue
+        # A deviation times noise is not yet what is drawn; the mean is added to it.
+        shifted = node.op in ops.ADDS and any(parts.in_model(name) and not drawn.get(name) for name in above)
+        if node.name in noise:
+            found.append((Tensor(node.name), "it is sampled at random from the model's output"))
+        elif any(drawn.get(name) and (shifted or not parts.in_model(name)) for name in above):
+            if node.op != "Mul" and not parts.is_scalar(Tensor(node.name)):
+                found.append((Tensor(node.name), "random numbers are combined with the model's output here"))
     return found
+
+
+def _of_distributions(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
+    """What the model gives to a distribution for a parameter: the mean and the deviation of a decoder, of an action."""
+    parts, found = anatomy.roles, {}
+    for node in parts.nodes:
+        if node.op == "Identity" and naming.leaf(node.name) in _PARAMETERS and parts.in_model(node.name):
+            parameter = parts.live.data(node)[0]
+            if not parts.is_scalar(parameter) and parameter.index == 0:
+                found[parameter] = f"a distribution takes it for its {naming.leaf(node.name)!r}"
+    return list(found.items())
 
 
 def _of_weights(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
@@ -124,7 +165,7 @@ def _trained_alone(anatomy: Anatomy) -> Iterator[tuple[Tensor, str]]:
     """Where no data comes in: what has a name and is made of weights, and the weights themselves."""
     parts = anatomy.roles
     for node in parts.nodes:
-        alone = parts.mask(node.name) & roles.TRAINED and not parts.sources_of(node.name)
+        alone = parts.mask(node.name) & roles.TRAINED and not parts.has_sources(node.name)
         if not alone or parts.is_scalar(Tensor(node.name)) or naming.about_loss(node.name):
             continue
         if node.op in ops.REF_VARIABLES:
@@ -136,7 +177,7 @@ def _trained_alone(anatomy: Anatomy) -> Iterator[tuple[Tensor, str]]:
 
 def _is_of_weights(anatomy: Anatomy, node: NodeDef) -> bool:
     parts = anatomy.roles
-    if not parts.mask(node.name) or parts.sources_of(node.name) or node.op in results.NO_RESULTS | ops.VARIABLES:
+    if not parts.mask(node.name) or parts.has_sources(node.name) or node.op in results.NO_RESULTS | ops.VARIABLES:
         return False
     return naming.is_given(node) or roles.is_number(given.tensor_type(anatomy.index, Tensor(node.name)))
 
@@ -190,15 +231,20 @@ def _flags(anatomy: Anatomy) -> Iterable[Candidate]:
     for tensor in anatomy.roles.sources:
         if given.is_bool(anatomy.index, tensor):
             yield _candidate(
-                anatomy, Named(settle.key(tensor.name), tensor.name, "what reads it does not tell its use")
+                anatomy, Named(settle.key(tensor.name), tensor.name, "the ops that read it do not show what it is for")
             )
 
 
 def candidates(model: Graph) -> Candidates:
     """Returns what could be the inputs, the outputs and the frozen values of a graph, the likeliest first."""
+    return of(look(model))
+
+
+def look(model: Graph) -> Anatomy:
+    """Returns the parts of a graph of which nothing is given."""
     from export_v1.interface import resolving
 
-    return of(Anatomy(model, resolving.of(model), {}, [], {}))
+    return Anatomy(model, resolving.of(model), {}, [], {})
 
 
 def unclear(anatomy: Anatomy, reason: str, place: str) -> errors.ExportError:
@@ -215,11 +261,16 @@ def section(title: str, found: Iterable[Candidate], limit: int | None = None) ->
     """Returns one heading and one line for each candidate, as a flag; at most `limit` of them."""
     found = list(found)
     lines = [f"  {title} ({len(found)}):" if found else f"  {title}: none found."]
-    for candidate in found[:limit]:
-        lines.append(f"    {_flag(title, candidate)}   {_type(candidate)}; {candidate.why}")
+    lines += aligned([(_flag(title, candidate), f"{_type(candidate)}; {candidate.why}") for candidate in found[:limit]])
     if limit is not None and len(found) > limit:
         lines.append(f"    … and {len(found) - limit} more")
     return lines
+
+
+def aligned(rows: Sequence[tuple[str, str]]) -> list[str]:
+    """Returns a line for each pair, the second parts below each other as far as the first are not very long."""
+    width = max((len(first) for first, _ in rows if len(first) <= _WIDEST), default=0)
+    return [f"    {first.ljust(width)}   {second}" for first, second in rows]
 
 
 def _flag(title: str, candidate: Candidate) -> str:

@@ -96,7 +96,10 @@ def _completed(model, settling: Settling, fed, wanted, frozen, train, place: str
 
 def of(model: Graph) -> Settling:
     """Returns what is asked about a graph's flags and placeholders."""
-    index = graph.Index(model.graph_def)
+    return model.index.once(_settling)
+
+
+def _settling(index: graph.Index) -> Settling:
     return Settling(index, backward.nodes(index))
 
 

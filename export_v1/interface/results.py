@@ -120,7 +120,8 @@ class Results:
         if not roles.is_scalar(tensor):
             return True
         counts = roles.is_counted(node.name) and naming.is_given(node) and self.type_of(tensor) in _INTEGERS
-        return counts or (not roles.has_loss and roles.in_model(node.name) and is_number(self.type_of(tensor)))
+        kind = self.type_of(tensor)
+        return counts or (not roles.has_loss and roles.in_model(node.name) and (is_number(kind) or kind in _INTEGERS))
 
     def is_result(self, node: NodeDef, losses: Iterable[str]) -> bool:
         """Returns whether a node that nothing reads was made for its value.

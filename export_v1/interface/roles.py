@@ -86,6 +86,8 @@ class Roles:
         self._entries = {node.name for node in self.nodes if not self._cuts and settling.takes_data(f"{node.name}:0")}
         self.sources = self._sources()
         self._bits = {tensor: 1 << at + _FIRST_SOURCE for at, tensor in enumerate(self.sources)}
+        # The bits, from the first source on, of single numbers.
+        self._numbers = sum(bit for tensor, bit in self._bits.items() if self.is_scalar(tensor)) >> _FIRST_SOURCE
         self._mask: dict[str, int] = {}
         self._spread()
         self.mixing = {node.name for node in self.nodes if self._mixes(node)}
@@ -93,7 +95,9 @@ class Roles:
         if not self._cuts:
             met |= self._late(met) - set(labels)
         self.data = [tensor for tensor in self.sources if tensor in met]
-        self.labels = [tensor for tensor in self.sources if tensor not in self.data]
+        self.labels = [tensor for tensor in self.sources if tensor not in met]
+        self.data_mask = self._mask_of(self.data)
+        self._label_mask = self._mask_of(self.labels)
         self.has_loss = bool(settling.backward) or any(self._meets_model(node) for node in self.nodes)
 
     def _meets_model(self, node: NodeDef) -> bool:
@@ -126,13 +130,12 @@ class Roles:
 
     def margins(self) -> list[str]:
         """Returns the losses that compare with a label what the label has changed before, as those of embeddings do."""
-        labels = sum(self._bits[tensor] for tensor in self.labels)
         found = []
         for node in self.nodes:
             read = self.live.data(node)
             if node.op in CROSS_ENTROPIES and len(read) == 2:
                 scores, target = map(self.tensor_mask, read)
-                if scores & target & labels and scores & TRAINED:
+                if scores & target & self._label_mask and scores & TRAINED:
                     found.append(node.name)
         return found
 
@@ -143,13 +146,14 @@ class Roles:
             lookups: whether rows looked up in the same table count; two texts share one in many models.
         """
         by_variable: dict[str, set[Tensor]] = {}
+        labels = set(self.labels)
         for name in self.mixing:
             node = self.index[name]
-            sources = [one for one in self.needed_sources([name]) if one in self.data]
+            sources = [one for one in self.needed_sources([name]) if one not in labels]
             if len(sources) != 1 or (node.op in ops.GATHERS) != lookups:
                 continue
             for tensor in self.live.data(node):
-                if self.tensor_mask(tensor) & TRAINED and not self.sources_of(tensor.node):
+                if self.tensor_mask(tensor) & TRAINED and not self.has_sources(tensor.node):
                     variable = self._variable(tensor)
                     if variable:
                         by_variable.setdefault(variable, set()).add(sources[0])
@@ -226,38 +230,50 @@ class Roles:
         """Whether a node combines something from outside with weights alone. A penalty on a loss does not count."""
         if node.op in CROSS_ENTROPIES:
             return False
-        weights, others = [], []
-        for tensor in self.live.data(node):
-            mask = self.tensor_mask(tensor)
-            if mask >> _FIRST_SOURCE:
-                others.append(tensor)
-            elif mask & TRAINED:
-                weights.append(tensor)
+        weights, others = self._parted(node)
         if node.op in _ADDITIONS and all(self.is_scalar(tensor) for tensor in weights):
             return False
         return bool(weights) and any(not self.is_scalar(tensor) for tensor in others)
+
+    def _parted(self, node: NodeDef) -> tuple[list[Tensor], list[Tensor]]:
+        """What a node reads: weights, and what comes from outside."""
+        weights: list[Tensor] = []
+        others: list[Tensor] = []
+        for tensor in self.live.data(node):
+            mask = self.tensor_mask(tensor)
+            # A weight that a number from outside scales, a temperature or a rate of decay, is a weight still.
+            if mask >> _FIRST_SOURCE and not (mask & TRAINED and not mask >> _FIRST_SOURCE & ~self._numbers):
+                others.append(tensor)
+            elif mask & TRAINED:
+                weights.append(tensor)
+        return weights, others
 
     def is_scalar(self, tensor: Tensor) -> bool:
         """Returns whether a tensor is known to be a scalar."""
         return graph.recorded_shape(self.index[tensor.node], tensor.index) == []
 
-    @property
-    def data_mask(self) -> int:
-        """The bits of the data."""
-        return sum(self._bits[tensor] for tensor in self.data)
+    def _mask_of(self, sources: Iterable[Tensor]) -> int:
+        mask = 0
+        for tensor in sources:
+            mask |= self._bits[tensor]
+        return mask
+
+    def has_sources(self, name: str) -> bool:
+        """Returns whether a node depends on anything from outside."""
+        return bool(self.mask(name) >> _FIRST_SOURCE)
 
     def sources_of(self, name: str) -> list[Tensor]:
-        """Returns the sources a node depends on."""
-        return [tensor for tensor, bit in self._bits.items() if self.mask(name) & bit]
+        """Returns the sources a node depends on, in graph order."""
+        return self.needed_sources([name])
 
     def in_model(self, name: str) -> bool:
         """Returns whether a node depends on data and weights, and on no label."""
-        sources = self.sources_of(name)
-        return bool(sources) and bool(self.mask(name) & TRAINED) and not any(one in self.labels for one in sources)
+        mask = self.mask(name)
+        return bool(mask & TRAINED) and bool(mask >> _FIRST_SOURCE) and not mask & self._label_mask
 
     def meets_label(self, name: str) -> bool:
         """Returns whether a node depends on a label."""
-        return any(one in self.labels for one in self.sources_of(name))
+        return bool(self.mask(name) & self._label_mask)
 
     def constant_data(self) -> list[Tensor]:
         """Returns the constants that meet trainable weights as data would, in graph order."""
@@ -314,7 +330,11 @@ class Roles:
         mask = 0
         for name in names:
             mask |= self.mask(name)
-        return [tensor for tensor, bit in self._bits.items() if mask & bit]
+        found, mask = [], mask >> _FIRST_SOURCE
+        while mask:
+            found.append(self.sources[(mask & -mask).bit_length() - 1])
+            mask &= mask - 1
+        return found
 
     def is_plain_placeholder(self, tensor: Tensor) -> bool:
         """Returns whether a source is a placeholder, not a queue or an iterator."""

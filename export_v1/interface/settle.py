@@ -1,7 +1,7 @@
 """Settles every tensor that the outputs need from outside: fed, frozen, or named in one error."""
 
 import functools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -15,7 +15,7 @@ from export_v1.interface import given
 from export_v1.interface.mode_flags import Flag, Flags
 from export_v1.interface.types import Choice
 from export_v1.ir import graph, ops
-from export_v1.ir.graph import Index, NodeDef
+from export_v1.ir.graph import Index, NodeDef, Tensor
 
 # Ops that meet values with weights.
 _WEIGHTED = frozenset({"MatMul", "Conv2D", "Conv3D", "DepthwiseConv2dNative", "BatchMatMul", "BatchMatMulV2"})
@@ -28,7 +28,7 @@ class Settling:
 
     def __init__(self, index: Index, backward: set[str]):
         self.index, self.backward = index, backward
-        self.ordered = Ordered(index)
+        self.ordered = Ordered.of(index)
         self.flags = Flags(self.ordered, backward)
         self._flags: dict[str, Flag | None] = {}
         self._entries: dict[str, bool] = {}
@@ -52,17 +52,29 @@ class Settling:
         """Returns each tensor from outside that `outputs` need and do not get -> the nodes on the way to it."""
         running = self.live(values, cuts)
         asked = running.needed(map(graph.parse, outputs), ops.SOURCES)
+        wanted: dict[str, set[Tensor]] = {
+            name: set() for name in asked if self.index[name].op in ops.SOURCES and self.index[name].op not in ops.FED
+        }
+        if wanted:
+            for tensor in [*map(graph.parse, outputs), *self._read(running, asked, wanted)]:
+                if tensor.node in wanted:
+                    wanted[tensor.node].add(tensor)
         found = {}
         for name in asked:
             if self.index[name].op in ops.FED:
                 found[f"{name}:0"] = path(asked, name)
-            elif self.index[name].op in ops.SOURCES:
-                readers = [self.index[reader] for reader in asked]
-                wanted = {one for reader in readers for one in running.reads(reader) if one.node == name}
-                wanted |= {graph.parse(one) for one in outputs if graph.parse(one).node == name}
-                for tensor in sorted(wanted, key=lambda one: one.index):
-                    found[tensor.name] = path(asked, name)
+            for tensor in sorted(wanted.get(name, ()), key=lambda one: one.index):
+                found[tensor.name] = path(asked, name)
         return found
+
+    def _read(self, running: Liveness, readers: Iterable[str], sources: Mapping[str, object]) -> Iterator[Tensor]:
+        """Yields what some nodes read, and what of the sources they wait for."""
+        for reader in readers:
+            data, controls, guard = running.reads(self.index[reader])
+            yield from data
+            yield from (Tensor(name) for name in sources.keys() & controls)
+            if guard is not None:
+                yield guard
 
     def inference(
         self,
@@ -86,17 +98,18 @@ class Settling:
         left_alone: set[str] = set()
         while True:
             pending = self._adjustable(frozen, cuts, outputs, left_alone)
-            if not pending:
-                break
-            name = pending[0]
-            value, why = self._at_inference(name, dict(train))
-            if value is None:
+            for name in pending:
+                value, why = self._at_inference(name, dict(train))
+                if value is not None:
+                    frozen[name] = value
+                    choices.append(Choice(f"{name} is frozen to {text(value)}", why))
+                    break
+                # Whoever is next was looked for with this one as it is.
                 left_alone.add(name)
                 if why:
                     choices.append(Choice(f"{name} keeps its default", why))
-                continue
-            frozen[name] = value
-            choices.append(Choice(f"{name} is frozen to {text(value)}", why))
+            else:
+                break
         for name, value in self._always_dropping(frozen, cuts, outputs).items():
             frozen[name] = value
             choices.append(
@@ -133,9 +146,10 @@ class Settling:
                 continue
             if node.op in ops.PLACEHOLDERS or (node.op in ops.VARIABLE_READS and self._reads_bool_variable(node)):
                 names.append(f"{name}:0")
+        names = [name for name in names if name not in left_alone]
         # Modes first: a condition that is settled may leave a rate without use.
         names.sort(key=lambda name: given.tensor_type(self.index, graph.parse(name)) != types_pb2.DT_BOOL)
-        return [name for name in names if name not in left_alone]
+        return names
 
     def takes_data(self, name: str) -> bool:
         """Returns whether a tensor is a placeholder with a default that data is meant to replace.
@@ -225,22 +239,22 @@ class Settling:
         left_alone: set[str] = set()
         while True:
             pending = self._adjustable(frozen, cuts, outputs, left_alone)
-            if not pending:
-                return frozen, choices
-            name = pending[0]
-            flag, default = self.flag(name), self._default(name)
-            value = default if flag is None or flag.training is None else flag.training
-            if value is None and flag is not None:
-                raise errors.ExportError(
-                    f"What {name!r} is during training is not given, and it decides how much is dropped: {flag.why}.\n"
-                    f"  Pass --train_freeze={name}=0.5, or what it was trained with."
-                )
-            if value is None:
+            for name in pending:
+                flag, default = self.flag(name), self._default(name)
+                value = default if flag is None or flag.training is None else flag.training
+                if value is None and flag is not None:
+                    raise errors.ExportError(
+                        f"The value of {name!r} during training is not given, and it sets how much dropout drops: {flag.why}.\n"
+                        f"  Pass --train_freeze={name}=0.5, or what it was trained with."
+                    )
+                if value is not None:
+                    frozen[name] = value
+                    why = "that is its default" if flag is None or flag.training is None else flag.why
+                    choices.append(Choice(f"{name} is frozen to {text(value)} during training", why))
+                    break
                 left_alone.add(name)
-                continue
-            frozen[name] = value
-            why = "that is its default" if flag is None or flag.training is None else flag.why
-            choices.append(Choice(f"{name} is frozen to {text(value)} during training", why))
+            else:
+                return frozen, choices
 
     def refuse_unfed(self, unfed: Mapping[str, list[str]], outputs: Mapping[str, str], place: str, flag: str) -> None:
         """Raises one ExportError that names every tensor still needed, the way to it, and the flags to add."""
@@ -269,7 +283,7 @@ class Settling:
         dtype = given.tensor_type(self.index, tensor)
         feed = f"--input={key(name)}={name}"
         if dtype == types_pb2.DT_BOOL:
-            return f"--{flag}={name}=false or --{flag}={name}=true (what reads it does not tell which), or {feed}"
+            return f"--{flag}={name}=false or --{flag}={name}=true (the ops that read it do not show which), or {feed}"
         if self.index[tensor.node].op in ops.FED and not graph.recorded_shape(self.index[tensor.node], 0):
             return f"{feed} or --{flag}={name}=VALUE"
         return feed

@@ -67,11 +67,11 @@ def handed_over(roles: Roles) -> dict[Tensor, set[str]]:
     results = Results(roles)
     found: dict[Tensor, set[str]] = {}
     for node in roles.nodes:
-        own = [tensor for tensor in roles.live.data(node) if not roles.sources_of(tensor.node)]
+        own = [tensor for tensor in roles.live.data(node) if not roles.has_sources(tensor.node)]
         weights = _any(reached, own)
         for tensor in roles.live.data(node):
             made_by = reached.get(tensor.node, 0)
-            if not made_by or not roles.sources_of(tensor.node) or not weights & ~made_by:
+            if not made_by or not roles.has_sources(tensor.node) or not weights & ~made_by:
                 continue
             for result in _parts_of(roles, tensor):
                 if reached.get(result.node, 0) and _is_number(roles, results, result):
@@ -93,7 +93,7 @@ def _parts_of(roles: Roles, tensor: Tensor) -> list[Tensor]:
         one = todo.pop()
         node = roles.index[one.node]
         if node.op in _FORMS and one not in roles.sources:
-            todo += [above for above in roles.live.data(node) if roles.sources_of(above.node)]
+            todo += [above for above in roles.live.data(node) if roles.has_sources(above.node)]
         else:
             found.append(one)
     return found

@@ -1,10 +1,9 @@
 """Reading a GraphDef: names, edges, what a node takes and gives. Nothing here changes a graph."""
 
-import dataclasses
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2
 
@@ -19,12 +18,12 @@ NodeDef: TypeAlias = node_def_pb2.NodeDef
 MOST_ENDS = 100_000
 
 
-@dataclasses.dataclass(frozen=True)
-class Tensor:
+class Tensor(NamedTuple):
     """A tensor name taken apart: the node that makes it, and which of its outputs it is (-1: a control edge)."""
 
     node: str
-    index: int = 0
+    # In the place of a tuple's method that nobody needs here.
+    index: int = 0  # type: ignore[assignment]
 
     @property
     def name(self) -> str:
@@ -65,14 +64,46 @@ def control_inputs(node: NodeDef) -> list[str]:
     return [edge[1:] for edge in node.input if edge.startswith("^")]
 
 
+class Edges(NamedTuple):
+    """The edges into a node: the tensors it computes with, in order, and the names of the nodes that it waits for."""
+
+    data: tuple[Tensor, ...]
+    controls: tuple[str, ...]
+
+
+class _Readers(NamedTuple):
+    """The edges the other way round.
+
+    Attributes:
+        data: node name -> (consumer, position in its `input`) of each edge that carries a tensor.
+        waiting: node name -> the tuples of control edges that it is in.
+        members: id of such a tuple -> names of the nodes that have it.
+    """
+
+    data: dict[str, list[tuple[NodeDef, int]]]
+    waiting: dict[str, list[tuple[str, ...]]]
+    members: dict[int, list[str]]
+
+
+_Made = TypeVar("_Made")
+
+
 class Index:
-    """A GraphDef looked up by node name and by edge. The graph must not change while the index is in use."""
+    """A GraphDef looked up by node name and by edge. The graph must not change while the index is in use.
+
+    Every edge is taken out of the protobuf once, when it is first asked for, so whoever looks at the same graph should
+    share its index.
+    """
 
     def __init__(self, graph_def: GraphDef):
         self.graph_def = graph_def
         self.nodes: dict[str, NodeDef] = {node.name: node for node in graph_def.node}
         self.functions = {function.signature.name: function.signature for function in graph_def.library.function}
-        self._consumers: dict[str, list[tuple[NodeDef, int]]] | None = None
+        self._edges: dict[str, Edges] = {}
+        # Thousands of nodes of a training graph wait for the same hundreds of others.
+        self._shared: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._consumers: dict[str, list[tuple[NodeDef, int]]] = {}
+        self._made: dict[Callable[[Index], Any], Any] = {}
 
     def __contains__(self, node: str) -> bool:
         return node in self.nodes
@@ -80,45 +111,110 @@ class Index:
     def __getitem__(self, node: str) -> NodeDef:
         return self.nodes[node]
 
+    def once(self, make: Callable[["Index"], _Made]) -> _Made:
+        """Returns what `make` makes of this index; it is called the first time only."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return self._made[make]
+
     def data_type(self, tensor: Tensor) -> int | None:
         """Returns the DataType of a tensor, or None where the op that makes it is not known."""
         types = output_types(self.nodes[tensor.node], self.functions)
         return types[tensor.index] if tensor.index < len(types) else None
 
+    def edges(self, node: str) -> "Edges":
+        """Returns the edges into a node."""
+        found = self._edges.get(node)
+        if found is None:
+            data, controls = [], []
+            for edge in self.nodes[node].input:
+                tensor = parse(edge)
+                if tensor.index < 0:
+                    controls.append(tensor.node)
+                else:
+                    data.append(tensor)
+            waits = tuple(controls)
+            found = self._edges[node] = Edges(tuple(data), self._shared.setdefault(waits, waits))
+        return found
+
     def consumers(self, node: str) -> list[tuple[NodeDef, int]]:
         """Returns (consumer, position in its `input`) for every edge out of `node`, control edges included."""
-        if self._consumers is None:
-            table: dict[str, list[tuple[NodeDef, int]]] = {}
-            for consumer in self.graph_def.node:
-                for position, edge in enumerate(consumer.input):
-                    table.setdefault(parse(edge).node, []).append((consumer, position))
-            self._consumers = table
-        return self._consumers.get(node, [])
+        if node not in self._consumers:
+            readers, waiting = self._readers.data.get(node, []), self._readers.waiting.get(node)
+            if waiting:
+                waiters = [(self.nodes[name], group) for group in waiting for name in self._readers.members[id(group)]]
+                readers = [*readers, *((waiter, self._place(waiter, node, group)) for waiter, group in waiters)]
+                readers.sort(key=lambda reader: (self.order[reader[0].name], reader[1]))
+            self._consumers[node] = readers
+        return self._consumers[node]
+
+    def _place(self, waiter: NodeDef, node: str, controls: Sequence[str]) -> int:
+        """The position of the control edge out of `node` in the `input` of who waits for it."""
+        at = len(self.edges(waiter.name).data) + controls.index(node)
+        # Only in a malformed graph do control edges come first.
+        return at if waiter.input[at] == f"^{node}" else list(waiter.input).index(f"^{node}")
+
+    @functools.cached_property
+    def order(self) -> dict[str, int]:
+        """Node name -> its place in the graph."""
+        return {name: at for at, name in enumerate(self.nodes)}
+
+    @functools.cached_property
+    def _readers(self) -> "_Readers":
+        readers = _Readers({}, {}, {})
+        for name, node in self.nodes.items():
+            data, controls = self.edges(name)
+            places: Iterable[int] = range(len(data))
+            # Only in a malformed graph do control edges come first.
+            if controls and any(node.input[at].startswith("^") for at in places):
+                places = [at for at, edge in enumerate(node.input) if not edge.startswith("^")]
+            for at, tensor in zip(places, data, strict=True):
+                readers.data.setdefault(tensor.node, []).append((node, at))
+            if controls:
+                members = readers.members.setdefault(id(controls), [])
+                members.append(name)
+                if len(members) == 1:
+                    for waited in dict.fromkeys(controls):
+                        readers.waiting.setdefault(waited, []).append(controls)
+        return readers
 
     def tensor_consumers(self, tensor: Tensor) -> list[tuple[NodeDef, int]]:
         """Returns (consumer, input position) of one tensor; control edges are not among them."""
-        return [(node, at) for node, at in self.consumers(tensor.node) if parse(node.input[at]) == tensor]
+        readers = self._readers.data.get(tensor.node, [])
+        return [(node, at) for node, at in readers if parse(node.input[at]) == tensor]
 
     def ancestors(self, nodes: Iterable[str], stop: Iterable[str] = ()) -> set[str]:
         """Returns every node that `nodes` depend on, themselves included; the walk does not pass `stop`."""
         stop, seen, todo = set(stop), set(), list(nodes)
+        waited: set[int] = set()
         while todo:
             name = todo.pop()
             if name in seen or name not in self.nodes:
                 continue
             seen.add(name)
             if name not in stop:
-                todo.extend(parse(edge).node for edge in self.nodes[name].input)
+                data, controls = self.edges(name)
+                todo += [tensor.node for tensor in data]
+                if controls and id(controls) not in waited:
+                    waited.add(id(controls))
+                    todo += controls
         return seen
 
     def descendants(self, nodes: Iterable[str]) -> set[str]:
         """Returns every node that depends on `nodes`, themselves included."""
+        data, waiting, members = self._readers
         seen, todo = set(), list(nodes)
+        followed: set[int] = set()
         while todo:
             name = todo.pop()
-            if name not in seen:
-                seen.add(name)
-                todo.extend(consumer.name for consumer, _ in self.consumers(name))
+            if name in seen:
+                continue
+            seen.add(name)
+            todo += [reader.name for reader, _ in data.get(name, ())]
+            for group in waiting.get(name, ()):
+                if id(group) not in followed:
+                    followed.add(id(group))
+                    todo += members[id(group)]
         return seen
 
 

@@ -1,6 +1,6 @@
 """The one place where a graph from a file becomes a part of TensorFlow's: what was looked at is what is imported."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import tensorflow as tf
@@ -14,7 +14,7 @@ MetaGraphDef: TypeAlias = meta_graph_pb2.MetaGraphDef
 _KEPT_MARKS = frozenset(
     """
     _class _output_shapes _gradient_op_type _lower_using_switch_merge _num_original_outputs
-    _read_only_resource_inputs _xla_propagate_compile_time_consts
+    _read_only_resource_inputs _xla_propagate_compile_time_consts _has_manual_control_dependencies
     """.split()
 )
 # Marks of a function, likewise. By `api_implements` Grappler replaces a function by another that nobody calls.
@@ -47,6 +47,7 @@ def graph_def(
 
     Raises:
         UserError: it holds an op that the policy does not let in, or functions that are too large once they are called.
+        ValueError: TensorFlow refuses it.
     """
     fed_files = fed_files or {}
     admitted = checked(given, fed_files, policy)
@@ -56,7 +57,11 @@ def graph_def(
         for tensor, value in {**(feeds or {}), **fed_files}.items()
         if tensor in used
     }
-    return tf.graph_util.import_graph_def(admitted, mapped, return_elements, name=name)
+    try:
+        return tf.graph_util.import_graph_def(admitted, mapped, return_elements, name=name)
+    except tf.errors.OpError as error:
+        # What TensorFlow refuses is a ValueError where an op stands in the graph, but not within a function.
+        raise ValueError(error.message) from error
 
 
 def meta_graph(given: MetaGraphDef) -> None:
@@ -88,14 +93,36 @@ def as_written(given: GraphDef) -> GraphDef:
     plain.library.function.extend(f for f in given.library.function if f.signature.name in reachable)
     plain.library.gradient.extend(g for g in given.library.gradient if g.function_name in reachable)
     for function in plain.library.function:
-        for key in [key for key in function.attr if key not in _KEPT_FUNCTION_MARKS]:
+        for key in _function_marks(function):
             del function.attr[key]
-    bodies = [plain.node, *(function.node_def for function in plain.library.function)]
-    for node in (node for body in bodies for node in body):
-        for key in [key for key in node.attr if key.startswith("_") and key not in _KEPT_MARKS]:
+    for node in _nodes(plain):
+        for key in _marks(node):
             del node.attr[key]
-        if node.op in ops.CALLS:
-            for key in _CALL_OPTIONS:
-                if key in node.attr:
-                    node.attr[key].s = b""
+        for key in _options(node):
+            node.attr[key].s = b""
     return plain
+
+
+def marks(given: GraphDef) -> list[str]:
+    """Returns what `as_written` would leave out of functions and nodes, each mark with where it is."""
+    found = [(f.signature.name, key) for f in given.library.function for key in _function_marks(f)]
+    found += [(node.name, key) for node in _nodes(given) for key in (*_marks(node), *_options(node))]
+    return [f"{key!r} of {name!r}" for name, key in found]
+
+
+def _nodes(given: GraphDef) -> Iterator[graph.NodeDef]:
+    yield from given.node
+    for function in given.library.function:
+        yield from function.node_def
+
+
+def _function_marks(function) -> list[str]:
+    return [key for key in function.attr if key not in _KEPT_FUNCTION_MARKS]
+
+
+def _marks(node: graph.NodeDef) -> list[str]:
+    return [key for key in node.attr if key.startswith("_") and key not in _KEPT_MARKS]
+
+
+def _options(node: graph.NodeDef) -> list[str]:
+    return [key for key in _CALL_OPTIONS if key in node.attr and node.attr[key].s] if node.op in ops.CALLS else []

@@ -4,7 +4,10 @@ import collections
 from collections.abc import Mapping, Sequence
 
 from export_v1.ir import ops
-from export_v1.ir.graph import Index, NodeDef, parse
+from export_v1.ir.graph import Index, NodeDef
+
+# No name of a node.
+_LEFT = "^"
 
 
 def in_order(index: Index) -> list[NodeDef]:
@@ -12,20 +15,29 @@ def in_order(index: Index) -> list[NodeDef]:
 
     Iterative, since a graph of a deep network is deeper than Python's stack.
     """
-    done, order = set(), []
-    for root in index.graph_def.node:
-        stack = [(root, False)]
+    nodes, order = index.nodes, []
+    # What is done, or is never come to by an edge.
+    ways_back = {name for name, node in nodes.items() if node.op in ops.WAYS_BACK}
+    done = set(ways_back)
+    # Tuples of names that many nodes wait for; each is followed once.
+    waited: set[int] = set()
+    for root in nodes:
+        if root in ways_back:
+            done.remove(root)
+        # A node that is left, once all it reads is done, stands below a marker.
+        stack = [root]
         while stack:
-            node, expanded = stack.pop()
-            if expanded:
-                order.append(node)
-            elif node.name not in done:
-                done.add(node.name)
-                stack.append((node, True))
-                sources = (index.nodes.get(parse(edge).node) for edge in node.input)
-                stack.extend(
-                    (source, False) for source in sources if source is not None and source.op not in ops.WAYS_BACK
-                )
+            name = stack.pop()
+            if name == _LEFT:
+                order.append(nodes[stack.pop()])
+            elif name not in done:
+                done.add(name)
+                stack += (name, _LEFT)
+                data, controls = index.edges(name)
+                stack += [tensor.node for tensor in data if tensor.node not in done and tensor.node in nodes]
+                if controls and id(controls) not in waited:
+                    waited.add(id(controls))
+                    stack += [source for source in controls if source not in done and source in nodes]
     return order
 
 

@@ -300,6 +300,13 @@ _REFUSED: tuple[Group, ...] = (
         """,
     ),
     Group(
+        "It builds an engine of another library, or runs one that is written out in an attribute.",
+        """
+        CreateTRTResourceHandle GetCalibrationDataOp InitializeTRTResource SerializeTRTResource TRTEngineOp
+        TfLiteSubgraphExecute
+        """,
+    ),
+    Group(
         "It waits for another thread, perhaps forever, or keeps what one left.",
         """
         AccumulatorApplyGradient AccumulatorNumAccumulated AccumulatorSetGlobalStep AccumulatorTakeGradient

@@ -171,12 +171,12 @@ def _file_name(node: NodeDef, nodes: dict[str, NodeDef]) -> str | None:
     return tensor.name
 
 
-def before(graph_def: GraphDef, outputs: Collection[str], inputs: Collection[str]) -> dict[str, list[str]]:
+def before(index: graph.Index, outputs: Collection[str], inputs: Collection[str]) -> dict[str, list[str]]:
     """Returns what `refused` would say of a graph as it was written, cut at `inputs` and pruned to `outputs`."""
     cuts = {graph.parse(name).node for name in inputs}
     ends = [graph.parse(name).node for name in outputs]
-    needed = graph.Index(graph_def).ancestors(ends, stop=cuts) - cuts
-    kept = rewrite.with_nodes(graph_def, (node for node in graph_def.node if node.name in needed))
+    needed = index.ancestors(ends, stop=cuts) - cuts
+    kept = rewrite.with_nodes(index.graph_def, (node for name, node in index.nodes.items() if name in needed))
     return refused(kept, [f"{node.name}:0" for node in kept.node if node.op == "Const"])
 
 

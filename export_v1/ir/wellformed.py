@@ -185,6 +185,11 @@ def _values(node: NodeDef) -> Iterator[str]:
             what = _tensor(tensor)
             if what:
                 yield f"has an attribute {key!r} with {what}"
+    if node.op in ops.TABLES_FROM_FILE:
+        # Its kernel reads beyond its memory where they are larger.
+        for key in ("key_index", "value_index", "vocab_size", "offset"):
+            if not -2 <= graph.attr(node, key).i < 2**31:
+                yield f"has an attribute {key!r} of {graph.attr(node, key).i:,}"
     for number in _known(node.op)[1]:
         if not 0 <= graph.attr(node, number).i <= graph.MOST_ENDS:
             yield f"has an attribute {number!r} of {graph.attr(node, number).i}"

@@ -36,7 +36,7 @@ class _Folding:
     """The nodes that are left, as they are then."""
 
     def __init__(self, index: Index):
-        self._index, ordered = index, Ordered(index)
+        self._index, ordered = index, Ordered.of(index)
         self._live = Liveness(ordered)
         self._names = set(index.nodes)
         self._stands_in: dict[Tensor, Tensor] = {}

@@ -31,6 +31,7 @@ from export_v1.passes import (
     outputs,
     portable,
     prune,
+    ref_select,
     replace,
     tables,
     variables,
@@ -173,7 +174,7 @@ def _unfed(state: State) -> State:
     if not unfed:
         return state
     values = {parse(name): value for name, value in state.fed.items()}
-    live = liveness.Liveness(liveness.Ordered(index), values, fed)
+    live = liveness.Liveness(liveness.Ordered.of(index), values, fed)
     idle = unfed - set(live.needed(wanted, ops.SOURCES))
     # Who is in a loop cannot wait for what is outside of it.
     idle = {name for name in idle if not _is_in_loop(index, name)}
@@ -298,6 +299,11 @@ EXPORT = (
         "tables",
         lambda state: state.after(tables.to_resources(state.graph_def)),
         "before functional control flow: a function takes a table's handle as a resource, not as a reference",
+    ),
+    Step(
+        "RefSelect",
+        lambda state: state.after(ref_select.to_conditions(state.graph_def)),
+        "before variables: a reference that a condition gives has a counterpart, one that is selected has none",
     ),
     Step(
         "variables",

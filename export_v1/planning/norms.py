@@ -53,11 +53,11 @@ def settled(model: Source, planned: plan.Plan, request: Request) -> tuple[Source
 
 
 def _norms(model: Source, planned: plan.Plan) -> list[Norm]:
-    index = Index(model.graph.graph_def)
+    index = model.graph.index
     kept = batch_norm.averages(index)
     if not kept and not any(batch_norm.is_training(node) for node in index.graph_def.node):
         return []
-    ordered, found = Ordered(index), dict[str, Norm]()
+    ordered, found = Ordered.of(index), dict[str, Norm]()
     for variant in planned.variants:
         if variant.model is model.graph and not _TRAINING & set(variant.signatures):
             values = {parse(name): value for name, value in variant.frozen.items()}
@@ -70,13 +70,13 @@ def _norms(model: Source, planned: plan.Plan) -> list[Norm]:
 
 def _answers_for_inference(model: Source, planned: plan.Plan) -> str:
     """Returns what shows that the graph was not built for training alone, as a clause; "" where nothing does."""
-    index = Index(model.graph.graph_def)
+    index = model.graph.index
     flags = [name for name in planned.frozen if parse(name).node in index and index[parse(name).node].op != "Const"]
     if model.graph.signatures:
-        return "the model's signatures have always answered so"
+        return "the model's signatures have always given these answers"
     if model.train_graph is not None:
-        return "the graph for training is another"
-    return f"{quoted(flags, 2)} tells training from inference in this graph, and not for it" if flags else ""
+        return "training has a graph of its own"
+    return f"{quoted(flags, 2)} separates training from inference in this graph, but not for this norm" if flags else ""
 
 
 def _goes_by_averages(norm: Norm, updated: Collection[str], request: Request) -> bool:
@@ -89,7 +89,7 @@ def _updated(model: Source, names: set[str], request: Request) -> set[str]:
     """Returns the variables whose values in the checkpoint are not those that they were initialized to."""
     if not names or model.checkpoint is None:
         return set()
-    index, checkpoint = Index(model.graph.graph_def), restore.Checkpoint(model.checkpoint)
+    index, checkpoint = model.graph.index, restore.Checkpoint(model.checkpoint)
     variables = [restore.of_node(index[name]) for name in sorted(names)]
     renames = restore.parse_renames(request.rename)
     located, _ = restore.locate(variables, checkpoint, model.graph, renames=renames, init_missing=True)
@@ -157,7 +157,7 @@ def _told(
         elif names:
             why = (
                 f"the graph was built for training, and its moving averages {quoted(names, 3)} hold what they were "
-                "initialized to: no update op ever ran; --moving_averages uses them all the same"
+                "initialized to: no update op ever ran; --moving_averages uses them anyway"
             )
             choices.append(Choice(_BY_BATCH, why))
         for norm in [norm for norm in unused if norm.problem][:3]:

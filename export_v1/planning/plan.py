@@ -59,7 +59,7 @@ class Plan:
         """Returns, by signature key, its inputs and outputs as the record has them, in call order."""
         found = {}
         for planned_variant in self.variants:
-            index = Index(planned_variant.model.graph_def)
+            index = planned_variant.model.index
             for key, signature in planned_variant.signatures.items():
                 inputs = {name: _entry(cut.tensor, cut.dtype, cut.shape) for name, cut in signature.inputs.items()}
                 outputs = {name: _described(index, tensor) for name, tensor in signature.outputs.items()}
@@ -72,7 +72,7 @@ def _described(index: Index, name: str) -> TensorEntry:
     tensor = parse(name)
     node = index[tensor.node]
     data_type = index.data_type(tensor)
-    assert data_type is not None, f"nothing tells the type of {name!r}"
+    assert data_type is not None, f"the type is not known of {name!r}"
     return _entry(name, data_type, graph.recorded_shape(node, tensor.index))
 
 
@@ -149,7 +149,7 @@ def _one_signature(model: Source, request: Request, place: str) -> Plan:
     if chosen.train_frozen or request.train_freeze or built_so:
         training = variant.PlannedSignature(chosen.inputs, chosen.outputs, chosen.train_frozen)
         training_graph = model.train_graph if model.moving_averages else model.graph
-        assert training_graph is not None, "where moving averages are used, the graph as it was found is kept"
+        assert training_graph is not None, "inference uses moving averages, so the original graph is kept for training"
         planned.append(_training(training_graph, training, planned[0]))
     return Plan(
         variants=tuple(planned),
@@ -163,7 +163,7 @@ def _one_signature(model: Source, request: Request, place: str) -> Plan:
 
 
 def _all_constants(model: Graph, frozen: Mapping[str, object]) -> bool:
-    index = Index(model.graph_def)
+    index = model.index
     return all(parse(name).node in index and index[parse(name).node].op == "Const" for name in frozen)
 
 
@@ -174,7 +174,7 @@ def _training(model: Graph, signature: variant.PlannedSignature, serving: varian
 
 def _variables(planned_variant: variant.Variant) -> set[str]:
     """Returns the names of the variables that a variant's outputs reach in the graph as it was written."""
-    index = Index(planned_variant.model.graph_def)
+    index = planned_variant.model.index
     stops = {parse(name).node for name in (*planned_variant.cuts, *planned_variant.frozen)}
     outputs = [
         parse(tensor).node for signature in planned_variant.signatures.values() for tensor in signature.outputs.values()
@@ -200,7 +200,7 @@ def _kept_signatures(model: Source, request: Request, place: str) -> Plan:
         key: _signature(selection, model.graph.signatures[key].method_name) for key, selection in settled.items()
     }
     planned: list[variant.Variant] = []
-    for keys in grouping.groups(Index(model.graph.graph_def), answers):
+    for keys in grouping.groups(model.graph.index, answers):
         prefix = _prefix(keys[0], model.graph) if planned else ""
         planned.append(variant.Variant(prefix, model.graph, {key: answers[key] for key in keys}))
     training = _training_kept(model, default, chosen, planned[0], request)
@@ -246,7 +246,7 @@ def _resolved(model: Graph, key: str, request: Request, place: str, train_freeze
     What is given with --freeze is no input any more. A placeholder with a default has that value, because this is how
     the signature has always answered; only what has none is chosen.
     """
-    signature, index = model.signatures[key], Index(model.graph_def)
+    signature, index = model.signatures[key], model.index
     frozen = {parse(name).name for name in (*request.freeze, *(train_freeze or ()))}
     cuts, doubled = _one_key_each(
         {name: tensor for name, tensor in signature.inputs.items() if parse(tensor).name not in frozen}
@@ -306,7 +306,7 @@ def _training_kept(model, default: str, chosen, serving: variant.Variant, reques
             return None
         place = f"training graph of {model.path}"
         given = dataclasses.replace(request, freeze={}, train_freeze={})
-        train_index = Index(model.train_graph.graph_def)
+        train_index = model.train_graph.index
         values = {**request.freeze, **request.train_freeze}
         values = {name: value for name, value in values.items() if parse(name).node in train_index}
         trained = _resolved(model.train_graph, default, dataclasses.replace(given, freeze=values), place)

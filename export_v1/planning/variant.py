@@ -12,7 +12,7 @@ import numpy as np
 from export_v1.format.record import Replaced
 from export_v1.interface import Input
 from export_v1.ir import ops
-from export_v1.ir.graph import GraphDef, Index, Tensor, parse
+from export_v1.ir.graph import GraphDef, Tensor, parse
 from export_v1.model import Graph
 from export_v1.passes import any_batch, sequence
 from export_v1.passes.state import State
@@ -137,7 +137,7 @@ def _state(variant: Variant, graph_def: GraphDef, files: assets.Files) -> State:
         outputs={key: signature.outputs for key, signature in variant.signatures.items()},
         losses=variant.losses,
         updates=variant.updates,
-        batch=any_batch.training_size(Index(variant.model.graph_def), [parse(name) for name in variant.cuts]),
+        batch=any_batch.training_size(variant.model.index, [parse(name) for name in variant.cuts]),
         assets=variant.model.assets,
         find=files.find,
         written=variant.model.graph_def,
@@ -179,7 +179,7 @@ def update_ops(model: Graph, signature: PlannedSignature, kept_variables: set[st
     """
     if not model.update_ops:
         return ()
-    index = Index(model.graph_def)
+    index = model.index
     cuts = {one.tensor for one in signature.inputs.values()} | set(signature.frozen)
     stops = {parse(name).node for name in cuts}
     found = []
@@ -197,7 +197,7 @@ def update_ops(model: Graph, signature: PlannedSignature, kept_variables: set[st
 
 def regularization_losses(model: Graph, kept_variables: set[str]) -> tuple[str, ...]:
     """Returns the REGULARIZATION_LOSSES that depend on variables in use and on nothing else from outside."""
-    index = Index(model.graph_def)
+    index = model.index
     found = []
     for name in model.regularization_losses:
         if parse(name).node not in index:

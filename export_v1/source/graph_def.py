@@ -3,13 +3,13 @@
 import os
 from typing import TypeAlias
 
-from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 from tensorflow.core.framework import graph_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from export_v1 import errors
 from export_v1.model import Graph, Source
+from export_v1.source import text_format
 from export_v1.source import unfreeze as unfreezing
 
 GraphDef: TypeAlias = graph_pb2.GraphDef
@@ -61,9 +61,7 @@ def parsed(content: bytes) -> GraphDef | None:
     try:
         graph_def.ParseFromString(content)
     except DecodeError:
-        try:
-            text_format.Parse(content.decode(), graph_def)
-        except (UnicodeDecodeError, text_format.ParseError):
+        if not text_format.parsed(content, graph_def):
             return None
     return graph_def if _is_graph(graph_def) else None
 

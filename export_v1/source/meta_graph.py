@@ -1,10 +1,10 @@
 """A MetaGraphDef read into a `Graph`: what its collections say, without importing it."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import tensorflow as tf
-from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
@@ -13,7 +13,7 @@ from export_v1 import errors
 from export_v1.ir import ops, wellformed
 from export_v1.ir.graph import attr
 from export_v1.model import DeclaredSignature, Graph, Restored
-from export_v1.source import graph_def, session_bundle
+from export_v1.source import graph_def, session_bundle, text_format
 
 MetaGraphDef: TypeAlias = meta_graph_pb2.MetaGraphDef
 # Collections that hold VariableDefs. MODEL_VARIABLES and others repeat these.
@@ -58,10 +58,8 @@ def _parsed(content: bytes) -> MetaGraphDef | None:
         return meta_graph
     except DecodeError:
         pass
-    try:
-        return text_format.Parse(content.decode(), MetaGraphDef())
-    except (UnicodeDecodeError, text_format.ParseError):
-        return None
+    meta_graph = MetaGraphDef()
+    return meta_graph if text_format.parsed(content, meta_graph) else None
 
 
 def to_graph(meta_graph: MetaGraphDef, assets: Mapping[str, str] | None = None) -> Graph:
@@ -151,6 +149,7 @@ def _restored_by_saver(meta_graph: MetaGraphDef) -> dict[str, Restored]:
     found: dict[str, Restored] = {}
     todo = [meta_graph.saver_def.restore_op_name.split(":")[0]]
     seen = set()
+    texts = functools.cache(lambda name: _texts(nodes.get(name)))
     while todo:
         node = nodes.get(todo.pop())
         if node is None or node.name in seen:
@@ -158,7 +157,7 @@ def _restored_by_saver(meta_graph: MetaGraphDef) -> dict[str, Restored]:
         seen.add(node.name)
         if node.op in ops.ASSIGNS:
             variable, value = (_through_identity(edge, nodes) for edge in node.input[:2])
-            restored = _restore_op_output(value, nodes)
+            restored = _restore_op_output(value, nodes, texts)
             if restored is not None:
                 found[variable.split(":")[0]] = restored
         elif node.op == "NoOp":
@@ -174,18 +173,22 @@ def _through_identity(edge: str, nodes) -> str:
     return edge
 
 
-def _restore_op_output(edge: str, nodes) -> Restored | None:
+def _restore_op_output(edge: str, nodes, texts: Callable[[str], Sequence[bytes] | None]) -> Restored | None:
     name, _, index = edge.partition(":")
     node = nodes.get(name)
     if node is None or node.op not in ops.RESTORES:
         return None
-    keys = nodes.get(node.input[1].split(":")[0])
-    if keys is None or keys.op != "Const":
+    keys = texts(node.input[1].split(":")[0])
+    if keys is None:
         return None
-    values = tf.make_ndarray(attr(keys, "value").tensor).ravel()
-    specs = nodes.get(node.input[2].split(":")[0]) if len(node.input) > 2 else None
-    spec = tf.make_ndarray(attr(specs, "value").tensor).ravel()[int(index or 0)] if specs is not None else b""
-    return Restored(values[int(index or 0)].decode(), _slice(spec.decode()))
+    specs = texts(node.input[2].split(":")[0]) if len(node.input) > 2 else None
+    spec = specs[int(index or 0)] if specs is not None else b""
+    return Restored(keys[int(index or 0)].decode(), _slice(spec.decode()))
+
+
+def _texts(node) -> Sequence[bytes] | None:
+    """Returns the elements of a constant of strings."""
+    return None if node is None or node.op != "Const" else tf.make_ndarray(attr(node, "value").tensor).ravel()
 
 
 def _slice(spec: str) -> tuple[tuple[int, int], ...]:

@@ -5,14 +5,13 @@ import os
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from export_v1 import errors
 from export_v1.format import folder as artefact_folder
 from export_v1.model import Graph, Source
-from export_v1.source import meta_graph, unpacking
+from export_v1.source import meta_graph, text_format, unpacking
 from export_v1.source.checkpoint import check_files
 from export_v1.weights import initial
 
@@ -76,7 +75,7 @@ def _folder(path: str, named: str) -> tuple[str, tuple[str, ...]]:
     found = [os.path.join(named, name) for name in inner]
     raise errors.ExportError(
         f"Folder {named!r} holds no SavedModel: neither 'saved_model.pb' nor 'saved_model.pbtxt' is in it.\n"
-        f"  There is: {errors.quoted(os.listdir(path)) or 'nothing'}.\n"
+        f"  Found: {errors.quoted(os.listdir(path)) or 'nothing'}.\n"
         + (f"  Pass --saved_model={found[0]}." if found else _other_remedy(path))
     )
 
@@ -101,13 +100,13 @@ def _parse(folder: str) -> saved_model_pb2.SavedModel:
     try:
         with open(path, "rb") as file:
             content = file.read()
-        if path.endswith("txt"):
-            text_format.Parse(content.decode(), saved_model)
-        else:
+        if not path.endswith("txt"):
             saved_model.ParseFromString(content)
+        elif not text_format.parsed(content, saved_model):
+            raise DecodeError("no text of one")
     except OSError as error:
         raise errors.ExportError(f"SavedModel {path!r} cannot be read: {error.strerror}.") from error
-    except (DecodeError, UnicodeDecodeError, text_format.ParseError) as error:
+    except DecodeError as error:
         raise errors.ExportError(
             f"{path!r} is not a SavedModel, or only a part of one ({len(content):,} bytes).\n"
             "  Copy the whole folder again; a frozen graph goes with --graph_def=FILE."
@@ -133,7 +132,7 @@ def _chosen(saved_model, tags: Sequence[str] | None, path: str) -> tuple[MetaGra
         raise _no_such_tags(f"has no graph with tags {_text(wanted)}", by_tags, path)
     for usual in (frozenset({_SERVE}), frozenset()):
         if usual in by_tags:
-            note = f"graph with tags {_text(usual)}, of {len(by_tags)}: the usual one for answering"
+            note = f"graph with tags {_text(usual)}, of {len(by_tags)}: the usual one for inference"
             return by_tags[usual], (note,) if len(by_tags) > 1 else ()
     if len(by_tags) == 1:
         only = next(iter(by_tags))
@@ -160,7 +159,7 @@ def _refuse_tensorflow_2(meta: MetaGraphDef, path: str) -> None:
     if meta.HasField("object_graph_def"):
         raise errors.ExportError(
             f"SavedModel {path!r} holds Python objects (tf.saved_model.save, TensorFlow "
-            f"{meta.meta_info_def.tensorflow_version}): it is one of TensorFlow 2 already.\n"
+            f"{meta.meta_info_def.tensorflow_version}): it is a TensorFlow 2 model already.\n"
             "  Load it as it is, with tf.saved_model.load or keras.layers.TFSMLayer; there is nothing to convert."
         )
 

@@ -9,6 +9,7 @@ import weakref
 import zlib
 
 from export_v1 import errors
+from export_v1.format import packed
 
 _PIECE = 2**20
 _PACKED = (".tar.gz", ".tgz", ".tar")
@@ -41,6 +42,9 @@ def unpacked(path: str) -> Unpacked:
     made = Unpacked()
     try:
         with tarfile.open(path) as archive:
+            # One after the other: a list of all would be as large as whoever packed it likes.
+            sizes = ((member.name, member.size) for member in archive)
+            packed.check(path, sizes, errors.ExportError, "If you trust where it is from, unpack it yourself.")
             members = archive.getmembers()
             for member in members:
                 _refuse(member, path)

@@ -8,7 +8,7 @@ import tensorflow as tf
 from export_v1 import errors
 from export_v1.analysis import kernels
 from export_v1.ir import importing, ops
-from export_v1.ir.graph import GraphDef, Index, Tensor, data_inputs
+from export_v1.ir.graph import Index, Tensor, data_inputs
 from export_v1.model import Graph, Source
 from export_v1.passes import portable, prune, replace
 from export_v1.weights import session
@@ -31,7 +31,7 @@ def values(wanted: Iterable[str], model: Source, known: Weights) -> dict[str, np
     for graph in (model.graph, model.train_graph):
         if graph is None or not remaining:
             continue
-        index = Index(graph.graph_def)
+        index = graph.index
         tensors = {name: _initial_tensor(index, name) for name in remaining if name in index}
         if tensors:
             computed |= _computed(graph, tensors, known)
@@ -51,7 +51,7 @@ def reset(model: Graph, known: Weights) -> dict[str, np.ndarray]:
     """
     if not model.main_ops:
         return {}
-    index, names = Index(model.graph_def), {variable.name for variable in known.variables}
+    index, names = model.index, {variable.name for variable in known.variables}
     tensors = {}
     for name in sorted(index.ancestors(op for op in model.main_ops if op in index)):
         node = index[name]
@@ -64,7 +64,7 @@ def reset(model: Graph, known: Weights) -> dict[str, np.ndarray]:
 
 def written_by(model: Graph, writers: Iterable[str]) -> frozenset[str]:
     """Returns the names of the variables that ops assign, directly or through what they depend on."""
-    index = Index(model.graph_def)
+    index = model.index
     reached = index.ancestors(op for op in writers if op in index)
     names = (_variable(index, index[name]) for name in reached if index[name].op in ops.ASSIGNS)
     return frozenset(name for name in names if name is not None)
@@ -80,21 +80,28 @@ def initializer(index: Index, variable: str) -> str | None:
     for consumer, at in index.consumers(variable):
         if consumer.op in ops.ASSIGNS and at == 0:
             value = data_inputs(consumer)[1]
-            if not any(index[name].op in ops.RESTORES for name in index.ancestors([value.node])):
+            if value.node not in index.once(_restored):
                 return consumer.name
     return None
 
 
 def is_random(index: Index, variable: str) -> bool:
     """Returns whether a variable's initial value is another in each session."""
-    name = initializer(index, variable)
-    return name is not None and any(ops.is_random(index[ancestor].op) for ancestor in index.ancestors([name]))
+    return initializer(index, variable) in index.once(_random)
 
 
-def initializers(graph_def: GraphDef) -> list[str]:
+def _restored(index: Index) -> set[str]:
+    """The nodes that depend on what a Saver reads."""
+    return index.descendants(name for name, node in index.nodes.items() if node.op in ops.RESTORES)
+
+
+def _random(index: Index) -> set[str]:
+    return index.descendants(name for name, node in index.nodes.items() if ops.is_random(node.op))
+
+
+def initializers(index: Index) -> list[str]:
     """Returns the names of the ops that give a graph's variables their initial values."""
-    index = Index(graph_def)
-    found = (initializer(index, node.name) for node in graph_def.node if node.op in ops.VARIABLES)
+    found = (initializer(index, name) for name, node in index.nodes.items() if node.op in ops.VARIABLES)
     return [name for name in found if name is not None]
 
 

@@ -12,8 +12,9 @@ import tensorflow as tf
 from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
+from export_v1.format import digests
 from export_v1.format import record as record_file
-from load_v2.errors import LoadError
+from load_v2.errors import LoadError, quoted
 from load_v2.layer import description
 from load_v2.program import artefact, program, signature
 
@@ -150,6 +151,29 @@ def read(folder: str | None, expected: description.Description, name: str) -> tu
             "  The archive was changed after it was saved. Save the model again."
         )
     return taken, own
+
+
+def check_digests(folder: str, have: Mapping[str, str] | None, name: str) -> None:
+    """Checks that graph, record, files and weights of an archive are what was saved.
+
+    Args:
+        folder: what `write` wrote, with digests.
+        have: name -> digest of the weights as they were read; None where they cannot be compared.
+        name: of the layer.
+
+    Raises:
+        LoadError: one of them is not; an earlier version's archive has no digests, and passes.
+    """
+    changed, wanted = digests.changed_files(folder, LoadError), digests.weights(folder, LoadError)
+    if changed is None or wanted is None:
+        return
+    if have is not None:
+        changed += [f"weight {weight}" for weight, digest in wanted if have.get(weight) != digest]
+    if changed:
+        raise LoadError(
+            f"The archive was changed after layer {name!r} was saved: {quoted(changed)}.\n"
+            "  It is damaged, or somebody wrote into it. Save the model again."
+        )
 
 
 __all__ = ["Kept", "OwnFolder", "read", "shared", "signature", "write"]

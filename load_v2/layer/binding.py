@@ -3,20 +3,48 @@
 from collections.abc import Mapping, Sequence
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from load_v2.errors import LoadError, closest, quoted
+from load_v2.layer import columns
 from load_v2.program.signature import Spec, shape_text
 
 _EAGER = type(tf.constant(0))
 
 
-def by_order(inputs: Mapping[str, Spec], args: Sequence, kwargs: Mapping, name: str) -> list:
+# What becomes of inputs that the signature does not have.
+EXTRA = ("refuse", "ignore")
+
+
+def known_extra(extra: str) -> str:
+    """Returns what becomes of inputs that the signature does not have, or raises LoadError."""
+    if extra not in EXTRA:
+        raise LoadError(f"extra={extra!r} is not known.\n  Known: {quoted(EXTRA)}.")
+    return extra
+
+
+def by_order(
+    inputs: Mapping[str, Spec],
+    args: Sequence,
+    kwargs: Mapping,
+    name: str,
+    *,
+    extra: str = "refuse",
+    is_ordered: bool = True,
+) -> list:
     """Returns the given values in the order of `inputs`.
 
-    Accepted: positions in call order; one dict by key; keywords; for several inputs one list or tuple, as Keras models
-    take it. A signature with one input takes that value alone.
+    Accepted: positions in call order; one dict by key; a data frame or an Arrow table with a column for each key; keywords;
+    for several inputs one list or tuple, as Keras models take it. A signature with one input takes that value alone; one
+    that is a matrix takes a table of as many columns, none of which has its key.
+
+    Args:
+        inputs: of the signature, in call order.
+        args: by position.
+        kwargs: by key.
+        name: of the layer.
+        extra: "ignore" drops keys that the signature does not have.
+        is_ordered: whether the call order is known.
 
     Raises:
         LoadError: keys are missing or unknown, or there are too many or too few positions.
@@ -25,59 +53,81 @@ def by_order(inputs: Mapping[str, Spec], args: Sequence, kwargs: Mapping, name: 
     if len(args) == 1 and not kwargs:
         value = args[0]
         if isinstance(value, Mapping):
-            return _from_mapping(keys, value, name)
+            return _from_mapping(keys, value, name, extra)
         if len(keys) > 1 and isinstance(value, (list, tuple)):
             args = value
+        elif type(value) is not _EAGER and (table := columns.of_table(value)) is not None:
+            return _from_table(inputs, table, name, extra)
     if not args:
-        return _from_mapping(keys, kwargs, name)
+        return _from_mapping(keys, kwargs, name, extra)
+    if len(keys) > 1 and not is_ordered:
+        raise LoadError(
+            f"Layer {name!r} got inputs by position, and what tf.saved_model.load returned does not know the order of step 1.\n"
+            f"  Call {_example(keys)}, or make the layer from the folder: SignatureLayer(DIR)."
+        )
     positional = dict(zip(keys, args, strict=False))
     if len(args) > len(keys):
         raise LoadError(_takes(name, keys, f"{len(args)} were given by position"))
     twice = sorted(set(positional) & set(kwargs))
     if twice:
         raise LoadError(_takes(name, keys, f"{quoted(twice)} came both by position and by key"))
-    return _from_mapping(keys, {**positional, **kwargs}, name)
+    return _from_mapping(keys, {**positional, **kwargs}, name, extra)
 
 
-def _from_mapping(keys: list[str], given: Mapping, name: str) -> list:
-    if len(given) == len(keys):
+def _from_table(inputs: Mapping[str, Spec], table: dict[str, object], name: str, extra: str) -> list:
+    if len(inputs) == 1:
+        key, spec = next(iter(inputs.items()))
+        if key not in table and spec.shape is not None and list(spec.shape[1:]) == [len(table)]:
+            return [columns.matrix(table, key, spec, name)]
+    return _from_mapping(list(inputs), table, name, extra)
+
+
+def _from_mapping(keys: list[str], given: Mapping, name: str, extra: str) -> list:
+    if len(given) == len(keys) or extra == "ignore":
         try:
             return [given[key] for key in keys]
         except KeyError:
             pass
-    missing, extra = sorted(set(keys) - set(given)), sorted(map(str, set(given) - set(keys)))
+    missing, unknown = sorted(set(keys) - set(given)), sorted(map(str, set(given) - set(keys)))
     parts = [f"missing: {quoted(missing)}"] if missing else []
-    parts += [f"unknown: {quoted(extra)}"] if extra else []
-    near = [found for key in extra for found in closest(key, missing)]
+    parts += [f"unknown: {quoted(unknown)}"] if unknown else []
+    near = [key for other in unknown for key in closest(other, missing)]
     text = _takes(name, keys, "; ".join(parts))
-    raise LoadError(text + (f"\n  Closest: {', '.join(map(repr, dict.fromkeys(near)))}." if near else ""))
+    if near:
+        text += f"\n  Closest: {', '.join(map(repr, dict.fromkeys(near)))}."
+    if not missing:
+        text += '\n  To drop the others: extra="ignore", where the layer is made or called.'
+    raise LoadError(text)
 
 
 def _takes(name: str, keys: list[str], problem: str) -> str:
     order = ", ".join(repr(key) for key in keys) or "no inputs"
-    example = f"layer({', '.join(f'{key}=…' for key in keys)})"
     return (
         f"Layer {name!r} got other inputs than its signature has: {problem}.\n"
-        f"  Known, in call order: {order}.\n  Call {example}."
+        f"  Known, in call order: {order}.\n  Call {_example(keys)}."
     )
 
 
+def _example(keys: list[str]) -> str:
+    return f"layer({', '.join(f'{key}=…' for key in keys)})"
+
+
 def tensor(key: str, spec: Spec, value, name: str):
-    """Returns `value` as a dense tensor of the signature's type; a symbolic Keras tensor as it is, checked.
+    """Returns `value` as a dense tensor of the signature's type and rank; a symbolic Keras tensor stays symbolic.
 
     Types of one kind are cast (float64 to float32, int64 to int32, float16 from mixed precision to float32), integers
-    become floats; what could lose its meaning (floats to integers, numbers to strings) is refused.
+    become floats; what could lose its meaning (floats to integers, numbers to strings) is refused. Columns, lists and
+    object arrays become tensors as `columns.array` reads them; [N, 1] becomes [N] and [N] becomes [N, 1] where the
+    signature has exactly that.
 
     Raises:
         LoadError: type, rank or a size is not what the signature has.
     """
     if type(value) is _EAGER and value.dtype.name == spec.dtype:
-        _check_shape(key, spec, value.shape, name)
-        return value
+        return _of_rank(key, spec, value, name)
     if isinstance(value, keras.KerasTensor):
         _check_type(key, spec, value.dtype, name)
-        _check_shape(key, spec, value.shape, name)
-        return value
+        return _of_rank(key, spec, value, name)
     if isinstance(value, (tf.RaggedTensor, tf.SparseTensor, tf.IndexedSlices)):
         kind = type(value).__name__
         raise LoadError(
@@ -86,21 +136,24 @@ def tensor(key: str, spec: Spec, value, name: str):
         )
     given = value if tf.is_tensor(value) else _converted(key, spec, value, name)
     _check_type(key, spec, given.dtype, name)
-    _check_shape(key, spec, given.shape, name)
+    given = _of_rank(key, spec, given, name)
     given = given if given.dtype == spec.dtype else tf.cast(given, spec.dtype)
     return given if tf.executing_eagerly() else _with_known_shape(spec, given)
 
 
 def _converted(key: str, spec: Spec, value, name: str) -> tf.Tensor:
+    if isinstance(value, keras.Variable):
+        return tf.convert_to_tensor(value)
     try:
-        if isinstance(value, keras.Variable):
+        if spec.dtype == "string" and isinstance(value, (str, bytes, list, tuple)):
+            # An array of NumPy's would lose zero bytes at the ends of strings.
             return tf.convert_to_tensor(value)
-        if isinstance(value, np.ndarray) or spec.dtype == "string":
-            return tf.convert_to_tensor(value)
-        return tf.convert_to_tensor(np.asarray(value))
+        return tf.convert_to_tensor(columns.array(key, spec, value, name))
     except (ValueError, TypeError) as error:
+        if isinstance(error, LoadError):
+            raise
         raise LoadError(
-            f"Layer {name!r}: input {key!r} is a {type(value).__name__} that does not make a tensor: {error}.\n"
+            f"Layer {name!r}: input {key!r} is a {type(value).__name__} that TensorFlow makes no tensor of: {error}.\n"
             f"  The signature has {spec}."
         ) from error
 
@@ -120,21 +173,34 @@ def _check_type(key: str, spec: Spec, dtype, name: str) -> None:
         )
 
 
-def _check_shape(key: str, spec: Spec, shape, name: str) -> None:
+def _of_rank(key: str, spec: Spec, value, name: str):
+    """Returns a tensor in the rank that the signature has, where the value has one reading in that rank."""
     wanted = spec.shape
     if wanted is None:
-        return
-    shape = shape if isinstance(shape, tf.TensorShape) else tf.TensorShape(shape)
+        return value
+    shape = value.shape if isinstance(value.shape, tf.TensorShape) else tf.TensorShape(value.shape)
     if shape.rank is None:
-        return
+        return value
     given = shape.as_list()
-    if len(given) == len(wanted):
-        for have, want in zip(given, wanted, strict=True):
-            if have != want and have is not None and want is not None:
-                break
-        else:
-            return
+    if _fits(given, wanted):
+        return value
+    if len(wanted) == 1 and len(given) == 2 and given[1] == 1 and _fits(given[:1], wanted):
+        return _reshaped(value, given[:1], [-1])
+    if len(wanted) == 2 and wanted[1] == 1 and len(given) == 1 and _fits([*given, 1], wanted):
+        return _reshaped(value, [*given, 1], [-1, 1])
     raise LoadError(f"Layer {name!r}: input {key!r} is {shape_text(given)}; the signature has {spec}.")
+
+
+def _fits(given: list, wanted: Sequence) -> bool:
+    return len(given) == len(wanted) and all(
+        have == want or have is None or want is None for have, want in zip(given, wanted, strict=True)
+    )
+
+
+def _reshaped(value, known: list, target: list[int]):
+    if isinstance(value, keras.KerasTensor):
+        return keras.KerasTensor(known, dtype=value.dtype)
+    return tf.reshape(value, target)
 
 
 def _with_known_shape(spec: Spec, value: tf.Tensor) -> tf.Tensor:

@@ -4,7 +4,6 @@ import functools
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 
-import keras
 import tensorflow as tf
 
 from export_v1.ir import safety
@@ -96,6 +95,19 @@ class Functions:
                 if found is None:
                     found = self._cache[key] = self._build(part, shapes, handles or self._handles())
         return found
+
+    def output_shapes(self, part: program.Part, tensors: Sequence) -> tuple[tuple | None, ...]:
+        """Returns the shapes of a part's outputs as far as the shapes of its inputs tell them; None: unknown rank."""
+        given = tuple(tuple(tensor.shape) for tensor in tensors)
+        declared = tuple(spec.shape for spec in part.outputs.values())
+        if None not in declared and given == tuple(spec.shape for spec in part.inputs):
+            return declared
+        try:
+            function = self.get(part, given)
+        except LoadError:
+            # A graph may be written for some sizes of a batch alone, and Keras asks for others.
+            function = self.get(part, finer_shapes(part, tensors))
+        return tuple(None if o.shape.rank is None else tuple(o.shape.as_list()) for o in function.outputs)
 
     @property
     def count(self) -> int:
@@ -200,15 +212,42 @@ def _leading(spec: signature.Spec, known: list) -> list:
     return list(spec.shape[:1]) if known and spec.shape else []
 
 
-class Penalty(keras.regularizers.Regularizer):
-    """A Keras regularizer that computes regularization losses of the graph; it reads the variables by itself.
+class Penalty:
+    """The regularization losses of a graph that a weight has a part in, as Keras calls a weight's regularizer.
 
-    Newer Keras takes any function; 3.12, the last for Python 3.10, takes nothing but its own class.
+    A loss of several weights counts once: with the first of them that trains.
+
+    Args:
+        functions: calls the losses' parts.
+        losses: of each loss, the weights in it and its part.
+        weight: whose regularizer this is.
     """
 
-    def __init__(self, made: Functions, parts: Sequence[program.Part]):
-        self._functions = made
-        self._parts = parts
+    def __init__(self, functions: Functions, losses: Sequence[tuple[Sequence[Weight], program.Part]], weight: Weight):
+        self._functions = functions
+        self._losses = losses
+        self._weight = weight
 
-    def __call__(self, _) -> tf.Tensor:
-        return tf.add_n([self._functions(part, ())[0] for part in self._parts])
+    def is_due(self) -> bool:
+        """Whether one of the losses counts with the weight as things are."""
+        return bool(self._due())
+
+    def _due(self) -> list[program.Part]:
+        return [part for held, part in self._losses if next((w for w in held if w.trainable), None) is self._weight]
+
+    def __call__(self, _, /) -> tf.Tensor:
+        return tf.add_n([self._functions(part, ())[0] for part in self._due()])
+
+
+def add_penalties(functions: Functions, taken: program.Program, weights: Mapping[str, Weight]) -> None:
+    """Gives each weight the regularization losses of the graph that it has a part in.
+
+    Args:
+        functions: of the program.
+        taken: the program.
+        weights: by the name of their variable.
+    """
+    losses = [([weights[name] for name in names], part) for names, part in taken.regularizers]
+    for weight in weights.values():
+        held = [loss for loss in losses if any(other is weight for other in loss[0])]
+        weight.penalty = Penalty(functions, held, weight) if held else None

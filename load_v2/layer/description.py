@@ -22,6 +22,7 @@ class Description:
         written: names of variables that the graph itself writes.
         supports_jit: whether XLA may be tried.
         shapes: pairs of (shapes of the inputs, shapes of the outputs) for calls that said more than the graph does.
+        is_ordered: whether the call order is known; where it is not, several inputs are called by key.
     """
 
     signature: str
@@ -31,10 +32,14 @@ class Description:
     written: frozenset[str]
     supports_jit: bool
     shapes: tuple = ()
+    is_ordered: bool = True
 
     def to_config(self) -> dict:
         """Returns plain JSON values."""
+        # Earlier versions do not know the key, and need it only where it is false.
+        order = {} if self.is_ordered else {"is_ordered": False}
         return {
+            **order,
             "signature": self.signature,
             "inputs": [[key, spec.dtype, _listed(spec.shape)] for key, spec in self.inputs.items()],
             "outputs": [[key, spec.dtype, _listed(spec.shape)] for key, spec in self.outputs.items()],
@@ -68,6 +73,7 @@ def of_program(taken: program.Program, supports_jit: bool) -> Description:
         variables=taken.variables,
         written=taken.written,
         supports_jit=supports_jit,
+        is_ordered=taken.source.is_ordered,
     )
 
 
@@ -86,6 +92,7 @@ def from_config(config: Mapping) -> Description:
             written=frozenset(item[0] for item in config["variables"] if item[4]),
             supports_jit=bool(config["supports_jit"]),
             shapes=tuple(tuple(tuple(_shape(s) for s in side) for side in pair) for pair in config["shapes"]),
+            is_ordered=bool(config.get("is_ordered", True)),
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise LoadError(

@@ -1,30 +1,38 @@
 """SignatureLayer: a signature of an export as a Keras 3 layer."""
 
+import contextlib
 import dataclasses
 import os
-import uuid
 import weakref
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import keras
 import tensorflow as tf
 from absl import logging
 
+from export_v1.console import tables
 from export_v1.format import digests
 from export_v1.ir import safety
 from load_v2 import private
 from load_v2.errors import LoadError, quoted
-from load_v2.layer import archive, binding, concrete_functions, description, weights
+from load_v2.layer import (
+    appearance,
+    archive,
+    binding,
+    cloning,
+    concrete_functions,
+    description,
+    freezable,
+    freezing,
+    loaded,
+    weights,
+)
 from load_v2.program import artefact, program, xla
-
-_EAGER = type(tf.constant(0))
-# Layers alive in this process, so that a clone made from a config finds the graph of the layer it was cloned from.
-_LIVING: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
-
 
 # What a config may hold: what `get_config` writes, and nothing that lets a graph do more than compute. Permissions are
 # given where a layer is made or loaded, and never travel.
-_CONFIG_KEYS = frozenset({"name", "trainable", "dtype", "description", "origin"})
+# Earlier versions wrote `origin`, which led to the layer that a clone was made from.
+_CONFIG_KEYS = frozenset({"name", "trainable", "dtype", "description", "extra", "frozen", "origin"})
 
 
 def _how_to_allow(ops: list[str]) -> str:
@@ -36,7 +44,7 @@ def _how_to_load(ops: list[str]) -> str:
 
 
 @keras.saving.register_keras_serializable(package="load_v2")
-class SignatureLayer(keras.Layer):
+class SignatureLayer(freezable.FreezableLayer):
     """A signature of a SavedModel, as a layer that owns its weights.
 
     Guaranteed: one Keras weight for each variable the graph needs, under its TensorFlow 1 name and with its value;
@@ -46,11 +54,13 @@ class SignatureLayer(keras.Layer):
     said once.
 
     Args:
-        path: folder of an export, or another SavedModel.
+        path: what `tf.saved_model.load` or `hub.load` returned, or the folder of an export or another SavedModel. From a folder
+            the layer is made faster, and values are in memory once; of what was loaded it has a copy of its own.
         signature: which of its signatures.
         name: of the layer.
         trainable: as of any Keras layer; setting it to False also stops the updates of moving averages.
         allow_ops: ops to let run although they could touch files, network or Python.
+        extra: what becomes of inputs and columns that the signature does not have: "refuse", or "ignore".
 
     Raises:
         LoadError: the folder, the signature or a variable is not there, or the graph cannot be run as it is.
@@ -58,12 +68,13 @@ class SignatureLayer(keras.Layer):
 
     def __init__(
         self,
-        path: str | os.PathLike | description.Description,
+        path: str | os.PathLike | description.Description | object,
         signature: str = "serving_default",
         *,
         name: str | None = None,
         trainable: bool = True,
         allow_ops: Collection[str] = (),
+        extra: str = "refuse",
         **kwargs,
     ):
         if keras.config.backend() != "tensorflow":
@@ -76,54 +87,49 @@ class SignatureLayer(keras.Layer):
         self._policy = safety.Policy(frozenset(allow_ops), remedy=_how_to_allow, error=LoadError)
         # What a graph that comes in an archive may do, whatever the layer's own has been allowed.
         self._of_archive = safety.Policy(remedy=_how_to_load, error=LoadError)
+        self._extra = binding.known_extra(extra)
         self._program: program.Program | None = None
         self._functions: concrete_functions.Functions | None = None
+        # Tables and files, once there is a graph: TensorFlow saves what a module holds.
+        self._resources = tf.Module()
         self._model: weakref.ref[SignatureLayer] | None = None
         self._said: set[str] = set()
-        taken, bundle = None, None
-        if isinstance(path, description.Description):
-            self._description = path
-        else:
-            taken = archive.shared(path, signature)
-            self._policy = dataclasses.replace(self._policy, place=f"The graph of {taken.source.path!r} holds")
-            # Before any weight is made; what is imported is checked again, where it is imported.
-            self._policy.check(taken.graph_def, taken.assets)
-            weights.check(taken.variables, taken.source)
-            self._description = description.of_program(taken, xla.may_be_tried(taken.graph_def))
-            bundle = taken.source.bundle
-        self.supports_jit = self._description.supports_jit
-        self._shapes = dict(self._description.shapes)
-        self._own = weights.create(self._description.variables, self.name, self._description.written, bundle)
+        self._parts = freezing.Parts(
+            f"Layer {self.name!r}", "Leave them out of the pattern, or freeze the whole layer: layer.trainable = False."
+        )
+        from_config = isinstance(path, description.Description)
+        with contextlib.nullcontext((None, None)) if from_config else loaded.opened(path, signature) as (taken, kept):
+            bundle = None
+            if taken is None:
+                assert isinstance(path, description.Description), "else there is a program"
+                self._description = path
+            else:
+                self._policy = dataclasses.replace(self._policy, place=f"The graph of {taken.source.path!r} holds")
+                # Before any weight is made; what is imported is checked again, where it is imported.
+                self._policy.check(taken.graph_def, taken.assets)
+                weights.check(taken.variables, taken.source)
+                self._description = description.of_program(taken, xla.may_be_tried(taken.graph_def))
+                bundle = taken.source.bundle
+            if any(spec.dtype == "string" for spec in self._description.inputs.values()):
+                private.let_models_take_strings()
+            self.supports_jit = self._description.supports_jit
+            self._shapes = dict(self._description.shapes)
+            self._own = weights.create(self._description.variables, self.name, self._description.written, bundle)
         self.trainable = trainable
         self.built = True
         if taken is not None:
-            self._attach(taken)
-        self._origin = uuid.uuid4().hex
-        _LIVING[self._origin] = self
+            self._attach(taken, kept)
 
     def _attach(self, taken: program.Program, keep: object = None) -> None:
         """Takes the graph: `keep` is what must live as long as the layer (a folder of its own for assets)."""
         by_name = {weight.name: weight for weight in self._own}
         functions = concrete_functions.over(taken, by_name, self._policy)
-        resources = tf.Module()
-        resources.tables = list(dict.fromkeys(functions.tables.values()))
-        resources.assets = list(functions.assets.values())
-        resources.kept = archive.Kept(keep)
-        self._resources = resources
+        self._resources.tables = list(dict.fromkeys(functions.tables.values()))
+        self._resources.assets = list(functions.assets.values())
+        self._resources.kept = archive.Kept(keep)
         self._program = taken
         self._functions = functions
-        self._set_regularizers(taken, functions, by_name)
-
-    def _set_regularizers(self, taken: program.Program, functions: concrete_functions.Functions, by_name: dict) -> None:
-        # Those that train when the layer does: whether it does may change later.
-        training = {weight.name for weight in self._trainable_variables}
-        of_weight: dict[str, list] = {}
-        for names, part in taken.regularizers:
-            trainable = [name for name in names if name in training]
-            if trainable:
-                of_weight.setdefault(trainable[0], []).append(part)
-        for name, parts in of_weight.items():
-            by_name[name].regularizer = concrete_functions.Penalty(functions, parts)
+        concrete_functions.add_penalties(functions, taken, by_name)
 
     @property
     def input_specs(self) -> dict:
@@ -145,9 +151,25 @@ class SignatureLayer(keras.Layer):
         """The artefact that the layer was made of."""
         return self._ready().source
 
+    def __repr__(self) -> str:
+        return self._table().text()
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return self._table().html()
+
+    def _table(self) -> tables.Table:
+        source = self._program.source if self._program is not None else None
+        record = source.record if source is not None else None
+        return appearance.table(self.name, self._description, source.path if source else "", record, self.trainable)
+
+    def build(self, *shapes, **shapes_by_key):
+        """Does nothing: a layer has its weights from the beginning, whatever shapes it is told."""
+
     def __call__(self, *args, training=None, **kwargs):
         inputs = self._description.inputs
-        values = binding.by_order(inputs, args, kwargs, self.name)
+        values = self._by_order(args, kwargs)
         if tf.executing_eagerly() and self._functions is not None and not private.inside_a_layer_call():
             if not any(isinstance(value, keras.KerasTensor) for value in values):
                 # The plain eager call: nothing that Keras would do around it (casting, masks, name scopes, a parent's
@@ -158,19 +180,31 @@ class SignatureLayer(keras.Layer):
         return super().__call__(given, **({} if training is None else {"training": training}))
 
     def call(self, inputs, training=None):
-        return self._run(binding.by_order(self._description.inputs, (inputs,), {}, self.name), training)
+        return self._run(self._by_order((inputs,), {}), training)
+
+    def _by_order(self, args: tuple, kwargs: dict) -> list:
+        described, extra = self._description, self._extra
+        if kwargs and "extra" in kwargs and "extra" not in described.inputs:
+            extra = binding.known_extra(kwargs.pop("extra"))
+        return binding.by_order(described.inputs, args, kwargs, self.name, extra=extra, is_ordered=described.is_ordered)
+
+    def _tensors(self, values: list) -> list:
+        specs = self._description.inputs.items()
+        return [binding.tensor(key, spec, value, self.name) for (key, spec), value in zip(specs, values, strict=True)]
 
     def _run(self, values: list, training):
-        specs = self._description.inputs
-        tensors = [
-            binding.tensor(key, spec, value, self.name)
-            for (key, spec), value in zip(specs.items(), values, strict=True)
-        ]
+        tensors = self._tensors(values)
+        if self._program is None and self._model is None and private.is_asked_for_shapes():
+            # Keras builds a subclassed model of an archive by tracing its call, before graphs are read.
+            return self._keyed([tf.compat.v1.placeholder(dtype, shape) for shape, dtype in self._output_specs(tensors)])
         part = self._part(training)
         finer = None if tf.executing_eagerly() else concrete_functions.finer_shapes(part, tensors)
         assert self._functions is not None, "a layer with a program has its functions"
-        results = self._functions(part, tensors, finer)
-        return results[0] if len(results) == 1 else dict(zip(part.outputs, results, strict=True))
+        return self._keyed(self._functions(part, tensors, finer))
+
+    def _keyed(self, results: Sequence):
+        outputs = self._description.outputs
+        return results[0] if len(results) == 1 else dict(zip(outputs, results, strict=True))
 
     def _part(self, training) -> program.Part:
         taken = self._ready()
@@ -186,10 +220,10 @@ class SignatureLayer(keras.Layer):
         if taken.train is None:
             self._say_once(
                 "Layer %r has no training graph: training runs the inference graph (no dropout, moving averages "
-                "fixed). Step 1 makes one when told --train_freeze."
+                "fixed). Step 1 makes one with --train_freeze."
             )
             return taken.serve
-        return taken.train
+        return self._parts.get(taken, taken.train, freezing.names(self._own))
 
     def _say_once(self, message: str, *values) -> None:
         if message not in self._said:
@@ -205,47 +239,51 @@ class SignatureLayer(keras.Layer):
         if self._program is None:
             raise LoadError(
                 f"Layer {self.name!r} was made from a config and has no graph.\n"
-                "  Load the model with keras.models.load_model, or create the layer with SignatureLayer(DIR)."
+                "  Load the model with keras.models.load_model, clone it with keras.models.clone_model while the original is "
+                "there, or create the layer with SignatureLayer(DIR)."
             )
         return self._program
 
-    def compute_output_spec(self, inputs, training=None):
-        specs = self._description.inputs
-        values = binding.by_order(specs, (inputs,), {}, self.name)
-        tensors = [
-            binding.tensor(key, spec, value, self.name)
-            for (key, spec), value in zip(specs.items(), values, strict=True)
-        ]
-        made_shapes = self._output_shapes(tensors)
-        made = {}
-        for (key, spec), shape in zip(self._description.outputs.items(), made_shapes, strict=True):
+    def compute_output_spec(self, *args, training=None, **kwargs):
+        tensors = self._tensors(self._by_order(args, kwargs))
+        return self._keyed([keras.KerasTensor(shape, dtype=dtype) for shape, dtype in self._output_specs(tensors)])
+
+    def _output_specs(self, tensors: list) -> list[tuple[tuple, str]]:
+        """Returns shape and dtype of each output."""
+        specs = self._description.outputs
+        shapes = self._output_shapes(tensors)
+        for key, shape in zip(specs, shapes, strict=True):
             if shape is None:
                 raise LoadError(
                     f"Layer {self.name!r}: the rank of output {key!r} is unknown, no output of a functional model.\n"
                     "  Call the layer on real tensors, or in the call() of a keras.Model of your own."
                 )
-            made[key] = keras.KerasTensor(shape, dtype=spec.dtype)
-        return next(iter(made.values())) if len(made) == 1 else made
+        return [(shape, spec.dtype) for shape, spec in zip(shapes, specs.values(), strict=True)]
 
     def _output_shapes(self, tensors: list) -> tuple:
         """Returns the outputs' shapes; kept for the config, from which a model is rebuilt before it has its graphs."""
         given = tuple(tuple(tensor.shape) for tensor in tensors)
         if given not in self._shapes:
-            found = tuple(spec.shape for spec in self._description.outputs.values())
+            shapes = tuple(spec.shape for spec in self._description.outputs.values())
             if self._program is not None or self._model is not None:
                 part = self._ready().serve
-                finer = concrete_functions.finer_shapes(part, tensors)
-                if finer is not None or None in found:
-                    assert self._functions is not None, "a layer with a program has its functions"
-                    made = self._functions.get(part, finer).outputs
-                    found = tuple(None if o.shape.rank is None else tuple(o.shape.as_list()) for o in made)
-            self._shapes = {**self._shapes, given: found}
+                assert self._functions is not None, "a layer with a program has its functions"
+                shapes = self._functions.output_shapes(part, tensors)
+            self._shapes = {**self._shapes, given: shapes}
         return self._shapes[given]
 
     def get_config(self):
         known = tuple(self._shapes.items())
-        described = description.dataclasses.replace(self._description, shapes=known).to_config()
-        return {**super().get_config(), "description": described, "origin": self._origin}
+        described = dataclasses.replace(self._description, shapes=known).to_config()
+        described["signature"] = cloning.LinkedKey.of(described["signature"], self)
+        frozen = freezing.names(self._own)
+        # Earlier versions do not know these keys, and need them only where they say something.
+        optional = {"frozen": frozen or None, "extra": self._extra if self._extra != binding.EXTRA[0] else None}
+        return {
+            **super().get_config(),
+            "description": described,
+            **{key: value for key, value in optional.items() if value is not None},
+        }
 
     @classmethod
     def from_config(cls, config):
@@ -256,10 +294,10 @@ class SignatureLayer(keras.Layer):
                 f"The config of a SignatureLayer holds what no SignatureLayer writes: {quoted(unknown)}.\n"
                 "  The archive was changed after it was saved. Save the model again."
             )
-        described, origin = (
-            description.from_config(config.pop("description", {})),
-            _LIVING.get(config.pop("origin", None)),
-        )
+        content, frozen = config.pop("description", {}), config.pop("frozen", ())
+        config.pop("origin", None)
+        described = description.from_config(content)
+        origin = cloning.original(content.get("signature"))
         layer = cls(described, **config)
         layer._policy = layer._of_archive = safety.Policy(
             everything=private.safe_mode() is False,
@@ -267,6 +305,7 @@ class SignatureLayer(keras.Layer):
             remedy=_how_to_load,
             error=LoadError,
         )
+        freezing.freeze_by_name(layer.name, layer._own, frozen)
         if origin is not None and not origin._description.same_as(described):
             # A clone in the same process starts from the values of the layer it was made from, and takes its graph when
             # first called: before that an archive may bring another.
@@ -286,45 +325,13 @@ class SignatureLayer(keras.Layer):
         taken, kept = archive.read(dir_path, self._description, self.name)
         self._policy = self._of_archive
         self._policy.check(taken.graph_def, taken.assets)
-        self._check_digests(dir_path)
+        # Replicas are averaged when they are read, and that may round.
+        is_mirrored = any(isinstance(weight.value, tf.distribute.DistributedValues) for weight in self._own)
+        archive.check_digests(dir_path, None if is_mirrored else dict(self._digests()), self.name)
         self._attach(taken, kept)
 
-    def _check_digests(self, folder: str) -> None:
-        """Checks that graph, record, files and weights are what was saved; Keras has read the weights by now.
-
-        Raises:
-            LoadError: one of them is not.
-        """
-        changed, wanted = digests.changed_files(folder, LoadError), digests.weights(folder, LoadError)
-        if changed is None or wanted is None:
-            # An earlier version saved it.
-            return
-        if not any(isinstance(weight.value, tf.distribute.DistributedValues) for weight in self._own):
-            # Replicas are averaged when they are read, and that may round.
-            have = dict(self._digests())
-            changed += [f"weight {name}" for name, digest in wanted if have.get(name) != digest]
-        if changed:
-            raise LoadError(
-                f"The archive was changed after layer {self.name!r} was saved: {quoted(changed)}.\n"
-                "  It is damaged, or somebody wrote into it. Save the model again."
-            )
-
     def load_own_variables(self, store):
-        missing = [weight.name for index, weight in enumerate(self._saved_order()) if str(index) not in store]
-        wrong = []
-        for index, weight in enumerate(self._saved_order()):
-            shape = tuple(store[str(index)].shape) if str(index) in store else tuple(weight.shape)
-            if shape != tuple(weight.shape):
-                wrong.append(f"{weight.name!r}: {list(weight.shape)} in the layer, {list(shape)} in the file")
-        if missing or wrong or len(store.keys()) != len(self._own):
-            listed = "\n".join(
-                [f"    {name!r} is missing" for name in missing[:10]] + [f"    {item}" for item in wrong[:10]]
-            )
-            raise LoadError(
-                f"The saved weights do not fit layer {self.name!r}: {len(store.keys())} in the file, "
-                f"{len(self._own)} in the layer.\n{listed}\n"
-                "  Load a file that was saved from a model with the same export."
-            )
+        weights.check_stored(self._saved_order(), store, self.name)
         super().load_own_variables(store)
 
     def _saved_order(self) -> list[weights.Weight]:

@@ -1,6 +1,7 @@
 """Keras weights for the variables of a graph."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import keras
 import tensorflow as tf
@@ -14,17 +15,58 @@ from load_v2.program import artefact
 _CHUNK_BYTES = 512 * 2**20
 
 
+class Penalty(Protocol):
+    """Regularization losses that a weight has a part in."""
+
+    def is_due(self) -> bool:
+        """Whether one of them counts with the weight as things are."""
+
+    def __call__(self, value, /) -> tf.Tensor:
+        """Returns the sum of those that do; it reads the variables by itself."""
+
+
 class Weight(keras.Variable):
     """A Keras variable under its TensorFlow 1 name.
 
     `name` is the graph's name, slashes and all, which Keras's own constructor does not take; `path` is the layer's
     name and that name. It is never autocast: the graph computes in the types it was built with.
+
+    Attributes:
+        frozen: whether it keeps its value in training: no gradient is for it, no op of the graph changes it. Setting
+            `trainable` to False means that, too, for moving averages as well.
+        suspended: whether its layer does not train.
+        penalty: computes the regularization losses of the graph that count with this weight.
     """
+
+    frozen = False
+    suspended = False
+    penalty: "Penalty | None" = None
 
     def __init__(self, graph_name: str, layer_name: str, **kwargs):
         self._graph_name = graph_name
         self._layer_name = layer_name
         super().__init__(name=graph_name.replace("/", "_"), autocast=False, **kwargs)
+
+    @property
+    def trainable(self) -> bool:
+        return super().trainable and not self.frozen and not self.suspended
+
+    @trainable.setter
+    def trainable(self, value: bool):
+        self.frozen = not value
+        if value:
+            keras.Variable.trainable.fset(self, True)
+
+    @property
+    def regularizer(self):
+        own, penalty = super().regularizer, self.penalty
+        if penalty is None or not penalty.is_due():
+            return own
+        return penalty if own is None else lambda value: penalty(value) + own(value)
+
+    @regularizer.setter
+    def regularizer(self, value):
+        keras.Variable.regularizer.fset(self, value)
 
     @property
     def name(self) -> str:
@@ -122,6 +164,25 @@ def check(variables: Sequence[artefact.Variable], source: artefact.Artefact) -> 
         raise LoadError(
             f"{len(problems)} of {len(variables)} variables of {source.path!r} cannot be restored:\n{listed}\n"
             "  Run step 1 on what it was made from: python -m export_v1 --help"
+        )
+
+
+def check_stored(weights: Sequence[Weight], store: Mapping, layer_name: str) -> None:
+    """Raises LoadError unless a file's weights, by their index as text, are as many and of the shapes of these."""
+    missing = [weight.name for index, weight in enumerate(weights) if str(index) not in store]
+    wrong = []
+    for index, weight in enumerate(weights):
+        shape = tuple(store[str(index)].shape) if str(index) in store else tuple(weight.shape)
+        if shape != tuple(weight.shape):
+            wrong.append(f"{weight.name!r}: {list(weight.shape)} in the layer, {list(shape)} in the file")
+    if missing or wrong or len(store.keys()) != len(weights):
+        listed = "\n".join(
+            [f"    {name!r} is missing" for name in missing[:10]] + [f"    {item}" for item in wrong[:10]]
+        )
+        raise LoadError(
+            f"The saved weights do not fit layer {layer_name!r}: {len(store.keys())} in the file, "
+            f"{len(weights)} in the layer.\n{listed}\n"
+            "  Load a file that was saved from a model with the same export."
         )
 
 

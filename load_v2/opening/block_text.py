@@ -1,153 +1,112 @@
-"""A repeated block as text: the function, and the loop that calls it."""
+"""Functions for repeated blocks, and loops that call them, as text."""
 
-import dataclasses
-import os
-import re
-from collections.abc import Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from export_v1.ir.graph import Tensor
-from load_v2.opening import blocks, expressions, naming, text
-from load_v2.opening.blocks import Block
-from load_v2.opening.expressions import Expression, LayerCall, Name, Operand
-from load_v2.opening.layers import Layer
+from load_v2.opening import block_loops, expressions, naming, text
+from load_v2.opening.block_loops import Loop
+from load_v2.opening.blocks import Function
+from load_v2.opening.expressions import Operand
 from load_v2.opening.statements import Program, Statement, hint
 
-# What positional arguments of layers are called where they become arguments of a function.
-_POSITIONAL = {
-    "Dense": ("units",), "Embedding": ("rows", "size"), "LSTM": ("units",), "GRU": ("units",), "SimpleRNN": ("units",),
-    "Reshape": ("shape",), "Parameter": ("shape",), "DepthwiseConv2D": ("kernel_size",),
-}  # fmt: skip
-_CONVOLUTION = ("filters", "kernel_size")
+
+def function(made: Function) -> str:
+    """Returns the definition of a function."""
+    ends = frozenset(made.results)
+    items = block_loops.found(made.statements, ends)
+    taken = {"name", *naming.RESERVED, *made.parameters}
+    given = {made.inputs[0]: "x"} if made.inputs else {}
+    taken.add("x")
+    for tensor in made.inputs:
+        if tensor not in given:
+            given[tensor] = naming.fresh(naming.identifier(hint(tensor.node)), taken)
+    outputs = {str(at): Operand(tensor) for at, tensor in enumerate(made.results)}
+    program = Program(tuple(map(as_statement, items)), dict(outputs))
+    names = naming.name_values(program, {}, given, shared=taken, within=_within(made.statements))
+    lines = body(items, outputs, names, frozenset(made.inputs))
+    last = lines[-1]
+    if len(made.results) == 1 and last.startswith(f"    {names[made.results[0]]} = "):
+        lines[-1] = "    return " + last.partition(" = ")[2]
+    else:
+        lines.append(f"    return {', '.join(names[tensor] for tensor in made.results)}")
+    arguments = ", ".join(
+        [
+            *(given[tensor] for tensor in made.inputs),
+            *(
+                f"{name}={text.value(made.defaults[name])}" if name in made.defaults else name
+                for name in made.parameters
+            ),
+        ]
+    )
+    head = f"def {made.name}({arguments}):"
+    if len(head) > text.WIDTH:
+        head = f"def {made.name}(\n    {arguments}\n):"
+    return "\n".join([head, f"    {_says(made)}", *lines]) + "\n"
 
 
-def loop(block: Block, names: Mapping[Tensor, str], functions: dict[str, str]) -> list[str]:
-    """Returns the lines of a loop in `build`.
+def _says(made: Function) -> str:
+    first, last = made.firsts
+    if not first or "{" in first + last:
+        return f'"""One of {made.count} blocks that differ in their weights."""'
+    between = "and" if made.count == 2 else "to"
+    which = f"{first!r} {between} {last!r}" if first != last else f"the first in {first!r}"
+    return f'"""One of {made.count} blocks, {which}."""'
+
+
+def _within(statements: Sequence[Statement]) -> str:
+    scopes = [statement.scope.split("/") for statement in statements]
+    common = []
+    for level in zip(*scopes, strict=False):
+        if len(set(level)) != 1:
+            break
+        common.append(level[0])
+    return "".join(f"{part}/" for part in common)
+
+
+def body(
+    items: Sequence[Statement | Loop],
+    outputs: Mapping[str, expressions.Expression],
+    names: dict[Tensor, str],
+    inputs: frozenset[Tensor],
+) -> list[str]:
+    """Returns the lines of statements and loops, each item's text in one string.
 
     Args:
-        block: what is repeated.
-        names: of the tensors in `build`.
-        functions: gets the text of the block's function under its name.
+        items: in order.
+        outputs: what is read behind them.
+        names: of the tensors; what goes into a loop gets the name of what comes out, where nothing else reads it.
+        inputs: tensors whose names are fixed.
     """
-    settings = _distinct(block)
-    function = naming.fresh(_title(block), {*naming.RESERVED, *functions, *names.values()})
-    functions[function] = _function(block, function, settings)
-    results = [names[tensor] for tensor in block.results]
-    first = [names[tensor] for tensor, _ in block.carried]
+    codes = [*(as_statement(item).code for item in items), *outputs.values()]
+    reads = Counter(tensor for code in codes for tensor in expressions.operands(code))
+    for item in items:
+        if isinstance(item, Loop):
+            for first, result in zip(item.first, item.results, strict=True):
+                if reads[first] == 1 and first not in inputs:
+                    names[first] = names[result]
+    return ["\n".join(_loop(item, names)) if isinstance(item, Loop) else statement(item, names) for item in items]
+
+
+def statement(item: Statement, names: Mapping[Tensor, str]) -> str:
+    """Returns an assignment as text."""
+    targets = ", ".join("_" if target is None else names[target] for target in item.targets)
+    return text.statement(f"{targets} = ", item.code, names)
+
+
+def _loop(loop: Loop, names: Mapping[Tensor, str]) -> list[str]:
+    first, results = [names[t] for t in loop.first], [names[t] for t in loop.results]
     lines = [f"    {result} = {begin}" for result, begin in zip(results, first, strict=True) if result != begin]
-    given = [*results, *(names[tensor] for tensor in block.fixed), *settings.values()]
-    targets = ", ".join(results)
-    count = len(block.repeats)
-    numbered = blocks.numbered(block.names) if any(block.names) else None
-    if not settings and not any(block.names):
-        return [*lines, f"    for _ in range({count}):", f"        {targets} = {function}({', '.join(given)})"]
-    if not settings and numbered is not None:
-        pattern, start = numbered
-        steps = f"range({count})" if start == 0 else f"range({start}, {start + count})"
-        given.append(f'f"{pattern.format("{i}")}"')
-        return [*lines, f"    for i in {steps}:", f"        {targets} = {function}({', '.join(given)})"]
-    columns = list(settings.values())
-    rows: list[tuple] = [tuple(values[repeat] for values in _values(block, settings)) for repeat in range(count)]
-    if any(block.names):
-        columns.append("name")
-        given.append("name")
-        rows = [(*row, name) for row, name in zip(rows, block.names, strict=True)]
-    table = [f"        {expressions.literal_text(row if len(row) > 1 else row[0])}," for row in rows]
-    head = f"    for {', '.join(columns)} in ["
-    return [
-        *lines,
-        head,
-        *(f"    {row}" for row in table),
-        "    ]:",
-        f"        {targets} = {function}({', '.join(given)})",
-    ]
+    order = dict(zip((at for _, at in loop.carried), results, strict=True))
+    targets = ", ".join(order.get(at, "_") for at in range(len(loop.calls[-1].targets)))
+    call = text.statement(f"{targets} = ", block_loops.call_of(loop), names, indent=8)
+    return [*lines, f"    for {loop.head}:", call]
 
 
-def _title(block: Block) -> str:
-    """Returns a name for the function: that of its layers, without what numbers them."""
-    name = re.sub(r"_?\d+", "", next((name for name in block.names if name), "")) or "block"
-    words = [word for word in name.lower().split("_") if word]
-    return naming.identifier("_".join(words[-2:]) or "block")
-
-
-def _distinct(block: Block) -> dict[tuple, str]:
-    """Returns a name for each setting that differs between repeats; settings that always agree have one name."""
-    given: dict[tuple, str] = {}
-    known: dict[tuple[Any, ...], str] = {}
-    taken = {"name", *naming.RESERVED}
-    for (at, key), values in block.settings.items():
-        layer = next(part.layer for part in expressions.walk(block.repeats[0][at].code) if isinstance(part, LayerCall))
-        if values not in known:
-            known[values] = naming.fresh(_setting_name(layer, key), taken)
-            given[at, key] = known[values]
-    return given
-
-
-def _values(block: Block, settings: Mapping[tuple, str]) -> list[tuple[Any, ...]]:
-    return [block.settings[key] for key in settings]
-
-
-def _setting_name(layer: Layer, key: Any) -> str:
-    if not isinstance(key, int):
-        return str(key)
-    if layer.kind in _POSITIONAL:
-        return _POSITIONAL[layer.kind][key]
-    return _CONVOLUTION[key] if layer.kind.startswith(("Conv", "Separable")) and key < 2 else f"size_{key}"
-
-
-def _function(block: Block, function: str, settings: Mapping[tuple, str]) -> str:
-    statements = [_generic(block, at, settings) for at in range(len(block.repeats[0]))]
-    taken = {"name", *naming.RESERVED, *settings.values()}
-    given: dict[Tensor, str] = {}
-    for place, (tensor, _) in enumerate(block.carried):
-        given[tensor] = "x" if len(block.carried) == 1 else f"x{place + 1}"
-    taken.update(given.values())
-    for tensor in block.fixed:
-        given[tensor] = naming.fresh(naming.identifier(hint(tensor.node)), taken)
-    ends = {str(place): Operand(_target(block.repeats[0][at])) for place, (_, at) in enumerate(block.carried)}
-    program = Program(tuple(statements), dict(ends))
-    scopes = [f"{statement.scope}/" for statement in statements]
-    within = os.path.commonprefix(scopes).rpartition("/")[0] + "/"
-    names = naming.name_values(program, {}, given, shared=taken, within=within)
-    named = any(block.names)
-    arguments = ", ".join([*given.values(), *settings.values(), *(["name"] if named else [])])
-    lines = [f"def {function}({arguments}):", f'    """One of {len(block.repeats)} blocks."""']
-    if named:
-        ends_of = sorted({block.names[0], block.names[-1]}, key=block.names.index)
-        lines[1] = f'    """One of the blocks {" to ".join(repr(name) for name in ends_of)}."""'
-    for statement in statements:
-        lines.append(text.statement(f"{names[_target(statement)]} = ", statement.code, names))
-    lines.append(f"    return {', '.join(names[end.tensor] for end in ends.values())}")
-    return "\n".join(lines) + "\n"
-
-
-def _target(statement: Statement) -> Tensor:
-    target = statement.targets[0]
-    assert target is not None
-    return target
-
-
-def _generic(block: Block, at: int, settings: Mapping[tuple, str]) -> Statement:
-    """Returns a statement of the first repeat, with the function's arguments in the place of what differs."""
-    statement = block.repeats[0][at]
-    by_values = {block.settings[key]: name for key, name in settings.items()}
-
-    def change(part: Expression) -> Expression | None:
-        if not isinstance(part, LayerCall):
-            return None
-        layer = part.layer
-
-        def value(key: Any) -> Any:
-            values = block.settings.get((at, key))
-            return blocks.setting(layer, key) if values is None else Name(by_values[values])
-
-        name = "{name}" + layer.name[len(block.names[0]) :] if layer.name else ""
-        generic = dataclasses.replace(
-            layer,
-            arguments=tuple(value(key) for key in range(len(layer.arguments))),
-            options={key: value(key) for key in layer.options},
-            name=name,
-        )
-        return dataclasses.replace(part, layer=generic)
-
-    return dataclasses.replace(statement, code=expressions.replaced(statement.code, change))
+def as_statement(item: Statement | Loop) -> Statement:
+    """Returns a statement that reads and gives what a loop does, for the names."""
+    if isinstance(item, Statement):
+        return item
+    options = {f"carried_{at}": at for at in range(len(item.carried))}
+    code = expressions.call(naming.BLOCK, *map(Operand, (*item.first, *item.fixed)), **options)
+    return Statement(item.results, code, item.calls[0].scope)

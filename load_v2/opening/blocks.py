@@ -1,253 +1,352 @@
-"""Repeated blocks: statements that come again with other layers become a function, and a loop that calls it."""
+"""Repeated blocks: statements that come again with other layers become a function, wherever in the model they stand."""
 
 import dataclasses
-import itertools
-import os
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from export_v1.ir.graph import Tensor
-from load_v2.opening import expressions
-from load_v2.opening.expressions import Expression, LayerCall, Operand
+from load_v2.opening import block_parameters, expressions, naming
+from load_v2.opening.block_parameters import Parameters
+from load_v2.opening.expressions import Call, Expression, LayerCall, Name, Operand, Slice
+from load_v2.opening.expressions import Sequence as Items
 from load_v2.opening.layers import Layer
 from load_v2.opening.statements import Program, Statement
 
-# A function for fewer statements, or for fewer repeats of few, would be longer than what it replaces.
-_FEWEST, _LEAST_SAVED = 3, 8
-_LONGEST = 150
+# The parameter that names are made of; in a call it is the name of the layer that stands for the call.
+NAME = "name"
+_SHORTEST, _LONGEST = 2, 150
+# Lines that a function has beside its statements, and lines that it has to save to be worth reading.
+_AROUND, _LEAST_SAVED = 3, 3
+_MOST_INPUTS, _MOST_RESULTS, _MOST_PARAMETERS, _MOST_FUNCTIONS = 5, 3, 8, 30
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Block:
-    """Statements that are repeated.
+class Function:
+    """A function of the generated code that several calls share.
 
     Attributes:
-        repeats: the statements of each repeat.
-        carried: tensors that a repeat gives to the next: for each, the one before the first, and where in a repeat the
-            statement stands that gives the next.
-        fixed: tensors from outside that every repeat reads.
-        names: what the names of a repeat's layers begin with, for each repeat.
-        settings: (statement, layer argument) -> its value in each repeat, where they differ.
+        name: of the function.
+        inputs: the tensors that it is called on.
+        parameters: what it is called with beside them, in order.
+        defaults: parameter -> what most calls give; the last of the parameters.
+        statements: its body; its layers have parameters where the calls differ.
+        results: what it returns.
+        firsts: names of the first and the last layers that it makes begin so, for its docstring; "" where they have none.
+        count: how many blocks of the graph it stands for.
     """
 
-    repeats: tuple[tuple[Statement, ...], ...]
-    carried: tuple[tuple[Tensor, int], ...]
-    fixed: tuple[Tensor, ...]
-    names: tuple[str, ...]
-    settings: dict[tuple[int, Any], tuple[Any, ...]]
-
-    @property
-    def results(self) -> tuple[Tensor, ...]:
-        """The tensors that the last repeat gives."""
-        return tuple(_target(self.repeats[-1][at]) for _, at in self.carried)
+    name: str
+    inputs: tuple[Tensor, ...]
+    parameters: tuple[str, ...]
+    defaults: Mapping[str, Any]
+    statements: tuple[Statement, ...]
+    results: tuple[Tensor, ...]
+    firsts: tuple[str, str]
+    count: int
 
 
-def found(program: Program) -> list[Statement | Block]:
-    """Returns the statements in order, those that are repeated as blocks; layers have their names already."""
-    statements = list(program.statements)
-    tokens = [_token(statement) for statement in statements]
-    ends = {tensor for code in program.outputs.values() for tensor in expressions.operands(code)}
-    blocks: dict[int, Block] = {}
-    taken = [False] * len(statements)
-    candidates = itertools.groupby(_candidates(tokens), key=lambda run: (run[1], run[2]))
-    for (period, count), runs in candidates:
-        possible = [(begin, _longest(statements, begin, period, count, ends, taken)) for begin, _, _ in runs]
-        # A run may be cut in several places; the best is where the fewest tensors go from one repeat to the next.
-        whole = sorted(
-            ((begin, block) for begin, block in possible if block is not None),
-            key=lambda one: (-len(one[1].repeats), len(one[1].carried), one[0]),
+@dataclasses.dataclass(eq=False)
+class _Sequence:
+    """The statements of `build` or of a function, and the tensors that are read behind them."""
+
+    statements: list[Statement]
+    ends: frozenset[Tensor]
+    function: Function | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """Where a block stands: in which sequence, and from which statement on."""
+
+    sequence: int
+    begin: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Found:
+    """Blocks that are alike: what goes into each, what comes out, and in what their layers differ."""
+
+    saved: float
+    length: int
+    places: tuple[_Place, ...]
+    inputs: tuple[tuple[Tensor, ...], ...]
+    results: tuple[tuple[int, int], ...]
+    parameters: Parameters
+
+
+def factored(program: Program) -> tuple[tuple[Statement, ...], tuple[Function, ...]]:
+    """Returns the statements with calls in the places of blocks that are repeated, and the functions, callees first.
+
+    The layers have their names already.
+    """
+    ends = frozenset(tensor for code in program.outputs.values() for tensor in expressions.operands(code))
+    sequences = [_Sequence(list(program.statements), ends)]
+    taken = {*naming.RESERVED}
+    while len(sequences) <= _MOST_FUNCTIONS:
+        found = _best(sequences)
+        if found is None:
+            break
+        _extract(sequences, found, taken)
+    functions = [
+        dataclasses.replace(sequence.function, statements=tuple(sequence.statements))
+        for sequence in sequences
+        if sequence.function is not None
+    ]
+    return tuple(sequences[0].statements), tuple(_callees_first(functions))
+
+
+def _callees_first(functions: list[Function]) -> list[Function]:
+    by_name = {function.name: function for function in functions}
+    ordered: dict[str, Function] = {}
+
+    def add(function: Function) -> None:
+        for statement in function.statements:
+            for layer in block_parameters.layers_in(statement):
+                if layer.function is not None and layer.kind not in ordered:
+                    add(by_name[layer.kind])
+        ordered[function.name] = function
+
+    for function in functions:
+        if function.name not in ordered:
+            add(function)
+    return list(ordered.values())
+
+
+def _extract(sequences: list[_Sequence], found: _Found, taken: set[str]) -> None:
+    """Puts a function's calls in the places of its blocks, and its body among the sequences."""
+    first = found.places[0]
+    body = sequences[first.sequence].statements[first.begin : first.begin + found.length]
+    defaults = _defaults(found.parameters)
+    parameters = sorted(found.parameters.values, key=lambda name: name in defaults)
+    prefixes = found.parameters.prefixes
+    function = Function(
+        name=naming.fresh(_title(body, prefixes), taken),
+        inputs=found.inputs[0],
+        parameters=tuple(parameters),
+        defaults=defaults,
+        statements=tuple(found.parameters.generic(at, statement) for at, statement in enumerate(body)),
+        results=tuple(_target(body[at], index) for at, index in found.results),
+        firsts=(prefixes[0], prefixes[-1]),
+        count=len(found.places),
+    )
+    for number in reversed(range(len(found.places))):
+        place = found.places[number]
+        statements = sequences[place.sequence].statements
+        block = statements[place.begin : place.begin + found.length]
+        given = {name: found.parameters.values[name][number] for name in parameters}
+        name = given.pop(NAME, "")
+        layer = Layer(kind=function.name, scope=_scope(block), options=given, name=name, function=function)
+        call = Statement(
+            targets=tuple(_target(block[at], index) for at, index in found.results),
+            code=LayerCall(layer, tuple(map(Operand, found.inputs[number]))),
+            scope=layer.scope,
+            nodes=sum(statement.nodes for statement in block),
         )
-        for begin, block in whole:
-            size = period * len(block.repeats)
-            if not any(taken[begin : begin + size]):
-                blocks[begin] = block
-                taken[begin : begin + size] = [True] * size
-    items: list[Statement | Block] = []
-    at = 0
-    while at < len(statements):
-        if at in blocks:
-            items.append(blocks[at])
-            at += sum(map(len, blocks[at].repeats))
-        else:
-            items.append(statements[at])
-            at += 1
-    return items
+        statements[place.begin : place.begin + found.length] = [call]
+    sequences.append(_Sequence(list(function.statements), frozenset(function.results), function))
 
 
-def _longest(
-    statements: list[Statement], begin: int, period: int, count: int, ends: set[Tensor], taken: list[bool]
-) -> Block | None:
-    """Returns the block with the most repeats that begins at a statement."""
-    while count > 1 and period * (count - 1) >= _LEAST_SAVED:
-        if not any(taken[begin : begin + period * count]):
-            block = _block(statements, begin, period, count, ends)
-            if block is not None:
-                return block
-        count -= 1
-    return None
+def _defaults(parameters: Parameters) -> dict[str, Any]:
+    """Returns what more than half of the calls give to a parameter that is no name."""
+    defaults = {}
+    for name, values in parameters.values.items():
+        texts = [repr(value) for value in values]
+        most = max(texts, key=texts.count)
+        usual = values[texts.index(most)]
+        # What another function gives by a parameter of its own is not known where this one is defined.
+        if name not in parameters.naming and 2 * texts.count(most) > len(texts) and "{" not in most:
+            if not isinstance(usual, Name):
+                defaults[name] = usual
+    return defaults
 
 
-def _token(statement: Statement) -> str:
-    """Returns what two statements have in common if they differ in operands and in the settings of layers alone."""
-
-    def shape(part: Expression) -> str:
-        if isinstance(part, Operand):
-            return "operand"
-        if isinstance(part, LayerCall):
-            layer = part.layer
-            head = f"{layer.constructor}/{len(layer.arguments)}/{sorted(layer.options)}/{layer.variable}"
-            return f"{head}({','.join(map(shape, expressions.children(part)))})"
-        inner = [shape(child) for child in expressions.children(part)]
-        own = (
-            repr(part)
-            if not inner
-            else f"{type(part).__name__} {getattr(part, 'function', getattr(part, 'symbol', ''))}"
-        )
-        return f"{own}[{','.join(inner)}]"
-
-    return f"{len(statement.targets)} {shape(statement.code)}"
+_KINDS = {"Convolution": "conv", "Conv": "conv", "SeparableConv": "separable", "DepthwiseConv": "depthwise",
+          "BatchNormalization": "norm", "LayerNormalization": "norm", "GroupNormalization": "norm", "Dense": "dense",
+          "Embedding": "embedding", "PReLU": "prelu", "MaxPooling": "pool", "AveragePooling": "pool"}  # fmt: skip
 
 
-def _candidates(tokens: Sequence[str]) -> list[tuple[int, int, int]]:
-    """Returns (begin, period, repeats) of runs of equal tokens, those first that save most."""
-    runs = []
-    for period in range(_FEWEST, min(_LONGEST, len(tokens) // 2) + 1):
-        at = 0
-        while at + 2 * period <= len(tokens):
-            length = 0
-            while at + length + period < len(tokens) and tokens[at + length] == tokens[at + length + period]:
-                length += 1
-            if length >= period:
-                # The run may begin at any of the first places of it; where is decided by what flows between.
-                for shift in range(min(period, length - period + 1)):
-                    count = (length - shift) // period + 1
-                    if count > 1 and period * (count - 1) >= _LEAST_SAVED:
-                        runs.append((at + shift, period, count))
-            at += length + 1
-    runs.sort(key=lambda run: (-run[1] * (run[2] - 1), run[1], run[0]))
-    return runs
+def _title(body: list[Statement], prefixes: tuple[str, ...]) -> str:
+    """Returns a name for a function: the words that the names of all its blocks share, or else what its layers are."""
+    words = [_words(prefix) for prefix in prefixes]
+    shared = [word for word in dict.fromkeys(words[0]) if all(word in other for other in words)]
+    if len(body) > 2 and shared:
+        return naming.identifier("_".join(shared[-2:]))
+    layers = [layer for statement in body for layer in block_parameters.layers_in(statement)]
+    kinds = [_KINDS.get(re.sub(r"\d.*", "", layer.kind), "") for layer in layers]
+    title = "_".join(dict.fromkeys(kind for kind in kinds if kind))
+    return naming.identifier(title if title and len(body) <= 2 else "_".join(shared[-2:]) or "block")
 
 
-def _target(statement: Statement) -> Tensor:
-    target = statement.targets[0]
+def _words(prefix: str) -> list[str]:
+    """Returns the words of a name in lower case, without those that number it."""
+    return [word for word in re.split(r"_+", prefix.lower()) if word and not re.fullmatch(r"\d+[a-z]?|[a-z]?\d+", word)]
+
+
+def _common(block: Sequence[Statement]) -> list[str]:
+    """Returns the scopes that statements have in common, from the outermost on."""
+    common = []
+    for level in zip(*(statement.scope.split("/") for statement in block), strict=False):
+        if len(set(level)) != 1:
+            break
+        common.append(level[0])
+    return common
+
+
+def _scope(block: Sequence[Statement]) -> str:
+    return "/".join(_common(block)) or block[-1].scope
+
+
+def _target(statement: Statement, index: int) -> Tensor:
+    target = statement.targets[index]
     assert target is not None
     return target
 
 
-def _block(statements: list[Statement], begin: int, period: int, count: int, ends: set[Tensor]) -> Block | None:
-    """Returns the block, None where what flows between its repeats is not what flows through a loop."""
-    repeats = tuple(tuple(statements[begin + r * period : begin + (r + 1) * period]) for r in range(count))
-    if any(len(statement.targets) != 1 for statement in repeats[0]):
-        return None
-    places = [{_target(statement): at for at, statement in enumerate(repeat)} for repeat in repeats]
-    carried: dict[tuple[Tensor, int], None] = {}
-    fixed: dict[Tensor, None] = {}
-    for at in range(period):
-        reads = [_reads(repeat[at]) for repeat in repeats]
-        for tensors in zip(*reads, strict=True):
-            inside = [places[r].get(tensor) for r, tensor in enumerate(tensors)]
-            if inside[0] is not None:
-                if len(set(inside)) != 1:
-                    return None
-            elif len(set(tensors)) == 1:
-                if any(tensors[0] in place for place in places):
-                    return None
-                fixed[tensors[0]] = None
-            else:
-                before = {places[r].get(tensor) for r, tensor in enumerate(tensors[1:])}
-                place = before.pop()
-                if before or place is None:
-                    return None
-                carried[tensors[0], place] = None
-    if not carried or len({at for _, at in carried}) != len(carried) or set(fixed) & {t for t, _ in carried}:
-        return None
-    if not _is_closed(statements, begin, period, count, {at for _, at in carried}, ends):
-        return None
-    names, settings = _names(repeats), _settings(repeats)
-    if names is None or settings is None:
-        return None
-    return Block(repeats, tuple(carried), tuple(fixed), names, settings)
+def _best(sequences: list[_Sequence]) -> _Found | None:
+    """Returns the blocks that are worth most as a function."""
+    numbers: dict[str, int] = {}
+    tokens = [
+        [numbers.setdefault(token(statement), len(numbers)) for statement in sequence.statements]
+        for sequence in sequences
+    ]
+    possible = []
+    for length in range(_SHORTEST, min(_LONGEST, max(map(len, tokens)) - 1) + 1):
+        alike: dict[tuple[int, ...], list[_Place]] = defaultdict(list)
+        for at, row in enumerate(tokens):
+            for begin in range(len(row) - length + 1):
+                alike[tuple(row[begin : begin + length])].append(_Place(at, begin))
+        for window, places in alike.items():
+            if length * (len(places) - 1) < _AROUND + _LEAST_SAVED or _is_run(window):
+                continue
+            whole = [place for place in places if not _cuts_a_scope(sequences[place.sequence], place, length)]
+            apart = _apart(whole, length)
+            saved = _saved(length, apart)
+            if len(apart) >= (3 if length <= 3 else 2) and saved >= _LEAST_SAVED:
+                possible.append((saved, length, apart))
+    best: _Found | None = None
+    # Long runs can be cut anywhere; where is decided by what flows between the blocks, so equals are all looked at.
+    for saved, length, places in sorted(possible, key=lambda one: (-one[0], one[1])):
+        if best is not None and saved <= best.saved:
+            break
+        for found in _of_equal_flow(sequences, length, places):
+            if found.saved >= _LEAST_SAVED and (best is None or found.saved > best.saved):
+                best = found
+    return best
+
+
+def _is_run(window: tuple[int, ...]) -> bool:
+    """Returns whether a block is itself several blocks in a row, which a loop is for."""
+    return any(
+        len(window) % period == 0 and window[period:] == window[:-period] for period in range(1, len(window) // 2 + 1)
+    )
+
+
+def _cuts_a_scope(sequence: _Sequence, place: _Place, length: int) -> bool:
+    """Returns whether a block of several scopes has a part of one alone."""
+    end = place.begin + length
+    block = sequence.statements[place.begin : end]
+    depth = len(_common(block))
+    inner = [statement.scope.split("/")[: depth + 1] for statement in block]
+    if inner[0] == inner[-1] or max(map(len, inner)) == depth:
+        return False
+    before, after = sequence.statements[place.begin - 1 : place.begin], sequence.statements[end : end + 1]
+    outer = [statement.scope.split("/")[: depth + 1] for statement in (*before, *after)]
+    return any(len(scope) > depth and scope in outer for scope in (inner[0], inner[-1]))
+
+
+def _apart(places: list[_Place], length: int) -> list[_Place]:
+    """Returns the places of blocks that have no statement in common."""
+    apart: list[_Place] = []
+    for place in places:
+        if not apart or apart[-1].sequence != place.sequence or place.begin >= apart[-1].begin + length:
+            apart.append(place)
+    return apart
+
+
+def _saved(length: int, places: Collection[_Place]) -> int:
+    """Returns how many lines a function saves, if calls in a row are a loop."""
+    calls, run, last = 0, 0, None
+    for place in places:
+        follows = last is not None and (place.sequence, place.begin) == (last.sequence, last.begin + length)
+        run = run + 1 if follows else 1
+        calls += run <= 2
+        last = place
+    return length * (len(places) - 1) - _AROUND - calls
+
+
+def _of_equal_flow(sequences: list[_Sequence], length: int, places: list[_Place]) -> list[_Found]:
+    """Returns the blocks sorted by how tensors flow into, through and out of them."""
+    groups: dict[Any, list[tuple[_Place, tuple[Tensor, ...]]]] = defaultdict(list)
+    for place in places:
+        flow, inputs, results = _flow(sequences[place.sequence], place.begin, length)
+        if len(inputs) <= _MOST_INPUTS and 0 < len(results) <= _MOST_RESULTS:
+            groups[flow, results].append((place, inputs))
+    all_found = []
+    for (_, results), members in groups.items():
+        for begin in (0, 1):
+            # TensorFlow 1 numbers from the second of a kind on, so the first may have a name like no other.
+            part = members[begin:]
+            blocks = [sequences[p.sequence].statements[p.begin : p.begin + length] for p, _ in part]
+            parameters = block_parameters.of(blocks) if len(part) > 1 else None
+            if parameters is None or len(parameters.values) > _MOST_PARAMETERS:
+                continue
+            kept = tuple(place for place, _ in part)
+            inputs = tuple(tensors for _, tensors in part)
+            cost = 0.5 * (len(inputs[0]) - 1) + (len(results) - 1) + max(0.5 * (len(parameters.values) - 3), 0)
+            saved = _saved(length, kept) - cost - 2 * max(len(parameters.naming) - 1, 0)
+            all_found.append(_Found(saved, length, kept, inputs, results, parameters))
+            break
+    return all_found
+
+
+def _flow(sequence: _Sequence, begin: int, length: int):
+    """Returns where each tensor that a block reads comes from, the tensors from outside, and the places of its results."""
+    block = sequence.statements[begin : begin + length]
+    inside = {
+        target: (at, index)
+        for at, statement in enumerate(block)
+        for index, target in enumerate(statement.targets)
+        if target is not None
+    }
+    outside: dict[Tensor, int] = {}
+    flow = tuple(
+        ("inside", *inside[tensor]) if tensor in inside else ("outside", outside.setdefault(tensor, len(outside)))
+        for statement in block
+        for tensor in _reads(statement)
+    )
+    later = {tensor for statement in sequence.statements[begin + length :] for tensor in _reads(statement)}
+    results = tuple(place for tensor, place in inside.items() if tensor in later or tensor in sequence.ends)
+    return flow, tuple(outside), results
 
 
 def _reads(statement: Statement) -> list[Tensor]:
     return [part.tensor for part in expressions.walk(statement.code) if isinstance(part, Operand)]
 
 
-def _is_closed(statements, begin: int, period: int, count: int, carried: set[int], ends: set[Tensor]) -> bool:
-    """Returns whether nothing behind the block reads more than what its last repeat hands on."""
-    after = {t for statement in statements[begin + period * count :] for t in _reads(statement)} | ends
-    for place in range(period * count):
-        tensor = _target(statements[begin + place])
-        last = place >= period * (count - 1)
-        if tensor in after and not (last and place % period in carried):
-            return False
-    return True
+def token(statement: Statement) -> str:
+    """Returns what two statements have in common if they differ in operands and in the settings of layers alone."""
+    given = "".join("_" if target is None else "." for target in statement.targets)
+    return f"{given} {_shape(statement.code)}"
 
 
-def _layers(statement: Statement) -> list[Layer]:
-    return [part.layer for part in expressions.walk(statement.code) if isinstance(part, LayerCall)]
-
-
-def _names(repeats) -> tuple[str, ...] | None:
-    """Returns what the names of each repeat's layers begin with, if what follows is the same in all of them."""
-    named = [[layer.name for statement in repeat for layer in _layers(statement) if layer.name] for repeat in repeats]
-    if any(layer.variable for statement in repeats[0] for layer in _layers(statement)):
-        return None
-    if not named[0]:
-        return tuple("" for _ in repeats)
-    prefixes = [_prefix(names) for names in named]
-    for _ in range(8):
-        rests = {tuple(name[len(prefix) :] for name in names) for prefix, names in zip(prefixes, named, strict=True)}
-        if len(rests) == 1:
-            return tuple(prefixes)
-        # The prefix of one repeat may happen to be longer: "unit_1_conv" where all of a unit's layers are convolutions.
-        shorter = [prefix.rpartition("_")[0] for prefix in prefixes]
-        longest = max(len(prefix.split("_")) for prefix in prefixes)
-        prefixes = [
-            short if len(prefix.split("_")) == longest else prefix
-            for short, prefix in zip(shorter, prefixes, strict=True)
-        ]
-    return None
-
-
-def _prefix(names: list[str]) -> str:
-    common = os.path.commonprefix([f"{name}_" for name in names])
-    return common.rpartition("_")[0]
-
-
-def _settings(repeats) -> dict[tuple[int, Any], tuple[Any, ...]] | None:
-    settings = {}
-    for at in range(len(repeats[0])):
-        layers = [_layers(repeat[at]) for repeat in repeats]
-        if len(layers[0]) > 1:
-            return None
-        if not layers[0]:
-            continue
-        first = layers[0][0]
-        for key in [*range(len(first.arguments)), *first.options]:
-            values = tuple(setting(one[0], key) for one in layers)
-            if any(value != values[0] for value in values):
-                settings[at, key] = values
-    return settings
-
-
-def setting(layer: Layer, key: Any) -> Any:
-    """Returns an argument of a layer's constructor, by position or by name."""
-    return layer.arguments[key] if isinstance(key, int) else layer.options[key]
-
-
-def numbered(names: Sequence[str]) -> tuple[str, int] | None:
-    """Returns ("layer_{}", 3) for "layer_3", "layer_4", …; None where names are not numbered one by one."""
-    matches = [re.fullmatch(r"(.*?)(\d+)(\D*)", name) for name in names]
-    if not all(matches):
-        return None
-    parts = [(m[1], int(m[2]), m[3]) for m in matches if m]
-    if len({(head, tail) for head, _, tail in parts}) != 1 or any(
-        len(m[2]) > 1 and m[2][0] == "0" for m in matches if m
-    ):
-        return None
-    numbers = [number for _, number, _ in parts]
-    if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
-        return None
-    return f"{parts[0][0]}{{}}{parts[0][2]}", numbers[0]
+def _shape(part: Expression) -> str:
+    inner = ",".join(map(_shape, expressions.children(part)))
+    if isinstance(part, Operand):
+        return "operand"
+    if isinstance(part, LayerCall):
+        layer, keys = part.layer, [key for key, _ in part.options]
+        # A layer that several statements call is made in `build`, where no function sees it: such a call is like no other.
+        own = id(part) if layer.variable else ""
+        return f"{layer.constructor}/{block_parameters.kind_of(layer)}/{keys}/{own}({inner})"
+    if isinstance(part, Call):
+        return f"{part.function}/{len(part.arguments)}/{[key for key, _ in part.options]}({inner})"
+    if isinstance(part, Slice):
+        ends = [end if not isinstance(end, Expression) else "…" for end in (part.start, part.stop, part.step)]
+        return f"{ends}({inner})"
+    if isinstance(part, Items):
+        return f"{part.is_tuple}({inner})"
+    if inner:
+        return f"{type(part).__name__}{getattr(part, 'symbol', '')}({inner})"
+    return repr(part)

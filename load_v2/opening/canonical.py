@@ -15,7 +15,8 @@ from load_v2.program import artefact
 from load_v2.program.program import Part, Program
 
 # Op -> the input that says a shape, or how much.
-_SHAPES = {"Reshape": 1, "Fill": 0, "BroadcastTo": 1, "Tile": 1, "OneHot": 1, "Slice": 2, "TensorListReserve": 1}
+_SHAPES = {"Reshape": 1, "Fill": 0, "BroadcastTo": 1, "Tile": 1, "OneHot": 1, "Slice": 2, "StridedSlice": 2,
+           "TensorListReserve": 1}  # fmt: skip
 # Each round makes more shapes static, which the next one follows.
 _MOST_ROUNDS = 6
 Reader = Callable[[artefact.Variable], np.ndarray]

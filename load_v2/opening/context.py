@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from export_v1.ir import match
-from export_v1.ir.graph import Tensor
+from export_v1.ir.graph import NodeDef, Tensor
 from load_v2.opening import expressions
 from load_v2.opening.expressions import Expression, LayerCall, Operand
 from load_v2.opening.graph import Graph
 from load_v2.opening.layers import Layer, PrintedClass
 from load_v2.opening.sizes import Sizes
-from load_v2.opening.values import Values
+from load_v2.opening.training import Training
+from load_v2.opening.values import Values, in_order
 
 
 class Refused(Exception):
@@ -51,21 +52,23 @@ class Context:
     Attributes:
         graph, values, sizes: of one graph.
         inside_call: whether the code stands in the call of a layer, where tensors have real shapes and no layer is made.
-        momenta: name of a moving average -> its momentum in training, where the training graph tells it.
+        training: what the training graph tells.
         layers: one for each use of the same weights in the same way: a layer called twice is one layer.
         rejected: (rule, tensor) -> why a match there failed its proof.
         virtual: tensors that the graph does not have, such as the sequence between two stacked layers -> what gives them.
+        as_recorded: tensors that are no numbers of any kind, such as masks; pieces that read them are proven with the sample's.
         notes: what patterns remember of the graph, under keys of their own.
     """
 
     def __init__(self, graph: Graph, values: Values, sizes: Sizes, inside_call: bool = False):
         self.inside_call = inside_call
-        self.momenta: Mapping[str, float] = {}
+        self.training = Training()
         self.graph, self.values, self.sizes = graph, values, sizes
         self.layers: dict[Any, Layer] = {}
         self.rejected: dict[tuple[str, Tensor], str] = {}
         self.virtual: dict[Tensor, Piece] = {}
         self.notes: dict[Any, Any] = {}
+        self.as_recorded: set[Tensor] = set()
 
     def start_anew(self) -> None:
         """Forgets the layers made so far; what was rejected stays rejected."""
@@ -86,6 +89,10 @@ class Context:
     def is_data(self, tensor: Tensor) -> bool:
         """Returns whether a tensor depends on data."""
         return self.values.is_data(tensor)
+
+    def in_order(self) -> list[NodeDef]:
+        """Returns the graph's nodes, each after those that it reads."""
+        return [self.graph.index[name] for name in in_order(self.graph)]
 
     def read_once(self, tensor: Tensor) -> bool:
         """Returns whether a tensor has one reader, so that a layer may swallow it."""
@@ -153,6 +160,10 @@ class Context:
                 options=options,
                 weights=tuple(value for value, _ in weights),
                 variables=tuple(dict.fromkeys(variable.name for variable in variables)),
+                origins=tuple(
+                    tuple(dict.fromkeys(v.name for tensor in tensors for v in self.values.variables(tensor)))
+                    for _, tensors in weights
+                ),
                 printed=printed,
             )
             if not weights:

@@ -9,31 +9,62 @@ from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.opening import expressions, operations
 from load_v2.opening.context import Context, Piece, Refused
-from load_v2.opening.loops import printed_loops, recurrent
-from load_v2.opening.patterns import activations, embedding, normalization, pooling, weighted
+from load_v2.opening.loops import block, printed_loops, recurrent, unrolled
+from load_v2.opening.patterns import (
+    activations,
+    attention,
+    dropout,
+    embedding,
+    group_normalization,
+    normalization,
+    pooling,
+    positions,
+    scaling,
+    weighted,
+)
 from load_v2.opening.patterns.pattern import Missed, Pattern
 
 # In order: the first that fits takes the piece.
 PATTERNS: tuple[Pattern, ...] = (
     recurrent.Recurrent(),
+    unrolled.Unrolled(),
+    block.BlockLSTM(),
     printed_loops.PrintedLoop(),
     printed_loops.PrintedCondition(),
     normalization.BatchNormalization(),
     normalization.LayerNormalization(),
+    group_normalization.GroupNormalization(),
     embedding.Embedding(),
     activations.Gelu(),
     activations.Swish(),
     activations.LeakyRelu(),
     activations.ParametricRelu(),
+    attention.MultiHeadAttention(),
     weighted.Weighted(),
+    scaling.Scaling(),
+    scaling.WeightedSum(),
+    positions.Positions(),
+    positions.FirstPositions(),
+    dropout.DropsOut(),
+    dropout.DropsNothing(),
     pooling.Pooling(),
     pooling.GlobalPooling(),
     pooling.ZeroPadding(),
 )
 
 
-# In the call of a layer, where no other layer is made.
-INSIDE: tuple[Pattern, ...] = (activations.Gelu(), activations.Swish(), activations.LeakyRelu())
+# In the call of a layer: activations, and layers with weights, which then are parts of that layer.
+INSIDE: tuple[Pattern, ...] = (
+    normalization.BatchNormalization(),
+    normalization.LayerNormalization(),
+    embedding.Embedding(),
+    activations.Gelu(),
+    activations.Swish(),
+    activations.LeakyRelu(),
+    weighted.Weighted(),
+    scaling.Scaling(),
+    scaling.WeightedSum(),
+)
 
 
 # A form of graph that a pattern does not know may fail it in any of these ways; then it is no match, and that is told.
@@ -134,7 +165,7 @@ def _by_pattern(context: Context, tensor: Tensor, patterns: Sequence[Pattern], m
 def _by_op(context: Context, tensor: Tensor) -> Piece:
     op = context.op(tensor)
     if ops.is_random(op):
-        raise Refused("it draws random numbers; freeze what asks for them in step 1")
+        raise Refused("it draws random numbers; freeze the flag that turns them on in step 1")
     if op in ops.FED:
         raise Refused("nothing gives it a value")
     if ops.writes_variable(op):

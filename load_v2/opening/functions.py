@@ -9,7 +9,7 @@ from tensorflow.core.framework import function_pb2
 
 from export_v1.ir import graph as ir
 from export_v1.ir.graph import GraphDef, NodeDef, Tensor
-from load_v2.opening import canonical, expressions
+from load_v2.opening import canonical, choices, expressions
 from load_v2.opening import graph as graphs
 from load_v2.opening.context import Context, Refused
 from load_v2.opening.sizes import Sizes
@@ -45,7 +45,7 @@ def of_loop(context: Context, loop: Tensor, attr: str = "body", inside_call: boo
         context: of the graph that the loop is in.
         loop: an output of it.
         attr: "body" or "cond".
-        inside_call: whether its code will stand in the call of a layer; weights are then arguments like others.
+        inside_call: whether its code will stand in the call of a layer.
 
     Raises:
         Refused: it is not in the library, or uses what has no form outside a function.
@@ -90,9 +90,6 @@ def _function(context: Context, definition, given: list[Tensor], same: set[int],
             if context.values.kind(source) == "constant" and value.size <= expressions.LARGEST_LITERAL:
                 graph_def.node.append(_constant(argument.name, value))
                 continue
-            if inside_call:
-                graph_def.node.append(graphs.placeholder(argument.name, tf.as_dtype(argument.type), value.shape))
-                continue
             weights[argument.name] = _stand_in(context, source, value, argument.name)
             held[argument.name] = value
             shape: list[int | None] | None = list(value.shape)
@@ -108,7 +105,10 @@ def _function(context: Context, definition, given: list[Tensor], same: set[int],
     outputs = {str(at): ir.parse(edge) for at, edge in enumerate(results)}
     inputs = {argument.node: argument for argument in arguments}
     try:
-        graph = canonical.simplified(graphs.without_aliases(graph_def, inputs, outputs, weights), read)
+        chosen = choices.with_choices(graph_def)
+        graph = canonical.simplified(graphs.without_aliases(chosen, inputs, outputs, weights), read)
+        if stretched := choices.of_other_shapes(graph):
+            raise ValueError(f"the branches of {stretched[0]!r} give tensors of different shapes")
     except ValueError as error:
         raise Refused(f"the function {definition.signature.name!r} cannot be read: {error}") from error
     values = Values(graph, read)

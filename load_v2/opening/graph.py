@@ -167,7 +167,7 @@ def _refuse_writes(part: Part, taken: Program) -> None:
     written = writes.written_by(part.graph_def) | set(writers)
     if written:
         raise LoadError(
-            f"Inference of signature {taken.key!r} writes variables, and answers something else at each call.\n"
+            f"Inference of signature {taken.key!r} writes variables, and gives another answer at each call.\n"
             f"  Written by ({len(written)}): {quoted(written)}.\n"
             "  A Keras model keeps its weights in inference; use SignatureLayer, which writes them."
         )
@@ -315,7 +315,10 @@ def _pruned(graph: Graph, graph_def: GraphDef, outputs: Mapping[str, Tensor]) ->
 
 
 def with_ends(graph: Graph, inputs: Iterable[Tensor], outputs: Mapping[str, Tensor]) -> Graph:
-    """Returns the part of a graph that other outputs need, with other tensors, each output 0 of its node, as its inputs."""
+    """Returns the part of a graph that other outputs need, with other tensors, each output 0 of its node, as its inputs.
+
+    Weights stay what they are.
+    """
     names = {tensor.node for tensor in inputs}
     changed = GraphDef(versions=graph.graph_def.versions, library=graph.graph_def.library)
     for node in graph.graph_def.node:
@@ -326,4 +329,10 @@ def with_ends(graph: Graph, inputs: Iterable[Tensor], outputs: Mapping[str, Tens
             changed.node.append(node)
     given = {name: Tensor(name) for name in sorted(names)}
     kept = subgraph.needed(changed, [tensor.name for tensor in [*outputs.values(), *given.values()]])
-    return Graph(kept, given, outputs, {})
+    weights = {node.name: graph.weights[node.name] for node in kept.node if node.name in graph.weights}
+    return Graph(kept, given, outputs, weights)
+
+
+def with_nodes(graph: Graph, graph_def: GraphDef) -> Graph:
+    """Returns a graph of other nodes with the same ends."""
+    return _pruned(graph, graph_def, graph.outputs)

@@ -35,9 +35,12 @@ class Layer:
         options: keyword arguments of the constructor, without the name.
         weights: values in the order of the Keras layer's `weights`.
         variables: names of the TensorFlow 1 variables that they come from.
+        origins: for each weight, the names of the variables that it comes from.
+        parts: layers that a printed class has inside, whose weights are the last of its own.
         printed: the definition of its class; None for a layer of Keras's own.
         name: unique among the model's layers; "" until it is given one.
         variable: what the generated code calls it; "" where it is made on the spot.
+        function: the function of the generated code whose call this stands for; None for a layer.
     """
 
     kind: str
@@ -46,11 +49,14 @@ class Layer:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     weights: tuple[np.ndarray, ...] = ()
     variables: tuple[str, ...] = ()
+    origins: tuple[tuple[str, ...], ...] = ()
+    parts: tuple["Layer", ...] = ()
     printed: PrintedClass | None = None
     name: str = ""
     variable: str = ""
+    function: Any = None
 
     @property
     def constructor(self) -> str:
         """The class as the generated code names it."""
-        return self.kind if self.printed else f"layers.{self.kind}"
+        return self.kind if self.printed or self.function else f"layers.{self.kind}"

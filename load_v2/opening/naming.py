@@ -77,8 +77,8 @@ def name_values(
         for part in expressions.walk(code)
         if isinstance(part, Operand)
     )
-    followers = [statement.code for statement in program.statements[1:]]
-    followers.append(Sequence(tuple(program.outputs.values())))
+    ends = Sequence(tuple(program.outputs.values()))
+    followers = [*(statement.code for statement in program.statements), ends][1:]
     for statement, following in zip(program.statements, followers, strict=True):
         for target in statement.targets:
             if target is None:
@@ -87,7 +87,11 @@ def name_values(
                 names[target] = passing
             else:
                 layer = statement.code.layer if isinstance(statement.code, LayerCall) else None
-                scope = statement.scope if layer is not None and (layer.weights or layer.printed) else target.node
+                is_loop = isinstance(statement.code, Call) and statement.code.function == BLOCK
+                named = is_loop or (layer is not None and (layer.weights or layer.printed or layer.function))
+                scope = statement.scope if named else target.node
+                if is_loop:
+                    scope = re.sub(r"_?\d+$", "", scope)
                 names[target] = fresh(identifier(hint(scope.removeprefix(within))), taken)
     return names
 
@@ -121,7 +125,7 @@ def name_shared_layers(program: Program) -> list[Layer]:
 def identifier(text: str) -> str:
     """Returns text as a Python identifier in lower case."""
     name = re.sub(r"\W+", "_", text).strip("_").lower() or "x"
-    if name in _LOOKS_LIKE_A_DIGIT:
+    if name in _LOOKS_LIKE_A_DIGIT or keyword.iskeyword(name):
         return f"{name}_"
     return f"x_{name}" if name[0].isdigit() else name
 

@@ -1,5 +1,6 @@
 """Classes that the generated code defines for itself, where Keras has no layer that does the same."""
 
+import dataclasses
 import re
 import textwrap
 
@@ -25,14 +26,8 @@ PARAMETER = PrintedClass(
             self.value_shape, self.value_dtype = tuple(shape), value_dtype
 
         def build(self, input_shape):
-            self.value = self.add_weight(
-                name="value",
-                shape=self.value_shape,
-                dtype=self.value_dtype,
-                initializer="zeros",
-                trainable=self.trainable,
-                autocast=False,
-            )
+            options = {"initializer": "zeros", "trainable": self.trainable, "autocast": False}
+            self.value = self.add_weight(self.value_shape, dtype=self.value_dtype, name="value", **options)
 
         def call(self, inputs):
             return ops.convert_to_tensor(self.value)
@@ -91,6 +86,66 @@ _SEQUENCE_MASK = PrintedClass(
 def sequence_mask(scope: str) -> Layer:
     """Returns the layer that makes a mask from sequences and their lengths."""
     return Layer(kind="SequenceMask", scope=scope, printed=_SEQUENCE_MASK)
+
+
+_UNBIASED = PrintedClass(
+    "UnbiasedBatchNormalization",
+    REGISTERED
+    + textwrap.dedent('''\
+    class UnbiasedBatchNormalization(layers.Wrapper):
+        """Batch norm that moves towards the unbiased variance of a batch, as TensorFlow 1's fused one does."""
+
+        def call(self, inputs, training=False):
+            before = ops.copy(self.layer.moving_variance)
+            outputs = self.layer(inputs, training=training)
+            if training and self.layer.trainable:
+                # What the biased variance of `count` numbers has added, times 1 / (count - 1) once more.
+                count = ops.cast(ops.size(inputs), "float32") / inputs.shape[-1]
+                added = self.layer.moving_variance - self.layer.momentum * before
+                self.layer.moving_variance.assign_add(added / ops.maximum(count - 1.0, 1.0))
+            return outputs
+    '''),
+    "TensorFlow 1's fused batch norm keeps an average of unbiased variances, Keras's layer one of biased ones",
+)
+
+
+_BY_AVERAGES = PrintedClass(
+    "FixedBatchNormalization",
+    REGISTERED
+    + textwrap.dedent('''\
+    class FixedBatchNormalization(layers.Wrapper):
+        """Batch norm by averages that stay as they are, in training, too; scale and offset are trained."""
+
+        def call(self, inputs):
+            return self.layer(inputs, training=False)
+    '''),
+    "in training, the graph normalizes by averages that it does not change, and Keras's layer by each batch",
+)
+
+
+def unbiased(layer: Layer) -> Layer:
+    """Returns a layer around a BatchNormalization that averages unbiased variances."""
+    return _around(layer, _UNBIASED)
+
+
+def by_averages(layer: Layer) -> Layer:
+    """Returns a layer around a BatchNormalization that never normalizes by a batch."""
+    return _around(layer, _BY_AVERAGES)
+
+
+def _around(layer: Layer, wrapper: PrintedClass) -> Layer:
+    # Keras would number the inner layer by how many there were before, and its weights are found by their paths.
+    inner = text.constructed(dataclasses.replace(layer, name="norm"))
+    return Layer(
+        kind=wrapper.name,
+        scope=layer.scope,
+        arguments=(expressions.Name(inner),),
+        weights=layer.weights,
+        variables=layer.variables,
+        origins=layer.origins,
+        parts=(layer,),
+        printed=wrapper,
+    )
 
 
 # Functions that printed layers call, by name.

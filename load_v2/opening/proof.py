@@ -126,7 +126,7 @@ def check(context: Context, pieces: Iterable[Piece], inputs: Mapping[str, np.nda
     wrong = {}
     for piece in pieces:
         given = {
-            t: known[t] if context.op(t) in _OF_ONE_VALUE else _like(known[t], random)
+            t: known[t] if context.op(t) in _OF_ONE_VALUE or t in context.as_recorded else _like(known[t], random)
             for t in expressions.operands(piece.code)
             if context.is_data(t)
         }

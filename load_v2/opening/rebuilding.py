@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,25 +11,41 @@ from typing import Any
 import keras
 import numpy as np
 
+from export_v1.console import progress
 from export_v1.format import comparison
 from export_v1.format import sample as codec
-from load_v2.errors import LoadError, quoted
+from load_v2.errors import LoadError, path_of, quoted
 from load_v2.layer.signature_layer import SignatureLayer
 from load_v2.opening import backends as processes
-from load_v2.opening import canonical, cover, proof, refusing, source, statements, training, values
+from load_v2.opening import (
+    canonical,
+    choices,
+    cover,
+    dropouts,
+    expressions,
+    proof,
+    refusing,
+    regularizers,
+    source,
+    statements,
+    training,
+    values,
+    weight_rules,
+)
+from load_v2.opening import graph as graphs
 from load_v2.opening.context import Context
 from load_v2.opening.cover import Cover
 from load_v2.opening.layers import Layer
 from load_v2.opening.report import Report
 from load_v2.opening.sizes import Sizes
-from load_v2.program import artefact, program
+from load_v2.program import artefact, program, subgraph
 from load_v2.program.program import Program
 
 # A match that fails its proof gives way to another, which may fail in its turn.
 _MOST_ATTEMPTS = 8
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Rebuilt:
     """A rebuilt model.
 
@@ -36,11 +53,21 @@ class Rebuilt:
         model: the Keras model, with its weights.
         source: the Python code that builds it.
         report: what it is made of, and how it was proven.
+        plan: what it was built from.
     """
 
     model: keras.Model
     source: str
     report: Report
+    plan: "Plan"
+
+    def __str__(self) -> str:
+        return f"Rebuilt: model {self.model.name!r}\n{self.report}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -54,6 +81,7 @@ class Plan:
         source: the code.
         layers: in the order of their first call.
         sample: the recorded inputs and answers, None where there are none.
+        notes: what to know before the model is trained.
     """
 
     taken: Program
@@ -62,6 +90,7 @@ class Plan:
     source: str
     layers: tuple[Layer, ...]
     sample: codec.Arrays | None
+    notes: tuple[str, ...] = ()
 
 
 def rebuild(
@@ -92,12 +121,18 @@ def rebuild(
         code, weights = os.path.join(folder, "model.py"), os.path.join(folder, "model.weights.h5")
         write(plan_.source, model, code, weights)
         proofs, notes = prove(plan_, code, weights, processes.chosen(backends))
-    return Rebuilt(model, plan_.source, report(plan_, proofs, notes))
+    return Rebuilt(model, plan_.source, report(plan_, proofs, notes), plan_)
+
+
+def rules(rebuilt: Rebuilt) -> tuple[str, tuple[str, ...]]:
+    """Returns the rules by which `port` takes another checkpoint into the model, and the weights that they leave out."""
+    bundle = rebuilt.plan.taken.source
+    return weight_rules.text(rebuilt.model, rebuilt.plan.layers, bundle.variables, values.reader(bundle.bundle))
 
 
 def plan(path: str | os.PathLike, signature: str = "serving_default", static: bool = False) -> Plan:
     """Returns the code for a signature, each of its layers proven; arguments and errors are those of `rebuild`."""
-    path = os.fspath(path)
+    path = path_of(path)
     read = artefact.read(path)
     taken = program.take(read, signature)
     sample = _sample(path, taken)
@@ -108,9 +143,11 @@ def plan(path: str | os.PathLike, signature: str = "serving_default", static: bo
     if covered.refusals:
         raise refusing.error(path, signature, covered.refusals)
     body = statements.program(context, covered.pieces)
+    layers = statements.layers_of(body.statements)
+    left_out = _regularized(taken, layers)
     specs = read.signatures[signature].inputs
     code = source.write(body, context.graph, specs, source.title(taken))
-    return Plan(taken, context, covered, code, tuple(statements.layers_of(body.statements)), sample)
+    return Plan(taken, context, covered, code, tuple(layers), sample, (*left_out, *_notes(taken, context, layers)))
 
 
 def _sample(path: str, taken: Program) -> codec.Arrays | None:
@@ -157,10 +194,12 @@ def _ranks(taken: Program, sample: codec.Arrays | None) -> dict[str, tuple]:
 
 def _context(taken: Program, sizes: Mapping[str, tuple] | None) -> Context:
     reader = values.reader(taken.source.bundle)
-    graph = canonical.graph(taken, taken.serve, reader, sizes)
+    graph = choices.of_shared_weights(graphs.of_part(taken, taken.serve, sizes))
+    graph, placed = dropouts.with_dropouts(graph, training.planned(taken))
+    graph = canonical.simplified(graph, reader)
     known = values.Values(graph, reader)
     context = Context(graph, known, Sizes(graph, known))
-    context.momenta = training.momenta(taken)
+    context.training = dataclasses.replace(training.averages(taken), dropouts=placed)
     return context
 
 
@@ -170,6 +209,7 @@ def proven(context: Context, sample: codec.Arrays | None) -> Cover:
         covered = cover.cover(context)
         if covered.refusals or sample is None:
             return covered
+        progress.stage("comparing layers with the graph")
         wrong = proof.check(context, covered.pieces, sample.inputs)
         if not wrong:
             return covered
@@ -179,18 +219,34 @@ def proven(context: Context, sample: codec.Arrays | None) -> Cover:
         stubborn = {key: why for key, why in wrong.items() if key[0] not in patterns}
         if stubborn:
             refusals = tuple(
-                cover.Refusal(tensor.node, rule, f"its code answers something else: {why}")
+                cover.Refusal(tensor.node, rule, f"its code gives another answer: {why}")
                 for (rule, tensor), why in stubborn.items()
             )
             return dataclasses.replace(covered, refusals=refusals)
-    raise LoadError("No set of layers passes its proofs.\n  This is a defect; use SignatureLayer.")
+    raise LoadError("No set of layers passes its proofs.\n  This is a bug; use SignatureLayer.")
 
 
 def execute(code: str) -> keras.Model:
-    """Returns the model that generated code builds; its weights are not those of the graph yet."""
+    """Returns the model that generated code builds; its weights are not those of the graph yet.
+
+    Raises:
+        LoadError: Keras refuses a part of it.
+    """
     namespace: dict[str, Any] = {"__name__": "rebuilt_model"}
     exec(compile(code, "model.py", "exec"), namespace)
-    return namespace["build"]()
+    try:
+        return namespace["build"]()
+    except Exception as error:  # whatever Keras and its backend raise, there is no such model
+        raise LoadError(
+            f"Keras refuses the rebuilt model: {type(error).__name__}: {first_lines(error)}\n"
+            "  Use SignatureLayer, or --dry_run to see what the model is made of."
+        ) from error
+
+
+def first_lines(error: Exception) -> str:
+    """Returns what an error of Keras's says, without its lists of arguments and without colours."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    return " ".join([line.strip() for line in plain.splitlines() if line.strip()][:2])
 
 
 def fill(model: keras.Model, layers: Sequence[Layer]) -> None:
@@ -221,7 +277,7 @@ def prove(
     outputs = list(plan_.context.graph.outputs)
     inputs = [batch for batch, _ in questions]
     proofs, wrong = {}, []
-    for backend in backends:
+    for backend in progress.counted(backends, "proving it", unit="backends"):
         found = processes.answers(backend, code, weights, inputs, outputs)
         if isinstance(found, str):
             wrong.append(f"{backend}: it does not run: {found}")
@@ -239,7 +295,7 @@ def prove(
         proofs[backend] = tuple(lines)
     if wrong:
         raise LoadError(
-            "The rebuilt model answers something else, and was not written.\n  "
+            "The rebuilt model gives other answers, and was not written.\n  "
             + "\n  ".join(wrong)
             + "\n  Leave a backend out of --backends if it is not needed, or use SignatureLayer."
         )
@@ -274,7 +330,7 @@ def batches(plan_: Plan) -> tuple[list[tuple[dict[str, np.ndarray], dict[str, np
         try:
             answered = layer(batch)
         except Exception:  # the graph itself may be made for one size only
-            return batches, [f"the graph itself does not answer a batch of {other}, so no other size was tried"]
+            return batches, [f"the graph itself fails on a batch of {other}, so no other size was tried"]
         answered = answered if isinstance(answered, dict) else {next(iter(plan_.context.graph.outputs)): answered}
         batches.append((batch, {key: np.asarray(answered[key]) for key in answers}))
     return batches, []
@@ -287,38 +343,58 @@ def report(plan_: Plan, proofs: Mapping[str, tuple[str, ...]] | None = None, not
     for layer in plan_.layers:
         if layer.printed:
             printed[layer.printed.name] = layer.printed.reason
+            own.update(part.kind for part in layer.parts)
         else:
             own[layer.kind] += 1
     for piece in plan_.covered.pieces:
-        if piece.layer is not None and not piece.layer.printed:
+        code = proof.without_virtual(plan_.context, piece.code)
+        layers = [part.layer for part in expressions.walk(code) if isinstance(part, expressions.LayerCall)]
+        if layers and not (layers[0].printed and not layers[0].parts):
             in_layers += len(piece.nodes)
         else:
             operations[piece.rule] += 1
-    sizes = [(sum(value.size for value in layer.weights), layer.printed is None) for layer in plan_.layers]
+    weights = sum(value.size for layer in plan_.layers for value in layer.weights)
+    in_parts = (value for layer in plan_.layers if layer.printed for part in layer.parts for value in part.weights)
+    standard = [value for layer in plan_.layers if not layer.printed for value in layer.weights] + [*in_parts]
     return Report(
         layers=own,
         printed=printed,
         operations=operations,
         nodes=sum(len(piece.nodes) for piece in plan_.covered.pieces),
         nodes_in_layers=in_layers,
-        weights=sum(size for size, _ in sizes),
-        standard_weights=sum(size for size, standard in sizes if standard),
-        lines=plan_.source.count("\n"),
+        weights=weights,
+        standard_weights=sum(value.size for value in standard),
+        lines=source.lines_of_code(plan_.source),
+        live=sum(1 for _ in subgraph.all_nodes(plan_.taken.serve.graph_def)),
         misses=plan_.covered.misses,
         proofs=proofs or {},
-        notes=(*notes, *_notes(plan_, own)),
+        notes=(*notes, *plan_.notes),
     )
 
 
-def _notes(plan_: Plan, own: Mapping[str, int]) -> list[str]:
+def _regularized(taken: Program, layers: Sequence[Layer]) -> list[str]:
+    """Gives layers the regularizers of their variables, and returns what to know of those that no layer has."""
+    reader = values.reader(taken.source.bundle)
+    wanted, others = regularizers.penalties(taken)
+    known = {variable.name: reader(variable) for variable in taken.variables if variable.name in wanted}
+    left = regularizers.add(layers, wanted, known)
+    found = [f"regularization losses of these variables are not in the model: {quoted(left)}"] if left else []
+    if others:
+        found.append(
+            f"{others} regularization losses are no sums of absolute values or squares, and are not in the model"
+        )
+    return found
+
+
+def _notes(taken: Program, context: Context, layers: Sequence[Layer]) -> list[str]:
     """Returns what to know before the model is trained."""
-    uses = Counter(name for layer in plan_.layers for name in layer.variables)
+    uses = Counter(name for layer in layers for name in layer.variables)
     copies = [name for name, count in uses.items() if count > 1]
-    fixed = [key for key, spec in plan_.taken.source.signatures[plan_.taken.key].inputs.items() if spec.shape is None]
+    fixed = [key for key, spec in taken.source.signatures[taken.key].inputs.items() if spec.shape is None]
     notes = [f"the graph does not tell the rank of {quoted(fixed)}; its sizes are the sample's"] if fixed else []
-    notes += training.left_out(plan_.taken, "BatchNormalization" in own)
+    notes += training.notes(taken, context.training, layers)
     if copies:
         notes.append(
-            f"each of these variables is in several layers, which training changes one by one: {quoted(copies)}"
+            f"each of these variables is in several layers, which training would change independently: {quoted(copies)}"
         )
     return notes

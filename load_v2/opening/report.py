@@ -4,12 +4,13 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping
 
+from export_v1.console import tables
 from load_v2.opening.cover import Miss
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Report:
-    """A rebuilt model in numbers.
+    """A rebuilt model in numbers; printed, one line for each finding.
 
     Attributes:
         layers: class of Keras's layers -> how many.
@@ -19,7 +20,8 @@ class Report:
         nodes_in_layers: those of them that are part of a layer of Keras's own.
         weights: numbers in weights altogether.
         standard_weights: those of them in Keras's own layers.
-        lines: of the generated code.
+        lines: of the generated code, without docstrings, comments, imports and blank lines.
+        live: nodes of the graph that the outputs need, weights, constants and the bodies of loops among them.
         misses: pieces that are nearly a layer, with what is different.
         proofs: backend -> one line for each output and batch.
         notes: what else there is to know.
@@ -33,6 +35,7 @@ class Report:
     weights: int
     standard_weights: int
     lines: int
+    live: int
     misses: tuple[Miss, ...] = ()
     proofs: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -42,6 +45,15 @@ class Report:
         """The share of the weights that is in layers of Keras's own; 1 where there are none."""
         return self.standard_weights / self.weights if self.weights else 1.0
 
+    def __str__(self) -> str:
+        return "\n".join(self.text())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = [tuple(line.split(": ", 1)) for line in self.text()]
+        return tables.Table("A rebuilt model", rows).html()
+
     def text(self) -> list[str]:
         """Returns the report, one line for each finding."""
         lines = [f"layers: {_counted(self.layers)}"]
@@ -50,7 +62,7 @@ class Report:
             lines.append(f"keras.ops: {_counted(self.operations)}")
         lines.append(
             f"weights: {self.weights:,} numbers, {self.share:.2%} in Keras's own layers; nodes: {self.nodes_in_layers} of "
-            f"{self.nodes} in layers; code: {self.lines} lines"
+            f"{self.nodes} in layers; code: {self.lines} lines for {self.live} nodes"
         )
         lines += [f"not a layer: {miss}" for miss in self.misses]
         for backend, found in self.proofs.items():

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.opening.graph import Graph
 from load_v2.opening.shape_arithmetic import FLOATS, HANDLERS, INTEGERS, SLICE_MASKS, filled, objects, slice_parts
@@ -25,7 +26,7 @@ _SAME_SHAPE = frozenset(
     """Relu Relu6 Elu Selu LeakyRelu Sigmoid Tanh Softplus Softsign Exp Log Log1p Expm1 Sqrt Rsqrt Square Abs Neg Sin Cos
     Floor Ceil Round Rint Sign Erf Reciprocal Inv IsFinite IsNan LogicalNot ZerosLike OnesLike StopGradient Cast Softmax
     LogSoftmax BiasAdd FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 ReverseV2 ReverseSequence Cumsum Cumprod LRN
-    ClipByValue MatrixBandPart""".split()
+    ClipByValue MatrixBandPart Identity""".split()
 )
 
 
@@ -122,6 +123,9 @@ class Sizes:
             dropped = graph.attr(tensor, "squeeze_dims").list.i
             gone = {at % len(before) for at in dropped} or {at for at, size in enumerate(before) if size == 1}
             return sources[0], [at for at in range(len(before)) if at not in gone][axis]
+        if op == "TensorListStack" and axis == 0:
+            length = self._of_list(sources[0])
+            return own if length is None else length
         if op in {"MatMul", "BatchMatMul", "BatchMatMulV2"}:
             return self._of_product(tensor, axis, len(shape), sources)
         if op == "ConcatV2":
@@ -195,6 +199,18 @@ class Sizes:
             if at >= 0 and shape[at] != 1:
                 sizes.add(self.axis(source, at))
         return sizes.pop() if len(sizes) == 1 else (tensor, axis)
+
+    def _of_list(self, tensor: Tensor) -> Size | None:
+        """Returns the length of a list: a loop gives one that is as long as the one that it was given."""
+        while self._graph.op(tensor) in ops.WHILES:
+            tensor = self._graph.sources(tensor)[tensor.index]
+        op, sources = self._graph.op(tensor), self._graph.sources(tensor)
+        if op == "TensorListSetItem":
+            return self._of_list(sources[0])
+        if op == "TensorListFromTensor":
+            return self.axis(sources[0], 0)
+        length = self.array(sources[1]) if op == "TensorListReserve" else None
+        return None if length is None or length.size != 1 or length.reshape(-1)[0] == -1 else length.reshape(-1)[0]
 
     def _of_product(self, tensor: Tensor, axis: int, rank: int, sources: list[Tensor]):
         flipped = ("transpose_a", "transpose_b") if self._graph.op(tensor) == "MatMul" else ("adj_x", "adj_y")

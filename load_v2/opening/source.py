@@ -1,13 +1,12 @@
 """The Python source of a rebuilt model."""
 
+import ast
 import itertools
 import os
 import re
-from collections import Counter
 from collections.abc import Mapping
 
-from export_v1.ir.graph import Tensor
-from load_v2.opening import block_text, blocks, expressions, naming, text
+from load_v2.opening import block_loops, block_text, blocks, expressions, naming, text
 from load_v2.opening.graph import Graph
 from load_v2.opening.layers import Layer
 from load_v2.opening.statements import Program, Statement, layers_of
@@ -27,37 +26,35 @@ def write(program: Program, graph: Graph, specs: Mapping[str, Spec], title: str)
     naming.name_layers(layers_of(program.statements))
     naming.name_classes(layers_of(program.statements))
     shared = {id(layer): layer for layer in naming.name_shared_layers(program)}
-    items = blocks.found(program)
-    folded = Program(
-        tuple(item if isinstance(item, Statement) else _as_statement(item) for item in items), program.outputs
-    )
-    names = naming.name_values(folded, graph.inputs, shared={layer.variable for layer in shared.values()})
-    _carry_under_one_name(items, folded, graph, names)
+    statements, functions = blocks.factored(program)
+    ends = frozenset(tensor for code in program.outputs.values() for tensor in expressions.operands(code))
+    items = block_loops.found(statements, ends)
+    folded = Program(tuple(map(block_text.as_statement, items)), program.outputs)
+    own = {layer.variable for layer in shared.values()} | {function.name for function in functions}
+    names = naming.name_values(folded, graph.inputs, shared=own)
+    lines = block_text.body(items, program.outputs, names, frozenset(graph.inputs.values()))
     body = [
         f"    {names[tensor]} = {_input(key, specs[key], graph.shape(tensor))}" for key, tensor in graph.inputs.items()
     ]
     section = ""
     made: set[int] = set()
-    functions: dict[str, str] = {}
-    for item, statement, heading in zip(items, folded.statements, _sections(folded.statements), strict=True):
+    for line, statement, heading in zip(lines, folded.statements, _sections(folded.statements), strict=True):
         if heading != section and heading:
             body += ["", f"    # {heading}"]
         section = heading
-        if isinstance(item, blocks.Block):
-            body += block_text.loop(item, names, functions)
-            continue
         for part in expressions.walk(statement.code):
             if isinstance(part, expressions.LayerCall) and id(part.layer) in shared and id(part.layer) not in made:
                 made.add(id(part.layer))
                 body.append(_made(part.layer))
-        targets = ", ".join("_" if target is None else names[target] for target in statement.targets)
-        body.append(text.statement(f"{targets} = ", statement.code, names))
+        body.append(line)
     body.append(_returned(program, graph, names))
     classes = {layer.printed.source: None for layer in layers_of(program.statements) if layer.printed}
     module = "\n".join(body)
     helpers = {layer.printed.helper: None for layer in layers_of(program.statements) if layer.printed}
     classes = {**{helper: None for helper in helpers if helper}, **classes}
-    definitions = "".join(f"\n\n{definition.rstrip()}\n" for definition in [*classes, *functions.values()])
+    definitions = "".join(
+        f"\n\n{definition.rstrip()}\n" for definition in [*classes, *map(block_text.function, functions)]
+    )
     return f'"""{title}\n"""\n\n{_imports(module + definitions)}{definitions}\n\n{_HEADER}{module}\n'
 
 
@@ -89,29 +86,6 @@ def _imports(code: str) -> str:
     return "\n".join(imports + ([f"from keras import {', '.join(used)}"] if used else [])) + "\n"
 
 
-def _carry_under_one_name(items, folded: Program, graph: Graph, names: dict[Tensor, str]) -> None:
-    """Gives what goes into a loop the name of what comes out, where nothing else reads it."""
-    codes = [*(statement.code for statement in folded.statements), *folded.outputs.values()]
-    reads = Counter(tensor for code in codes for tensor in expressions.operands(code))
-    inputs = set(graph.inputs.values())
-    for item in items:
-        if isinstance(item, blocks.Block):
-            for (first, _), result in zip(item.carried, item.results, strict=True):
-                if reads[first] == 1 and first not in inputs:
-                    names[first] = names[result]
-
-
-def _as_statement(block: blocks.Block) -> Statement:
-    """Returns a statement that reads and gives what a block does, for the names."""
-    reads = [*(first for first, _ in block.carried), *block.fixed]
-    options = {f"carried_{at}": at for at in range(len(block.carried))}
-    code = expressions.call(naming.BLOCK, *map(expressions.Operand, reads), **options)
-    scope = (
-        os.path.commonprefix([f"{s.scope}/" for s in block.repeats[0]]).rpartition("/")[0] or block.repeats[0][0].scope
-    )
-    return Statement(block.results, code, scope)
-
-
 def _input(key: str, spec: Spec, shape: tuple[int | None, ...] | None) -> str:
     name = naming.identifier(key) if re.sub(r"\W", "", key) != key else key
     size = f"batch_shape={shape!r}" if not shape or shape[0] is not None else repr(tuple(shape[1:]))
@@ -137,6 +111,23 @@ def _returned(program: Program, graph: Graph, names) -> str:
     return f"    return keras.Model(\n        {{{pairs}}},\n        {ends},\n    )"
 
 
+# Statements of a section that is worth a heading.
+_SHORTEST_SECTION = 3
+
+
+def lines_of_code(source: str) -> int:
+    """Returns how many lines of a module are code: no docstrings, comments, imports or blank lines."""
+    tree = ast.parse(source)
+    none: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+            none.update(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            none.add(node.lineno)
+    lines = enumerate(source.splitlines(), 1)
+    return sum(1 for number, line in lines if number not in none and line.strip() and line.strip()[0] != "#")
+
+
 def _sections(statements: tuple[Statement, ...]) -> list[str]:
     """Returns the heading under which each statement stands, "" for none: the outermost scope that not all of them share.
 
@@ -147,7 +138,8 @@ def _sections(statements: tuple[Statement, ...]) -> list[str]:
     while scopes and all(len(scope) > depth + 1 for scope in scopes) and len({scope[depth] for scope in scopes}) == 1:
         depth += 1
     headings = [scope[depth] if len(scope) > depth + 1 else "" for scope in scopes]
-    runs = [heading for heading, _ in itertools.groupby(headings) if heading]
-    if len(runs) < 2 or len(runs) != len(set(runs)) or len(statements) < 3 * len(runs):
+    runs = {heading: len(list(run)) for heading, run in itertools.groupby(headings) if heading}
+    apart = sum(1 for heading, _ in itertools.groupby(headings) if heading)
+    if not 2 <= apart == len(runs) or len(statements) < 3 * len(runs) or min(runs.values()) < _SHORTEST_SECTION:
         return [""] * len(statements)
     return headings

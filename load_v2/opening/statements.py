@@ -4,17 +4,25 @@ import dataclasses
 import heapq
 import re
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 
 from export_v1.ir.graph import Tensor
-from load_v2.opening import expressions, printed
+from load_v2.opening import expressions, printed, text
 from load_v2.opening.context import Context, Piece, Refused
 from load_v2.opening.expressions import Call, Constant, Expression, Item, LayerCall, Literal, Operand
 from load_v2.opening.layers import Layer
 
-# An expression that is read once moves into the one that reads it, while that stays as short as this.
-_READABLE = 90
+# An expression that is read once moves into the one that reads it, while that stays as short as this, and no deeper.
+_READABLE = 106
+# About what naming a layer takes, in one line or in a function for several blocks.
+_A_NAME = 30
+# About what a variable is called.
+_A_VALUE = 10
+# So many statements in a numbered scope are a block; fewer are a layer.
+_A_BLOCK = 4
+_DEEPEST = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,10 +49,13 @@ class Program:
     Attributes:
         statements: in order; each reads inputs and what stands before it.
         outputs: key -> what it is, in the order of the signature.
+        held: weights and large constants that the code reads as they are -> values; inside the call of a layer alone,
+            where that layer holds them.
     """
 
     statements: tuple[Statement, ...]
     outputs: dict[str, Expression]
+    held: Mapping[Tensor, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 def program(context: Context, pieces: tuple[Piece, ...]) -> Program:
@@ -64,6 +75,7 @@ class _Builder:
         }
         self._pieces = [piece for piece in pieces if not isinstance(piece.code, Operand)]
         self._parameters: dict[Tensor, Statement] = {}
+        self._held: dict[Tensor, np.ndarray] = {}
 
     def built(self) -> Program:
         statements = [
@@ -71,8 +83,9 @@ class _Builder:
             for piece in self._scheduled(self._pieces)
         ]
         outputs = {key: self._value(tensor) for key, tensor in self._context.graph.outputs.items()}
+        outputs = _without_masks(statements, outputs)
         statements = self._with_parameters(_trimmed(_without_stray_masks(statements), outputs), outputs)
-        return Program(tuple(_inlined(statements, outputs)), outputs)
+        return Program(tuple(_inlined(statements, outputs)), outputs, self._held)
 
     def _origin(self, tensor: Tensor) -> Tensor:
         while tensor in self._aliases:
@@ -146,10 +159,12 @@ class _Builder:
 
     def _parameter(self, tensor: Tensor, value: np.ndarray, name: str) -> Expression:
         """Returns a weight that is in no layer of Keras's own."""
-        if tensor not in self._parameters:
+        if self._context.inside_call:
+            self._held[tensor] = value
+        elif tensor not in self._parameters:
             known = tensor in self._context.graph
             layer = printed.parameter(self._context, tensor if known else None, value, name)
-            if self._anchor is None or self._context.inside_call:
+            if self._anchor is None:
                 raise Refused(f"{name!r} is a large constant inside a loop or a condition")
             self._parameters[tensor] = Statement((tensor,), LayerCall(layer, (Operand(self._anchor),)), layer.scope)
         return Operand(tensor)
@@ -190,6 +205,22 @@ def _without_stray_masks(statements: list[Statement]) -> list[Statement]:
     if not any(key == "mask" for part in calls for key, _ in part.options):
         return statements
     return [dataclasses.replace(s, code=expressions.replaced(s.code, change)) for s in statements]
+
+
+def _without_masks(statements: list[Statement], outputs: dict[str, Expression]) -> dict[str, Expression]:
+    """Returns the outputs without the masks that layers hand on to them; a loss would leave out what they mask."""
+    masked: set[Tensor] = set()
+    for statement in statements:
+        part = statement.code
+        if not isinstance(part, LayerCall):
+            continue
+        given = any(key == "mask" for key, _ in part.options)
+        if given or any(isinstance(argument, Operand) and argument.tensor in masked for argument in part.arguments):
+            masked.update(target for target in statement.targets if target is not None)
+    return {
+        key: expressions.call("ops.copy", code) if isinstance(code, Operand) and code.tensor in masked else code
+        for key, code in outputs.items()
+    }
 
 
 def _trimmed(statements: list[Statement], outputs: dict[str, Expression]) -> list[Statement]:
@@ -234,20 +265,20 @@ def _inlined(statements: list[Statement], outputs: dict[str, Expression]) -> lis
         for code in [*(statement.code for statement in statements), *outputs.values()]
         for tensor in _mentions(code)
     )
+    blocks = _numbered_blocks(statements)
     kept: list[Statement] = []
     makers: dict[Tensor, int] = {}
     for statement in statements:
         code, nodes = statement.code, statement.nodes
-        if not (isinstance(code, LayerCall) and code.layer.weights):
-            for tensor in expressions.operands(code):
-                at = makers.get(tensor)
-                if at is None or reads[tensor] != 1:
-                    continue
-                maker = kept[at]
-                other = expressions.with_operands(code, {tensor: maker.code})
-                if _length(other) <= _READABLE and _may_move(maker, statement):
-                    code, nodes = other, nodes + maker.nodes
-                    kept[at] = dataclasses.replace(maker, targets=())
+        for tensor in expressions.operands(code):
+            at = makers.get(tensor)
+            if at is None or reads[tensor] != 1:
+                continue
+            maker = kept[at]
+            other = expressions.with_operands(code, {tensor: maker.code})
+            if _length(other) <= _READABLE and _may_move(maker, statement, blocks) and _is_readable(other):
+                code, nodes = other, nodes + maker.nodes
+                kept[at] = dataclasses.replace(maker, targets=())
         statement = dataclasses.replace(statement, code=code, nodes=nodes)
         if len(statement.targets) == 1 and statement.targets[0] is not None:
             makers[statement.targets[0]] = len(kept)
@@ -259,13 +290,36 @@ def _mentions(code: Expression) -> list[Tensor]:
     return [part.tensor for part in expressions.walk(code) if isinstance(part, Operand)]
 
 
-def _may_move(maker: Statement, reader: Statement) -> bool:
-    """Layers stay on lines of their own, and the end of a numbered block stays in the block."""
-    layers = [part for part in expressions.walk(maker.code) if isinstance(part, LayerCall)]
-    if layers or isinstance(reader.code, LayerCall) or not expressions.operands(maker.code):
+def _numbered_blocks(statements: list[Statement]) -> frozenset[str]:
+    """Returns the scopes that have a number and are no single layer."""
+    inside = Counter(
+        scope
+        for statement in statements
+        for parts in [statement.scope.split("/")]
+        for depth, part in enumerate(parts[:-1], 1)
+        if part[-1:].isdigit()
+        for scope in ["/".join(parts[:depth])]
+    )
+    return frozenset(scope for scope, count in inside.items() if count >= _A_BLOCK)
+
+
+def _may_move(maker: Statement, reader: Statement, blocks: frozenset[str]) -> bool:
+    """The end of a numbered block stays in the block; what reads nothing has its own line."""
+    if not expressions.operands(maker.code):
         return False
-    numbered = {part for part in maker.scope.split("/")[:-1] if part[-1:].isdigit()}
-    return numbered <= set(reader.scope.split("/")[:-1])
+    return all(f"{reader.scope}/".startswith(f"{scope}/") for scope in blocks if maker.scope.startswith(f"{scope}/"))
+
+
+def _is_readable(code: Expression) -> bool:
+    """Returns whether a line has one layer with weights at most, and no brackets in too many brackets."""
+    layers = [part.layer for part in expressions.walk(code) if isinstance(part, LayerCall)]
+    return sum(bool(layer.weights) for layer in layers) <= 1 and len(layers) <= 2 and _depth(code) <= _DEEPEST
+
+
+def _depth(code: Expression) -> int:
+    """Returns how many calls stand in each other."""
+    inner = max(map(_depth, expressions.children(code)), default=0)
+    return inner + isinstance(code, (Call, LayerCall))
 
 
 def _length(code: Expression) -> int:
@@ -273,11 +327,14 @@ def _length(code: Expression) -> int:
     total = 0
     for part in expressions.walk(code):
         if isinstance(part, Operand):
-            total += 8
+            total += _A_VALUE
         elif isinstance(part, Literal):
             total += len(expressions.literal_text(part.value))
         elif isinstance(part, Call):
             total += len(part.function) + 2 + sum(len(key) + 1 for key, _ in part.options)
+        elif isinstance(part, LayerCall):
+            total += len(text.constructed(part.layer)) + (_A_NAME if part.layer.weights else 0)
+            total += 2 + sum(len(key) + 1 for key, _ in part.options)
         elif isinstance(part, Item):
             total += 2
         total += 2

@@ -1,5 +1,6 @@
 """Expressions as text, laid out as the usual formatters lay it out."""
 
+import re
 from collections.abc import Mapping
 
 from export_v1.ir.graph import Tensor
@@ -87,11 +88,13 @@ class _Writer:
         """Returns what stands before the last brackets of a call, and what stands inside them."""
         assert isinstance(code, (Call, LayerCall))
         arguments = [*map(self.flat, code.arguments), *(f"{key}={self.flat(value)}" for key, value in code.options)]
+        if isinstance(code, LayerCall) and code.layer.function is not None:
+            return code.layer.kind, [*arguments, *parameters(code.layer)]
         return (code.function if isinstance(code, Call) else self.maker(code.layer)), arguments
 
     def maker(self, layer) -> str:
         """Returns a layer as it is called: by its variable, or made on the spot."""
-        return layer.variable or f"{layer.constructor}({', '.join(constructor_arguments(layer))})"
+        return layer.variable or constructed(layer)
 
     def lines(self, indent: str, prefix: str, code: Expression, suffix: str, inside: bool = False) -> list[str]:
         """Returns the text on as many lines as it needs.
@@ -106,7 +109,11 @@ class _Writer:
         items: list[tuple[str, Expression]]
         if len(whole) <= WIDTH:
             return [whole]
-        if isinstance(code, LayerCall) and not code.layer.variable:
+        if isinstance(code, LayerCall) and code.layer.function is not None:
+            items = [("", Name(argument)) for argument in self._call(code)[1]]
+            return self._opened(indent, f"{prefix}{code.layer.kind}(", items, f"){suffix}")
+        head = len(f"{indent}{prefix}{self._call(code)[0]}(") if isinstance(code, LayerCall) else 0
+        if isinstance(code, LayerCall) and not code.layer.variable and head > WIDTH:
             arguments = constructor_arguments(code.layer)
             if arguments:
                 end = f")({', '.join(self._call(code)[1])}){suffix}"
@@ -160,9 +167,30 @@ class _Writer:
 
 def constructor_arguments(layer) -> list[str]:
     """Returns the arguments of a layer's constructor, the name last."""
-    arguments = [expressions.literal_text(value) for value in layer.arguments]
-    arguments += [f"{key}={expressions.literal_text(value)}" for key, value in layer.options.items()]
-    if not layer.name:
-        return arguments
-    # A name with a placeholder is one in a function that is called for several blocks.
-    return [*arguments, f'name={"f" if "{" in layer.name else ""}"{layer.name}"']
+    arguments = [value(given) for given in layer.arguments]
+    arguments += [f"{key}={value(given)}" for key, given in layer.options.items()]
+    return [*arguments, f"name={value(layer.name)}"] if layer.name else arguments
+
+
+def constructed(layer) -> str:
+    """Returns the call of a layer's constructor."""
+    return f"{layer.constructor}({', '.join(constructor_arguments(layer))})"
+
+
+def parameters(layer) -> list[str]:
+    """Returns what a function is called with beside tensors: what differs from its defaults, by name."""
+    given = {**layer.options, "name": layer.name}
+    arguments = [value(given[key]) for key in layer.function.parameters if key not in layer.function.defaults]
+    return arguments + [
+        f"{key}={value(given[key])}"
+        for key, usual in layer.function.defaults.items()
+        if repr(given[key]) != repr(usual)
+    ]
+
+
+def value(given) -> str:
+    """Returns a plain value as it is written in code; a string with parameters in braces as one that is filled in."""
+    text = expressions.literal_text(given)
+    if not isinstance(given, str) or "{" not in given:
+        return text
+    return given[1:-1] if re.fullmatch(r"\{\w+\}", given) else f"f{text}"

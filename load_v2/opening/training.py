@@ -1,74 +1,91 @@
-"""What the training graph tells of a model: the momentum of moving averages, and what a rebuilt model leaves out."""
+"""What the training graph tells of a model: how batch norm moves its averages, what is dropped, what weights cost."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterable, Mapping
 
 import numpy as np
-import tensorflow as tf
 
 from export_v1.ir import graph as ir
 from export_v1.ir import ops
-from export_v1.ir.graph import Index, Tensor
+from export_v1.ir.graph import Index, NodeDef, Tensor
+from export_v1.ir.match import anything, behind, made_by, matches, origin
+from load_v2.opening import dropouts
+from load_v2.opening.dropouts import Dropout, number
+from load_v2.opening.graph import ALIASES
+from load_v2.opening.layers import Layer
 from load_v2.program import subgraph
 from load_v2.program.program import Program
 
 
-def momenta(taken: Program) -> Mapping[str, float]:
-    """Returns variable name -> momentum, for variables that the training graph moves towards an average of the batch.
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What a model does in training alone.
 
-    TensorFlow 1 writes `variable -= (variable - value) * (1 - momentum)`.
+    Attributes:
+        momenta: name of a variable that moves towards an average of the batch -> its momentum.
+        unbiased: names of those that move towards the variance as an unbiased estimate.
+        dropouts: name of a node of the canonical graph -> the dropout that stands there.
     """
+
+    momenta: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    unbiased: frozenset[str] = frozenset()
+    dropouts: Mapping[str, Dropout] = dataclasses.field(default_factory=dict)
+
+
+def averages(taken: Program) -> Training:
+    """Returns how the training graph moves variables towards averages of the batch; nothing where there is none."""
     if taken.train is None:
-        return {}
+        return Training()
     index = Index(taken.train.graph_def)
     names = {handle: variable.name for variable in taken.variables for handle in variable.handles}
-    found = {}
+    momenta, unbiased = {}, set()
     for node in taken.train.graph_def.node:
-        if node.op not in ops.ASSIGN_SUBS:
-            continue
-        handle, change = ir.data_inputs(node)[:2]
-        decay = _factor(index, change)
-        if handle.node in names and decay is not None:
-            found[names[handle.node]] = float(str(np.float32(1 - decay)))
-    return found
+        handle = ir.parse(node.input[0]).node if node.input else ""
+        found = _moved(index, node, handle) if handle in names else None
+        if found is not None:
+            value, momentum = found
+            momenta[names[handle]] = float(f"{np.float32(momentum):.6g}")
+            source = origin(index, value, ALIASES)
+            maker = index.nodes.get(source.node)
+            if maker is not None and maker.op in ops.BATCH_NORMS and source.index == 2:
+                unbiased.add(names[handle])
+    return Training(momenta, frozenset(unbiased))
 
 
-def _factor(index: Index, tensor: Tensor) -> float | None:
-    """Returns the number that a difference is multiplied with."""
-    node = _behind(index, tensor)
-    if node is None or node.op != "Mul":
+def _moved(index: Index, node: NodeDef, handle: str) -> tuple[Tensor, float] | None:
+    """Returns the value that a node moves a variable towards, and the share of itself that the variable keeps."""
+    own = behind(ALIASES, made_by("ReadVariableOp", anything(test=lambda _, t: t.node == handle)))
+    rate, kept, value = anything("rate"), anything("kept"), anything("value")
+    if node.op in ops.ASSIGN_SUBS:
+        change = made_by("Mul", behind(ALIASES, made_by("Sub", own, value)), rate, any_order=True)
+    elif node.op == "AssignVariableOp":
+        parts = (made_by("Mul", own, kept, any_order=True), made_by("Mul", value, rate, any_order=True))
+        change = made_by(ops.ADDS, *parts, any_order=True)
+    else:
         return None
-    sides = [(_behind(index, source), source) for source in ir.data_inputs(node)]
-    if not any(side is not None and side.op == "Sub" and _number(index, source) is None for side, source in sides):
-        return None
-    return next((number for _, source in sides if (number := _number(index, source)) is not None), None)
-
-
-def _behind(index: Index, tensor: Tensor):
-    while tensor.node in index and index[tensor.node].op == "Identity":
-        tensor = ir.data_inputs(index[tensor.node])[0]
-    return index.nodes.get(tensor.node)
-
-
-def _number(index: Index, tensor: Tensor) -> float | None:
-    node = _behind(index, tensor)
-    if node is None:
-        return None
-    if node.op == "Const":
-        value = tf.make_ndarray(node.attr["value"].tensor)
-        return float(value) if value.ndim == 0 and value.dtype.kind == "f" else None
-    if node.op == "Sub":
-        left, right = (_number(index, source) for source in ir.data_inputs(node))
-        return None if left is None or right is None else left - right
+    for found in matches(index, ir.data_inputs(node)[1], behind(ALIASES, change)):
+        share = number(index, found["rate"])
+        keeps = number(index, found["kept"]) if "kept" in found.captures else None
+        if share is not None and 0 < share < 1 and (keeps is None or abs(keeps + share - 1) < 1e-6):
+            return found["value"], 1 - share
     return None
 
 
-def left_out(taken: Program, has_batch_norm: bool) -> list[str]:
-    """Returns what training the rebuilt model does otherwise than the graph."""
-    notes = []
-    if taken.train is not None and any(ops.is_random(node.op) for node in subgraph.all_nodes(taken.train.graph_def)):
-        notes.append("the training graph draws random numbers, as dropout does; the rebuilt model does not")
-    if taken.regularizers:
-        notes.append(f"{len(taken.regularizers)} regularization losses of the graph are not in the rebuilt model")
-    if has_batch_norm and taken.train is not None:
-        notes.append("fused batch norm of TensorFlow 1 averages unbiased variances, Keras's layer biased ones")
-    return notes
+def notes(taken: Program, training: Training, layers: Iterable[Layer]) -> list[str]:
+    """Returns what to know before the layers of a model are trained."""
+    found = []
+    whole = [part for layer in layers for part in (layer, *layer.parts)]
+    names = [layer.origins[-1] for layer in whole if layer.kind == "BatchNormalization"]
+    if any(not training.momenta.keys() & set(origins) for origins in names):
+        why = "there is no `train` signature" if taken.train is None else "the training graph does so, too"
+        found.append(f"batch norm normalizes by its averages in training, since {why}")
+    if taken.train is not None:
+        drawn = [n for n in subgraph.all_nodes(taken.train.graph_def) if ops.is_random(n.op)]
+        if len(drawn) > len(training.dropouts):
+            found.append("the training graph draws random numbers in places where the rebuilt model does not")
+    return found
+
+
+def planned(taken: Program) -> list[Dropout]:
+    """Returns the dropouts of the training graph."""
+    return [] if taken.train is None else dropouts.in_training(taken.train.graph_def)

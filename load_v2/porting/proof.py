@@ -121,8 +121,12 @@ def _of_type(value: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _call(model, inputs: dict[str, np.ndarray]):
+    structure = getattr(model, "_inputs_struct", None)
     if len(inputs) == 1:
-        return model(next(iter(inputs.values())), training=False)
+        value = next(iter(inputs.values()))
+        # A model may take its one input by name; what else it is called in the file does not matter.
+        only = isinstance(structure, dict) and len(structure) == 1
+        return model(dict.fromkeys(structure or {}, value) if only else value, training=False)
     names = [tensor.name for tensor in keras.tree.flatten(getattr(model, "inputs", None) or [])]
     if not names:
         # A model written as code: by keyword where `call` has those parameters, else as one dict.
@@ -134,7 +138,6 @@ def _call(model, inputs: dict[str, np.ndarray]):
             raise errors.unknown("Model input", name, "the expected answers", inputs, f"Name that array in/{name}.")
     # By position, in the model's own flat order: a dict handed to a list of inputs would be sorted by name.
     flat = [inputs[name] for name in names]
-    structure = getattr(model, "_inputs_struct", None)
     return model(keras.tree.pack_sequence_as(structure, flat) if structure is not None else flat, training=False)
 
 

@@ -56,6 +56,7 @@ class Artefact:
         regularization_losses: tensor names of the REGULARIZATION_LOSSES collection.
         record: what step 1 did; None for a SavedModel made by something else.
         bundle: prefix of the values of the variables, None where an archive keeps them or there are none.
+        is_ordered: whether inputs stand in the order that whoever made it gave them; else they are alphabetical.
     """
 
     path: str
@@ -66,6 +67,7 @@ class Artefact:
     regularization_losses: tuple[str, ...] = ()
     record: Record | None = None
     bundle: str | None = None
+    is_ordered: bool = True
 
     @property
     def is_object_graph(self) -> bool:
@@ -86,7 +88,7 @@ def read(path: str | os.PathLike) -> Artefact:
     Raises:
         LoadError: the folder, the graph or a file it names is missing or unreadable.
     """
-    path = os.fspath(path)
+    path = errors.path_of(path)
     saved_model = _saved_model(path)
     meta_graph = _serving_graph(saved_model, path)
     wellformed.check(meta_graph.graph_def, f"The graph of {path!r}", LoadError)
@@ -225,7 +227,7 @@ def _bundle_shapes(bundle: str | None, path: str) -> dict[str, list[int]]:
         return {}
     try:
         return tf.train.load_checkpoint(plain_path.of(bundle)).get_variable_to_shape_map()
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    except (tf.errors.OpError, ValueError, RuntimeError, IndexError, KeyError, TypeError, MemoryError) as error:
         raise LoadError(f"The variables of {path!r} are damaged: {error}\n  Export again.") from error
 
 

@@ -100,6 +100,9 @@ def _body(
             if value.placeholder:
                 value.CopyFrom(call.attr[value.placeholder])
         nodes.append(node)
+        if node.op == "Identity" and node.attr["T"].type == _RESOURCE:
+            # A model that was loaded and saved again returns its tables' handles through functions.
+            resources[f"{node.name}:0"] = node.input[0]
     end = subgraph.NodeDef(name=call.name, op="IdentityN" if function.signature.output_arg else "NoOp")
     for index, result in enumerate(function.signature.output_arg):
         edge = outer(function.ret[result.name])

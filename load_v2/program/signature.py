@@ -1,7 +1,7 @@
 """Signatures: what a graph takes and gives, by key, in call order."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
@@ -64,6 +64,11 @@ def with_output_shapes(signature: Signature, shapes: Mapping[str, tuple]) -> Sig
     return Signature(signature.inputs, outputs)
 
 
+def in_order(given: Signature, order: tuple[Sequence[str], Sequence[str]]) -> Signature:
+    """Returns the signature with its inputs and outputs in the order of these keys; others follow, alphabetically."""
+    return Signature(_sorted(given.inputs, order[0]), _sorted(given.outputs, order[1]))
+
+
 def _order(key: str, record: Record | None) -> tuple[list[str], list[str]]:
     if record is None:
         return [], []
@@ -73,7 +78,7 @@ def _order(key: str, record: Record | None) -> tuple[list[str], list[str]]:
     return list(entry.inputs), list(entry.outputs)
 
 
-def _sorted(specs: dict[str, Spec], order: list[str]) -> dict[str, Spec]:
+def _sorted(specs: Mapping[str, Spec], order: Sequence[str]) -> dict[str, Spec]:
     keys = [key for key in order if key in specs] + sorted(set(specs) - set(order))
     return {key: specs[key] for key in keys}
 

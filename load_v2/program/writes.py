@@ -1,5 +1,9 @@
 """Which variables a graph itself writes."""
 
+from collections.abc import Mapping
+
+from tensorflow.core.framework import function_pb2
+
 from export_v1.ir import library, ops
 
 
@@ -27,3 +31,25 @@ def written_by(graph_def) -> set[str]:
             if called:
                 written.update(name for name in (edge.partition(":")[0] for edge in node.input) if name in handles)
     return written
+
+
+def arguments_written_by(node, functions: Mapping[str, function_pb2.FunctionDef]) -> set[int]:
+    """Returns which data inputs of a node are variables that the functions it calls change."""
+    given = sum(not edge.startswith("^") for edge in node.input)
+    found: set[int] = set()
+    for name in library.called_by(node):
+        if name in functions:
+            # Conditions have an input before the arguments of their branches.
+            offset = given - len(functions[name].signature.input_arg)
+            found.update(offset + index for index in _written_arguments(functions[name], functions))
+    return found
+
+
+def _written_arguments(function: function_pb2.FunctionDef, functions: Mapping) -> set[int]:
+    places = {argument.name: index for index, argument in enumerate(function.signature.input_arg)}
+    edges: list[str] = []
+    for node in function.node_def:
+        if ops.writes_variable(node.op):
+            edges += node.input[:1]
+        edges += [node.input[index] for index in arguments_written_by(node, functions)]
+    return {places[edge.partition(":")[0]] for edge in edges if edge.partition(":")[0] in places}

@@ -104,7 +104,8 @@ class ArchiveReader(_Batched):
         super().__init__(path, specs)
         try:
             with zipfile.ZipFile(path) as archive:
-                packed.check_size(path, archive.infolist(), LoadError, "Save the inputs again.")
+                sizes = ((member.filename, member.file_size) for member in archive.infolist())
+                packed.check(path, sizes, LoadError, "Save the inputs again.")
                 headers = {n[:-4]: _header(archive, n) for n in archive.namelist() if n.endswith(".npy")}
         except LoadError:
             raise
@@ -145,7 +146,7 @@ class ArchiveReader(_Batched):
         wanted = rows * dtype.itemsize * int(np.prod(shape[1:], dtype=np.int64))
         data = stream.read(wanted)
         if len(data) != wanted:
-            raise LoadError(f"{self._path!r} is cut: array {key!r} ends early.")
+            raise LoadError(f"{self._path!r} is truncated: array {key!r} ends early.")
         return np.frombuffer(data, dtype).reshape(rows, *shape[1:])
 
 

@@ -1,16 +1,16 @@
 """The signatures of a training, each a program of its own over the variables that model and optimizer own together."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import tensorflow as tf
 
 from export_v1.format import record
 from export_v1.ir import safety
 from load_v2.errors import LoadError
-from load_v2.layer import archive, concrete_functions
+from load_v2.layer import archive, concrete_functions, freezing
 from load_v2.layer.weights import Weight
-from load_v2.program.program import Program
+from load_v2.program.program import Part, Program
 
 
 def read(path: str | os.PathLike) -> dict[str, Program]:
@@ -42,6 +42,10 @@ class Graphs:
 
     def __init__(self, programs: Mapping[str, Program], variables: Mapping[str, Weight], policy: safety.Policy):
         self._programs = dict(programs)
+        self._parts = freezing.Parts(
+            "The resumed training",
+            "Leave them out of the pattern, or fine-tune SignatureLayer(DIR) with an optimizer of Keras's.",
+        )
         for taken in programs.values():
             policy.check(taken.graph_def, taken.assets)
         self._functions = {key: concrete_functions.over(taken, variables, policy) for key, taken in programs.items()}
@@ -57,11 +61,20 @@ class Graphs:
         taken = self._programs[key]
         return list(taken.source.signatures[taken.key].inputs)
 
-    def __call__(self, key: str, tensors: Sequence = ()) -> dict[str, tf.Tensor]:
-        """Returns the outputs of a program by key, for tensors in the order of its inputs."""
-        part = self._programs[key].serve
+    def __call__(self, key: str, tensors: Sequence = (), held: Collection[str] = ()) -> dict[str, tf.Tensor]:
+        """Returns the outputs of a program by key, for tensors in the order of its inputs; changes none of `held`.
+
+        Raises:
+            LoadError: a variable of `held` is changed inside a condition.
+        """
+        part = self.part(key, held)
         finer = None if tf.executing_eagerly() else concrete_functions.finer_shapes(part, tensors)
         return dict(zip(part.outputs, self._functions[key](part, tensors, finer), strict=True))
+
+    def part(self, key: str, held: Collection[str] = ()) -> Part:
+        """Returns the part of a program that leaves the variables of these names alone; see `__call__`."""
+        taken = self._programs[key]
+        return self._parts.get(taken, taken.serve, held)
 
     def items(self) -> Iterator[tuple[str, Program]]:
         """Yields key and program of each."""

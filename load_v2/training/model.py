@@ -13,18 +13,19 @@ from export_v1.format import digests, record
 from export_v1.format.record import ResumeEntry
 from load_v2 import private
 from load_v2.errors import LoadError, unknown
-from load_v2.layer import archive, binding, weights
+from load_v2.layer import archive, binding, freezing, weights
 from load_v2.layer.signature_layer import SignatureLayer
 from load_v2.program import artefact
 from load_v2.program.program import Program
 from load_v2.training import optimizer
+from load_v2.training.freezable import Freezable
 from load_v2.training.graphs import Graphs
 from load_v2.training.optimizer import GraphOptimizer
 from load_v2.training.schedule import GraphSchedule
 
 
 @keras.saving.register_keras_serializable(package="load_v2")
-class ResumedModel(keras.Model):
+class ResumedModel(Freezable):
     """What was trained, with the loss it was trained by; made by `load_v2.resume`.
 
     Guaranteed: called, it answers as `serving_default` (with `training=True`, as `train`). `fit`, `train_on_batch` and
@@ -131,7 +132,7 @@ class ResumedModel(keras.Model):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if sample_weight is not None:
             raise LoadError(
-                "The loss is TensorFlow 1's own and takes no sample_weight.\n  Feed what weights it as a label."
+                "The loss is TensorFlow 1's own and takes no sample_weight.\n  Feed the weights as a label."
             )
         sides = [(x, list(self.layer.input_specs)), (y, self.labels)]
         fed: dict[str, Any] = {}
@@ -153,16 +154,19 @@ class ResumedModel(keras.Model):
         ready = self._ready()
         fed = self._tensors(record.LOSS, data)
         entries = self._training.gradients
-        by_name = self.by_name
+        by_name, frozen = self.by_name, self._frozen()
         with tf.GradientTape(persistent=len({entry.loss for entry in entries}) > 1) as tape:
             for entry in entries:
                 tape.watch(by_name[entry.variable].value)
-            losses = ready(record.LOSS, list(fed.values()))
+            losses = ready(record.LOSS, list(fed.values()), self._held(frozen))
         found: dict[tuple[str, str], Any] = {}
         for loss in dict.fromkeys(entry.loss for entry in entries):
             names = [entry.variable for entry in entries if entry.loss == loss]
             given = tape.gradient(losses[loss], [by_name[name].value for name in names])
-            found |= {(loss, name): gradient for name, gradient in zip(names, given, strict=True)}
+            found |= {
+                (loss, name): _times(gradient, 0.0) if name in frozen and gradient is not None else gradient
+                for name, gradient in zip(names, given, strict=True)
+            }
         return losses, [found[entry.loss, entry.variable] for entry in entries], fed
 
     def apply_gradients(self, grads: Sequence, fed: Mapping[str, tf.Tensor]) -> None:
@@ -172,11 +176,11 @@ class ResumedModel(keras.Model):
             grads: as `differentiated` returns them.
             fed: what the loss was fed, by key; an update may read it, too.
         """
-        entries, ready = self._training.gradients, self._ready()
+        entries, ready, frozen = self._training.gradients, self._ready(), self._frozen()
         own = self._graph_optimizer
         if own is not None:
             needed = ready.inputs(record.UPDATE)
-            own.update(grads, {key: value for key, value in fed.items() if key in needed})
+            own.update(grads, {key: value for key, value in fed.items() if key in needed}, self._held(frozen))
             return
         if record.GRADIENTS in ready:
             processed = ready(record.GRADIENTS, list(optimizer.fed(entries, grads).values()))
@@ -185,7 +189,8 @@ class ResumedModel(keras.Model):
             for entry, gradient in zip(entries, grads, strict=True):
                 other = processed.get(entry.variable)
                 processed[entry.variable] = gradient if other is None else other + gradient
-        by_name = self.by_name
+        by_name = {name: weight for name, weight in self.by_name.items() if name not in frozen}
+        processed = {name: gradient for name, gradient in processed.items() if name in by_name}
         # Keras adds up what the replicas give; these are equal.
         share = 1.0 / tf.distribute.get_strategy().num_replicas_in_sync
         self.optimizer.apply(
@@ -235,7 +240,10 @@ class ResumedModel(keras.Model):
 
     def get_config(self):
         extra = [[v.name, v.dtype, list(v.shape), v.trainable] for v in self._extra_described]
+        frozen = freezing.names(self._extra)
         return {
+            # The layer's own are in its config. Earlier versions do not know the key.
+            **({"frozen": frozen} if frozen else {}),
             "name": self.name,
             "layer": keras.saving.serialize_keras_object(self.layer),
             "training": dataclasses.asdict(self._training),
@@ -248,7 +256,9 @@ class ResumedModel(keras.Model):
         layer = keras.saving.deserialize_keras_object(config.pop("layer"))
         training = record.resume_entry(config.pop("training"))
         # Nothing else of a config reaches the constructor: what is let in is not the archive's to say.
-        return cls(layer, training, config.get("extra", ()), name=config.get("name"))
+        model = cls(layer, training, config.get("extra", ()), name=config.get("name"))
+        freezing.freeze_by_name(model.name, model._extra, config.get("frozen", ()))
+        return model
 
     def save_assets(self, dir_path):
         for key, taken in self._programs.items():
@@ -296,4 +306,8 @@ def _averaged(grads: list) -> list:
 
 
 def _times(gradient, factor: float):
-    return gradient if factor == 1.0 else gradient * factor
+    if factor == 1.0:
+        return gradient
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(gradient.values * factor, gradient.indices, gradient.dense_shape)
+    return gradient * factor

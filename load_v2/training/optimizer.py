@@ -1,6 +1,6 @@
 """The optimizer of a TensorFlow 1 graph: its own ops, on its own slots, behind Keras's interface."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -100,11 +100,11 @@ class GraphOptimizer(keras.optimizers.Optimizer):
         """
         self.update(grads, {})
 
-    def update(self, grads: Sequence, data: Mapping[str, tf.Tensor]) -> None:
-        """Runs the update with what it reads of the data besides gradients, by key."""
+    def update(self, grads: Sequence, data: Mapping[str, tf.Tensor], held: Collection[str] = ()) -> None:
+        """Runs the update with what it reads of the data besides gradients, by key; variables of `held` stay."""
         ready = self._ready()
         given = {**data, **fed(self._gradients, grads)}
-        ready(record.UPDATE, [given[key] for key in ready.inputs(record.UPDATE)])
+        ready(record.UPDATE, [given[key] for key in ready.inputs(record.UPDATE)], held)
         self.iterations.assign_add(1)
 
     def get_config(self) -> dict:

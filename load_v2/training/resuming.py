@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1.format import record
-from load_v2.errors import LoadError
+from load_v2.errors import LoadError, path_of
 from load_v2.layer import weights
 from load_v2.layer.signature_layer import SignatureLayer
 from load_v2.training import graphs, keras_optimizers
@@ -38,7 +38,7 @@ def resume(
     Raises:
         LoadError: the export has no training, or is damaged.
     """
-    path = os.fspath(path)
+    path = path_of(path)
     layer = SignatureLayer(path, signature, allow_ops=allow_ops)
     source = layer.program_source
     if source.record is None or source.record.resume is None:

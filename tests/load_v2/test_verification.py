@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -132,7 +133,7 @@ def test_a_recorded_output_that_the_export_lacks_is_different(tmp_path):
         (None, None, "not made by step 1"),
         ({}, {"in/x": F([1])}, "holds no answers"),
         ({}, {**SAMPLE, "in/x": np.array([{}], object)}, "cannot be read"),
-        ({}, {**SAMPLE, "in/x": F([[1]])}, "'x' is"),
+        ({}, {**SAMPLE, "in/x": F([[1, 2]])}, "'x' is"),
         ({}, {"in/z": F([1]), "out/y": F([1])}, "unknown: 'z'"),
     ],
 )
@@ -358,3 +359,20 @@ def test_what_an_answer_writes_does_not_change_the_next(tmp_path):
     arrays = {"in/x": F([1]), "out/y": F([2]), "sets/1/in/x": F([3]), "sets/1/out/y": F([4])}
     np.savez(os.path.join(path, codec.PATH), **arrays)
     assert verify(path).equal
+
+
+@pytest.mark.parametrize("mark", ["_kernel", "api_implements"])
+def test_marks_by_which_tensorflow_would_run_something_else_are_refused(mark, exported, tmp_path):
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    shutil.copytree(exported("lstm_dynamic_rnn"), tmp_path / "export")
+    file = tmp_path / "export" / "saved_model.pb"
+    model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    graph_def = model.meta_graphs[0].graph_def
+    if mark == "api_implements":
+        graph_def.library.function[0].attr[mark].s = b"x"
+    else:
+        graph_def.node[0].attr[mark].s = b"x"
+    file.write_bytes(model.SerializeToString())
+    with pytest.raises(LoadError, match=f"'{mark}' of"):
+        verify(tmp_path / "export")

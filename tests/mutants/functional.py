@@ -8,6 +8,7 @@ _ARRAYS = (
     "tests/export_v1/passes/functional/test_array_ops_kept.py",
 )
 _PARTS = ("tests/export_v1/passes/functional/test_parts.py", "tests/export_v1/passes/functional/test_bounds.py")
+_ROWS = ("tests/export_v1/passes/functional/test_rows.py",)
 _EDGES = ("tests/export_v1/passes/functional/test_edges.py",)
 
 
@@ -63,8 +64,8 @@ CHANGES = (
     ),
     _change(
         "conditions",
-        "        if regions.stateful(region.nodes[name]):\n            raise",
-        "        if False:\n            raise",
+        "if name in region.nodes and regions.stateful(region.nodes[name]):",
+        "if False:",
         _EDGES,
     ),
     _change("conditions", "found.resolved[merge][1][side],\n", "side,\n", _EDGES),
@@ -74,7 +75,13 @@ CHANGES = (
         '{"then_branch": parts[0], "else_branch": parts[1]}',
         _EDGES,
     ),
-    _change("conditions", 'if f"{m}:1" in keep or _index_is_read(region, m)', "if _index_is_read(region, m)", _EDGES),
+    _change("conditions", 'if f"{m}:1" in keep or m in ledger.indexed', "if m in ledger.indexed", _EDGES),
+    _change("conditions", 'if f"{m}:1" in keep or m in ledger.indexed', 'if f"{m}:1" in keep', _EDGES),
+    _change(
+        "conditions", "            touched |= members\n", "            touched |= members\n            break\n", _ROWS
+    ),
+    _change("conditions", "not ledger.is_before(name, condition.merges)", "True", _ROWS),
+    _change("conditions", "self._rank[name] < min(", "self._rank[name] < max(", _ROWS),
     _change(
         "conditions",
         'make(name, "IdentityN", [edge, position, *controls])',
@@ -99,7 +106,7 @@ CHANGES = (
     _change("convert", "    if left and not blocked:\n", "    if False:\n", _EDGES),
     _change("convert", "_drop_idle(region, keep | sinks)", "_drop_idle(region, keep)", _EDGES),
     _change("convert", "    _drop_idle(region, keep | sinks)\n", "", _EDGES),
-    _change("convert", 'Unconvertible(construct, f"in it, {error}")', "error", _EDGES),
+    _change("region", 'Unconvertible(construct, f"in it, {self}")', "self", _EDGES),
     _change("emit", "function.signature.is_stateful = True\n", "pass\n", _EDGES),
     _change("emit", "function.control_ret[name] = name\n", "pass\n", _EDGES),
     _change("tensor_arrays", "if known and len(known) < len(inputs):", "if False:", _ARRAYS),

@@ -23,7 +23,18 @@ _KNOWN = ()
 _FOUND = "export_v1/analysis/references.py"
 _VARIABLES, _ORDERED = "export_v1/passes/variables.py", ("tests/export_v1/passes/test_variables_order.py",)
 
+_SELECT = "export_v1/passes/ref_select.py"
+_SELECTED = ("tests/export_v1/passes/test_ref_select.py",)
+
 _REFERENCES = (
+    Change(_SELECT, 'constant(fresh("limit"), at + 1,', 'constant(fresh("limit"), at,', _SELECTED),
+    Change(
+        _SELECT,
+        "*(tensor.node for tensor in references)]",
+        "]",
+        ("tests/test_references.py",),
+        why="a write that another reference is of comes after the selection",
+    ),
     Change(_VARIABLES, "        waits = [*waits, *control_inputs(node)]\n", "", _ORDERED),
     Change(
         _VARIABLES,

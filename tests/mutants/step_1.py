@@ -517,8 +517,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/artifact/recording.py",
-        before="    return sum(node.name in written for node in plan.serving.model.graph_def.node)\n",
-        after="    return len(graph_def.node) + len(written)\n",
+        before="for node in plan.serving.model.graph_def.node if node.name in written}",
+        after="for node in graph_def.node}",
         tests=("tests/export_v1/test_oddities.py",),
     ),
     Change(
@@ -910,8 +910,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/source/meta_graph.py",
-        before="return Restored(values[int(index or 0)].decode(), _slice(spec.decode()))",
-        after="return Restored(values[0].decode(), _slice(spec.decode()))",
+        before="return Restored(keys[int(index or 0)].decode(), _slice(spec.decode()))",
+        after="return Restored(keys[0].decode(), _slice(spec.decode()))",
         tests=("tests/export_v1/source/test_meta_graph.py",),
     ),
     Change(
@@ -1091,7 +1091,9 @@ CHANGES = (
     ),
     Change(
         file="export_v1/artifact/report.py",
-        before='        lines += [f"  chosen: {choice.what} ({choice.why})" for choice in record.choices]\n',
+        before=(
+            '        lines += [f"  chosen: {choice.what}" + f" ({choice.why})" * bool(choice.why) for choice in record.choices]\n'
+        ),
         after="",
         tests=("tests/export_v1/test_request.py",),
     ),

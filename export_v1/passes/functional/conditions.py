@@ -12,8 +12,9 @@ ones within the branch functions. Two `tf.cond` on one predicate are told apart 
 branches have no node in common are different conditions.
 """
 
+import collections
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 
 from tensorflow.core.framework import types_pb2
 
@@ -35,13 +36,109 @@ class Condition:
     branches: tuple[set[str], set[str]]
     switches: set[str]
 
+    def places(self) -> Iterator[tuple[str, int, str]]:
+        """Yields what no other condition has: nodes in its branches, and Switches, for its predicate."""
+        for at, names in enumerate((*self.branches, self.switches)):
+            yield from ((self.predicate, at, name) for name in names)
 
-def outermost(region: Region, found: Contexts, blocked: Collection[str] = ()) -> list[Condition]:
-    """Returns the conditions that are in no other, in the order of their first Merge.
 
-    One that cannot be converted is raised for, unless its first Merge is in `blocked`.
+class Ledger:
+    """What converting a condition asks of its whole region, kept up to date while one after the other is converted.
+
+    Attributes:
+        users: node -> how many edges lead out of it.
+        indexed: Merges whose `value_index` is read.
+        place: node -> its place in the region.
+        written: nodes that hold the resources which the region writes.
     """
-    result: list[Condition] = []
+
+    def __init__(self, region: Region):
+        self._region = region
+        self.place = {name: at for at, name in enumerate(region.nodes)}
+        self.indexed: set[str] = set()
+        self.written = reads.written(region)
+        self.users: collections.Counter[str] = collections.Counter(graph.parse(edge).node for edge in region.results)
+        for node in region.nodes.values():
+            self.add(node)
+        self._rank: dict[str, int] = {}
+        self._sort()
+
+    def add(self, node: NodeDef) -> None:
+        """Takes note of what a node reads."""
+        for edge in node.input:
+            tensor = graph.parse(edge)
+            self.users[tensor.node] += 1
+            if tensor.index == 1:
+                self.indexed.add(tensor.node)
+
+    def forget(self, node: NodeDef) -> None:
+        """Forgets what a node has read."""
+        for edge in node.input:
+            self.users[graph.parse(edge).node] -= 1
+
+    def _sort(self) -> None:
+        # Where a loop goes round, nothing is in order.
+        loops = any(node.op == "NextIteration" for node in self._region.nodes.values())
+        self._rank = {} if loops else {name: at for at, name in enumerate(regions.order(self._region.nodes))}
+
+    def converted(self, added: Iterable[NodeDef], merges: Iterable[str]) -> None:
+        """Takes note of nodes that stand for a condition now, each after what it reads, and that its Merges read."""
+        last = 0
+        for node in added:
+            last = max((self._rank.get(graph.parse(edge).node, 0) for edge in node.input), default=0)
+            self._rank[node.name] = last
+            self.written |= reads.written(self._region, [node])
+        if any(self._rank.get(name, last) < last for name in merges):
+            self._sort()
+
+    def is_before(self, name: str, merges: Iterable[str]) -> bool:
+        """Returns whether a node is known to depend on none of some others."""
+        return bool(self._rank) and name in self._rank and self._rank[name] < min(map(self._rank.__getitem__, merges))
+
+
+def convert_all(
+    region: Region, found: Contexts, keep: set[str], taken: set[str], blocked: Collection[str], convert_region
+) -> bool:
+    """Converts the outermost conditions of a region, one that shares nodes with another in another round.
+
+    Args:
+        region: changed.
+        found: contexts of the region.
+        keep: nodes and tensor names that must stay.
+        taken: node names in use.
+        blocked: Merges of conditions that stay.
+        convert_region: converts the conditions within a branch, in place.
+
+    Returns:
+        Whether any was converted.
+
+    Raises:
+        Unconvertible: no If can stand for one of them; the region is then in no defined state.
+    """
+    whole = outermost(region, found)
+    if not whole:
+        return False
+    ledger = Ledger(region)
+    touched: set[str] = set()
+    for each in whole:
+        members = each.branches[0] | each.branches[1] | each.switches | set(each.merges)
+        if not touched.isdisjoint(members):
+            continue
+        parts = _without_cycle(region, each, found, blocked, ledger)
+        for part in [part for part in parts if not any(merge in blocked for merge in part.merges)][:1]:
+            try:
+                convert(region, part, found, keep, taken, convert_region, ledger)
+            except Unconvertible as error:
+                raise error.within(part.merges[0]) from error
+            touched |= members
+    return bool(touched)
+
+
+def outermost(region: Region, found: Contexts) -> list[Condition]:
+    """Returns the conditions that are in no other, in the order of their last Merge."""
+    result: dict[int, Condition] = {}
+    # Predicate, branch (2: a Switch) and node -> the condition that has it.
+    owners: dict[tuple[str, int, str], Condition] = {}
     for name in region.nodes:
         if name not in found.resolved or found.of[name] != {}:
             continue
@@ -49,11 +146,13 @@ def outermost(region: Region, found: Contexts, blocked: Collection[str] = ()) ->
         one = Condition(key, [name], (set(), set()), set())
         for side in (0, 1):
             _collect(region, found, one, side, region.nodes[name].input[positions[side]])
-        for other in [c for c in result if c.predicate == key and _overlap(c, one)]:
-            result.remove(other)
-            one = _union(other, one)
-        result.append(one)
-    return [part for condition in result for part in _without_cycle(region, condition, found, blocked)]
+        places = list(one.places())
+        overlapping = {id(owners[place]) for place in places if place in owners}
+        for number in [number for number in result if number in overlapping] if len(overlapping) > 1 else overlapping:
+            one = _joined(result.pop(number), one)
+        result[id(one)] = one
+        owners.update(dict.fromkeys(places if len(overlapping) < 2 else one.places(), one))
+    return list(result.values())
 
 
 def _collect(region: Region, found: Contexts, condition: Condition, side: int, edge: str) -> None:
@@ -73,16 +172,17 @@ def _collect(region: Region, found: Contexts, condition: Condition, side: int, e
         todo.extend(graph.parse(source).node for source in node.input)
 
 
-def _overlap(one: Condition, two: Condition) -> bool:
-    return any(a & b for a, b in zip(one.branches, two.branches, strict=True)) or bool(one.switches & two.switches)
+def _joined(one: Condition, two: Condition) -> Condition:
+    """Returns the first condition, which takes in the second."""
+    for mine, others in zip((*one.branches, one.switches), (*two.branches, two.switches), strict=True):
+        mine |= others
+    one.merges += two.merges
+    return one
 
 
-def _union(one: Condition, two: Condition) -> Condition:
-    branches = (one.branches[0] | two.branches[0], one.branches[1] | two.branches[1])
-    return Condition(one.predicate, one.merges + two.merges, branches, one.switches | two.switches)
-
-
-def _without_cycle(region: Region, condition: Condition, found: Contexts, blocked: Collection[str]) -> list[Condition]:
+def _without_cycle(
+    region: Region, condition: Condition, found: Contexts, blocked: Collection[str], ledger: Ledger
+) -> list[Condition]:
     """Returns the condition, or one for each Merge where an input of the whole depends on one of its results."""
     inside = condition.branches[0] | condition.branches[1] | condition.switches
     before = {graph.parse(edge).node for name in inside for edge in region.nodes[name].input} - inside
@@ -90,7 +190,7 @@ def _without_cycle(region: Region, condition: Condition, found: Contexts, blocke
     todo = [*before, graph.parse(condition.predicate).node]
     while todo:
         name = todo.pop()
-        if name not in seen:
+        if name not in seen and not ledger.is_before(name, condition.merges):
             seen.add(name)
             todo.extend(graph.parse(edge).node for edge in region.nodes[name].input)
     if not seen & set(condition.merges):
@@ -113,13 +213,14 @@ def _without_cycle(region: Region, condition: Condition, found: Contexts, blocke
 
 def settle(region: Region, found: Contexts, keep: set[str]) -> bool:
     """Removes Switches and Merges that an enclosing condition has decided; returns whether there were any."""
-    for name, side in found.decided.items():
+    for name in found.decided:
         node = region.nodes[name]
         region.nodes[name] = regions.make(name, "Identity", [node.input[0]], T=node.attr["T"].type)
-        for other in region.nodes.values():
-            for at, edge in enumerate(other.input):
-                if graph.parse(edge) == graph.Tensor(name, side):
-                    other.input[at] = name
+    for node in region.nodes.values() if found.decided else ():
+        for at, edge in enumerate(node.input):
+            tensor = graph.parse(edge)
+            if found.decided.get(tensor.node) == tensor.index:
+                node.input[at] = tensor.node
     for name, position in found.live.items():
         node = region.nodes[name]
         controls = [edge for edge in node.input if edge.startswith("^")]
@@ -141,7 +242,15 @@ def _keep_result(region: Region, name: str, edge: str, controls: list[str], posi
         region.nodes[name].attr["T"].list.type.extend([dtype, types_pb2.DT_INT32])
 
 
-def convert(region: Region, condition: Condition, found: Contexts, keep: set[str], taken: set[str], convert_region):
+def convert(
+    region: Region,
+    condition: Condition,
+    found: Contexts,
+    keep: set[str],
+    taken: set[str],
+    convert_region,
+    ledger: Ledger,
+) -> None:
     """Puts an If in the place of `condition`; each Merge stays as an Identity of the same name.
 
     Args:
@@ -151,20 +260,21 @@ def convert(region: Region, condition: Condition, found: Contexts, keep: set[str
         keep: nodes and tensor names that must stay; one of them inside a branch makes the condition unconvertible.
         taken: node names in use.
         convert_region: converts the conditions within a branch, in place.
+        ledger: of the region.
 
     Raises:
         Unconvertible: no If can stand for it; the region is then in no defined state.
     """
     name = graph.fresh_name(condition.merges[0].rpartition("/")[0] or "cond", taken)
     captures = Captures(region, name, taken)
-    indexed = [m for m in condition.merges if f"{m}:1" in keep or _index_is_read(region, m)]
+    indexed = [m for m in condition.merges if f"{m}:1" in keep or m in ledger.indexed]
     parts = []
     for side in (0, 1):
-        part = _carve(region, condition, found, captures, side, indexed)
+        part = _carve(region, condition, found, captures, side, indexed, ledger)
         convert_region(part)
         tidy(part)
         parts.append(part)
-    reads.hoist(captures, parts, [condition.predicate])
+    added = reads.hoist(captures, parts, [condition.predicate], ledger.written)
     captures.drop_unused(parts)
     for part in parts:
         part.args = list(captures.args.values())
@@ -173,10 +283,15 @@ def convert(region: Region, condition: Condition, found: Contexts, keep: set[str
     for at, merge in enumerate(condition.merges):
         own = [edge for edge in region.nodes[merge].input if edge.startswith("^")]
         position = f"{name}:{len(condition.merges) + indexed.index(merge)}" if merge in indexed else None
+        ledger.forget(region.nodes[merge])
         _keep_result(region, merge, f"{name}:{at}", own, position)
-    region.add(node)
+        ledger.add(region.nodes[merge])
+    added.append(region.add(node))
     region.bodies[name] = {"then_branch": parts[1], "else_branch": parts[0]}
-    _drop_moved(region, condition, keep)
+    for each in added:
+        ledger.add(each)
+    ledger.converted(added, condition.merges)
+    _drop_moved(region, condition, keep, ledger)
 
 
 def _if_node(captures: Captures, condition: Condition, indexed: int, parts: list[Region]) -> NodeDef:
@@ -194,14 +309,16 @@ def _if_node(captures: Captures, condition: Condition, indexed: int, parts: list
     return node
 
 
-def _carve(region, condition: Condition, found: Contexts, captures: Captures, side: int, indexed: list[str]) -> Region:
+def _carve(
+    region, condition: Condition, found: Contexts, captures: Captures, side: int, indexed: list[str], ledger: Ledger
+) -> Region:
     """Returns one branch; its results are those of the Merges, then the position of this side in each of `indexed`."""
     part = Region({})
     loop_ops = [name for name in condition.branches[side] if region.nodes[name].op in ("Enter", "Exit")]
     if loop_ops:
         raise Unconvertible(min(loop_ops), "this loop stays as it is, and cannot be in a function")
     replaced: dict[str, str] = {}
-    for switch in [name for name in region.nodes if name in condition.switches]:
+    for switch in sorted(condition.switches, key=ledger.place.__getitem__):
         source = graph.parse(region.nodes[switch].input[0])
         captures.controls.update(dict.fromkeys(graph.control_inputs(region.nodes[switch])))
         if _origin(region, source.name) == condition.predicate:
@@ -230,21 +347,11 @@ def _origin(region: Region, name: str) -> str:
     return tensor.name
 
 
-def _index_is_read(region: Region, merge: str) -> bool:
-    wanted = graph.Tensor(merge, 1)
-    return any(graph.parse(edge) == wanted for node in region.nodes.values() for edge in node.input)
-
-
-def _drop_moved(region: Region, condition: Condition, keep: set[str]) -> None:
+def _drop_moved(region: Region, condition: Condition, keep: set[str], ledger: Ledger) -> None:
     """Removes the branch nodes that nothing in the region needs any longer."""
     moved = condition.branches[0] | condition.branches[1] | condition.switches
-    users: dict[str, int] = {}
-    for node in region.nodes.values():
-        for edge in node.input:
-            users[graph.parse(edge).node] = users.get(graph.parse(edge).node, 0) + 1
-    for edge in region.results:
-        users[graph.parse(edge).node] = users.get(graph.parse(edge).node, 0) + 1
-    todo = [name for name in moved if not users.get(name) and name not in keep]
+    users = ledger.users
+    todo = [name for name in moved if not users[name] and name not in keep]
     while todo:
         node = region.nodes.pop(todo.pop())
         region.bodies.pop(node.name, None)
@@ -253,6 +360,6 @@ def _drop_moved(region: Region, condition: Condition, keep: set[str]) -> None:
             users[source] -= 1
             if not users[source] and source in moved and source not in keep:
                 todo.append(source)
-    for name in moved & set(region.nodes):
-        if regions.stateful(region.nodes[name]):
+    for name in moved:
+        if name in region.nodes and regions.stateful(region.nodes[name]):
             raise Unconvertible(condition.merges[0], f"{name} has effects, and is needed outside of its branch")

@@ -119,7 +119,7 @@ def _convert_loops(region: Region, keep: set[str], taken: set[str], blocked: Map
                 raise Unconvertible(loop.condition, f"{fetched[0]}, inside the loop, is to be kept")
             loops.convert(region, loop, taken, inner)
         except Unconvertible as error:
-            raise _outer(loop.condition, error) from error
+            raise error.within(loop.condition) from error
 
 
 def _convert_conditions(region: Region, keep: set[str], taken: set[str], blocked: Mapping[str, str]) -> None:
@@ -131,21 +131,11 @@ def _convert_conditions(region: Region, keep: set[str], taken: set[str], blocked
         found = contexts.analyse(region, opaque)
         if conditions.settle(region, found, keep):
             continue
-        todo = [c for c in conditions.outermost(region, found, blocked) if not any(m in blocked for m in c.merges)]
-        if not todo:
+        if not conditions.convert_all(region, found, keep, taken, blocked, inner):
             break
-        condition = todo[0]
-        try:
-            conditions.convert(region, condition, found, keep, taken, inner)
-        except Unconvertible as error:
-            raise _outer(condition.merges[0], error) from error
     for name, reason in found.unresolved.items():
         if name not in blocked:
             raise Unconvertible(name, reason)
-
-
-def _outer(construct: str, error: Unconvertible) -> Unconvertible:
-    return error if error.construct == construct else Unconvertible(construct, f"in it, {error}")
 
 
 def _count(region: Region, arrays: int) -> dict[str, int]:

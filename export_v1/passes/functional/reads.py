@@ -3,7 +3,7 @@
 The value is then an ordinary tensor: the loop can be a StatelessWhile, and gradients need not know the resource.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from tensorflow.core.framework import types_pb2
 
@@ -16,15 +16,22 @@ from export_v1.passes.functional.region import Captures, Region
 _FROM_VALUE = frozenset({"ReadVariableOp", "ResourceGather", "VariableShape"})
 
 
-def hoist(captures: Captures, parts: list[Region], inputs: Iterable[str]) -> None:
+def hoist(
+    captures: Captures, parts: list[Region], inputs: Iterable[str], known: Collection[str] | None = None
+) -> list[NodeDef]:
     """Moves reads out of the functions of one construct where nothing in them can write to the variable.
 
     Args:
         captures: of the construct; its outer region receives the reads, ordered after what the construct waits for.
         parts: its functions; changed.
         inputs: edges of the outer region that the construct takes beside its captures.
+        known: what `written` returns of the outer region, where that is known.
+
+    Returns:
+        The reads, in the outer region.
     """
-    written = _written(captures.outer)
+    kept_apart = written(captures.outer) if known is None else known
+    added = []
     controls = ["^" + control for control in captures.controls]
     # A write may be on the way to the construct: to its predicate, say.
     after_writes = [*controls, *("^" + graph.parse(edge).node for edge in (*inputs, *captures.args))]
@@ -40,20 +47,26 @@ def hoist(captures: Captures, parts: list[Region], inputs: Iterable[str]) -> Non
             continue
         name = graph.fresh_name(f"{captures.name}/read_{graph.parse(source).node.rsplit('/', 1)[-1]}", captures.taken)
         edge = graph.parse(source).edge
-        waits = dict.fromkeys(after_writes if _resource(captures.outer, edge) in written else controls)
-        captures.outer.add(regions.make(name, "ReadVariableOp", [edge, *waits], dtype=dtypes.pop()))
+        waits = dict.fromkeys(after_writes if _resource(captures.outer, edge) in kept_apart else controls)
+        added.append(captures.outer.add(regions.make(name, "ReadVariableOp", [edge, *waits], dtype=dtypes.pop())))
         del captures.args[source]
         for part in parts:
             part.nodes.pop(arg, None)
         for part, node in users:
             value = captures.arg(graph.parse(name), part)
             part.nodes[node.name].CopyFrom(_from_value(part, node, value, captures.taken))
+    return added
 
 
-def _written(region: Region) -> set[str]:
-    """Returns the nodes that hold the resources which a region writes, itself or in its functions."""
+def written(region: Region, nodes: Iterable[NodeDef] | None = None) -> set[str]:
+    """Returns the nodes that hold the resources which a region writes, itself or in its functions.
+
+    Args:
+        region: the region.
+        nodes: those of its nodes that are asked about; None: all.
+    """
     found = set()
-    for node in region.nodes.values():
+    for node in region.nodes.values() if nodes is None else nodes:
         parts = region.bodies.get(node.name, {}).values()
         inside = (other.op for part in parts for below in part.walk() for other in below.nodes.values())
         if any(op in ops.RESOURCE_WRITERS for op in (node.op, *inside)):

@@ -25,6 +25,10 @@ class Unconvertible(Exception):
         super().__init__(f"{construct}: {reason}")
         self.construct, self.reason = construct, reason
 
+    def within(self, construct: str) -> "Unconvertible":
+        """Returns what is to be said of the construct around it."""
+        return self if self.construct == construct else Unconvertible(construct, f"in it, {self}")
+
 
 @dataclasses.dataclass
 class Region:

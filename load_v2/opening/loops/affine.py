@@ -97,10 +97,7 @@ def _parts(context: Context, tensor: Tensor, total: int) -> list[tuple[Tensor, i
     sizes = [(context.graph.shape(part) or (None,))[-1] for part in parts]
     if sizes.count(None) == 1:
         sizes[sizes.index(None)] = total - sum(size for size in sizes if size is not None)
-    nested: list[tuple[Tensor, int | None]] = []
-    for part, size in zip(parts, sizes, strict=True):
-        nested += _parts(context, part, size) if size is not None else [(part, None)]
-    return nested
+    return list(zip(parts, sizes, strict=True))
 
 
 def _sum(context: Context, left: Tensor, right: Tensor) -> Affine | None:
@@ -132,10 +129,12 @@ def _part(context: Context, tensor: Tensor) -> Affine | None:
     return None if bounds is None else affine(context, source).columns(*bounds)
 
 
-def split_bounds(context: Context, tensor: Tensor, axis: Tensor, size: int | None) -> tuple[int, int] | None:
-    """Returns where a part begins and ends on the last axis of a matrix, None where it is cut along another."""
+def split_bounds(
+    context: Context, tensor: Tensor, axis: Tensor, size: int | None, rank: int = 2
+) -> tuple[int, int] | None:
+    """Returns where a part begins and ends on the last axis of a tensor, None where it is cut along another."""
     at = context.values.constant(axis)
-    if at is None or int(at) not in (-1, 1) or size is None:
+    if at is None or int(at) not in (-1, rank - 1) or size is None:
         return None
     if context.op(tensor) == "Split":
         part = size // context.graph.attr(tensor, "num_split").i

@@ -1,7 +1,7 @@
 """One step of an LSTM, a GRU or a simple recurrent network, and the weights of the Keras layer that takes such steps."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ class Cell:
     options: Mapping[str, Any]
 
 
-def cell(context: Context, output: Tensor, states: Sequence[Tensor]) -> Cell | None:
+def cell(context: Context, output: Tensor, states: Container[Tensor]) -> Cell | None:
     """Returns the step whose output is a tensor, None where it is none that a Keras layer takes.
 
     Args:
@@ -49,12 +49,21 @@ def cell(context: Context, output: Tensor, states: Sequence[Tensor]) -> Cell | N
         output: the tensor.
         states: the body's arguments that change from step to step.
     """
+    return next(every(context, output, states), None)
+
+
+def every(context: Context, output: Tensor, states: Container[Tensor]) -> Iterator[Cell]:
+    """Yields each step whose output is a tensor; several where it is open which of two tensors is the state."""
     op = context.op(output)
     if op == "LSTMBlockCell":
-        return _block_lstm(context, output)
-    if op == "GRUBlockCell":
-        return _block_gru(context, output)
-    return _lstm(context, output, states) or _gru(context, output, states) or _simple(context, output, states)
+        found = _block_lstm(context, output)
+        yield from () if found is None else (found,)
+    elif op == "GRUBlockCell":
+        found = _block_gru(context, output)
+        yield from () if found is None else (found,)
+    else:
+        for kind in (_lstm, _gru, _simple):
+            yield from kind(context, output, states)
 
 
 def _gate(context: Context, tensor: Tensor) -> tuple[str, Affine] | None:
@@ -96,9 +105,8 @@ def _only_input(gates: Sequence[Affine], h: Tensor) -> Tensor | None:
     return others.pop() if len(others) == 1 else None
 
 
-def _state_of(gates: Sequence[Affine], states: Sequence[Tensor]) -> Tensor | None:
-    found = {tensor for gate in gates for tensor in gate.terms if tensor in states}
-    return found.pop() if len(found) == 1 else None
+def _states_of(gates: Sequence[Affine], states: Container[Tensor]) -> list[Tensor]:
+    return list(dict.fromkeys(tensor for gate in gates for tensor in gate.terms if tensor in states))
 
 
 def _sources(gates: Sequence[Affine]) -> tuple[Tensor, ...]:
@@ -111,7 +119,7 @@ def _weights(gates: Sequence[Affine], kernels, bias: np.ndarray | None):
     return tuple((value, sources) for value in values)
 
 
-def _lstm(context: Context, output: Tensor, states: Sequence[Tensor]) -> Cell | None:
+def _lstm(context: Context, output: Tensor, states: Container[Tensor]) -> Iterator[Cell]:
     index = context.graph.index
     for outer in matches(index, output, made_by("Mul", anything("o"), anything("activated"), any_order=True)):
         if context.op(outer["activated"]) not in ACTIVATIONS:
@@ -124,20 +132,23 @@ def _lstm(context: Context, output: Tensor, states: Sequence[Tensor]) -> Cell | 
                 continue
             names = [gate[0] for gate in found if gate]
             gates = [gate[1] for gate in found if gate]
-            h = _state_of(gates, states)
-            x = None if h is None else _only_input(gates, h)
-            recurrent = names[0]
-            if x is None or h is None or names != [recurrent, recurrent, activation, recurrent] or h == inner["c"]:
+            if names != ["sigmoid", "sigmoid", activation, "sigmoid"]:
                 continue
-            kernels = _matrices(gates, x, h)
-            if kernels is not None and recurrent == "sigmoid":
-                options = {} if activation == "tanh" else {"activation": activation}
-                weights = _weights(gates, kernels, _biases(gates))
-                return Cell("LSTM", x, (h, inner["c"]), (output, memory), kernels[1].shape[0], weights, options)
-    return None
+            for h in _states_of(gates, states):
+                x = _only_input(gates, h)
+                kernels = None if x is None or h == inner["c"] else _matrices(gates, x, h)
+                if x is not None and kernels is not None and _fit(kernels, 4):
+                    options = {} if activation == "tanh" else {"activation": activation}
+                    weights = _weights(gates, kernels, _biases(gates))
+                    yield Cell("LSTM", x, (h, inner["c"]), (output, memory), kernels[1].shape[0], weights, options)
 
 
-def _gru(context: Context, output: Tensor, states: Sequence[Tensor]) -> Cell | None:
+def _fit(kernels: tuple[np.ndarray, np.ndarray], gates: int) -> bool:
+    """Returns whether a state has one number for each unit."""
+    return kernels[1].shape[0] * gates == kernels[1].shape[1]
+
+
+def _gru(context: Context, output: Tensor, states: Container[Tensor]) -> Iterator[Cell]:
     index = context.graph.index
     kept = made_by("Mul", anything("u"), anything("h"), any_order=True)
     fresh = made_by("Mul", made_by("Sub", anything("one"), anything("u")), anything("candidate"), any_order=True)
@@ -154,8 +165,7 @@ def _gru(context: Context, output: Tensor, states: Sequence[Tensor]) -> Cell | N
         if made is not None:
             x, gates, kernels, bias, after = made
             options["reset_after"] = None if after else False
-            return Cell("GRU", x, (h,), (output,), kernels[1].shape[0], _weights(gates, kernels, bias), options)
-    return None
+            yield Cell("GRU", x, (h,), (output,), kernels[1].shape[0], _weights(gates, kernels, bias), options)
 
 
 def _reset_before(context: Context, inner: Affine, h: Tensor, update: Affine):
@@ -199,18 +209,18 @@ def _reset_after(context: Context, candidate: Tensor, h: Tensor, update: Affine)
     return None
 
 
-def _simple(context: Context, output: Tensor, states: Sequence[Tensor]) -> Cell | None:
+def _simple(context: Context, output: Tensor, states: Container[Tensor]) -> Iterator[Cell]:
     found = _gate(context, output)
     if found is None:
-        return None
+        return
     activation, gate = found
-    h = _state_of([gate], states)
-    x = None if h is None else _only_input([gate], h)
-    kernels = None if x is None or h is None else _matrices([gate], x, h)
-    if kernels is None or x is None or h is None or kernels[1].shape[0] != kernels[1].shape[1]:
-        return None
-    options = {} if activation == "tanh" else {"activation": activation}
-    return Cell("SimpleRNN", x, (h,), (output,), gate.size or 0, _weights([gate], kernels, _biases([gate])), options)
+    for h in _states_of([gate], states):
+        x = _only_input([gate], h)
+        kernels = None if x is None else _matrices([gate], x, h)
+        if x is not None and kernels is not None and _fit(kernels, 1):
+            options = {} if activation == "tanh" else {"activation": activation}
+            weights = _weights([gate], kernels, _biases([gate]))
+            yield Cell("SimpleRNN", x, (h,), (output,), gate.size or 0, weights, options)
 
 
 def _block_lstm(context: Context, output: Tensor) -> Cell | None:
@@ -224,15 +234,21 @@ def _block_lstm(context: Context, output: Tensor) -> Cell | None:
         return None
     if context.is_data(kernel) or context.is_data(bias):
         return None
-    whole, biases = context.values.value(kernel), context.values.value(bias)
-    units = whole.shape[1] // 4
+    values = lstm_weights(
+        context.values.value(kernel), context.values.value(bias), context.graph.attr(output, "forget_bias").f
+    )
+    weights = tuple((value, (kernel, bias)) for value in values)
+    return Cell("LSTM", x, (h, c), (output, Tensor(output.node, 1)), values[1].shape[0], weights, {})
+
+
+def lstm_weights(kernel: np.ndarray, bias: np.ndarray, forget_bias: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the weights of Keras's LSTM for those of TensorFlow 1's fused op, whose gates are i, j, f, o."""
     order = [0, 2, 1, 3]
-    columns = np.concatenate([np.split(whole, 4, axis=1)[at] for at in order], axis=1)
-    parts = [np.split(biases, 4)[at] for at in order]
-    parts[1] = parts[1] + biases.dtype.type(context.graph.attr(output, "forget_bias").f)
-    inputs = whole.shape[0] - units
-    weights = [(value, (kernel, bias)) for value in (columns[:inputs], columns[inputs:], np.concatenate(parts))]
-    return Cell("LSTM", x, (h, c), (output, Tensor(output.node, 1)), units, tuple(weights), {})
+    columns = np.concatenate([np.split(kernel, 4, axis=1)[at] for at in order], axis=1)
+    parts = [np.split(bias, 4)[at] for at in order]
+    parts[1] = parts[1] + bias.dtype.type(forget_bias)
+    inputs = kernel.shape[0] - kernel.shape[1] // 4
+    return columns[:inputs], columns[inputs:], np.concatenate(parts)
 
 
 def _block_gru(context: Context, output: Tensor) -> Cell | None:

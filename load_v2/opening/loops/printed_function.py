@@ -1,17 +1,31 @@
 """A function of the graph's library as lines of code inside the call of a layer."""
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
 
 from export_v1.ir.graph import Tensor
-from load_v2.opening import canonical, cover, graph, naming, statements, text
+from load_v2.opening import canonical, cover, expressions, graph, naming, statements, text
 from load_v2.opening.context import Context, Refused
-from load_v2.opening.expressions import Expression
+from load_v2.opening.expressions import Expression, LayerCall, Operand
+from load_v2.opening.layers import Layer
 from load_v2.opening.sizes import Sizes
 from load_v2.opening.values import Values
 
 
+class Owner(Protocol):
+    """The layer in whose call the code stands: it holds the layers and the weights that the code reads."""
+
+    def sublayer(self, layer: Layer, input_shape: tuple[int | None, ...]) -> None:
+        """Gives a layer that the code calls the name by which it does so."""
+
+    def weight(self, context: Context, tensor: Tensor, value: np.ndarray) -> str:
+        """Returns what a weight that is in no layer is called, or a large constant."""
+
+
 def lines(
-    context: Context, wanted: Sequence[Tensor], names: Mapping[Tensor, str], indent: int
+    context: Context, wanted: Sequence[Tensor], names: Mapping[Tensor, str], indent: int, owner: Owner
 ) -> tuple[list[str], list[Expression], dict[Tensor, str]]:
     """Returns the code that computes tensors of a function: its lines, the results, and the names in them.
 
@@ -20,19 +34,29 @@ def lines(
         wanted: the results.
         names: what its arguments, and whatever else is given, are called.
         indent: how far the lines are indented.
+        owner: the layer that is called.
 
     Raises:
         Refused: something in it has no code.
     """
     outputs = {str(at): tensor for at, tensor in enumerate(wanted)}
-    inner_graph = canonical.simplified(graph.with_ends(context.graph, names, outputs), _no_variable)
-    values = Values(inner_graph, _no_variable)
+
+    def read(variable) -> np.ndarray:
+        return context.values.of_variable(variable.key)
+
+    inner_graph = canonical.simplified(graph.with_ends(context.graph, names, outputs), read)
+    values = Values(inner_graph, read)
     inner = Context(inner_graph, values, Sizes(inner_graph, values), inside_call=True)
     covered = cover.cover(inner, cover.INSIDE)
     if covered.refusals:
         raise Refused("; ".join(map(str, covered.refusals)))
     program = statements.program(inner, covered.pieces)
-    given = naming.name_values(program, {}, {tensor: name for tensor, name in names.items()})
+    calls = [part for piece in covered.pieces for part in expressions.walk(piece.code) if isinstance(part, LayerCall)]
+    shapes = {id(part.layer): _input_shape(inner, part) for part in calls}
+    for layer in statements.layers_of(program.statements):
+        owner.sublayer(layer, shapes[id(layer)])
+    held = {tensor: owner.weight(inner, tensor, value) for tensor, value in program.held.items()}
+    given = naming.name_values(program, {}, {**held, **names})
     written = [
         text.statement(f"{_targets(statement, given)} = ", statement.code, given, indent)
         for statement in program.statements
@@ -40,9 +64,16 @@ def lines(
     return written, list(program.outputs.values()), given
 
 
+def _input_shape(inner: Context, part: LayerCall) -> tuple[int | None, ...]:
+    """Returns the shape of what a layer is called on, as far as the layer has to know it to make its weights."""
+    source = part.arguments[0]
+    shape = inner.graph.shape(source.tensor) if isinstance(source, Operand) else None
+    if shape is None:
+        raise Refused(f"the rank of what {part.layer.scope!r} is called on is not known")
+    if part.layer.kind == "Dense":
+        return (*shape[:-1], part.layer.weights[0].shape[0])
+    return shape
+
+
 def _targets(statement: statements.Statement, names: Mapping[Tensor, str]) -> str:
     return ", ".join("_" if target is None else names[target] for target in statement.targets)
-
-
-def _no_variable(variable):
-    raise AssertionError(f"{variable.name!r} is not an argument")

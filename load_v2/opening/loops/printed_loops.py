@@ -6,13 +6,14 @@ from typing import ClassVar
 
 from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
-from load_v2.opening import expressions, functions, naming, printed, text
+from load_v2.opening import expressions, functions, text
 from load_v2.opening.context import Context, Piece, operand
 from load_v2.opening.expressions import Expression, Item, LayerCall, Name, Slice, call
 from load_v2.opening.expressions import Sequence as Items
 from load_v2.opening.functions import Function
 from load_v2.opening.layers import Layer, PrintedClass
 from load_v2.opening.loops import printed_function, steps
+from load_v2.opening.loops.printed_call import PrintedCall
 from load_v2.opening.operations import shaping
 from load_v2.opening.patterns.pattern import Missed
 from load_v2.opening.sizes import Sizes
@@ -55,7 +56,7 @@ class PrintedCondition:
         predicate = context.sources(node)[0]
         branches = [functions.of_branch(context, node, attr) for attr in ("then_branch", "else_branch")]
         count = len(branches[0].results)
-        call_ = _Call(context, node.node)
+        call_ = PrintedCall(context, node.node)
         condition = call_.argument(predicate, "condition")
         body = []
         for name, branch in zip(("then", "otherwise"), branches, strict=True):
@@ -68,46 +69,6 @@ class PrintedCondition:
         return Piece(outputs, LayerCall(layer, call_.arguments), self.name, frozenset({node.node}), node.node)
 
 
-class _Call:
-    """The call of a printed layer that is being written: its arguments, each a tensor outside."""
-
-    def __init__(self, context: Context, scope: str):
-        self.context, self._scope = context, scope
-        self._names: dict[Tensor, str] = {}
-
-    def argument(self, tensor: Tensor, name: str = "") -> str:
-        """Returns what a tensor outside is called in the call."""
-        if tensor not in self._names:
-            wanted = naming.identifier(name or hint(self.context.scope_of(tensor) if not self.context.is_data(tensor)
-                                                    else tensor.node))  # fmt: skip
-            self._names[tensor] = naming.fresh(wanted, {*self._names.values(), *naming.RESERVED, "self", "step"})
-        return self._names[tensor]
-
-    @property
-    def arguments(self) -> tuple[Expression, ...]:
-        """What the layer is called on."""
-        return tuple(map(operand, self._names))
-
-    def layer(self, says: str, body: Sequence[str], reason: str) -> Layer:
-        """Returns the layer."""
-        parts = [part for part in re.split(r"\W+|_", self._scope) if part]
-        title = "".join(part.capitalize() for part in parts[-3:])
-        title = title if title[:1].isalpha() else f"Loop{title}"
-        head = f"    def call(self, {', '.join(self._names.values())}):"
-        if len(head) > text.WIDTH:
-            inside = ", ".join(self._names.values())
-            head = f"    def call(\n        self, {inside}\n    ):"
-            if len(inside) > text.WIDTH - 14:
-                head = (
-                    "    def call(\n        self,\n"
-                    + "".join(f"        {n},\n" for n in self._names.values())
-                    + "    ):"
-                )
-        lines = "\n".join(body)
-        source = f'{printed.REGISTERED}class {title}(layers.Layer):\n    """{says}"""\n\n{head}\n{lines}\n'
-        return Layer(kind=title, scope=self._scope, printed=PrintedClass(title, source, reason))
-
-
 def _given_by_loop(context: Context, loop: Tensor) -> dict[int, Tensor]:
     """Returns the tensors that stand for a loop's results: result -> tensor; a list's is all of it, steps first."""
     try:
@@ -116,7 +77,9 @@ def _given_by_loop(context: Context, loop: Tensor) -> dict[int, Tensor]:
         return _while(context, loop)
 
 
-def _register(context: Context, loop: Tensor, layer: Layer, call_: _Call, results: Sequence[int]) -> dict[int, Tensor]:
+def _register(
+    context: Context, loop: Tensor, layer: Layer, call_: PrintedCall, results: Sequence[int]
+) -> dict[int, Tensor]:
     given = {at: Tensor(loop.node, _BEYOND + at) for at in results}
     outputs = tuple(given.values())
     piece = Piece(outputs, LayerCall(layer, call_.arguments), PrintedLoop.name, frozenset({loop.node}), loop.node)
@@ -129,7 +92,7 @@ def _scan(context: Context, loop: Tensor) -> dict[int, Tensor]:
     steps.check_past(context, taken)
     sequences = steps.sequences(context, taken)
     body = taken.body
-    call_ = _Call(context, loop.node)
+    call_ = PrintedCall(context, loop.node)
     names = {counter: "step" for counter in taken.counters}
     outside = [call_.argument(source, f"{hint(source.node)}_steps") for source in sequences.values()]
     items = [f"input_{at}" if len(sequences) > 1 else "inputs" for at in range(len(sequences))]
@@ -145,11 +108,19 @@ def _scan(context: Context, loop: Tensor) -> dict[int, Tensor]:
     carried = [*states, *("_" for _ in written)]
     if not carried or re.search(r"\bstep\b", "\n".join([*lines, *new])):
         carried, new, first = [*carried, "step"], [*new, "step + 1"], [*first, 'ops.zeros((), "int32")']
-    code = ["        def take(carried, inputs):"]
+    # On TensorFlow, Keras's scan takes one sequence of unknown length, but not several.
+    counted = len(items) > 1 and not all(isinstance(context.sizes.axis(s, 0), int) for s in sequences.values())
+    code = [f"        def take(carried, {'at' if counted else 'inputs'}):"]
     code += [f"            {_tuple(carried)} = carried"] if set(carried) != {"_"} else []
-    code += [f"            {_tuple(items)} = inputs"] if len(items) > 1 else []
+    if counted:
+        code += [
+            f"            {item} = ops.take({whole}, at, axis=0)" for item, whole in zip(items, outside, strict=True)
+        ]
+    else:
+        code += [f"            {_tuple(items)} = inputs"] if len(items) > 1 else []
     code += [*lines, f"            carried = {_bracketed(new)}", "            return carried, carried", ""]
-    scanned = call("ops.scan", Name("take"), _names(first), _names(outside))
+    over = Name(f"ops.arange(ops.shape({outside[0]})[0])") if counted else _names(outside)
+    scanned = call("ops.scan", Name("take"), _names(first), over)
     code.append(text.statement("last, steps = ", scanned, {}, indent=8))
     given = [f"steps[{wanted.index(value)}]" for value in taken.written.values()]
     given += [f"last[{at}]" for at in range(len(states))]
@@ -166,7 +137,7 @@ def _scan(context: Context, loop: Tensor) -> dict[int, Tensor]:
 def _while(context: Context, loop: Tensor) -> dict[int, Tensor]:
     body = functions.of_loop(context, loop, inside_call=True)
     condition = functions.of_loop(context, loop, "cond", inside_call=True)
-    call_ = _Call(context, loop.node)
+    call_ = PrintedCall(context, loop.node)
     changing = [at for at in range(len(body.arguments)) if not body.is_same(at)]
     names = {at: f"value_{place}" for place, at in enumerate(changing)}
     first = [_initial(context, call_, body, at) for at in changing]
@@ -192,7 +163,7 @@ def _unpacked(made: PrintedClass) -> PrintedClass:
     return PrintedClass(made.name, source, made.reason)
 
 
-def _initial(context: Context, call_: _Call, body: Function, at: int) -> str:
+def _initial(context: Context, call_: PrintedCall, body: Function, at: int) -> str:
     """Returns the code for what a loop begins with."""
     given = body.given[at]
     if context.graph.dtype(given) != "variant":
@@ -227,7 +198,7 @@ def _list(context: Context, given: Tensor, body: Function, value: Tensor) -> Exp
     return _zeros_of(context, body, {}, value, head)
 
 
-def _zeros(call_: _Call, body: Function, sequences: dict[Tensor, Tensor], value: Tensor) -> str:
+def _zeros(call_: PrintedCall, body: Function, sequences: dict[Tensor, Tensor], value: Tensor) -> str:
     code = _zeros_of(call_.context, body, sequences, value)
     return text.flat(code, {tensor: call_.argument(tensor) for tensor in expressions.operands(code)})
 
@@ -251,31 +222,35 @@ def _zeros_of(
 
 
 def _lines_and_results(
-    call_: _Call, function: Function, wanted: Sequence[Tensor], names: dict[Tensor, str], indent: int
+    call_: PrintedCall, function: Function, wanted: Sequence[Tensor], names: dict[Tensor, str], indent: int
 ):
     outside = {}
     above = function.context.graph.index.ancestors(
         (tensor.node for tensor in wanted), stop=[tensor.node for tensor in names]
     )
     for argument, given in zip(function.arguments, function.given, strict=True):
+        if argument.node in function.context.graph.weights:
+            continue
         if argument not in names and argument.node in above and argument in function.context.graph:
             if function.context.op(argument) != "Placeholder":
                 continue
             if function.context.graph.dtype(argument) == "variant":
                 given = _list_of(call_, given)
             outside[argument] = call_.argument(given)
-    lines, results, given_names = printed_function.lines(function.context, wanted, {**names, **outside}, indent)
+    call_.function = function
+    everything = {**names, **outside}
+    lines, results, given_names = printed_function.lines(function.context, wanted, everything, indent, call_)
     return lines, [text.flat(result, given_names) for result in results], given_names
 
 
-def _list_of(call_: _Call, given: Tensor) -> Tensor:
+def _list_of(call_: PrintedCall, given: Tensor) -> Tensor:
     context = call_.context
     if context.op(given) != "TensorListFromTensor":
         raise Missed(f"it reads a list that {context.op(given)} makes")
     return context.sources(given)[0]
 
 
-def _lines(call_: _Call, function: Function, wanted, names, indent: int, as_tuple: bool = False):
+def _lines(call_: PrintedCall, function: Function, wanted, names, indent: int, as_tuple: bool = False):
     lines, results, given = _lines_and_results(call_, function, wanted, names, indent)
     returned = _bracketed(results, always=as_tuple) if len(results) > 1 or as_tuple else results[0]
     return [*lines, f"{' ' * indent}return {returned}"], given

@@ -16,32 +16,56 @@ def _strided_slice(context: Context, tensor: Tensor) -> Expression:
     source = context.sources(tensor)[0]
     given = context.sizes.shape(source)
     parts: list[Expression] = []
-    axis = 0
-    for item in items:
+    reversed_axes: list[int] = []
+    axis: int | None = 0
+    for at, item in enumerate(items):
         if item == "all":
             parts.append(Literal(...))
-        elif item == "new":
+            # What is said behind it is said of the last axes.
+            axis = None if given is None else len(given) - sum(other != "new" for other in items[at + 1 :])
+            continue
+        if item == "new":
             parts.append(Literal(None))
             continue
-        elif isinstance(item, int):
+        if isinstance(item, int):
             parts.append(Literal(item))
         else:
             start, stop, step = item
-            whole = given is not None and "all" not in items and axis < len(given) and stop == given[axis]
+            if step < 0:
+                # PyTorch has no negative steps.
+                if axis is None:
+                    raise Refused("it slices backwards along an axis that is not known")
+                start, stop, step = _from_the_end(start, stop, step, None if given is None else given[axis])
+                reversed_axes.append(axis)
+            whole = given is not None and axis is not None and axis < len(given) and stop == given[axis]
             stop = None if whole and step > 0 else stop
             parts.append(Slice(_end(start), _end(stop), None if step == 1 else step))
-        axis += 1
-    return _item(source, parts)
+        axis = None if axis is None else axis + 1
+    whole_source: Expression = operand(source)
+    if reversed_axes:
+        axes = reversed_axes[0] if len(reversed_axes) == 1 else tuple(reversed_axes)
+        whole_source = call("ops.flip", whole_source, axis=axes)
+    return _item(whole_source, parts)
+
+
+def _from_the_end(start, stop, step: int, length: size_algebra.Size | None) -> tuple[int | None, int | None, int]:
+    """Returns the slice of a reversed axis that is the same as one with a negative step of the axis itself."""
+    if start is None and stop is None:
+        return None, None, -step
+    if not isinstance(length, int) or not all(end is None or isinstance(end, int) for end in (start, stop)):
+        raise Refused("it slices backwards along an axis of unknown size")
+    first, last, _ = slice(start, stop, step).indices(length)
+    return length - 1 - first, length - 1 - last, -step
 
 
 def _end(value: size_algebra.Size | None) -> int | Expression | None:
     return value if value is None or isinstance(value, int) else size(value)
 
 
-def _item(source: Tensor, parts: list[Expression]) -> Expression:
+def _item(source: Expression, parts: list[Expression]) -> Expression:
     while parts and parts[-1] in (Slice(), Literal(...)):
         parts.pop()
-    return Item(operand(source), tuple(parts)) if parts else operand(source)
+    return Item(source, tuple(parts)) if parts else source
 
 
 @translates("Slice")
@@ -58,7 +82,7 @@ def _slice(context: Context, tensor: Tensor) -> Expression:
             whole = whole or start + length == given[axis]
         stop = None if whole else size_algebra.computed("+", start, length)
         parts.append(Slice(start or None, _end(stop)))
-    return _item(source, parts)
+    return _item(operand(source), parts)
 
 
 @translates("GatherV2", "Gather")
@@ -79,7 +103,7 @@ def _gather(context: Context, tensor: Tensor) -> Expression:
         for _ in range(rank - 1):
             code = call("ops.expand_dims", code, -1)
         return call("ops.squeeze", call("ops.take_along_axis", operand(source), code, axis=1), 1)
-    raise Refused("it takes rows of each member of a batch in a way that keras.ops has not")
+    raise Refused("it gathers rows within each member of a batch in a way that keras.ops lacks")
 
 
 @translates("OneHot")

@@ -101,7 +101,7 @@ class ParametricRelu:
     """relu(x) + alpha * (x - |x|) / 2, with alpha learned."""
 
     name: ClassVar[str] = "PReLU"
-    roots: ClassVar[frozenset[str]] = ops.ADDS | {"Sub"}
+    roots: ClassVar[frozenset[str]] = ops.ADDS | ops.SELECTS | {"Sub"}
 
     def find(self, context: Context, tensor: Tensor) -> Piece | None:
         """Returns the layer that ends in a tensor."""
@@ -109,7 +109,7 @@ class ParametricRelu:
         below = either(
             made_by("Sub", x, made_by("Abs", x)),
             made_by("Sub", x, made_by("Relu", x)),
-            made_by("Minimum", x, anything("zero")),
+            made_by("Minimum", x, anything("zero"), any_order=True),
         )
         negative = either(
             _product(_product(anything("alpha"), below), anything("half")),
@@ -117,19 +117,34 @@ class ParametricRelu:
             _product(anything("alpha"), below),
         )
         mirrored = _product(anything("alpha"), made_by("Relu", made_by("Neg", x)))
-        whole = either(_sum(made_by("Relu", x), negative), made_by("Sub", made_by("Relu", x), mirrored))
+        opposite = _product(anything("minus alpha"), made_by("Relu", made_by("Neg", x)))
+        whole = either(
+            _sum(made_by("Relu", x), negative),
+            made_by("Sub", made_by("Relu", x), mirrored),
+            _sum(made_by("Relu", x), opposite),
+            _sum(made_by("Maximum", x, anything("zero above"), any_order=True), negative),
+            made_by(
+                ops.SELECTS,
+                made_by({"Greater", "GreaterEqual"}, x, anything("zero")),
+                x,
+                _product(anything("alpha"), x),
+            ),
+        )
         for found in matches(context.graph.index, tensor, whole):
-            alpha, shape = found["alpha"], context.graph.shape(found["x"])
+            zeros = [found[name] for name in ("zero", "zero above") if name in found.captures]
+            if any(context.values.number(zero) != 0 for zero in zeros):
+                continue
+            sign = -1 if "minus alpha" in found.captures else 1
+            alpha, shape = found["minus alpha" if sign < 0 else "alpha"], context.graph.shape(found["x"])
             if context.is_data(alpha) or not context.is_data(found["x"]) or not shape or shape[-1] is None:
                 continue
-            value, channels = context.values.value(alpha), shape[-1]
+            value, channels = sign * context.values.value(alpha), shape[-1]
             if value.size not in (1, channels):
                 continue
-            shared = list(range(1, len(shape) - 1)) or None
-            full = np.broadcast_to(value.reshape(-1), (channels,)).reshape((1,) * (len(shape) - 2) + (channels,))
-            layer = context.layer(
-                "PReLU", context.scope_of(alpha), [(np.array(full), (alpha,))], (), {"shared_axes": shared}
-            )
+            # One number for all channels stays one.
+            shared = list(range(1, len(shape) - (value.size == channels))) or None
+            full = value.reshape((1,) * (len(shape) - 2) + (value.size,))
+            layer = context.layer("PReLU", context.scope_of(alpha), [(full, (alpha,))], (), {"shared_axes": shared})
             return context.piece(tensor, called(layer, found["x"]), self.name, _above(context, tensor, found["x"]))
         return None
 

@@ -1,15 +1,50 @@
 """Embedding: rows of a table by number, also of a table in parts."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
+import keras
 import numpy as np
 
 from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.opening.context import Context, Piece, called
+from load_v2.opening.layers import Layer
 from load_v2.opening.patterns.pattern import Missed
 
 _STITCHES = frozenset({"DynamicStitch", "ParallelDynamicStitch"})
+
+
+def of_table(context: Context, table: np.ndarray, sources: Sequence[Tensor]) -> Layer:
+    """Returns the layer that holds a table, which is made of some tensors; one that is also a projection can be both."""
+    first = context.values.variables(sources[0])
+    scope = first[0].name.removesuffix("/part_0") if first else context.scope_of(sources[0])
+    kind = "ReversibleEmbedding" if len(sources) == 1 and is_tied(context, sources[0]) else "Embedding"
+    return context.layer(kind, scope, [(table, tuple(sources))], table.shape)
+
+
+def is_tied(context: Context, table: Tensor) -> bool:
+    """Returns whether rows of a matrix are taken, and data is multiplied with it, transposed."""
+    if not hasattr(keras.layers, "ReversibleEmbedding") or context.graph.rank(table) != 2:
+        return False
+    readers = [reader for reader, at in context.graph.index.tensor_consumers(table)]
+    taken = any(
+        reader.op in ops.GATHERS
+        and context.sources(Tensor(reader.name))[0] == table
+        and context.is_data(Tensor(reader.name))
+        for reader in readers
+    )
+    return taken and any(_is_projection(context, Tensor(reader.name), table) for reader in readers)
+
+
+def _is_projection(context: Context, tensor: Tensor, table: Tensor) -> bool:
+    return (
+        context.op(tensor) == "MatMul"
+        and context.sources(tensor)[1] == table
+        and context.is_data(context.sources(tensor)[0])
+        and context.graph.attr(tensor, "transpose_b").b
+        and not context.graph.attr(tensor, "transpose_a").b
+    )
 
 
 class Embedding:
@@ -34,10 +69,7 @@ class Embedding:
     ) -> Piece | None:
         if table.dtype.kind != "f":
             return None
-        first = context.values.variables(sources[0])
-        scope = first[0].name.removesuffix("/part_0") if first else context.scope_of(sources[0])
-        layer = context.layer("Embedding", scope, [(table, tuple(sources))], table.shape)
-        return context.piece(tensor, called(layer, indices), self.name, inside)
+        return context.piece(tensor, called(of_table(context, table, sources), indices), self.name, inside)
 
     def _in_parts(self, context: Context, tensor: Tensor) -> Piece | None:
         """A partitioned table: TensorFlow is asked for every row, whatever the strategy of the partition."""

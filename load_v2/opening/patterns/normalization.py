@@ -1,6 +1,7 @@
 """BatchNormalization, LayerNormalization, GroupNormalization: fused, and in the spellings of TensorFlow 1 code."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from export_v1.ir.match import Pattern as Shape
 from export_v1.ir.match import anything, behind, either, made_by, matches
+from load_v2.opening import printed
 from load_v2.opening.context import Context, Piece, called
 from load_v2.opening.patterns.pattern import Missed
 
@@ -17,7 +19,7 @@ _SEEN_THROUGH = frozenset({"StopGradient"})
 
 
 @dataclasses.dataclass(frozen=True)
-class _Normalized:
+class Normalized:
     """x with its mean subtracted and divided by its standard deviation, scaled and shifted where there is a tensor to do it."""
 
     x: Tensor
@@ -29,15 +31,15 @@ class _Normalized:
     inside: tuple[Tensor, ...]
 
 
-def _sum(left: Shape, right: Shape) -> Shape:
+def sum_of(left: Shape, right: Shape) -> Shape:
     return made_by(ops.ADDS, left, right, any_order=True)
 
 
-def _product(left: Shape, right: Shape) -> Shape:
+def product_of(left: Shape, right: Shape) -> Shape:
     return made_by("Mul", left, right, any_order=True)
 
 
-_DEVIATION = _sum(anything("variance"), anything("epsilon"))
+_DEVIATION = sum_of(anything("variance"), anything("epsilon"))
 # 1 / sqrt(variance + epsilon), the ways it is written.
 _INVERSE = either(
     made_by("Rsqrt", _DEVIATION),
@@ -48,33 +50,39 @@ _INVERSE = either(
 _DEVIATIONS = either(made_by("Sqrt", _DEVIATION), made_by("Pow", _DEVIATION, anything("half")))
 _CENTERED = made_by("Sub", anything("x"), behind(_SEEN_THROUGH, anything("mean")))
 # (x - mean) / sqrt(variance + epsilon)
-_DIVIDED = either(made_by({"RealDiv", "Div"}, _CENTERED, _DEVIATIONS), _product(_CENTERED, _INVERSE))
+_DIVIDED = either(made_by({"RealDiv", "Div"}, _CENTERED, _DEVIATIONS), product_of(_CENTERED, _INVERSE))
 _SCALED = either(
-    made_by({"RealDiv", "Div"}, _product(anything("gamma"), _CENTERED), _DEVIATIONS),
-    _product(_DIVIDED, anything("gamma")),
-    _product(_CENTERED, _product(_INVERSE, anything("gamma"))),
+    made_by({"RealDiv", "Div"}, product_of(anything("gamma"), _CENTERED), _DEVIATIONS),
+    product_of(_DIVIDED, anything("gamma")),
+    product_of(_CENTERED, product_of(_INVERSE, anything("gamma"))),
     _DIVIDED,
 )
 # x * factor + (beta - mean * factor), as tf.nn.batch_normalization writes it.
-_MULTIPLIED = _sum(
-    _product(anything("x"), anything("factor")),
-    made_by("Sub", anything("beta"), _product(behind(_SEEN_THROUGH, anything("mean")), anything("factor"))),
+_MULTIPLIED = sum_of(
+    product_of(anything("x"), anything("factor")),
+    made_by("Sub", anything("beta"), product_of(behind(_SEEN_THROUGH, anything("mean")), anything("factor"))),
 )
-_FACTOR = either(_product(_INVERSE, anything("gamma")), _INVERSE)
-_SHIFTED = either(_sum(_SCALED, anything("beta")), _SCALED)
+_FACTOR = either(product_of(_INVERSE, anything("gamma")), _INVERSE)
+# x * factor - mean * factor + beta, where the second product is made by itself, as tf.contrib's group norm does.
+_MOVED = either(
+    product_of(product_of(made_by("Neg", anything("mean")), _INVERSE), anything("gamma")),
+    product_of(made_by("Neg", anything("mean")), _FACTOR),
+)
+_ADDED = sum_of(product_of(anything("x"), _FACTOR), either(sum_of(_MOVED, anything("beta")), _MOVED))
+_SHIFTED = either(sum_of(_SCALED, anything("beta")), _SCALED)
 _ROOTS = ops.ADDS | {"Mul", "RealDiv", "Div"}
 
 
-def _all(context: Context, tensor: Tensor) -> Iterator[_Normalized]:
+def every(context: Context, tensor: Tensor) -> Iterator[Normalized]:
     index = context.graph.index
     for outer in matches(index, tensor, _MULTIPLIED):
         for inner in matches(index, outer["factor"], _FACTOR):
             yield from _checked(context, {**outer.captures, **inner.captures}, tensor)
-    for found in matches(index, tensor, _SHIFTED):
+    for found in itertools.chain(matches(index, tensor, _ADDED), matches(index, tensor, _SHIFTED)):
         yield from _checked(context, dict(found.captures), tensor)
 
 
-def _checked(context: Context, captures: dict[str, Tensor], tensor: Tensor) -> Iterator[_Normalized]:
+def _checked(context: Context, captures: dict[str, Tensor], tensor: Tensor) -> Iterator[Normalized]:
     epsilon = context.values.number(captures["epsilon"])
     expected = {"one": 1.0, "half": 0.5, "minus half": -0.5}
     if epsilon is None or any(
@@ -86,13 +94,13 @@ def _checked(context: Context, captures: dict[str, Tensor], tensor: Tensor) -> I
     factors = [captures.get(key) for key in ("gamma", "beta")]
     if any(factor is not None and context.is_data(factor) for factor in factors):
         return
-    inside = _between(context, tensor, set(captures.values()))
-    yield _Normalized(
+    inside = between(context, tensor, set(captures.values()))
+    yield Normalized(
         captures["x"], captures["mean"], captures["variance"], epsilon, factors[0], factors[1], tuple(inside)
     )
 
 
-def _between(context: Context, tensor: Tensor, ends: set[Tensor]) -> list[Tensor]:
+def between(context: Context, tensor: Tensor, ends: set[Tensor]) -> list[Tensor]:
     """Returns the data tensors from which `tensor` is made, as far as `ends`."""
     found: dict[Tensor, None] = {}
     todo = [tensor]
@@ -114,7 +122,7 @@ class BatchNormalization:
         """Returns the layer that ends in a tensor."""
         if context.op(tensor) in ops.BATCH_NORMS:
             return self._fused(context, tensor)
-        for found in _all(context, tensor):
+        for found in every(context, tensor):
             if not context.is_data(found.mean) and not context.is_data(found.variance):
                 return self._piece(context, tensor, found)
         return None
@@ -128,15 +136,15 @@ class BatchNormalization:
         if any(map(context.is_data, (gamma, beta, mean, variance))):
             raise Missed("its averages or its scale depend on data")
         epsilon = float(np.float32(context.graph.attr(tensor, "epsilon").f))
-        return self._piece(context, tensor, _Normalized(x, mean, variance, epsilon, gamma, beta, ()))
+        return self._piece(context, tensor, Normalized(x, mean, variance, epsilon, gamma, beta, ()))
 
-    def _piece(self, context: Context, tensor: Tensor, found: _Normalized) -> Piece | None:
+    def _piece(self, context: Context, tensor: Tensor, found: Normalized) -> Piece | None:
         shape = context.graph.shape(found.x)
         if not shape or shape[-1] is None:
             raise Missed("the number of channels is not known")
         channels = shape[-1]
         weights = []
-        options: dict[str, Any] = {"epsilon": _short(found.epsilon)}
+        options: dict[str, Any] = {"epsilon": short(found.epsilon)}
         for key, source, neutral in (("scale", found.gamma, 1), ("center", found.beta, 0)):
             if source is None or _is_fixed(context, source, neutral):
                 options[key] = False
@@ -145,12 +153,22 @@ class BatchNormalization:
         for source in (found.mean, found.variance):
             weights.append((_vector(context, source, channels), (source,)))
         moving = context.values.variables(found.mean)
-        momentum = context.momenta.get(moving[0].name) if len(moving) == 1 else None
+        momentum = context.training.momenta.get(moving[0].name) if len(moving) == 1 else None
         # Keras's own default is left out.
         options["momentum"] = None if momentum == 0.99 else momentum
         named = [source for source in (found.gamma, found.beta, found.mean) if source is not None]
         named.sort(key=lambda source: not context.values.variables(source))
         layer = context.layer(self.name, context.scope_of(*named), weights, (), options)
+        varying = context.values.variables(found.variance)
+        if varying and varying[0].name in context.training.unbiased:
+            layer = context.notes.setdefault(("unbiased", id(layer)), printed.unbiased(layer))
+        elif momentum is None:
+            # Nothing moves the averages, so the graph normalizes by them in training, too.
+            factors = [factor for factor in (found.gamma, found.beta) if factor is not None]
+            if any(v.trainable for factor in factors for v in context.values.variables(factor)):
+                layer = context.notes.setdefault(("averages", id(layer)), printed.by_averages(layer))
+            else:
+                layer.options = {**layer.options, "trainable": False}
         return context.piece(tensor, called(layer, found.x), self.name, found.inside)
 
 
@@ -162,40 +180,46 @@ class LayerNormalization:
 
     def find(self, context: Context, tensor: Tensor) -> Piece | None:
         """Returns the layer that ends in a tensor."""
-        for found in _all(context, tensor):
-            axes = _axes_of_moments(context, found)
+        for found in every(context, tensor):
+            axes = axes_of_moments(context, found)
             rank = context.graph.rank(found.x)
             if axes is None or rank is None:
                 continue
+            if axes == list(range(1, rank)) and rank > 2 and self._is_by_channel(context, found):
+                return self._in_groups(context, tensor, found, 1)
             if axes == list(range(rank - len(axes), rank)):
                 return self._over_last_axes(context, tensor, found, axes, rank)
             if axes == list(range(1, rank - 1)) and rank > 2:
-                return self._over_space(context, tensor, found)
+                return self._in_groups(context, tensor, found, -1)
         return None
 
-    def _over_last_axes(self, context, tensor, found: _Normalized, axes: list[int], rank: int) -> Piece | None:
+    def _is_by_channel(self, context: Context, found: Normalized) -> bool:
+        """Returns whether scale and offset have one number for each channel, where all places are normalized together."""
+        sizes = [context.values.value(factor).shape for factor in (found.gamma, found.beta) if factor is not None]
+        return bool(sizes) and all(size[-1:] == (np.prod(size, dtype=int),) for size in sizes)
+
+    def _over_last_axes(self, context, tensor, found: Normalized, axes: list[int], rank: int) -> Piece | None:
         shape = context.graph.shape(found.x)[rank - len(axes) :]
         if None in shape or 0 in axes:
             return None
         weights = []
         options: dict[str, Any] = {"axis": [axis - rank for axis in axes] if len(axes) > 1 else None}
-        options["epsilon"] = _short(found.epsilon)
+        options["epsilon"] = short(found.epsilon)
         for key, source in (("scale", found.gamma), ("center", found.beta)):
             if source is None:
                 options[key] = False
                 continue
             value = context.values.value(source)
-            try:
-                weights.append((np.array(np.broadcast_to(value, shape)), (source,)))
-            except ValueError:
-                raise Missed("its scale or offset has another shape than what it normalizes") from None
+            if value.size != np.prod(shape) and context.values.variables(source):
+                raise Missed("its scale or offset has another shape than what it normalizes")
+            weights.append((np.array(np.broadcast_to(value, shape)), (source,)))
         return self._piece(context, tensor, found, "LayerNormalization", weights, options)
 
-    def _over_space(self, context, tensor, found: _Normalized) -> Piece | None:
+    def _in_groups(self, context, tensor, found: Normalized, groups: int) -> Piece | None:
         channels = context.graph.shape(found.x)[-1]
         if channels is None:
             return None
-        weights, options = [], {"groups": -1, "epsilon": _short(found.epsilon)}
+        weights, options = [], {"groups": groups, "epsilon": short(found.epsilon)}
         for key, source in (("scale", found.gamma), ("center", found.beta)):
             if source is None:
                 options[key] = False
@@ -203,16 +227,16 @@ class LayerNormalization:
                 weights.append((_vector(context, source, channels), (source,)))
         return self._piece(context, tensor, found, "GroupNormalization", weights, options)
 
-    def _piece(self, context, tensor, found: _Normalized, kind: str, weights, options) -> Piece:
+    def _piece(self, context, tensor, found: Normalized, kind: str, weights, options) -> Piece:
         named = [source for source in (found.gamma, found.beta) if source is not None]
         scope = context.scope_of(*named) if named else tensor.node
         layer = context.layer(kind, scope, weights, (), options)
         moments = [found.mean, found.variance]
-        inside = [*found.inside, *moments, *_between(context, found.variance, {found.x, found.mean})]
+        inside = [*found.inside, *moments, *between(context, found.variance, {found.x, found.mean})]
         return context.piece(tensor, called(layer, found.x), self.name, dict.fromkeys(inside))
 
 
-def _axes_of_moments(context: Context, found: _Normalized) -> list[int] | None:
+def axes_of_moments(context: Context, found: Normalized) -> list[int] | None:
     """Returns the axes over which mean and variance are those of x itself, None where they are others."""
     rank = context.graph.rank(found.x)
     if rank is None or context.op(found.mean) != "Mean" or context.op(found.variance) != "Mean":
@@ -238,7 +262,7 @@ def _axes_of_moments(context: Context, found: _Normalized) -> list[int] | None:
     return first if first == second else None
 
 
-def _short(value: float) -> float:
+def short(value: float) -> float:
     """Returns the shortest number that is the same in float32."""
     return float(str(np.float32(value)))
 
@@ -251,6 +275,6 @@ def _vector(context: Context, source: Tensor, channels: int) -> np.ndarray:
     value = context.values.value(source)
     if value.size == channels and (value.ndim == 0 or value.shape[-1] == channels):
         return value.reshape(-1)
-    if value.size == 1:
+    if value.size == 1 and not context.values.variables(source):
         return np.full(channels, value.reshape(-1)[0])
     raise Missed(f"its weights have the shape {list(value.shape)}, where there are {channels} channels")

@@ -3,7 +3,8 @@
 from typing import ClassVar
 
 from export_v1.ir.graph import Tensor
-from load_v2.opening.context import Context, Piece, called
+from load_v2.opening.context import Context, Piece, called, operand
+from load_v2.opening.expressions import Binary, Expression, Item, Literal, Slice, call
 from load_v2.opening.patterns.pattern import Missed
 
 _POOLS = {"MaxPool": ("MaxPooling", 2), "AvgPool": ("AveragePooling", 2), "MaxPool3D": ("MaxPooling", 3),
@@ -22,8 +23,12 @@ class Pooling:
             return self._along_one_axis(context, tensor)
         kind, dimensions = _POOLS[context.op(tensor)]
         window, options = self._settings(context, tensor, dimensions)
+        source = context.sources(tensor)[0]
+        uneven = _uneven(context, source, window, options) if kind == "AveragePooling" else None
+        if uneven is not None:
+            return context.piece(tensor, _averages(source, window, options, uneven), self.name)
         layer = context.layer(f"{kind}{dimensions}D", tensor.node, (), (_short(window),), options)
-        return context.piece(tensor, called(layer, context.sources(tensor)[0]), self.name)
+        return context.piece(tensor, called(layer, source), self.name)
 
     def _settings(self, context: Context, tensor: Tensor, dimensions: int) -> tuple[tuple[int, ...], dict]:
         if context.graph.attr(tensor, "data_format").s not in (b"", b"NHWC", b"NDHWC"):
@@ -59,9 +64,41 @@ class Pooling:
             return None
         options["strides"] = None if steps[1 - at] == window[1 - at] else steps[1 - at]
         kind = _POOLS[context.op(source)][0]
+        data = context.sources(spread)[0]
+        if kind == "AveragePooling" and _uneven(context, data, (window[1 - at],), options) is not None:
+            return None
         layer = context.layer(f"{kind}1D", tensor.node, (), (window[1 - at],), options)
         inside = (source, *((spread,) if context.read_once(spread) else ()))
         return context.piece(tensor, called(layer, context.sources(spread)[0]), self.name, inside)
+
+
+def _uneven(context: Context, source: Tensor, window: tuple[int, ...], options: dict) -> list[tuple[int, int]] | None:
+    """Returns the padding of each axis where some of it is not the same on both sides, None where all of it is.
+
+    Keras on PyTorch repeats the last place there, where TensorFlow's average leaves out what is padded.
+    """
+    shape = context.graph.shape(source)
+    if options.get("padding") != "same" or shape is None or None in shape[1:-1]:
+        return None
+    given = options.get("strides") or window
+    strides = (given,) * len(window) if isinstance(given, int) else given
+    paddings = []
+    for size, width, step in zip(shape[1:-1], window, strides, strict=True):
+        assert size is not None
+        total = max((-(-size // step) - 1) * step + width - size, 0)
+        paddings.append((total // 2, total - total // 2))
+    return paddings if any(before != after for before, after in paddings) else None
+
+
+def _averages(source: Tensor, window: tuple[int, ...], options: dict, paddings: list[tuple[int, int]]) -> Expression:
+    """Returns means of windows of what is padded with zeros, divided by the share of each window that is not padding."""
+    whole = ((0, 0), *paddings, (0, 0))
+    ones = call("ops.ones_like", Item(operand(source), (Slice(None, 1), Literal(...), Slice(None, 1))))
+    pooled = [
+        call("ops.average_pool", call("ops.pad", data, whole), _short(window), strides=options.get("strides"))
+        for data in (operand(source), ones)
+    ]
+    return Binary("/", pooled[0], pooled[1])
 
 
 class GlobalPooling:

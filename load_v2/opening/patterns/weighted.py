@@ -8,7 +8,7 @@ import numpy as np
 from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.opening.context import Context, Piece, called
-from load_v2.opening.patterns import convolution, dense
+from load_v2.opening.patterns import convolution, dense, embedding
 from load_v2.opening.patterns.linear import Linear
 
 ACTIVATIONS = {
@@ -30,18 +30,18 @@ class Weighted:
 
     def find(self, context: Context, tensor: Tensor) -> Piece | None:
         """Returns the layer that ends in a tensor."""
-        found = _found(context, tensor)
-        if found is None and context.op(tensor) == "Reshape":
+        parts = found(context, tensor)
+        if parts is None and context.op(tensor) == "Reshape":
             return self._reshaped_at_the_end(context, tensor)
-        return None if found is None else _piece(context, tensor, *found)
+        return None if parts is None else _piece(context, tensor, *parts)
 
     def _reshaped_at_the_end(self, context: Context, tensor: Tensor) -> Piece | None:
         """A Dense over many axes whose second reshape stands behind bias and activation."""
         source = context.sources(tensor)[0]
-        found = _found(context, source) if context.is_data(source) and context.read_once(source) else None
-        if found is None:
+        parts = found(context, source) if context.is_data(source) and context.read_once(source) else None
+        if parts is None:
             return None
-        inner, bias, activation, inside = found
+        inner, bias, activation, inside = parts
         whole = dense.over_many_axes(context, tensor, inner)
         return None if whole is None else _piece(context, tensor, whole, bias, activation, [*inside, source])
 
@@ -58,7 +58,7 @@ def linear(context: Context, tensor: Tensor) -> Linear | None:
     return found
 
 
-def _found(context: Context, tensor: Tensor) -> tuple[Linear, Tensor | None, str | None, list[Tensor]] | None:
+def found(context: Context, tensor: Tensor) -> tuple[Linear, Tensor | None, str | None, list[Tensor]] | None:
     """Returns product, bias, activation, and the tensors between them."""
     activation, inside = None, []
     if context.op(tensor) in ACTIVATIONS:
@@ -67,13 +67,13 @@ def _found(context: Context, tensor: Tensor) -> tuple[Linear, Tensor | None, str
         if not context.is_data(tensor) or not context.read_once(tensor):
             return None
         inside.append(tensor)
-    found = linear(context, tensor)
-    if found is not None:
-        return found, None, activation, inside
+    whole = linear(context, tensor)
+    if whole is not None:
+        return whole, None, activation, inside
     for product, bias in _biased(context, tensor):
-        found = linear(context, product) if context.read_once(product) else None
-        if found is not None and _is_bias(context, bias, found.channels):
-            return found, bias, activation, [*inside, product]
+        whole = linear(context, product) if context.read_once(product) else None
+        if whole is not None and _is_bias(context, bias, whole.channels):
+            return whole, bias, activation, [*inside, product]
     return None
 
 
@@ -95,7 +95,13 @@ def _is_bias(context: Context, bias: Tensor, channels: int) -> bool:
 
 def _piece(
     context: Context, tensor: Tensor, found: Linear, bias: Tensor | None, activation: str | None, inside: list[Tensor]
-) -> Piece:
+) -> Piece | None:
+    matrix = found.kernels[0][1]
+    if found.kind == "Dense" and embedding.is_tied(context, matrix):
+        if bias is not None or activation is not None:
+            return None
+        layer = embedding.of_table(context, context.values.value(matrix), [matrix])
+        return context.piece(tensor, called(layer, found.source, reverse=True), Weighted.name, [*found.inside, *inside])
     weights = [(value, (source,)) for value, source in found.kernels]
     options = dict(found.options)
     if bias is None:

@@ -293,3 +293,10 @@ def test_an_op_that_cannot_work_is_unknown():
     graph_def.node.add(name="reshaped", op="Reshape", input=["value", "shape"])
     graph_def.node.add(name="lacking", op="Reshape", input=["value"])
     assert set(known_values(graph_def)) == {Tensor("value"), Tensor("shape")}
+
+
+def test_a_constant_of_a_type_that_numpy_lacks_is_not_known():
+    graph_def = v1.GraphDef()
+    node = graph_def.node.add(name="handle", op="Const")
+    node.attr["dtype"].type = node.attr["value"].tensor.dtype = tf.resource.as_datatype_enum
+    assert known_values(graph_def) == {}

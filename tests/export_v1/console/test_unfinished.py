@@ -148,3 +148,29 @@ def test_a_link_is_not_followed(tmp_path):
     (parent / f"{PREFIX}abcdef12").symlink_to(tmp_path / "thesis")
     unfinished.sweep(str(parent), PREFIX)
     assert (tmp_path / "thesis" / unfinished.LOCK).exists()
+
+
+def test_what_was_replaced_and_not_quite_removed_is_swept(tmp_path, monkeypatch):
+    removed: list[str] = []
+
+    def dies(path, **_):
+        removed.append(path)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        with pytest.raises(KeyboardInterrupt), unfinished.folder(str(tmp_path), "run-") as path:
+            # As after an exchange: another folder, which was never locked, is here now.
+            shutil.rmtree(path)
+            os.makedirs(os.path.join(path, "variables"))
+            dying.setattr(shutil, "rmtree", dies)
+    assert removed and os.listdir(tmp_path)
+    unfinished.sweep(str(tmp_path), "run-")
+    assert not os.listdir(tmp_path)
+
+
+def test_a_folder_is_written_out_before_its_lock_goes(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(unfinished, "sync_all", lambda path: seen.append(sorted(os.listdir(path))))
+    with unfinished.folder(str(tmp_path), "run-") as path:
+        unfinished.finish(path)
+        assert seen == [[unfinished.LOCK]] and not os.listdir(path)

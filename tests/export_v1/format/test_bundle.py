@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import tensor_bundle_pb2
 
+import export_v1
 from export_v1.format import bundle
 from tests.support import cases
 
@@ -154,3 +155,55 @@ def test_slices_of_a_name_with_a_zero_byte_in_it(tmp_path):
         prefix=str(tmp_path / "w"), tensor_names=[name], shape_and_slices=["4 1,2"], tensors=[np.zeros([2])]
     )
     assert list(bundle.read(str(tmp_path / "w")).slices) == [name]
+
+
+def _varint(number: int) -> bytes:
+    found = b""
+    while number > 127:
+        found, number = found + bytes([number & 127 | 128]), number >> 7
+    return found + bytes([number])
+
+
+def _blocks(entries: list[list[tuple[int, bytes]]], times: int = 1) -> bytes:
+    """Returns a table of blocks of (bytes in common with the key before, the rest of the key), each listed so often."""
+
+    def block(pairs) -> bytes:
+        content = [
+            _varint(common) + _varint(len(own)) + _varint(len(value)) + own + value for common, own, value in pairs
+        ]
+        return b"".join(content) + (0).to_bytes(4, "little") + (1).to_bytes(4, "little")
+
+    content, handles = b"", []
+    for pairs in entries:
+        made = block([(common, own, b"") for common, own in pairs])
+        handles.append(_varint(len(content)) + _varint(len(made)))
+        content += made + bytes(5)
+    listed = block([(0, b"%09d" % at, handle) for at, handle in enumerate(handles * times)])
+    footer = b"\0\0" + _varint(len(content)) + _varint(len(listed))
+    return content + listed + bytes(5) + footer.ljust(40, b"\0") + (0xDB4775248B80FB57).to_bytes(8, "little")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (_blocks([[(0, b"%06d" % at) for at in range(100)]], times=2), "not in order at b'000000'"),
+        (_blocks([[(0, b"b"), (0, b"a")]]), "not in order at b'a'"),
+        (_blocks([[(0, b"a" * 2**20), *((2**20, b"%06d" % at) for at in range(400))]]), "has keys of more than"),
+    ],
+    ids=["a block that comes twice", "keys out of order", "a long key again and again"],
+)
+def test_an_index_that_a_walk_would_not_end_in_is_refused_before_tensorflow_reads_it(content, told, tmp_path):
+    (tmp_path / "m.index").write_bytes(content)
+    (tmp_path / "m.data-00000-of-00001").write_bytes(b"")
+    with pytest.raises(export_v1.ExportError, match=told):
+        bundle.read(str(tmp_path / "m"))
+    shutil.copy(pathlib.Path(prefix("mlp_layers") + ".meta"), tmp_path / "m.meta")
+    with pytest.raises(export_v1.ExportError, match=told):
+        export_v1.inspect(checkpoint=str(tmp_path / "m"))
+
+
+def test_a_number_that_does_not_end_is_none(tmp_path):
+    content = bytearray(_blocks([[(0, b"a")]]))
+    content[:1] = b"\xff" * 100_000
+    with pytest.raises(ValueError, match="more than 64 bits"):
+        bundle._varint(content, 0)

@@ -73,3 +73,27 @@ def test_a_type_that_is_none_is_one_message(tmp_path):
     np.savez(tmp_path / "sample.npz", **{"in/x": np.float32([1]), "dtypes/in/x": np.asarray(b"nonsense")})
     with pytest.raises(errors.ExportError, match="cannot be read as .npz"):
         _read(tmp_path / "sample.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        # As long as the memory is large.
+        ("lengths/in/s", np.int64([3, 10**13]), "are said to be of 10,000,000,000,000"),
+        ("lengths/in/s", np.int64([-1, 2]), "are said to be"),
+        # Whatever the answer is, it would be equal to what was recorded.
+        ("noise/y", np.float64(np.inf), "is no size: inf"),
+        ("noise/y", np.float64(-1), "is no size"),
+        ("sets/1/noise/y", np.float64(np.nan), "is no size"),
+        ("noise/y", np.array(b"1"), "damaged"),
+    ],
+)
+def test_sizes_that_no_writer_gives_are_one_message(name, value, told, tmp_path):
+    path = tmp_path / "sample.npz"
+    arrays = sample.Arrays({"s": np.array([b"a\0\0", b"bc"], object)}, {"y": np.float32([3])}, {"y": 2e-9})
+    sample.write(arrays, str(path))
+    with np.load(path) as stored:
+        changed = {**stored, name: value}
+    np.savez(path, **changed)
+    with pytest.raises(errors.ExportError, match=f"(?s){told}.*Remedy"):
+        _read(path)

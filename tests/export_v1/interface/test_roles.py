@@ -54,13 +54,24 @@ def labels(units=3):
     return v1.placeholder(tf.float32, [None, units], "seen")
 
 
-def test_logits_are_said_better_by_their_sigmoid():
+def test_logits_stay_beside_their_sigmoid():
+    """Who restored the model may have read either."""
+
     def make(x):
         logits = dense(x, 3)
         v1.nn.sigmoid(logits)
         tf.reduce_mean(v1.nn.sigmoid_cross_entropy_with_logits(labels=labels(), logits=logits))
 
-    assert chosen(make) == ({"x": "x:0"}, {"probabilities": "Sigmoid:0"})
+    assert chosen(make) == ({"x": "x:0"}, {"logits": "Add:0", "probabilities": "Sigmoid:0"})
+
+
+def test_logits_are_said_better_by_a_sigmoid_that_a_person_named():
+    def make(x):
+        logits = dense(x, 3)
+        v1.nn.sigmoid(logits, name="likelihood")
+        tf.reduce_mean(v1.nn.sigmoid_cross_entropy_with_logits(labels=labels(), logits=logits))
+
+    assert chosen(make) == ({"x": "x:0"}, {"likelihood": "likelihood:0"})
 
 
 def test_logits_stay_beside_their_softmax():
@@ -77,10 +88,10 @@ def test_logits_stay_beside_their_softmax():
 def test_logits_with_a_name_of_their_own_stay_beside_their_sigmoid():
     def make(x):
         logits = tf.identity(dense(x, 3), name="scores")
-        v1.nn.sigmoid(logits)
+        v1.nn.sigmoid(logits, name="likelihood")
         tf.reduce_mean(v1.nn.sigmoid_cross_entropy_with_logits(labels=labels(), logits=logits))
 
-    assert chosen(make)[1].keys() == {"scores", "probabilities"}
+    assert chosen(make)[1].keys() == {"scores", "likelihood"}
 
 
 @pytest.mark.parametrize("count", [1, 6, 7, 8])
@@ -175,9 +186,19 @@ def test_how_big_something_is_does_not_make_it_data():
 def test_a_scalar_that_meets_weights_is_no_data():
     def make(x):
         scale = v1.placeholder(tf.float32, [], "scale")
-        tf.identity(dense(x, 2) + weight([2], "gain") * scale, name="scores")
+        tf.identity(dense(x, 2), name="scores")
+        tf.reduce_sum(weight([2], "gain") * scale)
 
     assert [one.name for one in anatomy(make).roles.data] == ["x:0"]
+
+
+def test_a_weight_that_a_number_from_outside_scales_is_a_weight():
+    def make(x):
+        scale = v1.placeholder(tf.float32, [], "scale")
+        tf.reduce_mean((tf.matmul(x, weight([4, 3]) * scale) - labels()) ** 2)
+
+    inputs, outputs = chosen(make)
+    assert set(inputs.values()) == {"x:0", "scale:0"} and list(outputs.values()) == ["MatMul:0"]
 
 
 def test_big_constants_are_no_weights_where_there_are_variables():
@@ -268,7 +289,10 @@ def test_candidates_come_with_types_shapes_and_values():
     found = offers.of(anatomy(make))
     assert [(one.key, one.tensor) for one in found.inputs[:1]] == [("x", "x:0")]
     assert found.inputs[0].dtype == tf.float32.as_datatype_enum and found.inputs[0].shape == [None, 4]
-    assert "weights" in found.inputs[0].why and "no weights" in {one.key: one.why for one in found.inputs}["seen"]
+    assert (
+        "weights" in found.inputs[0].why
+        and "not combined with weights" in {one.key: one.why for one in found.inputs}["seen"]
+    )
     assert found.outputs[0].tensor == "scores:0"
     assert "variables alone" in {one.key: one.why for one in found.outputs}["doubled"]
     assert [(one.tensor, one.value) for one in found.freeze] == [("unsure:0", None)]
@@ -404,7 +428,7 @@ def pair(make_answer):
 
 def test_an_unnamed_answer_about_a_pair_may_be_about_one_of_them():
     reason = unclear(pair(lambda one, other: tf.reduce_sum(one * other, 1)))
-    assert "'other:0', 'x:0' meet the same weights" in reason
+    assert "'other:0', 'x:0' are combined with the same weights" in reason
 
 
 def test_a_pair_whose_answer_has_a_name_is_a_pair():
@@ -427,6 +451,8 @@ def test_what_one_optimizer_trains_for_another_to_read_may_be_the_answer():
             optimized(-tf.reduce_mean(answer), first)
 
     assert "'MatMul_1:0' is computed from 'Tanh:0', which other variables are trained to give" in unclear(make)
+    found = {candidate.tensor: candidate.why for candidate in offers.of(anatomy(make)).outputs}
+    assert "one optimizer trains it" in found["Tanh:0"]
     assert chosen(lambda x: make(x, together=True))[1] == {"output": "MatMul_1:0"}
 
 
@@ -479,6 +505,140 @@ def test_arithmetic_between_the_last_layer_and_a_difference_from_labels_is_the_m
     assert list(chosen(lambda x: tf.reduce_mean(finish(dense(x, 3), labels())))[1].values()) == [name]
 
 
+def test_a_sum_with_the_input_is_the_answer_of_a_cross_entropy_not_what_it_adds():
+    """A network that corrects what it is given: every op of the loss reads the sum."""
+
+    def make(x):
+        scores = x + dense(x, 4)
+        v1.nn.sigmoid(scores)
+        tf.reduce_mean(v1.nn.sigmoid_cross_entropy_with_logits(labels=labels(4), logits=scores))
+
+    assert set(chosen(make)[1].values()) == {"add_1:0", "Sigmoid:0"}
+
+
+def test_a_named_activation_scaled_by_a_constant_is_the_answer_that_a_loss_weighs():
+    def make(x):
+        position = tf.nn.relu6(dense(x, 1), name="limit") / 6.0
+        tf.reduce_mean((labels(1) - 0.01) * position)
+
+    assert list(chosen(make)[1].values()) == ["truediv:0"]
+
+
+def test_one_answer_that_a_loss_scales_in_several_ways_is_the_answer():
+    def make(x):
+        clean = tf.clip_by_value(dense(x, 3), 0.0, 1.0)
+        tf.reduce_sum(2.0 * clean - labels() + tf.exp(labels() - 4.0 * clean))
+
+    assert list(chosen(make)[1].values()) == ["clip_by_value:0"]
+
+
+def test_what_a_named_class_was_chosen_by_is_an_answer_where_it_has_a_name():
+    """A loss with weights of the classes reads something else."""
+
+    def make(x):
+        logits = dense(x, 3)
+        tf.cast(tf.argmax(tf.nn.softmax(logits, name="Chances"), 1), tf.float32, name="Picked") * labels()[:, 0]
+        tf.reduce_mean(v1.nn.softmax_cross_entropy_with_logits(labels=labels(), logits=logits * [1.0, 2.0, 3.0]))
+
+    assert {"Chances:0", "Picked:0"} <= set(chosen(make)[1].values())
+
+
+def test_what_a_decoder_is_given_can_be_cut_where_noise_meets_the_mean():
+    def make(x):
+        mean, deviation = dense(x, 2), tf.exp(dense(x, 2, "v"))
+        drawn = tf.add(mean, deviation * tf.random.normal([2]), name="z")
+        tf.reduce_mean((dense(drawn, 4, "d") - x) ** 2)
+
+    found = offers.of(anatomy(make))
+    assert "z:0" in [candidate.tensor for candidate in found.inputs]
+    assert "z:0" in [candidate.tensor for candidate in found.outputs]
+
+
+def test_a_dropout_is_no_noise_that_a_mean_meets():
+    def make(x):
+        hidden = dense(x, 4)
+        tf.reduce_mean((tf.nn.dropout(hidden, rate=0.5) + hidden - labels(4)) ** 2)
+
+    found = offers.of(anatomy(make))
+    assert not any("random" in candidate.why for candidate in [*found.inputs, *found.outputs])
+
+
+def test_of_what_weights_alone_make_the_last_is_what_nothing_reads():
+    def make(x):
+        tf.reduce_mean((dense(x, 3) - labels()) ** 2)
+        tf.sqrt(tf.exp(weight([3, 3], "alone")))
+
+    found = {candidate.tensor: candidate.why for candidate in offers.of(anatomy(make)).outputs}
+    assert "nothing reads it" in found["Sqrt:0"] and "nothing reads it" not in found["Exp:0"]
+
+
+def parts(sizes):
+    def make(x):
+        both = tf.nn.max_pool1d(tf.nn.relu(dense(x, sum(sizes)))[:, None], 1, 1, "VALID")
+        at, losses = 0, []
+        for size in sizes:
+            losses.append(tf.reduce_mean((tf.slice(both, [0, 0, at], [-1, -1, size])[:, 0] - labels(size)) ** 2))
+            at += size
+        tf.add_n(losses)
+
+    return make
+
+
+def test_parts_that_a_loss_compares_one_by_one_are_answers_beside_the_whole():
+    assert {"Slice:0", "Slice_1:0"} <= set(chosen(parts([2, 3]))[1].values())
+
+
+def test_one_part_or_many_are_none():
+    assert not any("Slice" in name for name in chosen(parts([2]))[1].values())
+    assert not any("Slice" in name for name in chosen(parts([1, 1, 1, 1, 1]))[1].values())
+
+
+def test_a_place_is_an_answer_where_nothing_was_trained():
+    """A self-organizing map answers with the place of the nearest cell."""
+
+    def make(x):
+        nearest = tf.argmin(tf.reduce_sum((weight([5, 4]) - x[0]) ** 2, 1))
+        nearest % 3
+
+    assert "mod:0" in offered(make)
+
+
+def offered(make):
+    model = anatomy(make)
+    return [candidate.tensor for candidate in offers.of(model).outputs]
+
+
+def test_parameters_of_a_distribution_are_offered():
+    def make(x):
+        mean, deviation = tf.tanh(dense(x, 2)), tf.exp(dense(x, 2, "v"))
+        with tf.name_scope("Normal"):
+            loc, scale = tf.identity(mean, "loc"), tf.identity(deviation, "scale")
+        tf.add(loc, scale * tf.random.normal([2]), name="drawn")
+
+    assert {"Tanh:0", "Exp:0"} <= set(offered(make))
+
+
+def test_what_signs_tell_is_shown_among_very_many_ends():
+    def make(x):
+        mean = tf.tanh(dense(x, 2))
+        with tf.name_scope("Normal"):
+            loc = tf.identity(mean, "loc")
+        for at in range(20):
+            tf.nn.relu(dense(loc, 3, f"v{at}"))
+
+    with pytest.raises(errors.ExportError, match="=Tanh:0"):
+        interface.resolve(read(make), place=PLACE)
+
+
+@pytest.mark.parametrize(("name", "doubt"), [("TargetNetwork/state", False), ("target_q/s", False), ("target", True)])
+def test_the_input_of_a_target_network_has_no_name_of_a_label(name, doubt):
+    def make(x):
+        other = v1.placeholder(tf.float32, [None, 4], name)
+        tf.reduce_mean((dense(x, 3) - dense(other, 3, "v") - labels()) ** 2)
+
+    assert bool(anatomy(make).doubtful) is doubt
+
+
 def test_integers_that_weights_decide_are_answers_and_counters_are_not():
     def make(x):
         scores = tf.sigmoid(dense(x, 3))
@@ -516,7 +676,7 @@ def test_without_data_the_weights_are_offered():
 
     found = interface.candidates(read(make))
     assert {"product:0", "u:0", "v:0"} <= {one.tensor for one in found.outputs}
-    assert "no data comes in" in unclear(make)
+    assert "no data goes in" in unclear(make)
 
 
 def recurrent(x, start, steps=3):

@@ -130,3 +130,11 @@ def test_a_small_graph_of_functions_answers():
     with tf.Graph().as_default() as graph, v1.Session() as session:
         importing.graph_def(nested(3))
         assert session.run("y:0", {graph.get_tensor_by_name("x:0"): np.float32(2)}) == 2
+
+
+def test_what_tensorflow_refuses_within_a_function_is_an_error_of_the_same_class_as_in_the_graph():
+    given = nested(1)
+    # In a graph a missing attribute is a ValueError; of a function TensorFlow says NotFoundError.
+    del given.library.function[0].node_def[0].attr["T"]
+    with tf.Graph().as_default(), pytest.raises(ValueError, match="T"):
+        importing.graph_def(given)

@@ -167,9 +167,9 @@ def test_a_listing_looks_at_what_the_outputs_need_alone():
     graph_def.node.add(name="fill", op="InitializeTableFromTextFileV2", input=["t", "words"])
     graph_def.node.add(name="y", op="AddV2", input=["x", "v", "^fill"])
     graph_def.node.add(name="elsewhere", op="WriteFile")
-    assert safety.before(graph_def, ["y:0"], []) == {"ReadFile": ["x"]}
-    assert safety.before(graph_def, ["y:0"], ["x:0"]) == {}
-    assert safety.before(graph_def, ["elsewhere:0", "y:0"], ["y:0"]) == {"WriteFile": ["elsewhere"]}
+    assert safety.before(graph.Index(graph_def), ["y:0"], []) == {"ReadFile": ["x"]}
+    assert safety.before(graph.Index(graph_def), ["y:0"], ["x:0"]) == {}
+    assert safety.before(graph.Index(graph_def), ["elsewhere:0", "y:0"], ["y:0"]) == {"WriteFile": ["elsewhere"]}
 
 
 def test_the_listing_names_them_before_anything_is_exported(reads_a_file):
@@ -238,5 +238,5 @@ __main__.run_main()
     assert done.returncode == 1
     assert ("Traceback" in done.stderr) == bool(verbosity)
     if not verbosity:
-        assert done.stderr.startswith("load_v2 show: ZeroDivisionError: not expected\n  This is a defect of load_v2")
+        assert done.stderr.startswith("load_v2 show: ZeroDivisionError: not expected\n  This is a bug in load_v2")
         assert done.stderr.count("\n") == 2

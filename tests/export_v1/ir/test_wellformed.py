@@ -234,3 +234,16 @@ def test_an_error_that_says_what_is_wrong_is_not_replaced():
 def test_nobody_looks_where_nothing_failed():
     with wellformed.blamed(lambda: pytest.fail("looked"), "The model"):
         pass
+
+
+@pytest.mark.parametrize("key", ["key_index", "value_index", "vocab_size", "offset"])
+def test_a_table_from_a_file_asks_for_no_column_and_no_line_that_its_kernel_cannot_count(key):
+    graph_def = v1.GraphDef()
+    graph_def.node.add(name="t", op="HashTableV2").attr["key_dtype"].type = 7
+    graph_def.node[0].attr["value_dtype"].type = 9
+    graph_def.node.add(name="file", op="Placeholder").attr["dtype"].type = 7
+    fill = graph_def.node.add(name="fill", op="InitializeTableFromTextFileV2", input=["t", "file"])
+    fill.attr["key_index"].i, fill.attr["value_index"].i = -2, -1
+    assert not wellformed.problems(graph_def)
+    fill.attr[key].i = 2**31
+    assert [f"{key!r} of 2,147,483,648" in problem for problem in wellformed.problems(graph_def)] == [True]

@@ -205,3 +205,23 @@ def test_graph_that_is_not_frozen_names_its_variables_and_the_flags(tmp_path):
     got = loaded.signatures["serving_default"](**{key: tf.constant(value) for key, value in case.oracle("in").items()})
     cases.assert_equal(got, case.oracle())
     assert all(one.trainable for one in loaded.variables)
+
+
+@pytest.mark.parametrize("flag", ["graph_def", "meta_graph", "saved_model"])
+def test_text_deeper_than_pythons_stack_is_one_message(flag, tmp_path):
+    text = (
+        "node { name: 'x' op: 'Placeholder' "
+        + "attr { key: 'f' value { func { name: 'g' " * 5000
+        + "} } } " * 5000
+        + "}"
+    )
+    if flag == "saved_model":
+        (tmp_path / "saved_model.pbtxt").write_text(f"meta_graphs {{ graph_def {{ {text} }} }}")
+        given = {"saved_model": str(tmp_path)}
+    else:
+        (tmp_path / "m.pbtxt").write_text(text)
+        given = {flag: str(tmp_path / "m.pbtxt")}
+    if flag == "meta_graph":
+        given["checkpoint"] = cases.load("mlp_layers").flags()["checkpoint"]
+    with pytest.raises(export_v1.ExportError, match="is not a"):
+        export_v1.inspect(**given)

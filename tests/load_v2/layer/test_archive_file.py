@@ -126,9 +126,10 @@ def test_what_was_trained_is_what_is_saved(exported, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"no archive", "no whole .keras archive"), (b"", "no whole .keras archive"), ({"a": b""}, "holds no graph"),
+    [(b"no archive", "not a complete .keras archive"), (b"", "not a complete .keras archive"), ({"a": b""}, "holds no graph"),
      ({"assets/../../x/saved_model.pb": b""}, "leads out"), ({"assets/x/saved_model.pb": b"\xff"}, "damaged"),
-     ({"assets/x/saved_model.pb": bytes(2**20) * 1100}, "would be 1,153,433,600 when it is unpacked")],
+     ({"assets/x/saved_model.pb": bytes(2**20) * 1100}, "would be more than 1,073,741,824 when it is unpacked"),
+     ({f"assets/{'a/' * 3000}saved_model.pb": b""}, "3,001 folders deep")],
 )  # fmt: skip
 def test_what_is_no_archive_gets_one_message(content, told, tmp_path):
     file = tmp_path / "m.keras"
@@ -148,3 +149,50 @@ def test_what_was_unpacked_goes_away(archive):
         folder = pathlib.Path(next(iter(stored.source.assets.values())))
         assert folder.exists() and stored.name == "layers/signature_layer"
     assert not folder.exists()
+
+
+def test_an_encrypted_member_gets_one_message(tmp_path):
+    file = tmp_path / "m.keras"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("assets/x/saved_model.pb", b"x")
+    content = bytearray(file.read_bytes())
+    content[6] |= 1
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    file.write_bytes(content)
+    with pytest.raises(LoadError, match="not a complete .keras archive: .*encrypted"), archive_file.opened(file):
+        pass
+
+
+def _elsewhere(group, shape) -> None:
+    group.create_dataset("0", shape=shape, dtype="f4", external=[("/etc/passwd", 0, 4 * int(np.prod(shape)))])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda group, shape: group.create_dataset("0", shape=(200_000, 200_000), dtype="f4", chunks=(1000, 1000)),
+        _elsewhere,
+        lambda group, shape: group.__setitem__("0", h5py.ExternalLink("/etc/passwd", "x")),
+        lambda group, shape: group.create_group("0"),
+        lambda group, shape: group.create_dataset("0", data=np.full(shape, b"x", "S3")),
+    ],
+    ids=["a size that no file holds", "in another file", "a link", "a group", "text"],
+)
+def test_a_weight_that_is_none_counts_as_changed(change, saved, tmp_path):
+    file, weights = tmp_path / "m.keras", tmp_path / "w.h5"
+    with zipfile.ZipFile(saved) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    weights.write_bytes(members["model.weights.h5"])
+    with h5py.File(weights, "a") as stored:
+        groups: list[str] = []
+        stored.visit(lambda name: groups.append(name) if name.endswith("/vars") and len(stored[name]) else None)
+        group = stored[groups[0]]
+        shape = group["0"].shape
+        del group["0"]
+        change(group, shape)
+    members["model.weights.h5"] = weights.read_bytes()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    with archive_file.opened(file) as (stored,):
+        assert [name.partition(" ")[0] for name in stored.changed] == ["weight"]

@@ -1,7 +1,10 @@
 """SignatureLayer beyond its answers: configs, clones, what it says once, refusals, and what Keras is told of it."""
 
+import copy
 import gc
+import json
 import os
+import pickle
 
 import h5py
 import keras
@@ -12,7 +15,7 @@ from absl import logging
 from tensorflow.core.protobuf import saved_model_pb2
 
 from load_v2 import LoadError, SignatureLayer, private
-from tests.support import savedmodels
+from tests.support import cases, savedmodels
 from tests.support.graphs import v1
 
 X = np.float32([[1, 2, 3], [3, 4, 5]])
@@ -127,6 +130,9 @@ def test_another_layer_hands_its_training_flag_on(with_train):
 def test_a_frozen_layer_has_the_same_weights_none_of_them_trainable(with_train):
     layer = SignatureLayer(with_train, trainable=False)
     assert [w.name for w in layer.weights] == ["w", "b", "moving"] and layer.trainable_weights == []
+    # A model around it asks the weights themselves.
+    inputs = keras.Input((3,))
+    assert keras.Model(inputs, layer(inputs)).trainable_weights == [] and not any(w.trainable for w in layer.weights)
     layer.trainable = True
     assert [w.name for w in layer.trainable_weights] == ["w", "b"] and len(layer.losses) == 1
 
@@ -279,3 +285,36 @@ def test_a_signature_without_inputs_is_called_without(tmp_path, traced):
     file.write_bytes(model.SerializeToString())
     layer = SignatureLayer(path)
     assert float(tf.function(lambda: layer())() if traced else layer()) == 6
+
+
+def test_a_config_has_no_link_and_a_clone_is_found_all_the_same(scale):
+    original = SignatureLayer(scale, name="one")
+    original.set_weights([np.float32(5)])
+    config = original.get_config()
+    in_json = json.loads(json.dumps(config))
+    assert in_json == config and not {"origin", "frozen", "extra"} & set(config)
+    assert pickle.loads(pickle.dumps(config)) == config
+    # As it is, copied, and through a wrapper or a model of models.
+    for given in (config, copy.deepcopy(config)):
+        assert float(SignatureLayer.from_config(given)(2.0)) == 10
+    for lost in (in_json, pickle.loads(pickle.dumps(config))):
+        with pytest.raises(LoadError, match="(?s)has no graph.*clone_model"):
+            SignatureLayer.from_config(lost)(2.0)
+    inputs = keras.Input((3,))
+    inner = keras.Model(inputs, original(inputs))
+    outer = keras.Model(inputs, inner(inputs))
+    wrapped = keras.Sequential([keras.Input((4, 3)), keras.layers.TimeDistributed(original)])
+    x = np.ones((1, 3), "float32")
+    assert keras.models.clone_model(outer)(x).numpy().tolist() == [[5, 5, 5]]
+    assert keras.Model.from_config(outer.get_config())(x).numpy().tolist() == [[5, 5, 5]]
+    assert (keras.models.clone_model(wrapped)(np.ones((1, 4, 3), "float32")).numpy() == 5).all()
+
+
+@pytest.mark.parametrize("name", ["mlp_layers", "convnet_bn_finetune", "lookup_vocab"])
+def test_archives_of_the_version_before_still_load(name):
+    model = keras.models.load_model(cases.FOLDER / "archives" / f"{name}.keras")
+    case = cases.load(name)
+    got = model({key: tf.constant(value) for key, value in case.oracle("in").items()})
+    cases.assert_equal(got if isinstance(got, dict) else {next(iter(case.oracle())): got}, case.oracle())
+    assert "origin" not in model.layers[-1].get_config()
+    assert not keras.models.clone_model(model).layers[-1].get_config().get("frozen")

@@ -23,7 +23,7 @@ def _block(x, mask, width: int, number: int):
 
 
 @pytest.mark.parametrize(
-    ("widths", "loop"), [([30] * 6, "for i in range(6):"), ([30, 30, 40, 40, 50], "for units, name in [")]
+    ("widths", "loop"), [([30] * 6, "for i in range(6):"), ([30, 30, 40, 40, 50], "for i, units in enumerate([")]
 )
 def test_blocks_in_a_row_are_a_loop(widths, loop):
     def build():
@@ -48,3 +48,42 @@ def test_blocks_of_which_more_than_the_last_is_read_are_none():
 
     code = assert_rebuilt(build, {"x": numbers(3, 20)}, *["Dense"] * 12)
     assert "for " not in code.partition("def build")[2]
+
+
+def test_a_block_that_stands_in_several_places_is_one_function():
+    def build():
+        x, other = placeholder("x", [None, 20]), placeholder("other", [None, 20])
+        first = _block(_block(_block(x, 1.0, 30, 0), 1.0, 40, 1), 1.0, 30, 4)
+        second = tf.square(_block(other, 1.0, 30, 2))
+        return {"x": x, "other": other}, {"y": tf.reduce_sum(_block(first * second, 1.0, 30, 3), 1)}
+
+    code = assert_rebuilt(build, {"x": numbers(3, 20), "other": numbers(3, 20, seed=1)}, *["Dense"] * 15)
+    assert code.count("def block(x, name, units=30)") == 1 and code.count("layers.Dense(") == 3
+    assert 'h = block(h, "block_3")' in code
+
+
+def test_layers_that_are_numbered_one_by_one_are_a_loop():
+    def build():
+        x = placeholder("x", [None, 20])
+        h = x
+        for number, name in enumerate(["dense", *(f"dense_{n}" for n in range(1, 7))]):
+            h = tf.tanh(_dense(h, 20, name, number))
+        return {"x": x}, {"y": h}
+
+    code = assert_rebuilt(build, {"x": numbers(3, 20)}, *["Dense"] * 7)
+    assert "for i in range(1, 7):" in code and code.count("layers.Dense(") == 2
+
+
+def test_names_that_are_numbered_through_the_model_are_numbered_by_a_parameter():
+    def build():
+        x = placeholder("x", [None, 20])
+        h = x
+        for n in range(5):
+            a = tf.nn.relu(_dense(h, 20, f"up_{2 * n + 3}", n))
+            h = h + tf.tanh(_dense(a, 20, f"up_{2 * n + 4}", n + 9)) * tf.sigmoid(
+                _dense(a, 20, f"gate_{n + 1}", n + 20)
+            )
+        return {"x": x}, {"y": h}
+
+    code = assert_rebuilt(build, {"x": numbers(3, 20)}, *["Dense"] * 15)
+    assert 'f"up_{n + 1}"' in code and code.count("layers.Dense(") == 3

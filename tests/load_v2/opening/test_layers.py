@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.support.rebuilding import assert_rebuilt, numbers, placeholder
+from load_v2.opening import proof
+from tests.support.rebuilding import assert_rebuilt, case, code_of, covered, numbers, placeholder
 
 v1 = tf.compat.v1
 
@@ -191,6 +192,16 @@ def test_what_has_no_weights_is_a_layer_too(name):
     assert_rebuilt(_of_x([None, 8, 9, 2], build), _x(2, 8, 9, 2), kind)
 
 
+@pytest.mark.parametrize(("size", "layers"), [(8, []), (9, ["AveragePooling2D"])])
+def test_a_mean_over_uneven_padding_leaves_it_out_on_every_backend(size, layers):
+    def build(x):
+        return tf.nn.avg_pool2d(x, 3, 2, "SAME")
+
+    code = assert_rebuilt(_of_x([None, size, 9, 2], build), _x(2, size, 9, 2), *layers)
+    # Keras on PyTorch repeats the border where padding is uneven.
+    assert ("ops.pad(" in code) == (not layers)
+
+
 def _bert_gelu(x):
     return x * 0.5 * (1.0 + tf.math.erf(x / np.float32(np.sqrt(2.0))))
 
@@ -221,3 +232,125 @@ def test_a_learned_leak_is_prelu():
     alpha = np.abs(numbers(4))
     build = _of_x([None, 3, 3, 4], lambda x: tf.nn.relu(x) + alpha * (x - tf.abs(x)) * 0.5)
     assert_rebuilt(build, _x(2, 3, 3, 4), "PReLU")
+
+
+PRELU = {
+    "by the negative part, mirrored": lambda x, alpha: tf.nn.relu(x) + -alpha * tf.nn.relu(-x),
+    "by the smaller of zero and x": lambda x, alpha: tf.maximum(0.0, x) + alpha * tf.minimum(0.0, x),
+    "by a choice": lambda x, alpha: tf.where(x > 0.0, x, alpha * x),
+}
+
+
+@pytest.mark.parametrize("name", PRELU)
+@pytest.mark.parametrize("size", [1, 4])
+def test_a_learned_leak_is_prelu_in_every_spelling(name, size):
+    alpha = np.abs(numbers(size))
+    build = _of_x([None, 3, 3, 4], lambda x: PRELU[name](x, alpha))
+    _, layers = code_of(case(build))
+    # One number for all channels stays one, or training would make several of it.
+    assert [layer.weights[0].size for layer in layers] == [size]
+    assert_rebuilt(build, _x(2, 3, 3, 4), "PReLU")
+
+
+SCALES = {
+    "a scale": (lambda x: x * numbers(20), "EinsumDense", (4, 20)),
+    "a scale with an offset": (lambda x: numbers(20, seed=2) + numbers(20) * x, "EinsumDense", (4, 20)),
+    "of the last two axes": (lambda x: x * numbers(1, 5, 20), "EinsumDense", (4, 5, 20)),
+    "summed": (lambda x: tf.reduce_sum(x * numbers(20), -1), "Dense", (4, 5, 20)),
+    "summed, the axis kept": (lambda x: tf.reduce_sum(numbers(20) * x, [2], keepdims=True), "Dense", (4, 5, 20)),
+}
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_products_with_weights_one_by_one_are_layers(name):
+    build, kind, shape = SCALES[name]
+    assert_rebuilt(_of_x([None, *shape[1:]], build), _x(*shape), kind)
+
+
+def test_a_sum_over_another_axis_is_no_dense():
+    code = assert_rebuilt(
+        _of_x([None, 5, 20], lambda x: tf.reduce_sum(x * numbers(20), 1)), _x(4, 5, 20), "EinsumDense"
+    )
+    assert "ops.sum" in code
+
+
+def _grouped(x, inside):
+    gamma, beta = numbers(8), numbers(8, seed=2)
+    parted = tf.reshape(x, [-1, 4, 5, 2, 4])
+    mean, variance = tf.nn.moments(parted, [1, 2, 4], keepdims=True)
+    if inside:
+        gamma, beta = gamma.reshape(1, 1, 1, 2, 4), beta.reshape(1, 1, 1, 2, 4)
+        return tf.reshape(tf.nn.batch_normalization(parted, mean, variance, beta, gamma, 1e-5), [-1, 4, 5, 8])
+    return tf.reshape((parted - mean) / tf.sqrt(variance + 1e-5), [-1, 4, 5, 8]) * gamma + beta
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["scaled in groups", "scaled behind them"])
+def test_normalization_of_groups_of_channels_is_a_layer(inside):
+    code = assert_rebuilt(_of_x([None, 4, 5, 8], lambda x: _grouped(x, inside)), _x(2, 4, 5, 8), "GroupNormalization")
+    assert "groups=2" in code
+
+
+def test_normalization_of_everything_with_a_scale_for_each_channel_is_one_group():
+    def build(x):
+        mean, variance = tf.nn.moments(x, [1, 2, 3], keepdims=True)
+        return tf.nn.batch_normalization(x, mean, variance, BETA, GAMMA, 1e-6)
+
+    assert "groups=1" in assert_rebuilt(_of_x([None, 3, 3, 4], build), _x(2, 3, 3, 4), "GroupNormalization")
+
+
+def _attention(x, scale=0.5, mask=None, biased=True, one_product=False):
+    def dense(y, size, seed):
+        y = tf.tensordot(y, tf.constant(numbers(y.shape[-1], size, seed=seed)), 1)
+        return y + numbers(size, seed=seed + 1) if biased else y
+
+    def heads(y):
+        return tf.transpose(tf.reshape(y, [-1, 5, 2, 4]), [0, 2, 1, 3])
+
+    parts = tf.split(dense(x, 24, 1), 3, -1) if one_product else [dense(x, 8, seed) for seed in (1, 3, 5)]
+    q, k, v = map(heads, parts)
+    scores = tf.matmul(q, k, transpose_b=True) * scale
+    if mask is not None:
+        scores += (1.0 - tf.cast(mask[:, None, None], "float32")) * -1e4
+    joined = tf.reshape(tf.transpose(tf.matmul(tf.nn.softmax(scores), v), [0, 2, 1, 3]), [-1, 5, 8])
+    return dense(joined, 6, 7)
+
+
+@pytest.mark.parametrize("options", [{}, {"one_product": True}, {"biased": False}])
+def test_attention_of_several_heads_is_one_layer(options):
+    build = _of_x([None, 5, 8], lambda x: _attention(x, **options))
+    assert_rebuilt(build, _x(3, 5, 8), "MultiHeadAttention")
+
+
+def test_attention_takes_a_mask_of_zeros_and_ones():
+    def build():
+        x, mask = placeholder("x", [None, 5, 8]), placeholder("mask", [None, 5], "int32")
+        return {"x": x, "mask": mask}, {"y": _attention(x, mask=mask)}
+
+    feeds = {"x": numbers(2, 5, 8), "mask": np.int32([[1, 1, 1, 0, 0], [1, 0, 1, 1, 1]])}
+    code = assert_rebuilt(build, feeds, "MultiHeadAttention")
+    assert "attention_mask=" in code
+    built = case(build)
+    assert not proof.check(built.context, covered(built).pieces, feeds)
+    # The graph can be given other numbers than Keras's mask has, and then it is no such layer.
+    assert proof.check(built.context, covered(built).pieces, {**feeds, "mask": feeds["mask"] * 2})
+
+
+def test_attention_with_another_scale_is_none():
+    _, layers = code_of(case(_of_x([None, 5, 8], lambda x: _attention(x, scale=0.3))))
+    assert {layer.kind for layer in layers if layer.weights} == {"Dense"}
+
+
+def test_a_table_that_is_also_a_projection_is_one_layer():
+    def build():
+        ids, table = placeholder("ids", [None, 4], "int32"), tf.constant(numbers(9, 6))
+        h = tf.tanh(tf.gather(table, ids))
+        return {"ids": ids}, {"y": tf.reshape(tf.matmul(tf.reshape(h, [-1, 6]), table, transpose_b=True), [-1, 4, 9])}
+
+    code, layers = code_of(case(build))
+    assert [layer.kind for layer in layers if layer.weights] == ["ReversibleEmbedding"] and "reverse=True" in code
+    assert_rebuilt(build, {"ids": np.int32([[1, 2, 8, 0]])}, *(layer.kind for layer in layers))
+
+
+def test_groups_that_are_scaled_inside_and_behind_keep_both_scales():
+    build = _of_x([None, 4, 5, 8], lambda x: _grouped(x, True) * numbers(8, seed=5) + numbers(8, seed=6))
+    assert_rebuilt(build, _x(2, 4, 5, 8), "GroupNormalization")

@@ -21,6 +21,7 @@ OF_FLOATS = {
     "parts": lambda x: tf.concat([part * (at + 1.0) for at, part in enumerate(tf.split(x, [1, 2, 1], 1))], 1),
     "members": lambda x: tf.stack(tf.unstack(x, axis=1)[::-1], axis=1),
     "slices": lambda x: x[:, 1:3] + x[:, ::2] + x[:, -1:] + x[..., tf.newaxis, 0],
+    "slices backwards": lambda x: x[:, ::-1] + x[..., ::-1] + x[:, 3::-1] + tf.pad(x[::-1, 2:0:-2], [[0, 0], [0, 3]]),
     "pad": lambda x: tf.pad(x, [[0, 0], [1, 2]], constant_values=3.0) + tf.reduce_sum(tf.pad(x, [[0, 0], [1, 1]], "REFLECT")),
     "cumulative": lambda x: tf.cumsum(x, 1, exclusive=True) + tf.cumsum(x, 1, reverse=True),
     "products": lambda x: tf.matmul(x, x, transpose_b=True) @ x,
@@ -167,3 +168,12 @@ def test_a_number_for_each_row_is_not_taken_for_a_bias():
         return {"x": x}, {"y": x + tf.reduce_sum(x, 1, keepdims=True)}
 
     assert_rebuilt_in_any_layers(build, {"x": numbers(3, 3)})
+
+
+def test_a_slice_backwards_is_a_flip_which_every_backend_has():
+    def build():
+        x = placeholder("x", [None, 6])
+        return {"x": x}, {"y": x[:, 4:1:-1]}
+
+    code = assert_rebuilt(build, {"x": numbers(2, 6)})
+    assert "ops.flip(x, axis=1)[:, 1:4]" in code and ":-1" not in code

@@ -42,3 +42,35 @@ def _loop(body: str) -> str:
 )
 def test_variables_that_the_graph_writes(node, written):
     assert writes.written_by(text_format.Parse(WRITES + node + BODIES, subgraph.GraphDef())) == written
+
+
+NESTED = """
+    library {
+      function { signature { name: "writes" input_arg { name: "x" } input_arg { name: "v" } }
+                 node_def { name: "n" op: "AssignAddVariableOp" input: "v" input: "x" } }
+      function { signature { name: "writes_nothing" input_arg { name: "x" } input_arg { name: "v" } } }
+      function { signature { name: "outer" input_arg { name: "v" } input_arg { name: "w" } input_arg { name: "c" } }
+                 node_def { name: "n" op: "If" input: "c" input: "w" input: "v" input: "^other"
+                   attr { key: "then_branch" value { func { name: "writes" } } }
+                   attr { key: "else_branch" value { func { name: "writes_nothing" } } } } }
+      function { signature { name: "never" input_arg { name: "v" } input_arg { name: "w" } input_arg { name: "c" } } }
+    }
+"""
+
+
+@pytest.mark.parametrize(
+    ("node", "indices"),
+    [
+        (
+            'op: "If" input: "c" input: "x" input: "v" attr { key: "then_branch" value { func { name: "writes" } } }',
+            {2},
+        ),
+        ('op: "While" input: "v" input: "w" input: "c" attr { key: "body" value { func { name: "outer" } } }', {0}),
+        ('op: "While" input: "v" input: "w" input: "c" attr { key: "cond" value { func { name: "never" } } }', set()),
+        ('op: "AssignVariableOp" input: "v" input: "x"', set()),
+    ],
+)
+def test_arguments_that_what_a_node_calls_writes(node, indices):
+    graph_def = text_format.Parse(f'node {{ name: "n" {node} }}' + NESTED, subgraph.GraphDef())
+    functions = {function.signature.name: function for function in graph_def.library.function}
+    assert writes.arguments_written_by(graph_def.node[0], functions) == indices

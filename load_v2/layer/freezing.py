@@ -1,0 +1,155 @@
+"""Parts of a layer that do not train: which weights a pattern names, and graphs that leave their variables alone."""
+
+import dataclasses
+import fnmatch
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from export_v1.ir import ops
+from load_v2.errors import LoadError, closest, quoted
+from load_v2.layer.weights import Weight
+from load_v2.program import program, subgraph, writes
+
+
+def matching(patterns: Sequence[str], weights: Sequence[Weight], of_what: str) -> list[Weight]:
+    """Returns the weights that some pattern names, in their own order.
+
+    A pattern names a weight when it fits the weight's name or one of the scopes that the weight is in; `*`, `?` and
+    `[…]` are as in a shell, but that `*` also stands for slashes.
+
+    Args:
+        patterns: such as "dense", "InceptionV3/Mixed_5*" or "*/gamma".
+        weights: those there are.
+        of_what: whose they are, for messages.
+
+    Raises:
+        LoadError: there is no pattern, or one names nothing.
+    """
+    if not patterns:
+        raise LoadError(f'{of_what}: give a scope or a pattern, for example "{_scopes(weights)[0]}".')
+    for pattern in patterns:
+        if not any(_fits(weight.name, pattern) for weight in weights):
+            raise LoadError(_nothing(pattern, weights, of_what))
+    return [weight for weight in weights if any(_fits(weight.name, pattern) for pattern in patterns)]
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return any(fnmatch.fnmatchcase(scope, pattern.rstrip("/")) for scope in _with_scopes(name))
+
+
+def _with_scopes(name: str) -> Iterator[str]:
+    """Yields the scopes that a name is in, outermost first, then the name."""
+    parts = name.split("/")
+    for count in range(1, len(parts) + 1):
+        yield "/".join(parts[:count])
+
+
+def _scopes(weights: Sequence[Weight]) -> list[str]:
+    return list(dict.fromkeys(scope for weight in weights for scope in _with_scopes(weight.name))) or ["scope/*"]
+
+
+def _nothing(pattern: str, weights: Sequence[Weight], of_what: str) -> str:
+    scopes = _scopes(weights)
+    near = closest(pattern, scopes)
+    outermost = list(dict.fromkeys(weight.name.partition("/")[0] for weight in weights))
+    lines = [f"{of_what}: no weight and no scope matches {pattern!r}."]
+    if near:
+        lines.append(f"  Closest: {quoted(near)}.")
+    lines.append(f"  {len(weights)} weights, in: {quoted(outermost)}.")
+    return "\n".join(lines)
+
+
+def unfreeze(patterns: Sequence[str], weights: Sequence[Weight], of_what: str) -> list[str]:
+    """Unfreezes the weights that patterns name, all without one; returns the names of those that were frozen."""
+    changed = [weight for weight in matching(patterns or ("*",), weights, of_what) if weight.frozen]
+    for weight in changed:
+        weight.frozen = False
+    return [weight.name for weight in changed]
+
+
+def without_writes(part: program.Part, handles: Collection[str], of_what: str, remedy: str) -> program.Part:
+    """Returns the part without the ops that change some variables; what waited for these ops goes on at once.
+
+    What was computed for such an op alone is left out, too.
+
+    Args:
+        part: not modified.
+        handles: tensor names of the variables' handles.
+        of_what: whose variables they are, for messages.
+        remedy: what to do instead, for messages.
+
+    Raises:
+        LoadError: one of them is changed inside a loop or a condition, where nothing can be left out.
+    """
+    functions = {function.signature.name: function for function in part.graph_def.library.function}
+    writers = set()
+    for node in part.graph_def.node:
+        inside = [node.input[index] for index in writes.arguments_written_by(node, functions)]
+        nested = [edge for edge in inside if subgraph.tensor_name(edge) in handles]
+        if nested:
+            raise LoadError(
+                f"{of_what}: variables {quoted(nested)} are changed inside {node.op} {node.name!r}, and cannot be frozen "
+                f"alone.\n  {remedy}"
+            )
+        if ops.writes_variable(node.op) and node.input and subgraph.tensor_name(node.input[0]) in handles:
+            writers.add(node.name)
+    if not writers:
+        return part
+    graph_def = subgraph.GraphDef()
+    graph_def.CopyFrom(part.graph_def)
+    for node in graph_def.node:
+        if node.name in writers:
+            node.CopyFrom(
+                subgraph.NodeDef(name=node.name, op="NoOp", input=[e for e in node.input if e.startswith("^")])
+            )
+    held = {node.name for node in graph_def.node}
+    edges = [edge for node in graph_def.node for edge in node.input if not edge.startswith("^")]
+    given = {subgraph.tensor_name(edge) for edge in edges if subgraph.split(edge)[0] not in held}
+    ends = [spec.tensor for spec in part.outputs.values()]
+    return dataclasses.replace(part, graph_def=subgraph.needed(graph_def, ends, given))
+
+
+class Parts:
+    """Parts of programs that leave frozen variables alone, each made once: functions know a part by its identity.
+
+    Args:
+        of_what: whose variables they are, for messages.
+        remedy: what to do where one cannot be frozen alone.
+    """
+
+    def __init__(self, of_what: str, remedy: str):
+        self._of_what = of_what
+        self._remedy = remedy
+        self._made: dict[tuple[int, frozenset[str]], program.Part] = {}
+
+    def get(self, taken: program.Program, part: program.Part, frozen: Collection[str]) -> program.Part:
+        """Returns a part of a program, without changes to the variables of these names; see `without_writes`."""
+        if not frozen:
+            return part
+        place = (id(part), frozenset(frozen))
+        if place not in self._made:
+            handles = {f"{handle}:0" for v in taken.variables if v.name in place[1] for handle in v.handles}
+            self._made[place] = without_writes(part, handles, self._of_what, self._remedy)
+        return self._made[place]
+
+
+def names(weights: Iterable[Weight]) -> list[str]:
+    """Returns the names of those weights that are frozen."""
+    return [weight.name for weight in weights if weight.frozen]
+
+
+def freeze_by_name(name: str, weights: Sequence[Weight], frozen: object) -> None:
+    """Freezes the weights of these names, which a config has.
+
+    Raises:
+        LoadError: it has others.
+    """
+    by_name = {weight.name: weight for weight in weights}
+    listed = [str(item) for item in frozen] if isinstance(frozen, (list, tuple)) else [str(frozen)]
+    wrong = [item for item in listed if item not in by_name]
+    if wrong:
+        raise LoadError(
+            f"The config of {name!r} freezes what is none of its weights: {quoted(wrong)}.\n"
+            "  The archive was changed after it was saved. Save the model again."
+        )
+    for item in listed:
+        by_name[item].frozen = True

@@ -1,0 +1,66 @@
+"""LSTM layers in place of BlockLSTM, the op that takes all steps of a sequence at once."""
+
+from typing import ClassVar
+
+from export_v1.ir.graph import Tensor
+from load_v2.opening.context import Context, Piece, operand
+from load_v2.opening.expressions import Expression, LayerCall, Sequence, call
+from load_v2.opening.loops import cells, steps
+from load_v2.opening.patterns.pattern import Missed
+from load_v2.opening.sizes import slice_items
+
+_OPS = frozenset({"BlockLSTM", "BlockLSTMV2"})
+# Its outputs for every step: the state, and what comes out.
+_STATES, _OUTPUTS = 1, 6
+_BEYOND = 500_000
+
+
+class BlockLSTM:
+    """The LSTM of TensorFlow 1's fused cell, time major."""
+
+    name: ClassVar[str] = "BlockLSTM"
+    roots: ClassVar[frozenset[str]] = _OPS | {"StridedSlice"}
+
+    def find(self, context: Context, tensor: Tensor) -> Piece | None:
+        """Returns the part of what the layer gives that a tensor is; the layer itself is a piece of its own."""
+        if context.op(tensor) in _OPS:
+            if tensor.index != _OUTPUTS:
+                raise Missed("its states or gates at every step are read")
+            code = call("ops.transpose", operand(self._given(context, tensor)[0]), (1, 0, 2))
+            return context.piece(tensor, code, self.name)
+        source = context.sources(tensor)[0]
+        if context.op(source) not in _OPS or source.index not in (_STATES, _OUTPUTS):
+            return None
+        items = slice_items(context.graph, context.sizes, tensor)
+        if items is None or items[0] != -1 or any(item not in ((None, None, 1), "all") for item in items[1:]):
+            return None
+        given = self._given(context, source)[2 if source.index == _STATES else 1]
+        return context.piece(tensor, operand(given), self.name)
+
+    def _given(self, context: Context, tensor: Tensor) -> tuple[Tensor, ...]:
+        """Returns the tensors that the layer gives: the sequence, batch first, and both states at its end."""
+        given = tuple(Tensor(tensor.node, _BEYOND + at) for at in range(3))
+        if given[0] in context.virtual:
+            return given
+        length, x, memory, before, kernel, *peepholes, bias = context.sources(tensor)
+        clips = context.op(tensor) == "BlockLSTM" and context.graph.attr(tensor, "cell_clip").f > 0
+        if context.graph.attr(tensor, "use_peephole").b or clips:
+            raise Missed("it has peepholes, or clips its state")
+        if context.is_data(kernel) or context.is_data(bias):
+            raise Missed("its weights depend on data")
+        steps_, known = context.sizes.array(length), context.sizes.axis(x, 0)
+        if steps_ is None or steps_.reshape(-1)[0] != known:
+            raise Missed("it does not take all steps")
+        forget = context.graph.attr(tensor, "forget_bias").f if context.op(tensor) == "BlockLSTM" else 0.0
+        weights = cells.lstm_weights(context.values.value(kernel), context.values.value(bias), forget)
+        units = weights[1].shape[0]
+        options = {"return_sequences": True, "return_state": True}
+        made_of = [(value, (kernel, bias)) for value in weights]
+        layer = context.layer("LSTM", context.scope_of(kernel), made_of, (units,), options)
+        initial: list[tuple[str, Expression]] = []
+        if not all(steps.is_zero(context, state) for state in (before, memory)):
+            initial.append(("initial_state", Sequence((operand(before), operand(memory)))))
+        code = LayerCall(layer, (call("ops.transpose", operand(x), (1, 0, 2)),), tuple(initial))
+        piece = Piece(given, code, self.name, frozenset(), layer.scope)
+        context.virtual.update(dict.fromkeys(given, piece))
+        return given

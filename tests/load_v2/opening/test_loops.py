@@ -1,0 +1,241 @@
+"""Recurrent layers, from loops and from steps that are written out; and loops whose steps are made of layers."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from load_v2.opening import cover
+from tests.support.rebuilding import assert_rebuilt, case, code_of, numbers, placeholder
+
+v1 = tf.compat.v1
+UNITS, STEPS = 4, 5
+
+
+def _weights(*sizes: int):
+    return [tf.constant(numbers(*size, seed=at)) for at, size in enumerate(sizes)]
+
+
+def _lstm_step(x, h, c, kernel, bias):
+    i, j, f, o = tf.split(tf.nn.bias_add(tf.matmul(tf.concat([x, h], 1), kernel), bias), 4, axis=1)
+    c = tf.sigmoid(f + 1.0) * c + tf.sigmoid(i) * tf.tanh(j)
+    return tf.sigmoid(o) * tf.tanh(c), c
+
+
+def _zeros(x):
+    return tf.zeros([tf.shape(x)[0], UNITS])
+
+
+def _unrolled_lstm(steps_of, outputs_of):
+    def build():
+        x = placeholder("x", [None, STEPS, 3])
+        kernel, bias = _weights((3 + UNITS, 4 * UNITS), (4 * UNITS,))
+        h, c, outputs = _zeros(x), _zeros(x), []
+        for step in steps_of(x):
+            h, c = _lstm_step(step, h, c, kernel, bias)
+            outputs.append(h)
+        return {"x": x}, {"y": outputs_of(outputs, c)}
+
+    return build
+
+
+def _slices(x):
+    return [x[:, at] for at in range(STEPS)]
+
+
+def _split(x):
+    return [tf.squeeze(part, [1]) for part in tf.split(x, STEPS, 1)]
+
+
+UNROLLED = {
+    "the last output": (lambda x: tf.unstack(x, axis=1), lambda outputs, c: outputs[-1], "layers.LSTM(4, name"),
+    "every output": (_slices, lambda outputs, c: tf.stack(outputs, 1), "return_sequences=True"),
+    "every output, time major": (_split, lambda outputs, c: tf.stack(outputs, 0), "ops.transpose"),
+    "one output of several": (_slices, lambda outputs, c: outputs[2], "[:, 2]"),
+    "the state, too": (_slices, lambda outputs, c: tf.concat([c, outputs[-1]], 1), "return_state=True"),
+    "backwards": (lambda x: _slices(x)[::-1], lambda outputs, c: outputs[-1], "go_backwards=True"),
+}
+
+
+@pytest.mark.parametrize("name", UNROLLED)
+def test_steps_that_are_written_out_are_one_lstm(name):
+    steps_of, outputs_of, text = UNROLLED[name]
+    code = assert_rebuilt(_unrolled_lstm(steps_of, outputs_of), {"x": numbers(3, STEPS, 3)}, "LSTM")
+    assert text in code
+
+
+def test_outputs_side_by_side_are_the_sequence_reshaped():
+    build = _unrolled_lstm(_slices, lambda outputs, c: tf.concat(outputs, 1))
+    assert_rebuilt(build, {"x": numbers(3, STEPS, 3)}, "LSTM", "Reshape")
+
+
+def test_a_step_that_reads_what_another_has_given_is_no_layer():
+    def build():
+        x = placeholder("x", [None, UNITS])
+        kernel, bias = _weights((2 * UNITS, 4 * UNITS), (4 * UNITS,))
+        h, c = _lstm_step(x, _zeros(x), _zeros(x), kernel, bias)
+        for _ in range(3):
+            h, c = _lstm_step(tf.nn.relu(h), h, c, kernel, bias)
+        return {"x": x}, {"y": h}
+
+    assert "LSTM" not in {layer.kind for layer in code_of(case(build))[1]}
+
+
+def test_steps_with_other_weights_begin_a_layer_of_their_own():
+    def build():
+        x = placeholder("x", [None, STEPS, 3])
+        h, c, bias = _zeros(x), _zeros(x), tf.constant(numbers(4 * UNITS))
+        kernels = _weights((3 + UNITS, 4 * UNITS), (3 + UNITS, 4 * UNITS))
+        for at in range(4):
+            h, c = _lstm_step(x[:, at], h, c, kernels[at // 2], bias)
+        return {"x": x}, {"y": h}
+
+    code = assert_rebuilt(build, {"x": numbers(3, STEPS, 3)}, "LSTM", "LSTM")
+    assert "initial_state=" in code
+
+
+def test_a_stack_of_simple_cells_both_ways_hands_sequences_on():
+    def step(x, h, kernel):
+        return tf.tanh(tf.matmul(tf.concat([x, h], 1), kernel))
+
+    def layer(steps, size, seed):
+        kernel, h, outputs = tf.constant(numbers(size + UNITS, UNITS, seed=seed)), _zeros(steps[0]), []
+        for x in steps:
+            h = step(x, h, kernel)
+            outputs.append(h)
+        return outputs
+
+    def build():
+        x = placeholder("x", [None, STEPS, 3])
+        forward, backward = layer(_slices(x), 3, 1), layer(_slices(x)[::-1], 3, 2)[::-1]
+        both = [tf.concat(pair, 1) for pair in zip(forward, backward, strict=True)]
+        return {"x": x}, {"y": layer(both, 2 * UNITS, 3)[-1]}
+
+    code = assert_rebuilt(build, {"x": numbers(3, STEPS, 3)}, "SimpleRNN", "SimpleRNN", "SimpleRNN")
+    assert "ops.stack" not in code and "ops.flip" in code
+
+
+@pytest.mark.parametrize("output", ["h", "c"])
+def test_the_op_that_takes_all_steps_is_an_lstm(output):
+    def build():
+        x = placeholder("x", [STEPS, None, 3])
+        kernel, bias = _weights((3 + UNITS, 4 * UNITS), (4 * UNITS,))
+        state, diagonal = tf.zeros([tf.shape(x)[1], UNITS]), tf.zeros([UNITS])
+        given = tf.raw_ops.BlockLSTM(
+            seq_len_max=tf.constant(STEPS, tf.int64), x=x, cs_prev=state, h_prev=state, w=kernel, wci=diagonal,
+            wcf=diagonal, wco=diagonal, b=bias, forget_bias=0.5, cell_clip=-1.0, use_peephole=False,
+        )  # fmt: skip
+        return {"x": x}, {"y": given.h if output == "h" else given.cs[-1]}
+
+    assert_rebuilt(build, {"x": numbers(STEPS, 3, 3)}, "LSTM")
+
+
+def _loop_of(step, sizes):
+    def build():
+        x = placeholder("x", [None, STEPS, 3])
+        weights = _weights(*sizes)
+
+        def body(at, h):
+            return at + 1, step(tf.gather(tf.transpose(x, [1, 0, 2]), at), h, *weights)
+
+        _, h = tf.while_loop(lambda at, h: at < STEPS, body, [0, _zeros(x)])
+        return {"x": x}, {"y": h}
+
+    return build
+
+
+def _leaky(x, h, kernel, bias, scale):
+    h = 0.5 * h + 0.5 * tf.nn.relu(tf.matmul(tf.concat([x, h], 1), kernel) + bias)
+    mean, variance = tf.nn.moments(h, [-1], keepdims=True)
+    return tf.nn.batch_normalization(h, mean, variance, None, scale, 1e-5)
+
+
+def test_the_weights_of_a_loop_are_in_layers_inside_its_own():
+    build = _loop_of(_leaky, [(3 + UNITS, UNITS), (UNITS,), (UNITS,)])
+    code, layers = code_of(case(build))
+    (loop,) = [layer for layer in layers if layer.weights]
+    assert sorted(part.kind for part in loop.parts) == ["Dense", "LayerNormalization"]
+    assert sum(value.size for part in loop.parts for value in part.weights) == sum(v.size for v in loop.weights)
+    assert "Parameter" not in code
+    assert_rebuilt(build, {"x": numbers(3, STEPS, 3)}, *(layer.kind for layer in layers))
+
+
+def test_a_weight_of_a_loop_that_no_layer_has_belongs_to_the_loop():
+    build = _loop_of(lambda x, h, mixed: tf.tanh(h) - mixed[0] * mixed[1], [(20, UNITS)])
+    code, layers = code_of(case(build))
+    assert "self.add_weight(" in code and "Parameter" not in code
+    assert_rebuilt(build, {"x": numbers(3, STEPS, 3)}, *(layer.kind for layer in layers))
+
+
+def test_what_is_inside_a_loop_takes_no_name_of_keras():
+    build = _loop_of(lambda x, h, weights: tf.tanh(tf.matmul(h, weights)), [(UNITS, UNITS)])
+    _, layers = code_of(case(build))
+    (part,) = next(layer for layer in layers if layer.parts).parts
+    assert part.variable.removeprefix("self.") not in dir(tf.keras.layers.Layer)
+
+
+def test_weights_come_out_in_keras_order():
+    build = _loop_of(_leaky, [(3 + UNITS, UNITS), (UNITS,), (UNITS,)])
+    _, layers = code_of(case(build))
+    loop = next(layer for layer in layers if layer.parts)
+    assert [value.shape for value in loop.weights] == [v.shape for part in loop.parts for v in part.weights]
+    assert all(isinstance(value, np.ndarray) for value in loop.weights)
+
+
+def _conditions_in_a_loop(x, h, kernel):
+    product = tf.matmul(h, kernel)
+    nested = tf.cond(tf.reduce_sum(product) > 0.0, lambda: tf.tanh(product), lambda: product * 0.5)
+    return tf.cond(tf.reduce_sum(x) > 0.0, lambda: nested + 1.0, lambda: h)
+
+
+def test_conditions_inside_a_loop_are_choices():
+    build = _loop_of(_conditions_in_a_loop, [(UNITS, UNITS)])
+    code, layers = code_of(case(build))
+    assert code.count("ops.where(") == 2
+    for sign in (1, -1):
+        assert_rebuilt(build, {"x": sign * np.abs(numbers(3, STEPS, 3))}, *(layer.kind for layer in layers))
+
+
+def _condition(one, other):
+    """Returns a graph with a loop in which a condition gives one thing or another, from a vector of three."""
+
+    def build():
+        x = placeholder("x", [None, STEPS, 3])
+
+        def body(at, h):
+            branch = tf.cond(tf.reduce_sum(h) > 0.0, lambda: one(h), lambda: other(h))
+            return at + 1, h + tf.reduce_sum(branch)
+
+        return {"x": x}, {"y": tf.while_loop(lambda at, h: at < 2, body, [0, x[:, 0]])[1]}
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (lambda h: tf.reduce_sum(h, 0, keepdims=True), lambda h: h),
+        (lambda h: tf.gather(h, [1]), lambda h: tf.gather(h, [0])),
+    ],
+    ids=["one shape would be stretched", "it may fail"],
+)
+def test_what_is_no_choice_is_refused(one, other):
+    result = cover.cover(case(_condition(one, other)).context)
+    assert result.refusals
+
+
+def test_a_loop_over_several_sequences_of_any_length_runs():
+    def build():
+        x, y = placeholder("x", [None, None, 3]), placeholder("y", [None, None, 1])
+        kernel = tf.constant(numbers(3 + UNITS, UNITS))
+        parts = [tf.TensorArray("float32", tf.shape(x)[1]).unstack(tf.transpose(part, [1, 0, 2])) for part in (x, y)]
+
+        def body(at, h):
+            new = tf.tanh(tf.matmul(tf.concat([parts[0].read(at), h], 1), kernel))
+            return at + 1, h + parts[1].read(at) * (new - h)
+
+        _, h = tf.while_loop(lambda at, h: at < tf.shape(x)[1], body, [0, _zeros(x)])
+        return {"x": x, "y": y}, {"h": h}
+
+    _, layers = code_of(case(build))
+    feeds = {"x": numbers(2, STEPS, 3), "y": np.abs(numbers(2, STEPS, 1))}
+    assert_rebuilt(build, feeds, *(layer.kind for layer in layers))
