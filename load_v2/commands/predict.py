@@ -19,28 +19,14 @@ EXAMPLES = ("python -m load_v2 predict export/1 --inputs=in.npz --outputs=out.np
 
 def add_flags(parser: Parser) -> None:
     """Declares the flags of `predict`."""
-<<<<<<< HEAD
-    parser.add_argument("dir", metavar="DIR", help="--export_dir of step 1, or another SavedModel")
-    kinds = ".npz, .npy (one input), a folder of KEY.npy, .tfrecord of tf.Example; tables: .parquet, .csv, patterns"
-    parser.add_argument("--inputs", required=True, metavar="IN.npz", help=f"one array for each input: {kinds}")
-    kinds = ".npz, .npy (one output), a new folder, or .tfrecord; from tables .parquet or .csv"
-    parser.add_argument("--outputs", required=True, metavar="OUT.npz", help=f"where the answers go: {kinds}")
-    parser.add_argument("--signature", default="serving_default", help="signature to run; default serving_default")
-    parser.add_argument("--batch_size", type=_positive, default=None, metavar="N",
-                        help="rows at a time; default 256, or the graph's own where it is fixed")  # fmt: skip
-    parser.add_argument("--column", action="append", default=[], metavar="KEY=NAME", type=_pair,
-                        help="tables: the column of an input that has another name; repeatable")  # fmt: skip
-    parser.add_argument("--failed", metavar="FILE.parquet",
-                        help="tables: where rows without an answer go; default: they are an error")  # fmt: skip
-=======
     parser.add_argument(
         "dir", group="What is read", metavar="DIR", help="--export_dir of step 1, or another SavedModel"
     )
-    kinds = ".npz, .npy (one input), a folder of KEY.npy, or .tfrecord of tf.Example"
+    kinds = ".npz, .npy (one input), a folder of KEY.npy, .tfrecord of tf.Example; tables: .parquet, .csv, patterns"
     parser.add_argument(
         "--inputs", group="What is read", required=True, metavar="IN.npz", help=f"one array for each input: {kinds}"
     )
-    kinds = ".npz, .npy (one output), a new folder, or .tfrecord"
+    kinds = ".npz, .npy (one output), a new folder, or .tfrecord; from tables .parquet or .csv"
     parser.add_argument(
         "--outputs", group="What is written", required=True, metavar="OUT.npz", help=f"where the answers go: {kinds}"
     )
@@ -52,7 +38,10 @@ def add_flags(parser: Parser) -> None:
     )
     parser.add_argument("--batch_size", group="How", type=_positive, default=None, metavar="N",
                         help="rows at a time; default: 256, or the graph's own where it is fixed")  # fmt: skip
->>>>>>> main
+    parser.add_argument("--column", group="What is read", action="append", default=[], metavar="KEY=NAME", type=_pair,
+                        help="tables: the column of an input that has another name; repeatable")  # fmt: skip
+    parser.add_argument("--failed", group="What is written", metavar="FILE.parquet",
+                        help="tables: where rows without an answer go; default: they are an error")  # fmt: skip
     allowing.add_flag(parser)
 
 
@@ -103,18 +92,15 @@ def _predict_tables(layer, args: argparse.Namespace) -> tuple[int, float]:
         if (error.name or "").partition(".")[0] != "pyarrow":
             raise
         raise LoadError(f"Tables need pyarrow: {error}.\n  pip install pyarrow, or the extra `parquet`.") from error
-    start, said = time.monotonic(), 0.0
+    start = time.monotonic()
 
-    def progress(rows: int) -> None:
-        nonlocal said
-        said = _progress(rows, None, time.monotonic() - start, said)
+    def told(rows: int) -> None:
+        progress.count_up("answering", rows, None, time.monotonic() - start, "rows")
 
     rows = table_files.score(
         Scorer(layer), args.inputs, args.outputs, failed=args.failed, columns=dict(args.column),
-        batch_size=args.batch_size, progress=progress,
+        batch_size=args.batch_size, progress=told,
     )  # fmt: skip
-    if said:
-        print(file=sys.stderr)
     return rows, time.monotonic() - start
 
 

@@ -1,17 +1,11 @@
-"""Scores Parquet files with an export, on Apache Spark.
-
-    python -m load_v2.spark DIR --input='data/*.parquet' --output=scored --failed=failed --master=spark://HOST:7077
-    spark-submit --master=spark://HOST:7077 load_v2/spark/__main__.py DIR --input=data --output=scored
-
-Columns that are named like the signature's inputs are answered; all others are kept beside the answers, and so are inputs
-that --keep names. Rows that have no answer stop the job, or go to --failed with their reasons.
-"""
+"""`python -m load_v2.spark`: Parquet files scored with an export, on Apache Spark."""
 
 import argparse
 import re
 from collections.abc import Mapping, Sequence
 
 from load_v2.commands import allowing
+from load_v2.commands.parsing import Parser
 from load_v2.errors import LoadError, quoted
 
 _SCORED, _REASON = "__scored", "reason"
@@ -19,30 +13,40 @@ _RAISED = re.compile(r"\[USER_RAISED_EXCEPTION\] (.*?)(?: SQLSTATE: \w+|$)", re.
 _OURS = "load_v2.errors.LoadError: "
 
 
-def parser() -> argparse.ArgumentParser:
+_DESCRIPTION = """
+Scores Parquet files with an export, on Apache Spark.
+
+Columns that are named like the signature's inputs are answered; all others are kept beside the answers, and so are
+inputs that --keep names. Rows that have no answer stop the job, or go to --failed with their reasons.
+"""
+_EXAMPLES = (
+    "python -m load_v2.spark export/1 --input='data/*.parquet' --output=scored --failed=failed "
+    "--master=spark://HOST:7077",
+    "spark-submit --master=spark://HOST:7077 load_v2/spark/__main__.py export/1 --input=data --output=scored",
+)
+_READ, _WRITTEN, _HOW = "What is read", "What is written", "How"
+
+
+def parser() -> Parser:
     """Returns the parser of the command's flags."""
-    made = argparse.ArgumentParser(
-        prog="python -m load_v2.spark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )  # fmt: skip
-    made.add_argument("dir", metavar="DIR", help="--export_dir of step 1; the same path on every worker")
+    made = Parser("python -m load_v2.spark", _DESCRIPTION, _EXAMPLES)
     add = made.add_argument
-    add(
-        "--input",
-        required=True,
-        metavar="PATTERN",
-        help="Parquet files, or folders of them, on a file system of Spark's",
-    )
-    add("--output", required=True, metavar="FOLDER", help="a new folder of Parquet files")
-    add(
-        "--failed", metavar="FOLDER", help="a new folder of rows without an answer, as JSON; default: they stop the job"
-    )
-    add("--signature", default="serving_default", help="signature to run; default serving_default")
-    add("--batch_size", type=int, help="rows at a time; default 256, or the graph's own where it is fixed")
-    add("--keep", action="append", default=[], metavar="KEY", help="an input to keep in the output; repeatable")
-    add("--master", metavar="URL", help="Spark's master; default: what spark-submit says, else this machine")
-    add("--conf", action="append", default=[], metavar="KEY=VALUE", help="a setting of Spark's; repeatable")
+    add("dir", group=_READ, metavar="DIR", help="--export_dir of step 1; the same path on every worker")
+    add("--input", group=_READ, required=True, metavar="PATTERN", help="Parquet files, or folders of them")
+    add("--signature", group=_READ, default="serving_default", help="signature to run; default: serving_default")
+    add("--output", group=_WRITTEN, required=True, metavar="FOLDER", help="a new folder of Parquet files")
+    add("--failed", group=_WRITTEN, metavar="FOLDER",
+        help="a new folder of rows without an answer, as JSON; default: they stop the job")  # fmt: skip
+    add("--keep", group=_WRITTEN, action="append", default=[], metavar="KEY",
+        help="an input to keep in the output; repeatable")  # fmt: skip
+    add("--batch_size", group=_HOW, type=int, metavar="N",
+        help="rows at a time; default: 256, or the graph's own where it is fixed")  # fmt: skip
+    add("--master", group=_HOW, metavar="URL",
+        help="Spark's master; default: what spark-submit says, else this machine")  # fmt: skip
+    add("--conf", group=_HOW, action="append", default=[], metavar="KEY=VALUE",
+        help="a setting of Spark's; repeatable")  # fmt: skip
     allowing.add_flag(made)
+    made.finish()
     return made
 
 
