@@ -243,6 +243,6 @@ def run(
         raise Unanswered(f"The graph needs more memory than there is: {errors.reason(error)}") from error
     except tf.errors.DeadlineExceededError as error:
         raise Late(
-            f"The graph has no answer to the sample after {seconds:g} seconds; it may have a loop without end.",
+            f"The graph did not answer the sample within {seconds:g} seconds; it may have an endless loop.",
             "Pass --sample=FILE.npz with real inputs, or --no_sample to export it unproven.",
         ) from error

@@ -31,7 +31,7 @@ from export_v1.weights.restore import Weights
 
 _SIDES = ("from the original", "from the export")
 _REMEDY = (
-    "  Nothing was written: training would not go on as it was. Please report it.\n"
+    "  Nothing was written: training would not continue as it was. Please report it.\n"
     "  Export it without --resume, and train it with a Keras optimizer."
 )
 _PREFIX = "gradient/"

@@ -159,7 +159,7 @@ class _Finding:
         if len(losses) > 1:
             flags = "\n".join(f"    --loss={name}" for name in losses)
             raise errors.ExportError(
-                f"{self._place} has several steps of training, of {len(losses)} losses.\n  Pass one of:\n{flags}"
+                f"{self._place} has several training steps, for {len(losses)} losses.\n  Pass one of:\n{flags}"
             )
         return "", writers
 

@@ -74,7 +74,7 @@ class Checkpoint:
         except _UNREADABLE as error:
             raise errors.ExportError(
                 f"Checkpoint {prefix!r} cannot be read: {_first_line(error)}\n"
-                "  Its index is damaged or of another program; copy the checkpoint again."
+                "  Its index is damaged, or was not written by TensorFlow; copy the checkpoint again."
             ) from error
         self._session = tf.compat.v1.Session(graph=tf.Graph())
         self._values: dict[tf.DType, tuple[tf.Tensor, tf.Tensor, tf.Tensor]] = {}
@@ -146,7 +146,7 @@ def unreadable(keys: Iterable[str], prefix: str, why: str) -> errors.ExportError
     what = f"Variable {keys[0]!r}" if len(keys) == 1 else f"{len(keys)} variables ({errors.quoted(keys)})"
     return errors.ExportError(
         f"{what} cannot be read from checkpoint {prefix!r}: {why}\n"
-        "  The data file is cut short or damaged; copy the checkpoint again."
+        "  The data file is truncated or damaged; copy the checkpoint again."
     )
 
 

@@ -2,26 +2,42 @@
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Iterator
 
+from export_v1.console import progress
 from load_v2.commands import allowing
+from load_v2.commands.parsing import Parser
 
-_SAY_AFTER_SECONDS = 2.0
 _REMEDY = "Look at these rows; `python -m load_v2 show DIR` tells what the signature takes."
 
+DESCRIPTION = """
+Runs a signature over a file, batch by batch, in memory that does not grow with the file.
+"""
+EXAMPLES = ("python -m load_v2 predict export/1 --inputs=in.npz --outputs=out.npz",)
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
+
+def add_flags(parser: Parser) -> None:
     """Declares the flags of `predict`."""
-    parser.add_argument("dir", metavar="DIR", help="--export_dir of step 1, or another SavedModel")
+    parser.add_argument(
+        "dir", group="What is read", metavar="DIR", help="--export_dir of step 1, or another SavedModel"
+    )
     kinds = ".npz, .npy (one input), a folder of KEY.npy, or .tfrecord of tf.Example"
-    parser.add_argument("--inputs", required=True, metavar="IN.npz", help=f"one array for each input: {kinds}")
+    parser.add_argument(
+        "--inputs", group="What is read", required=True, metavar="IN.npz", help=f"one array for each input: {kinds}"
+    )
     kinds = ".npz, .npy (one output), a new folder, or .tfrecord"
-    parser.add_argument("--outputs", required=True, metavar="OUT.npz", help=f"where the answers go: {kinds}")
-    parser.add_argument("--signature", default="serving_default", help="signature to run; default serving_default")
-    parser.add_argument("--batch_size", type=_positive, default=None, metavar="N",
-                        help="rows at a time; default 256, or the graph's own where it is fixed")  # fmt: skip
+    parser.add_argument(
+        "--outputs", group="What is written", required=True, metavar="OUT.npz", help=f"where the answers go: {kinds}"
+    )
+    parser.add_argument(
+        "--signature",
+        group="What is read",
+        default="serving_default",
+        help="signature to run; default: serving_default",
+    )
+    parser.add_argument("--batch_size", group="How", type=_positive, default=None, metavar="N",
+                        help="rows at a time; default: 256, or the graph's own where it is fixed")  # fmt: skip
     allowing.add_flag(parser)
 
 
@@ -64,7 +80,7 @@ def predict(layer, inputs: str, outputs: str, batch_size: int | None = None) -> 
     specs = layer.input_specs
     model = scorer.Scorer(layer)
     source = scoring.reader(inputs, specs)
-    start, rows, said = time.monotonic(), 0, 0.0
+    start, rows = time.monotonic(), 0
     with scoring.writer(outputs, list(layer.output_specs)) as target:
         for batch in _prefetched(source.batches(model.fixed or batch_size or scorer.BATCH_SIZE)):
             count = scorer.row_count(batch, specs)
@@ -75,11 +91,9 @@ def predict(layer, inputs: str, outputs: str, batch_size: int | None = None) -> 
                 raise LoadError(f"The graph fails on {where}: {errors.reason(error)}\n  {_REMEDY}") from error
             target.write(answers)
             rows += count
-            said = _progress(rows, source.count, time.monotonic() - start, said)
+            progress.count_up("answering", rows, source.count, time.monotonic() - start, "rows")
         if not rows:
             raise LoadError(f"{inputs!r} holds no rows, so there is nothing to answer.")
-    if said:
-        print(file=sys.stderr)
     return rows, time.monotonic() - start
 
 
@@ -120,13 +134,3 @@ def _prefetched(batches: Iterator) -> Iterator:
             yield batch
     finally:
         stopped.set()
-
-
-def _progress(rows: int, count: int | None, seconds: float, said: float) -> float:
-    """Says how far it is every two seconds, on one line of a terminal; returns when it last did."""
-    if seconds - said < _SAY_AFTER_SECONDS:
-        return said
-    rate = rows / seconds
-    of = f" of {count:,}, {(count - rows) / rate:,.0f} s left" if count else ""
-    print(f"\r{rows:,} rows{of}, {rate:,.0f} a second   ", end="", file=sys.stderr, flush=True)
-    return seconds

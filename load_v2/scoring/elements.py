@@ -74,7 +74,7 @@ def parsed(element: object) -> tf.train.Example:
     try:
         return tf.train.Example.FromString(element)
     except Exception as error:  # protobuf's DecodeError is another class in each of its implementations
-        raise LoadError("its bytes are no serialized tf.train.Example.") from error
+        raise LoadError("its bytes are not a serialized tf.train.Example.") from error
 
 
 def features(example: tf.train.Example) -> Flat:

@@ -709,15 +709,15 @@ CHANGES = (
         ),
     ),
     Change(
-        file="load_v2/beam/command.py",
-        before="        allow_abbrev=False,\n",
-        after="",
+        file="load_v2/commands/parsing.py",
+        before="add_help=False, allow_abbrev=False, **kwargs",
+        after="add_help=False, **kwargs",
         tests=("tests/load_v2/beam/test_files.py",),
     ),
     Change(
         file="load_v2/beam/command.py",
-        before='add("--keep", action="append", default=[]',
-        after='add("--keep", action="store", default=[]',
+        before='action="append",',
+        after='action="store",',
         tests=("tests/load_v2/beam/test_files.py",),
     ),
     Change(

@@ -137,7 +137,7 @@ def test_of_several_trainings_one_has_to_be_named(given):
         v1.train.GradientDescentOptimizer(0.1).minimize(second, var_list=[bias], name="two")
         model = _graph(graph)
     if given is None:
-        with pytest.raises(ExportError, match=r"several steps of training, of 2 losses") as caught:
+        with pytest.raises(ExportError, match=r"several training steps, for 2 losses") as caught:
             _found(model)
         assert "--loss=first:0" in str(caught.value) and "--loss=second:0" in str(caught.value)
         return
@@ -245,7 +245,7 @@ def test_labels_are_chosen_and_reported(tmp_path):
 
 def test_what_stands_in_the_way_is_named(tmp_path):
     case = Training("train_two_losses")
-    with pytest.raises(ExportError, match="several steps of training") as caught:
+    with pytest.raises(ExportError, match="several training steps") as caught:
         export_v1.export(export_dir=str(tmp_path / "1"), **case.flags(loss=None))
     assert "--loss=generator_loss:0" in str(caught.value)
     adam = Training("train_adam")

@@ -74,7 +74,7 @@ def test_an_array_is_the_row_of_the_only_input():
         ({"id": 7, "image": [[1, 2], [3]]}, r"input 'image' is no array: .*the signature has float32"),
         (_example(image=[1.0, 2.0], id=[7]), r"Record \{id=7.*\}: input 'image' has 2 values; one row .* is \[2, 3\]"),
         (_example(image=[1.0] * 6), r"input 'id' is missing; it has 'image'"),
-        (b"no example at all", r"Record of 17 bytes, .*: its bytes are no serialized tf.train.Example"),
+        (b"no example at all", r"Record of 17 bytes, .*: its bytes are not a serialized tf.train.Example"),
         (3.0, r"it is a float; the signature takes 2 inputs: 'id', 'image'"),
     ],
 )
