@@ -16,7 +16,7 @@ LAYERS = {
     "export_v1": """errors private console ir format model request analysis passes legacy weights source interface
                     training planning proof artifact pipeline supervised api __main__""".split(),
     "load_v2": """errors private program layer supervised training scoring replay verification porting opening page commands beam
-                mlserver __main__""".split(),
+                mlserver spark ray __main__""".split(),
 }
 
 

@@ -22,11 +22,11 @@ def add_flags(parser: Parser) -> None:
     parser.add_argument(
         "dir", group="What is read", metavar="DIR", help="--export_dir of step 1, or another SavedModel"
     )
-    kinds = ".npz, .npy (one input), a folder of KEY.npy, or .tfrecord of tf.Example"
+    kinds = ".npz, .npy (one input), a folder of KEY.npy, .tfrecord of tf.Example; tables: .parquet, .csv, patterns"
     parser.add_argument(
         "--inputs", group="What is read", required=True, metavar="IN.npz", help=f"one array for each input: {kinds}"
     )
-    kinds = ".npz, .npy (one output), a new folder, or .tfrecord"
+    kinds = ".npz, .npy (one output), a new folder, or .tfrecord; from tables .parquet or .csv"
     parser.add_argument(
         "--outputs", group="What is written", required=True, metavar="OUT.npz", help=f"where the answers go: {kinds}"
     )
@@ -38,7 +38,18 @@ def add_flags(parser: Parser) -> None:
     )
     parser.add_argument("--batch_size", group="How", type=_positive, default=None, metavar="N",
                         help="rows at a time; default: 256, or the graph's own where it is fixed")  # fmt: skip
+    parser.add_argument("--column", group="What is read", action="append", default=[], metavar="KEY=NAME", type=_pair,
+                        help="tables: the column of an input that has another name; repeatable")  # fmt: skip
+    parser.add_argument("--failed", group="What is written", metavar="FILE.parquet",
+                        help="tables: where rows without an answer go; default: they are an error")  # fmt: skip
     allowing.add_flag(parser)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, name = text.partition("=")
+    if not (key and equals and name):
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=NAME; for example --column=x=pixels")
+    return key, name
 
 
 def _positive(text: str) -> int:
@@ -50,12 +61,47 @@ def _positive(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the signature over the file; returns 0."""
+    from load_v2.errors import LoadError
     from load_v2.layer.signature_layer import SignatureLayer
 
     layer = SignatureLayer(args.dir, args.signature, allow_ops=args.allow_ops)
-    rows, seconds = predict(layer, args.inputs, args.outputs, args.batch_size)
+    if _is_table(args.inputs):
+        rows, seconds = _predict_tables(layer, args)
+    else:
+        for flag, value in (("column", args.column), ("failed", args.failed)):
+            if value:
+                raise LoadError(f"--{flag} is for tables, and {args.inputs!r} is no .parquet or .csv.")
+        rows, seconds = predict(layer, args.inputs, args.outputs, args.batch_size)
     print(f"{args.outputs}: {rows} rows, {rows / max(seconds, 1e-9):,.0f} a second")
     return 0
+
+
+def _is_table(path: str) -> bool:
+    """Returns whether inputs are tables: by the ending, or by what is in the folder."""
+    endings = (".parquet", ".csv")
+    return path.endswith(endings) or (os.path.isdir(path) and any(name.endswith(endings) for name in os.listdir(path)))
+
+
+def _predict_tables(layer, args: argparse.Namespace) -> tuple[int, float]:
+    from load_v2.errors import LoadError
+    from load_v2.scoring.scorer import Scorer
+
+    try:
+        from load_v2.scoring import table_files
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "pyarrow":
+            raise
+        raise LoadError(f"Tables need pyarrow: {error}.\n  pip install pyarrow, or the extra `parquet`.") from error
+    start = time.monotonic()
+
+    def told(rows: int) -> None:
+        progress.count_up("answering", rows, None, time.monotonic() - start, "rows")
+
+    rows = table_files.score(
+        Scorer(layer), args.inputs, args.outputs, failed=args.failed, columns=dict(args.column),
+        batch_size=args.batch_size, progress=told,
+    )  # fmt: skip
+    return rows, time.monotonic() - start
 
 
 def predict(layer, inputs: str, outputs: str, batch_size: int | None = None) -> tuple[int, float]:

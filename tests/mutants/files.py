@@ -261,8 +261,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/scoring/elements.py",
-        before="if flat and wanted is not None:",
-        after="if wanted is not None:",
+        before="if flat and wanted is not None and array.ndim < 2:",
+        after="if wanted is not None and array.ndim < 2:",
         tests=("tests/load_v2/scoring/test_elements.py",),
     ),
     Change(
@@ -321,8 +321,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/scoring/elements.py",
-        before="return array.astype(dtype.as_numpy_dtype)",
-        after="return array",
+        before="made = array.astype(dtype.as_numpy_dtype)",
+        after="made = array",
         tests=("tests/load_v2/scoring/test_elements.py",),
     ),
     Change(
