@@ -722,3 +722,14 @@ def test_a_named_number_that_counts_no_rows_of_an_answer_is_none():
         tf.reduce_mean((scores - labels()) ** 2)
 
     assert "total:0" not in chosen(make)[1].values() and "positives:0" in chosen(make)[1].values()
+
+
+def test_one_integer_over_the_batch_beside_a_loss_is_no_output():
+    def make(x):
+        label = v1.placeholder(tf.float32, [None, 3], "label")
+        scores = tf.matmul(x, v1.get_variable("w", [4, 3]), name="scores")
+        tf.argmax(tf.reduce_sum(scores, 0), name="most_frequent")
+        tf.reduce_mean(tf.square(scores - label), name="loss")
+
+    assert "most_frequent:0" not in chosen(make)[1].values()
+    assert "scores:0" in chosen(make)[1].values()
