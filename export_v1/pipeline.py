@@ -9,6 +9,7 @@ from export_v1 import errors, interface
 from export_v1.analysis import endless
 from export_v1.artifact import assembly, model_settings, recording, save, versions, warmup
 from export_v1.artifact.report import Report
+from export_v1.console import progress
 from export_v1.format import record, training_sample
 from export_v1.format import sample as codec
 from export_v1.format.comparison import Verdict
@@ -36,6 +37,7 @@ def export(request: Request, export_dir: str) -> Report:
     warmup.check(request)
     model_settings.check(request.mlserver)
     replacements.check_kept(request.keep_ops)
+    progress.stage("reading the model")
     model = reading.read(request)
     # Of a folder of versions, or of checkpoints, one was chosen.
     versions.check(export_dir, [path for path in (model.checkpoint, *model.asset_dirs) if path], **place)
@@ -60,14 +62,18 @@ def _how_to_allow(ops: list[str]) -> str:
 def _export(
     model: Source, files: assets.Files, request: Request, export_dir: str, place: Mapping[str, bool], choices: list
 ) -> Report:
+    progress.stage("choosing inputs and outputs", 0.1)
     model, planned = norms.settled(model, plan.variants(model, request), request)
     choices.extend(planned.choices)
+    progress.stage("rewriting the graph", 0.25)
     assembled = assembly.assemble(planned, model, files, request)
     exported_weights = assembled.found.weights
     weights = original.OriginalWeights(
         exported_weights.variables, exported_weights.checkpoint, exported_weights.initial, model, request
     )
+    progress.stage("recording the original's answers", 0.4)
     recorded, why_unproven = _recorded(planned, assembled.exported, weights, files, request)
+    progress.stage("trying other batch sizes", 0.65)
     opened = batch.opened(planned, recorded, weights, files, request)
     if opened.fixed is not None:
         assembled = assembly.assemble(opened.planned, model, files, request)
@@ -77,6 +83,7 @@ def _export(
         entry = dataclasses.replace(planned.resume, proof=proof.verdict, recorded=proof.step is not None)
         planned = dataclasses.replace(planned, resume=entry)
     requests = warmup.batches(warmup.sizes(request), recorded, opened.planned.serving_inputs)
+    progress.stage("writing weights and comparing answers", 0.75)
     with versions.target(export_dir, **place) as target:
         answers = [*recorded.sets, *opened.proofs] if recorded else []
         written, not_proven = _write(assembled.exported, answers, requests, target.folder)
@@ -112,7 +119,7 @@ def _recorded(
         too_large = memory.lacking(weights.size())
         # Real inputs ask for it by name.
         if too_large and given is None:
-            raise Unanswered(too_large, "Pass --sample=FILE.npz to run it all the same.")
+            raise Unanswered(too_large, "Pass --sample=FILE.npz to run it anyway.")
         _, outputs, _ = exported.signatures[DEFAULT]
         random = randomness.sources(exported.graph_def, outputs)
         return sample.record(planned.serving, planned.default, weights, files, given, random), ""
@@ -181,13 +188,27 @@ def _write(
 
 def listing(request: Request, pattern: str = "") -> str:
     """Returns what `--list` prints, or `--list=PATTERN`: candidates as flags to paste, and variables; writes nothing."""
+    progress.stage("reading the model")
     model = reading.read(request)
+    progress.stage("looking for inputs and outputs", 0.3)
     with _blamed(model):
         looked = interface.look(model.graph)
         text = interface.listing(model.graph, located.listed(model), pattern, looked)
         for where, reaching_out in _reaching_out(model, request, interface.offered(looked)):
             text += f"\nOps that could touch files, network, Python or other devices, {where}:\n{safety.listed(reaching_out)}"
     return text
+
+
+def listed(request: Request) -> dict:
+    """Returns what `--list --json` prints, as plain JSON values; writes nothing."""
+    progress.stage("reading the model")
+    model = reading.read(request)
+    progress.stage("looking for inputs and outputs", 0.3)
+    with _blamed(model):
+        looked = interface.look(model.graph)
+        reaching_out = _reaching_out(model, request, interface.offered(looked))
+        found = interface.listed(model.graph, located.listed(model), looked)
+        return {**found, "needs_permission": {where: dict(ops) for where, ops in reaching_out}}
 
 
 def _reaching_out(

@@ -30,31 +30,42 @@ class Request:
     """What step 1 is asked for: the flags of `python -m export_v1` under the same names, and their one table."""
 
     checkpoint: str | None = flags.field(
-        "string", _MODEL, "Saver prefix, its folder (latest checkpoint), or any of its files.", "PREFIX_OR_DIR"
+        "string",
+        _MODEL,
+        "A Saver checkpoint: its prefix, its folder (the latest one in it), or any of its files.",
+        "PREFIX_OR_DIR",
     )
     meta_graph: str | None = flags.field(
-        "string", _MODEL, "MetaGraphDef of the checkpoint, .meta or .pbtxt; default: beside it.", "FILE"
+        "string",
+        _MODEL,
+        "MetaGraphDef of the checkpoint, .meta or .pbtxt. Default: the one beside the checkpoint.",
+        "FILE",
     )
     builder: str | None = flags.field(
         "string",
         _MODEL,
         "Code that rebuilds the graph and returns (inputs, outputs), two dicts of tensors; --checkpoint has the "
-        "weights. A function that takes `training` is called for each mode. It is code, and is run as such.",
+        "weights. A function that takes `training` is called once for each mode. This runs the code.",
         "MODULE_OR_FILE:FUNCTION",
     )
     saved_model: str | None = flags.field(
-        "string", _MODEL, "TF1 SavedModel or TF1 Hub module, also packed as .tar.gz; all its signatures stay.", "DIR"
+        "string",
+        _MODEL,
+        "A TF1 SavedModel or TF1 Hub module, a folder or a .tar.gz. All its signatures are kept.",
+        "DIR",
     )
     tags: Sequence[str] | None = flags.field(
-        "list", _MODEL, "Tags of the MetaGraphDef to take from --saved_model; default: serve.", "TAG,…"
+        "list", _MODEL, "Tags of the MetaGraphDef to take from --saved_model. Default: serve.", "TAG,…"
     )
-    graph_def: str | None = flags.field("string", _MODEL, "Frozen GraphDef, .pb or .pbtxt.", "FILE")
-    unfreeze: bool = flags.field("bool", _MODEL, "Constants of --graph_def that act as weights become variables.")
+    graph_def: str | None = flags.field("string", _MODEL, "A frozen GraphDef, .pb or .pbtxt.", "FILE")
+    unfreeze: bool = flags.field(
+        "bool", _MODEL, "Turn the constants of --graph_def that act as weights into variables."
+    )
     inputs: Mapping[str, str] = flags.field(
         "pairs",
         _ENDS,
-        "An input, repeatable, in call order. Any tensor: the graph is cut there. A shape may follow: "
-        "x=images:0[None,224,224,3]. Default: chosen, and said.",
+        "An input; repeatable, in call order. It can be any tensor: the graph is cut there. A shape may follow: "
+        "x=images:0[None,224,224,3]. Default: chosen, and reported.",
         "KEY=TENSOR",
         name="input",
         example="x=images:0",
@@ -62,7 +73,7 @@ class Request:
     outputs: Mapping[str, str] = flags.field(
         "pairs",
         _ENDS,
-        "An output, repeatable, such as y=probs:0. Default: chosen, and said.",
+        "An output, such as y=probs:0; repeatable. Default: chosen, and reported.",
         "KEY=TENSOR",
         name="output",
         example="y=probs:0",
@@ -70,32 +81,32 @@ class Request:
     freeze: Mapping[str, object] = flags.field(
         "pairs",
         _ENDS,
-        "What a tensor is during inference, repeatable: is_training:0=false, keep_prob:0=1.0. Conditions on it "
-        "disappear, and dropout with it.",
+        "The value of a tensor during inference, such as is_training:0=false or keep_prob:0=1.0; repeatable. Conditions "
+        "on it disappear, and dropout with them. Default: flags for the mode are recognized, and reported.",
         "TENSOR=VALUE",
         example="is_training:0=false",
     )
     train_freeze: Mapping[str, object] = flags.field(
         "pairs",
         _ENDS,
-        "What a tensor is during training, repeatable; asks for the `train` signature.",
+        "The value of a tensor during training; repeatable. Adds the signature `train`. Default: no such signature.",
         "TENSOR=VALUE",
         example="is_training:0=true",
     )
     moving_averages: bool = flags.field(
         "bool",
         _ENDS,
-        "Batch norm that was built for training uses its moving averages, as for inference. Default: where training has "
-        "updated them.",
+        "Let batch norm that was built for training use its moving averages, as for inference. Default: if training "
+        "has updated them.",
     )
     batch_statistics: bool = flags.field(
-        "bool", _ENDS, "Batch norm that was built for training uses the statistics of each batch, as the graph has it."
+        "bool", _ENDS, "Let batch norm that was built for training use the statistics of each batch, as the graph does."
     )
     resume: bool = flags.field(
-        "bool", _TRAINING, "Keep loss, optimizer and its state, so that load_v2.resume goes on where training stopped."
+        "bool", _TRAINING, "Keep the loss, the optimizer and its state, so that load_v2.resume continues the training."
     )
     loss: str | None = flags.field(
-        "string", _TRAINING, "The loss, with --resume. Default: what the graph has gradients of.", "TENSOR"
+        "string", _TRAINING, "The loss, with --resume. Default: the tensor that the graph has gradients of.", "TENSOR"
     )
     labels: Mapping[str, str] = flags.field(
         "pairs",
@@ -113,50 +124,53 @@ class Request:
         "NAME,…",
     )
     rename: Sequence[str] = flags.field(
-        "multi", _WEIGHTS, "From graph variable name to checkpoint key, repeatable.", "REGEX=REPLACEMENT"
+        "multi",
+        _WEIGHTS,
+        "Maps names of variables in the graph to keys of the checkpoint; repeatable. Default: they are the same.",
+        "REGEX=REPLACEMENT",
     )
     ema: bool = flags.field(
-        "bool", _WEIGHTS, "Restore ExponentialMovingAverage shadow values where the checkpoint has them."
+        "bool", _WEIGHTS, "Restore the ExponentialMovingAverage values where the checkpoint has them."
     )
-    init_missing: bool = flags.field("bool", _WEIGHTS, "Variables that the checkpoint lacks take their initializer.")
+    init_missing: bool = flags.field("bool", _WEIGHTS, "Initialize variables that the checkpoint lacks.")
     asset: Mapping[str, str] = flags.field(
         "pairs",
         _WEIGHTS,
-        "Where a vocabulary or another asset file is now, repeatable. Default: beside the checkpoint, then its old path.",
+        "Where a vocabulary or another asset file is now; repeatable. Default: beside the checkpoint, else its old path.",
         "OLD=NEW",
         example="/old/vocab.txt=vocab.txt",
     )
     op_library: Sequence[str] = flags.field(
-        "multi", _WEIGHTS, "Custom ops, loaded with tf.load_op_library before import, repeatable.", "FILE"
+        "multi", _WEIGHTS, "A library of custom ops, loaded with tf.load_op_library; repeatable. Default: none.", "FILE"
     )
     keep_ops: Sequence[str] = flags.field(
         "list",
         _WEIGHTS,
-        "Ops to leave as they are instead of replacing them with ops that TensorFlow 2 can run; with --op_library.",
+        "Ops to leave as they are instead of replacing them by what TensorFlow 2 can run; with --op_library. Default: none.",
         "NAME,…",
     )
     sample: str | None = flags.field(
         "string",
         _PROOF,
-        "Real inputs for the recorded answers, one array per key. Default: generated by dtype, shape and what reads "
-        "them, seeded.",
+        "Real inputs for the recorded answers, one array per key. Default: generated from dtype, shape and what reads "
+        "them, always the same.",
         "FILE.npz",
     )
-    no_sample: bool = flags.field(
-        "bool", _PROOF, "The fast way: run nothing, record no answers; the export is written unproven."
-    )
+    no_sample: bool = flags.field("bool", _PROOF, "Run nothing and record no answers: fast, but nothing is proven.")
     require_proof: bool = flags.field(
-        "bool", _PROOF, "Stop where an output cannot be compared with the original's; default: write, and say so."
+        "bool",
+        _PROOF,
+        "Stop if an output cannot be compared with the original's. Default: the export is written, and says so.",
     )
     overwrite: bool = flags.field("bool", _TARGET, "Replace the export, or another SavedModel, at --export_dir.")
     versioned: bool = flags.field(
-        "bool", _TARGET, "--export_dir is a base path of TensorFlow Serving: write to its next integer version folder."
+        "bool", _TARGET, "Write to the next free version number below the folder, as TensorFlow Serving expects."
     )
     warmup: Sequence[int] = flags.field(
         "sizes",
         _TARGET,
-        "TensorFlow Serving warm-up requests made from the sample, repeatable, one request for each batch size; without "
-        "a size, the sample's own. Needs the extra `serving`.",
+        "Add a warm-up request for TensorFlow Serving with N rows of the sample, without N all of them; repeatable. "
+        "Needs the extra `serving`. Default: none.",
         "N",
     )
     mlserver: str | None = flags.field(
@@ -167,7 +181,7 @@ class Request:
         example="digits",
     )
     allow_ops: Sequence[str] = flags.field(
-        "list", _TRUST, "Ops to allow although they can touch files, network or Python.", "NAME,…"
+        "list", _TRUST, "Ops to allow although they can touch files, the network or Python. Default: none.", "NAME,…"
     )
 
     @property

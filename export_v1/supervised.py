@@ -22,9 +22,7 @@ def export(flags: Mapping[str, object], export_dir: str | os.PathLike) -> Report
     try:
         reply = json.loads(process.ask(apart.packed({"flags": dict(flags), "export_dir": export_dir})))
     except apart.EndedError as error:
-        raise errors.ExportError(
-            f"The process that exported has ended; nothing was written.\n  Why: {error}."
-        ) from None
+        raise errors.ExportError(f"The export's process ended; nothing was written.\n  Why: {error}.") from None
     finally:
         process.close()
         destination.sweep_for(export_dir, bool(flags.get("versioned")))

@@ -7,6 +7,7 @@ _HOMES = {
     "SignatureLayer": "load_v2.layer.signature_layer",
     "SupervisedSignature": "load_v2.supervised",
     "load_checkpoint_weights": "load_v2.porting",
+    "suggest_rules": "load_v2.porting",
     "resume": "load_v2.training.resuming",
     "verify": "load_v2.verification",
     "rebuild": "load_v2.opening.rebuilding",

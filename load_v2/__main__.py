@@ -1,63 +1,90 @@
-"""Shows, checks, runs and converts what step 1 exported.
-
-    python -m load_v2 show DIR
-    python -m load_v2 verify DIR
-    python -m load_v2 predict DIR --inputs=IN.npz --outputs=OUT.npz
-    python -m load_v2 to_keras DIR --keras=MODEL.keras
-    python -m load_v2 rebuild DIR --code=MODEL.py --weights=MODEL.weights.h5
-    python -m load_v2 port --checkpoint=PREFIX --model=MODULE:FUNCTION --rules=RULES.toml --weights=OUT.weights.h5
-
-`python -m load_v2 COMMAND --help` tells the flags of a command.
-"""
+"""`python -m load_v2`: shows, checks, runs and converts what step 1 exported."""
 
 import argparse
 import importlib
+from typing import NamedTuple
 
 from absl import app, flags
-from absl.flags import argparse_flags
 
-from export_v1.console import running, supervise
+from export_v1.console import progress, running, supervise
+from load_v2.commands.parsing import Parser
 
-# Command -> module. A module is imported when its command is asked for; only `run` may import TensorFlow.
+_DESCRIPTION = """
+Shows, checks, runs and converts what step 1, python -m export_v1, exported.
+
+python -m load_v2 COMMAND --help lists the flags of a command.
+"""
+_EXAMPLES = (
+    "python -m load_v2 show export/1",
+    "python -m load_v2 verify export/1",
+    "python -m load_v2 report export/1 --html=report.html",
+    "python -m load_v2 predict export/1 --inputs=in.npz --outputs=out.npz",
+    "python -m load_v2 to_keras export/1 --keras=model.keras",
+)
+
+
+class _Command(NamedTuple):
+    """A command: the heading it stands under, and what it does. Its module is imported when it is asked for."""
+
+    group: str
+    summary: str
+
+
+_LOOK, _USE, _CONVERT = "To look and to check", "To use it", "To turn it into plain Keras"
+# Only `run` of a command's module may import TensorFlow.
 _COMMANDS = {
-    "show": ("load_v2.commands.show", "signatures, weights, and what step 1 did"),
-    "verify": ("load_v2.commands.verify", "replay the recorded answers; exit 0 when equal, 1 when not"),
-    "predict": ("load_v2.commands.predict", "run a signature over a file, batch by batch"),
-    "to_keras": ("load_v2.commands.to_keras", "write a .keras archive that needs the export no more"),
-    "rebuild": ("load_v2.commands.rebuild", "write the graph as code of Keras's own layers, and its weights"),
-    "port": ("load_v2.commands.port", "fill a Keras model with a checkpoint's weights, by rules"),
+    "show": _Command(_LOOK, "print signatures, weights, and what step 1 did"),
+    "verify": _Command(_LOOK, "replay the recorded answers; exit code 1 when something is different, else 0"),
+    "report": _Command(_LOOK, "write a page to look at: graph, choices, weights, proof"),
+    "predict": _Command(_USE, "run a signature over a file, batch by batch"),
+    "to_keras": _Command(_CONVERT, "write a .keras archive that no longer needs the export"),
+    "rebuild": _Command(_CONVERT, "write the graph as code of Keras's own layers, and its weights"),
+    "port": _Command(_CONVERT, "fill a Keras model of yours with a checkpoint's weights, by rules"),
 }
-
-
-class _Parser(argparse_flags.ArgumentParser):
-    """Exits 1 on a bad flag, as absl programs do, and says what was wrong before the usage."""
-
-    def error(self, message):
-        self.exit(1, f"{self.prog}: {message}\n{self.format_usage()}")
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """Returns the parsed command line; `argv[0]` is the program."""
-    parser = _Parser(
-        prog="python -m load_v2", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    asked = next((word for word in argv[1:] if not word.startswith("-")), None)
-    for name, (module, summary) in _COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary, inherited_absl_flags=None)
-        if name == asked:
-            home = importlib.import_module(module)
-            home.add_flags(command)
-            command.add_argument("--verbosity", type=int, default=0, help="1 shows where an error came from")
-            command.set_defaults(run=home.run)
-    return parser.parse_args(argv[1:])
+    if not flags.FLAGS.is_parsed():
+        # absl's own flags keep their defaults.
+        flags.FLAGS(argv[:1])
+    parser = Parser("python -m load_v2", _DESCRIPTION, _EXAMPLES)
+    groups: dict[str, dict[str, str]] = {}
+    for name, command in _COMMANDS.items():
+        groups.setdefault(command.group, {})[name] = command.summary
+    commands = parser.add_commands(groups, dest="command", metavar="COMMAND", required=True)
+    parser.finish()
+    speaking = parser
+    requested = next((word for word in argv[1:] if not word.startswith("-")), None)
+    for name in _COMMANDS:
+        if name != requested:
+            commands.add_parser(name, prog=f"python -m load_v2 {name}", description="")
+            continue
+        home = importlib.import_module(f"load_v2.commands.{name}")
+        own = commands.add_parser(
+            name, prog=f"python -m load_v2 {name}", description=home.DESCRIPTION, examples=home.EXAMPLES
+        )
+        home.add_flags(own)
+        own.finish()
+        own.set_defaults(run=home.run)
+        speaking = own
+    args, unknown = parser.parse_known_args(argv[1:], argparse.Namespace(verbosity=0))
+    if unknown:
+        # Said by the command's own parser, which knows its flags.
+        speaking.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return args
 
 
 def main(args: argparse.Namespace) -> int:
     """Runs one command and returns its exit code; what the user can put right is one message and exit code 1."""
-    verbose = args.verbosity > 0 or flags.FLAGS.verbosity > 0
+    verbose = args.verbosity > 0
     running.import_tensorflow(verbose)
-    return running.run(lambda: args.run(args), f"load_v2 {args.command}", verbose=verbose, interrupted=1)
+
+    def work() -> int:
+        with progress.shown():
+            return args.run(args)
+
+    return running.run(work, f"load_v2 {args.command}", verbose=verbose, interrupted=1)
 
 
 def run_main() -> None:

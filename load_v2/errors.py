@@ -35,7 +35,9 @@ def path_of(given: object) -> str:
 
 
 @contextlib.contextmanager
-def blamed(what: str, remedy: str = "It is damaged, or of another TensorFlow. Export again.") -> Iterator[None]:
+def blamed(
+    what: str, remedy: str = "It is damaged, or was written by an incompatible TensorFlow. Export again."
+) -> Iterator[None]:
     """Where the block fails on what is in a file, raises a LoadError that begins with `what` and has the reason."""
     try:
         yield

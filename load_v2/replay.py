@@ -29,8 +29,8 @@ class Reader:
     """A way to read an export.
 
     Attributes:
-        answer: returns the answers of `serving_default` to inputs, both by key; each is that of the variables as they were
-            loaded, which an answer may change.
+        answer: returns the answers of `serving_default` to inputs, both by key; each is that of variables and tables as
+            they were loaded, which an answer may change.
         not_finite: names of the variables with NaN or infinity, where the reader tells.
     """
 
@@ -47,8 +47,19 @@ def readers(source: Artefact, allow_ops: Collection[str]) -> Iterator[tuple[str,
         source: the export.
         allow_ops: ops to let run although they could touch files, network or Python.
     """
-    yield LAYER, lambda: _layer(source, allow_ops)
-    yield SAVED_MODEL, lambda: _saved_model(source, allow_ops)
+    yield LAYER, lambda: _apart(source, lambda: _layer(source, allow_ops))
+    yield SAVED_MODEL, lambda: _apart(source, lambda: _saved_model(source, allow_ops))
+
+
+def _apart(source: Artefact, load: Callable[[], Reader]) -> Reader:
+    """Returns a reader that loads the export anew for each answer where an answer may write to a table."""
+    first = load()
+    graph_def = source.meta_graph.graph_def
+    bodies = [graph_def.node, *(function.node_def for function in graph_def.library.function)]
+    if not any(node.op in ops.TABLE_WRITERS for body in bodies for node in body):
+        return first
+    # No two that are loaded share a table, whatever its name.
+    return Reader(lambda inputs: load().answer(inputs), first.not_finite)
 
 
 def _layer(source: Artefact, allow_ops: Collection[str]) -> Reader:

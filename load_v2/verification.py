@@ -1,13 +1,15 @@
 """Replays the recorded answers of the original graph, and checks that record, sample, signature and variables agree."""
 
 import dataclasses
+import functools
 import gc
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from export_v1.console import progress, tables
 from export_v1.format import bundle, comparison
 from export_v1.format import sample as codec
 from export_v1.format.comparison import Comparison, Verdict
@@ -24,13 +26,14 @@ _SIGNATURE = "serving_default"
 # How often an output that a random op stands before is asked for, before it is called different. See `proof.sample`.
 _DRAWS = 16
 
-
+# Reader, number of the set of inputs, recorded answer, the export's answer, comparison.
+Watch = Callable[[str, int, np.ndarray, np.ndarray, Comparison], None]
 _AS_SAVED = {True: "the archive is what was saved", False: "DIFFERENT: the archive was changed after it was saved"}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Report:
-    """What `verify` found.
+    """What `verify` found; printed, one line for each finding.
 
     Attributes:
         outputs: a comparison for each output, over all readers and sets of inputs.
@@ -70,6 +73,28 @@ class Report:
         conclusion = self._conclusion() if self.archive is None else _AS_SAVED[self.archive]
         return [*lines, *self.notes, f"verdict: {conclusion}"]
 
+    def to_json(self) -> dict[str, object]:
+        """Returns the report as plain JSON values; `load_v2/README.md` has the fields."""
+        return {
+            "verdict": self.verdict.value,
+            "why": self.why,
+            "outputs": [output.to_json() for output in self.outputs],
+            "damaged": list(self.damaged),
+            "unlike": list(self.unlike),
+            "notes": list(self.notes),
+            "archive_is_as_saved": self.archive,
+        }
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = [(output.key, str(output.verdict), output.difference) for output in self.outputs]
+        *others, verdict = self.lines()[len(self.outputs) :]
+        return tables.Table(verdict, [*rows, *((line,) for line in others)]).html()
+
     def _conclusion(self) -> str:
         if self.verdict is Verdict.NOT_PROVEN:
             return f"{self.verdict}: nothing to compare, variables intact" + (f" ({self.why})" if self.why else "")
@@ -79,7 +104,7 @@ class Report:
         return str(self.verdict)
 
 
-def verify(path: str | os.PathLike, allow_ops: Collection[str] = ()) -> Report:
+def verify(path: str | os.PathLike, allow_ops: Collection[str] = (), watch: Watch | None = None) -> Report:
     """Replays what step 1 recorded in `path` through a SignatureLayer and through `tf.saved_model.load`, and compares.
 
     Integers, booleans and strings must be identical, floats within `export_v1.format.comparison.TOLERANCES`; NaN equals
@@ -91,6 +116,8 @@ def verify(path: str | os.PathLike, allow_ops: Collection[str] = ()) -> Report:
     Args:
         path: folder of an export; or a .keras archive, of which the digests are compared: no answers travel in it.
         allow_ops: ops to let run although they could touch files, network or Python.
+        watch: gets each answer that was compared: the reader's name, the number of the set of inputs (0 is the first), the
+            recorded answer, the export's, and their comparison.
 
     Raises:
         LoadError: it was not made by step 1, so there is nothing to go by; or it cannot be loaded, or cannot answer.
@@ -101,7 +128,7 @@ def verify(path: str | os.PathLike, allow_ops: Collection[str] = ()) -> Report:
     source = artefact.read(path)
     sample, why = _sample(source)
     unlike = _unlike_signature(source) + _unlike_sample(source, sample)
-    outputs, read_by, infinite = _replayed(source, sample, allow_ops)
+    outputs, read_by, infinite = _replayed(source, sample, allow_ops, watch)
     outputs += _not_replayed(source, sample, {output.key for output in outputs})
     outputs += replaying.compared(source, allow_ops)
     damaged, notes = _checksums(source)
@@ -132,7 +159,7 @@ def _sample(source: artefact.Artefact) -> tuple[codec.Arrays, str]:
         if not sample.outputs and (record is None or record.sample is None):
             raise LoadError(f"{file!r} holds no answers.\n  Export again.")
         compared = any(one_set.outputs for one_set in (sample, *sample.further))
-        return sample, "" if compared else "no output stays the same from run to run"
+        return sample, "" if compared else "every output changes from run to run"
     if record is None:
         raise LoadError(
             f"{source.path!r} has no recorded answers: it was not made by step 1.\n  Run step 1 on it to record them."
@@ -142,7 +169,7 @@ def _sample(source: artefact.Artefact) -> tuple[codec.Arrays, str]:
 
 
 def _replayed(
-    source: artefact.Artefact, sample: codec.Arrays, allow_ops: Collection[str]
+    source: artefact.Artefact, sample: codec.Arrays, allow_ops: Collection[str], watch: Watch | None
 ) -> tuple[list[Comparison], list[str], list[str]]:
     """Returns a comparison for each recorded output, which readers were asked, and which variables are not finite."""
     sets = (sample, *sample.further)
@@ -154,7 +181,8 @@ def _replayed(
         if read_by and not compared:
             # The export loads, and there is nothing to ask it.
             break
-        results, not_finite = _read(load, sets, random)
+        seen = functools.partial(watch, name) if watch else None
+        results, not_finite = _read(name, load, sets, random, seen)
         # A layer and its functions refer to each other, and each reader has the weights in memory.
         gc.collect()
         read_by.append(name)
@@ -165,11 +193,19 @@ def _replayed(
 
 
 def _read(
-    load: Callable[[], replay.Reader], sets: Iterable[codec.Arrays], random: Mapping[str, str]
+    name: str,
+    load: Callable[[], replay.Reader],
+    sets: Sequence[codec.Arrays],
+    random: Mapping[str, str],
+    seen: Callable | None,
 ) -> tuple[list[Comparison], list[str]]:
     """Returns what one reader answers to all sets, compared, and the variables that are not finite, where it tells."""
+    progress.stage(f"loading with {name}")
     reader = load()
-    return [result for one_set in sets for result in _compared(reader.answer, one_set, random)], reader.not_finite
+    results = []
+    for number, one_set in enumerate(progress.counted(sets, f"replaying through {name}", unit="sets of inputs")):
+        results += _compared(reader.answer, one_set, random, functools.partial(seen, number) if seen else None)
+    return results, reader.not_finite
 
 
 def _random(source: artefact.Artefact) -> dict[str, str]:
@@ -177,7 +213,9 @@ def _random(source: artefact.Artefact) -> dict[str, str]:
     return randomness.sources(source.meta_graph.graph_def, {key: spec.tensor for key, spec in outputs.items()})
 
 
-def _compared(answer: replay.Answer, sample: codec.Arrays, random: Mapping[str, str]) -> list[Comparison]:
+def _compared(
+    answer: replay.Answer, sample: codec.Arrays, random: Mapping[str, str], seen: Callable | None
+) -> list[Comparison]:
     if not sample.outputs:
         return []
     answers = answer(sample.inputs)
@@ -190,6 +228,8 @@ def _compared(answer: replay.Answer, sample: codec.Arrays, random: Mapping[str, 
         if not result.equal and key in random and _changes(answer, sample.inputs, key, answers[key]):
             result = comparison.not_proven(key, f"it is random: {random[key]} stands before it")
         results.append(result)
+        if seen is not None:
+            seen(want, answers[key], result)
     return results
 
 

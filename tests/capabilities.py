@@ -268,6 +268,25 @@ class Trials:
         served = restored.signatures["serving_default"]
         assert np.allclose(_only(served(words=words)), cases.load("lookup_vocab").oracle()["logits"], rtol=1e-5)
 
+    def prints(self, peer):
+        """prints its inputs, outputs, weights and what was proven"""
+        shown = repr(peer.make(self.exports["mlp_layers"]))
+        assert "\n" in shown and "float32 [None, 16]" in shown and "4 of them trainable" in shown, "no"
+        assert "equal to the original" in shown, "no"
+
+    def notebook(self, peer):
+        """shows itself in a notebook"""
+        layer = peer.make(self.exports["mlp_layers"])
+        assert hasattr(layer, "_repr_html_") and "<table>" in layer._repr_html_(), "no"
+
+    def page(self, peer):
+        """a page to look at, with graph, weights and proof"""
+        from load_v2.commands import report
+
+        assert peer.name == "this layer", "no"
+        file = os.path.join(tempfile.mkdtemp(dir=self.folder), "report.html")
+        assert report.write(self.exports["mlp_layers"], file).startswith("equal") and os.path.getsize(file) > 10_000
+
     def references(self, peer):
         """a SavedModel with reference variables: says so, and what to do"""
         try:

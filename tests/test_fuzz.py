@@ -152,11 +152,11 @@ def test_a_loop_without_end_for_made_up_values_is_given_up_and_for_real_ones_an_
     monkeypatch.setattr(asking, "SECONDS_IF_MADE_UP", 2)
     flags = _loop(tmp_path, lambda value: tf.reduce_sum(value) > -1, functional)
     proof = export_v1.export(**flags, overwrite=True)["proof"]
-    assert proof["verdict"] == "not proven" and "no answer to the sample after 2 seconds" in proof["why"]
+    assert proof["verdict"] == "not proven" and "did not answer the sample within 2 seconds" in proof["why"]
     monkeypatch.setattr(asking, "SECONDS", 2)
     np.savez(tmp_path / "in.npz", x=np.float32([1, 1]))
     written = sorted(os.listdir(tmp_path))
-    with pytest.raises(export_v1.ExportError, match="(?s)no answer to the sample after 2 seconds.*--no_sample"):
+    with pytest.raises(export_v1.ExportError, match="(?s)did not answer the sample within 2 seconds.*--no_sample"):
         export_v1.export(**flags, overwrite=True, sample=str(tmp_path / "in.npz"))
     assert sorted(os.listdir(tmp_path)) == written
 
@@ -174,7 +174,7 @@ def test_a_loop_without_end_whose_condition_is_constant_never_runs(computed, fun
         )
 
     flags = _loop(tmp_path, condition, functional)
-    with pytest.raises(export_v1.ExportError, match="(?s)never ends.*'around.*--no_sample"):
+    with pytest.raises(export_v1.ExportError, match="(?s)endless loop.*'around.*--no_sample"):
         export_v1.export(**flags)
     assert os.listdir(tmp_path) == ["loop.pb"]
 
@@ -190,7 +190,7 @@ def test_a_loop_without_end_that_nothing_foresees_is_given_up(tmp_path, monkeypa
     monkeypatch.setattr(asking, "SECONDS_IF_MADE_UP", 1)
     monkeypatch.setattr(examples, "MOST_TRIED", 1)
     proof = export_v1.export(**_loop(tmp_path, lambda value: tf.constant(True), False))["proof"]
-    assert proof["verdict"] == "not proven" and "no answer to the sample after 1 seconds" in proof["why"]
+    assert proof["verdict"] == "not proven" and "did not answer the sample within 1 seconds" in proof["why"]
 
 
 def test_a_loop_that_is_never_entered_and_one_that_ends_are_no_loops_without_end(tmp_path):

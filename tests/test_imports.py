@@ -15,8 +15,8 @@ SHARED = ("export_v1.errors", "export_v1.console", "export_v1.ir", "export_v1.fo
 LAYERS = {
     "export_v1": """errors private console ir format model request analysis passes legacy weights source interface
                     training planning proof artifact pipeline supervised api __main__""".split(),
-    "load_v2": """errors private program layer supervised training scoring replay verification porting opening commands beam
-                mlserver __main__""".split(),
+    "load_v2": """errors private program layer supervised training scoring replay verification porting opening page commands beam
+                mlserver spark ray __main__""".split(),
 }
 
 
@@ -100,7 +100,10 @@ HELP = {
     "export_v1": ["--help"],
     "export_v1, a wrong flag": ["--checkpoint=a"],
     "load_v2": ["--help"],
-    **{f"load_v2 {name}": [name, "--help"] for name in ("show", "verify", "predict", "to_keras", "rebuild", "port")},
+    **{
+        f"load_v2 {name}": [name, "--help"]
+        for name in ("show", "verify", "report", "predict", "to_keras", "rebuild", "port")
+    },
 }
 
 

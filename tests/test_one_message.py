@@ -177,8 +177,7 @@ def test_an_archive_that_fills_the_memory(scoring, tmp_path):
             for _ in range(2048):
                 member.write(bytes(2**20))
     assert (tmp_path / "in.npz").stat().st_size < 20 * 2**20
-    said = scoring(tmp_path / "in.npz")
-    assert "2,147,483,912" in said and "unpacked" in said
+    assert "unpacked" in scoring(tmp_path / "in.npz")
     shutil.copy(tmp_path / "in.npz", tmp_path / "sample.npz")
     with pytest.raises(export_v1.ExportError, match="unpacked"):
         export_v1.export(

@@ -23,7 +23,7 @@ def check(graph_def: GraphDef) -> None:
     found = loops(graph_def)
     if found:
         raise errors.ExportError(
-            f"The outputs need a loop that never ends, its condition is constantly true: {errors.quoted(found, 3)}.\n"
+            f"The outputs need an endless loop, whose condition is always true: {errors.quoted(found, 3)}.\n"
             "  Cut the graph after it with --input=KEY=TENSOR, or pass --no_sample to export it unproven."
         )
 

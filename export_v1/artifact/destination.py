@@ -65,7 +65,7 @@ def partial(parent: str, prefix: str, path: str) -> Iterator[str]:
         except OSError as error:
             raise errors.ExportError(
                 f"The export cannot be written to {path!r}: {error.strerror or error}.\n"
-                f"  {_free_space(parent)}Make room, or pass another --export_dir=DIR."
+                f"  {_free_space(parent)}Free some space, or pass another --export_dir=DIR."
             ) from error
 
 
@@ -98,13 +98,13 @@ def check_free(path: str, overwrite: bool) -> None:
         )
     if not _GRAPHS & set(names):
         raise errors.ExportError(
-            f"Folder {path!r} is no export: there is no saved_model.pb in it.\n  It holds: {errors.quoted(names)}.\n"
+            f"Folder {path!r} is not an export: it has no saved_model.pb.\n  It holds: {errors.quoted(names)}.\n"
             "  --overwrite replaces exports and other SavedModels, nothing else. Pass another --export_dir=DIR."
         )
     strange = _strange(path)
     if strange:
         raise errors.ExportError(
-            f"Folder {path!r} holds what is no part of an export: {errors.quoted(strange)}.\n"
+            f"Folder {path!r} holds files that do not belong to an export: {errors.quoted(strange)}.\n"
             "  --overwrite would delete it. Move it away, or pass another --export_dir=DIR."
         )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import tensorflow as tf
 
 from export_v1 import interface
+from export_v1.artifact import scopes
 from export_v1.artifact.assembly import Assembly
 from export_v1.artifact.save import Written
 from export_v1.format import record
@@ -48,6 +49,7 @@ def record_of(
     described = opened.described(plan.described())
     serving = described.get(DEFAULT, record.SignatureEntry())
     kept, original = _kept(plan, exported.graph_def), plan.original_nodes
+    nodes = [node.name for node in plan.serving.model.graph_def.node]
     converted: Counter[str] = Counter()
     for made in transformed:
         converted.update(made.converted)
@@ -61,7 +63,8 @@ def record_of(
         signatures=described,
         frozen=plan.frozen,
         train_frozen=plan.train_frozen,
-        nodes=record.Nodes(original, kept, original - kept, sum(made.folded for made in transformed)),
+        nodes=record.Nodes(original, len(kept), original - len(kept), sum(made.folded for made in transformed)),
+        scopes=scopes.counts(nodes, kept),
         regularization_losses=exported.losses,
         converted=dict(converted),
         unconverted=[record.Unconverted(construct, why) for construct, why in unconverted],
@@ -90,13 +93,13 @@ def _replaced(transformed: Iterable[Transformed]) -> list[record.Replaced]:
     return [record.Replaced(op, count, by, in_reference) for (op, by, in_reference), count in sorted(counts.items())]
 
 
-def _kept(plan: Plan, graph_def: GraphDef) -> int:
-    """Returns how many nodes of the original graph are in the export, in its functions, too, whatever was added."""
+def _kept(plan: Plan, graph_def: GraphDef) -> set[str]:
+    """Returns which nodes of the original graph are in the export, in its functions, too, whatever was added."""
     written = {node.name for node in graph_def.node}
     for planned in plan.variants:
         written |= {name.removeprefix(planned.prefix) for name in written if name.startswith(planned.prefix)}
     written |= {node.name for function in graph_def.library.function for node in function.node_def}
-    return sum(node.name in written for node in plan.serving.model.graph_def.node)
+    return {node.name for node in plan.serving.model.graph_def.node if node.name in written}
 
 
 def _sample_entry(recorded: Sample) -> record.SampleEntry:
@@ -109,7 +112,7 @@ def _proof_entry(recorded: Sample | None, why_unproven: str) -> record.ProofEntr
     if recorded is None:
         return record.ProofEntry(str(Verdict.NOT_PROVEN), why_unproven)
     compared = any(part.outputs for part in recorded.sets)
-    why = "" if compared else "no output stays the same from run to run"
+    why = "" if compared else "every output changes from run to run"
     verdict = Verdict.EQUAL if compared else Verdict.NOT_PROVEN
     return record.ProofEntry(str(verdict), why, recorded.not_proven, recorded.not_asked)
 
@@ -117,7 +120,7 @@ def _proof_entry(recorded: Sample | None, why_unproven: str) -> record.ProofEntr
 def _choices(model: Source, plan: Plan, opened: Opened, assembly: Assembly, files: Files) -> list[interface.Choice]:
     pairs = [*assembly.found.choices, *dict.fromkeys(files.choices)]
     return [
-        *(interface.Choice(note, "found so") for note in model.notes),
+        *(interface.Choice(note, "") for note in model.notes),
         *plan.choices,
         *opened.choices,
         *(interface.Choice(what, why) for what, why in pairs),

@@ -3,10 +3,11 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from export_v1.format.record import OPTIMIZER, Record, Shape, SignatureEntry, TensorEntry
+from export_v1.console import tables
+from export_v1.format.record import OPTIMIZER, OTHER_VALUES, Record, SampleEntry, Shape, SignatureEntry, TensorEntry
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Report:
     """What was exported and how.
 
@@ -22,6 +23,17 @@ class Report:
 
     def __getitem__(self, name: str):
         return self.record.to_json()[name]
+
+    def __str__(self) -> str:
+        return self.text()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        title, *lines = self.text().splitlines()
+        # A line is "what: the rest"; one that is further in goes on with the line before it.
+        rows = [("", line.strip()) if line.startswith("   ") else tuple(line.strip().split(": ", 1)) for line in lines]
+        return tables.Table(title, rows).html()
 
     def text(self) -> str:
         """Returns the report as the command prints it."""
@@ -41,7 +53,7 @@ class Report:
             for item in record.replaced
             if not item.by
         ]
-        lines += [f"  chosen: {choice.what} ({choice.why})" for choice in record.choices]
+        lines += [f"  chosen: {choice.what}" + f" ({choice.why})" * bool(choice.why) for choice in record.choices]
         lines += [f"  warning: {warning}" for warning in record.warnings]
         lines += [f"  {line}" for line in proof_lines(record)]
         if record.resume is not None:
@@ -61,7 +73,7 @@ def proof_lines(record: Record) -> list[str]:
     if record.sample is None:
         return [f"proof: {proof.verdict}: {proof.why}", *_how_to_prove(record)]
     compared = [key for key in record.outputs if key not in proof.not_proven]
-    inputs = f"{record.sample.origin} inputs" + "".join(f"; {name}" for name in record.sample.sets)
+    inputs = _inputs(record.sample)
     if not compared:
         lines = [f"proof: {proof.verdict}: {proof.why}"]
     elif proof.not_proven:
@@ -78,6 +90,14 @@ def proof_lines(record: Record) -> list[str]:
     return lines + [f"  not compared on {what}" for what in proof.not_asked]
 
 
+def _inputs(sample: SampleEntry) -> str:
+    """Returns the sets of inputs in words; those that differ in their values alone are counted."""
+    others = [name for name in sample.sets if name.startswith(OTHER_VALUES)]
+    named = [name for name in sample.sets if name not in others]
+    more = f"{len(others)} more {'set' if len(others) == 1 else 'sets'} of values"
+    return " and ".join([", ".join([f"{sample.origin} inputs", *named]), *([more] if others else [])])
+
+
 def _is_default(entry: SignatureEntry, record: Record) -> bool:
     sides = ((entry.inputs, record.inputs), (entry.outputs, record.outputs))
     return all(
@@ -90,9 +110,9 @@ def _how_to_prove(record: Record) -> list[str]:
         return []
     arrays = ", ".join(f"{key}={_example(entry)}" for key, entry in record.inputs.items())
     return [
-        "  to prove it later, put inputs that the model takes into a file, such as these with values of yours:",
+        "  to prove it later, save real inputs to a file, such as:",
         f"    python -c 'import numpy as np; np.savez(\"sample.npz\", **dict({arrays}))'",
-        "  and run the same command again with --sample=sample.npz --overwrite. What the inputs are:",
+        "  and run the same command again with --sample=sample.npz --overwrite. The inputs:",
         *(
             f"    --input={key}={entry.tensor}{_pasted_shape(entry.exported_shape)}  {entry.dtype}"
             for key, entry in record.inputs.items()

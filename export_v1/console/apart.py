@@ -76,7 +76,7 @@ class Process:
             left = None if until is None else until - time.monotonic()
             if left is not None and (left < 0 or not select.select([self._process.stdout], [], [], left)[0]):
                 self.close()
-                raise EndedError("it took longer than it may")
+                raise EndedError("it exceeded its time limit")
             piece = os.read(self._process.stdout.fileno(), min(length, 2**20))
             if not piece:
                 raise EOFError
@@ -90,7 +90,7 @@ class Process:
             self._process.wait(5)
         code = self._process.poll()
         self.close()
-        return supervise.why_ended(-code) if code is not None and code < 0 else f"it ended by itself, with {code}"
+        return supervise.why_ended(-code) if code is not None and code < 0 else f"it exited with code {code}"
 
     def close(self) -> None:
         """Ends the process."""

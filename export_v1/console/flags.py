@@ -5,13 +5,13 @@ From it come the absl flags, `--help` in groups, and the table in the README.
 
 import dataclasses
 import re
-import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import flags
 
 from export_v1 import errors
+from export_v1.console import helping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,9 +135,7 @@ def _pairs(flag: Flag, given: Sequence[str]) -> dict[str, str]:
     for text in given:
         key, equals, found = text.partition("=")
         if not (key and equals and found):
-            raise errors.ExportError(
-                f"--{flag.name}={text} is not of the form it needs.\n  Write it as --{flag.name}={flag.example}."
-            )
+            raise errors.ExportError(f"--{flag.name}={text} is malformed.\n  Write it as --{flag.name}={flag.example}.")
         if key in pairs:
             raise errors.ExportError(f"--{flag.name} names {key!r} twice: {pairs[key]!r} and {found!r}.")
         pairs[key] = found
@@ -152,15 +150,12 @@ def grouped(listed: Sequence[Flag]) -> dict[str, list[Flag]]:
     return groups
 
 
-def help_text(listed: Sequence[Flag], width: int = 80) -> str:
-    """Returns the flags of a command by group, wrapped at `width` columns."""
-    lines = []
-    for heading, members in grouped(listed).items():
-        lines += ["", f"{heading}:"]
-        for flag in members:
-            lines.append(f"  {flag.usage}")
-            lines += textwrap.wrap(flag.help, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
-    return "\n".join(lines)
+def entries(listed: Sequence[Flag]) -> dict[str, list[helping.Entry]]:
+    """Returns the flags of a command by group, as its help has them."""
+    return {
+        heading: [helping.Entry(flag.usage, flag.help) for flag in members]
+        for heading, members in grouped(listed).items()
+    }
 
 
 def markdown(listed: Sequence[Flag]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from absl import logging as absl_logging
 
 from export_v1 import errors
-from export_v1.console import outcome, supervise
+from export_v1.console import colour, outcome, supervise
 
 
 def run(work: Callable[[], int], name: str, *, verbose: bool, interrupted: int = 130, prefix: str = "") -> int:
@@ -38,14 +38,15 @@ def run(work: Callable[[], int], name: str, *, verbose: bool, interrupted: int =
     except Exception as error:
         if verbose:
             raise
-        print(f"{prefix}{error}" if isinstance(error, errors.UserError) else defect(name, error), file=sys.stderr)
+        message = f"{prefix}{error}" if isinstance(error, errors.UserError) else defect(name, error)
+        print(colour.error(message, sys.stderr), file=sys.stderr)
         return 1
 
 
 def defect(name: str, error: Exception) -> str:
     """Returns the message for an error that no user can put right."""
     return (
-        f"{name}: {type(error).__name__}: {error}\n  This is a defect of {name.split()[0]}, and {outcome.text()}. "
+        f"{name}: {type(error).__name__}: {error}\n  This is a bug in {name.split()[0]}, and {outcome.text()}. "
         "Please report it with what --verbosity=1 prints."
     )
 

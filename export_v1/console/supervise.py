@@ -19,10 +19,10 @@ from export_v1.console import outcome
 _SET_PARENT_DEATH_SIGNAL = 1
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP)
 _WHY: dict[int, str] = {
-    signal.SIGKILL: "the system or somebody killed it; most often the memory had run out",
-    signal.SIGXFSZ: "a file became larger than is allowed here (ulimit -f)",
-    signal.SIGXCPU: "it took more processor time than is allowed here (ulimit -t)",
-    signal.SIGALRM: "the graph has no answer to the sample, most likely for a loop without end; --no_sample records none",
+    signal.SIGKILL: "it was killed, most often because memory ran out",
+    signal.SIGXFSZ: "a file grew larger than allowed (ulimit -f)",
+    signal.SIGXCPU: "it used more CPU time than allowed (ulimit -t)",
+    signal.SIGALRM: "the graph did not answer the sample in time, most likely because of an endless loop; --no_sample skips that",
 }
 # Whether this process is one that `supervised` has started.
 _is_supervised = False
@@ -85,7 +85,7 @@ def begin(when_alone: signal.Signals) -> None:
 
 
 def _why(number: int) -> str:
-    return _WHY.get(number, "TensorFlow does this to a graph or a file that is damaged, or made to do harm")
+    return _WHY.get(number, "TensorFlow crashes like this on a graph or a file that is damaged or malicious")
 
 
 def why_ended(number: int) -> str:

@@ -80,6 +80,19 @@ class Comparison:
         """Whether the output was compared and is equal."""
         return self.verdict is Verdict.EQUAL
 
+    def to_json(self) -> dict[str, object]:
+        """Returns it as plain JSON values; a difference that is no finite number is null."""
+        finite = {name: value if np.isfinite(value) else None for name, value in
+                  (("largest", self.largest), ("relative", self.relative))}  # fmt: skip
+        return {
+            "key": self.key,
+            "verdict": self.verdict.value,
+            **finite,
+            "index": list(self.index),
+            "tolerance": self.tolerance,
+            "note": self.note,
+        }
+
     def __str__(self) -> str:
         return f"{self.key}: {self.verdict}, {self.difference}"
 
@@ -131,8 +144,7 @@ def compare(
         same = (want == have) | (np.isnan(want) & np.isnan(have))
         difference = np.where(same, 0.0, np.abs(want - have))
         difference = np.where(np.isnan(difference), np.inf, difference)
-        allowed = tolerance * (np.abs(want) + scale(want)) + noise
-        equal = same | (np.isfinite(difference) & (difference <= allowed))
+        equal = same | (np.isfinite(difference) & (difference <= allowed(want, tolerance, noise)))
     return _summed_up(key, want, difference, bool(np.all(equal)), tolerance)
 
 
@@ -144,6 +156,11 @@ def not_proven(key: str, why: str) -> Comparison:
 def missing(key: str, where: str) -> Comparison:
     """Returns what there is to say of an answer that should be somewhere and is not: that counts as different."""
     return _unlike(key, where)
+
+
+def allowed(want: np.ndarray, tolerance: float, noise: float = 0.0) -> np.ndarray:
+    """Returns by how much an answer may differ from each element of `want`."""
+    return tolerance * (np.abs(want) + scale(want)) + noise
 
 
 def scale(values: np.ndarray) -> float:

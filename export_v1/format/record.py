@@ -7,6 +7,7 @@ Version history of the format; an export of any version listed here loads:
        2026-11  with `resume`, which older versions of the package pass over
        2026-11  `recorded` and `left_behind` of `resume`, which earlier records lack
        2026-11  `replaced`, which earlier records lack: nothing was
+       2026-11  `scopes`: optional, earlier records lack them
 """
 
 import dataclasses
@@ -29,6 +30,9 @@ TRAINING_SIGNATURES = (LOSS, VALIDATION, UPDATE, GRADIENTS, RATE) = (
     "gradients",
     "learning_rate",
 )
+
+# What the names of sets of inputs begin with that differ from the first in their values alone.
+OTHER_VALUES = "other values"
 
 # What of a training `--leave_behind` leaves out.
 LEFT_BEHIND = (PYTHON, SAMPLING, QUEUES, OPTIMIZER) = ("python", "sampling", "queues", "optimizer")
@@ -265,6 +269,7 @@ class Record:
         frozen: tensor name -> value during inference.
         train_frozen: tensor name -> value during training.
         nodes: how many, before and after.
+        scopes: name scope -> how many nodes are directly in it, and how many of these were kept; "" is the top level.
         regularization_losses: tensor names in the export.
         converted: kind of control flow -> how many were made functional.
         unconverted: control flow that stayed as it was.
@@ -288,6 +293,7 @@ class Record:
     frozen: Mapping[str, object] = dataclasses.field(default_factory=dict)
     train_frozen: Mapping[str, object] = dataclasses.field(default_factory=dict)
     nodes: Nodes = Nodes()
+    scopes: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
     regularization_losses: Sequence[str] = ()
     converted: Mapping[str, int] = dataclasses.field(default_factory=dict)
     unconverted: Sequence[Unconverted] = ()
@@ -303,7 +309,7 @@ class Record:
 
     def to_json(self) -> dict[str, object]:
         """Returns the record as plain JSON values."""
-        return _plain(self)
+        return plain(self)
 
 
 def write(record: Record, path: str) -> None:
@@ -338,16 +344,28 @@ def read(path: str, error: type[errors.UserError], remedy: str = "Export again."
         raise error(f"{path!r} is damaged: {type(failure).__name__}: {failure}.\n  {remedy}") from failure
 
 
-def _plain(value):
+def dtype_name(dtype: int) -> str:
+    """Returns the name of a DataType; "" where it is none.
+
+    >>> dtype_name(1), dtype_name(0)
+    ('float32', '')
+    """
+    from tensorflow import dtypes
+
+    return dtypes.as_dtype(dtype).base_dtype.name if dtype else ""
+
+
+def plain(value: Any) -> Any:
+    """Returns a value as plain JSON values: dataclasses as dicts, arrays as lists, bytes as text."""
     if dataclasses.is_dataclass(value):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         if isinstance(value, TensorEntry) and value.relaxed_shape is None:
             del fields["relaxed_shape"]
-        return _plain(fields)
+        return plain(fields)
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
     # NumPy's scalars and arrays.
@@ -379,6 +397,9 @@ def _record(values: Mapping) -> Record:
     }
     for key in ("frozen", "train_frozen", "converted"):
         dict(given.get(key, {}))
+    for total, kept in given.get("scopes", {}).values():
+        if not 0 <= kept <= total:
+            raise ValueError(f"a scope has {kept!r} of {total!r} nodes")
     record = Record(**given)
     for variable in record.variables:
         if not isinstance(variable.name, str):

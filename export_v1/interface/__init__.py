@@ -1,5 +1,6 @@
 """What goes into a graph, what comes out and what is held fixed: given, or chosen and said."""
 
+from export_v1.interface.listing import data as listed
 from export_v1.interface.listing import text as listing
 from export_v1.interface.offers import candidates, look
 from export_v1.interface.offers import of as offered
@@ -14,6 +15,7 @@ __all__ = [
     "Input",
     "Interface",
     "candidates",
+    "listed",
     "listing",
     "look",
     "offered",

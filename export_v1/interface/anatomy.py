@@ -82,7 +82,7 @@ class Anatomy:
             self.ends = ends.find(self.roles)
 
     def _doubtful(self) -> list[Tensor]:
-        """What meets weights as data does, but has the name of a label: a loss may look weights up by its labels."""
+        """What is combined with weights as data is, but is named like a label: a loss may look weights up by its labels."""
         if all(end.kind == "unread" for end in self.ends):
             return []
         found = [tensor for tensor in self.roles.data if _LABEL_NAME.search(tensor.node)]

@@ -33,7 +33,7 @@ def _why_output(anatomy: Anatomy, end: End) -> str:
     read = [one.tensor for one in anatomy.ends if one.kind != "unread" and anatomy.reads(end.tensor, [one.tensor])]
     if end.kind != "unread" or not read:
         return end.why
-    return f"it is computed from {read[0].name}, which the loss takes from the model, and {end.why}"
+    return f"it is computed from {read[0].name}, which the loss uses, and {end.why}"
 
 
 def _chosen(anatomy: Anatomy) -> tuple[list[End], str]:
@@ -131,7 +131,7 @@ def inputs(anatomy: Anatomy, tensors: list[str], frozen: Mapping[str, object], t
 
 def undecided(settling: Settling, name: str) -> str:
     """Returns why a needed tensor was not chosen for an input."""
-    return f"the outputs depend on {name!r}, a {settling.describe(name)}, and what reads it does not tell its use"
+    return f"the outputs depend on {name!r}, a {settling.describe(name)}, and the ops that read it do not show what it is for"
 
 
 def _why_input(anatomy: Anatomy, tensor: Tensor) -> str:

@@ -17,7 +17,7 @@ def about_inputs(anatomy: Anatomy) -> str:
         names = errors.quoted(tensor.name for tensor in anatomy.constants)
         return f"the data are constants of the graph, {names}: --input cuts there, an --output alone keeps them"
     if anatomy.doubtful:
-        return f"{anatomy.doubtful[0].name!r} meets weights as data does, but has the name of a label"
+        return f"{anatomy.doubtful[0].name!r} is combined with weights as data is, but is named like a label"
     return ""
 
 
@@ -25,11 +25,11 @@ def about_outputs(anatomy: Anatomy, chosen: list[End]) -> str:
     """Returns why it is not clear that these ends are the answers, or ""."""
     roles = anatomy.roles
     if not chosen and not roles.sources:
-        return "no data comes in; what is made of weights alone can be an --output, and the export takes no input then"
+        return "no data goes in; what is computed from weights alone can be an --output, and the export then takes no input"
     if not chosen:
-        return "no tensor is found that depends on both data and weights and ends the model"
+        return "no tensor was found that depends on data and on weights and ends the model"
     if not roles.has_loss and len(chosen) > 1 and (scalars := [end for end in chosen if roles.is_scalar(end.tensor)]):
-        return f"nothing was trained here, so {scalars[0].tensor.name!r} may be the answer, or measure one"
+        return f"nothing was trained here, so {scalars[0].tensor.name!r} may be the answer, or a metric"
     nested = [end.tensor.name for end in chosen if end.nested]
     if nested:
         return f"another answer is computed from {nested[0]!r} through more weights, so it may be no answer itself"
@@ -43,7 +43,8 @@ def about_outputs(anatomy: Anatomy, chosen: list[End]) -> str:
         return f"labels change {chosen[0].tensor.name!r} before the loss compares it, as losses of embeddings do"
     pair = _compared_pair(anatomy, chosen)
     if pair:
-        return f"{errors.quoted(one.name for one in pair)} meet the same weights, so the answer may be of one of them"
+        names = errors.quoted(tensor.name for tensor in pair)
+        return f"{names} are combined with the same weights, so the answer may belong to any of them"
     for tensor in anatomy.handed_over:
         reading = next((end.tensor.name for end in chosen if anatomy.reads(end.tensor, [tensor])), "")
         if reading:

@@ -56,9 +56,9 @@ class End:
     def why(self) -> str:
         """The reason, for the report."""
         return {
-            "compared": "this is what the loss or a metric compares with labels",
-            "in the loss": "this is what the loss reads from the model",
-            "unread": "nothing in the graph reads it, or only what nothing reads",
+            "compared": "the loss or a metric compares it with labels",
+            "in the loss": "the loss is computed from it",
+            "unread": "no other op uses it",
             "state": f"a loop that starts with {self.old.name if self.old else ''!r} ends with it: the new state",
         }[self.kind]
 

@@ -43,8 +43,8 @@ def text(model: Graph, variables: Iterable, pattern: str = "", looked: Anatomy |
     slots = _slots(model.index)
     lines += _variables([row for row in rows if row.name not in slots], len(rows))
     if kept := sum(row.name in slots for row in rows):
-        lines.append(f"    {kept} more that optimizers keep for them, such as momenta")
-    lines.append("  --list=PATTERN lists every tensor and variable whose name has the pattern in it.")
+        lines.append(f"    {kept} more are optimizer slots, such as momenta")
+    lines.append("  --list=PATTERN lists every tensor and variable whose name has a match.")
     return "\n".join(lines)
 
 
@@ -56,10 +56,10 @@ def _matching(index: Index, variables: list, pattern: re.Pattern) -> list[str]:
         for at, dtype in enumerate(graph.output_types(node)):
             key = naming.key(node, at, naming.leaf(node.name))
             kind = offers.sized(tf.as_dtype(dtype), graph.recorded_shape(node, at))
-            tensors.append(f"    --output={key}={Tensor(node.name, at).name}   {kind}; {node.op}")
+            tensors.append((f"--output={key}={Tensor(node.name, at).name}", f"{kind}; {node.op}"))
     rows = [row for row in variables if pattern.search(row.name)]
     heading = f"  Tensors with {pattern.pattern!r} in their names ({len(tensors)}):"
-    return [heading, *tensors, f"  Variables ({len(rows)}):", *map(_variable, rows)]
+    return [heading, *offers.aligned(tensors), f"  Variables ({len(rows)}):", *offers.aligned([*map(_variable, rows)])]
 
 
 def _variables(rows: list, count: int) -> list[str]:
@@ -68,18 +68,19 @@ def _variables(rows: list, count: int) -> list[str]:
     for row in rows:
         alike = _NUMBER.sub("*", row.name), row.dtype, str(row.shape), row.trainable
         groups.setdefault(alike, []).append(row)
-    lines = [f"  Variables ({count}):"]
+    shown: list[tuple[str, str]] = []
     for (name, *_), members in groups.items():
         if len(members) < _ALIKE:
-            lines += map(_variable, members)
+            shown += map(_variable, members)
         else:
-            lines.append(f"{_variable(members[0], name)}; {len(members)} of these")
-    return lines
+            _, kind = _variable(members[0])
+            shown.append((name, f"{kind}; {len(members)} of these"))
+    return [f"  Variables ({count}):", *offers.aligned(shown)]
 
 
-def _variable(row: Any, name: str = "") -> str:
+def _variable(row: Any) -> tuple[str, str]:
     shape = None if row.shape is None else list(row.shape)
-    return f"    {name or row.name}   {offers.sized(row.dtype, shape)}{'' if row.trainable else '; not trainable'}"
+    return row.name, offers.sized(row.dtype, shape) + ("" if row.trainable else "; not trainable")
 
 
 def _slots(index: Index) -> set[str]:
@@ -117,17 +118,49 @@ def _signatures(model: Graph) -> list[str]:
 
 
 def _chosen(anatomy: Anatomy) -> list[str]:
-    outputs, doubt = choose.outputs(anatomy)
-    inputs: list[Named] = []
-    if not doubt:
-        tensors = [named.tensor for named in outputs]
-        inputs = choose.inputs(anatomy, tensors, {}, {})
-        cuts = [named.tensor for named in inputs]
-        settled, _ = anatomy.settling.inference({}, cuts, tensors)
-        unfed = anatomy.settling.unfed(settled, cuts, tensors)
-        doubt = choose.undecided(anatomy.settling, next(iter(unfed))) if unfed else ""
+    inputs, outputs, doubt = _choice(anatomy)
     if doubt:
         return [f"Without flags the choice is not clear: {doubt}."]
     flags = [f"--input={named.key}={named.tensor}" for named in inputs]
     flags += [f"--output={named.key}={named.tensor}" for named in outputs]
     return [f"Without flags this is chosen: {' '.join(flags)}"]
+
+
+def _choice(anatomy: Anatomy) -> tuple[list[Named], list[Named], str]:
+    """Returns the inputs and outputs that would be chosen, or why that is not clear."""
+    outputs, doubt = choose.outputs(anatomy)
+    if doubt:
+        return [], [], doubt
+    tensors = [named.tensor for named in outputs]
+    inputs = choose.inputs(anatomy, tensors, {}, {})
+    cuts = [named.tensor for named in inputs]
+    settled, _ = anatomy.settling.inference({}, cuts, tensors)
+    unfed = anatomy.settling.unfed(settled, cuts, tensors)
+    if unfed:
+        return [], [], choose.undecided(anatomy.settling, next(iter(unfed)))
+    return inputs, list(outputs), ""
+
+
+def data(model: Graph, variables: Iterable, anatomy: Anatomy) -> dict[str, Any]:
+    """Returns what `text` says, as plain JSON values: `signatures`, or `chosen` and `unclear`; candidates; `variables`."""
+    found: dict[str, Any] = {}
+    if model.signatures:
+        found["signatures"] = {
+            key: {"inputs": dict(one.inputs), "outputs": dict(one.outputs)} for key, one in model.signatures.items()
+        }
+    else:
+        inputs, outputs, doubt = _choice(anatomy)
+        sides = {"inputs": inputs, "outputs": outputs}
+        found["chosen"] = {name: {named.key: named.tensor for named in side} for name, side in sides.items()}
+        found["unclear"] = doubt
+    found["candidates"] = offers.of(anatomy).to_json()
+    found["variables"] = [
+        {
+            "name": row.name,
+            "dtype": row.dtype.name,
+            "shape": None if row.shape is None else [None if size is None else int(size) for size in row.shape],
+            "trainable": bool(row.trainable),
+        }
+        for row in variables
+    ]
+    return found

@@ -1,6 +1,6 @@
 """What could be chosen from, as flags ready to paste."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import tensorflow as tf
 
@@ -20,6 +20,8 @@ _SHOWN = 15
 _PARAMETERS = frozenset({"loc", "scale", "logits", "probs", "concentration", "rate", "mean", "stddev"})
 # Of candidates that are told by one sign alone, so many come before the named ones.
 _FEW = 4
+# A flag that is longer than this is not waited for by those below it.
+_WIDEST = 48
 
 
 def of(anatomy: Anatomy) -> Candidates:
@@ -47,20 +49,24 @@ def _inputs(anatomy: Anatomy) -> list[Named]:
     why: dict[Tensor, str] = {}
     for tensor in ranked:
         if tensor in anatomy.constants:
-            why[tensor] = "a constant of the graph that meets weights, as data does; without this flag it stays"
+            why[tensor] = (
+                "a constant of the graph that is combined with weights, as data is; without this flag it stays"
+            )
         elif tensor in data:
             cut = anatomy.input_tensor(tensor)
-            why[cut] = "it meets weights, as data does"
+            why[cut] = "it is combined with weights, as data is"
             if cut != tensor:
-                why[tensor] = f"what {cut.name!r} is read from"
+                why[tensor] = f"{cut.name!r} is read from it"
         else:
-            why[tensor] = "it meets no weights: a label, or a setting of the training"
+            why[tensor] = "it is not combined with weights: a label, or a training setting"
     # A decoder's user draws for himself.
     for tensor, _ in _randomized(anatomy)[:_FEW]:
         if anatomy.index[tensor.node].op in ops.ADDS and any(
             anatomy.reads(end.tensor, [tensor]) for end in anatomy.ends
         ):
-            why.setdefault(tensor, "random numbers meet here what the model has made; cut here to give what you draw")
+            why.setdefault(
+                tensor, "random numbers are combined with the model's output here; cut here to give what you draw"
+            )
     for node in parts.nodes:
         tensor = Tensor(node.name)
         if node.op == "PlaceholderWithDefault" and tensor.name not in anatomy.frozen and not is_saver(node):
@@ -92,7 +98,7 @@ def _outputs(anatomy: Anatomy) -> list[Named]:
         if parts.in_model(node.name):
             why.setdefault(Tensor(node.name), "it has a name of its own, and depends on data and weights")
     for tensor in ends.scope_results(parts):
-        why.setdefault(tensor, f"what scope {naming.scopes(tensor.node)[0]!r} gives to others")
+        why.setdefault(tensor, f"the output of scope {naming.scopes(tensor.node)[0]!r}")
     for sign in signs:
         for tensor, reason in sign[_FEW:]:
             why.setdefault(tensor, reason)
@@ -117,10 +123,10 @@ def _randomized(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
         # A deviation times noise is not yet what is drawn; the mean is added to it.
         shifted = node.op in ops.ADDS and any(parts.in_model(name) and not drawn.get(name) for name in above)
         if node.name in noise:
-            found.append((Tensor(node.name), "it is drawn at random from what the model has made"))
+            found.append((Tensor(node.name), "it is sampled at random from the model's output"))
         elif any(drawn.get(name) and (shifted or not parts.in_model(name)) for name in above):
             if node.op != "Mul" and not parts.is_scalar(Tensor(node.name)):
-                found.append((Tensor(node.name), "random numbers meet here what the model has made"))
+                found.append((Tensor(node.name), "random numbers are combined with the model's output here"))
     return found
 
 
@@ -225,7 +231,7 @@ def _flags(anatomy: Anatomy) -> Iterable[Candidate]:
     for tensor in anatomy.roles.sources:
         if given.is_bool(anatomy.index, tensor):
             yield _candidate(
-                anatomy, Named(settle.key(tensor.name), tensor.name, "what reads it does not tell its use")
+                anatomy, Named(settle.key(tensor.name), tensor.name, "the ops that read it do not show what it is for")
             )
 
 
@@ -255,11 +261,16 @@ def section(title: str, found: Iterable[Candidate], limit: int | None = None) ->
     """Returns one heading and one line for each candidate, as a flag; at most `limit` of them."""
     found = list(found)
     lines = [f"  {title} ({len(found)}):" if found else f"  {title}: none found."]
-    for candidate in found[:limit]:
-        lines.append(f"    {_flag(title, candidate)}   {_type(candidate)}; {candidate.why}")
+    lines += aligned([(_flag(title, candidate), f"{_type(candidate)}; {candidate.why}") for candidate in found[:limit]])
     if limit is not None and len(found) > limit:
         lines.append(f"    … and {len(found) - limit} more")
     return lines
+
+
+def aligned(rows: Sequence[tuple[str, str]]) -> list[str]:
+    """Returns a line for each pair, the second parts below each other as far as the first are not very long."""
+    width = max((len(first) for first, _ in rows if len(first) <= _WIDEST), default=0)
+    return [f"    {first.ljust(width)}   {second}" for first, second in rows]
 
 
 def _flag(title: str, candidate: Candidate) -> str:

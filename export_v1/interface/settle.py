@@ -244,7 +244,7 @@ class Settling:
                 value = default if flag is None or flag.training is None else flag.training
                 if value is None and flag is not None:
                     raise errors.ExportError(
-                        f"What {name!r} is during training is not given, and it decides how much is dropped: {flag.why}.\n"
+                        f"The value of {name!r} during training is not given, and it sets how much dropout drops: {flag.why}.\n"
                         f"  Pass --train_freeze={name}=0.5, or what it was trained with."
                     )
                 if value is not None:
@@ -283,7 +283,7 @@ class Settling:
         dtype = given.tensor_type(self.index, tensor)
         feed = f"--input={key(name)}={name}"
         if dtype == types_pb2.DT_BOOL:
-            return f"--{flag}={name}=false or --{flag}={name}=true (what reads it does not tell which), or {feed}"
+            return f"--{flag}={name}=false or --{flag}={name}=true (the ops that read it do not show which), or {feed}"
         if self.index[tensor.node].op in ops.FED and not graph.recorded_shape(self.index[tensor.node], 0):
             return f"{feed} or --{flag}={name}=VALUE"
         return feed

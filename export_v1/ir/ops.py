@@ -173,6 +173,8 @@ _REF_TABLE_USERS = ("LookupTableFind", "LookupTableInsert", "LookupTableSize", "
 TABLE_TWINS = _twins(**{op: f"{op}V2" for op in (*_REF_TABLES, *_REF_TABLE_INITIALIZERS, *_REF_TABLE_USERS)})
 REF_TABLES = frozenset(_REF_TABLES)
 TABLES = frozenset(TABLE_TWINS[op] for op in REF_TABLES)
+MUTABLE_TABLES = frozenset(op for op in REF_TABLES | TABLES if op.startswith("Mutable"))
+TABLE_WRITERS = frozenset({"LookupTableInsert", "LookupTableInsertV2", "LookupTableRemoveV2"})
 # Fills a table (input 0); Import is how a Saver fills a mutable one from a checkpoint.
 TABLE_INITIALIZERS = frozenset(TABLE_TWINS[op] for op in _REF_TABLE_INITIALIZERS)
 REF_TABLE_INITIALIZERS = frozenset(_REF_TABLE_INITIALIZERS)

@@ -73,10 +73,10 @@ def _answers_for_inference(model: Source, planned: plan.Plan) -> str:
     index = model.graph.index
     flags = [name for name in planned.frozen if parse(name).node in index and index[parse(name).node].op != "Const"]
     if model.graph.signatures:
-        return "the model's signatures have always answered so"
+        return "the model's signatures have always given these answers"
     if model.train_graph is not None:
-        return "the graph for training is another"
-    return f"{quoted(flags, 2)} tells training from inference in this graph, and not for it" if flags else ""
+        return "training has a graph of its own"
+    return f"{quoted(flags, 2)} separates training from inference in this graph, but not for this norm" if flags else ""
 
 
 def _goes_by_averages(norm: Norm, updated: Collection[str], request: Request) -> bool:
@@ -157,7 +157,7 @@ def _told(
         elif names:
             why = (
                 f"the graph was built for training, and its moving averages {quoted(names, 3)} hold what they were "
-                "initialized to: no update op ever ran; --moving_averages uses them all the same"
+                "initialized to: no update op ever ran; --moving_averages uses them anyway"
             )
             choices.append(Choice(_BY_BATCH, why))
         for norm in [norm for norm in unused if norm.problem][:3]:

@@ -72,7 +72,7 @@ def _described(index: Index, name: str) -> TensorEntry:
     tensor = parse(name)
     node = index[tensor.node]
     data_type = index.data_type(tensor)
-    assert data_type is not None, f"nothing tells the type of {name!r}"
+    assert data_type is not None, f"the type is not known of {name!r}"
     return _entry(name, data_type, graph.recorded_shape(node, tensor.index))
 
 
@@ -149,7 +149,7 @@ def _one_signature(model: Source, request: Request, place: str) -> Plan:
     if chosen.train_frozen or request.train_freeze or built_so:
         training = variant.PlannedSignature(chosen.inputs, chosen.outputs, chosen.train_frozen)
         training_graph = model.train_graph if model.moving_averages else model.graph
-        assert training_graph is not None, "where moving averages are used, the graph as it was found is kept"
+        assert training_graph is not None, "inference uses moving averages, so the original graph is kept for training"
         planned.append(_training(training_graph, training, planned[0]))
     return Plan(
         variants=tuple(planned),

@@ -117,8 +117,8 @@ def _only(found: TrainStep, place: str) -> str:
         return found.losses[0]
     flags = "\n".join(f"    --loss={name}" for name in found.losses)
     raise errors.ExportError(
-        f"The gradients in {place} are of {len(found.losses)} losses; which is to be reported is not clear.\n"
-        f"  Pass one of them, or what sums them up:\n{flags}"
+        f"The gradients in {place} are of {len(found.losses)} losses; it is not clear which one to report.\n"
+        f"  Pass one of them, or their sum:\n{flags}"
     )
 
 

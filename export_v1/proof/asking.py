@@ -19,7 +19,7 @@ from export_v1.ir.graph import GraphDef, NodeDef
 from export_v1.planning import variant
 from export_v1.proof import trial
 from export_v1.source import assets
-from export_v1.weights import session
+from export_v1.weights import session, tables
 from export_v1.weights.restore import Weights
 
 # A model that takes longer for one small batch is one whose loop does not end.
@@ -59,7 +59,7 @@ class Ask(Protocol):
 class Original:
     """The original graph under one signature, in a session; called with inputs by key it returns its answers by key.
 
-    Each answer is that of the restored weights: what a run writes to a variable does not last.
+    Each answer is that of the restored weights and tables: what a run writes to a variable or to a table does not last.
 
     Attributes:
         graph_def: the graph.
@@ -69,6 +69,7 @@ class Original:
         self.graph_def = original.graph_def
         self._opened, self._original, self._key, self._weights = opened, original, key, weights
         self._writes = any(map(_may_write, _nodes(original.graph_def)))
+        self._tables = tables.Kept(opened, original.frozen) if tables.are_written(original.graph_def) else None
         self._draws = [node.name for node in original.graph_def.node if ops.is_random(node.op)]
         index = graph.Index(original.graph_def)
         self._hidden = [name for name in self._draws if _is_in_loop(index, name)]
@@ -86,8 +87,7 @@ class Original:
             seconds: after which they are given up; `SECONDS` where none are said.
             drawn: tensor of random numbers -> what it is to be this time.
         """
-        if self._writes:
-            session.fill(self._opened, self._weights)
+        self._restore()
         feeds, fetches = self._original.inputs[self._key], self._original.outputs[self._key]
         return run(self._opened, inputs, feeds, fetches, {**self._original.frozen, **drawn}, seconds)
 
@@ -106,13 +106,20 @@ class Original:
             variables: names of the variables.
             given: output key -> what that output is to be for the ops that read it.
         """
-        session.fill(self._opened, self._weights)
+        self._restore(written=True)
         feeds, outputs = self._original.inputs[self._key], self._original.outputs[self._key]
         fed = {feeds[key]: value for key, value in inputs.items()}
         fed |= {outputs[key]: value for key, value in given.items()}
         operations = [self._opened.graph.get_operation_by_name(name) for name in updates]
         self._opened.run(operations, {**fed, **self._original.frozen})
         return session.values(self._opened, variables)
+
+    def _restore(self, written: bool = False) -> None:
+        """Gives variables and tables the values that they were restored with, where a run may have written others."""
+        if self._writes or written:
+            session.fill(self._opened, self._weights)
+        if self._tables is not None:
+            self._tables.restore()
 
     def trial(self) -> trial.Trial:
         """Returns what runs guesses at the inputs in a process of their own."""
@@ -177,11 +184,12 @@ def asking(
             opened = stack.enter_context(session.opened(lambda: importing.graph_def(original.graph_def)))
             session.fill(opened, weights)
             opened.run([opened.graph.get_operation_by_name(name) for name in original.table_inits], original.frozen)
+            ready = Original(opened, original, key, weights)
         except errors.ExportError as error:
             raise _cannot_run(error) from error
         except FAILURES as error:
             raise Unanswered(f"The original graph cannot be run: {errors.reason(error)}.") from error
-        yield Original(opened, original, key, weights), original.graph_def
+        yield ready, original.graph_def
 
 
 def _cannot_run(error: errors.ExportError) -> Unanswered:
@@ -235,6 +243,6 @@ def run(
         raise Unanswered(f"The graph needs more memory than there is: {errors.reason(error)}") from error
     except tf.errors.DeadlineExceededError as error:
         raise Late(
-            f"The graph has no answer to the sample after {seconds:g} seconds; it may have a loop without end.",
+            f"The graph did not answer the sample within {seconds:g} seconds; it may have an endless loop.",
             "Pass --sample=FILE.npz with real inputs, or --no_sample to export it unproven.",
         ) from error

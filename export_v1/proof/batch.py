@@ -89,7 +89,7 @@ def opened(
         wider = _relaxed(planned, signature.inputs, size)
         proofs = _proofs(wider, planned.default, recorded, size, weights, files)
     except _Kept as kept:
-        why = f"{kept}; --input=KEY=TENSOR[None,…] opens it all the same"
+        why = f"{kept}; --input=KEY=TENSOR[None,…] opens it anyway"
         return Opened(planned, choices=(interface.Choice(f"the batch size stays {size}: {shown}", why),))
     sizes = " and ".join(str(_rows(proof.inputs, signature.inputs)) for proof in proofs)
     choice = interface.Choice(
@@ -193,7 +193,7 @@ def _another(asked: variant.Variant, graph_def, recorded: Sample, inputs: Mappin
     like = {key: dataclasses.replace(one, shape=shapes[key]) for key, one in inputs.items()}
     other = next(iter(examples.attempts(asked.model.graph_def, graph_def, like, seed=2)))
     if all(np.array_equal(other[key], recorded.inputs[key]) for key in inputs):
-        raise _Kept("no second row could be made up to try it with")
+        raise _Kept("no second row could be generated to try it with")
     return other
 
 

@@ -12,8 +12,8 @@ from export_v1.proof import sample as samples
 from export_v1.proof.sample import Sample
 
 _DEFECT = (
-    "  Nothing was written. This is a defect of the conversion, not of the model: please report it.\n"
-    "  --no_sample writes the export all the same, unproven."
+    "  Nothing was written. This is a bug in the conversion, not in the model: please report it.\n"
+    "  --no_sample writes the export anyway, unproven."
 )
 
 

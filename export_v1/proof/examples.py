@@ -44,7 +44,7 @@ class Attempts(Iterator[Sample]):
                 return
             size = sum(int(np.prod(sizes, dtype=np.int64)) for sizes in candidate.sizes.values())
             if size > MOST_ELEMENTS:
-                self._reasons.append(f"inputs of {size:,} elements are too large to be made up")
+                self._reasons.append(f"inputs of {size:,} elements are too large to be generated")
                 return
             sample, self._last = self._maker.made(candidate, self._seed), candidate
             try:

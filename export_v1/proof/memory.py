@@ -15,14 +15,15 @@ _BESIDE = 512 * 2**20
 _TIMES = 2
 
 
-def lacking(size: int) -> str:
+def lacking(size: int, held: int = 0) -> str:
     """Returns why a model cannot be run for its answers, "" where it can.
 
     Args:
         size: bytes that its variables take.
+        held: bytes of further arrays that are kept meanwhile.
     """
     room = free()
-    needed = _TIMES * size + _BESIDE
+    needed = _TIMES * size + held + _BESIDE
     if room is None or needed <= room:
         return ""
     return (

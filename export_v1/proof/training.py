@@ -8,10 +8,8 @@ Random numbers are held fixed in both, see `ir.held_draws`; so the proof covers 
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from export_v1 import errors
 from export_v1.analysis import variables
@@ -24,20 +22,11 @@ from export_v1.ir.graph import GraphDef, Index, data_inputs
 from export_v1.model import Graph
 from export_v1.planning import variant
 from export_v1.planning.plan import Plan
-from export_v1.proof import asking, sample
+from export_v1.proof import asking, gradients, memory, sample
 from export_v1.source import assets
 from export_v1.weights import session
 from export_v1.weights.restore import Weights
 
-_SIDES = ("from the original", "from the export")
-_REMEDY = (
-    "  Nothing was written: training would not go on as it was. Please report it.\n"
-    "  Export it without --resume, and train it with a Keras optimizer."
-)
-_PREFIX = "gradient/"
-# What a gradient is made of may cancel out: a bias before a normalization has none but rounding noise. It is of this size,
-# relative to the largest gradient of the step.
-_NOISE = 1e-6
 # How often the original makes the same step: what nothing orders in it may come out otherwise.
 _STEPS = 3
 
@@ -95,6 +84,11 @@ class _Proving:
         }
 
     def proof(self) -> Proof:
+        # The gradients of both sides are there at a time.
+        trained = {entry.variable for entry in self._entries}
+        too_large = memory.lacking(self._weights.size(), 2 * self._weights.size(trained))
+        if too_large:
+            return Proof(f"{Verdict.NOT_PROVEN}: {too_large}")
         asked = self._with_gradients()
         drawn = next((op for key, op in self._left.items() if key.startswith(LOSS)), None)
         # What the loss draws, its gradients depend on.
@@ -107,7 +101,7 @@ class _Proving:
         losses = {key: why for key, why in recorded.not_proven.items() if key in outputs}
         if losses:
             return Proof(f"{Verdict.NOT_PROVEN}: {next(iter(losses.values()))}")
-        entries = [entry for entry in self._entries if not set(_keys(entry)) & set(recorded.not_proven)]
+        entries = [entry for entry in self._entries if not set(gradients.keys(entry)) & set(recorded.not_proven)]
         step = _step(recorded, outputs, entries)
         after, exceptions = self._after(step) if self._is_whole and len(entries) == len(self._entries) else ({}, "")
         exceptions = exceptions if self._is_whole else ", all but the optimizer, which was left behind"
@@ -131,8 +125,8 @@ class _Proving:
         cuts = self._by_key[UPDATE].signatures[UPDATE].inputs if self._is_whole else {}
         loss = self._by_key[LOSS]
         signature = loss.signatures[LOSS]
-        keys = [key for entry in self._entries for key in _keys(entry)]
-        outputs = {**signature.outputs, **{key: cuts[key.removeprefix(_PREFIX)].tensor for key in keys}}
+        keys = [key for entry in self._entries for key in gradients.keys(entry)]
+        outputs = {**signature.outputs, **{key: cuts[key.removeprefix(gradients.PREFIX)].tensor for key in keys}}
         return dataclasses.replace(
             loss,
             model=_held(loss.model),
@@ -150,10 +144,15 @@ class _Proving:
         ends = (self._train_op,) if self._train_op else (*loss.updates, *update.updates)
         stepping = dataclasses.replace(self._with_gradients(), updates=ends)
         written = _written(loss.model.graph_def, ends) & {variable.name for variable in self._weights.variables}
-        gradients = {_PREFIX + key: value for key, value in step.gradients.items()}
+        # The gradients are held, and what each of the steps writes.
+        held = sum(np.asarray(value).nbytes for value in step.gradients.values())
+        too_large = memory.lacking(self._weights.size(), held + 2 * _STEPS * self._weights.size(written))
+        if too_large:
+            return {}, f", all but the update: {too_large}"
+        given = {gradients.PREFIX + key: value for key, value in step.gradients.items()}
         try:
             with asking.asking(stepping, LOSS, self._weights, self._files) as (original, _):
-                steps = [original.after(step.inputs, ends, written, gradients) for _ in range(_STEPS)]
+                steps = [original.after(step.inputs, ends, written, given) for _ in range(_STEPS)]
                 whole = [original.after(step.inputs, ends, written) for _ in range(_STEPS)]
         except asking.Unanswered as unanswered:
             return {}, f", all but the update: {unanswered.why.rstrip('.')}"
@@ -173,13 +172,14 @@ class _Proving:
 
     def _compare_gradients(self, opened, entries: Sequence[GradientEntry], recorded: sample.Sample) -> None:
         inputs, outputs, _ = self._signatures[LOSS]
-        gradients = _gradients(opened.graph, entries, outputs)
+        handles = gradients.of(opened.graph, entries, outputs)
         for answers in recorded.sets:
             session.fill(opened, self._weights)
             fed = {inputs[key]: value for key, value in answers.inputs.items() if key in inputs}
-            got, given = opened.run((dict(outputs), gradients), fed)
-            compared = [entry for entry in entries if set(_keys(entry)) <= set(answers.outputs)]
-            _check(compared, answers.outputs, got, given)
+            got, given = opened.run((dict(outputs), handles), fed)
+            compared = [entry for entry in entries if set(gradients.keys(entry)) <= set(answers.outputs)]
+            results = gradients.compared(compared, answers.outputs, got, given)
+            _refuse(results, "The export does not differentiate as the original does")
 
     def _compare_after(self, opened, step: Step, after: Mapping[str, np.ndarray]) -> None:
         session.fill(opened, self._weights)
@@ -192,7 +192,7 @@ class _Proving:
             opened.run(dict(outputs), fed)
         got = session.values(opened, after.keys())
         compared = [
-            comparison.compare(f"variable {name!r} after a step", want, np.asarray(got[name]), sides=_SIDES)
+            comparison.compare(f"variable {name!r} after a step", want, np.asarray(got[name]), sides=gradients.SIDES)
             for name, want in after.items()
             if name in got
         ]
@@ -228,72 +228,15 @@ def _step(recorded: sample.Sample, outputs: Mapping[str, str], entries: Sequence
     return Step(
         inputs=recorded.inputs,
         losses={key: answers[key] for key in outputs if key in answers},
-        gradients={key.removeprefix(_PREFIX): answers[key] for entry in entries for key in _keys(entry)},
-        noise=_noise(entries, answers),
+        gradients={
+            key.removeprefix(gradients.PREFIX): answers[key] for entry in entries for key in gradients.keys(entry)
+        },
+        noise=gradients.noise(entries, answers),
     )
-
-
-def _noise(entries: Sequence[GradientEntry], answers: Mapping[str, np.ndarray]) -> float:
-    values = [answers[_PREFIX + entry.values] for entry in entries]
-    return _NOISE * max((comparison.scale(value) for value in values), default=0.0)
-
-
-def _keys(entry: GradientEntry) -> list[str]:
-    """Returns the keys of what the original gives for a gradient."""
-    return [_PREFIX + key for key in (entry.values, entry.indices) if key is not None]
-
-
-def _gradients(graph: tf.Graph, entries, outputs: Mapping[str, str]) -> dict[str, object]:
-    with graph.as_default():
-        found: dict[str, object] = {}
-        for loss in dict.fromkeys(entry.loss for entry in entries):
-            own = [entry for entry in entries if entry.loss == loss]
-            handles = [graph.get_tensor_by_name(f"{entry.variable}:0") for entry in own]
-            given = tf.gradients(graph.get_tensor_by_name(outputs[loss]), handles)
-            found |= {entry.values: gradient for entry, gradient in zip(own, given, strict=True)}
-    missing = [entry.variable for entry in entries if found[entry.values] is None]
-    if missing:
-        raise errors.ExportError(
-            f"The loss does not depend on {errors.quoted(missing)} in the export, and its gradient was trained by.\n{_REMEDY}"
-        )
-    return found
-
-
-def _check(
-    entries: Sequence[GradientEntry],
-    expected: Mapping[str, np.ndarray],
-    losses: Mapping[str, np.ndarray],
-    gradients: Mapping[str, Any],
-) -> None:
-    compared = [
-        comparison.compare(f"output {key!r}", expected[key], np.asarray(value), sides=_SIDES)
-        for key, value in losses.items()
-        if key in expected
-    ]
-    noise = _noise(entries, expected)
-    for entry in entries:
-        indices = None if entry.indices is None else expected[_PREFIX + entry.indices]
-        compared.append(
-            training_sample.compare_gradient(
-                f"the gradient of {entry.variable!r}",
-                (expected[_PREFIX + entry.values], indices),
-                _taken_apart(gradients[entry.values]),
-                noise,
-                _SIDES,
-            )
-        )
-    _refuse(compared, "The export does not differentiate as the original does")
-
-
-def _taken_apart(gradient) -> tuple[np.ndarray, np.ndarray | None]:
-    # How a Session gives IndexedSlices.
-    if not isinstance(gradient, np.ndarray) and hasattr(gradient, "indices"):
-        return gradient.values, gradient.indices
-    return np.asarray(gradient), None
 
 
 def _refuse(compared: Sequence[Comparison], what: str) -> None:
     wrong = [str(result) for result in compared if not result.equal]
     if wrong:
         listed = "\n".join(f"  {text}" for text in wrong[:5])
-        raise errors.ExportError(f"{what}:\n{listed}\n{_REMEDY}")
+        raise errors.ExportError(f"{what}:\n{listed}\n{gradients.REMEDY}")

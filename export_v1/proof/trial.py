@@ -122,7 +122,7 @@ class Trial:
             self._to.send(what)
             if self._from.poll(seconds):
                 return self._from.recv()
-            message = f"no answer after {self._seconds:g} seconds; a loop may have no end with these values"
+            message = f"no answer after {self._seconds:g} seconds; a loop may be endless with these values"
         except (EOFError, OSError):
             code = self._process.wait()
             how = signal.Signals(-code).name if code < 0 else f"exit code {code}"

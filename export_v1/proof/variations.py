@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 
+from export_v1.format import record
+
 # How many sets of other values are asked for; see `examples.sets`.
 SETS = 4
 
@@ -40,4 +42,4 @@ def of(
     for at, other in enumerate(others if free else (), 1):
         inputs = {key: other[key] if key in free else value for key, value in first.items()}
         if any(not np.array_equal(inputs[key], value) for key, value in first.items()):
-            yield Variation(f"other values, {at}", inputs)
+            yield Variation(f"{record.OTHER_VALUES}, {at}", inputs)

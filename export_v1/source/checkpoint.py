@@ -65,7 +65,7 @@ def find_prefix(named: str) -> tuple[str, tuple[str, ...]]:
         present = [os.path.basename(path) for path in glob.glob(glob.escape(stem) + ".*")]
         raise errors.ExportError(
             f"Checkpoint {stem!r} has no index: {stem + '.index'!r} is missing.\n"
-            f"  There is: {errors.quoted(present)}.\n"
+            f"  Found: {errors.quoted(present)}.\n"
             "  A checkpoint is PREFIX.index, PREFIX.data-00000-of-00001 and PREFIX.meta; copy all of them."
         )
     if not os.path.isdir(folder):
@@ -117,12 +117,12 @@ def _in_folder(folder: str) -> tuple[str, tuple[str, ...]]:
     if not found:
         raise errors.ExportError(
             f"Folder {folder!r} holds no checkpoint.\n"
-            f"  There is: {errors.quoted(os.listdir(folder)) or 'nothing'}.\n"
+            f"  Found: {errors.quoted(os.listdir(folder)) or 'nothing'}.\n"
             "  A checkpoint is PREFIX.index, PREFIX.data-00000-of-00001 and PREFIX.meta."
         )
     raise errors.ExportError(
         f"Folder {folder!r} holds {len(found)} checkpoints and no record of the latest.\n"
-        f"  There are: {errors.quoted(found)}.\n"
+        f"  Found: {errors.quoted(found)}.\n"
         f"  Pass --checkpoint={found[-1]}."
     )
 
@@ -159,7 +159,7 @@ def check_files(prefix: str) -> None:
     if missing:
         raise errors.ExportError(
             f"Checkpoint {prefix!r} is not complete: {errors.quoted(missing)} is missing.\n"
-            f"  There is: {errors.quoted(os.path.basename(path) for path in glob.glob(glob.escape(prefix) + '.*'))}.\n"
+            f"  Found: {errors.quoted(os.path.basename(path) for path in glob.glob(glob.escape(prefix) + '.*'))}.\n"
             "  Copy the whole checkpoint: PREFIX.index and every PREFIX.data-…-of-…."
         )
 

@@ -75,7 +75,7 @@ def _folder(path: str, named: str) -> tuple[str, tuple[str, ...]]:
     found = [os.path.join(named, name) for name in inner]
     raise errors.ExportError(
         f"Folder {named!r} holds no SavedModel: neither 'saved_model.pb' nor 'saved_model.pbtxt' is in it.\n"
-        f"  There is: {errors.quoted(os.listdir(path)) or 'nothing'}.\n"
+        f"  Found: {errors.quoted(os.listdir(path)) or 'nothing'}.\n"
         + (f"  Pass --saved_model={found[0]}." if found else _other_remedy(path))
     )
 
@@ -132,7 +132,7 @@ def _chosen(saved_model, tags: Sequence[str] | None, path: str) -> tuple[MetaGra
         raise _no_such_tags(f"has no graph with tags {_text(wanted)}", by_tags, path)
     for usual in (frozenset({_SERVE}), frozenset()):
         if usual in by_tags:
-            note = f"graph with tags {_text(usual)}, of {len(by_tags)}: the usual one for answering"
+            note = f"graph with tags {_text(usual)}, of {len(by_tags)}: the usual one for inference"
             return by_tags[usual], (note,) if len(by_tags) > 1 else ()
     if len(by_tags) == 1:
         only = next(iter(by_tags))
@@ -159,7 +159,7 @@ def _refuse_tensorflow_2(meta: MetaGraphDef, path: str) -> None:
     if meta.HasField("object_graph_def"):
         raise errors.ExportError(
             f"SavedModel {path!r} holds Python objects (tf.saved_model.save, TensorFlow "
-            f"{meta.meta_info_def.tensorflow_version}): it is one of TensorFlow 2 already.\n"
+            f"{meta.meta_info_def.tensorflow_version}): it is a TensorFlow 2 model already.\n"
             "  Load it as it is, with tf.saved_model.load or keras.layers.TFSMLayer; there is nothing to convert."
         )
 

@@ -42,7 +42,9 @@ def calls(index: Index) -> list[Backprop]:
         scope, _, leaf = node.name.rpartition("/")
         if node.op == "Fill" and scope and _FILL.fullmatch(leaf) and _is_start(index, node, scope + "/"):
             starts.setdefault(scope + "/", []).append(node.name)
-    return [Backprop(scope, tuple(names), _differentiated(index, scope, names)) for scope, names in starts.items()]
+    found = [Backprop(scope, tuple(names), _differentiated(index, scope, names)) for scope, names in starts.items()]
+    # People fill tensors with ones, too.
+    return [call for call in found if call.differentiated]
 
 
 def _is_start(index: Index, node, scope: str) -> bool:

@@ -1,7 +1,7 @@
 """Which optimizer a step of training is, and its settings: as its Apply… ops have them, or as plain ops compute it."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from export_v1.analysis import constants, variables
 from export_v1.ir import graph, match, ops
@@ -24,7 +24,7 @@ class Optimizer:
 
     Attributes:
         kind: the Apply… op without prefixes ("Adam", "CenteredRMSProp"), or `PLAIN`.
-        rate: tensor name of the learning rate; None where nothing tells which tensor it is.
+        rate: tensor name of the learning rate; None where nothing tells which tensor it is, or it depends on gradients.
         settings: argument of the op -> its value, for those that are constants.
         options: attribute of the op -> its value, such as use_nesterov.
         sparse: whether it changes rows alone.
@@ -56,19 +56,49 @@ def of(index: Index, step: TrainStep, gradients: tuple[Gradient, ...]) -> tuple[
         if variable is not None and node.name in reached:
             writers.setdefault(variable, []).append(node)
     trained = dict.fromkeys(gradient.variable for gradient in gradients)
-    return tuple(_optimizer(index, variable, writers[variable]) for variable in trained)
+    computed = _computed_from_gradients(index, step, trained)
+    return tuple(_optimizer(index, variable, writers[variable], computed) for variable in trained)
 
 
-def _optimizer(index: Index, variable: str, writers: list[NodeDef]) -> Optimizer:
+def _computed_from_gradients(index: Index, step: TrainStep, trained: Collection[str]) -> set[str]:
+    """Returns what computes with a gradient, slots that were just written included; waiting for one is not enough."""
+    computed: set[str] = set()
+    todo = [parse(cut).node for cut in step.cuts]
+    while todo:
+        name = todo.pop()
+        if name in computed:
+            continue
+        computed.add(name)
+        written = _written(index, name)
+        slot = written if written not in trained else None
+        for reader, at in index.consumers(name):
+            # What reads a slot after it was written waits for that.
+            is_fresh = slot is not None and variables.read_by(index, Tensor(reader.name)) == slot
+            if is_fresh or parse(reader.input[at]).index >= 0:
+                todo.append(reader.name)
+    return computed
+
+
+def _written(index: Index, name: str) -> str | None:
+    node = index[name]
+    return variables.read_by(index, data_inputs(node)[0]) if ops.writes_variable(node.op) else None
+
+
+def _optimizer(index: Index, variable: str, writers: list[NodeDef], computed: Collection[str]) -> Optimizer:
     if len(writers) == 1 and ops.is_optimizer_step(writers[0].op):
-        return _by_op(index, variable, writers[0])
-    return Optimizer(variable, PLAIN, _rate_of_plain(index, writers))
+        return _by_op(index, variable, writers[0], computed)
+    rates = {rate for node in writers if (rate := _rate(index, node, computed)) is not None}
+    return Optimizer(variable, PLAIN, rates.pop().name if len(rates) == 1 else None)
 
 
-def _by_op(index: Index, variable: str, node: NodeDef) -> Optimizer:
+def _arguments(node: NodeDef) -> dict[str, Tensor]:
     definition = graph.op_def(node.op)
-    arguments = dict(zip((arg.name for arg in definition.input_arg), data_inputs(node), strict=False))
-    rate = next((arguments[name] for name in _RATES if name in arguments), None)
+    return dict(zip((arg.name for arg in definition.input_arg), data_inputs(node), strict=False))
+
+
+def _by_op(index: Index, variable: str, node: NodeDef, computed: Collection[str]) -> Optimizer:
+    arguments = _arguments(node)
+    rate = _rate(index, node, computed)
     # ApplyAddSign has an alpha beside its rate.
     settings = {name: value for name, tensor in arguments.items() if (value := _constant(index, tensor)) is not None}
     gradient = arguments.get("grad", arguments.get("delta"))
@@ -91,22 +121,37 @@ def _constant(index: Index, tensor: Tensor) -> float | None:
     return float(value) if value is not None and value.ndim == 0 and value.dtype.kind in "fiu" else None
 
 
-def _rate_of_plain(index: Index, writers: list[NodeDef]) -> str | None:
-    """Returns the number that a step is multiplied with before it is taken from its variable: var - rate * step."""
-    for node in writers:
-        steps = data_inputs(node)[1:]
-        if node.op in ops.ASSIGNS and steps:
-            difference = index.nodes.get(steps[0].node)
-            steps = data_inputs(difference)[1:] if difference is not None and difference.op == "Sub" else []
-        elif node.op not in ops.ASSIGN_SUBS:
-            steps = []
-        product = index.nodes.get(steps[0].node) if steps else None
-        if product is None or product.op != "Mul":
-            continue
-        for factor in data_inputs(product):
-            if graph.recorded_shape(index[factor.node], factor.index) == []:
-                return factor.name
+def _rate(index: Index, writer: NodeDef, computed: Collection[str]) -> Tensor | None:
+    """Returns the number that a writer multiplies with what it makes of a gradient: var - rate * step.
+
+    Weight decay has the same form, with the variable itself in place of the step; a rate that is made of gradients cannot
+    be told before there are any.
+    """
+    if ops.is_optimizer_step(writer.op):
+        arguments = _arguments(writer)
+        rate = next((arguments[name] for name in _RATES if name in arguments), None)
+        return rate if rate is not None and rate.node not in computed else None
+    product = _subtracted(index, writer)
+    if product is None or product.op != "Mul":
+        return None
+    steps = [factor for factor in data_inputs(product) if factor.node in computed]
+    others = [factor for factor in data_inputs(product) if factor.node not in computed]
+    if len(steps) == 1 and graph.recorded_shape(index[others[0].node], others[0].index) == []:
+        return others[0]
     return None
+
+
+def _subtracted(index: Index, writer: NodeDef) -> NodeDef | None:
+    """Returns the node that computes what a writer takes from its variable."""
+    values = data_inputs(writer)[1:]
+    if writer.op in ops.ASSIGN_SUBS and values:
+        return index.nodes.get(values[0].node)
+    if writer.op not in ops.ASSIGNS or not values:
+        return None
+    difference = index.nodes.get(values[0].node)
+    if difference is None or difference.op != "Sub":
+        return None
+    return index.nodes.get(data_inputs(difference)[1].node)
 
 
 def rates(optimizers: tuple[Optimizer, ...]) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ gradients from elsewhere.
 """
 
 import dataclasses
-import functools
 from collections.abc import Collection, Iterable, Mapping
 
 from export_v1 import errors
@@ -18,6 +17,7 @@ from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, control_inputs,
 from export_v1.model import Graph
 from export_v1.training import backprop
 from export_v1.training.backprop import Backprop
+from export_v1.training.dependence import Dependence
 
 # What to do where an update cannot be followed.
 LEAVE_IT = (
@@ -82,7 +82,7 @@ class _Finding:
         self._frozen = {parse(name).node for name in frozen}
         self._calls = backprop.calls(self._index)
         self._scopes = backprop.Scopes(self._calls)
-        self._instead_of: dict[str, tuple[str, ...]] = {}
+        self._depends = Dependence(self._index, self._calls, self._frozen)
 
     def step(self, loss: str | None) -> TrainStep:
         calls = self._wanted(loss)
@@ -159,7 +159,7 @@ class _Finding:
         if len(losses) > 1:
             flags = "\n".join(f"    --loss={name}" for name in losses)
             raise errors.ExportError(
-                f"{self._place} has several steps of training, of {len(losses)} losses.\n  Pass one of:\n{flags}"
+                f"{self._place} has several training steps, for {len(losses)} losses.\n  Pass one of:\n{flags}"
             )
         return "", writers
 
@@ -167,18 +167,8 @@ class _Finding:
         before = [self._index[node].op for node in self._index.ancestors([name])]
         return sum(ops.writes_variable(op) or op in ops.FILLS for op in before)
 
-    def _is_cut(self, tensor: Tensor, reader: NodeDef) -> bool:
-        """Whether a tensor that a node reads comes out of tf.gradients there."""
-        return (
-            tensor.index >= 0
-            and tensor.node in self._index
-            and self._scopes.of(tensor.node) is not None
-            and self._scopes.of(reader.name) is None
-            and self._index[tensor.node].op != "Const"
-        )
-
     def _split(self, ends: list[str]) -> TrainStep:
-        runs = list(dict.fromkeys(name for end in ends for name in self._instead(end)))
+        runs = list(dict.fromkeys(name for end in ends for name in self._depends.instead(end)))
         cuts: dict[str, None] = {}
         reads: dict[str, None] = {}
         rewired: dict[str, NodeDef] = {}
@@ -192,11 +182,11 @@ class _Finding:
             if node.op in ops.SOURCES and name not in self._frozen:
                 reads[Tensor(name).name] = None
             for tensor in data_inputs(node):
-                if self._is_cut(tensor, node):
+                if self._depends.is_cut(tensor, node):
                     cuts[tensor.name] = None
                 elif tensor.node in self._index and tensor.node not in self._frozen:
                     todo.append(tensor.node)
-            waits = list(dict.fromkeys(name for wait in control_inputs(node) for name in self._instead(wait)))
+            waits = list(dict.fromkeys(name for wait in control_inputs(node) for name in self._depends.instead(wait)))
             if waits != control_inputs(node):
                 rewired[name] = _waiting_for(node, waits)
             todo.extend(waits)
@@ -238,7 +228,7 @@ class _Finding:
         """
         found: dict[str, list[str]] = {}
         for name in sorted(region):
-            if not ops.writes_variable(self._index[name].op) or name in self._gradient_dependent:
+            if not ops.writes_variable(self._index[name].op) or name in self._depends.gradient_dependent:
                 continue
             inputs = data_inputs(self._index[name])
             variable = variables.read_by(self._index, inputs[0]) if inputs else None
@@ -257,73 +247,9 @@ class _Finding:
             for node in self._index.graph_def.node
             if node.name in reached
             and ops.writes_variable(node.op)
-            and node.name in self._data_dependent
-            and node.name not in self._computed_from_gradients
+            and node.name in self._depends.data_dependent
+            and node.name not in self._depends.computed_from_gradients
         )
-
-    def _instead(self, name: str) -> tuple[str, ...]:
-        """Returns what to wait for in place of a node, in a graph without the forward pass."""
-        # What each of the nodes asked about waits for comes before it; chains of control edges may be long.
-        todo = [name]
-        while todo:
-            waits = [wait for wait in self._waits(todo[-1]) if wait not in self._instead_of]
-            if waits:
-                todo += waits
-                continue
-            done = todo.pop()
-            own = self._waits(done)
-            found = (done,) if self._stays(done) else [late for wait in own for late in self._instead_of[wait]]
-            self._instead_of[done] = tuple(dict.fromkeys(found))
-        return self._instead_of[name]
-
-    def _waits(self, name: str) -> list[str]:
-        """Returns what a node that is not there any more waited for."""
-        # What is part of the backward pass comes before whatever is in the update anyway.
-        if name not in self._index or self._stays(name) or self._scopes.of(name) is not None:
-            return []
-        node = self._index[name]
-        # What comes after the update may come after it by what it reads.
-        read = [tensor.node for tensor in data_inputs(node) if tensor.node in self._gradient_dependent]
-        return [*control_inputs(node), *read]
-
-    def _stays(self, name: str) -> bool:
-        if name not in self._index or self._scopes.of(name) is not None:
-            return False
-        return name not in self._data_dependent or name in self._computed_from_gradients
-
-    @functools.cached_property
-    def _data_dependent(self) -> set[str]:
-        """What computes with data: with a source, and not only by way of a gradient."""
-        sources = [
-            node.name
-            for node in self._index.graph_def.node
-            if node.op in ops.PLACEHOLDERS | ops.FEEDERS | ops.SOURCES and node.name not in self._frozen
-        ]
-        return self._spread(sources)
-
-    @functools.cached_property
-    def _computed_from_gradients(self) -> set[str]:
-        """What computes with a gradient, and not only waits for one."""
-        every = self._index.graph_def.node
-        return self._spread([node.name for node in every if any(self._is_cut(one, node) for one in data_inputs(node))])
-
-    @functools.cached_property
-    def _gradient_dependent(self) -> set[str]:
-        return self._index.descendants(start for call in self._calls for start in call.starts)
-
-    def _spread(self, start: list[str]) -> set[str]:
-        """Returns what reads `start` through data edges, as far as tf.gradients."""
-        seen, todo = set(), list(start)
-        while todo:
-            name = todo.pop()
-            if name in seen or name in self._frozen:
-                continue
-            seen.add(name)
-            for reader, at in self._index.consumers(name):
-                tensor = parse(reader.input[at])
-                if tensor.index >= 0 and not self._is_cut(tensor, reader) and self._scopes.of(reader.name) is None:
-                    todo.append(reader.name)
-        return seen
 
 
 def _waiting_for(node: NodeDef, waits: list[str]) -> NodeDef:

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -74,7 +74,7 @@ class Checkpoint:
         except _UNREADABLE as error:
             raise errors.ExportError(
                 f"Checkpoint {prefix!r} cannot be read: {_first_line(error)}\n"
-                "  Its index is damaged or of another program; copy the checkpoint again."
+                "  Its index is damaged, or was not written by TensorFlow; copy the checkpoint again."
             ) from error
         self._session = tf.compat.v1.Session(graph=tf.Graph())
         self._values: dict[tf.DType, tuple[tf.Tensor, tf.Tensor, tf.Tensor]] = {}
@@ -146,7 +146,7 @@ def unreadable(keys: Iterable[str], prefix: str, why: str) -> errors.ExportError
     what = f"Variable {keys[0]!r}" if len(keys) == 1 else f"{len(keys)} variables ({errors.quoted(keys)})"
     return errors.ExportError(
         f"{what} cannot be read from checkpoint {prefix!r}: {why}\n"
-        "  The data file is cut short or damaged; copy the checkpoint again."
+        "  The data file is truncated or damaged; copy the checkpoint again."
     )
 
 
@@ -337,10 +337,10 @@ class Weights:
         """Returns the weights of every variable in a graph; these know of no others than they hold."""
         return self
 
-    def size(self) -> int:
-        """Returns how many bytes all values take together; strings do not count."""
+    def size(self, names: Collection[str] | None = None) -> int:
+        """Returns how many bytes the values of some variables, or of all, take together; strings do not count."""
         return sum(
             math.prod(variable.sizes) * variable.dtype.size
             for variable in self.variables
-            if variable.dtype != tf.string
+            if variable.dtype != tf.string and (names is None or variable.name in names)
         )

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from export_v1.console import progress
 from export_v1.format import bundle
 from export_v1.weights import restore
 from export_v1.weights.restore import Variable, Weights
@@ -159,7 +160,8 @@ class _Writing:
         disk = concurrent.futures.ThreadPoolExecutor(1)
         try:
             written, synced = [], []
-            for prefix in pool.map(self._write, range(len(self._groups))):
+            groups = range(len(self._groups))
+            for prefix in progress.counted(pool.map(self._write, groups), "writing weights", len(groups), "parts"):
                 written.append(prefix)
                 synced.append(disk.submit(_sync, bundle.data_file(prefix, 0, 1)))
             for sync in synced:

@@ -1,39 +1,70 @@
-"""Scores TFRecord or Parquet files with an export, on any runner of Apache Beam.
-
-    python -m load_v2.beam DIR --input='data/*.tfrecord' --output=scored/part.tfrecord
-    python -m load_v2.beam DIR --input='data/*.parquet' --output=scored/part.parquet --failed=scored/failed.jsonl \\
-        --runner=DirectRunner --direct_num_workers=4 --direct_running_mode=multi_processing
-
-Each record comes out with the answers to it: what the signature does not take, such as an id, is kept beside them, and
-so is what --keep names. Records that have no answer stop the job, or go to --failed with their reasons. Flags that are
-not listed here go to Beam: --runner, --direct_num_workers, --flink_master, --project, ….
-"""
+"""Scores TFRecord or Parquet files with an export, on any runner of Apache Beam."""
 
 import argparse
 import functools
 import importlib.util
 import json
+import sys
 from collections.abc import Mapping, Sequence
 
+from export_v1.console import colour
 from load_v2.commands import allowing
+from load_v2.commands.parsing import Parser
 from load_v2.errors import LoadError
 
+_DESCRIPTION = """
+Scores TFRecord or Parquet files with an export, on any runner of Apache Beam.
 
-def parser() -> argparse.ArgumentParser:
+Each record comes out with the answers to it: what the signature does not take, such as an id, is kept beside them,
+and so is what --keep names. Records that have no answer stop the job, or go to --failed with their reasons.
+
+Flags that are not listed here go to Beam: --runner, --direct_num_workers, --flink_master, --project, and others.
+"""
+_EXAMPLES = (
+    "python -m load_v2.beam export/1 --input='data/*.tfrecord' --output=scored/part.tfrecord",
+    "python -m load_v2.beam export/1 --input='data/*.parquet' --output=scored/part.parquet --failed=scored/failed.jsonl "
+    "--direct_num_workers=4 --direct_running_mode=multi_processing",
+)
+_READ, _WRITTEN, _HOW = "What is read", "What is written", "How"
+
+
+def parser() -> Parser:
     """Returns the parser of the command's own flags."""
-    made = argparse.ArgumentParser(
-        prog="python -m load_v2.beam", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )  # fmt: skip
-    made.add_argument("dir", metavar="DIR", help="--export_dir of step 1; the same path on every worker")
+    made = Parser("python -m load_v2.beam", _DESCRIPTION, _EXAMPLES)
     add = made.add_argument
-    add("--input", required=True, metavar="PATTERN", help="files of tf.Example, .tfrecord, or tables, .parquet")
-    add("--output", required=True, metavar="FILE", help="what the shards are called, .tfrecord or .parquet")
-    add("--failed", metavar="FILE", help="JSON lines of records without an answer; default: they stop the job")
-    add("--signature", default="serving_default", help="signature to run; default serving_default")
-    add("--batch_size", type=int, help="rows at a time; default 256, or the graph's own where it is fixed")
-    add("--keep", action="append", default=[], metavar="KEY", help="an input to keep in the output; repeatable")
+    add("dir", group=_READ, metavar="DIR", help="--export_dir of step 1; the same path on every worker")
+    add(
+        "--input",
+        group=_READ,
+        required=True,
+        metavar="PATTERN",
+        help="files of tf.Example, .tfrecord, or tables, .parquet",
+    )
+    add("--signature", group=_READ, default="serving_default", help="signature to run; default: serving_default")
+    add(
+        "--output",
+        group=_WRITTEN,
+        required=True,
+        metavar="FILE",
+        help="what the shards are called, .tfrecord or .parquet",
+    )
+    add(
+        "--failed",
+        group=_WRITTEN,
+        metavar="FILE",
+        help="JSON lines of records without an answer; default: they stop the job",
+    )
+    add("--keep", group=_WRITTEN, action="append", default=[], metavar="KEY",
+        help="an input to keep in the output; repeatable; default: none")  # fmt: skip
+    add(
+        "--batch_size",
+        group=_HOW,
+        type=int,
+        metavar="N",
+        help="rows at a time; default: 256, or the graph's own where it is fixed",
+    )
     allowing.add_flag(made)
+    made.finish()
     return made
 
 
@@ -58,9 +89,60 @@ def run(argv: Sequence[str]) -> int:
     workers = options.view_as(WorkerOptions)
     workers.default_sdk_harness_log_level = workers.default_sdk_harness_log_level or "WARNING"
     runner = runners.named(options.get_all_options().get("runner") or "DirectRunner", options)
-    with beam.Pipeline(runner=runner, options=options) as pipeline:
-        build(pipeline, args)
+    pipeline = beam.Pipeline(runner=runner, options=options)
+    build(pipeline, args)
+    result = pipeline.run()
+    result.wait_until_finish()
+    print(colour.report(_written(args, result), sys.stdout), flush=True)
     return 0
+
+
+def _written(args: argparse.Namespace, result) -> str:
+    """Returns what there is to say of a job that ended: what was written where, and how many records had no answer."""
+    from load_v2.beam import score
+
+    answered, failed = (_counted(result, name) for name in (score.ANSWERED, score.FAILED))
+    text = f"{args.output}: {answered} records with their answers{_files(args.output)}"
+    if args.failed:
+        text += f"; {args.failed}: {failed} records without an answer{_files(args.failed)}"
+    return text
+
+
+def _counted(result, name: str) -> str:
+    from apache_beam.metrics import MetricsFilter
+
+    from load_v2.beam import score
+
+    try:
+        counters = result.metrics().query(MetricsFilter().with_namespace(score.NAMESPACE).with_name(name))["counters"]
+    except (NotImplementedError, AttributeError, ValueError):
+        # Not every runner tells.
+        return "the"
+    return f"{sum(counter.result for counter in counters):,}"
+
+
+def _files(output: str) -> str:
+    """Returns how many shards and bytes were written, where they can be seen from here."""
+    from apache_beam.io.filesystems import FileSystems
+
+    stem, ending = _split(output)
+    try:
+        found = FileSystems.match([f"{stem}-*-of-*{ending}"])[0].metadata_list
+    except Exception:  # Each file system has errors of its own, and the job is done.
+        return ""
+    return f", {len(found)} {'file' if len(found) == 1 else 'files'}, {sum(one.size_in_bytes for one in found):,} bytes"
+
+
+def _split(output: str) -> tuple[str, str]:
+    """Returns the name of an output without its ending, and the ending; shards have their numbers between the two."""
+    from load_v2.beam import rows as records
+
+    endings = (".parquet", *records.TFRECORD[::-1])
+    ending = next((ending for ending in endings if output.endswith(ending)), "")
+    if not ending:
+        stem, dot, rest = output.rpartition(".")
+        return (stem, dot + rest) if stem else (output, "")
+    return output.removesuffix(ending), ending
 
 
 def imported():
@@ -116,9 +198,8 @@ def build(pipeline, args: argparse.Namespace) -> None:
     merged = answers | "Merge" >> beam.MapTuple(lambda kept, result: records.merged(kept, result.inference))
     _write(merged, args, write_kind, specs, outputs)
     if args.failed:
-        stem, dot, ending = args.failed.rpartition(".")
         lines = failed | "Explain" >> beam.MapTuple(_line)
-        name, suffix = (stem, dot + ending) if stem else (args.failed, "")
+        name, suffix = _split(args.failed)
         lines | "WriteFailed" >> beam.io.WriteToText(name, file_name_suffix=suffix)  # noqa: B018
     else:
         failed | "Stop" >> beam.MapTuple(_stop)  # noqa: B018
@@ -130,8 +211,7 @@ def _write(merged, args: argparse.Namespace, write_kind: str, specs: Mapping, ou
     from load_v2.beam import rows as records
 
     if write_kind == "tfrecord":
-        ending = next(suffix for suffix in records.TFRECORD[::-1] if args.output.endswith(suffix))
-        stem = args.output.removesuffix(ending)
+        stem, ending = _split(args.output)
         examples = merged | "Serialize" >> beam.Map(records.example)
         examples | "Write" >> beam.io.WriteToTFRecord(stem, file_name_suffix=ending)  # noqa: B018
         return

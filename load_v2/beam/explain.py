@@ -20,9 +20,9 @@ def reason(error: BaseException) -> str | None:
     if isinstance(error, LoadError) or _OURS in text:
         return text.rpartition(_OURS)[2].partition(" [while running")[0].rstrip()
     if "Not a valid TFRecord" in text:
-        return "A file that --input names is no TFRecord, or is damaged.\n  Parquet is told by its ending, .parquet."
+        return "A file that --input names is not a TFRecord, or is damaged.\n  Parquet files have to end in .parquet."
     if "Parquet magic bytes not found" in text or "Parquet file size is" in text:
-        return "A file that --input names is no Parquet file, or is damaged."
+        return "A file that --input names is not a Parquet file, or is damaged."
     if found := _JOB_SERVER.search(text):
         return (
             f"The runner's job server cannot be fetched from {found[1]}.\n"

@@ -1,12 +1,14 @@
 """Score: answers and failures of a PCollection apart, element by element."""
 
 import apache_beam as beam
+from apache_beam.metrics import Metrics
 from apache_beam.ml.inference import base
 
 from load_v2.beam.handler import SignatureModelHandler
 from load_v2.scoring.scorer import Failure
 
-FAILED = "failed"
+# Counters of a job, under this namespace.
+NAMESPACE, ANSWERED, FAILED = "load_v2", "answered", "failed"
 
 
 class Score(beam.PTransform):
@@ -38,7 +40,9 @@ class Score(beam.PTransform):
 def _split(scored):
     keyed = not isinstance(scored, base.PredictionResult)
     result = scored[1] if keyed else scored
-    if isinstance(result.inference, Failure):
+    failed = isinstance(result.inference, Failure)
+    Metrics.counter(NAMESPACE, FAILED if failed else ANSWERED).inc()
+    if failed:
         element = (scored[0], result.example) if keyed else result.example
         yield beam.pvalue.TaggedOutput(FAILED, (element, result.inference.reason))
     else:

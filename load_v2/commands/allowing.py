@@ -2,11 +2,13 @@
 
 import argparse
 
+from load_v2.commands.parsing import Parser
 
-def add_flag(parser: argparse.ArgumentParser) -> None:
+
+def add_flag(parser: Parser) -> None:
     """Declares `--allow_ops`, which reads as that of step 1 does: NAME,…; it may be repeated, too."""
-    parser.add_argument("--allow_ops", action=_Names, default=[], metavar="NAME,…",
-                        help="let ops run that could touch files, network or Python; repeatable")  # fmt: skip
+    parser.add_argument("--allow_ops", group="Trust", action=_Names, default=[], metavar="NAME,…",
+                        help="let ops run that could touch files, network or Python; repeatable; default: none")  # fmt: skip
 
 
 class _Names(argparse.Action):

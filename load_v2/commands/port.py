@@ -12,36 +12,78 @@ import os
 import sys
 import traceback
 
+from export_v1.console import colour, progress
+from load_v2.commands.parsing import Parser
 from load_v2.errors import LoadError, unknown
 
 _TAIL = ".weights.h5"
 
+DESCRIPTION = """
+Fills a Keras model of yours with the variables of a TensorFlow 1 checkpoint, and writes its weights.
+"""
+EXAMPLES = (
+    "python -m load_v2 port --checkpoint=model.ckpt-3 --model=my_code.py:build --suggest=rules.toml",
+    "python -m load_v2 port --checkpoint=model.ckpt-3 --model=my_code.py:build --rules=rules.toml --weights=out.weights.h5",
+)
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
+
+def add_flags(parser: Parser) -> None:
     """Declares this command's flags; nothing here needs tensorflow."""
     add = parser.add_argument
-    add("--checkpoint", required=True, metavar="PREFIX_OR_DIR", help="Saver prefix, its folder, or any of its files")
+    add(
+        "--checkpoint",
+        group="What is read",
+        required=True,
+        metavar="PREFIX_OR_DIR",
+        help="Saver prefix, its folder, or any of its files",
+    )
     add(
         "--model",
+        group="What is read",
         required=True,
         type=_named_function,
         metavar="MODULE_OR_FILE:FUNCTION",
         help="function without arguments that returns the built Keras model, such as my_code.py:build",
     )
-    add("--rules", metavar="RULES.toml", help="which variable becomes which weight; default: matched by itself")
+    add(
+        "--rules",
+        group="How",
+        metavar="RULES.toml",
+        help="which variable becomes which weight; default: matched by itself",
+    )
     add(
         "--weights",
-        required=True,
+        group="What is written",
         type=_weights_file,
         metavar=f"OUT{_TAIL}",
-        help="where the weights go, for model.load_weights; a file that is there is replaced, whole, at the end",
+        help="weights file to write, for model.load_weights; an existing file is replaced, whole, at the end",
+    )
+    add(
+        "--keras",
+        group="What is written",
+        type=_archive,
+        metavar="MODEL.keras",
+        help="archive to write, the model with its weights; an existing one is replaced, whole, at the end",
+    )
+    add(
+        "--suggest",
+        group="What is written",
+        metavar="RULES.toml",
+        help="rules file to begin with: every variable and weight once, matched or proposed; nothing else is written",
     )
     add(
         "--expect",
+        group="Proof",
         metavar="IO.npz",
-        help="in/KEY and out/KEY arrays: the model must answer these inputs with these outputs",
+        help="arrays in/KEY and out/KEY: the model must answer these inputs with these outputs; default: no answers are compared",
     )
-    add("--ema", action="store_true", default=None, help="take ExponentialMovingAverage values where there are any")
+    add(
+        "--ema",
+        group="How",
+        action="store_true",
+        default=None,
+        help="take ExponentialMovingAverage values where there are any",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,10 +95,38 @@ def run(args: argparse.Namespace) -> int:
     # Late, so that --help and flag errors do not wait for tensorflow.
     from load_v2.porting.load import load_checkpoint_weights
 
+    if args.suggest:
+        return _suggest(args)
+    if not (args.weights or args.keras):
+        raise LoadError(
+            f"There is nothing to write.\n  Pass --weights=out{_TAIL} or --keras=model.keras, or --suggest=rules.toml for "
+            "rules to begin with."
+        )
+    progress.stage("building the model")
     model = _built(args.model)
     report = load_checkpoint_weights(model, args.checkpoint, args.rules, ema=args.ema, expect=args.expect)
-    _save(model, args.weights)
-    print(f"{report}\n{args.weights}: written")
+    _save(model, args.weights, args.keras)
+    print(colour.report(str(report), sys.stdout))
+    for path in filter(None, (args.weights, args.keras)):
+        print(f"{path}: written")
+    return 0
+
+
+def _suggest(args: argparse.Namespace) -> int:
+    """Writes rules to begin with; returns 0."""
+    from load_v2.porting.load import suggest_rules
+    from load_v2.scoring import atomic
+
+    others = [flag for flag in ("rules", "weights", "keras", "expect") if getattr(args, flag)]
+    if others:
+        raise LoadError(f"--suggest loads nothing, so --{others[0]} has no meaning beside it.\n  Remove one of them.")
+    if os.path.lexists(args.suggest):
+        raise LoadError(f"{args.suggest!r} already exists, perhaps with your changes.\n  Name another file.")
+    content = suggest_rules(_built(args.model), args.checkpoint, ema=args.ema)
+    with atomic.file(args.suggest) as stream:
+        stream.write(content.encode())
+    print("\n".join(line.removeprefix("# ") for line in content.splitlines()[:2]))
+    print(f"{args.suggest}: written; look at it, then pass --rules={args.suggest} --weights=out{_TAIL}")
     return 0
 
 
@@ -72,6 +142,12 @@ def _weights_file(text: str) -> str:
         raise argparse.ArgumentTypeError(
             f"{text!r} does not end with {_TAIL}, as Keras demands: {text.split('.')[0]}{_TAIL}"
         )
+    return text
+
+
+def _archive(text: str) -> str:
+    if not text.endswith(".keras"):
+        raise argparse.ArgumentTypeError(f"{text!r} does not end with .keras: {text.split('.')[0]}.keras")
     return text
 
 
@@ -123,13 +199,17 @@ def _where(error: BaseException) -> str:
     return f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
-def _save(model, path: str) -> None:
-    """Writes the weights file under another name and moves it into place: it is there whole, or not at all."""
+def _save(model, weights: str | None, archive: str | None) -> None:
+    """Writes what is asked for under other names and moves it into place: it is there whole, or not at all."""
     from load_v2.scoring import atomic
 
     # What HDF5 adds to the numbers themselves is some kilobytes for each weight.
-    with atomic.published(path, _TAIL, sum(_bytes(weight) + 4096 for weight in model.weights)) as part:
-        model.save_weights(part)
+    size = sum(_bytes(weight) + 4096 for weight in model.weights)
+    with contextlib.ExitStack() as files:
+        if weights:
+            model.save_weights(files.enter_context(atomic.published(weights, _TAIL, size)))
+        if archive:
+            model.save(files.enter_context(atomic.published(archive, ".keras", size)))
 
 
 def _bytes(weight) -> int:

@@ -2,27 +2,54 @@
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Iterator
 
+from export_v1.console import progress
 from load_v2.commands import allowing
+from load_v2.commands.parsing import Parser
 
-_SAY_AFTER_SECONDS = 2.0
 _REMEDY = "Look at these rows; `python -m load_v2 show DIR` tells what the signature takes."
 
+DESCRIPTION = """
+Runs a signature over a file, batch by batch, in memory that does not grow with the file.
+"""
+EXAMPLES = ("python -m load_v2 predict export/1 --inputs=in.npz --outputs=out.npz",)
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
+
+def add_flags(parser: Parser) -> None:
     """Declares the flags of `predict`."""
-    parser.add_argument("dir", metavar="DIR", help="--export_dir of step 1, or another SavedModel")
-    kinds = ".npz, .npy (one input), a folder of KEY.npy, or .tfrecord of tf.Example"
-    parser.add_argument("--inputs", required=True, metavar="IN.npz", help=f"one array for each input: {kinds}")
-    kinds = ".npz, .npy (one output), a new folder, or .tfrecord"
-    parser.add_argument("--outputs", required=True, metavar="OUT.npz", help=f"where the answers go: {kinds}")
-    parser.add_argument("--signature", default="serving_default", help="signature to run; default serving_default")
-    parser.add_argument("--batch_size", type=_positive, default=None, metavar="N",
-                        help="rows at a time; default 256, or the graph's own where it is fixed")  # fmt: skip
+    parser.add_argument(
+        "dir", group="What is read", metavar="DIR", help="--export_dir of step 1, or another SavedModel"
+    )
+    kinds = ".npz, .npy (one input), a folder of KEY.npy, .tfrecord of tf.Example; tables: .parquet, .csv, patterns"
+    parser.add_argument(
+        "--inputs", group="What is read", required=True, metavar="IN.npz", help=f"one array for each input: {kinds}"
+    )
+    kinds = ".npz, .npy (one output), a new folder, or .tfrecord; from tables .parquet or .csv"
+    parser.add_argument(
+        "--outputs", group="What is written", required=True, metavar="OUT.npz", help=f"where the answers go: {kinds}"
+    )
+    parser.add_argument(
+        "--signature",
+        group="What is read",
+        default="serving_default",
+        help="signature to run; default: serving_default",
+    )
+    parser.add_argument("--batch_size", group="How", type=_positive, default=None, metavar="N",
+                        help="rows at a time; default: 256, or the graph's own where it is fixed")  # fmt: skip
+    parser.add_argument("--column", group="What is read", action="append", default=[], metavar="KEY=NAME", type=_pair,
+                        help="tables: the column of an input that has another name; repeatable")  # fmt: skip
+    parser.add_argument("--failed", group="What is written", metavar="FILE.parquet",
+                        help="tables: where rows without an answer go; default: they are an error")  # fmt: skip
     allowing.add_flag(parser)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, name = text.partition("=")
+    if not (key and equals and name):
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=NAME; for example --column=x=pixels")
+    return key, name
 
 
 def _positive(text: str) -> int:
@@ -34,12 +61,47 @@ def _positive(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the signature over the file; returns 0."""
+    from load_v2.errors import LoadError
     from load_v2.layer.signature_layer import SignatureLayer
 
     layer = SignatureLayer(args.dir, args.signature, allow_ops=args.allow_ops)
-    rows, seconds = predict(layer, args.inputs, args.outputs, args.batch_size)
+    if _is_table(args.inputs):
+        rows, seconds = _predict_tables(layer, args)
+    else:
+        for flag, value in (("column", args.column), ("failed", args.failed)):
+            if value:
+                raise LoadError(f"--{flag} is for tables, and {args.inputs!r} is no .parquet or .csv.")
+        rows, seconds = predict(layer, args.inputs, args.outputs, args.batch_size)
     print(f"{args.outputs}: {rows} rows, {rows / max(seconds, 1e-9):,.0f} a second")
     return 0
+
+
+def _is_table(path: str) -> bool:
+    """Returns whether inputs are tables: by the ending, or by what is in the folder."""
+    endings = (".parquet", ".csv")
+    return path.endswith(endings) or (os.path.isdir(path) and any(name.endswith(endings) for name in os.listdir(path)))
+
+
+def _predict_tables(layer, args: argparse.Namespace) -> tuple[int, float]:
+    from load_v2.errors import LoadError
+    from load_v2.scoring.scorer import Scorer
+
+    try:
+        from load_v2.scoring import table_files
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "pyarrow":
+            raise
+        raise LoadError(f"Tables need pyarrow: {error}.\n  pip install pyarrow, or the extra `parquet`.") from error
+    start = time.monotonic()
+
+    def told(rows: int) -> None:
+        progress.count_up("answering", rows, None, time.monotonic() - start, "rows")
+
+    rows = table_files.score(
+        Scorer(layer), args.inputs, args.outputs, failed=args.failed, columns=dict(args.column),
+        batch_size=args.batch_size, progress=told,
+    )  # fmt: skip
+    return rows, time.monotonic() - start
 
 
 def predict(layer, inputs: str, outputs: str, batch_size: int | None = None) -> tuple[int, float]:
@@ -64,7 +126,7 @@ def predict(layer, inputs: str, outputs: str, batch_size: int | None = None) -> 
     specs = layer.input_specs
     model = scorer.Scorer(layer)
     source = scoring.reader(inputs, specs)
-    start, rows, said = time.monotonic(), 0, 0.0
+    start, rows = time.monotonic(), 0
     with scoring.writer(outputs, list(layer.output_specs)) as target:
         for batch in _prefetched(source.batches(model.fixed or batch_size or scorer.BATCH_SIZE)):
             count = scorer.row_count(batch, specs)
@@ -75,11 +137,9 @@ def predict(layer, inputs: str, outputs: str, batch_size: int | None = None) -> 
                 raise LoadError(f"The graph fails on {where}: {errors.reason(error)}\n  {_REMEDY}") from error
             target.write(answers)
             rows += count
-            said = _progress(rows, source.count, time.monotonic() - start, said)
+            progress.count_up("answering", rows, source.count, time.monotonic() - start, "rows")
         if not rows:
             raise LoadError(f"{inputs!r} holds no rows, so there is nothing to answer.")
-    if said:
-        print(file=sys.stderr)
     return rows, time.monotonic() - start
 
 
@@ -120,13 +180,3 @@ def _prefetched(batches: Iterator) -> Iterator:
             yield batch
     finally:
         stopped.set()
-
-
-def _progress(rows: int, count: int | None, seconds: float, said: float) -> float:
-    """Says how far it is every two seconds, on one line of a terminal; returns when it last did."""
-    if seconds - said < _SAY_AFTER_SECONDS:
-        return said
-    rate = rows / seconds
-    of = f" of {count:,}, {(count - rows) / rate:,.0f} s left" if count else ""
-    print(f"\r{rows:,} rows{of}, {rate:,.0f} a second   ", end="", file=sys.stderr, flush=True)
-    return seconds

@@ -3,26 +3,63 @@
 import argparse
 import dataclasses
 import os
+import sys
+
+from export_v1.console import colour, progress
+from load_v2.commands.parsing import Parser
+
+DESCRIPTION = """
+Writes the graph as code of Keras's own layers, and its weights; proven on each installed backend.
+"""
+EXAMPLES = (
+    "python -m load_v2 rebuild export/1 --dry_run",
+    "python -m load_v2 rebuild export/1 --code=model.py --weights=model.weights.h5",
+)
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
+def add_flags(parser: Parser) -> None:
     """Declares the flags of `rebuild`."""
-    parser.add_argument("dir", metavar="DIR", help="--export_dir of step 1, or another SavedModel")
-    parser.add_argument("--code", metavar="MODEL.py", help="Python file to write")
-    parser.add_argument("--weights", metavar="MODEL.weights.h5", help="weights file to write, for build().load_weights")
-    parser.add_argument("--keras", metavar="MODEL.keras", help="archive to write, too: code and weights in one")
     parser.add_argument(
         "--rules",
+        group="What is written",
         metavar="MODEL.toml",
         help="rules to write, too, by which `port` takes another checkpoint into the code",
     )
-    parser.add_argument("--signature", default="serving_default", help="signature to take; default serving_default")
     parser.add_argument(
-        "--backends", metavar="NAME,…", help="Keras backends to prove it on; default: those that are installed"
+        "dir", group="What is read", metavar="DIR", help="--export_dir of step 1, or another SavedModel"
     )
-    parser.add_argument("--static", action="store_true", help="fix open sizes, but for the batch, to the sample's")
-    parser.add_argument("--dry_run", action="store_true", help="print what would become of the graph; write nothing")
-    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    parser.add_argument("--code", group="What is written", metavar="MODEL.py", help="Python file to write")
+    parser.add_argument(
+        "--weights",
+        group="What is written",
+        metavar="MODEL.weights.h5",
+        help="weights file to write, for build().load_weights",
+    )
+    parser.add_argument(
+        "--keras", group="What is written", metavar="MODEL.keras", help="archive to write, too: code and weights in one"
+    )
+    parser.add_argument(
+        "--signature",
+        group="What is read",
+        default="serving_default",
+        help="signature to take; default: serving_default",
+    )
+    parser.add_argument(
+        "--backends",
+        group="Proof",
+        metavar="NAME,…",
+        help="Keras backends to prove it on; default: those that are installed",
+    )
+    parser.add_argument(
+        "--static", group="How", action="store_true", help="fix open sizes, but for the batch, to the sample's"
+    )
+    parser.add_argument(
+        "--dry_run",
+        group="What is written",
+        action="store_true",
+        help="print what would become of the graph; write nothing",
+    )
+    parser.add_argument("--overwrite", group="What is written", action="store_true", help="replace existing files")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -30,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
     from load_v2.errors import LoadError
     from load_v2.opening import backends, rebuilding
 
+    progress.stage("reading the graph")
     chosen = backends.chosen(args.backends.split(",") if args.backends else None)
     if args.dry_run:
         print("\n".join(rebuilding.report(rebuilding.plan(args.dir, args.signature, args.static)).text()))
@@ -47,9 +85,9 @@ def run(args: argparse.Namespace) -> int:
         elif not file.endswith(ending):
             raise LoadError(f"{flag}={file} does not end in {ending}.")
         elif os.path.lexists(file) and not args.overwrite:
-            raise LoadError(f"{file!r} is there already.\n  Pass --overwrite to replace it.")
+            raise LoadError(f"{file!r} already exists.\n  Pass --overwrite to replace it.")
     report = write(args.dir, args.code, args.weights, args.keras, args.signature, chosen, args.static, args.rules)
-    print("\n".join(report.text()))
+    print(colour.report(str(report), sys.stdout))
     print(f"{args.code}: {report.lines} lines of code; {args.weights}: {os.path.getsize(args.weights):,} bytes")
     return 0
 

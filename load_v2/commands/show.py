@@ -1,12 +1,34 @@
 """`show`: what an export holds and what step 1 did, as text."""
 
 import argparse
-from collections.abc import Iterator
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from export_v1.console import colour
+from load_v2.commands.parsing import Parser
+
+DESCRIPTION = """
+Prints signatures, weights, and what step 1 did and chose.
+"""
+EXAMPLES = (
+    "python -m load_v2 show export/1",
+    "python -m load_v2 show export/1 --json",
+    "python -m load_v2 show model.keras",
+)
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
+def add_flags(parser: Parser) -> None:
     """Declares the flags of `show`."""
-    parser.add_argument("dir", metavar="DIR", help="--export_dir of step 1, another SavedModel, or a .keras archive")
+    parser.add_argument(
+        "dir",
+        group="What is read",
+        metavar="DIR",
+        help="--export_dir of step 1, another SavedModel, or a .keras archive",
+    )
+    parser.add_argument("--json", group="What is printed", action="store_true",
+                        help="print all of it as JSON; default: as lines")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -15,20 +37,59 @@ def run(args: argparse.Namespace) -> int:
     from load_v2.program import artefact
 
     if not archive_file.is_archive(args.dir):
-        for line in describe(artefact.read(args.dir)):
-            print(line)
+        source = artefact.read(args.dir)
+        _print(args.json, data(source), describe(source))
         return 0
     with archive_file.opened(args.dir) as layers:
-        for stored in layers:
-            for line in (*describe(stored.source), *stored.lines()):
-                print(line)
+        held = [{"layer": stored.name, "changed": _changed(stored), **data(stored.source)} for stored in layers]
+        lines = [line for stored in layers for line in (*describe(stored.source), *stored.lines())]
+        _print(args.json, {"path": args.dir, "layers": held}, lines)
     return 0
+
+
+def _print(as_json: bool, values: Mapping, lines: Iterable[str]) -> None:
+    print(json.dumps(values, indent=1) if as_json else colour.report("\n".join(lines), sys.stdout))
+
+
+def _changed(stored) -> list[str] | None:
+    return None if stored.changed is None else list(stored.changed)
+
+
+def data(source) -> dict[str, Any]:
+    """Returns what `describe` says as plain JSON values; `load_v2/README.md` has the fields."""
+    return {
+        "path": source.path,
+        "signatures": {
+            key: {"inputs": _specs(signature.inputs), "outputs": _specs(signature.outputs)}
+            for key, signature in source.signatures.items()
+        },
+        "variables": [
+            {"name": one.name, "dtype": one.dtype, "shape": list(one.shape), "trainable": one.trainable}
+            for one in source.variables
+        ],
+        "assets": dict(source.assets),
+        "needs_permission": _reaching_out(source),
+        "record": source.record.to_json() if source.record else None,
+    }
+
+
+def _specs(specs: Mapping) -> dict[str, Any]:
+    return {
+        key: {"dtype": spec.dtype, "shape": None if spec.shape is None else list(spec.shape), "tensor": spec.tensor}
+        for key, spec in specs.items()
+    }
+
+
+def _reaching_out(source) -> dict[str, list[str]]:
+    """Returns the ops that could touch files, network or Python, and the nodes that are such."""
+    from export_v1.ir import ops, safety
+
+    found = safety.refused(source.meta_graph.graph_def, source.assets) if not source.is_object_graph else {}
+    return {op: list(nodes) for op, nodes in sorted(found.items()) if op not in ops.SAVES | ops.RESTORES}
 
 
 def describe(source) -> Iterator[str]:
     """Yields lines about an artefact: signatures in call order, variables, what step 1 did, ops that reach outside."""
-    from export_v1.ir import ops, safety
-
     record = source.record
     origin = record.source if record else None
     made = f", from {origin.kind} {origin.path}" if origin else ", not made by step 1"
@@ -40,8 +101,7 @@ def describe(source) -> Iterator[str]:
             yield from (f"  {side:6} {name}: {spec}   {spec.tensor}" for name, spec in specs.items())
     yield from _variables(source)
     yield from _record(record)
-    found = safety.refused(source.meta_graph.graph_def, source.assets) if not source.is_object_graph else {}
-    for op, nodes in sorted((op, nodes) for op, nodes in found.items() if op not in ops.SAVES | ops.RESTORES):
+    for op, nodes in _reaching_out(source).items():
         yield f"could touch files, network or Python: {op} in {', '.join(nodes[:5])}"
 
 

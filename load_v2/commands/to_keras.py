@@ -4,15 +4,35 @@ import argparse
 import os
 from collections.abc import Collection
 
+from export_v1.console import progress
 from load_v2.commands import allowing
+from load_v2.commands.parsing import Parser
+
+DESCRIPTION = """
+Writes a .keras archive that no longer needs the export.
+"""
+EXAMPLES = ("python -m load_v2 to_keras export/1 --keras=model.keras",)
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
+def add_flags(parser: Parser) -> None:
     """Declares the flags of `to_keras`."""
-    parser.add_argument("dir", metavar="DIR", help="--export_dir of step 1, or another SavedModel")
-    parser.add_argument("--keras", required=True, metavar="MODEL.keras", help="archive to write; it must end in .keras")
-    parser.add_argument("--signature", default="serving_default", help="signature to take; default serving_default")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing archive")
+    parser.add_argument(
+        "dir", group="What is read", metavar="DIR", help="--export_dir of step 1, or another SavedModel"
+    )
+    parser.add_argument(
+        "--keras",
+        group="What is written",
+        required=True,
+        metavar="MODEL.keras",
+        help="archive to write; it must end in .keras",
+    )
+    parser.add_argument(
+        "--signature",
+        group="What is read",
+        default="serving_default",
+        help="signature to take; default: serving_default",
+    )
+    parser.add_argument("--overwrite", group="What is written", action="store_true", help="replace an existing archive")
     allowing.add_flag(parser)
 
 
@@ -23,8 +43,10 @@ def run(args: argparse.Namespace) -> int:
     if not args.keras.endswith(".keras"):
         raise LoadError(f"--keras={args.keras} does not end in .keras, the one format Keras 3 loads whole.")
     if os.path.lexists(args.keras) and not args.overwrite:
-        raise LoadError(f"{args.keras!r} is there already.\n  Pass --overwrite to replace it.")
+        raise LoadError(f"{args.keras!r} already exists.\n  Pass --overwrite to replace it.")
+    progress.stage("loading the export")
     model = as_model(args.dir, args.signature, args.allow_ops)
+    progress.stage("writing the archive", 0.5)
     save(model, args.keras)
     print(f"{args.keras}: {len(model.weights)} weights, {os.path.getsize(args.keras):,} bytes")
     return 0

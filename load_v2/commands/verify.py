@@ -1,13 +1,28 @@
 """`verify`: replays the answers that step 1 recorded."""
 
 import argparse
+import json
+import sys
 
+from export_v1.console import colour
 from load_v2.commands import allowing
+from load_v2.commands.parsing import Parser
+
+DESCRIPTION = """
+Replays the answers of the original graph that step 1 recorded, and compares. Exit code 1 when something is
+different, else 0.
+"""
+EXAMPLES = (
+    "python -m load_v2 verify export/1",
+    "python -m load_v2 verify model.keras",
+)
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
+def add_flags(parser: Parser) -> None:
     """Declares the flags of `verify`."""
-    parser.add_argument("dir", metavar="DIR", help="--export_dir of step 1, or a .keras archive")
+    parser.add_argument("dir", group="What is read", metavar="DIR", help="--export_dir of step 1, or a .keras archive")
+    parser.add_argument("--json", group="What is printed", action="store_true",
+                        help="print all of it as JSON; default: as lines")  # fmt: skip
     allowing.add_flag(parser)
 
 
@@ -17,6 +32,5 @@ def run(args: argparse.Namespace) -> int:
     from load_v2 import verification
 
     report = verification.verify(args.dir, args.allow_ops)
-    for line in report.lines():
-        print(line)
+    print(json.dumps(report.to_json(), indent=1) if args.json else colour.report(str(report), sys.stdout))
     return 1 if report.verdict is Verdict.DIFFERENT else 0

@@ -81,7 +81,7 @@ def _blamed(path: str) -> Iterator[None]:
     except LoadError:
         raise
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, KeyError) as error:
-        raise LoadError(f"{path!r} is no whole .keras archive: {error}.\n  Save the model again.") from error
+        raise LoadError(f"{path!r} is not a complete .keras archive: {error}.\n  Save the model again.") from error
 
 
 def _unpacked(archive: zipfile.ZipFile, folder: str, path: str) -> list[str]:

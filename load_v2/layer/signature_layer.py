@@ -10,11 +10,13 @@ import keras
 import tensorflow as tf
 from absl import logging
 
+from export_v1.console import tables
 from export_v1.format import digests
 from export_v1.ir import safety
 from load_v2 import private
 from load_v2.errors import LoadError, quoted
 from load_v2.layer import (
+    appearance,
     archive,
     binding,
     cloning,
@@ -149,6 +151,19 @@ class SignatureLayer(freezable.FreezableLayer):
         """The artefact that the layer was made of."""
         return self._ready().source
 
+    def __repr__(self) -> str:
+        return self._table().text()
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return self._table().html()
+
+    def _table(self) -> tables.Table:
+        source = self._program.source if self._program is not None else None
+        record = source.record if source is not None else None
+        return appearance.table(self.name, self._description, source.path if source else "", record, self.trainable)
+
     def build(self, *shapes, **shapes_by_key):
         """Does nothing: a layer has its weights from the beginning, whatever shapes it is told."""
 
@@ -205,7 +220,7 @@ class SignatureLayer(freezable.FreezableLayer):
         if taken.train is None:
             self._say_once(
                 "Layer %r has no training graph: training runs the inference graph (no dropout, moving averages "
-                "fixed). Step 1 makes one when told --train_freeze."
+                "fixed). Step 1 makes one with --train_freeze."
             )
             return taken.serve
         return self._parts.get(taken, taken.train, freezing.names(self._own))

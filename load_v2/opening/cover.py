@@ -165,7 +165,7 @@ def _by_pattern(context: Context, tensor: Tensor, patterns: Sequence[Pattern], m
 def _by_op(context: Context, tensor: Tensor) -> Piece:
     op = context.op(tensor)
     if ops.is_random(op):
-        raise Refused("it draws random numbers; freeze what asks for them in step 1")
+        raise Refused("it draws random numbers; freeze the flag that turns them on in step 1")
     if op in ops.FED:
         raise Refused("nothing gives it a value")
     if ops.writes_variable(op):

@@ -167,7 +167,7 @@ def _refuse_writes(part: Part, taken: Program) -> None:
     written = writes.written_by(part.graph_def) | set(writers)
     if written:
         raise LoadError(
-            f"Inference of signature {taken.key!r} writes variables, and answers something else at each call.\n"
+            f"Inference of signature {taken.key!r} writes variables, and gives another answer at each call.\n"
             f"  Written by ({len(written)}): {quoted(written)}.\n"
             "  A Keras model keeps its weights in inference; use SignatureLayer, which writes them."
         )

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from export_v1.console import progress
 from export_v1.format import comparison
 from export_v1.format import sample as codec
 from load_v2.errors import LoadError, path_of, quoted
@@ -44,7 +45,7 @@ from load_v2.program.program import Program
 _MOST_ATTEMPTS = 8
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Rebuilt:
     """A rebuilt model.
 
@@ -59,6 +60,14 @@ class Rebuilt:
     source: str
     report: Report
     plan: "Plan"
+
+    def __str__(self) -> str:
+        return f"Rebuilt: model {self.model.name!r}\n{self.report}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -200,6 +209,7 @@ def proven(context: Context, sample: codec.Arrays | None) -> Cover:
         covered = cover.cover(context)
         if covered.refusals or sample is None:
             return covered
+        progress.stage("comparing layers with the graph")
         wrong = proof.check(context, covered.pieces, sample.inputs)
         if not wrong:
             return covered
@@ -209,11 +219,11 @@ def proven(context: Context, sample: codec.Arrays | None) -> Cover:
         stubborn = {key: why for key, why in wrong.items() if key[0] not in patterns}
         if stubborn:
             refusals = tuple(
-                cover.Refusal(tensor.node, rule, f"its code answers something else: {why}")
+                cover.Refusal(tensor.node, rule, f"its code gives another answer: {why}")
                 for (rule, tensor), why in stubborn.items()
             )
             return dataclasses.replace(covered, refusals=refusals)
-    raise LoadError("No set of layers passes its proofs.\n  This is a defect; use SignatureLayer.")
+    raise LoadError("No set of layers passes its proofs.\n  This is a bug; use SignatureLayer.")
 
 
 def execute(code: str) -> keras.Model:
@@ -267,7 +277,7 @@ def prove(
     outputs = list(plan_.context.graph.outputs)
     inputs = [batch for batch, _ in questions]
     proofs, wrong = {}, []
-    for backend in backends:
+    for backend in progress.counted(backends, "proving it", unit="backends"):
         found = processes.answers(backend, code, weights, inputs, outputs)
         if isinstance(found, str):
             wrong.append(f"{backend}: it does not run: {found}")
@@ -285,7 +295,7 @@ def prove(
         proofs[backend] = tuple(lines)
     if wrong:
         raise LoadError(
-            "The rebuilt model answers something else, and was not written.\n  "
+            "The rebuilt model gives other answers, and was not written.\n  "
             + "\n  ".join(wrong)
             + "\n  Leave a backend out of --backends if it is not needed, or use SignatureLayer."
         )
@@ -320,7 +330,7 @@ def batches(plan_: Plan) -> tuple[list[tuple[dict[str, np.ndarray], dict[str, np
         try:
             answered = layer(batch)
         except Exception:  # the graph itself may be made for one size only
-            return batches, [f"the graph itself does not answer a batch of {other}, so no other size was tried"]
+            return batches, [f"the graph itself fails on a batch of {other}, so no other size was tried"]
         answered = answered if isinstance(answered, dict) else {next(iter(plan_.context.graph.outputs)): answered}
         batches.append((batch, {key: np.asarray(answered[key]) for key in answers}))
     return batches, []
@@ -385,6 +395,6 @@ def _notes(taken: Program, context: Context, layers: Sequence[Layer]) -> list[st
     notes += training.notes(taken, context.training, layers)
     if copies:
         notes.append(
-            f"each of these variables is in several layers, which training changes one by one: {quoted(copies)}"
+            f"each of these variables is in several layers, which training would change independently: {quoted(copies)}"
         )
     return notes

@@ -4,12 +4,13 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping
 
+from export_v1.console import tables
 from load_v2.opening.cover import Miss
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Report:
-    """A rebuilt model in numbers.
+    """A rebuilt model in numbers; printed, one line for each finding.
 
     Attributes:
         layers: class of Keras's layers -> how many.
@@ -43,6 +44,15 @@ class Report:
     def share(self) -> float:
         """The share of the weights that is in layers of Keras's own; 1 where there are none."""
         return self.standard_weights / self.weights if self.weights else 1.0
+
+    def __str__(self) -> str:
+        return "\n".join(self.text())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = [tuple(line.split(": ", 1)) for line in self.text()]
+        return tables.Table("A rebuilt model", rows).html()
 
     def text(self) -> list[str]:
         """Returns the report, one line for each finding."""

@@ -6,7 +6,7 @@
 How names find each other is told in `matching`; what a rules file may say, in `rules`.
 """
 
-__all__ = ["Rule", "load_checkpoint_weights"]
+__all__ = ["Rule", "load_checkpoint_weights", "suggest_rules"]
 
 
 def __getattr__(name: str):
@@ -15,8 +15,8 @@ def __getattr__(name: str):
         from load_v2.porting.rules import Rule
 
         return Rule
-    if name == "load_checkpoint_weights":
-        from load_v2.porting.load import load_checkpoint_weights
+    if name in ("load_checkpoint_weights", "suggest_rules"):
+        from load_v2.porting import load
 
-        return load_checkpoint_weights
+        return getattr(load, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from export_v1.console import tables
 from export_v1.format.comparison import Comparison
 from load_v2.errors import SHOWN, LoadError
 from load_v2.porting import suggestions
@@ -12,9 +13,9 @@ from load_v2.porting.transforms import text
 from load_v2.porting.types import Ambiguity, Assignment, Entry, Plan, Weight
 
 
-@dataclass
+@dataclass(repr=False)
 class Report:
-    """The account of one loading.
+    """The account of one loading; printed, to the last variable.
 
     `assignments`: a weight, the variables it came from, how they were found. `skipped`: variable -> why. `left_over`
     and `missing`: variables without a weight and weights without a variable. `misfits`: sentences, each naming both
@@ -78,15 +79,35 @@ class Report:
         return LoadError("\n".join(lines))
 
     def _faults(self) -> list[str]:
-        lines = [f"  Misfit: {misfit}." for misfit in self.misfits[:SHOWN]]
+        lines = [f"  Does not fit: {misfit}." for misfit in self.misfits[:SHOWN]]
         if len(self.misfits) > SHOWN:
-            lines.append(f"  … and {len(self.misfits) - SHOWN} more misfits.")
+            lines.append(f"  … and {len(self.misfits) - SHOWN} more that do not fit.")
         lines += _listed("Missing in the checkpoint", [_sized(p, self.weights[p].shape) for p in self.missing])
         lines += _listed("Left over in the checkpoint", [_sized(k, self.entries[k].shape) for k in self.left_over])
         for found in self.ambiguous[:SHOWN]:
             lines.append(f"  Undecided: {found.layer!r} could be {' or '.join(map(repr, found.candidates[:SHOWN]))}.")
-        lines += _listed("Rules that matched nothing", self.unused_rules)
+        lines += [f"  Matched nothing: {unused}." for unused in self.unused_rules[:SHOWN]]
         return lines
+
+    def __repr__(self) -> str:
+        return self._table().text()
+
+    def _repr_html_(self) -> str:
+        return self._table().html()
+
+    def _table(self) -> tables.Table:
+        rows = [
+            ("source", self.checkpoint),
+            ("loaded", f"{len(self.assignments)} of {len(self.weights)} weights"),
+            ("proven", f"{self.proven} weights read back equal, bit for bit"),
+            ("skipped", f"{len(self.skipped)} variables"),
+        ]
+        rows += [
+            (name, _named(names)) for name, names in (("missing", self.missing), ("left over", self.left_over)) if names
+        ]
+        rows += [("misfit", misfit) for misfit in self.misfits[:SHOWN]]
+        rows += [("answer", str(answer)) for answer in self.answers]
+        return tables.Table(f"Weights of {self.model!r}", rows)
 
     def __str__(self):
         count = f"{len(self.assignments)} of {len(self.weights)} weights"
@@ -107,6 +128,10 @@ class Report:
         lines += [f"  unequal: {compared}" for compared in self.unequal]
         lines += [f"  answer: {'equal' if answer.equal else 'NOT equal'}; {answer}" for answer in self.answers]
         return "\n".join(lines)
+
+
+def _named(names: list[str]) -> str:
+    return f"{len(names)}: {', '.join(names[:3])}{', …' if len(names) > 3 else ''}"
 
 
 def _sized(name, shape) -> str:

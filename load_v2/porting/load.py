@@ -8,7 +8,7 @@ import keras
 
 from load_v2.errors import LoadError
 from load_v2.porting import ema as averages
-from load_v2.porting import planning, proof, source_graph, target, values
+from load_v2.porting import planning, proof, source_graph, starter, target, values
 from load_v2.porting import rules as rules_module
 from load_v2.porting.account import Report
 from load_v2.porting.entries import Checkpoint
@@ -64,6 +64,23 @@ def load_checkpoint_weights(
     return report
 
 
+def suggest_rules(model: keras.Model, checkpoint: str | os.PathLike, *, ema: bool | None = None) -> str:
+    """Returns a rules file to begin with: every variable and every weight once; nothing is loaded.
+
+    What names and shapes decide stands in it as it is matched without rules; for the rest there are proposals, by names
+    as a person reads them and by shapes, with the steps that would fit. They are to be looked at: nothing proves them.
+
+    Args:
+        model: as of `load_checkpoint_weights`.
+        checkpoint: as of `load_checkpoint_weights`.
+        ema: as of `load_checkpoint_weights`.
+
+    Raises:
+        LoadError: the checkpoint cannot be read, or the model has no weights yet.
+    """
+    return starter.text(_planned(model, Checkpoint(checkpoint), rules_module.RuleSet(), ema), ema)
+
+
 def _planned(model: keras.Model, source: Checkpoint, rule_set: rules_module.RuleSet, ema: bool | None) -> Report:
     """Returns the account of what is about to be done, from names and shapes alone."""
     chosen, weights = averages.choose(source.entries, ema), target.weights(model)
@@ -82,7 +99,7 @@ def _prove(report: Report, source: Checkpoint, variables, model, expected, stric
     report.unequal = proof.unequal_weights(report.assignments, source.read, variables)
     report.proven = len(report.assignments) - len(report.unequal)
     if report.unequal and strict:
-        raise LoadError(f"{len(report.unequal)} weights do not hold what was assigned: {report.unequal[0]}")
+        raise LoadError(f"{len(report.unequal)} weights do not hold the values assigned to them: {report.unequal[0]}")
     if expected is None:
         return
     report.answers = expected.compare(model)
@@ -90,7 +107,7 @@ def _prove(report: Report, source: Checkpoint, variables, model, expected, stric
     if wrong and strict:
         lines = "".join(f"\n  Output {answer}." for answer in wrong)
         raise LoadError(
-            f"Model {report.model!r} does not answer as {expected.source!r} says: "
+            f"Model {report.model!r} does not give the answers in {expected.source!r}: "
             f"{len(wrong)} of {len(report.answers)} outputs differ; the model is unchanged.{lines}\n"
             "  Every weight held what its rule says: look for a wrong rule (a square kernel transposed, swapped gates),"
             " a forget_bias, an epsilon, an activation."

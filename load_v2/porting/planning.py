@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from load_v2 import errors
 from load_v2.errors import LoadError
-from load_v2.porting import bookkeeping, matching, presets, shape_fitting, transforms, weight_roles
+from load_v2.porting import bookkeeping, matching, near_misses, presets, shape_fitting, transforms, weight_roles
 from load_v2.porting.flow import Flow
 from load_v2.porting.rules import Concatenate, Rule, RuleSet
 from load_v2.porting.types import Assignment, Entry, Plan, Term, Weight
@@ -65,7 +65,8 @@ class _Planner:
         else:
             used = self._map(rule, label)
         if not used:
-            self.plan.unused_rules.append(f"{label} ({', '.join(rule.key)})")
+            near = near_misses.of(rule, self.entries, self.used)
+            self.plan.unused_rules.append(f"{label} ({', '.join(rule.key)}): {near}")
 
     def _skip(self, rule: Rule, label: str) -> bool:
         keys = [key for key in self.free() for pattern in rule.key if re.fullmatch(pattern, key)]

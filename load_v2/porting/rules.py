@@ -128,9 +128,14 @@ def _toml_reader(name: str):
 def _parsed(content: dict, name: str) -> RuleSet:
     for field in content:
         if field not in ("ema", "rule"):
-            near = "; did you mean [[rule]]?" if field.lower().startswith("rule") else ""
+            is_table = isinstance(content[field], list)
+            what = f"table [[{field}]]" if is_table else f"entry {field!r}"
+            near = (
+                "[[rule]]" if is_table or errors.closest(field, ["rule"]) else errors.closest(field, ["ema"]) and "ema"
+            )
+            hint = f"; did you mean {near}?" if near else "."
             raise LoadError(
-                f"Rules file {name!r} has an unknown entry {field!r}{near or '.'}\n"
+                f"Rules file {name!r}: unknown {what}{hint}\n"
                 "  Known (2): 'ema', 'rule'.\n  Write [[rule]] above each rule, and ema = true or false before the first."
             )
     tables, ema = content.get("rule", []), content.get("ema")
@@ -143,7 +148,7 @@ def _parsed(content: dict, name: str) -> RuleSet:
     for number, table in enumerate(tables, 1):
         for field in table:
             if field not in fields:
-                raise errors.unknown("Field", field, f"rule {number} of {name!r}", fields, "Rename or remove it.")
+                raise errors.unknown("Field", field, f"rule {number} of {name!r}", fields, "Rename it or remove it.")
         try:
             rules.append(Rule(**{"key": (), **table}))
         except LoadError as error:

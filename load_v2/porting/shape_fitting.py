@@ -21,9 +21,9 @@ def misfit(assignment: Assignment, weight: Weight, entries: Mapping[str, Entry])
     if shape != weight.shape:
         return f"shape {list(shape)} from the checkpoint, {list(weight.shape)} in the model"
     dtypes = sorted({entries[key].dtype for key in assignment.keys})
-    if not _has_cast(assignment) and not all(_widens(dtype, weight.dtype) for dtype in dtypes):
+    if not _has_cast(assignment) and not all(widens(dtype, weight.dtype) for dtype in dtypes):
         remedy = f'transform = [{{ cast = "{weight.dtype}" }}]'
-        return f"{'/'.join(dtypes)} in the checkpoint, {weight.dtype} in the model: say {remedy}"
+        return f"{'/'.join(dtypes)} in the checkpoint, {weight.dtype} in the model: add {remedy}"
     return ""
 
 
@@ -32,7 +32,8 @@ def _has_cast(assignment: Assignment) -> bool:
     return any(isinstance(step, transforms.Cast) for step in steps)
 
 
-def _widens(dtype: str, wanted: str) -> bool:
+def widens(dtype: str, wanted: str) -> bool:
+    """Whether a type may become another without being asked: nothing is lost."""
     # bfloat16 and float16 are no subset of each other; numpy knows neither bfloat16 nor strings of tensors.
     if dtype == wanted:
         return True

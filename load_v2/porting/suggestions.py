@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from load_v2.errors import SHOWN
 from load_v2.porting import presets, weight_roles
+from load_v2.porting.likeness import Likeness
 from load_v2.porting.types import Entry, Weight
 
 
@@ -22,7 +23,7 @@ def lines(report) -> list[str]:
     for found in report.ambiguous[:SHOWN]:
         rules.append(_undecided(found, {rule.candidates[0] for rule in rules}))
     spoken = {found.layer for found in report.ambiguous} | {n for found in report.ambiguous for n in found.candidates}
-    rules += _recurrent(report, {key: entry for key, entry in left.items() if not _within(key, spoken)})
+    rules += recurrent(report, {key: entry for key, entry in left.items() if not _within(key, spoken)})
     spoken |= {name for rule in rules for name in (*rule.candidates, rule.weight)}
     for path in [path for path in report.missing if not _within(path, spoken)]:
         free = [entry for key, entry in left.items() if not _within(key, spoken)]
@@ -68,11 +69,18 @@ def _undecided(found, offered: set[str]) -> _Rule:
     return _Rule((first, *others), found.layer, ('preset = "layer"',) if found.whole_layer else ())
 
 
-def _recurrent(report, left: dict[str, Entry]) -> list[_Rule]:
-    """Returns preset rules for recurrent layers whose TF1 cells are in the checkpoint."""
+def recurrent(report, left: dict[str, Entry] | None = None) -> list[_Rule]:
+    """Returns preset rules for recurrent layers whose TF1 cells are in the checkpoint.
+
+    Args:
+        report: a `Report` that is not complete.
+        left: the variables to look at; None: all that are left over.
+    """
+    left = {key: report.entries[key] for key in report.left_over} if left is None else left
     rules, used = [], set()
     inner = {weight_roles.scope_of(key) for key in left}
     scopes = sorted(inner | set(map(weight_roles.scope_of, inner)))
+    likeness = Likeness(scopes, [weight_roles.scope_of(path) for path in report.missing])
     for path in report.missing:
         layer = weight_roles.scope_of(path)
         inputs = report.weights.get(f"{layer}/kernel")
@@ -80,7 +88,9 @@ def _recurrent(report, left: dict[str, Entry]) -> list[_Rule]:
             continue
         rows = inputs.shape[0] + report.weights[path].shape[0]
         cells = [(scope, _preset_of(scope, left, rows, inputs.shape)) for scope in scopes if scope not in used]
-        fits = [(scope, preset) for scope, preset in cells if preset]
+        # The most alike first, as they are sorted: `fw` is `forward_lstm`.
+        ranked = [(-likeness.of(scope, layer), scope, preset) for scope, preset in cells if preset]
+        fits = [(scope, preset) for _, scope, preset in sorted(ranked)]
         if fits:
             scope, preset = fits[0]
             used.add(scope)

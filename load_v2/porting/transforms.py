@@ -126,7 +126,7 @@ class Part:
         side = shape[_axis(self.axis, shape, "split")]
         if (self.parts and side % self.parts) or (self.sizes and sum(self.sizes) != side):
             requested = f"{self.parts} equal parts" if self.parts else f"sizes {list(self.sizes)}"
-            raise LoadError(f"split: axis {self.axis} of shape {list(shape)} does not come in {requested}")
+            raise LoadError(f"split: axis {self.axis} of shape {list(shape)} cannot be split into {requested}")
         sizes = self.sizes or (side // self.parts,) * self.parts
         start = sum(sizes[: self.index])
         return Slice(self.axis, start, start + sizes[self.index])
@@ -164,7 +164,7 @@ class Shift:
 
     def shape(self, shape: Shape) -> Shape:
         if self.blocks > 1 and (not shape or shape[-1] % self.blocks):
-            raise LoadError(f"the last axis of shape {list(shape)} does not come in {self.blocks} equal blocks")
+            raise LoadError(f"the last axis of shape {list(shape)} cannot be split into {self.blocks} equal blocks")
         return shape
 
     def apply(self, array):

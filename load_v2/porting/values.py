@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import keras
 import numpy as np
 
+from export_v1.console import progress
 from load_v2.porting.types import Assignment
 
 
@@ -70,13 +71,13 @@ def largest_first(assignments: Iterable[Assignment], variables: Mapping[str, ker
 
 def assign(assignments: Iterable[Assignment], read, variables: Mapping[str, keras.Variable]) -> None:
     """Writes each weight's value, one at a time."""
-    for assignment in largest_first(assignments, variables):
+    for assignment in progress.counted(largest_first(assignments, variables), "filling weights"):
         variable = variables[assignment.weight]
         variable.assign(of(assignment, read, _dtype(variable)))
 
 
 def rehearse(assignments: Iterable[Assignment], read, variables: Mapping[str, keras.Variable]) -> None:
     """Makes each value and throws it away, so that damaged files are found while the model is still as it was."""
-    for assignment in assignments:
+    for assignment in progress.counted(assignments, "reading the checkpoint"):
         variable = variables[assignment.weight]
         assert of(assignment, read, _dtype(variable)).shape == tuple(variable.shape), assignment

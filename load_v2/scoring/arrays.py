@@ -146,7 +146,7 @@ class ArchiveReader(_Batched):
         wanted = rows * dtype.itemsize * int(np.prod(shape[1:], dtype=np.int64))
         data = stream.read(wanted)
         if len(data) != wanted:
-            raise LoadError(f"{self._path!r} is cut: array {key!r} ends early.")
+            raise LoadError(f"{self._path!r} is truncated: array {key!r} ends early.")
         return np.frombuffer(data, dtype).reshape(rows, *shape[1:])
 
 

@@ -31,7 +31,7 @@ def folder(path: str) -> Iterator[str]:
     """
     path = os.path.abspath(path)
     if os.path.lexists(path):
-        raise LoadError(f"{path!r} is there already.\n  Name a new folder.")
+        raise LoadError(f"{path!r} already exists.\n  Name a new folder.")
     with _told(path), unfinished.folder(_beside(path), _PREFIX) as part:
         yield part
         unfinished.finish(part)
@@ -102,5 +102,5 @@ def _told(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise LoadError(
-            f"{path!r} cannot be written: {error.strerror or error}.\n  Make room, or name another."
+            f"{path!r} cannot be written: {error.strerror or error}.\n  Free some space, or choose another path."
         ) from error

@@ -1,4 +1,4 @@
-"""One element of a PCollection, held against a signature: a row for each of its inputs, or the reason why not."""
+"""One element (of a PCollection, of a table), held against a signature: a row for each of its inputs, or the reason why not."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -74,7 +74,7 @@ def parsed(element: object) -> tf.train.Example:
     try:
         return tf.train.Example.FromString(element)
     except Exception as error:  # protobuf's DecodeError is another class in each of its implementations
-        raise LoadError("its bytes are no serialized tf.train.Example.") from error
+        raise LoadError("its bytes are not a serialized tf.train.Example.") from error
 
 
 def features(example: tf.train.Example) -> Flat:
@@ -100,9 +100,12 @@ def _missing(key: str, element: Mapping) -> LoadError:
 
 def _value(key: str, spec: Spec, value: object, flat: bool = False) -> np.ndarray:
     """Returns a value as a row of an input; `flat` values of an Example are put into its shape."""
+    if value is None:
+        raise LoadError(f"input {key!r} is null; the signature has {spec}.")
     wanted = None if spec.shape is None else spec.shape[1:]
-    array = _typed(key, spec, value)
-    if flat and wanted is not None:
+    array = typed(key, spec, value)
+    # What has axes of its own has to have the right ones: [2, 3] is not [3, 2].
+    if flat and wanted is not None and array.ndim < 2:
         array = _shaped(key, spec, array, wanted)
     fits = wanted is None or (
         array.ndim == len(wanted) and all(b is None or a == b for a, b in zip(array.shape, wanted, strict=True))
@@ -126,7 +129,12 @@ def _shaped(key: str, spec: Spec, array: np.ndarray, wanted: tuple) -> np.ndarra
         raise LoadError(f"input {key!r} has {array.size} values; one row of {spec} is {shape_text(wanted)}.") from error
 
 
-def _typed(key: str, spec: Spec, value: object) -> np.ndarray:
+def typed(key: str, spec: Spec, value: object) -> np.ndarray:
+    """Returns values of an input, of any shape, as an array of the input's type.
+
+    Raises:
+        LoadError: they are of another kind, or an integer does not fit the type.
+    """
     dtype = tf.as_dtype(spec.dtype)
     try:
         array = np.asarray(value)
@@ -146,7 +154,10 @@ def _typed(key: str, spec: Spec, value: object) -> np.ndarray:
     if array.size and (widened < 0 or widened > kind or (dtype.is_bool and widened != kind)):
         if not (dtype.is_bool and array.dtype.kind == "i" and np.isin(array, (0, 1)).all()):
             raise LoadError(f"input {key!r} is {_name(array)}; the signature has {spec}.")
-    return array.astype(dtype.as_numpy_dtype)
+    made = array.astype(dtype.as_numpy_dtype)
+    if dtype.is_integer and made.dtype != array.dtype and not np.array_equal(made, array):
+        raise LoadError(f"input {key!r} has a value that does not fit {spec.dtype}; the signature has {spec}.")
+    return made
 
 
 def _name(array: np.ndarray) -> str:

@@ -132,7 +132,7 @@ class ResumedModel(Freezable):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if sample_weight is not None:
             raise LoadError(
-                "The loss is TensorFlow 1's own and takes no sample_weight.\n  Feed what weights it as a label."
+                "The loss is TensorFlow 1's own and takes no sample_weight.\n  Feed the weights as a label."
             )
         sides = [(x, list(self.layer.input_specs)), (y, self.labels)]
         fed: dict[str, Any] = {}

@@ -72,6 +72,9 @@ def resume(
         return tf.identity(held[variable].value).numpy()
 
     twin = keras_optimizers.of(training, programs, model.trainable_variables, held_by)
+    if twin is None:
+        # What is built, `model.summary()` counts.
+        optimizer.build(model.trainable_variables)
     model.compile(optimizer=twin or optimizer, jit_compile=False)
     model.attach(programs)
     return model

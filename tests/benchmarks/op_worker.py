@@ -9,15 +9,14 @@ Python 3.7 as well, where tf.contrib brings the ops; of cuDNN's network, the cel
 """
 
 import glob
-import json
 import os
 import sys
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+import timed
 
 
 def contrib_libraries():
@@ -65,19 +64,7 @@ def opened(folder, name):
 def main(folder):
     """Answers requests until there are no more."""
     contrib_libraries()
-    ready = {}
-    for line in sys.stdin:
-        request = json.loads(line)
-        name = request["name"]
-        if name not in ready:
-            ready[name] = opened(folder, name)
-            ready[name]()
-        seconds = []
-        for _ in range(request["calls"]):
-            begin = time.perf_counter()
-            ready[name]()
-            seconds.append(time.perf_counter() - begin)
-        print(json.dumps({"seconds": seconds}), flush=True)
+    timed.answer(lambda name: opened(folder, name))
 
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ training. "tf1" runs TensorFlow 1's own train op on the case's checkpoint, under
 import json
 import os
 import sys
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
+import timed
 
 FIXTURES = os.path.join(os.path.dirname(__file__), "..", "..", "fixtures")
 
@@ -81,21 +81,7 @@ def _step(model, values):
 def main(exports, side):
     """Answers requests until there are no more."""
     make = {"tf1": by_tensorflow_1, "resume": by_resume, "keras": by_keras}[side]
-    ready = {}
-    for line in sys.stdin:
-        request = json.loads(line)
-        name = request["name"]
-        if name not in ready:
-            ready[name] = make(exports, name)
-            for _ in range(3):
-                ready[name]()
-        seconds = []
-        for _ in range(request["calls"]):
-            begin = time.perf_counter()
-            ready[name]()
-            seconds.append(time.perf_counter() - begin)
-        print(json.dumps({"seconds": seconds}))
-        sys.stdout.flush()
+    timed.answer(lambda name: make(exports, name), warm=3)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """`python -m export_v1` as its users meet it: help, flag errors, reports, exit codes, and never a traceback."""
 
+import json
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from absl.testing import flagsaver
 from tests.support import cases
 
 FLAGS = flags.FLAGS
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -41,17 +44,32 @@ def _copy(name: str, tmp_path) -> str:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["--help"], 1, ["python -m export_v1 --checkpoint=model.ckpt-3 --list", "--train_freeze", "KEY=TENSOR"]),
+        (["--help"], 0, ["python -m export_v1 model.ckpt-1000 --list", "--train_freeze", "KEY=TENSOR"]),
+        (["--helpfull"], 0, ["python -m export_v1 model.ckpt-1000 --list", "--train_freeze", "KEY=TENSOR"]),
         ([], 1, ["No model is given", "--checkpoint", "--saved_model", "--graph_def", "--builder"]),
-        (["--checkpoint=a"], 1, ["No --export_dir is given", "--export_dir=DIR"]),
+        (["--checkpoint=a"], 1, ["No folder to write is given", "--export_dir=DIR"]),
         (
             ["--checkpoint=a", "--graph_def=b", "--export_dir=c"],
             1,
             ["Exactly one model", "--graph_def and --checkpoint"],
         ),
-        (["--checkpoint=a", "--export_dir=c", "--input=x"], 1, ["--input=x is not of the form", "--input=x=images:0"]),
-        (["--checkpoint=a", "--export_dir=c", "extra"], 1, ["'extra' is not a flag"]),
-        (["--no_such_flag"], 1, ["no_such_flag"]),
+        (["--checkpoint=a", "--export_dir=c", "--input=x"], 1, ["--input=x is malformed", "--input=x=images:0"]),
+        (["--checkpoint=a", "--export_dir=c", "extra"], 1, ["Model 'extra' is not in folder '.'"]),
+        (["a", "b", "c"], 1, ["'c' is one argument too many", "are 'a' and 'b'"]),
+        (["--checkpoint=a", "b", "c"], 1, ["Model 'b' is not in folder '.'"]),
+        (
+            ["fixtures/mlp_layers", "--export_dir=a", "b"],
+            1,
+            ["Two folders to write are given: 'b', and --export_dir=a"],
+        ),
+        (
+            ["fixtures/mlp_layers", "b", "--graph_def=c"],
+            1,
+            ["Two models are given: 'fixtures/mlp_layers', and --graph_def=c"],
+        ),
+        (["fixtures/mlp_layers", "a", "--json"], 1, ["--json goes with --list", "--list --json"]),
+        (["--no_such_flag"], 1, ["--no_such_flag is not a flag", "--help lists the flags"]),
+        (["--no_smple"], 1, ["Closest: --no_sample"]),
         (["--graph_def=a", "--meta_graph=b", "--export_dir=c"], 1, ["--meta_graph goes with --checkpoint"]),
     ],
 )
@@ -62,6 +80,7 @@ def test_help_and_flag_errors_come_without_tensorflow(arguments, code, words, su
         capture_output=True,
         text=True,
         env=subprocess_env,
+        cwd=ROOT,
         check=False,
     )
     said = done.stdout + "\n".join(line for line in done.stderr.splitlines() if not line.startswith("import time:"))
@@ -91,6 +110,30 @@ def test_the_report_says_what_was_done(command, tmp_path, capsys):
     ):
         assert words in said
     assert sorted(os.listdir(folder)) == ["assets.extra", "saved_model.pb", "variables"]
+
+
+def test_a_model_needs_no_flag(tmp_path, capsys):
+    from export_v1 import __main__
+
+    if not FLAGS.is_parsed():
+        FLAGS.mark_as_parsed()
+    # Fed by position: the checkpoint's kind is seen from its files.
+    assert __main__.main(["export_v1", _checkpoint("mlp_layers"), str(tmp_path / "1")]) == 0
+    assert f"exported from checkpoint {_checkpoint('mlp_layers')}" in capsys.readouterr().out
+    assert (tmp_path / "1" / "saved_model.pb").is_file()
+
+
+def test_the_list_as_json_has_what_the_lines_have(command, capsys):
+    assert command(checkpoint=_checkpoint("slim_contrib_net"), list="", json=True) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["chosen"] == {"inputs": {"image": "image:0"}, "outputs": {"embeddings": "embeddings:0"}}
+    assert found["unclear"] == "" and found["needs_permission"] == {}
+    freeze = {one["tensor"]: one["value"] for one in found["candidates"]["freeze"]}
+    assert freeze["phase_train:0"] is False and freeze["keep_prob:0"] == 1.0
+    (image,) = [one for one in found["candidates"]["inputs"] if one["key"] == "image"]
+    assert (image["dtype"], image["shape"]) == ("float32", [None, 16, 16, 3])
+    names = {one["name"] for one in found["variables"]}
+    assert "conv1/weights" in names and all(isinstance(one["trainable"], bool) for one in found["variables"])
 
 
 def test_list_prints_flags_to_paste_and_writes_nothing(command, tmp_path, capsys, monkeypatch):

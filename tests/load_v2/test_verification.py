@@ -14,7 +14,7 @@ from export_v1.format import sample as codec
 from export_v1.format.comparison import Verdict
 from load_v2 import LoadError, replay, verification, verify
 from load_v2.program import artefact
-from tests.support import savedmodels
+from tests.support import graphs, savedmodels
 from tests.support.graphs import v1
 
 F, NAN, INF = np.float32, np.nan, np.inf
@@ -358,6 +358,20 @@ def test_what_an_answer_writes_does_not_change_the_next(tmp_path):
     os.makedirs(os.path.join(path, "assets.extra"))
     arrays = {"in/x": F([1]), "out/y": F([2]), "sets/1/in/x": F([3]), "sets/1/out/y": F([4])}
     np.savez(os.path.join(path, codec.PATH), **arrays)
+    assert verify(path).equal
+
+
+@pytest.mark.parametrize("name", [{}, {"use_node_name_sharing": True}, {"shared_name": "seen"}])
+def test_what_an_answer_writes_to_a_table_does_not_change_the_next(tmp_path, name):
+    with savedmodels.session() as current:
+        x = v1.placeholder(tf.int64, [None], name="x")
+        path = savedmodels.save(tmp_path / "m", current, {"x": x}, {"y": graphs.counted(x, **name)})
+    os.makedirs(os.path.join(path, "assets.extra"))
+    first, second = np.array([1, 2], np.int64), np.array([2, 3], np.int64)
+    ones = np.ones(2, np.int64)
+    arrays = {"in/x": first, "out/y": ones, "sets/1/in/x": second, "sets/1/out/y": ones}
+    np.savez(os.path.join(path, codec.PATH), **arrays)
+    assert verify(path).equal
     assert verify(path).equal
 
 

@@ -261,8 +261,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/scoring/elements.py",
-        before="if flat and wanted is not None:",
-        after="if wanted is not None:",
+        before="if flat and wanted is not None and array.ndim < 2:",
+        after="if wanted is not None and array.ndim < 2:",
         tests=("tests/load_v2/scoring/test_elements.py",),
     ),
     Change(
@@ -321,8 +321,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/scoring/elements.py",
-        before="return array.astype(dtype.as_numpy_dtype)",
-        after="return array",
+        before="made = array.astype(dtype.as_numpy_dtype)",
+        after="made = array",
         tests=("tests/load_v2/scoring/test_elements.py",),
     ),
     Change(
@@ -709,15 +709,15 @@ CHANGES = (
         ),
     ),
     Change(
-        file="load_v2/beam/command.py",
-        before="        allow_abbrev=False,\n",
-        after="",
+        file="load_v2/commands/parsing.py",
+        before="add_help=False, allow_abbrev=False, **kwargs",
+        after="add_help=False, **kwargs",
         tests=("tests/load_v2/beam/test_files.py",),
     ),
     Change(
         file="load_v2/beam/command.py",
-        before='add("--keep", action="append", default=[]',
-        after='add("--keep", action="store", default=[]',
+        before='action="append",',
+        after='action="store",',
         tests=("tests/load_v2/beam/test_files.py",),
     ),
     Change(

@@ -149,7 +149,7 @@ CHANGES = (
     _change("results", " or self._is_summarized(node))", ")", _ROLES),
     _change("results", "dtype == types_pb2.DT_STRING or chosen", "chosen", _ROLES),
     _change("results", "dtype in _INTEGERS and bool(roles.mask(node.name) & TRAINED)", "False", _ROLES),
-    _change("results", "counts = roles.is_counted(node.name) and", "counts =", _CHOICE),
+    _change("results", "counts = roles.is_counted(node.name) and", "counts =", _ROLES),
     _change("results", 'return all(reader.op != "Softmax" for', 'return all(reader.op != "" for', _CHOICE),
     _change("offers", "if parts.readers(node.name) or kept or", "if kept or", _ROLES),
     _change("offers", "        _handed_over(anatomy),\n", "", _ROLES),

@@ -1176,14 +1176,14 @@ CHANGES = (
         tests=("tests/load_v2/layer/test_signature_layer.py::test_strings_scalars_and_unknown_sizes",),
     ),
     Change(
-        file="load_v2/__main__.py",
-        before="        self.exit(1, f",
-        after="        self.exit(2, f",
+        file="load_v2/commands/parsing.py",
+        before="        self.exit(1, colour",
+        after="        self.exit(2, colour",
         tests=COMMANDS,
     ),
     Change(
         file="load_v2/__main__.py",
-        before='    "port": ("load_v2.commands.port", "fill a Keras model with a checkpoint\'s weights, by rules"),\n',
+        before='    "port": _Command(_CONVERT, "fill a Keras model of yours with a checkpoint\'s weights, by rules"),\n',
         after="",
         tests=COMMANDS,
     ),
@@ -1214,7 +1214,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/commands/verify.py",
-        before="    for line in report.lines():\n        print(line)\n",
+        before="    print(json.dumps(report.to_json(), indent=1) if args.json else colour.report(str(report), sys.stdout))\n",
         after="",
         tests=COMMANDS,
     ),

@@ -5,8 +5,8 @@ from tests.mutants.change import Change
 CHANGES = (
     Change(
         file="load_v2/porting/values.py",
-        before="    for assignment in largest_first(assignments, variables):\n",
-        after="    for assignment in assignments:\n",
+        before='progress.counted(largest_first(assignments, variables), "filling weights")',
+        after='progress.counted(assignments, "filling weights")',
         tests=("tests/load_v2/commands/test_port.py::test_one_weight_at_a_time_in_memory",),
     ),
     Change(

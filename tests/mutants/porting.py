@@ -260,8 +260,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/planning.py",
-        before="        if not used:\n            self.plan.unused_rules",
-        after="        if False:\n            self.plan.unused_rules",
+        before="        if not used:\n            near = ",
+        after="        if False:\n            near = ",
         tests=("tests/load_v2/porting/test_steps.py",),
     ),
     Change(
@@ -818,7 +818,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/account.py",
-        before='lines += _listed("Rules that matched nothing", self.unused_rules)',
+        before='lines += [f"  Matched nothing: {unused}." for unused in self.unused_rules[:SHOWN]]',
         after="pass",
         tests=("tests/load_v2/porting/test_proof.py",),
     ),
@@ -1016,7 +1016,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/shape_fitting.py",
-        before=("if not _has_cast(assignment) and not all(_widens(dtype, weight.dtype) for dtype in dtypes):"),
+        before=("if not _has_cast(assignment) and not all(widens(dtype, weight.dtype) for dtype in dtypes):"),
         after="if False:",
         tests=("tests/load_v2/porting/test_sources.py",),
     ),

@@ -177,7 +177,7 @@ CHANGES = (
     ),
     Change(
         _FOLDER + "trees.py",
-        'raise ValueError("a tree of its ensemble goes round in circles")',
+        'raise ValueError("a tree of its ensemble contains a cycle")',
         "return depth",
         ("tests/export_v1/passes/replacements/test_trees.py",),
     ),

@@ -517,8 +517,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/artifact/recording.py",
-        before="    return sum(node.name in written for node in plan.serving.model.graph_def.node)\n",
-        after="    return len(graph_def.node) + len(written)\n",
+        before="for node in plan.serving.model.graph_def.node if node.name in written}",
+        after="for node in graph_def.node}",
         tests=("tests/export_v1/test_oddities.py",),
     ),
     Change(
@@ -1091,7 +1091,9 @@ CHANGES = (
     ),
     Change(
         file="export_v1/artifact/report.py",
-        before='        lines += [f"  chosen: {choice.what} ({choice.why})" for choice in record.choices]\n',
+        before=(
+            '        lines += [f"  chosen: {choice.what}" + f" ({choice.why})" * bool(choice.why) for choice in record.choices]\n'
+        ),
         after="",
         tests=("tests/export_v1/test_request.py",),
     ),

@@ -41,6 +41,16 @@ def run(graph_def, fetches, feeds: Mapping[str, object] | None = None, values: M
             return session.run(fetches, dict(feeds or {}))
 
 
+def counted(keys: tf.Tensor, **name) -> tf.Tensor:
+    """Returns how often each key has been asked for, this time included; a table counts, which `name` is about."""
+    raw = tf.raw_ops
+    table = raw.MutableHashTableV2(key_dtype=keys.dtype, value_dtype=tf.int64, name="table", **name)
+    count = raw.LookupTableFindV2(table_handle=table, keys=keys, default_value=tf.constant(0, tf.int64)) + 1
+    insert = raw.LookupTableInsertV2(table_handle=table, keys=keys, values=count)
+    with tf.control_dependencies([insert]):
+        return tf.identity(count, name="count")
+
+
 def kinds(graph_def) -> set[str]:
     """Returns the op types of a graph."""
     return {node.op for node in graph_def.node}

@@ -88,7 +88,7 @@ class _Ensemble:
         places, todo = {(0, 0): 0}, [(0, 0)]
         for at, number in todo:
             if not (0 <= at < len(nodes) and number < len(nodes)):
-                raise ValueError("a tree of its ensemble has a node that is not there")
+                raise ValueError("a tree of its ensemble refers to a missing node")
             node = nodes[at]
             if node.HasField("leaf"):
                 self._add_leaf(nodes, at + number)

@@ -88,7 +88,7 @@ class _Tests:
             return f"sum {len(self._sums) - 1}", threshold, True
         custom = node.custom_left_child_test
         if not custom.type_url.endswith("/tensorflow.decision_trees.MatchingValuesTest"):
-            raise ValueError(f"a node of its tree asks what is not known: {custom.type_url!r}")
+            raise ValueError(f"a node of its tree has an unknown kind of test: {custom.type_url!r}")
         test = MESSAGES.parse("MatchingValuesTest", custom.value)
         values = [value.float_value for value in test.value]
         self._matches.append((_number(test.feature_id), values, test.inverse))
@@ -182,7 +182,7 @@ def _children(node, nodes) -> tuple[int, int] | None:
         return None
     both = node.binary_node.left_child_id.value, node.binary_node.right_child_id.value
     if not all(0 <= child < len(nodes) for child in both):
-        raise ValueError("a node of its tree has a child that is not there")
+        raise ValueError("a node of its tree refers to a missing child")
     return nodes[both[0]].node_id.value, nodes[both[1]].node_id.value
 
 

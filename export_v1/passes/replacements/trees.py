@@ -52,10 +52,10 @@ def _depth(tree: Sequence[tuple[int, int] | None]) -> int:
     level, depth = {0}, -1
     while level:
         if not all(0 <= node < len(tree) for node in level):
-            raise ValueError("a tree of its ensemble has a node that is not there")
+            raise ValueError("a tree of its ensemble refers to a missing node")
         depth += 1
         if depth > len(tree):
-            raise ValueError("a tree of its ensemble goes round in circles")
+            raise ValueError("a tree of its ensemble contains a cycle")
         level = {child for node in level for child in tree[node] or ()}
     return depth
 

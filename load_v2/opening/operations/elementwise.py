@@ -169,7 +169,7 @@ def _cumulative(context: Context, tensor: Tensor) -> Expression:
     at = int(context.static(axis, "the axis"))
     exclusive, backwards = (context.graph.attr(tensor, key).b for key in ("exclusive", "reverse"))
     if exclusive and context.op(tensor) == "Cumprod":
-        raise Refused("an exclusive product has no equal in keras.ops")
+        raise Refused("an exclusive product has no equivalent in keras.ops")
     code: Expression = operand(source)
     if backwards:
         code = call("ops.flip", code, axis=at)

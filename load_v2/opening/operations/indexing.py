@@ -103,7 +103,7 @@ def _gather(context: Context, tensor: Tensor) -> Expression:
         for _ in range(rank - 1):
             code = call("ops.expand_dims", code, -1)
         return call("ops.squeeze", call("ops.take_along_axis", operand(source), code, axis=1), 1)
-    raise Refused("it takes rows of each member of a batch in a way that keras.ops has not")
+    raise Refused("it gathers rows within each member of a batch in a way that keras.ops lacks")
 
 
 @translates("OneHot")

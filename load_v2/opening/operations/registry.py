@@ -29,5 +29,5 @@ def translated(context: Context, tensor: Tensor) -> Piece:
     """
     op = context.op(tensor)
     if op not in _TRANSLATIONS:
-        raise Refused(f"{op} has no equal in keras.ops")
+        raise Refused(f"{op} has no equivalent in keras.ops")
     return context.piece(tensor, _TRANSLATIONS[op](context, tensor), op)

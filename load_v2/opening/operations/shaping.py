@@ -211,7 +211,7 @@ def _range(context: Context, tensor: Tensor) -> Expression:
 def _shape(context: Context, tensor: Tensor) -> Expression:
     values = context.sizes.array(tensor)
     if values is None:
-        raise Refused("it asks for the shape of a tensor of unknown rank")
+        raise Refused("it needs the shape of a tensor of unknown rank")
     dtype = context.graph.dtype(tensor)
     code = size(values.item()) if values.ndim == 0 else Sequence(tuple(map(size, values)))
     return call("ops.convert_to_tensor", code, dtype=dtype)

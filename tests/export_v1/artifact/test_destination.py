@@ -176,7 +176,9 @@ def test_only_an_export_is_replaced(place, is_model, tmp_path):
         thesis = folder / "saved_model.h5"
     thesis.parent.mkdir(parents=True, exist_ok=True)
     thesis.write_text(THESIS)
-    with pytest.raises(export_v1.ExportError, match="(?s)is no part of an export|is no export.*another --export_dir"):
+    with pytest.raises(
+        export_v1.ExportError, match="(?s)do not belong to an export|is not an export.*another --export_dir"
+    ):
         export_v1.export(export_dir=str(folder), overwrite=True, **cases.load("mlp_layers").flags())
     assert thesis.read_text() == THESIS and os.listdir(tmp_path) == ["e"]
 
@@ -184,7 +186,7 @@ def test_only_an_export_is_replaced(place, is_model, tmp_path):
 def test_a_folder_without_a_graph_is_no_export(tmp_path):
     (tmp_path / "e" / "assets").mkdir(parents=True)
     (tmp_path / "e" / "assets" / "thesis.tex").write_text(THESIS)
-    with pytest.raises(export_v1.ExportError, match="there is no saved_model.pb in it"):
+    with pytest.raises(export_v1.ExportError, match="it has no saved_model.pb"):
         destination.check_free(str(tmp_path / "e"), True)
 
 

@@ -124,7 +124,7 @@ def test_a_full_disk_is_an_error_and_no_export(tmp_path, monkeypatch, line):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
     try:
-        with pytest.raises(export_v1.ExportError, match="cannot be written to .*\n.*Make room"):
+        with pytest.raises(export_v1.ExportError, match="cannot be written to .*\n.*Free some space"):
             export_v1.export(export_dir=str(tmp_path / "out"), **flags, no_sample=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -55,3 +55,14 @@ def test_a_row_that_the_other_lacks_is_different(row):
     want = np.float32([[1.0]]), np.int64([0])
     have = np.float32([[1.0], [5.0]]), np.int64([0, row])
     assert not _compared(want, have).equal and not _compared(have, want).equal
+
+
+def test_what_is_rounding_noise_is_equal():
+    want, have = (np.float32([1e-9, 0.0]), None), (np.float32([3e-9, 0.0]), None)
+    assert not _compared(want, have).equal
+    assert training_sample.compare_gradient("g", want, have, 1e-7, SIDES).equal
+
+
+def test_a_noise_that_is_no_number_counts_as_none(tmp_path):
+    np.savez(tmp_path / "training.npz", noise=np.float64([1, 2]))
+    assert training_sample.read(str(tmp_path / "training.npz"), ExportError, "Export again.").noise == 0

@@ -146,17 +146,17 @@ UNCLEAR = {
     "facenet_softmax": "through more weights",
     "gaussian_policy": "may be an answer too",
     "gpt2": "may be an answer too",
-    "likenesses": "has the name of a label",
+    "likenesses": "is named like a label",
     "lstm_dynamic_rnn": "may be an answer too",
     "multi_io_int": "more than one model",
     "seq2seq_lengths": "may be an answer too",
     "scores_without_loss": "nothing was trained here",
     "style_transfer": "is computed from 'stylized:0' without weights",
     "tagger_decoded": "may be an answer too",
-    "tagger_crf": "has the name of a label",
-    "unclear_flag": "does not tell its use",
+    "tagger_crf": "is named like a label",
+    "unclear_flag": "do not show what it is for",
     "vae": "through more weights",
-    "word2vec": "has the name of a label",
+    "word2vec": "is named like a label",
 }
 
 
@@ -215,7 +215,7 @@ def test_a_graph_without_an_answer_offers_what_its_loss_reads():
     found = interface.candidates(load("word2vec"))
     assert [one.tensor for one in found.inputs] == ["train_inputs:0", "train_labels:0"]
     data, label = (one.why for one in found.inputs)
-    assert "as data does" in data and "no weights" in label
+    assert "as data is" in data and "not combined with weights" in label
     assert found.outputs[0].tensor == "embedding_lookup/Identity:0" and "loss" in found.outputs[0].why
     assert found.freeze == ()
 
@@ -281,8 +281,8 @@ def test_listing():
     variables = [Variable("w", tf.float32, (16, 3), True), Variable("step", tf.int64, (), False)]
     text = interface.listing(load("mlp_layers"), variables)
     assert "--input=x=x:0 --output=logits=dense_1/BiasAdd:0 --output=probs=probs:0" in text.splitlines()[0]
-    assert "--input=labels=labels:0   float32 [None,3]; it meets no weights" in text
-    assert "Variables (2):" in text and "w   float32 [16,3]\n" in text
+    assert "--input=labels=labels:0   float32 [None,3]; it is not combined with weights" in text
+    assert "Variables (2):" in text and "w      float32 [16,3]\n" in text
     assert "step   int64 scalar; not trainable" in text
     assert "--freeze=smooth:0=false|true" in interface.listing(load("unclear_flag"), [])
     assert "not clear: 'rnn/transpose_1:0' may be an answer too" in interface.listing(load("lstm_dynamic_rnn"), [])

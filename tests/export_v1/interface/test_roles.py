@@ -289,7 +289,10 @@ def test_candidates_come_with_types_shapes_and_values():
     found = offers.of(anatomy(make))
     assert [(one.key, one.tensor) for one in found.inputs[:1]] == [("x", "x:0")]
     assert found.inputs[0].dtype == tf.float32.as_datatype_enum and found.inputs[0].shape == [None, 4]
-    assert "weights" in found.inputs[0].why and "no weights" in {one.key: one.why for one in found.inputs}["seen"]
+    assert (
+        "weights" in found.inputs[0].why
+        and "not combined with weights" in {one.key: one.why for one in found.inputs}["seen"]
+    )
     assert found.outputs[0].tensor == "scores:0"
     assert "variables alone" in {one.key: one.why for one in found.outputs}["doubled"]
     assert [(one.tensor, one.value) for one in found.freeze] == [("unsure:0", None)]
@@ -425,7 +428,7 @@ def pair(make_answer):
 
 def test_an_unnamed_answer_about_a_pair_may_be_about_one_of_them():
     reason = unclear(pair(lambda one, other: tf.reduce_sum(one * other, 1)))
-    assert "'other:0', 'x:0' meet the same weights" in reason
+    assert "'other:0', 'x:0' are combined with the same weights" in reason
 
 
 def test_a_pair_whose_answer_has_a_name_is_a_pair():
@@ -673,7 +676,7 @@ def test_without_data_the_weights_are_offered():
 
     found = interface.candidates(read(make))
     assert {"product:0", "u:0", "v:0"} <= {one.tensor for one in found.outputs}
-    assert "no data comes in" in unclear(make)
+    assert "no data goes in" in unclear(make)
 
 
 def recurrent(x, start, steps=3):
@@ -719,3 +722,14 @@ def test_a_named_number_that_counts_no_rows_of_an_answer_is_none():
         tf.reduce_mean((scores - labels()) ** 2)
 
     assert "total:0" not in chosen(make)[1].values() and "positives:0" in chosen(make)[1].values()
+
+
+def test_one_integer_over_the_batch_beside_a_loss_is_no_output():
+    def make(x):
+        label = v1.placeholder(tf.float32, [None, 3], "label")
+        scores = tf.matmul(x, v1.get_variable("w", [4, 3]), name="scores")
+        tf.argmax(tf.reduce_sum(scores, 0), name="most_frequent")
+        tf.reduce_mean(tf.square(scores - label), name="loss")
+
+    assert "most_frequent:0" not in chosen(make)[1].values()
+    assert "scores:0" in chosen(make)[1].values()

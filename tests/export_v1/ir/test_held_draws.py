@@ -65,6 +65,7 @@ def test_a_sampler_gives_classes_that_exist():
         tf.random.log_uniform_candidate_sampler(true, 1, 4, True, 6, name="sampler")
         held = held_draws.held(graph.as_graph_def())
     classes, of_true, of_sampled = (_answers(held, f"sampler:{at}") for at in range(3))
+    assert not randomness.sources(held, {"classes": "sampler:0"}) and (of_sampled == 0.5).all()
     assert classes.dtype == np.int64 and sorted(classes) == [0, 1, 2, 3]
     assert of_true.shape == (2, 1) and of_sampled.shape == (4,) and (of_true > 0).all()
 
@@ -83,3 +84,25 @@ def test_the_graph_that_came_in_is_not_changed(draws):
     before = graph_def.SerializeToString(deterministic=True)
     held_draws.held(graph_def)
     assert graph_def.SerializeToString(deterministic=True) == before
+
+
+def test_a_draw_still_waits_for_what_it_waited_for():
+    with graphs.tensorflow_1() as graph:
+        shape = tf.constant([3])
+        with tf.control_dependencies([tf.no_op(name="first")]):
+            v1.random_uniform(shape, name="draw")
+        graph_def = graph.as_graph_def()
+    draws = [node.name for node in graph_def.node if "^first" in node.input and node.op == "RandomUniform"]
+    (held,) = [node for node in held_draws.held(graph_def).node if node.name in draws]
+    assert "^first" in held.input
+
+
+def test_a_draw_in_a_loop_of_frames_is_held():
+    v1.disable_control_flow_v2()
+    try:
+        graph_def, _ = _drawing()
+    finally:
+        v1.enable_control_flow_v2()
+    assert any(node.op == "Enter" for node in graph_def.node)
+    held = held_draws.held(graph_def)
+    np.testing.assert_array_equal(_answers(held, "loop:0"), _answers(held, "loop:0"))

@@ -238,5 +238,5 @@ __main__.run_main()
     assert done.returncode == 1
     assert ("Traceback" in done.stderr) == bool(verbosity)
     if not verbosity:
-        assert done.stderr.startswith("load_v2 show: ZeroDivisionError: not expected\n  This is a defect of load_v2")
+        assert done.stderr.startswith("load_v2 show: ZeroDivisionError: not expected\n  This is a bug in load_v2")
         assert done.stderr.count("\n") == 2

@@ -144,4 +144,4 @@ def test_a_graph_with_a_flag_for_its_mode_answers_as_it_is(tmp_path):
     report = export_v1.export(export_dir=str(tmp_path / "1"), freeze={"is_training:0": False}, **flags)
     serve = tf.saved_model.load(report.export_dir).signatures["serving_default"]
     np.testing.assert_allclose(serve(x=tf.constant(X))["y"], _by_batch(X), rtol=1e-4, atol=1e-5)
-    assert "'is_training:0' tells training from inference in this graph" in _said(report)
+    assert "'is_training:0' separates training from inference in this graph" in _said(report)

@@ -35,7 +35,7 @@ def test_the_recorded_answer_is_asked_for_and_no_more():
 
 def test_a_graph_that_has_no_answer_in_time_is_one_message():
     late = tf.errors.DeadlineExceededError(None, None, "late")
-    with pytest.raises(export_v1.ExportError, match="(?s)after 1800 seconds.*--no_sample"):
+    with pytest.raises(export_v1.ExportError, match="(?s)within 1800 seconds.*--no_sample"):
         checking.check(ONE, Session(late), *ENDS)
 
 

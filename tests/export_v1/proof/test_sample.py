@@ -127,6 +127,30 @@ def test_what_a_run_writes_does_not_last_and_what_changes_proves_nothing():
     assert found.ranks == {"y": 1, "noise": 1} and found.origin == "generated"
 
 
+def test_what_a_run_writes_to_a_table_does_not_last(tmp_path):
+    with graphs.tensorflow_1() as graph:
+        graphs.counted(v1.placeholder(tf.int64, [2], "keys"))
+    (tmp_path / "graph.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    np.savez(tmp_path / "keys.npz", keys=np.array([3, 5]))
+    folder = tmp_path / "export"
+    report = export_v1.export(
+        graph_def=str(tmp_path / "graph.pb"),
+        export_dir=str(folder),
+        inputs={"keys": "keys:0"},
+        outputs={"count": "count:0"},
+        sample=str(tmp_path / "keys.npz"),
+    )
+    assert report["proof"]["verdict"] == "equal"
+    with np.load(folder / "assets.extra" / "sample.npz") as recorded:
+        np.testing.assert_array_equal(recorded["out/count"], [1, 1])
+    # What puts a table back between answers is no part of the export.
+    with tf.Graph().as_default() as exported, v1.Session() as session:
+        v1.saved_model.load(session, ["serve"], str(folder))
+    assert not {operation.type for operation in exported.get_operations()} & {
+        "LookupTableExportV2", "LookupTableImportV2",
+    }  # fmt: skip
+
+
 def test_frozen_tensors_and_tensors_in_the_middle_are_fed():
     with graphs.tensorflow_1() as graph:
         x = v1.placeholder(tf.float32, [None], "x")

@@ -10,6 +10,7 @@ import export_v1
 import load_v2
 from export_v1 import ExportError
 from export_v1.planning import variant
+from export_v1.proof import memory
 from export_v1.training import gradients
 from tests.support import graphs
 from tests.support.trainings import Training
@@ -109,3 +110,21 @@ def test_a_gradient_that_is_rounding_noise_is_named(tmp_path):
     # The bias before a batch norm that is written out has none but that.
     report = export_v1.export(export_dir=str(tmp_path / "1"), **Training("train_batch_norm_ema").flags())
     assert report.record.resume.proof.startswith("equal")
+
+
+@pytest.mark.parametrize(
+    ("room", "proof"),
+    [
+        # The model fits, with its slots twice, but no gradients beside it.
+        (2100, "not proven: the variables take "),
+        # Those fit, but not the variables after each of several steps.
+        (4000, "equal, all but the update: the variables take "),
+        (2**20, "equal"),
+    ],
+)
+def test_a_step_that_does_not_fit_into_memory_is_not_made(room, proof, tmp_path, monkeypatch):
+    enough = 512 * 2**20
+    monkeypatch.setattr(memory, "free", lambda: enough + room)
+    report = export_v1.export(export_dir=str(tmp_path / "1"), **Training("train_adam").flags())
+    found = report.record.resume.proof
+    assert report.record.sample is not None and found.startswith(proof) and (room == 2**20) == (found == "equal")

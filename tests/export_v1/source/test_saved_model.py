@@ -401,5 +401,5 @@ def test_saved_model_of_tensorflow_2_is_refused(tmp_path):
     module.v = tf.Variable(1.0)
     module.f = tf.function(lambda x: x * module.v, input_signature=[tf.TensorSpec([])])
     tf.saved_model.save(module, str(tmp_path), signatures=module.f)
-    with pytest.raises(errors.ExportError, match="TensorFlow 2 already.*\n.*tf.saved_model.load"):
+    with pytest.raises(errors.ExportError, match="TensorFlow 2 model already.*\n.*tf.saved_model.load"):
         saved_model.read(str(tmp_path))

@@ -7,6 +7,9 @@ import tensorflow as tf
 import export_v1
 import load_v2
 from export_v1 import ExportError
+from export_v1.ir.graph import Index
+from export_v1.model import Graph
+from export_v1.training import leaving, step
 from tests.support import graphs
 from tests.support.trainings import loss
 
@@ -90,6 +93,66 @@ def test_what_python_computed_is_fed(tmp_path):
     x, y, weights = rng.randn(4, 3).astype("f"), rng.randn(4, 2).astype("f"), rng.rand(4, 2).astype("f")
     want = np.mean(weights * np.square(x @ np.asarray(model.by_name["w"]) - y))
     np.testing.assert_allclose(loss(model, {"x": x, "y": y, "weigh": weights}), want, rtol=1e-5)
+
+
+def test_what_comes_before_a_given_label_is_in_nobodys_way(tmp_path):
+    flags = _saved(_weighted_by_python, tmp_path)
+    report = export_v1.export(**{**flags, "labels": {"y": "y:0", "weigh": "weigh:0"}})
+    assert not report.record.resume.left_behind and list(report.record.resume.labels) == ["y", "weigh"]
+
+
+def _obstacles(build) -> dict[str, tuple[str, ...]]:
+    """Returns the tensors of each obstacle by its word, where build(x, w) returns a loss and what the step runs last."""
+    with graphs.tensorflow_1() as graph:
+        x, w = v1.placeholder(tf.float32, [None, 3], "x"), v1.get_variable("w", [3, 2])
+        differentiated, last = build(x, w)
+        train = v1.train.GradientDescentOptimizer(0.1).minimize(differentiated)
+        with tf.control_dependencies([train]):
+            tf.group(train, *last(), name="step")
+        graph_def = graph.as_graph_def(add_shapes=True)
+    found = step.find(Graph(graph_def, {"w": True}), None, (), "graph g")
+    return {one.word: one.tensors for one in leaving.of(Index(graph_def), found, found.losses, ["x:0"])}
+
+
+def _from_python_of_python(x, w):
+    inner = v1.py_func(np.float32, [x], tf.float32, name="inner")
+    waited_for = v1.py_func(np.float32, [x], tf.float32, name="waited_for")
+    outer = v1.py_func(np.float32, [inner], tf.float32, name="outer")
+    with tf.control_dependencies([waited_for]):
+        return tf.reduce_mean(tf.matmul(x, w)[:, 0] * tf.reshape(outer, [-1])[0]), list
+
+
+def _from_two_queues(x, w):
+    filled, other = (v1.FIFOQueue(9, [tf.float32], [[2]], name=name) for name in ("filled", "other"))
+    answer = tf.matmul(x, w)
+    loss = tf.reduce_mean(tf.square(answer - filled.dequeue(name="recalled") - other.dequeue(name="read")))
+    return loss, lambda: [filled.enqueue(tf.reduce_mean(answer, 0))]
+
+
+def _from_a_stage(x, w):
+    answer = tf.matmul(x, w)
+    (recalled,) = tf.raw_ops.Unstage(dtypes=[tf.float32], shared_name="area", name="recalled")
+    tf.raw_ops.Unstage(dtypes=[tf.float32], shared_name="other", name="read")
+    loss = tf.reduce_mean(tf.square(answer - tf.reshape(recalled, [1, 2])))
+    return loss, lambda: [tf.raw_ops.Stage(values=[tf.reduce_mean(answer, 0)], shared_name="area")]
+
+
+@pytest.mark.parametrize(
+    ("build", "word", "tensors"),
+    [
+        (_from_python_of_python, "python", ("outer:0",)),
+        (_from_two_queues, "queues", ("recalled:0",)),
+        (_from_a_stage, "queues", ("recalled:0",)),
+    ],
+)
+def test_what_is_fed_in_place_is_what_the_loss_reads(build, word, tensors):
+    assert _obstacles(build)[word] == tensors
+
+
+def test_the_flag_that_is_offered_has_what_was_left_already():
+    standing = [leaving.Obstacle("python", "the loss calls Python"), leaving.Obstacle("queues", "it fills queues")]
+    with pytest.raises(ExportError, match="Pass --leave_behind=sampling,queues,python to go on"):
+        leaving.refuse(standing, ["sampling", "queues"], "graph g")
 
 
 def _out_of_one_gradient(x, y, answer):

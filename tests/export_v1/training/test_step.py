@@ -106,13 +106,13 @@ def test_a_schedule_waits_for_a_count_that_nothing_orders():
         count = v1.train.get_or_create_global_step()
         rate = v1.train.exponential_decay(0.1, count, 10, 0.5)
         update = v1.train.GradientDescentOptimizer(rate).minimize(loss)
-        tf.group(update, v1.assign(count, count + 1, name="count"), name="train")
+        tf.group(update, v1.assign(count, tf.add(count, 1, name="next"), name="count"), name="train")
         model = _graph(graph)
     found, _ = _found(model)
     assert found.train_op == "train"
     reader = Index(found.update)["ExponentialDecay/Cast_2"]
     assert "^count" in reader.input
-    assert "^count" not in Index(found.update)["add"].input and not found.before
+    assert "^count" not in Index(found.update)["next"].input and not found.before
     # What only looks at the rate must not count.
     assert "^count" not in Index(found.detached)["ExponentialDecay/Cast_2"].input
 
@@ -137,13 +137,25 @@ def test_of_several_trainings_one_has_to_be_named(given):
         v1.train.GradientDescentOptimizer(0.1).minimize(second, var_list=[bias], name="two")
         model = _graph(graph)
     if given is None:
-        with pytest.raises(ExportError, match=r"several steps of training, of 2 losses") as caught:
+        with pytest.raises(ExportError, match=r"several training steps, for 2 losses") as caught:
             _found(model)
         assert "--loss=first:0" in str(caught.value) and "--loss=second:0" in str(caught.value)
         return
     found, matched = _found(model, given)
     assert found.losses == (given,)
     assert [one.variable for one in matched] == [{"first:0": "w", "second:0": "b"}[given]]
+
+
+def test_a_named_loss_is_not_the_one_that_it_is_part_of():
+    with graphs.tensorflow_1() as graph:
+        loss = _loss()
+        weights, bias = v1.trainable_variables()
+        total = tf.add(loss, tf.nn.l2_loss(weights), name="total")
+        v1.train.GradientDescentOptimizer(0.1).minimize(loss, var_list=[bias], name="one")
+        v1.train.GradientDescentOptimizer(0.1).minimize(total, var_list=[weights], name="two")
+        model = _graph(graph)
+    found, matched = _found(model, "loss:0")
+    assert found.losses == ("loss:0",) and [gradient.variable for gradient in matched] == ["b"]
 
 
 def test_a_graph_without_gradients_and_one_without_an_update_say_so():
@@ -209,6 +221,69 @@ def test_settings_of_an_optimizer_and_a_variable_that_decays_by_itself():
     assert by_name["w"].kind == optimizers.PLAIN, "the decay is no part of Adam"
 
 
+def _rates(update, resource: bool) -> dict[str, str | None]:
+    """Returns the rates that are told of a training by plain ops: update(gradient, variable)."""
+    with graphs.tensorflow_1() as graph:
+        with v1.variable_scope("", use_resource=resource):
+            loss = _loss()
+        trained = v1.trainable_variables()
+        steps = [update(gradient, v) for gradient, v in zip(tf.gradients(loss, trained), trained, strict=True)]
+        tf.group(*steps, name="train")
+        model = _graph(graph)
+    found, matched = _found(model)
+    return {one.variable: one.rate for one in optimizers.of(Index(model.graph_def), found, matched)}
+
+
+def _decayed_first(gradient, variable):
+    name = variable.op.name
+    decay = v1.assign_sub(variable, tf.constant(0.01, name=f"decay_{name}") * variable)
+    with tf.control_dependencies([decay]):
+        return v1.train.MomentumOptimizer(0.1, 0.9, name=f"of_{name}").apply_gradients([(gradient, variable)])
+
+
+def _decayed_last(gradient, variable):
+    name = variable.op.name
+    update = v1.train.GradientDescentOptimizer(0.1, name=f"of_{name}").apply_gradients([(gradient, variable)])
+    decay = tf.constant(0.01, name=f"decay_{name}")
+    with tf.control_dependencies([update]):
+        return v1.assign_sub(variable, decay * variable)
+
+
+def _by_a_slot(gradient, variable):
+    slot = tf.Variable(tf.zeros(variable.shape), False, use_resource="Resource" in type(variable).__name__)
+    kept = v1.assign(slot, 0.9 * slot + gradient)
+    return v1.assign(variable, variable - tf.constant(0.1, name=f"of_{variable.op.name}/learning_rate") * kept)
+
+
+def _by_the_norm(gradient, variable):
+    return v1.assign_sub(variable, (0.1 / tf.norm(gradient)) * gradient)
+
+
+def _by_op_and_norm(gradient, variable):
+    rate = 0.1 / tf.norm(gradient)
+    return v1.train.GradientDescentOptimizer(rate).apply_gradients([(gradient, variable)])
+
+
+def _at_two_rates(gradient, variable):
+    with tf.control_dependencies([v1.assign_sub(variable, tf.constant(0.1) * gradient)]):
+        return v1.assign_sub(variable, tf.constant(0.2) * tf.square(gradient))
+
+
+def _row_by_row(gradient, variable):
+    return v1.assign_sub(variable, tf.fill(variable.shape, 0.1) * gradient)
+
+
+@pytest.mark.parametrize("resource", [False, True])
+@pytest.mark.parametrize("update", [_decayed_first, _decayed_last, _by_a_slot])
+def test_the_rate_is_what_the_gradient_is_multiplied_with(update, resource):
+    assert _rates(update, resource) == {name: f"of_{name}/learning_rate:0" for name in ("w", "b")}
+
+
+@pytest.mark.parametrize("update", [_by_the_norm, _by_op_and_norm, _at_two_rates, _row_by_row])
+def test_where_no_number_is_the_rate_none_is_shown(update):
+    assert _rates(update, resource=False) == {"w": None, "b": None}
+
+
 def test_moving_averages_of_weights():
     with graphs.tensorflow_1() as graph:
         loss = _loss()
@@ -231,6 +306,21 @@ def test_scopes_of_gradients_are_told_by_what_tensorflow_writes():
     assert call.scope == "training/backward/" and call.differentiated == ("training/loss:0",)
 
 
+@pytest.mark.parametrize(
+    ("value", "filled", "read_by"),
+    [("Const", "mask", "loss_grad"), ("half", "Fill", "loss_grad"), ("Const", "Fill", "twice")],
+)
+def test_what_people_fill_is_no_gradient(value, filled, read_by):
+    with graphs.tensorflow_1() as graph:
+        loss = _loss()
+        v1.train.GradientDescentOptimizer(0.1).minimize(loss)
+        with tf.name_scope("noise"):
+            shape, number = tf.shape(loss, name="Shape"), tf.constant(0.5, name=value)
+            tf.square(tf.raw_ops.Fill(dims=shape, value=number, name=filled), name=read_by)
+        model = _graph(graph)
+    assert [call.scope for call in backprop.calls(Index(model.graph_def))] == ["gradients/"]
+
+
 def test_labels_are_chosen_and_reported(tmp_path):
     case = Training("train_adam")
     flags = case.flags(loss=None, labels={})
@@ -245,7 +335,7 @@ def test_labels_are_chosen_and_reported(tmp_path):
 
 def test_what_stands_in_the_way_is_named(tmp_path):
     case = Training("train_two_losses")
-    with pytest.raises(ExportError, match="several steps of training") as caught:
+    with pytest.raises(ExportError, match="several training steps") as caught:
         export_v1.export(export_dir=str(tmp_path / "1"), **case.flags(loss=None))
     assert "--loss=generator_loss:0" in str(caught.value)
     adam = Training("train_adam")

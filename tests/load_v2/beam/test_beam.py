@@ -18,6 +18,7 @@ from apache_beam.ml.inference import base  # noqa: E402 - after the line that sa
 from apache_beam.options import pipeline_options  # noqa: E402
 
 from load_v2.beam import Failure, Score, SignatureModelHandler, command, handler  # noqa: E402
+from load_v2.scoring.scorer import Scorer  # noqa: E402
 
 # Two processes of one thread each, as on a cluster: nothing is shared but files.
 PROCESSES = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
@@ -165,19 +166,21 @@ def test_score_loses_no_element_but_the_one_that_the_graph_fails_on(decoder, key
             np.testing.assert_allclose(result.inference["y"], key * weight, rtol=1e-6)
 
 
-class _Counting:
-    """Stands for the model: notes the batches that it is asked."""
+class _Counting(Scorer):
+    """Notes how large the batches are that it answers."""
 
-    def __init__(self):
+    def __init__(self, path):
+        super().__init__(load_v2.SignatureLayer(path))
         self.sizes = []
 
-    def answer(self, rows):
-        self.sizes.append(len(rows))
-        return [{"y": np.float32(0)} for _ in rows]
+    def batch(self, arrays):
+        self.sizes.append(len(arrays["words"]))
+        return super().batch(arrays)
 
 
 def test_rows_of_different_shapes_are_different_batches(exported):
-    model, path = _Counting(), str(exported("lookup_vocab"))
+    path = str(exported("lookup_vocab"))
+    model = _Counting(path)
     words = [{"words": ["the"] * count} for count in (2, 3, 2, 2)]
     results = list(SignatureModelHandler(path).run_inference(words, model))
     assert model.sizes == [3, 1] and [one.example for one in results] == words
@@ -271,12 +274,14 @@ def test_the_command_scores_files_as_predict_does(folder, x, predicted, tmp_path
     else:
         done = run_program(["-m", "load_v2.beam", *flags, *PROCESSES])
         assert done.returncode == 0, done.stderr[-2000:]
+        # Counted in two other processes.
+        assert f"/out/part.{ending}: {ROWS:,} records with their answers" in done.stdout.splitlines()[-1]
     got = _read(f"{tmp_path}/out/part-*.{ending}")
     assert sorted(got) == list(range(ROWS)) and set(got[0]) == set(predicted)
     _assert_equal([got[at] for at in range(ROWS)], predicted, range(ROWS))
 
 
-def test_records_without_an_answer_go_to_their_own_file(folder, x, tmp_path):
+def test_records_without_an_answer_go_to_their_own_file(folder, x, tmp_path, capsys):
     import pyarrow
     from pyarrow import parquet
 
@@ -285,6 +290,10 @@ def test_records_without_an_answer_go_to_their_own_file(folder, x, tmp_path):
     parquet.write_table(pyarrow.table({"id": list(range(20)), "x": rows}), str(tmp_path / "in.parquet"))
     flags = [folder, f"--input={tmp_path}/in.parquet", f"--output={tmp_path}/out.parquet"]
     assert command.run([*flags, f"--failed={tmp_path}/failed.jsonl"]) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    size = sum(path.stat().st_size for path in tmp_path.glob("out-*.parquet"))
+    assert said.startswith(f"{tmp_path}/out.parquet: 19 records with their answers, 1 file, {size:,} bytes; ")
+    assert f"{tmp_path}/failed.jsonl: 1 records without an answer, 1 file" in said
     assert sorted(_read(f"{tmp_path}/out-*.parquet")) == [at for at in range(20) if at != 4]
     (line,) = [line for path in tmp_path.glob("failed-*.jsonl") for line in path.read_text().splitlines()]
     assert json.loads(line)["record"] == {"id": 4}

@@ -48,7 +48,7 @@ def test_a_column_of_another_name_is_shown(said):
 def test_a_file_of_another_kind_is_said(said, tmp_path):
     (tmp_path / "junk.tfrecord").write_bytes(b"no record of any kind" * 9)
     text = said({"id": [1]}, f"--input={tmp_path}/junk.tfrecord", f"--output={tmp_path}/out.tfrecord")
-    assert text.splitlines()[0] == "A file that --input names is no TFRecord, or is damaged."
+    assert text.splitlines()[0] == "A file that --input names is not a TFRecord, or is damaged."
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_file_of_another_kind_is_said(said, tmp_path):
             "and pass --flink_job_server_jar=FILE or --spark_job_server_jar=FILE, or pass --job_endpoint=HOST:PORT of a "
             "job server that runs.",
         ),
-        ("ArrowInvalid: Parquet magic bytes not found in footer.", "A file that --input names is no Parquet file"),
+        ("ArrowInvalid: Parquet magic bytes not found in footer.", "A file that --input names is not a Parquet file"),
         ("something else", None),
     ],
 )

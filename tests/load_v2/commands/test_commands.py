@@ -72,8 +72,8 @@ def test_every_command_is_listed_and_has_help(capsys):
         __main__.parse(["load_v2", "--help"])
     assert caught.value.code == 0
     listed = capsys.readouterr().out
-    for command in ("show", "verify", "predict", "to_keras", "port"):
-        assert f"    {command} " in listed
+    for command in ("show", "verify", "report", "predict", "to_keras", "rebuild", "port"):
+        assert f"\n  {command}\n      " in listed
         with pytest.raises(SystemExit) as caught:
             __main__.parse(["load_v2", command, "--help"])
         assert caught.value.code == 0 and "--verbosity" in capsys.readouterr().out

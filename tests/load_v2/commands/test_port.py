@@ -1,6 +1,5 @@
 """`python -m load_v2 port`: one file out, whole or not at all; one message where something does not fit."""
 
-import argparse
 import os
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from load_v2.commands import port
+from load_v2.commands import parsing, port
 from load_v2.errors import LoadError
 from tests.support import cases, porting_models
 
@@ -37,7 +36,7 @@ def code(tmp_path):
 
 
 def run(*argv):
-    parser = argparse.ArgumentParser()
+    parser = parsing.Parser("port", "")
     port.add_flags(parser)
     return port.run(parser.parse_args(argv))
 
@@ -199,3 +198,42 @@ def test_a_keras_file_is_what_load_weights_reads(code, tmp_path):
     saved = [reader.get_tensor(key) for key in reader.get_variable_to_shape_map()]
     for weight in same.get_weights():
         assert any(np.array_equal(weight, value) for value in saved)
+
+
+def test_suggest_writes_rules_that_load_what_was_matched(code, tmp_path, capsys):
+    checkpoint, model = flags(code, "")[:2]
+    keras.utils.clear_session()
+    rules, out = tmp_path / "rules.toml", tmp_path / "out.weights.h5"
+    assert run(checkpoint, model, f"--suggest={rules}") == 0
+    said = capsys.readouterr().out
+    assert "4 are certain" in said and f"pass --rules={rules} --weights=" in said
+    # Numbers in names begin anew, as in another process.
+    keras.utils.clear_session()
+    assert run(*flags(code, out), f"--rules={rules}") == 0
+    assert "4 of 4 weights" in capsys.readouterr().out and out.exists()
+
+
+def test_suggest_keeps_what_is_there_and_takes_no_other_output(code, tmp_path):
+    checkpoint, model = flags(code, "")[:2]
+    rules = tmp_path / "rules.toml"
+    rules.write_text("mine")
+    with pytest.raises(LoadError, match="already exists, perhaps with your changes"):
+        run(checkpoint, model, f"--suggest={rules}")
+    assert rules.read_text() == "mine"
+    with pytest.raises(LoadError, match="--weights has no meaning beside it"):
+        run(*flags(code, tmp_path / "a.weights.h5"), f"--suggest={tmp_path}/new.toml")
+    with pytest.raises(LoadError, match="There is nothing to write"):
+        run(checkpoint, model)
+    assert sorted(path.name for path in tmp_path.glob("*.toml")) == ["rules.toml"]
+
+
+def test_keras_writes_the_whole_model_with_its_weights(code, tmp_path, capsys):
+    archive, weights = tmp_path / "m.keras", tmp_path / "w.weights.h5"
+    assert run(*flags(code, weights), f"--keras={archive}") == 0
+    assert f"{archive}: written" in capsys.readouterr().out
+    loaded = keras.models.load_model(archive)
+    oracle = np.load(cases.FOLDER / "port_textbook" / "oracle.npz")
+    (given,), (wanted,) = ([oracle[key] for key in oracle if key.startswith(side)] for side in ("in/", "out/"))
+    np.testing.assert_allclose(loaded(given), wanted, rtol=1e-5, atol=1e-6)
+    with pytest.raises(SystemExit):
+        run(*flags(code, weights), "--keras=m.h5")

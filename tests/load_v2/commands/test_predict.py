@@ -86,13 +86,6 @@ def test_a_fixed_batch_size_is_filled_up(tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "out.npz")["y"], values * 2)
 
 
-def test_progress_is_told_on_long_work(capsys):
-    assert predict._progress(10, 100, 1.0, 0.0) == 0.0
-    assert capsys.readouterr().err == ""
-    assert predict._progress(10, 100, 5.0, 0.0) == 5.0
-    assert "10 rows of 100, 45 s left, 2 a second" in capsys.readouterr().err
-
-
 class _Fails:
     """A layer whose second batch fails."""
 

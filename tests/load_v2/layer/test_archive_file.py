@@ -126,7 +126,7 @@ def test_what_was_trained_is_what_is_saved(exported, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"no archive", "no whole .keras archive"), (b"", "no whole .keras archive"), ({"a": b""}, "holds no graph"),
+    [(b"no archive", "not a complete .keras archive"), (b"", "not a complete .keras archive"), ({"a": b""}, "holds no graph"),
      ({"assets/../../x/saved_model.pb": b""}, "leads out"), ({"assets/x/saved_model.pb": b"\xff"}, "damaged"),
      ({"assets/x/saved_model.pb": bytes(2**20) * 1100}, "would be more than 1,073,741,824 when it is unpacked"),
      ({f"assets/{'a/' * 3000}saved_model.pb": b""}, "3,001 folders deep")],
@@ -159,7 +159,7 @@ def test_an_encrypted_member_gets_one_message(tmp_path):
     content[6] |= 1
     content[content.index(b"PK\x01\x02") + 8] |= 1
     file.write_bytes(content)
-    with pytest.raises(LoadError, match="no whole .keras archive: .*encrypted"), archive_file.opened(file):
+    with pytest.raises(LoadError, match="not a complete .keras archive: .*encrypted"), archive_file.opened(file):
         pass
 
 

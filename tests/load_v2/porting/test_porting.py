@@ -266,7 +266,7 @@ def test_swapped_gates_and_a_wrong_forget_bias_are_caught():
                 transform=[{"split": {"axis": 0, "sizes": [8, 6]}}],
             ),
         ]
-        with pytest.raises(LoadError, match="does not answer.*\n.*Output out: DIFFERENT"):
+        with pytest.raises(LoadError, match="does not give the answers.*\n.*Output out: DIFFERENT"):
             load_checkpoint_weights(
                 porting_models.lstm_cells(), cases.FOLDER / "port_lstm_cells", rules, expect=oracle("port_lstm_cells")
             )

@@ -54,7 +54,7 @@ def test_a_model_that_changes_what_it_is_given_is_refused(tmp_path):
         tf.compat.v1.train.Saver().save(session, prefix)
     model = keras.Sequential([keras.Input((2,)), Halves()])
     with pytest.raises(
-        LoadError, match="1 weights do not hold what was assigned: .*kernel: DIFFERENT, largest difference 2 "
+        LoadError, match="1 weights do not hold the values assigned to them: .*kernel: DIFFERENT, largest difference 2 "
     ):
         load.load_checkpoint_weights(model, prefix)
     report = load.load_checkpoint_weights(model, prefix, strict=False)
@@ -183,11 +183,11 @@ def test_a_report_tells_everything_once():
         "w/kernel <- a  (rule 1, transpose(axes=(1, 0)))",
         "skipped, optimizer slot of …: 5 (a/Adam_0, a/Adam_1, a/Adam_2, …)",
         "chosen: plain values",
-        "Misfit: 'x' for 'y': why.",
+        "Does not fit: 'x' for 'y': why.",
         "Missing in the checkpoint (1): 'w/bias' [2].",
         "Left over in the checkpoint (1): 'left' [2].",
         "Undecided: 'w' could be 'p' or 'q'.",
-        "Rules that matched nothing (1): rule 2 (z).",
+        "Matched nothing: rule 2 (z).",
         "proven: 0 weights",
     ):
         assert text.count(fact) == 1, fact

@@ -82,7 +82,7 @@ def test_a_folder_that_is_there_is_refused_even_as_a_dangling_link(tmp_path):
     (tmp_path / "there").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name in ("there", "link"):
-        with pytest.raises(LoadError, match=f"{name}' is there already"):
+        with pytest.raises(LoadError, match=f"{name}' already exists"):
             with atomic.folder(str(tmp_path / name)):
                 raise AssertionError("nothing may be written")
     assert sorted(os.listdir(tmp_path)) == ["link", "there"]
@@ -115,7 +115,7 @@ def test_an_error_in_the_block_leaves_nothing(kind, error, tmp_path):
 
 @pytest.mark.parametrize("kind", list(writers("")))
 def test_what_the_system_says_in_the_block_is_one_message(kind, tmp_path):
-    with pytest.raises(LoadError, match="cannot be written: No space left on device.\n  Make room") as caught:
+    with pytest.raises(LoadError, match="cannot be written: No space left on device.\n  Free some space") as caught:
         with writers(tmp_path)[kind]():
             raise OSError(28, "No space left on device")
     assert isinstance(caught.value.__cause__, OSError)

@@ -22,7 +22,7 @@ from load_v2 import LoadError, scoring
 from load_v2.scoring import atomic
 from tests.support import cases
 
-COMMANDS = ("export", "export over another", "to_keras", "port", "predict")
+COMMANDS = ("export", "export over another", "to_keras", "port", "predict", "report")
 OLD = b"what stood there before"
 
 
@@ -36,6 +36,8 @@ def _flags(tmp_path: pathlib.Path, exported, what: str) -> list[str]:
     export = str(exported("mlp_layers"))
     if what == "to_keras":
         return ["load_v2", "to_keras", export, f"--keras={target}.keras", "--overwrite"]
+    if what == "report":
+        return ["load_v2", "report", export, f"--html={target}.html", "--overwrite"]
     if what == "predict":
         np.savez(tmp_path / "in.npz", x=np.zeros((3000, *case.oracle("in")["x"].shape[1:]), "float32"))
         return [
@@ -54,7 +56,7 @@ def _flags(tmp_path: pathlib.Path, exported, what: str) -> list[str]:
 
 
 def _target(folder: pathlib.Path, what: str) -> pathlib.Path:
-    ending = {"to_keras": ".keras", "predict": ".npz", "port": ".weights.h5"}.get(what, "")
+    ending = {"to_keras": ".keras", "predict": ".npz", "report": ".html", "port": ".weights.h5"}.get(what, "")
     return folder / f"target{ending}"
 
 
@@ -93,6 +95,8 @@ def _state(target: pathlib.Path) -> str:
 
         with h5py.File(target) as file:
             assert len(file["layers"]) >= 2
+    elif target.suffix == ".html":
+        assert content.startswith(b"<!doctype html>") and content.endswith(b"</html>\n")
     else:
         import zipfile
 
@@ -241,7 +245,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a
 
 @needs_root
 def test_a_full_disk(small_disk):
-    with pytest.raises(export_v1.ExportError, match="(?s)cannot be written.*MiB are free.*Make room"):
+    with pytest.raises(export_v1.ExportError, match="(?s)cannot be written.*MiB are free.*Free some space"):
         export_v1.export(export_dir=str(small_disk / "export"), **cases.load("convnet_bn_dropout").flags())
     assert os.listdir(small_disk) == []
 
@@ -250,7 +254,7 @@ def test_a_full_disk(small_disk):
 @pytest.mark.parametrize("name", ["out.tfrecord", "out.tfrecord.gz", "out", "out.npz", "out.npy"])
 def test_a_full_disk_under_predict(name, small_disk):
     """Whoever writes, the message is one, and nothing is left: also where the last bytes are written on closing."""
-    with pytest.raises(LoadError, match=f"{name}' cannot be written: .*\n  Make room, or name another"):
+    with pytest.raises(LoadError, match=f"{name}' cannot be written: .*\n  Free some space, or choose another path"):
         with scoring.writer(str(small_disk / name), ["y"]) as writer:
             for _ in range(40):
                 writer.write({"y": np.random.default_rng(1).random((1000, 2))})
@@ -267,7 +271,7 @@ def test_a_disk_that_is_full_at_the_last_byte(name, small_disk):
     whole = small_disk / name
     shutil.rmtree(whole) if whole.is_dir() else whole.unlink()
     (small_disk / "others").write_bytes(bytes(28 * 1024))
-    with pytest.raises(LoadError, match=f"{name}' cannot be written: .*\n  Make room, or name another"):
+    with pytest.raises(LoadError, match=f"{name}' cannot be written: .*\n  Free some space, or choose another path"):
         with scoring.writer(str(whole), ["y"]) as writer:
             writer.write({"y": np.concatenate([rows["y"]] * 2)})
     assert os.listdir(small_disk) == ["others"]

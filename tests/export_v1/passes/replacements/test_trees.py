@@ -16,11 +16,11 @@ def test_children_are_counted_over_all_trees_and_a_leaf_is_its_own_child():
 @pytest.mark.parametrize(
     ("tree", "what"),
     [
-        ([], "not there"),
-        ([(1, 2), None], "not there"),
-        ([(-1, 1), None], "not there"),
-        ([(1, 1), (0, 0)], "circles"),
-        ([(0, 0)], "circles"),
+        ([], "refers to a missing node"),
+        ([(1, 2), None], "refers to a missing node"),
+        ([(-1, 1), None], "refers to a missing node"),
+        ([(1, 1), (0, 0)], "contains a cycle"),
+        ([(0, 0)], "contains a cycle"),
     ],
 )
 def test_a_damaged_tree_is_refused(tree, what):

@@ -1,0 +1,19 @@
+"""What `--version` prints, without an import of what it names."""
+
+import importlib.metadata
+import platform
+
+_NAME = "tf1-to-keras3"
+
+
+def text() -> str:
+    """Returns one line: the version of this project, and of what it runs on."""
+    parts = [f"{name} {found}" for name in ("tensorflow", "keras") if (found := _of(name))]
+    return f"{_NAME} {_of(_NAME) or '(not installed)'}; {', '.join([*parts, f'Python {platform.python_version()}'])}"
+
+
+def _of(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""

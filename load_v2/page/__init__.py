@@ -1,0 +1,1 @@
+"""A page to look at: an export as one HTML file that needs nothing else."""

@@ -1,0 +1,94 @@
+"""A signature over a Dataset of Ray Data. Needs the extra `ray`.
+
+    import ray
+    from load_v2.ray import Predictor
+
+    scored = ray.data.read_parquet("data/").map_batches(
+        Predictor, fn_constructor_args=["/models/mlp/1"], batch_format="pyarrow", batch_size=4096, concurrency=2
+    )
+    failed = scored.filter(expr="reason is not null")
+
+Each actor loads the model once; `num_gpus=1` gives each a GPU of its own.
+"""
+
+import os
+from collections.abc import Collection, Mapping
+
+import pyarrow
+
+from load_v2.errors import LoadError, unknown
+from load_v2.scoring import tables
+from load_v2.scoring.scorer import Scorer
+
+
+class Predictor:
+    """Answers batches of a Dataset: what `Dataset.map_batches` calls in its actors.
+
+    A batch comes out with its columns that are no inputs, a column for each output and one for the reason. A row with a
+    null, with values that do not fit, or that the graph fails on, has null outputs and a reason; all others have answers
+    and a null for the reason. An output with the name of a column that is kept is called `out/NAME`.
+
+    With `batch_format="pyarrow"`, which has nulls and lists as they are, tables come out, of the same schema for each
+    batch. A batch of arrays, Ray's default, comes out as arrays; an output in which a row has no answer, or whose
+    answers differ in shape, is an array of objects then.
+
+    Args:
+        path: folder of an export, the same on every machine.
+        signature: which of its signatures.
+        columns: input -> name of its column, where that is another.
+        keep: columns to keep though they are inputs.
+        batch_size: rows at a time; default 256, or the graph's own where that is fixed.
+        allow_ops: ops to let run although they could touch files, network or Python.
+        reason: name of the column for the reason.
+
+    Raises:
+        LoadError: the export or the signature is not there; a name is wrong; an output is not one answer for each row.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        signature: str = "serving_default",
+        *,
+        columns: Mapping[str, str] | None = None,
+        keep: Collection[str] = (),
+        batch_size: int | None = None,
+        allow_ops: Collection[str] = (),
+        reason: str = "reason",
+    ):
+        self._scorer = Scorer.of(os.fspath(path), signature, allow_ops)
+        for key in columns or {}:
+            if key not in self._scorer.inputs:
+                raise unknown("Input", key, "the signature", self._scorer.inputs)
+        for key, spec in self._scorer.outputs.items():
+            tables.arrow_type(key, spec)
+        if reason in self._scorer.outputs:
+            raise LoadError(f"There is an output {reason!r}, too.\n  Pass another name: reason='why'.")
+        self._columns = {key: (columns or {}).get(key, key) for key in self._scorer.inputs}
+        self._kept, self._size, self._reason = frozenset(keep), batch_size, reason
+
+    def __call__(self, batch):
+        """Returns a batch with the answers to its rows.
+
+        Args:
+            batch: a pyarrow.Table, or a dict of arrays by column.
+
+        Raises:
+            LoadError: a column is missing, or has the name of the reason.
+        """
+        is_table = isinstance(batch, pyarrow.Table)
+        names = batch.column_names if is_table else list(batch)
+        given = {key: batch[column] for key, column in self._columns.items() if column in names}
+        for key, column in self._columns.items():
+            if key not in given:
+                raise unknown("Column", column, "the data", names, f"Pass columns={{{key!r}: 'NAME'}}.")
+        answers = tables.answer(self._scorer, given, self._size)
+        inputs = set(self._columns.values()) - self._kept
+        kept = {name: batch[name] for name in names if name not in inputs}
+        if self._reason in kept:
+            raise LoadError(f"There is a column {self._reason!r} already.\n  Pass another name: reason='why'.")
+        made = {f"out/{key}" if key in kept else key: array for key, array in answers.outputs.items()}
+        made[self._reason] = answers.reasons
+        if is_table:
+            return pyarrow.table({**kept, **made})
+        return {**kept, **{name: tables.as_array(array) for name, array in made.items()}}

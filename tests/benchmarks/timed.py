@@ -1,0 +1,29 @@
+"""What a benchmark's process answers: how long calls of something take. Plain Python, for TensorFlow 1.15's, too."""
+
+import json
+import sys
+import time
+
+
+def answer(make, warm=1):
+    """Answers lines of JSON {"name": NAME, "calls": M} with {"seconds": of each of M calls} until there are no more.
+
+    Args:
+        make: NAME -> what is called; it is made once, and called `warm` times before any call counts.
+        warm: how often.
+    """
+    ready = {}
+    for line in sys.stdin:
+        request = json.loads(line)
+        name = request["name"]
+        if name not in ready:
+            ready[name] = make(name)
+            for _ in range(warm):
+                ready[name]()
+        seconds = []
+        for _ in range(request["calls"]):
+            begin = time.perf_counter()
+            ready[name]()
+            seconds.append(time.perf_counter() - begin)
+        print(json.dumps({"seconds": seconds}))
+        sys.stdout.flush()
