@@ -17,9 +17,7 @@ def _change(module: str, before: str, after: str, tests: tuple[str, ...], why: s
 
 
 CHANGES = (
-    _change(
-        "loops", "if source.node not in switches or source.index != 0:", "if source.node not in by_switch:", _EDGES
-    ),
+    _change("loops", "if source.node not in switches or source.index != 0:", "if source.node not in switches:", _EDGES),
     _change("loops", "if source.node not in switches or source.index != 0:", "if False:", _EDGES),
     _change(
         "loops", 'Identity", [f"{node.name}:{at + 2}", *controls], T', 'Identity", [f"{node.name}:{at + 2}"], T', _EDGES
