@@ -104,7 +104,7 @@ def test_the_report_says_everything_that_was_done(tmp_path):
         "left as it was: loop a: it has a reason",
         "chosen: x is the input (only one)",
         "warning: variable 'w' holds NaN",
-        "  proof: equal: y, z; compared on given inputs; flag = true",
+        "  proof: equal: y, z; compared on given inputs, flag = true",
         "    not proven: output 'noise': it is random",
         "    not proven: signature 'serving_default': only serving_default is compared",
         "    not compared on flag = false: no",
