@@ -39,7 +39,7 @@ def add_flags(parser: Parser) -> None:
     parser.add_argument("--batch_size", group="How", type=_positive, default=None, metavar="N",
                         help="rows at a time; default: 256, or the graph's own where it is fixed")  # fmt: skip
     parser.add_argument("--column", group="What is read", action="append", default=[], metavar="KEY=NAME", type=_pair,
-                        help="tables: the column of an input that has another name; repeatable")  # fmt: skip
+                        help="tables: the column of an input that has another name; repeatable; default: its own")  # fmt: skip
     parser.add_argument("--failed", group="What is written", metavar="FILE.parquet",
                         help="tables: where rows without an answer go; default: they are an error")  # fmt: skip
     allowing.add_flag(parser)
