@@ -4,7 +4,16 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from export_v1.console import tables
-from export_v1.format.record import OPTIMIZER, OTHER_VALUES, Record, SampleEntry, Shape, SignatureEntry, TensorEntry
+from export_v1.format.record import (
+    OPTIMIZER,
+    OTHER_VALUES,
+    TRAINING_SIGNATURES,
+    Record,
+    SampleEntry,
+    Shape,
+    SignatureEntry,
+    TensorEntry,
+)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -84,7 +93,11 @@ def proof_lines(record: Record) -> list[str]:
     if in_reference:
         lines.append(f"  the reference uses replacements for {', '.join(in_reference)}, which cannot run here")
     lines += [f"  not proven: output {key!r}: {why}" for key, why in proof.not_proven.items()]
-    others = sorted(key for key, entry in record.signatures.items() if not _is_default(entry, record))
+    # Those of a training have a verdict of their own.
+    judged = TRAINING_SIGNATURES if record.resume is not None else ()
+    others = sorted(
+        key for key, entry in record.signatures.items() if not _is_default(entry, record) and key not in judged
+    )
     if others:
         lines.append(f"  not proven: signature {', '.join(map(repr, others))}: only serving_default is compared")
     return lines + [f"  not compared on {what}" for what in proof.not_asked]
