@@ -32,7 +32,7 @@ def parser() -> Parser:
     """Returns the parser of the command's own flags."""
     made = Parser("python -m load_v2.beam", _DESCRIPTION, _EXAMPLES)
     add = made.add_argument
-    add("dir", group=_READ, metavar="DIR", help="--export_dir of step 1; the same path on every worker")
+    made.add_export("--export_dir of step 1; the same path on every worker")
     add(
         "--input",
         group=_READ,
@@ -40,7 +40,7 @@ def parser() -> Parser:
         metavar="PATTERN",
         help="files of tf.Example, .tfrecord, or tables, .parquet",
     )
-    add("--signature", group=_READ, default="serving_default", help="signature to run; default: serving_default")
+    made.add_signature("run")
     add(
         "--output",
         group=_WRITTEN,

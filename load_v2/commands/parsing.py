@@ -36,6 +36,15 @@ class Parser(argparse.ArgumentParser):
         self._names += action.option_strings
         return action
 
+    def add_export(self, help: str = "--export_dir of step 1, or another SavedModel") -> None:
+        """Declares DIR, the export that a command works on."""
+        self.add_argument("dir", group="What is read", metavar="DIR", help=help)
+
+    def add_signature(self, verb: str) -> None:
+        """Declares `--signature`, and what is done with it: "run", or "take"."""
+        text = f"signature to {verb}; default: serving_default"
+        self.add_argument("--signature", group="What is read", default="serving_default", help=text)
+
     def add_commands(self, groups: dict[str, dict[str, str]], **kwargs: Any) -> Any:
         """Declares the commands: heading -> command -> what it does; returns what argparse has for them."""
         for heading, commands in groups.items():

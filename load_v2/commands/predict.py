@@ -19,9 +19,7 @@ EXAMPLES = ("python -m load_v2 predict export/1 --inputs=in.npz --outputs=out.np
 
 def add_flags(parser: Parser) -> None:
     """Declares the flags of `predict`."""
-    parser.add_argument(
-        "dir", group="What is read", metavar="DIR", help="--export_dir of step 1, or another SavedModel"
-    )
+    parser.add_export()
     kinds = ".npz, .npy (one input), a folder of KEY.npy, .tfrecord of tf.Example; tables: .parquet, .csv, patterns"
     parser.add_argument(
         "--inputs", group="What is read", required=True, metavar="IN.npz", help=f"one array for each input: {kinds}"
@@ -30,12 +28,7 @@ def add_flags(parser: Parser) -> None:
     parser.add_argument(
         "--outputs", group="What is written", required=True, metavar="OUT.npz", help=f"where the answers go: {kinds}"
     )
-    parser.add_argument(
-        "--signature",
-        group="What is read",
-        default="serving_default",
-        help="signature to run; default: serving_default",
-    )
+    parser.add_signature("run")
     parser.add_argument("--batch_size", group="How", type=_positive, default=None, metavar="N",
                         help="rows at a time; default: 256, or the graph's own where it is fixed")  # fmt: skip
     parser.add_argument("--column", group="What is read", action="append", default=[], metavar="KEY=NAME", type=_pair,

@@ -25,9 +25,7 @@ def add_flags(parser: Parser) -> None:
         metavar="MODEL.toml",
         help="rules to write, too, by which `port` takes another checkpoint into the code",
     )
-    parser.add_argument(
-        "dir", group="What is read", metavar="DIR", help="--export_dir of step 1, or another SavedModel"
-    )
+    parser.add_export()
     parser.add_argument("--code", group="What is written", metavar="MODEL.py", help="Python file to write")
     parser.add_argument(
         "--weights",
@@ -38,12 +36,7 @@ def add_flags(parser: Parser) -> None:
     parser.add_argument(
         "--keras", group="What is written", metavar="MODEL.keras", help="archive to write, too: code and weights in one"
     )
-    parser.add_argument(
-        "--signature",
-        group="What is read",
-        default="serving_default",
-        help="signature to take; default: serving_default",
-    )
+    parser.add_signature("take")
     parser.add_argument(
         "--backends",
         group="Proof",

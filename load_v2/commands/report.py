@@ -16,9 +16,7 @@ EXAMPLES = ("python -m load_v2 report export/1 --html=report.html",)
 
 def add_flags(parser: Parser) -> None:
     """Declares the flags of `report`."""
-    parser.add_argument(
-        "dir", group="What is read", metavar="DIR", help="--export_dir of step 1, or another SavedModel"
-    )
+    parser.add_export()
     parser.add_argument(
         "--html",
         group="What is written",

@@ -16,9 +16,7 @@ EXAMPLES = ("python -m load_v2 to_keras export/1 --keras=model.keras",)
 
 def add_flags(parser: Parser) -> None:
     """Declares the flags of `to_keras`."""
-    parser.add_argument(
-        "dir", group="What is read", metavar="DIR", help="--export_dir of step 1, or another SavedModel"
-    )
+    parser.add_export()
     parser.add_argument(
         "--keras",
         group="What is written",
@@ -26,12 +24,7 @@ def add_flags(parser: Parser) -> None:
         metavar="MODEL.keras",
         help="archive to write; it must end in .keras",
     )
-    parser.add_argument(
-        "--signature",
-        group="What is read",
-        default="serving_default",
-        help="signature to take; default: serving_default",
-    )
+    parser.add_signature("take")
     parser.add_argument("--overwrite", group="What is written", action="store_true", help="replace an existing archive")
     allowing.add_flag(parser)
 

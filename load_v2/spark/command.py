@@ -31,9 +31,9 @@ def parser() -> Parser:
     """Returns the parser of the command's flags."""
     made = Parser("python -m load_v2.spark", _DESCRIPTION, _EXAMPLES)
     add = made.add_argument
-    add("dir", group=_READ, metavar="DIR", help="--export_dir of step 1; the same path on every worker")
+    made.add_export("--export_dir of step 1; the same path on every worker")
     add("--input", group=_READ, required=True, metavar="PATTERN", help="Parquet files, or folders of them")
-    add("--signature", group=_READ, default="serving_default", help="signature to run; default: serving_default")
+    made.add_signature("run")
     add("--output", group=_WRITTEN, required=True, metavar="FOLDER", help="a new folder of Parquet files")
     add("--failed", group=_WRITTEN, metavar="FOLDER",
         help="a new folder of rows without an answer, as JSON; default: they stop the job")  # fmt: skip

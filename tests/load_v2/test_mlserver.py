@@ -9,7 +9,6 @@ import pathlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ import numpy as np
 import pytest
 
 import export_v1
-from tests.support import cases
+from tests.support import cases, ports
 
 pytest.importorskip("mlserver", reason="pip install -e '.[mlserver]'")
 
@@ -30,17 +29,11 @@ from mlserver.grpc import dataplane_pb2, dataplane_pb2_grpc  # noqa: E402
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
-def _free_port() -> int:
-    with contextlib.closing(socket.socket()) as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 class Server:
     """A server that runs on a folder of models."""
 
     def __init__(self, folder: pathlib.Path, workers: int = 0):
-        self.http, self.grpc, metrics = (_free_port() for _ in range(3))
+        self.http, self.grpc, metrics = (ports.free() for _ in range(3))
         settings = {"host": "127.0.0.1", "http_port": self.http, "grpc_port": self.grpc, "metrics_port": metrics}
         (folder / "settings.json").write_text(json.dumps({**settings, "parallel_workers": workers, "debug": False}))
         self._log = folder.parent / "server.log"

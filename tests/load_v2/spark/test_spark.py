@@ -6,7 +6,6 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.support import cases
+from tests.support import cases, ports
 
 pyspark = pytest.importorskip("pyspark", reason="pip install -e '.[spark]'")
 if not shutil.which("java"):
@@ -39,25 +38,19 @@ pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning"),
               pytest.mark.filterwarnings("ignore::DeprecationWarning")]  # fmt: skip
 
 
-def _free_port() -> int:
-    with contextlib.closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 class Cluster:
     """A master and workers of one core each, all on the loopback interface."""
 
     def __init__(self, folder: pathlib.Path, workers: int = 2):
-        self._folder, port = folder, _free_port()
+        self._folder, port = folder, ports.free()
         self.master = f"spark://127.0.0.1:{port}"
-        listening = ["--host", "127.0.0.1", "--webui-port", str(_free_port())]
+        listening = ["--host", "127.0.0.1", "--webui-port", str(ports.free())]
         self._processes = [self._start("master", "master.Master", *listening, "--port", str(port))]
         self._wait_for("master", "I have been elected leader")
         self.workers = []
         for at in range(workers):
             room = ["--cores", "1", "--memory", "1g", "--work-dir", str(folder / f"work-{at}")]
-            own = ["--host", "127.0.0.1", "--webui-port", str(_free_port())]
+            own = ["--host", "127.0.0.1", "--webui-port", str(ports.free())]
             self.workers.append(self._start(f"worker-{at}", "worker.Worker", *own, *room, self.master))
         self._processes += self.workers
         for at in range(workers):

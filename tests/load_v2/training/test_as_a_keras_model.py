@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import export_v1
 import load_v2
 from load_v2 import LoadError
 from tests.support.trainings import Training, loss
@@ -13,15 +12,6 @@ from tests.support.trainings import Training, loss
 # One is by Keras's own Adam, one by TensorFlow 1's ops.
 NAMES = ["train_adam", "train_adam_ema"]
 STEPS = 4
-
-
-@pytest.fixture(scope="module")
-def exports(tmp_path_factory):
-    """Returns the folder of each export by case."""
-    made = {name: str(tmp_path_factory.mktemp(name) / "1") for name in NAMES}
-    for name, folder in made.items():
-        export_v1.export(export_dir=folder, **Training(name).flags())
-    return made
 
 
 @pytest.fixture(params=NAMES)
@@ -32,7 +22,7 @@ def case(request):
 @pytest.fixture
 def resumed(case, exports):
     """Returns a function that makes the model anew."""
-    return lambda: load_v2.resume(exports[case.name])
+    return lambda: load_v2.resume(exports(case.name))
 
 
 @pytest.fixture
@@ -120,7 +110,7 @@ def test_however_compiled_it_goes_on_the_same(options, case, resumed, data):
 
 def test_averaged_weights_are_saved_and_swapped_back(exports, tmp_path):
     case = Training("train_adam_ema")
-    model = load_v2.resume(exports[case.name])
+    model = load_v2.resume(exports(case.name))
     loss(model, case.batch(0))
     plain = np.asarray(model(case.inputs(), training=False))
     with model.averaged_weights():

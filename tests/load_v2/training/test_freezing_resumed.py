@@ -5,25 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import export_v1
 import load_v2
 from load_v2 import LoadError
 from load_v2.training.optimizer import GraphOptimizer
 from tests.support.trainings import Training, loss
-
-
-@pytest.fixture(scope="module")
-def exports(tmp_path_factory):
-    """Returns a function: case -> the folder of its export, made once."""
-    made = {}
-
-    def export(name: str) -> str:
-        if name not in made:
-            made[name] = str(tmp_path_factory.mktemp(name) / "1")
-            export_v1.export(export_dir=made[name], **Training(name).flags())
-        return made[name]
-
-    return export
 
 
 def _values(model) -> dict[str, np.ndarray]:

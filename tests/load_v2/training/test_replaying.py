@@ -20,19 +20,6 @@ v1 = tf.compat.v1
 NAMES = ["train_adam", "train_rows_partitioned", "train_adam_ema", "train_batch_norm_ema"]
 
 
-@pytest.fixture(scope="module")
-def exports(tmp_path_factory):
-    made = {}
-
-    def export(name: str) -> str:
-        if name not in made:
-            made[name] = str(tmp_path_factory.mktemp(name) / "1")
-            export_v1.export(export_dir=made[name], **Training(name).flags())
-        return made[name]
-
-    return export
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_a_training_is_replayed(name, exports):
     report = load_v2.verify(exports(name))

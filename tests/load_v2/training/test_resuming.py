@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import export_v1
 import load_v2
 from load_v2 import LoadError
 from load_v2.training.optimizer import GraphOptimizer
@@ -25,20 +24,6 @@ KERAS = {
     "train_slim": "Adam",
     "train_towers": "SGD",
 }
-
-
-@pytest.fixture(scope="module")
-def exports(tmp_path_factory):
-    """Returns a function: case -> the folder of its export, made once."""
-    made = {}
-
-    def export(name: str) -> str:
-        if name not in made:
-            made[name] = str(tmp_path_factory.mktemp(name) / "1")
-            export_v1.export(export_dir=made[name], **Training(name).flags())
-        return made[name]
-
-    return export
 
 
 def _answers(model, case: Training) -> np.ndarray:
