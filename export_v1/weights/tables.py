@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import tensorflow as tf
 
-from export_v1.ir import ops
+from export_v1.ir import graph, ops
 from export_v1.ir.graph import GraphDef
 
 
 def are_written(graph_def: GraphDef) -> bool:
     """Returns whether running the graph may change what a table holds, once its tables are initialized."""
-    bodies = [graph_def.node, *(function.node_def for function in graph_def.library.function)]
-    return any(node.op in ops.TABLE_WRITERS for body in bodies for node in body)
+    return any(node.op in ops.TABLE_WRITERS for node in graph.all_nodes(graph_def))
 
 
 class Kept:
@@ -29,15 +29,17 @@ class Kept:
             ways = [_ways(node) for node in into.get_operations() if node.type in ops.MUTABLE_TABLES]
         held = session.run([read for read, _, _ in ways], self._frozen)
         self._writes = [write for _, write, _ in ways]
+        # A dense table gives out its own memory, and takes what it is given for its own: it gets a copy each time.
         self._values = {
-            tensor: value
+            tensor: np.array(value)
             for (_, _, fed), contents in zip(ways, held, strict=True)
             for tensor, value in zip(fed, contents, strict=True)
         }
 
     def restore(self) -> None:
         """Gives the tables what they held."""
-        self._session.run(self._writes, {**self._frozen, **self._values})
+        values = {tensor: value.copy() for tensor, value in self._values.items()}
+        self._session.run(self._writes, {**self._frozen, **values})
 
 
 def _ways(table: tf.Operation) -> tuple[tuple, tf.Operation, tuple[tf.Tensor, tf.Tensor]]:
