@@ -1,5 +1,6 @@
 """From a TensorFlow 1 model as it was found to a SavedModel of today: the order of the work."""
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -13,8 +14,9 @@ from export_v1.console import progress
 from export_v1.format import record, training_sample
 from export_v1.format import sample as codec
 from export_v1.format.comparison import Verdict
+from export_v1.interface.anatomy import Anatomy
 from export_v1.ir import randomness, safety, wellformed
-from export_v1.ir.graph import parse
+from export_v1.ir.graph import Index, parse
 from export_v1.model import Source
 from export_v1.passes import replacements
 from export_v1.planning import norms, plan
@@ -121,7 +123,7 @@ def _recorded(
         if too_large and given is None:
             raise Unanswered(too_large, "Pass --sample=FILE.npz to run it anyway.")
         _, outputs, _ = exported.signatures[DEFAULT]
-        random = randomness.sources(exported.graph_def, outputs)
+        random = randomness.sources(Index(exported.graph_def), outputs)
         return sample.record(planned.serving, planned.default, weights, files, given, random), ""
     except Unanswered as unanswered:
         if request.require_proof:
@@ -188,11 +190,7 @@ def _write(
 
 def listing(request: Request, pattern: str = "") -> str:
     """Returns what `--list` prints, or `--list=PATTERN`: candidates as flags to paste, and variables; writes nothing."""
-    progress.stage("reading the model")
-    model = reading.read(request)
-    progress.stage("looking for inputs and outputs", 0.3)
-    with _blamed(model):
-        looked = interface.look(model.graph)
+    with _looked_at(request) as (model, looked):
         text = interface.listing(model.graph, located.listed(model), pattern, looked)
         for where, reaching_out in _reaching_out(model, request, interface.offered(looked)):
             text += f"\nOps that could touch files, network, Python or other devices, {where}:\n{safety.listed(reaching_out)}"
@@ -201,14 +199,20 @@ def listing(request: Request, pattern: str = "") -> str:
 
 def listed(request: Request) -> dict:
     """Returns what `--list --json` prints, as plain JSON values; writes nothing."""
+    with _looked_at(request) as (model, looked):
+        reaching_out = _reaching_out(model, request, interface.offered(looked))
+        found = interface.listed(model.graph, located.listed(model), looked)
+        return {**found, "needs_permission": {where: dict(ops) for where, ops in reaching_out}}
+
+
+@contextlib.contextmanager
+def _looked_at(request: Request) -> Iterator[tuple[Source, Anatomy]]:
+    """Yields the model, and what its interface is chosen from."""
     progress.stage("reading the model")
     model = reading.read(request)
     progress.stage("looking for inputs and outputs", 0.3)
     with _blamed(model):
-        looked = interface.look(model.graph)
-        reaching_out = _reaching_out(model, request, interface.offered(looked))
-        found = interface.listed(model.graph, located.listed(model), looked)
-        return {**found, "needs_permission": {where: dict(ops) for where, ops in reaching_out}}
+        yield model, interface.look(model.graph)
 
 
 def _reaching_out(

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1.format import comparison, plain_path
-from export_v1.ir import importing, ops, safety
+from export_v1.ir import graph, importing, ops, safety
 from load_v2 import errors
 from load_v2.errors import LoadError
 from load_v2.layer import archive
@@ -54,12 +54,11 @@ def readers(source: Artefact, allow_ops: Collection[str]) -> Iterator[tuple[str,
 def _apart(source: Artefact, load: Callable[[], Reader]) -> Reader:
     """Returns a reader that loads the export anew for each answer where an answer may write to a table."""
     first = load()
-    graph_def = source.meta_graph.graph_def
-    bodies = [graph_def.node, *(function.node_def for function in graph_def.library.function)]
-    if not any(node.op in ops.TABLE_WRITERS for body in bodies for node in body):
+    if not any(node.op in ops.TABLE_WRITERS for node in graph.all_nodes(source.meta_graph.graph_def)):
         return first
-    # No two that are loaded share a table, whatever its name.
-    return Reader(lambda inputs: load().answer(inputs), first.not_finite)
+    # No two that are loaded share a table, whatever its name. The first has not answered yet.
+    unused = [first]
+    return Reader(lambda inputs: (unused.pop() if unused else load()).answer(inputs), first.not_finite)
 
 
 def _layer(source: Artefact, allow_ops: Collection[str]) -> Reader:

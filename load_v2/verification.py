@@ -15,6 +15,7 @@ from export_v1.format import sample as codec
 from export_v1.format.comparison import Comparison, Verdict
 from export_v1.format.record import Record, SampleEntry, TensorEntry
 from export_v1.ir import randomness
+from export_v1.ir.graph import Index
 from load_v2 import replay
 from load_v2.errors import LoadError, path_of, quoted
 from load_v2.layer import archive_file
@@ -210,7 +211,7 @@ def _read(
 
 def _random(source: artefact.Artefact) -> dict[str, str]:
     outputs = source.signatures[_SIGNATURE].outputs if _SIGNATURE in source.signatures else {}
-    return randomness.sources(source.meta_graph.graph_def, {key: spec.tensor for key, spec in outputs.items()})
+    return randomness.sources(Index(source.meta_graph.graph_def), {key: spec.tensor for key, spec in outputs.items()})
 
 
 def _compared(

@@ -30,8 +30,8 @@ def mixing(
         frozen: tensor name -> the value that it is fed.
     """
     values = {graph.parse(name): value for name, value in frozen.items()}
-    states = _Following(graph_def, {graph.parse(name) for name in inputs}, values).states
     index, found = Index(graph_def), {}
+    states = _Following(index, {graph.parse(name) for name in inputs}, values).states
     for key, name in outputs.items():
         state = states.get(graph.parse(name), FREE)
         if isinstance(state, Mixed):
@@ -44,12 +44,12 @@ def mixing(
 class _Following:
     """Finds the state of every tensor, going round loops until nothing changes."""
 
-    def __init__(self, graph_def: GraphDef, inputs: Collection[Tensor], frozen: Mapping[Tensor, object]):
-        self._index = Index(graph_def)
+    def __init__(self, index: Index, inputs: Collection[Tensor], frozen: Mapping[Tensor, object]):
+        self._index = index
         self._live = Liveness(Ordered.of(self._index), frozen)
-        self._shapes = _static_shapes(graph_def)
+        self._shapes = _static_shapes(index.graph_def)
         self.states: dict[Tensor, State] = {tensor: Rows(0) for tensor in inputs}
-        todo = [node.name for node in graph_def.node]
+        todo = [node.name for node in index.graph_def.node]
         waiting = set(todo)
         todo.reverse()
         while todo:

@@ -23,14 +23,14 @@ def check(graph_def: GraphDef) -> None:
     python: dict[str, list[str]] = {}
     unknown: dict[str, list[str]] = {}
     without: dict[str, list[str]] = {}
-    for node in _nodes(graph_def):
+    for node in graph.all_nodes(graph_def):
         if node.op in ops.PYTHON_CALLS:
             python.setdefault(node.op, []).append(node.name)
         elif node.op in functions:
             continue
         elif graph.registered(node.op) is None:
             unknown.setdefault(node.op, []).append(node.name)
-    known = [node for node in _nodes(graph_def) if node.op not in functions and node.op not in unknown]
+    known = [node for node in graph.all_nodes(graph_def) if node.op not in functions and node.op not in unknown]
     for node, reason in _without_kernel(known):
         without.setdefault(f"{node.op}{reason}", []).append(node.name)
     _refuse(python, unknown, without)
@@ -48,12 +48,6 @@ def unrunnable(nodes: Iterable[NodeDef]) -> list[NodeDef]:
         id(node) for node in known
     }
     return [node for node in nodes if id(node) in missing]
-
-
-def _nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
-    yield from graph_def.node
-    for function in graph_def.library.function:
-        yield from function.node_def
 
 
 def _refuse(python: Mapping, unknown: Mapping, without: Mapping) -> None:

@@ -201,10 +201,10 @@ class Liveness:
             self._dead_nodes.add(node.name)
             return
         if self._conditions:
-            conditions = _any_of([self._alive_under([tensor]) for tensor in entries])
+            alternatives = [self._alive_under([tensor]) for tensor in entries]
+            conditions = _any_of(alternatives)
             if conditions is None:
-                conditions = functools.reduce(int.__and__, (self._alive_under([tensor]) for tensor in entries))
-                conditions |= self._bit(Tensor(node.name), 0)
+                conditions = functools.reduce(int.__and__, alternatives) | self._bit(Tensor(node.name), 0)
             if conditions:
                 self._conditions[node.name] = conditions
         if len(live) == 1:

@@ -26,6 +26,11 @@ def read_by(index: Index, tensor: Tensor) -> str | None:
     return None
 
 
+def written_by(index: Index, node: NodeDef) -> str | None:
+    """Returns the variable that a node writes to, or None."""
+    return read_by(index, data_inputs(node)[0]) if ops.writes_variable(node.op) else None
+
+
 def readers(index: Index, name: str, passed: Collection[str] = _READS) -> list[tuple[NodeDef, int]]:
     """Returns (node, input position) of whatever computes with a variable or constant.
 

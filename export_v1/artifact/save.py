@@ -10,7 +10,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from export_v1 import errors
 from export_v1.artifact import initializers
 from export_v1.format import bundle, call_order
-from export_v1.ir import importing, ops
+from export_v1.ir import graph, importing, ops
 from export_v1.ir.graph import GraphDef
 from export_v1.weights import stream, tables
 from export_v1.weights.restore import Weights
@@ -143,8 +143,7 @@ def _check_apart(check: Callable, exported: Exported, graph: tf.Graph, init: tf.
 
 def writes_variables(graph_def: GraphDef) -> bool:
     """Returns whether running the graph may change its variables."""
-    bodies = [graph_def.node, *(function.node_def for function in graph_def.library.function)]
-    return any(node.op in ops.RESOURCE_WRITERS for body in bodies for node in body)
+    return any(node.op in ops.RESOURCE_WRITERS for node in graph.all_nodes(graph_def))
 
 
 def _save(

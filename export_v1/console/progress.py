@@ -19,7 +19,7 @@ _BAR = 20
 
 class _Line:
     def __init__(self, stream: TextIO):
-        self._stream, self._start, self._last, self._whole = stream, time.monotonic(), 0.0, ""
+        self._stream, self._start, self._last = stream, time.monotonic(), 0.0
 
     def elapsed(self) -> float:
         return time.monotonic() - self._start

@@ -108,16 +108,24 @@ _OF_A_SET = re.compile(r"sets/(\d{1,9})/")
 
 
 def _one_set(stored: Mapping[str, np.ndarray], prefix: str) -> Arrays:
-    noise = _side(stored, f"{prefix}noise/")
+    noise = side(stored, f"{prefix}noise/")
     for key, value in noise.items():
-        # Any answer would be equal to any other.
-        if not np.all(np.isfinite(value) & (value >= 0)):
-            raise ValueError(f"the rounding noise of {key!r} is no size: {value}")
+        check_noise(key, value)
     return Arrays(
-        _side(stored, f"{prefix}in/"),
-        _side(stored, f"{prefix}out/"),
+        side(stored, f"{prefix}in/"),
+        side(stored, f"{prefix}out/"),
         {key: float(np.max(value)) for key, value in noise.items() if value.dtype.kind == "f" and value.size},
     )
+
+
+def check_noise(key: str, value: np.ndarray) -> None:
+    """Checks that rounding noise is a size: with another, any answer would be equal to any other.
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
+    if not np.all(np.isfinite(value) & (value >= 0)):
+        raise ValueError(f"the rounding noise of {key!r} is no size: {value}")
 
 
 def arrays(path: str, error: type[errors.UserError], remedy: str) -> dict[str, np.ndarray]:
@@ -150,7 +158,8 @@ def is_about_another(name: str) -> bool:
     return name.startswith(("out/", "lengths/", "noise/", "dtypes/", "sets/"))
 
 
-def _side(stored: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+def side(stored: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """Returns the arrays whose names begin with a prefix, without it."""
     return {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
 
 

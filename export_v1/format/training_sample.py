@@ -40,6 +40,11 @@ class Step:
     after: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     noise: float = 0.0
 
+    @property
+    def gradient_bytes(self) -> int:
+        """How many bytes the gradients take."""
+        return sum(np.asarray(value).nbytes for value in self.gradients.values())
+
 
 def thinned(value: np.ndarray) -> np.ndarray:
     """Returns an array of up to a thousand elements as it is, of a larger one that many, at even distances."""
@@ -64,14 +69,18 @@ def _sides(step: Step) -> dict[str, Mapping[str, np.ndarray]]:
 def read(path: str, error: type[errors.UserError], remedy: str) -> Step:
     """Returns what a file holds; arguments and errors are those of `sample.arrays`."""
     arrays = sample.arrays(path, error, remedy)
-
-    def side(prefix: str) -> dict[str, np.ndarray]:
-        return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
-
-    noise = arrays.get("noise", np.float64(0))
+    noise = arrays.get("noise", np.zeros(()))
+    try:
+        sample.check_noise("gradients", noise)
+    except (TypeError, ValueError) as failure:
+        raise error(f"{path!r} is damaged: {failure}.\n  {remedy}") from failure
     usable = noise.dtype.kind == "f" and noise.size == 1
     return Step(
-        side("in/"), side("loss/"), side("gradient/"), side("after/"), float(noise.reshape(())) if usable else 0.0
+        sample.side(arrays, "in/"),
+        sample.side(arrays, "loss/"),
+        sample.side(arrays, "gradient/"),
+        sample.side(arrays, "after/"),
+        float(noise.reshape(())) if usable else 0.0,
     )
 
 

@@ -118,9 +118,10 @@ class _Finding:
 
         Where none of them looks like a result, it is what meets a label, whatever it looks like.
         """
-        _, compared = self._up_from_losses(frozenset())
-        # What one op compares ends the way up from every other op of the same loss.
-        found, _ = self._up_from_losses(compared)
+        found, compared = self._up_from_losses(frozenset())
+        if compared:
+            # What one op compares ends the way up from every other op of the same loss.
+            found, _ = self._up_from_losses(compared)
         return self._with_bases(self._with_parts(self._without_scales(found)))
 
     def _up_from_losses(self, ends: Collection[Tensor]) -> tuple[dict[Tensor, bool], set[Tensor]]:

@@ -27,9 +27,10 @@ _WIDEST = 48
 def of(anatomy: Anatomy) -> Candidates:
     """Returns all that could be an input, an output or frozen, the likeliest first."""
     if anatomy.offered is None:
+        randomized = _randomized(anatomy)
         anatomy.offered = Candidates(
-            tuple(_candidate(anatomy, named) for named in _inputs(anatomy)),
-            tuple(_candidate(anatomy, named) for named in _outputs(anatomy)),
+            tuple(_candidate(anatomy, named) for named in _inputs(anatomy, randomized)),
+            tuple(_candidate(anatomy, named) for named in _outputs(anatomy, randomized)),
             tuple(_flags(anatomy)),
         )
     return anatomy.offered
@@ -42,7 +43,7 @@ def _candidate(anatomy: Anatomy, named: Named) -> Candidate:
     return Candidate(named.key, named.tensor, dtype, shape, named.why)
 
 
-def _inputs(anatomy: Anatomy) -> list[Named]:
+def _inputs(anatomy: Anatomy, randomized: list[tuple[Tensor, str]]) -> list[Named]:
     parts = anatomy.roles
     order, data = anatomy.index.order, set(parts.data)
     ranked = sorted(parts.sources, key=lambda one: (one not in data, order[one.node], one.index))
@@ -60,7 +61,7 @@ def _inputs(anatomy: Anatomy) -> list[Named]:
         else:
             why[tensor] = "it is not combined with weights: a label, or a training setting"
     # A decoder's user draws for himself.
-    for tensor, _ in _randomized(anatomy)[:_FEW]:
+    for tensor, _ in randomized[:_FEW]:
         if anatomy.index[tensor.node].op in ops.ADDS and any(
             anatomy.reads(end.tensor, [tensor]) for end in anatomy.ends
         ):
@@ -74,7 +75,7 @@ def _inputs(anatomy: Anatomy) -> list[Named]:
     return anatomy.named_inputs(list(why), why)
 
 
-def _outputs(anatomy: Anatomy) -> list[Named]:
+def _outputs(anatomy: Anatomy, randomized: list[tuple[Tensor, str]]) -> list[Named]:
     """The ends, then what one sign tells, then what has a name of its own or leaves a scope."""
     parts, inside = anatomy.roles, Results(anatomy.roles).in_loops
     all_ends = [*anatomy.ends, *anatomy.other_ends]
@@ -84,7 +85,7 @@ def _outputs(anatomy: Anatomy) -> list[Named]:
     signs = [
         _handed_over(anatomy),
         _of_distributions(anatomy),
-        _randomized(anatomy),
+        randomized,
         _of_weights(anatomy),
         _ended(anatomy),
     ]
@@ -112,7 +113,7 @@ def _handed_over(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
 def _randomized(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
     """Where random numbers are added to what the model has made, or drawn by it: the action of a policy."""
     parts, dropouts = anatomy.roles, anatomy.settling.flags.dropouts
-    dropped = {name for dropout in dropouts for name in anatomy.index.ancestors([dropout.node])}
+    dropped = anatomy.index.ancestors(dropout.node for dropout in dropouts)
     noise = {node.name: 1 for node in parts.nodes if ops.is_random(node.op) and node.name not in dropped}
     drawn = parts.spread(noise)
     found = []

@@ -230,23 +230,19 @@ class Roles:
         """Whether a node combines something from outside with weights alone. A penalty on a loss does not count."""
         if node.op in CROSS_ENTROPIES:
             return False
-        weights, others = self._parted(node)
-        if node.op in _ADDITIONS and all(self.is_scalar(tensor) for tensor in weights):
-            return False
-        return bool(weights) and any(not self.is_scalar(tensor) for tensor in others)
-
-    def _parted(self, node: NodeDef) -> tuple[list[Tensor], list[Tensor]]:
-        """What a node reads: weights, and what comes from outside."""
         weights: list[Tensor] = []
         others: list[Tensor] = []
         for tensor in self.live.data(node):
             mask = self.tensor_mask(tensor)
+            outside = mask >> _FIRST_SOURCE
             # A weight that a number from outside scales, a temperature or a rate of decay, is a weight still.
-            if mask >> _FIRST_SOURCE and not (mask & TRAINED and not mask >> _FIRST_SOURCE & ~self._numbers):
+            if outside & ~self._numbers or (outside and not mask & TRAINED):
                 others.append(tensor)
             elif mask & TRAINED:
                 weights.append(tensor)
-        return weights, others
+        if node.op in _ADDITIONS and all(self.is_scalar(tensor) for tensor in weights):
+            return False
+        return bool(weights) and any(not self.is_scalar(tensor) for tensor in others)
 
     def is_scalar(self, tensor: Tensor) -> bool:
         """Returns whether a tensor is known to be a scalar."""

@@ -1,7 +1,7 @@
 """Settles every tensor that the outputs need from outside: fed, frozen, or named in one error."""
 
 import functools
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -95,27 +95,42 @@ class Settling:
         """
         frozen = dict(values)
         choices: list[Choice] = []
-        left_alone: set[str] = set()
-        while True:
-            pending = self._adjustable(frozen, cuts, outputs, left_alone)
-            for name in pending:
-                value, why = self._at_inference(name, dict(train))
-                if value is not None:
-                    frozen[name] = value
-                    choices.append(Choice(f"{name} is frozen to {text(value)}", why))
-                    break
-                # Whoever is next was looked for with this one as it is.
-                left_alone.add(name)
-                if why:
-                    choices.append(Choice(f"{name} keeps its default", why))
-            else:
-                break
+
+        def decide(name: str) -> object:
+            value, why = self._at_inference(name, dict(train))
+            if value is not None:
+                choices.append(Choice(f"{name} is frozen to {text(value)}", why))
+            elif why:
+                choices.append(Choice(f"{name} keeps its default", why))
+            return value
+
+        self._freeze_each(frozen, cuts, outputs, decide)
         for name, value in self._always_dropping(frozen, cuts, outputs).items():
             frozen[name] = value
             choices.append(
                 Choice(f"{name} is frozen to {text(value)}", "the graph was built for training: it always drops")
             )
         return frozen, choices
+
+    def _freeze_each(
+        self,
+        frozen: dict[str, object],
+        cuts: Collection[str],
+        outputs: Collection[str],
+        decide: Callable[[str], object],
+    ) -> None:
+        """Freezes what `decide` has a value for; each look is at what the last one left."""
+        left_alone: set[str] = set()
+        while True:
+            for name in self._adjustable(frozen, cuts, outputs, left_alone):
+                value = decide(name)
+                if value is not None:
+                    frozen[name] = value
+                    break
+                # Whoever is next was looked for with this one as it is.
+                left_alone.add(name)
+            else:
+                return
 
     def _always_dropping(self, frozen, cuts, outputs) -> dict[str, float]:
         """Returns the constants to change for no dropout, in a graph that was built for training and nothing else.
@@ -236,25 +251,22 @@ class Settling:
         frozen = {name: value for name, value in freeze.items() if name not in train and flags[name] is None}
         frozen.update(train)
         choices: list[Choice] = []
-        left_alone: set[str] = set()
-        while True:
-            pending = self._adjustable(frozen, cuts, outputs, left_alone)
-            for name in pending:
-                flag, default = self.flag(name), self._default(name)
-                value = default if flag is None or flag.training is None else flag.training
-                if value is None and flag is not None:
-                    raise errors.ExportError(
-                        f"The value of {name!r} during training is not given, and it sets how much dropout drops: {flag.why}.\n"
-                        f"  Pass --train_freeze={name}=0.5, or what it was trained with."
-                    )
-                if value is not None:
-                    frozen[name] = value
-                    why = "that is its default" if flag is None or flag.training is None else flag.why
-                    choices.append(Choice(f"{name} is frozen to {text(value)} during training", why))
-                    break
-                left_alone.add(name)
-            else:
-                return frozen, choices
+
+        def decide(name: str) -> object:
+            flag, default = self.flag(name), self._default(name)
+            value = default if flag is None or flag.training is None else flag.training
+            if value is None and flag is not None:
+                raise errors.ExportError(
+                    f"The value of {name!r} during training is not given, and it sets how much dropout drops: {flag.why}.\n"
+                    f"  Pass --train_freeze={name}=0.5, or what it was trained with."
+                )
+            if value is not None:
+                why = "that is its default" if flag is None or flag.training is None else flag.why
+                choices.append(Choice(f"{name} is frozen to {text(value)} during training", why))
+            return value
+
+        self._freeze_each(frozen, cuts, outputs, decide)
+        return frozen, choices
 
     def refuse_unfed(self, unfed: Mapping[str, list[str]], outputs: Mapping[str, str], place: str, flag: str) -> None:
         """Raises one ExportError that names every tensor still needed, the way to it, and the flags to add."""

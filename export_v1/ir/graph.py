@@ -350,8 +350,15 @@ def named_outputs(node: NodeDef) -> list[tuple[str, int]]:
     return [(name, 1 if count is None else count) for name, count in _counts(node, "output_arg")]
 
 
+def all_nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
+    """Yields every node: the graph's own, then those inside its functions."""
+    yield from graph_def.node
+    for function in graph_def.library.function:
+        yield from function.node_def
+
+
 def fresh_name(wanted: str, names: set[str]) -> str:
-    """Returns `wanted`, or `wanted_1`, `wanted_2`, … where it is taken; adds the result to `taken`."""
+    """Returns `wanted`, or `wanted_1`, `wanted_2`, … where it is taken; adds the result to `names`."""
     name, count = wanted, 0
     while name in names:
         count += 1

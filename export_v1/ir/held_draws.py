@@ -27,8 +27,7 @@ _STATELESS = {
 
 def held(graph_def: GraphDef) -> GraphDef:
     """Returns a graph with its draws held, in its functions as well; names stay as they are."""
-    bodies = [graph_def.node, *(function.node_def for function in graph_def.library.function)]
-    if not any(ops.is_random(node.op) for body in bodies for node in body):
+    if not any(ops.is_random(node.op) for node in graph.all_nodes(graph_def)):
         return graph_def
     made = rewrite.with_nodes(graph_def, _held(graph_def.node, is_graph=True))
     for function in made.library.function:

@@ -1,6 +1,6 @@
 """The one place where a graph from a file becomes a part of TensorFlow's: what was looked at is what is imported."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
 import tensorflow as tf
@@ -95,7 +95,7 @@ def as_written(given: GraphDef) -> GraphDef:
     for function in plain.library.function:
         for key in _function_marks(function):
             del function.attr[key]
-    for node in _nodes(plain):
+    for node in graph.all_nodes(plain):
         for key in _marks(node):
             del node.attr[key]
         for key in _options(node):
@@ -106,14 +106,8 @@ def as_written(given: GraphDef) -> GraphDef:
 def marks(given: GraphDef) -> list[str]:
     """Returns what `as_written` would leave out of functions and nodes, each mark with where it is."""
     found = [(f.signature.name, key) for f in given.library.function for key in _function_marks(f)]
-    found += [(node.name, key) for node in _nodes(given) for key in (*_marks(node), *_options(node))]
+    found += [(node.name, key) for node in graph.all_nodes(given) for key in (*_marks(node), *_options(node))]
     return [f"{key!r} of {name!r}" for name, key in found]
-
-
-def _nodes(given: GraphDef) -> Iterator[graph.NodeDef]:
-    yield from given.node
-    for function in given.library.function:
-        yield from function.node_def
 
 
 def _function_marks(function) -> list[str]:

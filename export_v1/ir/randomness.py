@@ -6,7 +6,7 @@ from export_v1.ir import library, ops
 from export_v1.ir.graph import GraphDef, Index, NodeDef, parse
 
 
-def sources(graph_def: GraphDef, tensors: Mapping[str, str], given: Collection[str] = ()) -> dict[str, str]:
+def sources(index: Index, tensors: Mapping[str, str], given: Collection[str] = ()) -> dict[str, str]:
     """Returns, for each tensor that a random op stands before, that op as "TYPE 'NAME'"; of several, the first by name.
     Where it is in a function, NAME is the node that calls it: "TYPE inside 'NAME'".
 
@@ -14,11 +14,11 @@ def sources(graph_def: GraphDef, tensors: Mapping[str, str], given: Collection[s
     what waits for a node may read what that has written.
 
     Args:
-        graph_def: the graph.
+        index: the graph.
         tensors: any key -> tensor name; a tensor that is not in the graph depends on nothing.
         given: nodes whose value comes from elsewhere, so that nothing before them counts.
     """
-    index, drawing = Index(graph_def), _drawing_functions(graph_def)
+    drawing = _drawing_functions(index.graph_def)
     found = {}
     for key, tensor in tensors.items():
         reached = sorted(index.ancestors([parse(tensor).node], stop=given))

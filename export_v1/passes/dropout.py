@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1.analysis import constants, dropout
-from export_v1.analysis.liveness import known_values
+from export_v1.analysis.liveness import Liveness, Ordered
 from export_v1.ir import graph, rewrite
 from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, attr, data_inputs
 from export_v1.ir.match import Pattern, anything, either, made_by, match
@@ -27,7 +27,8 @@ def of_rate_zero(graph_def: GraphDef) -> Result:
     Args:
         graph_def: not modified; constants as `freeze` leaves them.
     """
-    index, values = Index(graph_def), known_values(graph_def)
+    index = Index(graph_def)
+    values = Liveness(Ordered.of(index)).known
     replaced: dict[str, Tensor] = {}
     for node in graph_def.node:
         if node.op == "Mul":
@@ -56,7 +57,8 @@ def of_any_batch(graph_def: GraphDef) -> Result:
     """
     if not any(node.op == "RandomUniform" for node in graph_def.node):
         return Result(graph_def)
-    index, values, shapes = Index(graph_def), known_values(graph_def), {}
+    index, shapes = Index(graph_def), {}
+    values = Liveness(Ordered.of(index)).known
     for node in graph_def.node:
         if node.op == "Mul":
             pair = data_inputs(node)

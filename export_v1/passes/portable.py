@@ -1,5 +1,6 @@
 """portable: removes from each node what ties it to the machine and the graph that it came from."""
 
+from export_v1.ir import graph
 from export_v1.ir.graph import GraphDef
 from export_v1.ir.rewrite import with_nodes
 from export_v1.passes.result import Result
@@ -19,8 +20,7 @@ MARKS = (
 def nodes(graph_def: GraphDef) -> Result:
     """Returns the graph without devices, colocation, recorded shapes and cluster marks, in functions too."""
     new = with_nodes(graph_def, graph_def.node)
-    bodies = [function.node_def for function in new.library.function]
-    for node in (node for body in [new.node, *bodies] for node in body):
+    for node in graph.all_nodes(new):
         node.device = ""
         for mark in MARKS:
             node.attr.pop(mark, None)

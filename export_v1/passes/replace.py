@@ -5,7 +5,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -46,11 +46,15 @@ def ops(
     Raises:
         ExportError: an op cannot be replaced where it is; which, and why.
     """
-    candidates = [node for node in _nodes(graph_def) if node.op in TABLE and node.op not in kept]
+    candidates = [node for node in graph.all_nodes(graph_def) if node.op in TABLE and node.op not in kept]
     if unrunnable_only:
         candidates = kernels.unrunnable(candidates)
     # What is kept is noted once, with nothing in its place.
-    left = () if unrunnable_only else (node.op for node in _nodes(graph_def) if node.op in TABLE and node.op in kept)
+    left = (
+        ()
+        if unrunnable_only
+        else (node.op for node in graph.all_nodes(graph_def) if node.op in TABLE and node.op in kept)
+    )
     notes = [Replaced(op, count, "", False) for op, count in sorted(Counter(left).items())]
     if not candidates:
         return Result(graph_def, notes=Notes(replaced=tuple(notes)))
@@ -62,12 +66,6 @@ def ops(
     made = replacing.in_graph(made, in_graph)
     notes += [Replaced(op, count, TABLE[op].by, unrunnable_only) for op, count in sorted(counts.items())]
     return Result(made, {old.name: new.name for old, new in replacing.moved.items()}, Notes(replaced=tuple(notes)))
-
-
-def _nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
-    yield from graph_def.node
-    for function in graph_def.library.function:
-        yield from function.node_def
 
 
 def _has_shapes(index: Index, name: str) -> bool:

@@ -226,8 +226,7 @@ class _Building:
 
     @functools.cached_property
     def _frozen_in_update(self) -> dict[str, object]:
-        index = Index(self._update.graph_def)
-        reached = index.ancestors(self._step.runs, stop=[parse(cut).node for cut in self._step.cuts])
+        reached = self._update.index.ancestors(self._step.runs, stop=[parse(cut).node for cut in self._step.cuts])
         return {name: value for name, value in self._frozen.items() if parse(name).node in reached}
 
     def processed(self) -> list[variant.Variant]:
@@ -278,9 +277,7 @@ class _Building:
             ],
             counter=self._counter(),
             averages=averages.of_weights(self._index, self._step),
-            random=bool(
-                randomness.sources(self._model.graph_def, {LOSS: loss}, {parse(name).node for name in self._frozen})
-            ),
+            random=bool(randomness.sources(self._index, {LOSS: loss}, {parse(name).node for name in self._frozen})),
         )
 
     def _counter(self) -> str | None:

@@ -68,7 +68,7 @@ class Original:
     def __init__(self, opened: tf.compat.v1.Session, original: variant.Transformed, key: str, weights: Weights):
         self.graph_def = original.graph_def
         self._opened, self._original, self._key, self._weights = opened, original, key, weights
-        self._writes = any(map(_may_write, _nodes(original.graph_def)))
+        self._writes = any(map(_may_write, graph.all_nodes(original.graph_def)))
         self._tables = tables.Kept(opened, original.frozen) if tables.are_written(original.graph_def) else None
         self._draws = [node.name for node in original.graph_def.node if ops.is_random(node.op)]
         index = graph.Index(original.graph_def)
@@ -108,10 +108,9 @@ class Original:
         """
         self._restore(written=True)
         feeds, outputs = self._original.inputs[self._key], self._original.outputs[self._key]
-        fed = {feeds[key]: value for key, value in inputs.items()}
-        fed |= {outputs[key]: value for key, value in given.items()}
-        operations = [self._opened.graph.get_operation_by_name(name) for name in updates]
-        self._opened.run(operations, {**fed, **self._original.frozen})
+        frozen = {**{outputs[key]: value for key, value in given.items()}, **self._original.frozen}
+        # A session takes names of ops as fetches, too.
+        run(self._opened, inputs, feeds, {name: name for name in updates}, frozen)
         return session.values(self._opened, variables)
 
     def _restore(self, written: bool = False) -> None:
@@ -195,12 +194,6 @@ def asking(
 def _cannot_run(error: errors.ExportError) -> Unanswered:
     first, _, rest = str(error).partition("\n")
     return Unanswered(f"The original graph cannot be run: {first}", rest.strip())
-
-
-def _nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
-    yield from graph_def.node
-    for function in graph_def.library.function:
-        yield from function.node_def
 
 
 def _may_write(node: NodeDef) -> bool:

@@ -17,8 +17,8 @@ from export_v1.format import comparison, training_sample
 from export_v1.format.comparison import Comparison, Verdict
 from export_v1.format.record import LOSS, UPDATE, GradientEntry
 from export_v1.format.training_sample import Step
-from export_v1.ir import held_draws, importing, ops, randomness
-from export_v1.ir.graph import GraphDef, Index, data_inputs
+from export_v1.ir import held_draws, importing, randomness
+from export_v1.ir.graph import GraphDef, Index
 from export_v1.model import Graph
 from export_v1.planning import variant
 from export_v1.planning.plan import Plan
@@ -72,8 +72,8 @@ class _Proving:
         self._is_whole = UPDATE in self._by_key
         self._entries = tuple(planned.resume.gradients) if self._is_whole else ()
         self._weights, self._files = weights, files
-        self._draws = randomness.sources(graph_def, self._outputs())
-        self._left = randomness.sources(self._graph_def, self._outputs())
+        self._draws = randomness.sources(Index(graph_def), self._outputs())
+        self._left = randomness.sources(Index(self._graph_def), self._outputs())
 
     def _outputs(self) -> dict[str, str]:
         return {
@@ -103,7 +103,9 @@ class _Proving:
             return Proof(f"{Verdict.NOT_PROVEN}: {next(iter(losses.values()))}")
         entries = [entry for entry in self._entries if not set(gradients.keys(entry)) & set(recorded.not_proven)]
         step = _step(recorded, outputs, entries)
-        after, exceptions = self._after(step) if self._is_whole and len(entries) == len(self._entries) else ({}, "")
+        after, exceptions = (
+            self._after(asked, step) if self._is_whole and len(entries) == len(self._entries) else ({}, "")
+        )
         exceptions = exceptions if self._is_whole else ", all but the optimizer, which was left behind"
         with session.opened(lambda: importing.graph_def(self._graph_def)) as opened:
             self._compare_gradients(opened, entries, recorded)
@@ -113,9 +115,8 @@ class _Proving:
         held = ", with its random numbers held fixed" if self._draws else ""
         left = f", all but gradients that change from run to run: {errors.quoted(unsure)}" if unsure else ""
         kept = {name: training_sample.thinned(value) for name, value in after.items()}
-        size = sum(np.asarray(value).nbytes for value in step.gradients.values())
         # What is to be replayed has to be whole.
-        whole = not unsure and size <= training_sample.MOST_BYTES
+        whole = not unsure and step.gradient_bytes <= training_sample.MOST_BYTES
         return Proof(
             f"{Verdict.EQUAL}{held}{left}{exceptions}", dataclasses.replace(step, after=kept) if whole else None
         )
@@ -134,7 +135,7 @@ class _Proving:
             updates=(),
         )
 
-    def _after(self, step: Step) -> tuple[dict[str, np.ndarray], str]:
+    def _after(self, asked: variant.Variant, step: Step) -> tuple[dict[str, np.ndarray], str]:
         """Returns variables after a step of the original with its own gradients, those that are the same each time; and what
         is to be said of it."""
         unfit = next((op for key, op in self._left.items() if key.startswith(UPDATE)), None)
@@ -142,11 +143,10 @@ class _Proving:
             return {}, f", all but the update: {sample.is_random(unfit)}"
         loss, update = self._by_key[LOSS], self._by_key[UPDATE]
         ends = (self._train_op,) if self._train_op else (*loss.updates, *update.updates)
-        stepping = dataclasses.replace(self._with_gradients(), updates=ends)
-        written = _written(loss.model.graph_def, ends) & {variable.name for variable in self._weights.variables}
+        stepping = dataclasses.replace(asked, updates=ends)
+        written = _written(loss.model.index, ends) & {variable.name for variable in self._weights.variables}
         # The gradients are held, and what each of the steps writes.
-        held = sum(np.asarray(value).nbytes for value in step.gradients.values())
-        too_large = memory.lacking(self._weights.size(), held + 2 * _STEPS * self._weights.size(written))
+        too_large = memory.lacking(self._weights.size(), step.gradient_bytes + 2 * _STEPS * self._weights.size(written))
         if too_large:
             return {}, f", all but the update: {too_large}"
         given = {gradients.PREFIX + key: value for key, value in step.gradients.items()}
@@ -159,7 +159,7 @@ class _Proving:
         except asking.FAILURES as error:
             return {}, f", all but the update: the original fails at it: {errors.reason(error)}"
         # What the forward pass writes has to be that of a step in which the gradients wait for it.
-        forward = _written(loss.model.graph_def, loss.updates)
+        forward = _written(loss.model.index, loss.updates)
         first = {name: (whole if name in forward else steps)[0][name] for name in steps[0]}
         again = [
             {**fed, **{name: own[name] for name in forward & own.keys()}} for fed, own in zip(steps, whole, strict=True)
@@ -183,10 +183,10 @@ class _Proving:
 
     def _compare_after(self, opened, step: Step, after: Mapping[str, np.ndarray]) -> None:
         session.fill(opened, self._weights)
+        # The shape that rows belong to is the variable's.
+        shapes = {entry.dense_shape: entry.variable for entry in self._entries if entry.dense_shape}
         for key, given in ((LOSS, step.inputs), (UPDATE, {**step.inputs, **step.gradients})):
             inputs, outputs, _ = self._signatures[key]
-            # The shape that rows belong to is the variable's.
-            shapes = {entry.dense_shape: entry.variable for entry in self._entries if entry.dense_shape}
             fed = {inputs[name]: given[name] for name in inputs if name in given}
             fed |= {inputs[name]: self._shape(variable) for name, variable in shapes.items() if name in inputs}
             opened.run(dict(outputs), fed)
@@ -216,11 +216,10 @@ def _held(model: Graph) -> Graph:
     return dataclasses.replace(model, graph_def=held_draws.held(model.graph_def), original=whole)
 
 
-def _written(graph_def: GraphDef, ends: Sequence[str]) -> set[str]:
+def _written(index: Index, ends: Sequence[str]) -> set[str]:
     """Returns the variables that are written before some nodes have run."""
-    index = Index(graph_def)
-    writers = [index[name] for name in index.ancestors(ends) if ops.writes_variable(index[name].op)]
-    return {name for node in writers if (name := variables.read_by(index, data_inputs(node)[0]))}
+    nodes = (index[name] for name in index.ancestors(ends))
+    return {name for node in nodes if (name := variables.written_by(index, node))}
 
 
 def _step(recorded: sample.Sample, outputs: Mapping[str, str], entries: Sequence[GradientEntry]) -> Step:

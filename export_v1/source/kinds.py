@@ -5,9 +5,12 @@ import os
 
 from export_v1 import errors
 
-_PACKED = (".tar.gz", ".tgz", ".tar")
+PACKED = (".tar.gz", ".tgz", ".tar")
+SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
+# A TF1 Hub module has it beside its SavedModel.
+HUB_MARK = "tfhub_module.pb"
+_SAVED_MODELS = (*SAVED_MODEL_FILES, HUB_MARK)
 _GRAPHS = (".pb", ".pbtxt")
-_SAVED_MODELS = ("saved_model.pb", "saved_model.pbtxt", "tfhub_module.pb")
 _CHECKPOINTS = ("checkpoint", "*.index", "*.meta", "*.data-?????-of-?????")
 
 
@@ -22,7 +25,7 @@ def flag_of(path: str) -> str:
     name = os.path.basename(path)
     if name in _SAVED_MODELS:
         return "saved_model"
-    if os.path.isfile(path) and name.endswith(_PACKED):
+    if os.path.isfile(path) and name.endswith(PACKED):
         return "saved_model"
     if os.path.isfile(path) and name.endswith(_GRAPHS):
         return "graph_def"

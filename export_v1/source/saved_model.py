@@ -13,11 +13,10 @@ from export_v1.format import folder as artefact_folder
 from export_v1.model import Graph, Source
 from export_v1.source import meta_graph, text_format, unpacking
 from export_v1.source.checkpoint import check_files
+from export_v1.source.kinds import HUB_MARK, SAVED_MODEL_FILES
 from export_v1.weights import initial
 
 MetaGraphDef: TypeAlias = meta_graph_pb2.MetaGraphDef
-_FILES = ("saved_model.pb", "saved_model.pbtxt")
-_HUB_MARK = "tfhub_module.pb"
 _SERVE, _TRAIN = "serve", "train"
 # Ops that a loader runs after the variables are restored, each under a key of its time; Session bundles had the last.
 _MAIN_OPS = ("saved_model_main_op", "legacy_init_op", "saved_model_init_op", "serving_init_op")
@@ -59,7 +58,7 @@ def read(path: str, tags: Sequence[str] | None = None) -> Source:
 
 def _folder(path: str, named: str) -> tuple[str, tuple[str, ...]]:
     """Returns the folder that has the SavedModel's file: `path` itself, or the latest version below it."""
-    if os.path.basename(path) in _FILES and os.path.isfile(path):
+    if os.path.basename(path) in SAVED_MODEL_FILES and os.path.isfile(path):
         path = os.path.dirname(path) or "."
     if not os.path.isdir(path):
         raise errors.ExportError(f"SavedModel {named!r} is not there: no such folder.\n  Pass --saved_model=FOLDER.")
@@ -81,21 +80,21 @@ def _folder(path: str, named: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _has_model(folder: str) -> bool:
-    return any(os.path.isfile(os.path.join(folder, name)) for name in _FILES)
+    return any(os.path.isfile(os.path.join(folder, name)) for name in SAVED_MODEL_FILES)
 
 
 def _other_remedy(folder: str) -> str:
     names = os.listdir(folder)
     if any(name.endswith((".index", ".meta")) for name in names):
         return f"  These are files of a Saver checkpoint: pass --checkpoint={folder}."
-    frozen = [name for name in names if name.endswith((".pb", ".pbtxt")) and name != _HUB_MARK]
+    frozen = [name for name in names if name.endswith((".pb", ".pbtxt")) and name != HUB_MARK]
     if frozen:
         return f"  If it is a frozen graph, pass --graph_def={os.path.join(folder, sorted(frozen)[0])}."
     return "  A SavedModel is saved_model.pb and, where it has variables, the folder variables/; copy all of it."
 
 
 def _parse(folder: str) -> saved_model_pb2.SavedModel:
-    path = next(os.path.join(folder, name) for name in _FILES if os.path.isfile(os.path.join(folder, name)))
+    path = next(os.path.join(folder, name) for name in SAVED_MODEL_FILES if os.path.isfile(os.path.join(folder, name)))
     saved_model = saved_model_pb2.SavedModel()
     try:
         with open(path, "rb") as file:

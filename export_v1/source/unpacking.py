@@ -10,9 +10,9 @@ import zlib
 
 from export_v1 import errors
 from export_v1.format import packed
+from export_v1.source.kinds import PACKED
 
 _PIECE = 2**20
-_PACKED = (".tar.gz", ".tgz", ".tar")
 
 
 class Unpacked:
@@ -29,7 +29,7 @@ class Unpacked:
 
 def is_packed(path: str) -> bool:
     """Returns whether a file is a tar archive, by its name or by what is in it (hub's cache drops the ending)."""
-    return path.endswith(_PACKED) or (os.path.getsize(path) > 0 and tarfile.is_tarfile(path))
+    return path.endswith(PACKED) or (os.path.getsize(path) > 0 and tarfile.is_tarfile(path))
 
 
 def unpacked(path: str) -> Unpacked:

@@ -15,11 +15,14 @@ class Dependence:
         index: of the graph.
         calls: of tf.gradients in it.
         frozen: nodes that never change during training; they are nobody's data.
+
+    Attributes:
+        scopes: tells which call of tf.gradients a node belongs to.
     """
 
     def __init__(self, index: Index, calls: Sequence[Backprop], frozen: Collection[str]):
         self._index, self._calls, self._frozen = index, calls, frozen
-        self._scopes = Scopes(list(calls))
+        self.scopes = Scopes(list(calls))
         self._instead_of: dict[str, tuple[str, ...]] = {}
 
     def is_cut(self, tensor: Tensor, reader: NodeDef) -> bool:
@@ -27,8 +30,8 @@ class Dependence:
         return (
             tensor.index >= 0
             and tensor.node in self._index
-            and self._scopes.of(tensor.node) is not None
-            and self._scopes.of(reader.name) is None
+            and self.scopes.of(tensor.node) is not None
+            and self.scopes.of(reader.name) is None
             and self._index[tensor.node].op != "Const"
         )
 
@@ -50,7 +53,7 @@ class Dependence:
     def _waits(self, name: str) -> list[str]:
         """Returns what a node that is not there any more waited for."""
         # What is part of the backward pass comes before whatever is in the update anyway.
-        if name not in self._index or self._stays(name) or self._scopes.of(name) is not None:
+        if name not in self._index or self._stays(name) or self.scopes.of(name) is not None:
             return []
         node = self._index[name]
         # What comes after the update may come after it by what it reads.
@@ -58,7 +61,7 @@ class Dependence:
         return [*control_inputs(node), *read]
 
     def _stays(self, name: str) -> bool:
-        if name not in self._index or self._scopes.of(name) is not None:
+        if name not in self._index or self.scopes.of(name) is not None:
             return False
         return name not in self.data_dependent or name in self.computed_from_gradients
 
@@ -92,6 +95,6 @@ class Dependence:
             seen.add(name)
             for reader, at in self._index.consumers(name):
                 tensor = parse(reader.input[at])
-                if tensor.index >= 0 and not self.is_cut(tensor, reader) and self._scopes.of(reader.name) is None:
+                if tensor.index >= 0 and not self.is_cut(tensor, reader) and self.scopes.of(reader.name) is None:
                     todo.append(reader.name)
         return seen

@@ -1,7 +1,7 @@
 """Which variable each gradient is of, and in which form: a tensor, or the rows of one (IndexedSlices)."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
 
@@ -34,12 +34,14 @@ class Gradient:
 
 def of_loss(index: Index, loss: str, trainable: Mapping[str, bool]) -> tuple[Gradient, ...]:
     """Returns the gradients of a loss by all variables that are trained, for an optimizer of somebody else's."""
-    read = index.ancestors([parse(loss).node])
-    return tuple(
-        Gradient(node.name, loss, node.name)
-        for node in index.graph_def.node
-        if node.name in read and node.op in ops.VARIABLES and trainable.get(node.name, not trainable)
-    )
+    trained = _trained(index, [loss], trainable)
+    return tuple(Gradient(node.name, loss, node.name) for node in index.graph_def.node if node.name in trained)
+
+
+def _trained(index: Index, losses: Iterable[str], trainable: Mapping[str, bool]) -> set[str]:
+    """Returns the variables that losses read and that are trained; what scales a loss is read by it, too, and is not."""
+    read = index.ancestors(parse(name).node for name in losses)
+    return {name for name in read if index[name].op in ops.VARIABLES and trainable.get(name, not trainable)}
 
 
 def of(index: Index, step: TrainStep, trainable: Mapping[str, bool], place: str) -> tuple[Gradient, ...]:
@@ -64,10 +66,7 @@ class _Matching:
         self._index, self._step, self._place = index, step, place
         self._cuts = {parse(name) for name in step.cuts}
         self._scopes = backprop.Scopes(backprop.calls(index))
-        read = index.ancestors(parse(name).node for name in step.losses)
-        of_loss = {name for name in read if index[name].op in ops.VARIABLES}
-        # What scales a loss is read by it, too, and is not trained.
-        self._trained = {name for name in of_loss if trainable.get(name, not trainable)}
+        self._trained = _trained(index, step.losses, trainable)
         self._writers: dict[str, list[str]] = {}
         for writer in step.writers:
             variable = variables.read_by(index, data_inputs(index[writer])[0])

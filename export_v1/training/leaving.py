@@ -6,7 +6,7 @@ from collections.abc import Collection
 from export_v1 import errors
 from export_v1.format.record import OPTIMIZER, PYTHON, QUEUES, SAMPLING
 from export_v1.ir import ops
-from export_v1.ir.graph import Index, NodeDef, Tensor, data_inputs, parse
+from export_v1.ir.graph import Index, NodeDef, data_inputs, parse
 from export_v1.training.step import TrainStep
 
 # What the training does without each.
@@ -98,4 +98,4 @@ def refuse(obstacles: Collection[Obstacle], left: Collection[str], place: str) -
 
 def label_names(obstacles: Collection[Obstacle]) -> list[str]:
     """Returns the tensors that have to be fed where Python or queues are left behind."""
-    return [Tensor(parse(name).node, parse(name).index).name for one in obstacles for name in one.tensors]
+    return [name for one in obstacles for name in one.tensors]

@@ -52,7 +52,7 @@ def of(index: Index, step: TrainStep, gradients: tuple[Gradient, ...]) -> tuple[
     # Weight decay may write a variable, too, before its gradient does.
     reached = {*index.ancestors(step.runs), *step.writers}
     for node in index.graph_def.node:
-        variable = variables.read_by(index, data_inputs(node)[0]) if ops.writes_variable(node.op) else None
+        variable = variables.written_by(index, node)
         if variable is not None and node.name in reached:
             writers.setdefault(variable, []).append(node)
     trained = dict.fromkeys(gradient.variable for gradient in gradients)
@@ -69,7 +69,7 @@ def _computed_from_gradients(index: Index, step: TrainStep, trained: Collection[
         if name in computed:
             continue
         computed.add(name)
-        written = _written(index, name)
+        written = variables.written_by(index, index[name])
         slot = written if written not in trained else None
         for reader, at in index.consumers(name):
             # What reads a slot after it was written waits for that.
@@ -77,11 +77,6 @@ def _computed_from_gradients(index: Index, step: TrainStep, trained: Collection[
             if is_fresh or parse(reader.input[at]).index >= 0:
                 todo.append(reader.name)
     return computed
-
-
-def _written(index: Index, name: str) -> str | None:
-    node = index[name]
-    return variables.read_by(index, data_inputs(node)[0]) if ops.writes_variable(node.op) else None
 
 
 def _optimizer(index: Index, variable: str, writers: list[NodeDef], computed: Collection[str]) -> Optimizer:

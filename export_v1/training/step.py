@@ -78,10 +78,9 @@ def loss_alone(model: Graph, loss: str | None, frozen: Collection[str], place: s
 class _Finding:
     def __init__(self, model: Graph, frozen: Collection[str], place: str):
         self._place = place
-        self._index = Index(model.graph_def)
+        self._index = model.index
         self._frozen = {parse(name).node for name in frozen}
         self._calls = backprop.calls(self._index)
-        self._scopes = backprop.Scopes(self._calls)
         self._depends = Dependence(self._index, self._calls, self._frozen)
 
     def step(self, loss: str | None) -> TrainStep:
@@ -94,7 +93,7 @@ class _Finding:
             )
         train_op, ends = self._train_op(writers, calls)
         parts = self._split(ends)
-        used = dict.fromkeys(call for cut in parts.cuts if (call := self._scopes.of(parse(cut).node)))
+        used = dict.fromkeys(call for cut in parts.cuts if (call := self._depends.scopes.of(parse(cut).node)))
         losses = dict.fromkeys(name for call in used for name in call.differentiated)
         return dataclasses.replace(parts, train_op=train_op, losses=tuple(losses), writers=tuple(writers))
 
@@ -138,7 +137,7 @@ class _Finding:
         return [
             node.name
             for node in self._index.graph_def.node
-            if node.name in reached and ops.writes_variable(node.op) and self._scopes.of(node.name) is None
+            if node.name in reached and ops.writes_variable(node.op) and self._depends.scopes.of(node.name) is None
         ]
 
     def _train_op(self, writers: list[str], calls: list[Backprop]) -> tuple[str, list[str]]:
@@ -151,7 +150,8 @@ class _Finding:
         if candidates:
             # More than the update may hang on it: the step's counter, moving averages of the weights.
             writes = {name: self._written_by(name) for name in candidates}
-            all_of_it = [name for name in candidates if writes[name] == max(writes.values())]
+            most = max(writes.values())
+            all_of_it = [name for name in candidates if writes[name] == most]
             # A node in a branch does nothing in the steps that take the other one.
             train_op = next((name for name in all_of_it if not is_conditional(self._index, name)), all_of_it[0])
             return train_op, [train_op]
@@ -194,8 +194,7 @@ class _Finding:
         for name, counters in self._after_counters(seen).items():
             node = counted.get(name, self._index[name])
             counted[name] = _waiting_for(node, [*control_inputs(node), *counters])
-        every = self._index.graph_def.node
-        order = {node.name: at for at, node in enumerate(every)}
+        order, before = self._index.order, self._before(ends)
         return TrainStep(
             train_op="",
             losses=(),
@@ -203,16 +202,16 @@ class _Finding:
             detached=self._with(rewired),
             update=self._with(counted),
             runs=tuple(runs),
-            before=self._before(ends),
+            before=before,
             writers=(),
             reads=tuple(reads),
-            dropped=self._dropped(ends, seen),
+            dropped=self._dropped(ends, seen, before),
         )
 
-    def _dropped(self, ends: list[str], kept: set[str]) -> tuple[str, ...]:
+    def _dropped(self, ends: list[str], kept: set[str], before: Iterable[str]) -> tuple[str, ...]:
         reached = self._index.ancestors(ends) - kept
         losses = [parse(name).node for call in self._calls for name in call.differentiated]
-        forward = self._index.ancestors([*losses, *self._before(ends)])
+        forward = self._index.ancestors([*losses, *before])
         return tuple(name for name in sorted(reached - forward) if self._index[name].op in ops.FILLS)
 
     def _with(self, changed: Mapping[str, NodeDef]) -> GraphDef:

@@ -1,12 +1,13 @@
 """GraphDefs in, new GraphDefs out: the part that some tensors need, with functions renamed. Nothing runs here."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from typing import TypeAlias
 
 from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2
 
 from export_v1.ir import library
+from export_v1.ir.graph import all_nodes
 
 GraphDef: TypeAlias = graph_pb2.GraphDef
 NodeDef: TypeAlias = node_def_pb2.NodeDef
@@ -78,13 +79,6 @@ def _portable(node: NodeDef, kept: set[str], cut: set[str]) -> NodeDef:
         del copy.input[:]
         copy.input.extend(edges)
     return copy
-
-
-def all_nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
-    """Yields every node: the graph's own, then those inside its functions."""
-    yield from graph_def.node
-    for function in graph_def.library.function:
-        yield from function.node_def
 
 
 def with_own_functions(graph_def: GraphDef) -> GraphDef:

@@ -65,16 +65,27 @@ class Freezable(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self._build_optimizer()
 
+    @property
+    def _compiled_optimizer(self) -> keras.optimizers.Optimizer | None:
+        # A model that was never compiled has no such attribute.
+        return getattr(self, "optimizer", None)
+
+    @property
+    def _graph_optimizer(self) -> GraphOptimizer | None:
+        own = self._compiled_optimizer
+        return own if isinstance(own, GraphOptimizer) else None
+
     def _build_optimizer(self) -> None:
         """Gives the optimizer slots for frozen weights, too: they may be unfrozen, and an archive has one order of slots."""
-        if self.optimizer is None or self.optimizer.built:
+        own = self._compiled_optimizer
+        if own is None or own.built:
             return
         frozen = [weight for weight in self.by_name.values() if weight.frozen]
         try:
             for weight in frozen:
                 weight.frozen = False
             with self.distribute_strategy.scope():
-                self.optimizer.build(self.trainable_variables)
+                own.build(self.trainable_variables)
         finally:
             for weight in frozen:
                 weight.frozen = True
@@ -84,11 +95,12 @@ class Freezable(keras.Model):
 
     def _held(self, frozen: set[str]) -> set[str]:
         """Returns the names of frozen variables, and of the slots that belong to these alone."""
-        if not frozen or not isinstance(self.optimizer, GraphOptimizer):
+        own = self._graph_optimizer
+        if not frozen or own is None:
             return frozen
         slots: dict[bool, set[str]] = {True: set(), False: set()}
         for entry in self._training.optimizers:
             slots[entry.variable in frozen].update(entry.slots.values())
         # Where an update is made of plain ops, names tell: TensorFlow 1 calls a slot after its variable.
-        named = {slot for slot in self.optimizer.slots if slot.rpartition("/")[0] in frozen}
+        named = {slot for slot in own.slots if slot.rpartition("/")[0] in frozen}
         return frozen | (slots[True] - slots[False]) | (named - set(self._training.averages.values()))

@@ -20,7 +20,6 @@ from load_v2.program.program import Program
 from load_v2.training import optimizer
 from load_v2.training.freezable import Freezable
 from load_v2.training.graphs import Graphs
-from load_v2.training.optimizer import GraphOptimizer
 from load_v2.training.schedule import GraphSchedule
 
 
@@ -61,12 +60,6 @@ class ResumedModel(Freezable):
         return {weight.name: weight for weight in [*self.layer.weights, *self._extra]}
 
     @property
-    def _graph_optimizer(self) -> GraphOptimizer | None:
-        # A model that was never compiled has none at all.
-        own = getattr(self, "optimizer", None)
-        return own if isinstance(own, GraphOptimizer) else None
-
-    @property
     def held(self) -> dict[str, keras.Variable]:
         """Every variable of the training by its name in the graph: weights, and slots of TensorFlow 1's own optimizer."""
         own = self._graph_optimizer
@@ -89,10 +82,7 @@ class ResumedModel(Freezable):
 
     def attach(self, programs: Mapping[str, Program]) -> None:
         """Takes the graphs of the training, over the model's weights and the optimizer's slots."""
-        owned = dict(self.by_name)
-        own = self._graph_optimizer
-        if own is not None:
-            owned |= own.slots
+        owned, own = self.held, self._graph_optimizer
         # Without TensorFlow 1's own optimizer there is nobody to update, and nothing to read its slots.
         usable = {
             key: taken for key, taken in programs.items() if all(variable.name in owned for variable in taken.variables)
@@ -101,7 +91,7 @@ class ResumedModel(Freezable):
         self._graphs = Graphs(usable, owned, self.layer.policy)
         if own is not None:
             own.attach(self._graphs)
-        compiled = getattr(self, "optimizer", None)
+        compiled = self._compiled_optimizer
         schedule = private.schedule_of(compiled) if compiled is not None else None
         if isinstance(schedule, GraphSchedule):
             schedule.attach(programs[record.RATE], self.layer.policy)

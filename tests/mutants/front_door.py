@@ -64,7 +64,7 @@ CHANGES = (
     Change("export_v1/console/tables.py", "return f\"<b>{html.escape(cell)}</b>\" if is_heading else html.escape(cell)",
            "return f\"<b>{cell}</b>\" if is_heading else cell", ("tests/export_v1/console/test_tables.py",)),
     Change("export_v1/source/kinds.py", "    if saved and checkpoints:\n", "    if False:\n", _KINDS),
-    Change("export_v1/source/kinds.py", "name.endswith(_PACKED):", "False:", _KINDS),
+    Change("export_v1/source/kinds.py", "name.endswith(PACKED):", "False:", _KINDS),
     Change("export_v1/__main__.py", '        if named:\n            raise', "        if False:\n            raise", _MAIN),
     Change("export_v1/format/comparison.py", "value if np.isfinite(value) else None", "value", _PRINTING),
     Change("load_v2/layer/appearance.py", "if trainable else 0", "", ("tests/load_v2/layer/test_appearance.py",)),

@@ -57,8 +57,8 @@ _CUTS = (
     Change(_PORTABLE, '        node.device = ""\n', "", _FROZEN),
     Change(
         _PORTABLE,
-        "    bodies = [function.node_def for function in new.library.function]\n",
-        "    bodies = []\n",
+        "    for node in graph.all_nodes(new):\n",
+        "    for node in new.node:\n",
         _FROZEN,
     ),
     Change(_PORTABLE, '"_XlaScope", ', "", _FROZEN),

@@ -20,7 +20,7 @@ CHANGES = (
     ),
     # safety and kernels
     Change(
-        file="export_v1/analysis/kernels.py",
+        file="export_v1/ir/graph.py",
         before="        yield from function.node_def\n",
         after="        yield from ()\n",
         tests=("tests/export_v1/analysis/test_kernels.py",),
@@ -1754,8 +1754,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/artifact/save.py",
-        before="bodies = [graph_def.node, *(function.node_def for function in graph_def.library.function)]",
-        after="bodies = [graph_def.node]",
+        before="any(node.op in ops.RESOURCE_WRITERS for node in graph.all_nodes(graph_def))",
+        after="any(node.op in ops.RESOURCE_WRITERS for node in graph_def.node)",
         tests=("tests/export_v1/artifact/test_save.py",),
     ),
     Change(

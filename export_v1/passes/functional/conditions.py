@@ -125,12 +125,14 @@ def convert_all(
         if not touched.isdisjoint(members):
             continue
         parts = _without_cycle(region, each, found, blocked, ledger)
-        for part in [part for part in parts if not any(merge in blocked for merge in part.merges)][:1]:
-            try:
-                convert(region, part, found, keep, taken, convert_region, ledger)
-            except Unconvertible as error:
-                raise error.within(part.merges[0]) from error
-            touched |= members
+        part = next((part for part in parts if not any(merge in blocked for merge in part.merges)), None)
+        if part is None:
+            continue
+        try:
+            convert(region, part, found, keep, taken, convert_region, ledger)
+        except Unconvertible as error:
+            raise error.within(part.merges[0]) from error
+        touched |= members
     return bool(touched)
 
 

@@ -16,21 +16,18 @@ from export_v1.passes.functional.region import Captures, Region
 _FROM_VALUE = frozenset({"ReadVariableOp", "ResourceGather", "VariableShape"})
 
 
-def hoist(
-    captures: Captures, parts: list[Region], inputs: Iterable[str], known: Collection[str] | None = None
-) -> list[NodeDef]:
+def hoist(captures: Captures, parts: list[Region], inputs: Iterable[str], kept_apart: Collection[str]) -> list[NodeDef]:
     """Moves reads out of the functions of one construct where nothing in them can write to the variable.
 
     Args:
         captures: of the construct; its outer region receives the reads, ordered after what the construct waits for.
         parts: its functions; changed.
         inputs: edges of the outer region that the construct takes beside its captures.
-        known: what `written` returns of the outer region, where that is known.
+        kept_apart: variables that the outer region writes to, as `written` returns them.
 
     Returns:
         The reads, in the outer region.
     """
-    kept_apart = written(captures.outer) if known is None else known
     added = []
     controls = ["^" + control for control in captures.controls]
     # A write may be on the way to the construct: to its predicate, say.

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from export_v1.ir import held_draws, randomness
+from export_v1.ir.graph import Index
 from tests.support import graphs
 
 v1 = tf.compat.v1
@@ -38,7 +39,7 @@ def _drawing():
 def test_every_kind_of_draw_is_held():
     graph_def, keys = _drawing()
     held = held_draws.held(graph_def)
-    assert not randomness.sources(held, {key: f"{key}:0" for key in keys})
+    assert not randomness.sources(Index(held), {key: f"{key}:0" for key in keys})
     assert {node.name for node in graph_def.node} <= {node.name for node in held.node}
     for key in keys:
         first = _answers(held, f"{key}:0")
@@ -55,7 +56,9 @@ def test_a_draw_in_a_function_is_held():
         tf.identity(drawing(tf.constant([30])), name="out")
         graph_def = graph.as_graph_def()
     held = held_draws.held(graph_def)
-    assert randomness.sources(graph_def, {"out": "out:0"}) and not randomness.sources(held, {"out": "out:0"})
+    assert randomness.sources(Index(graph_def), {"out": "out:0"}) and not randomness.sources(
+        Index(held), {"out": "out:0"}
+    )
     np.testing.assert_array_equal(_answers(held, "out:0"), _answers(held, "out:0"))
 
 
@@ -65,7 +68,7 @@ def test_a_sampler_gives_classes_that_exist():
         tf.random.log_uniform_candidate_sampler(true, 1, 4, True, 6, name="sampler")
         held = held_draws.held(graph.as_graph_def())
     classes, of_true, of_sampled = (_answers(held, f"sampler:{at}") for at in range(3))
-    assert not randomness.sources(held, {"classes": "sampler:0"}) and (of_sampled == 0.5).all()
+    assert not randomness.sources(Index(held), {"classes": "sampler:0"}) and (of_sampled == 0.5).all()
     assert classes.dtype == np.int64 and sorted(classes) == [0, 1, 2, 3]
     assert of_true.shape == (2, 1) and of_sampled.shape == (4,) and (of_true > 0).all()
 
@@ -75,7 +78,7 @@ def test_what_cannot_be_held_stays_and_is_told():
         v1.random_poisson(3.0, [20], name="poisson")
         graph_def = graph.as_graph_def()
     (name,) = (node.name for node in graph_def.node if node.op.startswith("RandomPoisson"))
-    assert "RandomPoisson" in randomness.sources(held_draws.held(graph_def), {"out": f"{name}:0"})["out"]
+    assert "RandomPoisson" in randomness.sources(Index(held_draws.held(graph_def)), {"out": f"{name}:0"})["out"]
 
 
 @pytest.mark.parametrize("draws", [True, False])

@@ -5,6 +5,7 @@ import tensorflow as tf
 from google.protobuf import text_format
 
 from export_v1.ir import randomness
+from export_v1.ir.graph import Index
 from tests.support import graphs
 from tests.support.graphs import v1
 
@@ -22,7 +23,7 @@ def test_an_output_is_random_where_a_random_op_stands_before_it():
         with tf.control_dependencies([noise]):
             tf.identity(x, name="waits")
     wanted = {"y": "y:0", "plain": "plain:0", "waits": "waits:0", "gone": "gone:0"}
-    found = randomness.sources(graph.as_graph_def(), wanted)
+    found = randomness.sources(Index(graph.as_graph_def()), wanted)
     assert found == dict.fromkeys(["y", "waits"], "RandomStandardNormal 'noise/RandomStandardNormal'")
 
 
@@ -38,7 +39,7 @@ RANDOM = """
 
 def test_randomness_counts_in_functions_that_are_called_only():
     graph_def = _graph(RANDOM)
-    found = randomness.sources(graph_def, {"a": "call:0", "b": "differs:0", "c": "still:0"})
+    found = randomness.sources(Index(graph_def), {"a": "call:0", "b": "differs:0", "c": "still:0"})
     assert found == {"a": "RandomUniform inside 'call'", "b": "RandomUniform inside 'differs'"}
 
 
@@ -50,5 +51,5 @@ def test_randomness_counts_in_functions_that_are_called_only():
     ],
 )
 def test_an_op_that_draws_is_random(op):
-    assert randomness.sources(_graph(f'node {{ name: "r" op: "{op}" }}'), {"r": "r:0"})
-    assert not randomness.sources(_graph(f'node {{ name: "r" op: "Stateless{op}" }}'), {"r": "r:0"})
+    assert randomness.sources(Index(_graph(f'node {{ name: "r" op: "{op}" }}')), {"r": "r:0"})
+    assert not randomness.sources(Index(_graph(f'node {{ name: "r" op: "Stateless{op}" }}')), {"r": "r:0"})
