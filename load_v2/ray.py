@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping
 import pyarrow
 
 from load_v2.errors import LoadError, unknown
-from load_v2.scoring import tables
+from load_v2.scoring import elements, tables
 from load_v2.scoring.scorer import Scorer
 
 
@@ -57,14 +57,11 @@ class Predictor:
         reason: str = "reason",
     ):
         self._scorer = Scorer.of(os.fspath(path), signature, allow_ops)
-        for key in columns or {}:
-            if key not in self._scorer.inputs:
-                raise unknown("Input", key, "the signature", self._scorer.inputs)
+        self._columns = elements.columns_of(self._scorer.inputs, columns)
         for key, spec in self._scorer.outputs.items():
             tables.arrow_type(key, spec)
         if reason in self._scorer.outputs:
             raise LoadError(f"There is an output {reason!r}, too.\n  Pass another name: reason='why'.")
-        self._columns = {key: (columns or {}).get(key, key) for key in self._scorer.inputs}
         self._kept, self._size, self._reason = frozenset(keep), batch_size, reason
 
     def __call__(self, batch):
@@ -87,7 +84,7 @@ class Predictor:
         kept = {name: batch[name] for name in names if name not in inputs}
         if self._reason in kept:
             raise LoadError(f"There is a column {self._reason!r} already.\n  Pass another name: reason='why'.")
-        made = {f"out/{key}" if key in kept else key: array for key, array in answers.outputs.items()}
+        made = {elements.output_name(key, kept): array for key, array in answers.outputs.items()}
         made[self._reason] = answers.reasons
         if is_table:
             return pyarrow.table({**kept, **made})

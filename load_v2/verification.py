@@ -27,8 +27,8 @@ _SIGNATURE = "serving_default"
 # How often an output that a random op stands before is asked for, before it is called different. See `proof.sample`.
 _DRAWS = 16
 
-# Reader, number of the set of inputs, recorded answer, the export's answer, comparison.
-Watch = Callable[[str, int, np.ndarray, np.ndarray, Comparison], None]
+# Reader, number of the set of inputs, recorded answer, the export's answer, comparison, size of rounding noise.
+Watch = Callable[[str, int, np.ndarray, np.ndarray, Comparison, float], None]
 _AS_SAVED = {True: "the archive is what was saved", False: "DIFFERENT: the archive was changed after it was saved"}
 
 
@@ -225,12 +225,13 @@ def _compared(
         if key not in answers:
             results.append(comparison.missing(key, "the export has no such output"))
             continue
-        result = comparison.compare(key, want, answers[key], noise=sample.noise.get(key, 0.0))
+        noise = sample.noise.get(key, 0.0)
+        result = comparison.compare(key, want, answers[key], noise=noise)
         if not result.equal and key in random and _changes(answer, sample.inputs, key, answers[key]):
             result = comparison.not_proven(key, f"it is random: {random[key]} stands before it")
         results.append(result)
         if seen is not None:
-            seen(want, answers[key], result)
+            seen(want, answers[key], result, noise)
     return results
 
 
@@ -248,8 +249,7 @@ def _by(reader: str, result: Comparison) -> Comparison:
 
 def _worst(key: str, results: list[Comparison]) -> Comparison:
     """Returns the one comparison to show of several: one that differs, else the largest difference that is equal."""
-    order = (Verdict.DIFFERENT, Verdict.NOT_PROVEN, Verdict.EQUAL)
-    return min(results, key=lambda result: (order.index(result.verdict), -np.nan_to_num(result.relative)))
+    return min(results, key=comparison.rank)
 
 
 def _not_replayed(source: artefact.Artefact, sample: codec.Arrays, replayed: Collection[str]) -> list[Comparison]:

@@ -107,6 +107,14 @@ class Comparison:
         return f"largest difference {size}{where} ({allowed})"
 
 
+_WORST_FIRST = (Verdict.DIFFERENT, Verdict.NOT_PROVEN, Verdict.EQUAL)
+
+
+def rank(compared: Comparison) -> tuple[int, float]:
+    """Returns what sorts comparisons, the worst first: those that differ, then by the largest difference."""
+    return _WORST_FIRST.index(compared.verdict), -float(np.nan_to_num(compared.relative))
+
+
 def compare(
     key: str,
     want: np.ndarray,

@@ -71,7 +71,7 @@ def _flat(record: Mapping, specs: Mapping[str, Spec]) -> elements.Flat:
 
 def merged(kept: Mapping[str, object], inference: Mapping[str, np.ndarray]) -> dict[str, object]:
     """Returns a record of what was kept and the answers, flat; an output of a kept name is under `out/NAME`."""
-    answers = {f"out/{key}" if key in kept else key: np.asarray(value).ravel() for key, value in inference.items()}
+    answers = {elements.output_name(key, kept): np.asarray(value).ravel() for key, value in inference.items()}
     return {**kept, **answers}
 
 
@@ -119,7 +119,7 @@ def table_schema(source, kept: Collection[str], outputs: Mapping[str, Spec]):
     fields = [source.field(name) for name in kept]
     for key, spec in outputs.items():
         dtype = pyarrow.binary() if spec.dtype == "string" else pyarrow.from_numpy_dtype(_stored(spec.dtype))
-        name = f"out/{key}" if key in kept else key
+        name = elements.output_name(key, kept)
         fields.append(pyarrow.field(name, dtype if _is_single(spec) else pyarrow.list_(dtype)))
     return pyarrow.schema(fields)
 

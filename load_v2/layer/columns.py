@@ -106,11 +106,7 @@ def _of_objects(key: str, spec: Spec, value: np.ndarray, name: str) -> np.ndarra
             f"Layer {name!r}: input {key!r} is an object array whose elements have {what}.\n"
             f"  The signature has {spec}. Make them one array first: np.stack(x)."
         )
-    return (
-        np.stack(rows).reshape(value.shape + shapes[0])
-        if rows
-        else np.zeros(value.shape, tf.as_dtype(spec.dtype).as_numpy_dtype)
-    )
+    return np.stack(rows).reshape(value.shape + shapes[0])
 
 
 def _is_missing(item) -> bool:

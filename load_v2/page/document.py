@@ -24,13 +24,13 @@ def text(facts: Facts) -> str:
     """Returns the page."""
     title = f"{facts.source.path}: a TensorFlow 1 model, exported"
     sections = [
-        _section("Inputs and outputs", "signatures", _signatures(facts)),
-        _section("From the training graph to the export", "way", _way(facts)),
-        _section("The graph, by scope", "graph", _picture(facts)),
-        _section("What was chosen, and why", "choices", _choices(facts)),
-        _section("The proof", "proof", _proof(facts)),
-        _section("Weights", "weights", _weights(facts)),
-        _section("What can't be done with it, and why", "limits", _limits(facts)),
+        ("Inputs and outputs", "signatures", _signatures(facts)),
+        ("From the training graph to the export", "way", _way(facts)),
+        ("The graph, by scope", "graph", _picture(facts)),
+        ("What was chosen, and why", "choices", _choices(facts)),
+        ("The proof", "proof", _proof(facts)),
+        ("Weights", "weights", _weights(facts)),
+        ("What can't be done with it, and why", "limits", _limits(facts)),
     ]
     contents = "".join(f'<a href="#{key}">{_e(name)}</a>' for name, key, _ in sections)
     body = "".join(f'<section id="{key}"><h2>{_e(name)}</h2>{content}</section>' for name, key, content in sections)
@@ -59,10 +59,6 @@ def _data(facts: Facts) -> str:
     }
     # No text of a model may end the script element.
     return json.dumps(data, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _section(name: str, key: str, content: str) -> tuple[str, str, str]:
-    return name, key, content
 
 
 def _e(value: object) -> str:

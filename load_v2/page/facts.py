@@ -10,7 +10,6 @@ import keras
 import tensorflow as tf
 
 from export_v1.console import progress
-from export_v1.format import sample
 from export_v1.format.comparison import Verdict
 from export_v1.format.record import VariableEntry
 from load_v2 import verification
@@ -117,10 +116,9 @@ def _proof(
     source: artefact.Artefact, allow_ops: Collection[str]
 ) -> tuple[Verdict, str, list[str], list[Plot], Collection[str]]:
     plots: list[Plot] = []
-    noise = _noise(source)
 
-    def watch(reader, number, want, have, compared) -> None:
-        plots.append(proof.of(reader, number, want, have, compared, noise.get((number, compared.key), 0.0)))
+    def watch(*answer) -> None:
+        plots.append(proof.of(*answer))
 
     try:
         report = verification.verify(source.path, allow_ops, watch)
@@ -135,18 +133,6 @@ def _proof(
     *findings, verdict = report.lines()
     conclusion = _in_words(report, verdict.removeprefix("verdict: "))
     return report.verdict, conclusion, findings, proof.worst_first(plots), report.damaged
-
-
-def _noise(source: artefact.Artefact) -> dict[tuple[int, str], float]:
-    file = os.path.join(source.path, sample.PATH)
-    if not os.path.exists(file):
-        return {}
-    try:
-        recorded = sample.read(file, LoadError, "Export again.")
-    except LoadError:
-        return {}
-    sets = (recorded, *recorded.further)
-    return {(number, key): size for number, one_set in enumerate(sets) for key, size in one_set.noise.items()}
 
 
 def _in_words(report: verification.Report, verdict: str) -> str:

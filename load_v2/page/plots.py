@@ -46,8 +46,8 @@ def scatter(plot: Plot) -> str:
     frame = f'<rect class="frame" x="{_EDGE}" y="{_EDGE}" width="{inner}" height="{inner}"/>'
     diagonal = f'<path class="rule" d="M{_EDGE} {_SIDE - _EDGE}L{_SIDE - _EDGE} {_EDGE}"/>'
     ends = (
-        f'<text x="{_EDGE}" y="{_SIDE - 18}">{min(values):.4g}</text>'
-        f'<text x="{_SIDE - _EDGE}" y="{_SIDE - 18}" text-anchor="end">{max(values):.4g}</text>'
+        f'<text x="{_EDGE}" y="{_SIDE - 18}">{lowest:.4g}</text>'
+        f'<text x="{_SIDE - _EDGE}" y="{_SIDE - 18}" text-anchor="end">{highest:.4g}</text>'
         f'<text x="{_SIDE / 2}" y="{_SIDE - 4}" text-anchor="middle">the original, recorded</text>'
         f'<text transform="translate(14 {_SIDE / 2}) rotate(-90)" text-anchor="middle">this export</text>'
     )

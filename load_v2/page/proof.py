@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from export_v1.format import comparison
-from export_v1.format.comparison import Comparison, Verdict
+from export_v1.format.comparison import Comparison
 
 # Points of one plot; of larger answers so many are drawn, the largest differences among them.
 _POINTS = 1500
@@ -61,14 +61,9 @@ def of(reader: str, number: int, want: np.ndarray, have: np.ndarray, compared: C
 
 def worst_first(plots: list[Plot]) -> list[Plot]:
     """Returns the plots of each output once, that of the set and reader that differ most, different ones first."""
-    order = (Verdict.DIFFERENT, Verdict.NOT_PROVEN, Verdict.EQUAL)
     chosen: dict[str, Plot] = {}
     for plot in plots:
         other = chosen.get(plot.comparison.key)
-        if other is None or _rank(plot, order) < _rank(other, order):
+        if other is None or comparison.rank(plot.comparison) < comparison.rank(other.comparison):
             chosen[plot.comparison.key] = plot
-    return sorted(chosen.values(), key=lambda plot: order.index(plot.comparison.verdict))
-
-
-def _rank(plot: Plot, order: tuple) -> tuple:
-    return order.index(plot.comparison.verdict), -float(np.nan_to_num(plot.comparison.relative))
+    return sorted(chosen.values(), key=lambda plot: comparison.rank(plot.comparison)[0])

@@ -63,8 +63,7 @@ def _tree(
 ) -> Scope:
     nodes = list(nodes)
     root, scopes = Scope(name), {}
-    data = _of_data(nodes)
-    kept = {node.name for node in nodes if node.name in data}
+    kept = _of_data(nodes)
     inner = {scope for node in nodes for scope in _scopes(node.name)}
     place: dict[str, tuple[Scope, ...]] = {}
     for node in nodes:

@@ -26,7 +26,7 @@ def _one(pattern: str, rule: Rule, entries: Mapping[str, Entry], used: Collectio
     names = _scopes(entries) if rule.preset else list(entries)
     compiled = re.compile(pattern)
     whole = [name for name in names if compiled.fullmatch(name)]
-    taken = [name for name in whole if name in used or any(key.startswith(f"{name}/") and key in used for key in used)]
+    taken = [name for name in whole if name in used or any(key.startswith(f"{name}/") for key in used)]
     if taken:
         return f"an earlier rule has taken {quoted(taken, _SHOWN)}; write more = true there if both are meant"
     if whole and rule.preset:

@@ -90,6 +90,9 @@ def _by_layer(sources: Sequence[_Member], targets: Sequence[_Member]) -> list[Pr
                 score = likeness.of(scope, wanted[0].layer) - sum(way.cost for _, _, way in pairs) / len(pairs)
                 ranked.append((score, -_apart(held, wanted), scope, path, pairs))
     ranked.sort(key=lambda one: (-one[0], -one[1], one[2], one[3]))
+    rivals: dict[str, list[tuple[float, str]]] = {}
+    for score, _, scope, path, _ in ranked:
+        rivals.setdefault(path, []).append((score, scope))
     found: list[Proposal] = []
     used: set[str] = set()
     for score, _, scope, path, pairs in ranked:
@@ -97,7 +100,7 @@ def _by_layer(sources: Sequence[_Member], targets: Sequence[_Member]) -> list[Pr
             continue
         used |= {scope, path}
         why = _why(likeness, scope, layers[path][0].layer)
-        near = [other for points, _, other, of, _ in ranked if of == path and other != scope and points > score - _NEAR]
+        near = [other for points, other in rivals[path] if other != scope and points > score - _NEAR]
         for source, target, way in pairs:
             leaf = source.name.rpartition("/")[2]
             others = tuple(f"{other}/{leaf}" for other in near[:_OTHERS])
@@ -106,29 +109,26 @@ def _by_layer(sources: Sequence[_Member], targets: Sequence[_Member]) -> list[Pr
 
 
 def _one_by_one(sources: Sequence[_Member], targets: Sequence[_Member]) -> list[Proposal]:
-    likeness = Likeness(
-        [one.name for one in sources], [f"{one.layer}/{one.name.rpartition('/')[2]}" for one in targets]
-    )
+    names = [f"{one.layer}/{one.name.rpartition('/')[2]}" for one in targets]
+    likeness = Likeness([one.name for one in sources], names)
     ranked = []
-    for target in targets:
-        name = f"{target.layer}/{target.name.rpartition('/')[2]}"
+    for target, name in zip(targets, names, strict=True):
         for source in sources:
             way = _way(source, target)
             if way is not None:
                 score = likeness.of(source.name, name) - way.cost + (0.3 if source.role == target.role else 0.0)
                 ranked.append((score, -abs(source.at - target.at), source, target, name, way))
     ranked.sort(key=lambda one: (-one[0], -one[1], one[2].name, one[3].name))
+    rivals: dict[int, list[tuple[float, _Member]]] = {}
+    for score, _, source, target, *_ in ranked:
+        rivals.setdefault(id(target), []).append((score, source))
     found: list[Proposal] = []
     used: set[str] = set()
     for score, _, source, target, name, way in ranked:
         if source.name in used or target.name in used:
             continue
         used |= {source.name, target.name}
-        near = [
-            other.name
-            for points, _, other, of, *_ in ranked
-            if of is target and other is not source and points > score - _NEAR
-        ]
+        near = [other.name for points, other in rivals[id(target)] if other is not source and points > score - _NEAR]
         found.append(
             Proposal(source.name, target.name, way.steps, _why(likeness, source.name, name), tuple(near[:_OTHERS]))
         )

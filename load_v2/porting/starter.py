@@ -1,7 +1,6 @@
 """A rules file to begin with: every variable and every weight once, matched, proposed, or left for a person to say."""
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from load_v2.porting import proposing, suggestions
 from load_v2.porting.account import Report
@@ -47,68 +46,45 @@ def text(report: Report, ema: bool | None) -> str:
     ).splitlines()
     if ema is not None:
         lines += ["", f"ema = {str(ema).lower()}"]
-    lines += _section("Certain: names and shapes allow nothing else")
+    body: list[str] = []
     for found in report.assignments:
         key = found.terms[0].key
-        lines += _rule(key, found.weight, (), f"{list(report.entries[key].shape)}, {found.how}")
-    lines += _section("Proposed: look at each")
-    for rule in presets:
-        lines += ["", *rule.toml()]
+        body += _rule(key, found.weight, (), f"{list(report.entries[key].shape)}, {found.how}")
+    lines += _section("Certain: names and shapes allow nothing else", body)
+    body = [line for rule in presets for line in ("", *rule.toml())]
     for proposal in proposals:
         others = f"; or {', '.join(map(repr, proposal.others))}" if proposal.others else ""
         shape = f"{list(report.entries[proposal.key].shape)}, {proposal.why}{others}"
-        lines += _rule(proposal.key, proposal.weight, proposal.steps, shape)
-    lines += _section("Weights for which nothing is proposed: write a key, and remove the #")
+        body += _rule(proposal.key, proposal.weight, proposal.steps, shape)
+    lines += _section("Proposed: look at each", body)
+    body = []
     for weight in open_weights:
-        lines += ["", "# [[rule]]", "# key = ''", f"# weight = {_quoted(weight.path)}  # {list(weight.shape)}"]
-    lines += _section("Variables that no weight takes: are they not in this model?")
+        body += [
+            "",
+            "# [[rule]]",
+            "# key = ''",
+            f"# weight = {suggestions.quoted(weight.path)}  # {list(weight.shape)}",
+        ]
+    lines += _section("Weights for which nothing is proposed: write a key, and remove the #", body)
+    body = []
     for entry in left:
         if entry.key not in used:
-            lines += [
+            body += [
                 "",
                 "[[rule]]",
-                f"key = {_pattern(entry.key)}  # {list(entry.shape)}",
+                f"key = {suggestions.pattern(entry.key)}  # {list(entry.shape)}",
                 'skip = "not in this model"',
             ]
-    lines += _section("Left out in any case")
-    lines += [f"# {key}: {reason}" for key, reason in report.skipped.items()]
-    return "\n".join(_without_empty_sections(lines)) + "\n"
+    lines += _section("Variables that no weight takes: are they not in this model?", body)
+    lines += _section("Left out in any case", [f"# {key}: {reason}" for key, reason in report.skipped.items()])
+    return "\n".join(lines) + "\n"
 
 
-def _section(title: str) -> list[str]:
-    return ["", f"# ---- {title}"]
-
-
-def _without_empty_sections(lines: Sequence[str]) -> Iterable[str]:
-    """Yields the lines without headings that nothing follows."""
-    for at, line in enumerate(lines):
-        heading = line.startswith("# ----")
-        following = next((other for other in lines[at + 1 :] if other), "# ----")
-        before_empty = (
-            not line and at + 1 < len(lines) and lines[at + 1].startswith("# ----") and _is_empty(lines, at + 1)
-        )
-        if not (heading and following.startswith("# ----")) and not before_empty:
-            yield line
-
-
-def _is_empty(lines: Sequence[str], heading: int) -> bool:
-    return next((other for other in lines[heading + 1 :] if other), "# ----").startswith("# ----")
+def _section(title: str, body: list[str]) -> list[str]:
+    """Returns the lines of a section; none where there is nothing in it."""
+    return ["", f"# ---- {title}", *body] if body else []
 
 
 def _rule(key: str, weight: str, steps: Sequence[str], note: str) -> list[str]:
-    lines = ["", "[[rule]]", f"key = {_pattern(key)}  # {note}", f"weight = {_quoted(weight)}"]
+    lines = ["", "[[rule]]", f"key = {suggestions.pattern(key)}  # {note}", f"weight = {suggestions.quoted(weight)}"]
     return [*lines, f"transform = [{', '.join(steps)}]"] if steps else lines
-
-
-def _pattern(key: str) -> str:
-    return _quoted(re.sub(r"([.+*?^$()\[\]{}|\\])", r"\\\1", key))
-
-
-def _quoted(text_: str) -> str:
-    """Returns a TOML string: as it is between single quotes, where it has none."""
-    if "'" not in text_ and text_.isprintable():
-        return f"'{text_}'"
-    escaped = "".join(
-        f"\\{one}" if one in '"\\' else one if one.isprintable() else f"\\U{ord(one):08x}" for one in text_
-    )
-    return f'"{escaped}"'

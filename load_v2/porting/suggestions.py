@@ -43,10 +43,24 @@ class _Rule:
         self.candidates, self.weight, self.more = tuple(candidates), weight, tuple(more)
 
     def toml(self) -> list[str]:
-        key = re.sub(r"([.+*?^$()\[\]{}|\\])", r"\\\1", self.candidates[0])
         others = f"    # or {', '.join(map(repr, self.candidates[1:4]))}" if self.candidates[1:] else ""
-        weight = [f"weight = '{self.weight}'"] if self.weight else []
-        return ["[[rule]]", f"key = '{key}'{others}", *weight, *self.more]
+        weight = [f"weight = {quoted(self.weight)}"] if self.weight else []
+        return ["[[rule]]", f"key = {pattern(self.candidates[0])}{others}", *weight, *self.more]
+
+
+def pattern(key: str) -> str:
+    """Returns a rule's pattern, as a TOML string, that matches one name alone."""
+    return quoted(re.sub(r"([.+*?^$()\[\]{}|\\])", r"\\\1", key))
+
+
+def quoted(name: str) -> str:
+    """Returns a TOML string: as it is between single quotes, where it has none."""
+    if "'" not in name and name.isprintable():
+        return f"'{name}'"
+    escaped = "".join(
+        f"\\{one}" if one in '"\\' else one if one.isprintable() else f"\\U{ord(one):08x}" for one in name
+    )
+    return f'"{escaped}"'
 
 
 def _within(name: str, scopes: Iterable[str]) -> bool:
@@ -69,14 +83,13 @@ def _undecided(found, offered: set[str]) -> _Rule:
     return _Rule((first, *others), found.layer, ('preset = "layer"',) if found.whole_layer else ())
 
 
-def recurrent(report, left: dict[str, Entry] | None = None) -> list[_Rule]:
+def recurrent(report, left: dict[str, Entry]) -> list[_Rule]:
     """Returns preset rules for recurrent layers whose TF1 cells are in the checkpoint.
 
     Args:
         report: a `Report` that is not complete.
-        left: the variables to look at; None: all that are left over.
+        left: the variables to look at.
     """
-    left = {key: report.entries[key] for key in report.left_over} if left is None else left
     rules, used = [], set()
     inner = {weight_roles.scope_of(key) for key in left}
     scopes = sorted(inner | set(map(weight_roles.scope_of, inner)))

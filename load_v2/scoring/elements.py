@@ -1,12 +1,12 @@
 """One element (of a PCollection, of a table), held against a signature: a row for each of its inputs, or the reason why not."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from load_v2.errors import LoadError, closest, quoted
+from load_v2.errors import LoadError, closest, quoted, unknown
 from load_v2.program.signature import Spec, shape_text
 
 _SHOWN = 60
@@ -14,6 +14,29 @@ _SHOWN = 60
 
 class Flat(dict):
     """Values by key as files have them: without shapes, and more than a signature takes."""
+
+
+def columns_of(inputs: Collection[str], columns: Mapping[str, str] | None) -> dict[str, str]:
+    """Returns the column of each input: what is chosen, else the one of its name.
+
+    Raises:
+        LoadError: a column is chosen for what is no input.
+    """
+    chosen = columns or {}
+    for key in chosen:
+        if key not in inputs:
+            raise unknown("Input", key, "the signature", inputs)
+    return {key: chosen.get(key, key) for key in inputs}
+
+
+def output_name(key: str, kept: Collection[str]) -> str:
+    """Returns what an output is called beside columns that are kept: `out/KEY` where one has its name."""
+    return f"out/{key}" if key in kept else key
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """Returns a name for a column of ours beside others: `load_v2/NAME` where one has it."""
+    return f"load_v2/{name}" if name in taken else name
 
 
 def takes_records(specs: Mapping[str, Spec]) -> bool:

@@ -12,7 +12,7 @@ from pyarrow import csv, parquet
 
 from load_v2.errors import LoadError, unknown
 from load_v2.program.signature import Spec
-from load_v2.scoring import atomic, tables
+from load_v2.scoring import atomic, elements, tables
 from load_v2.scoring.scorer import BATCH_SIZE, Scorer
 
 _ENDINGS = (".parquet", ".csv")
@@ -53,10 +53,7 @@ def score(
         _check_ending(path)
         if os.path.realpath(path) in map(os.path.realpath, paths):
             raise LoadError(f"{path!r} holds inputs, and would be replaced.\n  Name another.")
-    for key in columns or {}:
-        if key not in scorer.inputs:
-            raise unknown("Input", key, "the signature", scorer.inputs)
-    chosen = {key: (columns or {}).get(key, key) for key in scorer.inputs}
+    chosen = elements.columns_of(scorer.inputs, columns)
     count = 0
     with contextlib.ExitStack() as stack:
         good = stack.enter_context(_writer(outputs))
@@ -73,20 +70,17 @@ def score(
                         "  --failed=FILE.parquet lets the rest go on and writes such rows there."
                     )
                 if bad is not None and at >= 0:
-                    bad.write(table.append_column(_free(_REASON, table), answers.reasons).filter(refused))
+                    reason = elements.free_name(_REASON, table.column_names)
+                    bad.write(table.append_column(reason, answers.reasons).filter(refused))
                 kept = table.drop_columns(list(set(chosen.values())))
                 for key, array in answers.outputs.items():
-                    kept = kept.append_column(f"out/{key}" if key in kept.column_names else key, array)
+                    kept = kept.append_column(elements.output_name(key, kept.column_names), array)
                 good.write(kept if at < 0 else kept.filter(pyarrow.compute.invert(refused)))
                 count += len(table)
                 progress(count)
         if not count:
             raise LoadError(f"{inputs!r} holds no rows, so there is nothing to answer.")
     return count
-
-
-def _free(name: str, table: pyarrow.Table) -> str:
-    return name if name not in table.column_names else f"load_v2/{name}"
 
 
 def _check_ending(path: str) -> None:
@@ -134,7 +128,7 @@ def _given(table: pyarrow.Table, chosen: Mapping[str, str], specs: Mapping[str, 
 
 
 def _parsed(cell: str | None):
-    """Returns the list that a cell of CSV is; as it is where it is none."""
+    """Returns the list that a cell of CSV is, None where it is none."""
     try:
         value = json.loads(cell or "null")
     except ValueError:

@@ -58,17 +58,16 @@ def answer(scorer: Scorer, columns: Mapping[str, Column], batch_size: int | None
     reasons: list[str | None] = []
     for start in range(0, count, size):
         part = {key: column[start : start + size] for key, column in used.items()}
-        for key, values, failed in _batch(scorer, part, min(size, count - start)):
-            if key is None:
-                reasons += failed
-            else:
-                pieces[key].append(_arrow(key, values, types[key], scorer.outputs[key], failed))
+        answers, failed = _batch(scorer, part, min(size, count - start))
+        reasons += failed
+        for key, values in answers.items():
+            pieces[key].append(_arrow(key, values, types[key], scorer.outputs[key], failed))
     outputs = {key: _joined(parts, types[key]) for key, parts in pieces.items()}
     return Answers(outputs, pyarrow.array(reasons, pyarrow.string()))
 
 
-def _batch(scorer: Scorer, columns: Mapping[str, Column], count: int):
-    """Yields (output key, answers, reasons by row) for each output, and (None, None, reasons by row)."""
+def _batch(scorer: Scorer, columns: Mapping[str, Column], count: int) -> tuple[Mapping[str, Any], list[str | None]]:
+    """Returns, by output key, the answers to the rows that have one, in order; and the reason of each row that has none."""
     failed: list[str | None] = [None] * count
     arrays = _whole(columns, scorer.inputs)
     if arrays is not None:
@@ -78,15 +77,12 @@ def _batch(scorer: Scorer, columns: Mapping[str, Column], count: int):
             # Which rows these are, and whether it is the rows at all, comes out row by row.
             pass
         else:
-            yield from ((key, value, failed) for key, value in answers.items())
-            yield None, None, failed
-            return
+            return answers, failed
     cells = zip(*map(_items, columns.values()), strict=True)
     rows = scorer.elements([elements.Flat(zip(columns, row, strict=True)) for row in cells])
     failed = [row.reason if isinstance(row, Failure) else None for row in rows]
     answered = [row for row in rows if not isinstance(row, Failure)]
-    yield from ((key, [row[key] for row in answered], failed) for key in scorer.outputs)
-    yield None, None, failed
+    return {key: [row[key] for row in answered] for key in scorer.outputs}, failed
 
 
 def _plain(column: Column) -> Column:

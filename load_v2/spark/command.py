@@ -118,6 +118,7 @@ def score(session, args: argparse.Namespace, interface) -> None:
     from pyspark.sql import functions as sf
     from pyspark.storagelevel import StorageLevel
 
+    from load_v2.scoring import elements
     from load_v2.spark import columns
 
     for flag, path in (("output", args.output), ("failed", args.failed)):
@@ -131,7 +132,7 @@ def score(session, args: argparse.Namespace, interface) -> None:
     answer = columns.udf(args.dir, args.signature, batch_size=args.batch_size, allow_ops=args.allow_ops)
     scored = table.withColumn(_SCORED, answer())
     result, reason = sf.col(_SCORED), sf.col(_SCORED)[_REASON]
-    outputs = {key: f"out/{key}" if key in kept else key for key in interface.outputs}
+    outputs = {key: elements.output_name(key, kept) for key in interface.outputs}
     if not args.failed:
         raised = sf.when(reason.isNull(), result).otherwise(sf.raise_error(reason))
         _answers(scored.withColumn(_SCORED, raised), kept, outputs).write.parquet(args.output)
@@ -139,7 +140,7 @@ def score(session, args: argparse.Namespace, interface) -> None:
     # Both folders are of the same answers: what is lost with a worker is computed again, the rest is not.
     scored = scored.persist(StorageLevel.DISK_ONLY)
     failures = scored.where(reason.isNotNull()).select(
-        *map(_named, table.columns), reason.alias(_unused(table.columns))
+        *map(_named, table.columns), reason.alias(elements.free_name(_REASON, table.columns))
     )
     failures.write.json(args.failed)
     _answers(scored.where(reason.isNull()), kept, outputs).write.parquet(args.output)
@@ -156,10 +157,6 @@ def _named(name: str):
     from pyspark.sql import functions as sf
 
     return sf.col("`" + name.replace("`", "``") + "`")
-
-
-def _unused(names: Sequence[str]) -> str:
-    return _REASON if _REASON not in names else f"load_v2/{_REASON}"
 
 
 def _is_there(session, path: str) -> bool:

@@ -516,7 +516,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/beam/rows.py",
-        before='f"out/{key}" if key in kept else key: np',
+        before="elements.output_name(key, kept): np",
         after="key: np",
         tests=("tests/load_v2/beam/test_files.py",),
     ),
@@ -564,7 +564,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/beam/rows.py",
-        before='name = f"out/{key}" if key in kept else key',
+        before="name = elements.output_name(key, kept)",
         after="name = key",
         tests=("tests/load_v2/beam/test_files.py",),
     ),

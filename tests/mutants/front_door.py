@@ -31,7 +31,7 @@ CHANGES = (
            ("tests/load_v2/page/test_weights.py",)),
     Change("load_v2/page/proof.py", "worst = finite[np.argsort(parts[finite])[-_POINTS // 10 :]]", "worst = finite[:1]", _PROOF),
     Change("load_v2/page/proof.py", 'side="left"', 'side="right"', _PROOF, "identical elements are none"),
-    Change("load_v2/page/proof.py", "if other is None or _rank(plot, order) < _rank(other, order):", "if other is None:", _PROOF),
+    Change("load_v2/page/proof.py", "if other is None or comparison.rank(plot.comparison) < comparison.rank(other.comparison):", "if other is None:", _PROOF),
     Change("load_v2/page/document.py", '.replace("<", "\\\\u003c")', "", _PAGE, "a name ends the script"),
     Change("load_v2/page/document.py", "    return html.escape(str(value))\n", "    return str(value)\n", _PAGE),
     Change("load_v2/page/document.py", "default-src 'none'; ", "", _PAGE),
@@ -69,5 +69,5 @@ CHANGES = (
     Change("export_v1/format/comparison.py", "value if np.isfinite(value) else None", "value", _PRINTING),
     Change("load_v2/layer/appearance.py", "if trainable else 0", "", ("tests/load_v2/layer/test_appearance.py",)),
     Change("load_v2/layer/appearance.py", "    if record.proof.why:\n", "    if False:\n", ("tests/load_v2/layer/test_appearance.py",)),
-    Change("load_v2/verification.py", "            seen(want, answers[key], result)\n", "            pass\n", _PAGE),
+    Change("load_v2/verification.py", "            seen(want, answers[key], result, noise)\n", "            pass\n", _PAGE),
 )  # fmt: skip

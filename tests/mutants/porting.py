@@ -842,8 +842,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/suggestions.py",
-        before='key = re.sub(r"([.+*?^$()\\[\\]{}|\\\\])", r"\\\\\\1", self.candidates[0])',
-        after="key = self.candidates[0]",
+        before="key = {pattern(self.candidates[0])}",
+        after="key = {quoted(self.candidates[0])}",
         tests=("tests/load_v2/porting/test_proof.py",),
     ),
     Change(
