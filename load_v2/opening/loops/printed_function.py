@@ -30,7 +30,7 @@ def lines(
     """Returns the code that computes tensors of a function: its lines, the results, and the names in them.
 
     Args:
-        context: of the function, made for code inside a call.
+        context: of the function.
         wanted: the results.
         names: what its arguments, and whatever else is given, are called.
         indent: how far the lines are indented.

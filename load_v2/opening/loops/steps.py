@@ -41,19 +41,18 @@ class Steps:
         return dataclasses.replace(self, written=written, states=states)
 
 
-def taken_apart(context: Context, loop: Tensor, inside_call: bool = False) -> Steps:
+def taken_apart(context: Context, loop: Tensor) -> Steps:
     """Returns the parts of a While that takes every step of the sequences that it reads.
 
     Args:
         context: of the graph that the loop is in.
         loop: an output of it.
-        inside_call: as for `functions.of_loop`.
 
     Raises:
         Missed: it does more, or something else.
         Refused: its functions cannot be read.
     """
-    body = functions.of_loop(context, loop, inside_call=inside_call)
+    body = functions.of_loop(context, loop)
     inner = body.context
     counters = frozenset(
         argument
@@ -123,7 +122,7 @@ def _unmasked(steps: Steps, value: Tensor) -> tuple[Tensor, Tensor | None, Tenso
 
 def _check_end(context: Context, loop: Tensor, steps: Steps) -> None:
     """Raises Missed unless the loop takes every step of the sequences that it reads, or of the longest valid one."""
-    condition = functions.of_loop(context, loop, "cond", inside_call=True)
+    condition = functions.of_loop(context, loop, "cond")
     inner = condition.context
     bounds: list[Tensor] = []
     known: list[int] = []

@@ -93,7 +93,7 @@ class MultiHeadAttention:
             raise Missed("it does not divide by the square root of the size of a head")
         if not query.heads == key.heads == value.heads or query.size != key.size:
             raise Missed("its heads do not fit")
-        return self._piece(context, tensor, query, key, value, last, mask, rate, joined)
+        return self._piece(context, tensor, query, key, value, last, mask, rate)
 
     def _query_and_key(self, context: Context, scores: Tensor) -> tuple[_Heads | None, _Heads | None]:
         left, right = context.sources(scores)
@@ -104,7 +104,7 @@ class MultiHeadAttention:
             return _heads(context, left), _heads(context, right, transposed=True)
         return None, None
 
-    def _piece(self, context, tensor, query: _Heads, key: _Heads, value: _Heads, last: _Projection, mask, rate, joined):
+    def _piece(self, context, tensor, query: _Heads, key: _Heads, value: _Heads, last: _Projection, mask, rate):
         parts = [query.projection, key.projection, value.projection, last]
         if len({part.bias is None for part in parts}) != 1:
             raise Missed("some of its projections have a bias, and some have none")
