@@ -1,11 +1,14 @@
 """A While that takes the steps of a sequence one by one, taken apart: lists it reads and fills, states, lengths."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.opening import functions
-from load_v2.opening.context import Context
+from load_v2.opening.context import Context, operand
+from load_v2.opening.expressions import Expression
+from load_v2.opening.expressions import Sequence as Items
 from load_v2.opening.functions import Function
 from load_v2.opening.patterns.pattern import Missed
 
@@ -206,3 +209,11 @@ def is_zero(context: Context, tensor: Tensor) -> bool:
     if context.op(tensor) == "Fill":
         return context.values.number(context.sources(tensor)[1]) == 0
     return context.op(tensor) == "ZerosLike"
+
+
+def initial_state(context: Context, states: Sequence[Tensor]) -> tuple[tuple[str, Expression], ...]:
+    """Returns the option that gives a recurrent layer's call its states before the first step; none where they are zeros."""
+    if all(is_zero(context, state) for state in states):
+        return ()
+    given = tuple(map(operand, states))
+    return (("initial_state", Items(given) if len(given) > 1 else given[0]),)
