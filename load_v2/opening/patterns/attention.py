@@ -2,12 +2,12 @@
 
 import dataclasses
 import math
-import os
 from typing import ClassVar
 
 import numpy as np
 
 from export_v1.ir.graph import Tensor
+from load_v2.opening import naming
 from load_v2.opening.context import Context, Piece, operand
 from load_v2.opening.expressions import Binary, Expression, Item, LayerCall, Literal, Slice, call
 from load_v2.opening.loops.affine import split_bounds, split_source
@@ -116,7 +116,7 @@ class MultiHeadAttention:
             "output_shape": None if last.kernel.shape[1] == width else last.kernel.shape[1],
         }
         scopes = [context.scope_of(part.made_of[0]) for part in parts]
-        scope = os.path.commonprefix([f"{scope}/" for scope in scopes]).rpartition("/")[0] or scopes[-1]
+        scope = "/".join(naming.common_scopes(scopes)) or scopes[-1]
         sources = [part.source for part in parts[:3]]
         inside = context.above(tensor, [*sources, *([] if mask is None else [mask.tensor])])
         # Its projections may have other readers; scores, weights and weighted values are nowhere but inside Keras's layer.
