@@ -23,7 +23,9 @@ def function(made: Function) -> str:
             given[tensor] = naming.fresh(naming.identifier(hint(tensor.node)), taken)
     outputs = {str(at): Operand(tensor) for at, tensor in enumerate(made.results)}
     program = Program(tuple(map(as_statement, items)), dict(outputs))
-    names = naming.name_values(program, {}, given, shared=taken, within=_within(made.statements))
+    common = naming.common_scopes(statement.scope for statement in made.statements)
+    within = "".join(f"{scope}/" for scope in common)
+    names = naming.name_values(program, {}, given, shared=taken, within=within)
     lines = body(items, outputs, names, frozenset(made.inputs))
     last = lines[-1]
     if len(made.results) == 1 and last.startswith(f"    {names[made.results[0]]} = "):
@@ -54,16 +56,6 @@ def _says(made: Function) -> str:
     return f'"""One of {made.count} blocks, {which}."""'
 
 
-def _within(statements: Sequence[Statement]) -> str:
-    scopes = [statement.scope.split("/") for statement in statements]
-    common = []
-    for level in zip(*scopes, strict=False):
-        if len(set(level)) != 1:
-            break
-        common.append(level[0])
-    return "".join(f"{part}/" for part in common)
-
-
 def body(
     items: Sequence[Statement | Loop],
     outputs: Mapping[str, expressions.Expression],
@@ -88,10 +80,10 @@ def body(
     return ["\n".join(_loop(item, names)) if isinstance(item, Loop) else statement(item, names) for item in items]
 
 
-def statement(item: Statement, names: Mapping[Tensor, str]) -> str:
+def statement(item: Statement, names: Mapping[Tensor, str], indent: int = 4) -> str:
     """Returns an assignment as text."""
     targets = ", ".join("_" if target is None else names[target] for target in item.targets)
-    return text.statement(f"{targets} = ", item.code, names)
+    return text.statement(f"{targets} = ", item.code, names, indent)
 
 
 def _loop(loop: Loop, names: Mapping[Tensor, str]) -> list[str]:

@@ -81,8 +81,7 @@ def factored(program: Program) -> tuple[tuple[Statement, ...], tuple[Function, .
 
     The layers have their names already.
     """
-    ends = frozenset(tensor for code in program.outputs.values() for tensor in expressions.operands(code))
-    sequences = [_Sequence(list(program.statements), ends)]
+    sequences = [_Sequence(list(program.statements), program.ends)]
     taken = {*naming.RESERVED}
     while len(sequences) <= _MOST_FUNCTIONS:
         found = _best(sequences)
@@ -185,13 +184,7 @@ def _words(prefix: str) -> list[str]:
 
 
 def _common(block: Sequence[Statement]) -> list[str]:
-    """Returns the scopes that statements have in common, from the outermost on."""
-    common = []
-    for level in zip(*(statement.scope.split("/") for statement in block), strict=False):
-        if len(set(level)) != 1:
-            break
-        common.append(level[0])
-    return common
+    return naming.common_scopes(statement.scope for statement in block)
 
 
 def _scope(block: Sequence[Statement]) -> str:
@@ -225,12 +218,13 @@ def _best(sequences: list[_Sequence]) -> _Found | None:
             saved = _saved(length, apart)
             if len(apart) >= (3 if length <= 3 else 2) and saved >= _LEAST_SAVED:
                 possible.append((saved, length, apart))
+    last = [_last_reads(sequence) for sequence in sequences]
     best: _Found | None = None
     # Long runs can be cut anywhere; where is decided by what flows between the blocks, so equals are all looked at.
     for saved, length, places in sorted(possible, key=lambda one: (-one[0], one[1])):
         if best is not None and saved <= best.saved:
             break
-        for found in _of_equal_flow(sequences, length, places):
+        for found in _of_equal_flow(sequences, last, length, places):
             if found.saved >= _LEAST_SAVED and (best is None or found.saved > best.saved):
                 best = found
     return best
@@ -276,11 +270,13 @@ def _saved(length: int, places: Collection[_Place]) -> int:
     return length * (len(places) - 1) - _AROUND - calls
 
 
-def _of_equal_flow(sequences: list[_Sequence], length: int, places: list[_Place]) -> list[_Found]:
-    """Returns the blocks sorted by how tensors flow into, through and out of them."""
+def _of_equal_flow(
+    sequences: list[_Sequence], last: Sequence[Mapping[Tensor, int]], length: int, places: list[_Place]
+) -> list[_Found]:
+    """Returns the blocks sorted by how tensors flow into, through and out of them; `last` is `_last_reads` of each sequence."""
     groups: dict[Any, list[tuple[_Place, tuple[Tensor, ...]]]] = defaultdict(list)
     for place in places:
-        flow, inputs, results = _flow(sequences[place.sequence], place.begin, length)
+        flow, inputs, results = _flow(sequences[place.sequence], last[place.sequence], place.begin, length)
         if len(inputs) <= _MOST_INPUTS and 0 < len(results) <= _MOST_RESULTS:
             groups[flow, results].append((place, inputs))
     all_found = []
@@ -301,7 +297,16 @@ def _of_equal_flow(sequences: list[_Sequence], length: int, places: list[_Place]
     return all_found
 
 
-def _flow(sequence: _Sequence, begin: int, length: int):
+def _last_reads(sequence: _Sequence) -> dict[Tensor, int]:
+    """Returns tensor -> the place of the last statement that reads it."""
+    return {
+        tensor: at
+        for at, statement in enumerate(sequence.statements)
+        for tensor in expressions.operands(statement.code)
+    }
+
+
+def _flow(sequence: _Sequence, last: Mapping[Tensor, int], begin: int, length: int):
     """Returns where each tensor that a block reads comes from, the tensors from outside, and the places of its results."""
     block = sequence.statements[begin : begin + length]
     inside = {
@@ -314,15 +319,11 @@ def _flow(sequence: _Sequence, begin: int, length: int):
     flow = tuple(
         ("inside", *inside[tensor]) if tensor in inside else ("outside", outside.setdefault(tensor, len(outside)))
         for statement in block
-        for tensor in _reads(statement)
+        for tensor in expressions.mentions(statement.code)
     )
-    later = {tensor for statement in sequence.statements[begin + length :] for tensor in _reads(statement)}
+    later = {tensor for tensor in inside if last.get(tensor, -1) >= begin + length}
     results = tuple(place for tensor, place in inside.items() if tensor in later or tensor in sequence.ends)
     return flow, tuple(outside), results
-
-
-def _reads(statement: Statement) -> list[Tensor]:
-    return [part.tensor for part in expressions.walk(statement.code) if isinstance(part, Operand)]
 
 
 def token(statement: Statement) -> str:

@@ -1,6 +1,6 @@
 """The canonical graph of a part: shapes that the graph computes are followed, and what they show to do nothing is gone."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +12,6 @@ from load_v2.opening.size_algebra import divided, product
 from load_v2.opening.sizes import Sizes
 from load_v2.opening.values import Values
 from load_v2.program import artefact
-from load_v2.program.program import Part, Program
 
 # Op -> the input that says a shape, or how much.
 _SHAPES = {"Reshape": 1, "Fill": 0, "BroadcastTo": 1, "Tile": 1, "OneHot": 1, "Slice": 2, "StridedSlice": 2,
@@ -20,11 +19,6 @@ _SHAPES = {"Reshape": 1, "Fill": 0, "BroadcastTo": 1, "Tile": 1, "OneHot": 1, "S
 # Each round makes more shapes static, which the next one follows.
 _MOST_ROUNDS = 6
 Reader = Callable[[artefact.Variable], np.ndarray]
-
-
-def graph(taken: Program, part: Part, read: Reader, sizes: Mapping[str, tuple] | None = None) -> Graph:
-    """Returns the canonical graph of a part; arguments and errors are those of `graph.of_part`."""
-    return simplified(graphs.of_part(taken, part, sizes), read)
 
 
 def simplified(result: Graph, read: Reader) -> Graph:

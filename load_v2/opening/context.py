@@ -102,13 +102,25 @@ class Context:
         """Returns how a tensor fits a pattern."""
         return match.match(self.graph.index, tensor, pattern)
 
-    def inner(self, nodes: Iterable[Tensor], output: Tensor) -> bool:
-        """Returns whether all tensors are read by nothing but what makes `output`, so that they need no code."""
+    def above(self, output: Tensor, ends: Iterable[Tensor]) -> list[Tensor]:
+        """Returns the data that a tensor is made of, as far as `ends`: one tensor for each node, and none of those."""
+        stop = {end.node for end in ends}
+        names = self.graph.index.ancestors([output.node], stop=stop) - stop - {output.node}
+        return [Tensor(name) for name in names if self.is_data(Tensor(name))]
+
+    def inner(self, nodes: Collection[Tensor], output: Tensor, asked: Iterable[Tensor] | None = None) -> bool:
+        """Returns whether tensors are read by nothing but what makes `output`, so that they need no code.
+
+        Args:
+            nodes: what makes it.
+            output: the tensor.
+            asked: which of the nodes have to be read by nothing else; all of them if None.
+        """
         mine = {tensor.node for tensor in nodes} | {output.node}
         ends = {tensor.node for tensor in self.graph.outputs.values()} - {output.node}
         return not any(
             tensor.node in ends or any(reader.name not in mine for reader, _ in self.graph.index.consumers(tensor.node))
-            for tensor in nodes
+            for tensor in (nodes if asked is None else asked)
         )
 
     def static(self, tensor: Tensor, what: str) -> np.ndarray:

@@ -63,7 +63,7 @@ def in_training(train: GraphDef) -> list[Dropout]:
             continue
         for fit in match.matches(index, Tensor(node.name), _DROPPED):
             rate = _rate(index, fit)
-            shared = _shared_axes(index, fit["uniform"], fit["x"])
+            shared = _shared_axes(index, fit["uniform"])
             if rate and shared is not None and not _is_constant(index, fit["x"]):
                 readers = tuple(_readers(index, node.name))
                 scope = node.name.removeprefix(_PREFIX).rpartition("/")[0] or node.name
@@ -172,7 +172,7 @@ def _drawing(index: Index, tensor: Tensor) -> NodeDef | None:
     return None
 
 
-def _shared_axes(index: Index, uniform: Tensor, x: Tensor) -> tuple[int, ...] | None:
+def _shared_axes(index: Index, uniform: Tensor) -> tuple[int, ...] | None:
     """Returns the axes along which the mask has size one, none where it has the shape of what is dropped from."""
     node = _drawing(index, uniform)
     assert node is not None

@@ -157,9 +157,14 @@ def walk(tree: Expression) -> Iterator[Expression]:
         yield from walk(child)
 
 
+def mentions(tree: Expression) -> list[Tensor]:
+    """Returns the tensors that an expression reads, each as often as it is written, in that order."""
+    return [leaf.tensor for leaf in walk(tree) if isinstance(leaf, Operand)]
+
+
 def operands(tree: Expression) -> list[Tensor]:
     """Returns the tensors that an expression reads, each once, in the order in which they are written."""
-    return list(dict.fromkeys(leaf.tensor for leaf in walk(tree) if isinstance(leaf, Operand)))
+    return list(dict.fromkeys(mentions(tree)))
 
 
 def replaced(tree: Expression, change: Callable[[Expression], Expression | None]) -> Expression:

@@ -38,14 +38,13 @@ class Function:
         return self.results[index] == self.arguments[index]
 
 
-def of_loop(context: Context, loop: Tensor, attr: str = "body", inside_call: bool = False) -> Function:
+def of_loop(context: Context, loop: Tensor, attr: str = "body") -> Function:
     """Returns the body, or the condition, of a While.
 
     Args:
         context: of the graph that the loop is in.
         loop: an output of it.
         attr: "body" or "cond".
-        inside_call: whether its code will stand in the call of a layer.
 
     Raises:
         Refused: it is not in the library, or uses what has no form outside a function.
@@ -62,15 +61,15 @@ def of_loop(context: Context, loop: Tensor, attr: str = "body", inside_call: boo
         None if shape.unknown_rank else [dim.size if dim.size >= 0 else None for dim in shape.dim]
         for shape in node.attr["output_shapes"].list.shape
     ] or [None] * len(given)
-    return _function(context, definition, given, same, shapes, inside_call)
+    return _function(context, definition, given, same, shapes)
 
 
 def of_branch(context: Context, condition: Tensor, attr: str) -> Function:
-    """Returns the branch `attr` of an If, for code in the call of a layer; errors are those of `of_loop`."""
+    """Returns the branch `attr` of an If; errors are those of `of_loop`."""
     node, given = context.graph.node(condition), context.sources(condition)[1:]
     definition = _definition(context, node.attr[attr].func.name)
     shapes = [None if (shape := context.graph.shape(tensor)) is None else list(shape) for tensor in given]
-    return _function(context, definition, given, set(range(len(given))), shapes, True)
+    return _function(context, definition, given, set(range(len(given))), shapes)
 
 
 def _definition(context: Context, name: str) -> function_pb2.FunctionDef:
@@ -80,7 +79,7 @@ def _definition(context: Context, name: str) -> function_pb2.FunctionDef:
     raise Refused(f"its function {name!r} is not in the graph")
 
 
-def _function(context: Context, definition, given: list[Tensor], same: set[int], shapes, inside_call: bool) -> Function:
+def _function(context: Context, definition, given: list[Tensor], same: set[int], shapes) -> Function:
     graph_def = GraphDef(versions=context.graph.graph_def.versions, library=context.graph.graph_def.library)
     arguments, weights, held = [], {}, {}
     for at, (argument, source) in enumerate(zip(definition.signature.input_arg, given, strict=True)):
@@ -112,7 +111,7 @@ def _function(context: Context, definition, given: list[Tensor], same: set[int],
     except ValueError as error:
         raise Refused(f"the function {definition.signature.name!r} cannot be read: {error}") from error
     values = Values(graph, read)
-    inner = Context(graph, values, Sizes(graph, values), inside_call)
+    inner = Context(graph, values, Sizes(graph, values))
     return Function(inner, tuple(arguments), tuple(graph.outputs[str(at)] for at in range(len(results))), tuple(given))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from export_v1.ir.graph import Tensor
 from load_v2.opening import expressions
-from load_v2.opening.expressions import Call, Expression, LayerCall, Operand, Sequence
+from load_v2.opening.expressions import Call, Expression, LayerCall, Sequence
 from load_v2.opening.layers import Layer, PrintedClass
 from load_v2.opening.statements import Program, hint
 
@@ -72,10 +72,9 @@ def name_values(
     names = {**(given or {}), **{tensor: fresh(identifier(key), taken) for key, tensor in inputs.items()}}
     passing = fresh("x" if "x" not in taken else "h", taken)
     reads = Counter(
-        part.tensor
+        tensor
         for code in [*(statement.code for statement in program.statements), *program.outputs.values()]
-        for part in expressions.walk(code)
-        if isinstance(part, Operand)
+        for tensor in expressions.mentions(code)
     )
     ends = Sequence(tuple(program.outputs.values()))
     followers = [*(statement.code for statement in program.statements), ends][1:]
@@ -120,6 +119,20 @@ def name_shared_layers(program: Program) -> list[Layer]:
                 found[id(part.layer)] = part.layer
                 part.layer.variable = fresh(f"{identifier(hint(part.layer.scope))}_layer", taken)
     return list(found.values())
+
+
+def common_scopes(scopes: Iterable[str]) -> list[str]:
+    """Returns the scopes that names have in common, from the outermost on.
+
+    >>> common_scopes(["bert/layer_1/query", "bert/layer_1/key", "bert/layer_10"])
+    ['bert']
+    """
+    common = []
+    for level in zip(*(scope.split("/") for scope in scopes), strict=False):
+        if len(set(level)) != 1:
+            break
+        common.append(level[0])
+    return common
 
 
 def identifier(text: str) -> str:

@@ -298,3 +298,8 @@ def slice_items(graph: Graph, sizes: Sizes, tensor: Tensor) -> list[Any] | None:
     if any(value is None for value in arrays):
         return None
     return slice_parts({key: graph.attr(tensor, key).i for key in SLICE_MASKS}, *arrays)
+
+
+def is_whole(item: Any) -> bool:
+    """Returns whether an item of `slice_items` takes all of an axis, or of all axes that nothing is said of."""
+    return item in ((None, None, 1), "all")

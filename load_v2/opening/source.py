@@ -27,8 +27,7 @@ def write(program: Program, graph: Graph, specs: Mapping[str, Spec], title: str)
     naming.name_classes(layers_of(program.statements))
     shared = {id(layer): layer for layer in naming.name_shared_layers(program)}
     statements, functions = blocks.factored(program)
-    ends = frozenset(tensor for code in program.outputs.values() for tensor in expressions.operands(code))
-    items = block_loops.found(statements, ends)
+    items = block_loops.found(statements, program.ends)
     folded = Program(tuple(map(block_text.as_statement, items)), program.outputs)
     own = {layer.variable for layer in shared.values()} | {function.name for function in functions}
     names = naming.name_values(folded, graph.inputs, shared=own)

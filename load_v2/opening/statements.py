@@ -57,6 +57,11 @@ class Program:
     outputs: dict[str, Expression]
     held: Mapping[Tensor, np.ndarray] = dataclasses.field(default_factory=dict)
 
+    @property
+    def ends(self) -> frozenset[Tensor]:
+        """The tensors that the outputs read."""
+        return frozenset(tensor for code in self.outputs.values() for tensor in expressions.operands(code))
+
 
 def program(context: Context, pieces: tuple[Piece, ...]) -> Program:
     """Returns the statements for pieces that cover a graph."""
@@ -263,7 +268,7 @@ def _inlined(statements: list[Statement], outputs: dict[str, Expression]) -> lis
     reads = Counter(
         tensor
         for code in [*(statement.code for statement in statements), *outputs.values()]
-        for tensor in _mentions(code)
+        for tensor in expressions.mentions(code)
     )
     blocks = _numbered_blocks(statements)
     kept: list[Statement] = []
@@ -284,10 +289,6 @@ def _inlined(statements: list[Statement], outputs: dict[str, Expression]) -> lis
             makers[statement.targets[0]] = len(kept)
         kept.append(statement)
     return [statement for statement in kept if statement.targets]
-
-
-def _mentions(code: Expression) -> list[Tensor]:
-    return [part.tensor for part in expressions.walk(code) if isinstance(part, Operand)]
 
 
 def _numbered_blocks(statements: list[Statement]) -> frozenset[str]:

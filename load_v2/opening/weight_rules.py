@@ -67,10 +67,16 @@ class _Variables:
         for parts in self._parts.values():
             parts.sort(key=lambda variable: int(match[1]) if (match := _PART.search(variable.name)) else 0)
         self._read = read
+        self._values: dict[str, np.ndarray] = {}
         self.names = tuple(self._parts)
 
     def value(self, name: str) -> np.ndarray:
-        """Returns a variable's value, partitions joined along the axis in which they are the parts of a whole."""
+        """Returns a variable's value, read once, partitions joined along the axis in which they are the parts of a whole."""
+        if name not in self._values:
+            self._values[name] = self._from_parts(name)
+        return self._values[name]
+
+    def _from_parts(self, name: str) -> np.ndarray:
         parts = [self._read(variable) for variable in self._parts[name]]
         if len(parts) == 1:
             return parts[0]
@@ -214,20 +220,27 @@ def _proven(tables: list[Table], skipped: list[Table], model: keras.Model, whole
         plan = planning.make(entries, target.weights(model), RuleSet((*rules, *(Rule(**table) for table in skipped))))
         made, wrong = set(), set()
         for assignment in plan.assignments:
-            match = re.match(r"rule (\d+)", assignment.how)
-            if match is None:
+            at = _rule(assignment.how)
+            if at is None:
                 continue
             held = values.held(weights[assignment.weight])
             value = values.of(assignment, known.__getitem__, held.dtype.name)
             if value.shape == held.shape and np.allclose(value, held, rtol=1e-6, atol=1e-7):
                 made.add(assignment.weight)
             else:
-                wrong.add(int(match[1]) - 1)
-        unused = {at for at in range(len(tables)) if any(f"rule {at + 1} " in line for line in plan.unused_rules)}
+                wrong.add(at)
+        # Behind the tables are the rules that skip.
+        unused = {at for at in map(_rule, plan.unused_rules) if at is not None and at < len(tables)}
         if not wrong | unused:
             break
         tables = [table for at, table in enumerate(tables) if at not in wrong | unused]
     return [_with_more(table, tables) for table in tables], [path for path in weights if path not in made]
+
+
+def _rule(line: str) -> int | None:
+    """Returns which rule a line of `port`'s begins with, counted from zero; None for none."""
+    match = re.match(r"rule (\d+)", line)
+    return None if match is None else int(match[1]) - 1
 
 
 def _with_more(table: Table, tables: Sequence[Table]) -> Table:

@@ -123,10 +123,15 @@ def _joined(left: Affine | None, right: Affine | None) -> Affine | None:
 
 
 def _part(context: Context, tensor: Tensor) -> Affine | None:
-    sources = context.sources(tensor)
-    source, axis = (sources[1], sources[0]) if context.op(tensor) == "Split" else (sources[0], sources[2])
+    source, axis = split_source(context, tensor)
     bounds = split_bounds(context, tensor, axis, affine(context, source).size)
     return None if bounds is None else affine(context, source).columns(*bounds)
+
+
+def split_source(context: Context, tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns which input of a Split or a SplitV is the tensor that is cut, and which is the axis."""
+    sources = context.sources(tensor)
+    return (sources[1], sources[0]) if context.op(tensor) == "Split" else (sources[0], sources[2])
 
 
 def split_bounds(

@@ -4,10 +4,10 @@ from typing import ClassVar
 
 from export_v1.ir.graph import Tensor
 from load_v2.opening.context import Context, Piece, operand
-from load_v2.opening.expressions import Expression, LayerCall, Sequence, call
+from load_v2.opening.expressions import LayerCall, call
 from load_v2.opening.loops import cells, steps
 from load_v2.opening.patterns.pattern import Missed
-from load_v2.opening.sizes import slice_items
+from load_v2.opening.sizes import is_whole, slice_items
 
 _OPS = frozenset({"BlockLSTM", "BlockLSTMV2"})
 # Its outputs for every step: the state, and what comes out.
@@ -32,7 +32,7 @@ class BlockLSTM:
         if context.op(source) not in _OPS or source.index not in (_STATES, _OUTPUTS):
             return None
         items = slice_items(context.graph, context.sizes, tensor)
-        if items is None or items[0] != -1 or any(item not in ((None, None, 1), "all") for item in items[1:]):
+        if items is None or items[0] != -1 or not all(map(is_whole, items[1:])):
             return None
         given = self._given(context, source)[2 if source.index == _STATES else 1]
         return context.piece(tensor, operand(given), self.name)
@@ -57,10 +57,8 @@ class BlockLSTM:
         options = {"return_sequences": True, "return_state": True}
         made_of = [(value, (kernel, bias)) for value in weights]
         layer = context.layer("LSTM", context.scope_of(kernel), made_of, (units,), options)
-        initial: list[tuple[str, Expression]] = []
-        if not all(steps.is_zero(context, state) for state in (before, memory)):
-            initial.append(("initial_state", Sequence((operand(before), operand(memory)))))
-        code = LayerCall(layer, (call("ops.transpose", operand(x), (1, 0, 2)),), tuple(initial))
+        initial = steps.initial_state(context, (before, memory))
+        code = LayerCall(layer, (call("ops.transpose", operand(x), (1, 0, 2)),), initial)
         piece = Piece(given, code, self.name, frozenset(), layer.scope)
         context.virtual.update(dict.fromkeys(given, piece))
         return given

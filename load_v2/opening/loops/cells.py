@@ -10,7 +10,7 @@ from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from export_v1.ir.match import anything, made_by, matches
 from load_v2.opening.context import Context
-from load_v2.opening.loops.affine import Affine, affine, split_bounds
+from load_v2.opening.loops.affine import Affine, affine, split_bounds, split_source
 
 ACTIVATIONS = {
     "Tanh": "tanh", "Relu": "relu", "Sigmoid": "sigmoid", "Elu": "elu", "Relu6": "relu6", "Softsign": "softsign",
@@ -66,13 +66,20 @@ def every(context: Context, output: Tensor, states: Container[Tensor]) -> Iterat
             yield from kind(context, output, states)
 
 
+def without_gates(scope: str) -> str:
+    """Returns the scope of a cell for the scope of its weights; TensorFlow 1's GRU makes them in scopes below its own."""
+    for ending in ("/gates", "/candidate"):
+        scope = scope.removesuffix(ending)
+    return scope
+
+
 def _gate(context: Context, tensor: Tensor) -> tuple[str, Affine] | None:
     """Returns the activation and the linear function under it, also where several gates share an activation."""
     op, sources = context.op(tensor), context.sources(tensor)
     if op in ACTIVATIONS:
         return ACTIVATIONS[op], affine(context, sources[0])
     if op in {"Split", "SplitV"}:
-        source, axis = (sources[1], sources[0]) if op == "Split" else (sources[0], sources[2])
+        source, axis = split_source(context, tensor)
         whole = _gate(context, source) if context.is_data(source) else None
         bounds = split_bounds(context, tensor, axis, whole[1].size) if whole else None
         part = whole[1].columns(*bounds) if whole and bounds else None

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from export_v1.ir.graph import Tensor
-from load_v2.opening import canonical, cover, expressions, graph, naming, statements, text
+from load_v2.opening import block_text, canonical, cover, expressions, graph, naming, statements
 from load_v2.opening.context import Context, Refused
 from load_v2.opening.expressions import Expression, LayerCall, Operand
 from load_v2.opening.layers import Layer
@@ -30,7 +30,7 @@ def lines(
     """Returns the code that computes tensors of a function: its lines, the results, and the names in them.
 
     Args:
-        context: of the function, made for code inside a call.
+        context: of the function.
         wanted: the results.
         names: what its arguments, and whatever else is given, are called.
         indent: how far the lines are indented.
@@ -57,10 +57,7 @@ def lines(
         owner.sublayer(layer, shapes[id(layer)])
     held = {tensor: owner.weight(inner, tensor, value) for tensor, value in program.held.items()}
     given = naming.name_values(program, {}, {**held, **names})
-    written = [
-        text.statement(f"{_targets(statement, given)} = ", statement.code, given, indent)
-        for statement in program.statements
-    ]
+    written = [block_text.statement(statement, given, indent) for statement in program.statements]
     return written, list(program.outputs.values()), given
 
 
@@ -73,7 +70,3 @@ def _input_shape(inner: Context, part: LayerCall) -> tuple[int | None, ...]:
     if part.layer.kind == "Dense":
         return (*shape[:-1], part.layer.weights[0].shape[0])
     return shape
-
-
-def _targets(statement: statements.Statement, names: Mapping[Tensor, str]) -> str:
-    return ", ".join("_" if target is None else names[target] for target in statement.targets)

@@ -88,7 +88,7 @@ def _register(
 
 
 def _scan(context: Context, loop: Tensor) -> dict[int, Tensor]:
-    taken = steps.taken_apart(context, loop, inside_call=True)
+    taken = steps.taken_apart(context, loop)
     steps.check_past(context, taken)
     sequences = steps.sequences(context, taken)
     body = taken.body
@@ -135,8 +135,8 @@ def _scan(context: Context, loop: Tensor) -> dict[int, Tensor]:
 
 
 def _while(context: Context, loop: Tensor) -> dict[int, Tensor]:
-    body = functions.of_loop(context, loop, inside_call=True)
-    condition = functions.of_loop(context, loop, "cond", inside_call=True)
+    body = functions.of_loop(context, loop)
+    condition = functions.of_loop(context, loop, "cond")
     call_ = PrintedCall(context, loop.node)
     changing = [at for at in range(len(body.arguments)) if not body.is_same(at)]
     names = {at: f"value_{place}" for place, at in enumerate(changing)}

@@ -9,7 +9,7 @@ from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.opening import printed
 from load_v2.opening.context import Context, Piece, Refused, operand
-from load_v2.opening.expressions import Expression, LayerCall, Sequence, call
+from load_v2.opening.expressions import Expression, LayerCall, call
 from load_v2.opening.loops import cells, steps
 from load_v2.opening.loops.cells import Cell
 from load_v2.opening.loops.steps import Steps
@@ -132,9 +132,7 @@ def _run(context: Context, found: _Loop, cell: Cell) -> tuple[Tensor, ...]:
     options: list[tuple[str, Expression]] = []
     if found.steps.lengths is not None:
         options.append(("mask", operand(_mask(context, found, source))))
-    if not all(steps.is_zero(context, state) for state in initial):
-        states = tuple(map(operand, initial))
-        options.append(("initial_state", Sequence(states) if len(states) > 1 else states[0]))
+    options += steps.initial_state(context, initial)
     layer = context.layer(
         cell.kind, _scope(context, found, cell), _outside(found, cell), (cell.units,),
         {
@@ -191,7 +189,4 @@ def _given(found: _Loop, tensors: tuple[Tensor, ...]) -> list[Tensor]:
 
 def _scope(context: Context, found: _Loop, cell: Cell) -> str:
     tensors = _given(found, cell.weights[0][1])
-    scope = context.scope_of(*tensors) if tensors else found.loop.node
-    for ending in ("/gates", "/candidate"):
-        scope = scope.removesuffix(ending)
-    return scope
+    return cells.without_gates(context.scope_of(*tensors) if tensors else found.loop.node)

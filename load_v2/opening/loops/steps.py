@@ -1,11 +1,14 @@
 """A While that takes the steps of a sequence one by one, taken apart: lists it reads and fills, states, lengths."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.opening import functions
-from load_v2.opening.context import Context
+from load_v2.opening.context import Context, operand
+from load_v2.opening.expressions import Expression
+from load_v2.opening.expressions import Sequence as Items
 from load_v2.opening.functions import Function
 from load_v2.opening.patterns.pattern import Missed
 
@@ -41,19 +44,18 @@ class Steps:
         return dataclasses.replace(self, written=written, states=states)
 
 
-def taken_apart(context: Context, loop: Tensor, inside_call: bool = False) -> Steps:
+def taken_apart(context: Context, loop: Tensor) -> Steps:
     """Returns the parts of a While that takes every step of the sequences that it reads.
 
     Args:
         context: of the graph that the loop is in.
         loop: an output of it.
-        inside_call: as for `functions.of_loop`.
 
     Raises:
         Missed: it does more, or something else.
         Refused: its functions cannot be read.
     """
-    body = functions.of_loop(context, loop, inside_call=inside_call)
+    body = functions.of_loop(context, loop)
     inner = body.context
     counters = frozenset(
         argument
@@ -123,7 +125,7 @@ def _unmasked(steps: Steps, value: Tensor) -> tuple[Tensor, Tensor | None, Tenso
 
 def _check_end(context: Context, loop: Tensor, steps: Steps) -> None:
     """Raises Missed unless the loop takes every step of the sequences that it reads, or of the longest valid one."""
-    condition = functions.of_loop(context, loop, "cond", inside_call=True)
+    condition = functions.of_loop(context, loop, "cond")
     inner = condition.context
     bounds: list[Tensor] = []
     known: list[int] = []
@@ -207,3 +209,11 @@ def is_zero(context: Context, tensor: Tensor) -> bool:
     if context.op(tensor) == "Fill":
         return context.values.number(context.sources(tensor)[1]) == 0
     return context.op(tensor) == "ZerosLike"
+
+
+def initial_state(context: Context, states: Sequence[Tensor]) -> tuple[tuple[str, Expression], ...]:
+    """Returns the option that gives a recurrent layer's call its states before the first step; none where they are zeros."""
+    if all(is_zero(context, state) for state in states):
+        return ()
+    given = tuple(map(operand, states))
+    return (("initial_state", Items(given) if len(given) > 1 else given[0]),)

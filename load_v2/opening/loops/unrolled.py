@@ -14,8 +14,9 @@ from load_v2.opening.context import Context, Piece, operand
 from load_v2.opening.expressions import Expression, Item, LayerCall, Literal, Slice, call
 from load_v2.opening.expressions import Sequence as Items
 from load_v2.opening.loops import cells, steps
+from load_v2.opening.loops.affine import split_source
 from load_v2.opening.loops.cells import Cell
-from load_v2.opening.sizes import slice_items
+from load_v2.opening.sizes import is_whole, slice_items
 
 # What a layer gives are outputs of the last step's node that the graph does not have.
 _BEYOND = 300_000
@@ -98,9 +99,7 @@ def _inside(context: Context, chain: _Chain, tensor: Tensor) -> list[Tensor]:
     """Returns the tensors of the graph of which the layer makes code of their own unnecessary."""
     if tensor not in chain.steps[-1].new:
         return []
-    ends = {step.x.node for step in chain.steps} | {state.node for state in chain.steps[0].states}
-    names = context.graph.index.ancestors([tensor.node], stop=ends) - ends - {tensor.node}
-    return [Tensor(name) for name in names if context.is_data(Tensor(name))]
+    return context.above(tensor, [*(step.x for step in chain.steps), *chain.steps[0].states])
 
 
 def _chains(context: Context) -> dict[Tensor, _Chain]:
@@ -174,26 +173,16 @@ def _run(context: Context, chain: _Chain, chains: dict[Tensor, _Chain]) -> tuple
         return chain.given
     first, last = chain.steps[0], chain.steps[-1].new[0]
     source, options = _source(context, chain, chains)
-    call_options: list[tuple[str, Expression]] = []
-    if not all(steps.is_zero(context, state) for state in first.states):
-        states = tuple(map(operand, first.states))
-        call_options.append(("initial_state", Items(states) if len(states) > 1 else states[0]))
+    scope = cells.without_gates(context.scope_of(*first.weights[0][1]))
     layer = context.layer(
-        first.kind, _scope(context, first), first.weights, (first.units,),
+        first.kind, scope, first.weights, (first.units,),
         {**first.options, **options, "return_sequences": True, "return_state": True},
     )  # fmt: skip
     chain.given = tuple(Tensor(last.node, _BEYOND + at) for at in range(1 + len(first.states)))
-    code = LayerCall(layer, (source,), tuple(call_options))
+    code = LayerCall(layer, (source,), steps.initial_state(context, first.states))
     piece = Piece(chain.given, code, Unrolled.name, frozenset(), layer.scope)
     context.virtual.update(dict.fromkeys(chain.given, piece))
     return chain.given
-
-
-def _scope(context: Context, step: Cell) -> str:
-    scope = context.scope_of(*step.weights[0][1])
-    for ending in ("/gates", "/candidate"):
-        scope = scope.removesuffix(ending)
-    return scope
 
 
 def _source(context: Context, chain: _Chain, chains: dict[Tensor, _Chain]) -> tuple[Expression, dict[str, bool]]:
@@ -256,8 +245,7 @@ def _split(context: Context, tensors: Sequence[Tensor]) -> Expression | None:
     """Returns the tensor that is split into steps of size one, whose axis of size one is dropped."""
     parts = [context.sources(tensor)[0] for tensor in tensors]
     first = parts[0]
-    sources = context.sources(first)
-    source, axis = (sources[1], sources[0]) if context.op(first) == "Split" else (sources[0], sources[2])
+    source, axis = split_source(context, first)
     shape, at = context.graph.shape(source), context.values.number(axis)
     if shape is None or len(shape) != 3 or at is None or shape[int(at) % 3] != len(tensors):
         return None
@@ -272,11 +260,10 @@ def _takes(context: Context, tensor: Tensor, source: Tensor, axis: int, place: i
     if context.op(tensor) != "StridedSlice" or context.sources(tensor)[0] != source:
         return False
     items = slice_items(context.graph, context.sizes, tensor)
-    whole = (None, None, 1)
     return (
         items is not None
-        and list(items[: axis + 1]) == [whole] * axis + [place]
-        and all(item in (whole, "all") for item in items[axis + 1 :])
+        and list(items[: axis + 1]) == [(None, None, 1)] * axis + [place]
+        and all(map(is_whole, items[axis + 1 :]))
     )
 
 

@@ -6,6 +6,7 @@ from export_v1.ir.graph import Tensor
 from load_v2.opening import printed, size_algebra
 from load_v2.opening.context import Context, Refused, called, operand
 from load_v2.opening.expressions import Binary, Call, Expression, Item, LayerCall, Literal, Sequence, Slice, call
+from load_v2.opening.loops.affine import split_source
 from load_v2.opening.operations.registry import translates
 from load_v2.opening.size_algebra import Axis, Computed, Size
 
@@ -145,8 +146,7 @@ def _unstack(context: Context, tensor: Tensor) -> Expression:
 
 @translates("Split", "SplitV")
 def _split(context: Context, tensor: Tensor) -> Expression:
-    sources = context.sources(tensor)
-    source, axis = (sources[1], sources[0]) if context.op(tensor) == "Split" else (sources[0], sources[2])
+    source, axis = split_source(context, tensor)
     at = int(context.static(axis, "the axis"))
     shape_ = context.graph.shape(source)
     if shape_ is None:
@@ -159,7 +159,7 @@ def _split(context: Context, tensor: Tensor) -> Expression:
             return Item(split, (Literal(tensor.index),))
         begins = [part * (total // count) for part in range(count + 1)]
     else:
-        parts = [int(part) for part in context.static(sources[1], "the sizes")]
+        parts = [int(part) for part in context.static(context.sources(tensor)[1], "the sizes")]
         if -1 in parts:
             whole = shape_[at]
             if whole is None:

@@ -62,7 +62,7 @@ class Gelu:
             for found in matches(context.graph.index, tensor, _gelu(inner)):
                 if context.is_data(found["x"]) and _numbers_fit(context, found.captures):
                     code = call("ops.gelu", operand(found["x"]), approximate=approximate)
-                    return context.piece(tensor, code, self.name, _above(context, tensor, found["x"]))
+                    return context.piece(tensor, code, self.name, context.above(tensor, [found["x"]]))
         return None
 
 
@@ -73,11 +73,6 @@ def _numbers_fit(context: Context, captures) -> bool:
             if number is None or not math.isclose(number, _NUMBERS[name], rel_tol=1e-6):
                 return False
     return True
-
-
-def _above(context: Context, tensor: Tensor, end: Tensor) -> list[Tensor]:
-    names = context.graph.index.ancestors([tensor.node], stop=[end.node]) - {end.node, tensor.node}
-    return [Tensor(name) for name in names if context.is_data(Tensor(name))]
 
 
 class LeakyRelu:
@@ -93,7 +88,7 @@ class LeakyRelu:
             slope = context.values.number(found["slope"])
             if slope is not None and 0 < slope < 1 and context.is_data(found["x"]):
                 code = call("ops.leaky_relu", operand(found["x"]), float(str(np.float32(slope))))
-                return context.piece(tensor, code, self.name, _above(context, tensor, found["x"]))
+                return context.piece(tensor, code, self.name, context.above(tensor, [found["x"]]))
         return None
 
 
@@ -145,7 +140,7 @@ class ParametricRelu:
             shared = list(range(1, len(shape) - (value.size == channels))) or None
             full = value.reshape((1,) * (len(shape) - 2) + (value.size,))
             layer = context.layer("PReLU", context.scope_of(alpha), [(full, (alpha,))], (), {"shared_axes": shared})
-            return context.piece(tensor, called(layer, found["x"]), self.name, _above(context, tensor, found["x"]))
+            return context.piece(tensor, called(layer, found["x"]), self.name, context.above(tensor, [found["x"]]))
         return None
 
 
@@ -158,7 +153,7 @@ class Swish:
     def find(self, context: Context, tensor: Tensor) -> Piece | None:
         """Returns the call of ops.silu that gives a tensor."""
         for found in matches(context.graph.index, tensor, _product(anything("x"), made_by("Sigmoid", anything("x")))):
-            inside = _above(context, tensor, found["x"])
+            inside = context.above(tensor, [found["x"]])
             if context.is_data(found["x"]) and context.inner(inside, tensor):
                 return context.piece(tensor, call("ops.silu", operand(found["x"])), self.name, inside)
         return None

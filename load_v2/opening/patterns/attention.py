@@ -2,15 +2,15 @@
 
 import dataclasses
 import math
-import os
 from typing import ClassVar
 
 import numpy as np
 
 from export_v1.ir.graph import Tensor
+from load_v2.opening import naming
 from load_v2.opening.context import Context, Piece, operand
 from load_v2.opening.expressions import Binary, Expression, Item, LayerCall, Literal, Slice, call
-from load_v2.opening.loops.affine import split_bounds
+from load_v2.opening.loops.affine import split_bounds, split_source
 from load_v2.opening.patterns import weighted
 from load_v2.opening.patterns.pattern import Missed
 
@@ -61,23 +61,14 @@ class MultiHeadAttention:
 
     def find(self, context: Context, tensor: Tensor) -> Piece | None:
         """Returns the layer that ends in a tensor."""
-        found = weighted.found(context, tensor)
-        if found is None or found[0].kind != "Dense" or found[2] is not None:
+        last = _dense(context, tensor)
+        product = None if last is None else _behind_heads(context, last.source)
+        if last is None or product is None:
             return None
-        joined = found[0].source
-        product = _behind_heads(context, joined)
-        if product is None:
-            return None
-        last = _projection(context, tensor)
         weights, values = context.sources(product)
         value = _heads(context, values)
         weights, rate = _undropped(context, weights)
-        if (
-            last is None
-            or value is None
-            or context.op(weights) != "Softmax"
-            or _flips(context, product) != (False, False)
-        ):
+        if value is None or context.op(weights) != "Softmax" or _flips(context, product) != (False, False):
             return None
         scores, mask = _unmasked(context, context.sources(weights)[0])
         scores, scale = _unscaled(context, scores)
@@ -93,7 +84,7 @@ class MultiHeadAttention:
             raise Missed("it does not divide by the square root of the size of a head")
         if not query.heads == key.heads == value.heads or query.size != key.size:
             raise Missed("its heads do not fit")
-        return self._piece(context, tensor, query, key, value, last, mask, rate, joined)
+        return self._piece(context, tensor, query, key, value, last, mask, rate)
 
     def _query_and_key(self, context: Context, scores: Tensor) -> tuple[_Heads | None, _Heads | None]:
         left, right = context.sources(scores)
@@ -104,7 +95,7 @@ class MultiHeadAttention:
             return _heads(context, left), _heads(context, right, transposed=True)
         return None, None
 
-    def _piece(self, context, tensor, query: _Heads, key: _Heads, value: _Heads, last: _Projection, mask, rate, joined):
+    def _piece(self, context, tensor, query: _Heads, key: _Heads, value: _Heads, last: _Projection, mask, rate):
         parts = [query.projection, key.projection, value.projection, last]
         if len({part.bias is None for part in parts}) != 1:
             raise Missed("some of its projections have a bias, and some have none")
@@ -125,12 +116,11 @@ class MultiHeadAttention:
             "output_shape": None if last.kernel.shape[1] == width else last.kernel.shape[1],
         }
         scopes = [context.scope_of(part.made_of[0]) for part in parts]
-        scope = os.path.commonprefix([f"{scope}/" for scope in scopes]).rpartition("/")[0] or scopes[-1]
+        scope = "/".join(naming.common_scopes(scopes)) or scopes[-1]
         sources = [part.source for part in parts[:3]]
-        ends = {source.node for source in sources} | ({mask.tensor.node} if mask is not None else set())
-        names = context.graph.index.ancestors([tensor.node], stop=ends) - ends - {tensor.node}
-        inside = [Tensor(name) for name in names if context.is_data(Tensor(name))]
-        if not _is_closed(context, inside, tensor):
+        inside = context.above(tensor, [*sources, *([] if mask is None else [mask.tensor])])
+        # Its projections may have other readers; scores, weights and weighted values are nowhere but inside Keras's layer.
+        if not context.inner(inside, tensor, [one for one in inside if context.op(one) in _PRODUCTS | {"Softmax"}]):
             raise Missed("its scores are read by something else, too")
         layer = context.layer("MultiHeadAttention", scope, weights, (query.heads, query.size), options)
         given = [_in_steps(context, heads) for heads in (query, value, key)]
@@ -147,17 +137,6 @@ class MultiHeadAttention:
         if shape is not None and len(shape) == 2:
             code = call("ops.reshape", code, (-1, last.kernel.shape[1]))
         return context.piece(tensor, code, self.name, inside)
-
-
-def _is_closed(context: Context, inside: list[Tensor], tensor: Tensor) -> bool:
-    """Returns whether scores, and the heads joined, are read by what makes a tensor alone."""
-    mine = {one.node for one in inside} | {tensor.node}
-    ends = {end.node for end in context.graph.outputs.values()}
-    wanted = [one for one in inside if context.op(one) in _PRODUCTS | {"Softmax"}]
-    return not any(
-        one.node in ends or any(reader.name not in mine for reader, _ in context.graph.index.consumers(one.node))
-        for one in wanted
-    )
 
 
 def _in_steps(context: Context, heads: _Heads) -> Expression:
@@ -179,14 +158,17 @@ def _flips(context: Context, product: Tensor) -> tuple[bool, bool]:
 def _projection(context: Context, tensor: Tensor) -> _Projection | None:
     """Returns the Dense that gives a tensor, or the part of one."""
     if context.op(tensor) in {"Split", "SplitV"}:
-        sources = context.sources(tensor)
-        source, axis = (sources[1], sources[0]) if context.op(tensor) == "Split" else (sources[0], sources[2])
+        source, axis = split_source(context, tensor)
         whole, rank = _projection(context, source), context.graph.rank(tensor)
-        at = context.values.number(axis)
-        if whole is None or at is None or rank is None or int(at) % rank != rank - 1:
+        if whole is None or rank is None:
             return None
         bounds = split_bounds(context, tensor, axis, whole.kernel.shape[1], rank)
         return None if bounds is None else whole.columns(*bounds)
+    return _dense(context, tensor)
+
+
+def _dense(context: Context, tensor: Tensor) -> _Projection | None:
+    """Returns the Dense that gives a tensor."""
     found = weighted.found(context, tensor) if context.is_data(tensor) else None
     if found is None or found[0].kind != "Dense" or found[2] is not None:
         return None

@@ -6,11 +6,12 @@ from typing import ClassVar
 from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from export_v1.ir.match import anything, either, matches
-from load_v2.opening.context import Context, Piece, called
+from load_v2.opening.context import Context, Piece
 from load_v2.opening.patterns.normalization import (
     Normalized,
     axes_of_moments,
     between,
+    by_moments,
     every,
     product_of,
     short,
@@ -56,12 +57,8 @@ class GroupNormalization:
             if len(given) > 1 or context.values.value(given[0]).size != whole[-1]:
                 return None
             weights.append((context.values.value(given[0]).reshape(-1), (given[0],)))
-        named = [made_of[0] for _, made_of in weights]
-        scope = context.scope_of(*named) if named else tensor.node
-        layer = context.layer(self.name, scope, weights, (), options)
-        swallowed = [found.x, found.mean, found.variance, context.sources(joined)[0], *found.inside]
-        swallowed += between(context, found.variance, {found.x, found.mean})
-        return context.piece(tensor, called(layer, source), self.name, dict.fromkeys([*inside, *swallowed]))
+        around = [*inside, found.x, context.sources(joined)[0]]
+        return by_moments(context, tensor, self.name, found, self.name, weights, options, source, around)
 
 
 def _affine(context: Context, tensor: Tensor) -> Iterator[tuple[Tensor, Tensor | None, Tensor | None, list[Tensor]]]:

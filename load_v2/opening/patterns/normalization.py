@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -213,7 +213,7 @@ class LayerNormalization:
             if value.size != np.prod(shape) and context.values.variables(source):
                 raise Missed("its scale or offset has another shape than what it normalizes")
             weights.append((np.array(np.broadcast_to(value, shape)), (source,)))
-        return self._piece(context, tensor, found, "LayerNormalization", weights, options)
+        return by_moments(context, tensor, self.name, found, "LayerNormalization", weights, options)
 
     def _in_groups(self, context, tensor, found: Normalized, groups: int) -> Piece | None:
         channels = context.graph.shape(found.x)[-1]
@@ -225,15 +225,37 @@ class LayerNormalization:
                 options[key] = False
             else:
                 weights.append((_vector(context, source, channels), (source,)))
-        return self._piece(context, tensor, found, "GroupNormalization", weights, options)
+        return by_moments(context, tensor, self.name, found, "GroupNormalization", weights, options)
 
-    def _piece(self, context, tensor, found: Normalized, kind: str, weights, options) -> Piece:
-        named = [source for source in (found.gamma, found.beta) if source is not None]
-        scope = context.scope_of(*named) if named else tensor.node
-        layer = context.layer(kind, scope, weights, (), options)
-        moments = [found.mean, found.variance]
-        inside = [*found.inside, *moments, *between(context, found.variance, {found.x, found.mean})]
-        return context.piece(tensor, called(layer, found.x), self.name, dict.fromkeys(inside))
+
+def by_moments(
+    context: Context,
+    tensor: Tensor,
+    rule: str,
+    found: Normalized,
+    kind: str,
+    weights: Sequence[tuple[np.ndarray, tuple[Tensor, ...]]],
+    options: Mapping[str, Any],
+    x: Tensor | None = None,
+    around: Iterable[Tensor] = (),
+) -> Piece:
+    """Returns the layer that normalizes by the moments of what it is given.
+
+    Args:
+        context: of the graph.
+        tensor: the one that the layer gives.
+        rule: name of the pattern.
+        found: what is normalized, and how.
+        kind, weights, options: of the layer.
+        x: what the layer is called on; None: `found.x`.
+        around: what the layer does beside what was found.
+    """
+    named = [made_of[0] for _, made_of in weights]
+    scope = context.scope_of(*named) if named else tensor.node
+    layer = context.layer(kind, scope, weights, (), options)
+    moments = [found.mean, found.variance, *between(context, found.variance, {found.x, found.mean})]
+    inside = dict.fromkeys([*around, *found.inside, *moments])
+    return context.piece(tensor, called(layer, found.x if x is None else x), rule, inside)
 
 
 def axes_of_moments(context: Context, found: Normalized) -> list[int] | None:

@@ -11,7 +11,7 @@ from load_v2.opening.expressions import Binary, Item, LayerCall, Literal, Slice,
 from load_v2.opening.operations import shaping
 from load_v2.opening.patterns import embedding
 from load_v2.opening.size_algebra import Size
-from load_v2.opening.sizes import slice_items
+from load_v2.opening.sizes import is_whole, slice_items
 
 # What the Embedding gives is an output of the sum that the graph does not have.
 _BEYOND = 400_000
@@ -78,4 +78,4 @@ class FirstPositions:
         items = slice_items(context.graph, context.sizes, tensor)
         if items is None or not isinstance(items[0], tuple) or items[0][0] not in (None, 0) or items[0][2] != 1:
             return None
-        return items[0][1] if all(item in ((None, None, 1), "all") for item in items[1:]) else None
+        return items[0][1] if all(map(is_whole, items[1:])) else None
