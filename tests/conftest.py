@@ -4,6 +4,7 @@ import logging
 import os
 import pathlib
 import subprocess
+import sys
 from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -28,6 +29,18 @@ ROOT = pathlib.Path(__file__).parent.parent
 def _quiet_tensorflow():
     # What simple_save says about its own deprecation on each call.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+@pytest.fixture(autouse=True)
+def _control_flow():
+    """What a test builds the control flow of TensorFlow 1 with is no other test's business."""
+    before = sys.modules.get("tensorflow")
+    # TensorFlow 2's is on when it is imported.
+    was_v2 = before is None or before.compat.v1.control_flow_v2_enabled()
+    yield
+    after = sys.modules.get("tensorflow")
+    if after is not None:
+        (after.compat.v1.enable_control_flow_v2 if was_v2 else after.compat.v1.disable_control_flow_v2)()
 
 
 @pytest.fixture(scope="session", autouse=True)
