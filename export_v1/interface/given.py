@@ -14,6 +14,8 @@ from export_v1.interface.types import Input, Shape
 from export_v1.ir import graph
 
 _SHAPED = re.compile(r"^(?P<tensor>[^\[\]]+?)(?P<shape>\[.*\])?$")
+# Flags that give a tensor a key.
+_KEYED = ("input", "output", "label")
 _TRUTH = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 
@@ -70,7 +72,7 @@ def tensor(index: graph.Index, text: str, *, flag: str, key: str, place: str) ->
     Args:
         index: the graph.
         text: what was given, without a shape.
-        flag: "input", "output", "freeze" or "train_freeze", for the message.
+        flag: "input", "output", "label", "loss", "freeze" or "train_freeze", for the message.
         key: the key it was given under, for the message; "" where there is none.
         place: what the graph is called in messages.
 
@@ -78,7 +80,7 @@ def tensor(index: graph.Index, text: str, *, flag: str, key: str, place: str) ->
         ExportError: no such node, or the node has no such output.
     """
     found = graph.parse(text)
-    what = {"input": "Input", "output": "Output"}.get(flag, "Tensor")
+    what = flag.capitalize() if flag in (*_KEYED, "loss") else "Tensor"
     if found.index < 0 or found.node not in index:
         known = _nameable(index)
         near = errors.closest(found.name, known)
@@ -103,13 +105,15 @@ def _nameable(index: graph.Index) -> list[str]:
 
 def _paste(flag: str, key: str, tensor_name: str | None) -> str:
     name = tensor_name or "TENSOR"
-    if flag in ("input", "output"):
+    if flag in _KEYED:
         return f"Pass --{flag}={key}={name}, or --list to see what there is."
+    if flag == "loss":
+        return f"Pass --loss={name}, or --list to see what there is."
     return f"Pass --{flag}={name}=VALUE, or --list to see what there is."
 
 
-def inputs(index: graph.Index, given: Mapping[str, str], *, place: str) -> dict[str, Input]:
-    """Returns the inputs given as key -> "tensor" or "tensor[shape]", in the same order.
+def inputs(index: graph.Index, given: Mapping[str, str], *, place: str, flag: str = "input") -> dict[str, Input]:
+    """Returns the inputs, or labels, given as key -> "tensor" or "tensor[shape]", in the same order.
 
     Raises:
         ExportError: a name is not there, one tensor has two keys, a type is unknown, or a shape is at odds with the
@@ -119,21 +123,22 @@ def inputs(index: graph.Index, given: Mapping[str, str], *, place: str) -> dict[
     keys: dict[str, str] = {}
     for key, text in given.items():
         name, shape, has_shape = split_shape(text)
-        found = tensor(index, name, flag="input", key=key, place=place)
+        found = tensor(index, name, flag=flag, key=key, place=place)
         if found.name in keys:
             raise errors.ExportError(
-                f"Inputs {keys[found.name]!r} and {key!r} are both {found.name!r}.\n  Give one of them another tensor."
+                f"{flag.capitalize()}s {keys[found.name]!r} and {key!r} are both {found.name!r}.\n"
+                "  Give one of them another tensor."
             )
         keys[found.name] = key
         dtype = tensor_type(index, found)
         if dtype is None:
             raise errors.ExportError(
-                f"The type of input {key!r}, {found.name!r} in {place}, is not known: "
+                f"The type of {flag} {key!r}, {found.name!r} in {place}, is not known: "
                 f"op {index[found.node].op!r} is not registered.\n  Pass --op_library=FILE that registers it."
             )
         recorded = graph.recorded_shape(index[found.node], found.index)
         if shape is not None:
-            _check_shape(key, found.name, shape, recorded, place)
+            _check_shape(key, found.name, shape, recorded, place, flag)
         result[key] = Input(found.name, dtype, shape if has_shape else recorded)
     return result
 
@@ -143,7 +148,7 @@ def shape_text(shape: Shape) -> str:
     return "" if shape is None else "[" + ",".join(str(size) for size in shape) + "]"
 
 
-def _check_shape(key: str, name: str, shape: list[int | None], recorded: Shape, place: str) -> None:
+def _check_shape(key: str, name: str, shape: list[int | None], recorded: Shape, place: str, flag: str) -> None:
     if recorded is None:
         return
     agree = len(shape) == len(recorded) and all(
@@ -152,8 +157,8 @@ def _check_shape(key: str, name: str, shape: list[int | None], recorded: Shape, 
     if not agree:
         opened = ",".join(["None"] * len(recorded))
         raise errors.ExportError(
-            f"Input {key!r} is given as {shape_text(shape)}, but {name!r} is {shape_text(recorded)} in {place}.\n"
-            f"  Pass --input={key}={name}{shape_text(recorded)}; None is allowed for any size: [{opened}]."
+            f"{flag.capitalize()} {key!r} is given as {shape_text(shape)}, but {name!r} is {shape_text(recorded)} in {place}.\n"
+            f"  Pass --{flag}={key}={name}{shape_text(recorded)}; None is allowed for any size: [{opened}]."
         )
 
 

@@ -68,8 +68,8 @@ def variants(
     index = settling.index
     freeze = given.values(index, request.freeze, flag="freeze", place=place)
     train = given.values(index, request.train_freeze, flag="train_freeze", place=place)
-    labels = given.inputs(index, request.labels, place=place)
-    named = given.outputs(index, {LOSS: request.loss}, place=place)[LOSS] if request.loss else None
+    labels = given.inputs(index, request.labels, place=place, flag="label")
+    named = given.tensor(index, request.loss, flag="loss", key="", place=place).name if request.loss else None
     left = request.leave_behind
     seek = step.loss_alone if OPTIMIZER in left else step.find
     found = seek(model, named, {*freeze, *train}, place)

@@ -231,7 +231,10 @@ CHANGES = (
     _change("naming", "_DEFAULTS | _FUNCTIONS", "_DEFAULTS", _ROLES),
     _change("given", "        if found.name in keys:\n", "        if False:\n", _GIVEN),
     _change(
-        "given", "            _check_shape(key, found.name, shape, recorded, place)\n", "            pass\n", _GIVEN
+        "given",
+        "            _check_shape(key, found.name, shape, recorded, place, flag)\n",
+        "            pass\n",
+        _GIVEN,
     ),
     _change("given", "shape if has_shape else recorded)", "recorded)", _GIVEN),
     _change("given", "agree = len(shape) == len(recorded) and all(", "agree = all(", _GIVEN),

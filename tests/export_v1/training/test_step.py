@@ -347,6 +347,21 @@ def test_what_stands_in_the_way_is_named(tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "1"]
 
 
+@pytest.mark.parametrize(
+    "given, message, remedy",
+    [
+        ({"loss": "Men:0"}, r"^Loss 'Men:0' is not in ", "Pass --loss=Mean:0, or --list"),
+        ({"labels": {"y": "label:0"}}, r"^Label 'label:0' is not in ", "Pass --label=y=labels:0, or --list"),
+        ({"labels": {"y": "labels:0[None,2]"}}, r"^Label 'y' is given as \[None,2\], but", "Pass --label=y=labels:0"),
+        ({"labels": {"y": "labels:0", "z": "labels:0"}}, "^Labels 'y' and 'z' are both 'labels:0'", "another tensor"),
+    ],
+)
+def test_a_loss_or_a_label_that_is_not_there_is_one_message_with_its_own_flag(tmp_path, given, message, remedy):
+    with pytest.raises(ExportError, match=message) as caught:
+        export_v1.export(export_dir=str(tmp_path / "1"), **Training("train_adam").flags(**given))
+    assert remedy in str(caught.value) and not (tmp_path / "1").exists()
+
+
 def test_a_loss_that_drops_is_said_to_be_random(tmp_path):
     with graphs.tensorflow_1() as graph:
         x, y, weights, bias = _variables()
