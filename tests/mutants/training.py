@@ -46,6 +46,8 @@ def _proven(file: str, before: str, after: str) -> Change:
 
 
 CHANGES = [
+    Change(file="export_v1/planning/resuming.py", before=', flag="label")', after=")", tests=(_STEP,)),
+    Change(file="export_v1/planning/resuming.py", before='flag="loss"', after='flag="output"', tests=(_STEP,)),
     _step("step.py", "if not is_conditional(self._index, name))", "if True)"),
     _step("dependence.py", "return [*control_inputs(node), *read]", "return control_inputs(node)"),
     _step("backprop.py", "_sum_of(index, operations) if len(operations) > 1 else None", "None"),
