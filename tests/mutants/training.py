@@ -51,8 +51,11 @@ CHANGES = [
     _step("step.py", "if not is_conditional(self._index, name))", "if True)"),
     _step("dependence.py", "return [*control_inputs(node), *read]", "return control_inputs(node)"),
     _step("backprop.py", "_sum_of(index, operations) if len(operations) > 1 else None", "None"),
-    _left("if one.word not in left]", "if False]"),
-    _left("dict.fromkeys([*left, *(one.word for one in standing)])", "dict.fromkeys(one.word for one in standing)"),
+    _left("if obstacle.word not in left]", "if False]"),
+    _left(
+        "dict.fromkeys([*left, *(obstacle.word for obstacle in standing)])",
+        "dict.fromkeys(obstacle.word for obstacle in standing)",
+    ),
     _left(
         "index.ancestors([*(parse(name).node for name in losses), *step.before], stop=stops) - stops",
         "index.ancestors([*(parse(name).node for name in losses), *step.before])",
