@@ -160,7 +160,7 @@ def typed(key: str, spec: Spec, value: object) -> np.ndarray:
     """
     dtype = tf.as_dtype(spec.dtype)
     try:
-        array = np.asarray(value)
+        array = numbers(value, spec.dtype)
     except ValueError as error:
         raise LoadError(f"input {key!r} is no array: {error}; the signature has {spec}.") from error
     if dtype == tf.string:
@@ -181,6 +181,19 @@ def typed(key: str, spec: Spec, value: object) -> np.ndarray:
     if dtype.is_integer and made.dtype != array.dtype and not np.array_equal(made, array):
         raise LoadError(f"input {key!r} has a value that does not fit {spec.dtype}; the signature has {spec}.")
     return made
+
+
+def numbers(value: object, dtype: str) -> np.ndarray:
+    """Returns values as an array of the type that they have; of integers that are meant as uint64, of that.
+
+    NumPy takes 0 for an int64 and the largest numbers for uint64, and both together for floats, which are others.
+    """
+    array = np.asarray(value)
+    if dtype == "uint64" and array.dtype == np.float64 and not isinstance(value, np.ndarray):
+        items = np.asarray(value, dtype=object)
+        if all(isinstance(item, (int, np.integer)) and 0 <= item < 2**64 for item in items.ravel().tolist()):
+            return items.astype(np.uint64)
+    return array
 
 
 def _name(array: np.ndarray) -> str:
