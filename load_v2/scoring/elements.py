@@ -1,5 +1,6 @@
 """One element (of a PCollection, of a table), held against a signature: a row for each of its inputs, or the reason why not."""
 
+import decimal
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -184,16 +185,29 @@ def typed(key: str, spec: Spec, value: object) -> np.ndarray:
 
 
 def numbers(value: object, dtype: str) -> np.ndarray:
-    """Returns values as an array of the type that they have; of integers that are meant as uint64, of that.
+    """Returns values as an array of the type that they have; decimals as integers where they are whole, else as floats.
 
-    NumPy takes 0 for an int64 and the largest numbers for uint64, and both together for floats, which are others.
+    Whole numbers that are meant as uint64 are that: NumPy takes 0 for an int64 and the largest for uint64, and both
+    together for floats, which are others.
     """
     array = np.asarray(value)
-    if dtype == "uint64" and array.dtype == np.float64 and not isinstance(value, np.ndarray):
-        items = np.asarray(value, dtype=object)
-        if all(isinstance(item, (int, np.integer)) and 0 <= item < 2**64 for item in items.ravel().tolist()):
-            return items.astype(np.uint64)
+    is_mixed = dtype == "uint64" and array.dtype == np.float64 and not isinstance(value, np.ndarray)
+    if array.dtype != object and not is_mixed:
+        return array
+    given = np.asarray(value, dtype=object).ravel().tolist()
+    items = [_whole(item) for item in given]
+    if dtype == "uint64" and all(isinstance(item, int) and 0 <= item < 2**64 for item in items):
+        return np.array(items, np.uint64).reshape(array.shape)
+    if any(isinstance(item, decimal.Decimal) for item in given):
+        return np.asarray(items).reshape(array.shape)
     return array
+
+
+def _whole(item: object) -> object:
+    """Returns a decimal as an integer or a float, and anything else as it is."""
+    if not isinstance(item, decimal.Decimal):
+        return item
+    return int(item) if item.is_finite() and item == item.to_integral_value() else float(item)
 
 
 def _name(array: np.ndarray) -> str:
