@@ -1,10 +1,12 @@
 """Columns of a table as rows of a signature, and files of tables: answers of TensorFlow 1.15, reasons by row."""
 
+import decimal
 import json
 
 import numpy as np
 import pytest
 
+import export_v1
 import load_v2
 from load_v2.__main__ import parse
 from load_v2.commands import predict
@@ -16,6 +18,7 @@ pyarrow = pytest.importorskip("pyarrow", reason="pip install -e '.[parquet]'")
 from pyarrow import csv, parquet  # noqa: E402 - after what says what is missing
 
 from load_v2.scoring import tables  # noqa: E402
+from tests.support import tables as golden  # noqa: E402
 
 
 class Recording(Scorer):
@@ -93,6 +96,40 @@ def test_an_integer_that_does_not_fit_is_no_other_integer(exported):
     seq = np.zeros([2, 5, 6], np.float32)
     got = tables.answer(scorer, {"seq": seq, "lengths": np.array([2, 2**32 + 2])}).reasons.to_pylist()
     assert got[0] is None and "does not fit int32" in got[1]
+
+
+def test_each_type_there_and_back(tmp_path):
+    case = cases.load("odd_every_dtype")
+    export_v1.export(**case.flags(), export_dir=str(tmp_path / "export"))
+    scorer = Recording(load_v2.SignatureLayer(str(tmp_path / "export")))
+    table = golden.of(case.oracle("in"))
+    whole = tables.answer(scorer, {key: table[key] for key in scorer.inputs})
+    assert scorer.by_row == 0
+    rows = [{"id": at, **row} for at, row in enumerate(pyarrow.table(dict(whole.outputs)).to_pylist())]
+    golden.check(rows, case)
+    # A row that fails, and its neighbours one by one.
+    columns = {key: pyarrow.array([None, *table[key].to_pylist()], table[key].type) for key in scorer.inputs}
+    apart = tables.answer(scorer, columns)
+    assert scorer.by_row == 4 and apart.reasons.null_count == 3
+    rows = [{"id": at, **row} for at, row in enumerate(pyarrow.table(dict(apart.outputs)).to_pylist()[1:])]
+    golden.check(rows, case)
+
+
+def test_decimals_are_the_numbers_that_they_are(exported):
+    scorer = Recording(load_v2.SignatureLayer(str(exported("lstm_dynamic_rnn"))))
+    seq = np.random.default_rng(0).normal(size=[4, 30]).round(3)
+    exact = [[decimal.Decimal(str(value)) for value in row] for row in seq.tolist()]
+    whole = pyarrow.decimal128(20, 0)
+    columns = {
+        "seq": pyarrow.array(exact, pyarrow.list_(pyarrow.decimal128(12, 3))),
+        "lengths": pyarrow.array([decimal.Decimal(length) for length in (1, 2, 3, 4)], whole),
+    }
+    got = tables.answer(scorer, columns)
+    want = tables.answer(scorer, {"seq": seq.astype(np.float32), "lengths": np.array([1, 2, 3, 4])})
+    assert got.outputs == want.outputs and scorer.by_row == 0
+    columns["lengths"] = pyarrow.array([decimal.Decimal(length) for length in (1, -2, 2**63, 4)], whole)
+    reasons = tables.answer(scorer, columns).reasons.to_pylist()
+    assert reasons[0] is None and "does not fit int32" in reasons[2]
 
 
 def test_types_of_columns():
