@@ -210,3 +210,38 @@ def test_what_is_wrong_with_files_is_one_message(exported, tmp_path):
         with pytest.raises(load_v2.LoadError, match=message):
             predict.predict(layer, inputs, outputs)
     assert not (tmp_path / "out.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    "second, message",
+    [
+        ({"x": [[0.5] * 16], "other": [1]}, "1.parquet' has other columns than '.*0.parquet'"),
+        ({"x": [[0.5] * 16], "id": ["a"]}, "A column has another type than before"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_files_of_other_columns_do_not_go_into_one(second, message, ending, exported, tmp_path):
+    layer = load_v2.SignatureLayer(str(exported("mlp_layers")))
+    for at, content in enumerate(({"x": [[0.5] * 16], "id": [1]}, second)):
+        parquet.write_table(pyarrow.table(content), tmp_path / f"{at}.parquet")
+    with pytest.raises(load_v2.LoadError, match=message) as caught:
+        predict.predict(layer, f"{tmp_path}/*.parquet", f"{tmp_path}/out.{ending}")
+    assert "--outputs='FOLDER/*.parquet'" in str(caught.value) and not (tmp_path / f"out.{ending}").exists()
+    done = predict.predict(layer, f"{tmp_path}/*.parquet", f"{tmp_path}/out/*.{ending}")
+    assert (done.rows, done.files) == (2, 2)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_a_table_without_rows_has_a_table_of_answers_without_rows(ending, exported, tmp_path):
+    layer = load_v2.SignatureLayer(str(exported("mlp_layers")))
+    kind = pyarrow.list_(pyarrow.float32()) if ending == "parquet" else pyarrow.string()
+    empty = pyarrow.table({"id": pyarrow.array([], pyarrow.int64()), "x": pyarrow.array([], kind)})
+    write = parquet.write_table if ending == "parquet" else csv.write_csv
+    write(empty, str(tmp_path / f"in.{ending}"))
+    done = predict.predict(
+        layer, f"{tmp_path}/in.{ending}", f"{tmp_path}/out.{ending}", failed=f"{tmp_path}/failed.{ending}"
+    )
+    assert (done.rows, done.failed) == (0, 0)
+    read = parquet.read_table if ending == "parquet" else csv.read_csv
+    assert read(str(tmp_path / f"out.{ending}")).column_names == ["id", "logits", "probs"]
+    assert read(str(tmp_path / f"failed.{ending}")).column_names == ["id", "x", "reason"]
