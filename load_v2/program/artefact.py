@@ -91,6 +91,7 @@ def read(path: str | os.PathLike) -> Artefact:
     path = errors.path_of(path)
     saved_model = _saved_model(path)
     meta_graph = _serving_graph(saved_model, path)
+    wellformed.check_names(meta_graph, f"The graph of {path!r}", LoadError)
     wellformed.check(meta_graph.graph_def, f"The graph of {path!r}", LoadError)
     with errors.blamed(f"{path!r} cannot be read"):
         return _read(path, meta_graph)
