@@ -322,10 +322,7 @@ def test_a_part_that_holds_less_than_it_is_said_to_is_refused(change, written):
 
 def test_what_is_whole_is_read_with_any_type(tmp_path):
     names = ["bool", "int8", "uint16", "int64", "half", "bfloat16", "double", "complex64", "float8_e5m2"]
-    values = [tf.cast(tf.zeros([4]), name) for name in names] + [
-        tf.zeros([2, 0, 3], tf.string),
-        tf.constant([1, 2], tf.int4),
-    ]
+    values = [*(tf.cast(tf.zeros([4]), name) for name in names), tf.zeros([2, 0, 3], tf.string)]
     names.append("string")
     tf.raw_ops.SaveV2(
         prefix=str(tmp_path / "m"), tensor_names=names, shape_and_slices=[""] * len(names), tensors=values
