@@ -14,6 +14,7 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 import export_v1
+import load_v2
 from export_v1 import pipeline
 from export_v1.request import Request
 from load_v2 import LoadError, SignatureLayer
@@ -466,3 +467,26 @@ def test_a_page_holds_no_markup_of_a_stranger(tmp_path):
     page = (tmp_path / "r.html").read_text()
     assert "<img" not in page and "&lt;img" in page
     assert page.count("</script>") == 2
+
+
+_KEYS = ['x": {touch}, "y', "x': {touch}, 'y", "x\\", '"""', "'''", 'y\\"', "{{touch}}"]
+
+
+@pytest.mark.parametrize("at", range(len(_KEYS)))
+def test_a_name_does_not_become_code(at, canary, tmp_path):
+    """`rebuild` writes Python, and runs it: a stranger's keys are texts in it, wherever they stand."""
+    touch = f"__import__('pathlib').Path({str(canary)!r}).touch()"
+    key, name = _KEYS[at].format(touch=touch), f'a""" + str({touch}) + """'
+    with savedmodels.session() as current:
+        x = v1.placeholder(tf.float32, [None, 4], name="x")
+        y = tf.matmul(x, v1.get_variable("w", [4, 3], use_resource=True))
+        current.run(v1.global_variables_initializer())
+        given, first, second = map(v1.saved_model.build_tensor_info, (x, y, tf.nn.relu(y)))
+        signature = v1.saved_model.build_signature_def(
+            {key: given}, {key: first, "z": second}, "tensorflow/serving/predict"
+        )
+        builder = v1.saved_model.Builder(str(tmp_path / "m"))
+        builder.add_meta_graph_and_variables(current, ["serve"], {name: signature})
+        builder.save()
+    rebuilt = load_v2.rebuild(str(tmp_path / "m"), signature=name, backends=["tensorflow"])
+    assert not canary.exists() and set(rebuilt.model.output) == {key, "z"} and list(rebuilt.model.input) == [key]
