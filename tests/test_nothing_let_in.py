@@ -19,7 +19,7 @@ import load_v2
 from export_v1 import pipeline
 from export_v1.ir import graph, ops, reach
 from export_v1.request import Request
-from load_v2 import LoadError, SignatureLayer
+from load_v2 import LoadError, SignatureLayer, verification
 from load_v2 import __main__ as step_2
 from load_v2.commands import predict, to_keras
 from tests.support import cases, graphs, savedmodels, small_models
@@ -597,3 +597,30 @@ def test_whatever_has_a_name_that_others_share_is_a_table_or_a_variable():
         if (definition := graph.registered(op)) and any(attr.name == "shared_name" for attr in definition.attr)
     }
     assert shared <= ops.TABLES | ops.REF_TABLES | ops.REF_VARIABLES | {"VarHandleOp"}
+
+
+def _evil(graph_def, canary: pathlib.Path, op: str) -> None:
+    """Adds a node that writes a checkpoint, or reads one from elsewhere: the ops that a saver needs."""
+    for key, value in (("file", str(canary)), ("names", ["w"]), ("slices", [""]), ("value", 1.0)):
+        node = graph_def.node.add(name=f"evil/{key}", op="Const")
+        node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
+        node.attr["dtype"].type = node.attr["value"].tensor.dtype
+    made = graph_def.node.add(name="evil", op=op, input=["evil/file", "evil/names", "evil/slices"])
+    made.input.extend(["evil/value"] if op == "SaveV2" else [])
+    made.attr["dtypes"].list.type.append(types_pb2.DT_FLOAT)
+
+
+@pytest.mark.parametrize("op", ["SaveV2", "RestoreV2"])
+def test_the_op_that_restores_touches_the_export_alone(op, canary, exported, tmp_path):
+    """`verify` lets TensorFlow load the folder, too, and that runs the saver's op."""
+    shutil.copytree(exported("mlp_layers"), tmp_path / "export")
+    file = tmp_path / "export" / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    graph_def = saved.meta_graphs[0].graph_def
+    _evil(graph_def, canary, op)
+    restores = saved.meta_graphs[0].saver_def.restore_op_name
+    next(node for node in graph_def.node if node.name == restores).input.append("^evil")
+    file.write_bytes(saved.SerializeToString())
+    with pytest.raises(LoadError, match=f"other devices:\n    {op}: 'evil'\n"):
+        verification.verify(tmp_path / "export")
+    assert not list(tmp_path.glob("canary*"))
