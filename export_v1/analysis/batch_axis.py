@@ -10,16 +10,20 @@ from collections.abc import Collection, Iterable, Mapping
 import tensorflow as tf
 
 from export_v1.analysis.liveness import Liveness, Ordered
-from export_v1.analysis.rows import computing, flow, shaping, slicing
-from export_v1.analysis.rows.states import FREE, Free, Look, Mixed, Rows, Shape, State, either
-from export_v1.ir import graph, importing, ops
+from export_v1.analysis.rows import computing, endings, flow, shaping, slicing
+from export_v1.analysis.rows.states import FREE, Done, Free, Last, Look, Mixed, Rows, Shape, State, either
+from export_v1.ir import graph, importing, ops, ordering
 from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, data_inputs
 
 _RULES = {**computing.RULES, **shaping.RULES, **slicing.RULES, **flow.RULES}
 
 
 def mixing(
-    graph_def: GraphDef, inputs: Iterable[str], outputs: Mapping[str, str], frozen: Mapping[str, object]
+    graph_def: GraphDef,
+    inputs: Iterable[str],
+    outputs: Mapping[str, str],
+    frozen: Mapping[str, object],
+    written: Index | None = None,
 ) -> dict[str, str]:
     """Returns the outputs that are not known to be one answer for each row -> the op that puts rows together.
 
@@ -28,10 +32,11 @@ def mixing(
         inputs: names of the tensors whose first axis is the batch.
         outputs: key -> tensor name.
         frozen: tensor name -> the value that it is fed.
+        written: the graph with the shapes that TensorFlow 1 recorded, which tell what is in a loop.
     """
     values = {graph.parse(name): value for name, value in frozen.items()}
     index, found = Index(graph_def), {}
-    states = _Following(index, {graph.parse(name) for name in inputs}, values).states
+    states = _Following(index, {graph.parse(name) for name in inputs}, values, written).states
     for key, name in outputs.items():
         state = states.get(graph.parse(name), FREE)
         if isinstance(state, Mixed):
@@ -44,12 +49,14 @@ def mixing(
 class _Following:
     """Finds the state of every tensor, going round loops until nothing changes."""
 
-    def __init__(self, index: Index, inputs: Collection[Tensor], frozen: Mapping[Tensor, object]):
+    def __init__(
+        self, index: Index, inputs: Collection[Tensor], frozen: Mapping[Tensor, object], written: Index | None = None
+    ):
         self._index = index
         self._live = Liveness(Ordered.of(self._index), frozen)
-        self._shapes = _static_shapes(index.graph_def)
+        self._shapes = _static_shapes(index.graph_def, written)
         self.states: dict[Tensor, State] = {tensor: Rows(0) for tensor in inputs}
-        todo = [node.name for node in index.graph_def.node]
+        todo = [node.name for node in ordering.in_order(index)]
         waiting = set(todo)
         todo.reverse()
         while todo:
@@ -84,16 +91,24 @@ class _Following:
         mixed = next((state for state in states if isinstance(state, Mixed)), None)
         if mixed is not None and node.op not in ops.MERGES:
             return mixed
-        rule = _RULES.get(node.op)
-        found = rule(Look(self._index, self._shapes, node, sources, states)) if rule else None
+        # Of all rows together: a bound on a loop's steps, and nothing else.
+        bounds = node.op not in ops.SWITCHES and any(isinstance(state, Last | Done) for state in states)
+        rule = (endings.RULES if bounds else _RULES).get(node.op)
+        found = rule(Look(self._index, self._shapes, node, sources, states, self._live.known)) if rule else None
         return Mixed(node.name) if found is None else found
 
 
-def _static_shapes(graph_def: GraphDef) -> dict[Tensor, Shape]:
+def _static_shapes(graph_def: GraphDef, written: Index | None) -> dict[Tensor, Shape]:
     with tf.Graph().as_default() as imported:
         importing.graph_def(graph_def)
         return {
-            Tensor(operation.name, at): None if output.shape.rank is None else output.shape.as_list()
+            Tensor(operation.name, at): _recorded(written, Tensor(operation.name, at))
+            if output.shape.rank is None
+            else output.shape.as_list()
             for operation in imported.get_operations()
             for at, output in enumerate(operation.outputs)
         }
+
+
+def _recorded(written: Index | None, tensor: Tensor) -> Shape:
+    return graph.recorded_shape_of(written, tensor) if written is not None and tensor.node in written else None
