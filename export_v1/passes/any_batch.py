@@ -7,20 +7,27 @@ array's elements have any number of rows.
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from export_v1.analysis import constants
 from export_v1.analysis.liveness import Liveness, Ordered
 from export_v1.ir import graph, ops, rewrite
 from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, attr, control_inputs, data_inputs, parse
 from export_v1.passes.result import Result
 
+# Of a list of tensors, where its elements' shape comes in.
+_ELEMENT_SHAPES = {
+    **dict.fromkeys(("TensorListReserve", "EmptyTensorList"), 0),
+    **dict.fromkeys(("TensorListFromTensor", "TensorListStack", "TensorListPopBack"), 1),
+    "TensorListGetItem": 2,
+}
 # Row by row with the data, if the other side is of it.
-_JOINS = ops.ELEMENTWISE | ops.MERGES | {"Concat", "ConcatV2"}
-# Rows stay rows.
-_PASSED = ops.ENTERS | ops.SWITCHES | {"MatMul", "BiasAdd", "Split", "SplitV"}
+_JOINS = ops.ELEMENTWISE | ops.MERGES | ops.WHILES | {"Concat", "ConcatV2"}
+# Rows stay rows, those of this input.
+_PASSED = {**dict.fromkeys(ops.ENTERS | ops.SWITCHES | {"MatMul", "BiasAdd", "SplitV"}, 0), "Split": 1}
 
 
 def reshapes(graph_def: GraphDef, size: int | None) -> Result:
@@ -88,9 +95,6 @@ def starts(graph_def: GraphDef, size: int | None, inputs: Mapping[str, Sequence[
     values = Liveness(Ordered.of(index)).known
     dependent = index.descendants(tensor.node for tensor in fed)
     for node in graph_def.node:
-        if node.op in ("TensorArrayV3", "TensorArrayGatherV3") and _is_of_rows(node, size):
-            node = rewrite.rewired(node, {})
-            node.attr["element_shape"].shape.dim[0].size = -1
         sizes = None if node.name in dependent else _equal_rows(index, node, values)
         if (
             sizes is not None
@@ -103,6 +107,49 @@ def starts(graph_def: GraphDef, size: int | None, inputs: Mapping[str, Sequence[
             node = _resized(node, sizes, Tensor(made[-1].name), nodes, names)
         nodes.append(node)
     return Result(rewrite.with_nodes(graph_def, nodes))
+
+
+def arrays(graph_def: GraphDef, size: int | None) -> Result:
+    """Returns the graph with arrays and lists whose elements have any number of rows, where it is the training batch's.
+
+    Args:
+        graph_def: not modified.
+        size: of the training batch; None: not known, and nothing is changed.
+    """
+    if size is None:
+        return Result(graph_def)
+    names = {node.name for node in graph_def.node}
+    made = rewrite.with_nodes(graph_def, _with_open_elements(graph_def.node, size, names))
+    for function in made.library.function:
+        nodes = list(_with_open_elements(function.node_def, size, {node.name for node in function.node_def}))
+        del function.node_def[:]
+        function.node_def.extend(nodes)
+    return Result(made)
+
+
+def _with_open_elements(nodes: Iterable[NodeDef], size: int, names: set[str]) -> Iterator[NodeDef]:
+    sizes = {}
+    for node in nodes:
+        if node.op == "Const" and tf.as_dtype(attr(node, "dtype").type).is_integer and constants.is_small(node):
+            value = tf.make_ndarray(attr(node, "value").tensor)
+            if value.ndim == 1 and value.size and value[0] == size:
+                sizes[node.name] = value
+    for node in nodes:
+        if node.op in ("TensorArrayV3", "TensorArrayGatherV3") and _is_of_rows(node, size):
+            node = rewrite.rewired(node, {})
+            node.attr["element_shape"].shape.dim[0].size = -1
+        at = _ELEMENT_SHAPES.get(node.op)
+        source = node.input[at].split(":")[0] if at is not None else ""
+        if source in sizes:
+            opened = np.concatenate([[-1], sizes[source][1:]]).astype(sizes[source].dtype)
+            name = graph.fresh_name(f"{node.name}/any_batch", names)
+            yield rewrite.constant(name, opened, tf.as_dtype(opened.dtype))
+            copy = NodeDef()
+            copy.CopyFrom(node)
+            # As in the graph, or as in a function.
+            copy.input[at] = name + node.input[at].removeprefix(source)
+            node = copy
+        yield node
 
 
 def sized(index: Index, prefix: str, data: Tensor, rest: np.ndarray, names: set[str]) -> list[NodeDef]:
@@ -192,11 +239,11 @@ def _is_joined(index: Index, node: NodeDef, dependent: Collection[str], sizes: n
     """Returns whether rows are joined, one by one, with what is computed from the data."""
     todo, seen = [node], set()
     while todo:
-        for reader, _ in index.tensor_consumers(Tensor(todo.pop().name)):
-            if reader.name in seen or reader.op not in _JOINS | _PASSED:
+        for reader, at in index.tensor_consumers(Tensor(todo.pop().name)):
+            if reader.name in seen or (reader.op not in _JOINS and _PASSED.get(reader.op) != at):
                 continue
             seen.add(reader.name)
-            shape = graph.recorded_shape(reader, 0)
+            shape = graph.recorded_shape(reader, at if reader.op in ops.WHILES else 0)
             if shape is not None and (len(shape) != len(sizes) or shape[0] not in (sizes[0], None)):
                 continue
             others = [source.node for source in data_inputs(reader) if source.node in dependent]
