@@ -78,7 +78,10 @@ class _Builder:
             for piece in pieces
             if isinstance(piece.code, Operand) and len(piece.outputs) == 1
         }
-        self._pieces = [piece for piece in pieces if not isinstance(piece.code, Operand)]
+        self._aliases.update(_same_masks(context, pieces))
+        self._pieces = [
+            piece for piece in pieces if not isinstance(piece.code, Operand) and piece.outputs[0] not in self._aliases
+        ]
         self._parameters: dict[Tensor, Statement] = {}
         self._held: dict[Tensor, np.ndarray] = {}
 
@@ -187,8 +190,19 @@ class _Builder:
         return result
 
 
+def _same_masks(context: Context, pieces: tuple[Piece, ...]) -> dict[Tensor | None, Tensor]:
+    """Returns mask -> the one of sequences of the same lengths that can be made first."""
+    groups: dict[object, list[tuple[int, Tensor]]] = {}
+    for piece in pieces:
+        tensor = piece.outputs[0]
+        if tensor in context.masks:
+            source = next(iter(expressions.operands(piece.code)))
+            groups.setdefault(context.masks[tensor], []).append((context.graph.order.get(source.node, 0), tensor))
+    return {tensor: min(group)[1] for group in groups.values() for _, tensor in group if tensor != min(group)[1]}
+
+
 # Layers that take a mask that an earlier layer has attached to their input.
-_TAKE_MASKS = frozenset({"LSTM", "GRU", "SimpleRNN", "BatchNormalization"})
+_TAKE_MASKS = frozenset({"LSTM", "GRU", "SimpleRNN", "Bidirectional", "BatchNormalization"})
 
 
 def _without_stray_masks(statements: list[Statement]) -> list[Statement]:

@@ -1,10 +1,12 @@
 """Recurrent layers, from loops and from steps that are written out; and loops whose steps are made of layers."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from load_v2.opening import cover
+from load_v2.opening import cover, regularizers, text
 from tests.support.rebuilding import assert_rebuilt, case, code_of, numbers, placeholder
 
 v1 = tf.compat.v1
@@ -110,8 +112,76 @@ def test_a_stack_of_simple_cells_both_ways_hands_sequences_on():
         both = [tf.concat(pair, 1) for pair in zip(forward, backward, strict=True)]
         return {"x": x}, {"y": layer(both, 2 * UNITS, 3)[-1]}
 
-    code = assert_rebuilt(build, {"x": numbers(3, STEPS, 3)}, "SimpleRNN", "SimpleRNN", "SimpleRNN")
-    assert "ops.stack" not in code and "ops.flip" in code
+    code = assert_rebuilt(build, {"x": numbers(3, STEPS, 3)}, "Bidirectional", "SimpleRNN")
+    assert "ops.stack" not in code and "ops.flip" not in code
+
+
+def _steps_of_a_simple_cell(x, units, seed, step=tf.tanh):
+    kernel, h, outputs = tf.constant(numbers(3 + units, units, seed=seed)), tf.zeros([tf.shape(x)[0], units]), []
+    for part in _slices(x):
+        h = step(tf.matmul(tf.concat([part, h], 1), kernel))
+        outputs.append(h)
+    return tf.stack(outputs, 1)
+
+
+def _both_ways(merge, backward=lambda x: tf.reverse(_steps_of_a_simple_cell(tf.reverse(x, [1]), UNITS, 2), [1])):
+    def build():
+        x = placeholder("x", [None, STEPS, 3])
+        return {"x": x}, {"y": merge(_steps_of_a_simple_cell(x, UNITS, 1), backward(x))}
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("merge", "mode"),
+    [
+        (lambda one, other: tf.concat([one, other], 2), ""),
+        (lambda one, other: one + other, 'merge_mode="sum"'),
+        (lambda one, other: one * other, 'merge_mode="mul"'),
+    ],
+)
+def test_sequences_that_meet_are_one_layer(merge, mode):
+    assert mode in assert_rebuilt(_both_ways(merge), {"x": numbers(3, STEPS, 3)}, "Bidirectional")
+
+
+NO_PAIRS = {
+    "the same way": lambda x: _steps_of_a_simple_cell(x, UNITS, 2),
+    "not put back in order": lambda x: _steps_of_a_simple_cell(tf.reverse(x, [1]), UNITS, 2),
+    "another activation": lambda x: tf.reverse(_steps_of_a_simple_cell(tf.reverse(x, [1]), UNITS, 2, tf.nn.relu), [1]),
+    "another sequence": lambda x: tf.reverse(_steps_of_a_simple_cell(tf.reverse(2 * x, [1]), UNITS, 2), [1]),
+    "the features reversed": lambda x: tf.reverse(_steps_of_a_simple_cell(tf.reverse(x, [2]), UNITS, 2), [1]),
+}
+
+
+@pytest.mark.parametrize("name", NO_PAIRS)
+def test_layers_that_are_no_pair_stay_two(name):
+    build = _both_ways(lambda one, other: tf.concat([one, other], 2), NO_PAIRS[name])
+    assert_rebuilt(build, {"x": numbers(3, STEPS, 3)}, "SimpleRNN", "SimpleRNN")
+
+
+def test_layers_of_unequal_size_or_read_apart_stay_two():
+    def other_size(x):
+        return tf.reverse(_steps_of_a_simple_cell(tf.reverse(x, [1]), UNITS + 1, 2), [1])
+
+    for build in (
+        _both_ways(lambda one, other: tf.concat([one, other], 2), other_size),
+        _both_ways(lambda one, other: tf.concat([one, other, one[:, ::-1] * 2.0], 2)),
+        _both_ways(lambda one, other: tf.concat([tf.concat([one, other], 2), one], 1 + 1)),
+    ):
+        assert_rebuilt(build, {"x": numbers(3, STEPS, 3)}, "SimpleRNN", "SimpleRNN")
+
+
+def test_the_penalties_of_both_ways_are_those_of_two_layers():
+    _, (both,) = code_of(case(_both_ways(lambda one, other: tf.concat([one, other], 2))))
+    both.parts = tuple(
+        dataclasses.replace(part, origins=((name,), (f"{name}/b",), (f"{name}/c",)))
+        for name, part in zip(("one", "other"), both.parts, strict=True)
+    )
+    values = {name: part.weights[0] for name, part in zip(("one", "other"), both.parts, strict=True)}
+    assert regularizers.add([both], {"one": regularizers.Penalty(0.0, 0.1)}, values) == []
+    assert "backward_layer=" in text.constructed(both) and text.constructed(both).count("L2(0.1)") == 1
+    assert regularizers.add([both], {"other": regularizers.Penalty(0.0, 0.1)}, values) == []
+    assert "backward_layer=" not in text.constructed(both) and text.constructed(both).count("L2(0.1)") == 1
 
 
 @pytest.mark.parametrize("output", ["h", "c"])

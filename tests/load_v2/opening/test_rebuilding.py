@@ -23,8 +23,10 @@ GOLDEN = {
     "slim_contrib_net": {"Conv2D": 2, "SeparableConv2D": 1, "BatchNormalization": 2, "Dense": 1},
     "lstm_dynamic_rnn": {"LSTM": 1, "GRU": 1, "Dense": 1},
     "port_cudnn": {"LSTM": 2, "GRU": 1},
-    "port_lstm_cells": {"LSTM": 3, "GRU": 1},
+    "port_lstm_cells": {"Bidirectional": 1, "LSTM": 1, "GRU": 1},
     "partitioned_embedding": {"Embedding": 1},
+    "rebuild_both_ways": {"Bidirectional": 2, "LSTM": None, "Dense": 1},
+    "rebuild_tf_keras": {"Bidirectional": 2, "LSTM": None, "GRU": None, "Dense": 1},
 }
 
 
