@@ -55,6 +55,8 @@ PATTERNS: tuple[Pattern, ...] = (
 
 # In the call of a layer: activations, and layers with weights, which then are parts of that layer.
 INSIDE: tuple[Pattern, ...] = (
+    printed_loops.PrintedLoop(),
+    printed_loops.PrintedCondition(),
     normalization.BatchNormalization(),
     normalization.LayerNormalization(),
     embedding.Embedding(),

@@ -183,7 +183,16 @@ _HARD_SIGMOID = REGISTERED + textwrap.dedent('''\
 ''')
 
 
-HELPERS = {"resize": _RESIZE, "hard_sigmoid": _HARD_SIGMOID}
+_PUT = textwrap.dedent('''\
+    def put(steps, place, value):
+        """Returns steps with another value at a place."""
+        here = ops.equal(ops.arange(ops.shape(steps)[0], dtype="int32"), ops.cast(place, "int32"))
+        here = ops.reshape(here, (-1,) + (1,) * (len(steps.shape) - 1))
+        return ops.where(here, ops.expand_dims(value, 0), steps)
+''')
+
+
+HELPERS = {"resize": _RESIZE, "hard_sigmoid": _HARD_SIGMOID, "put": _PUT}
 
 
 def helpers(code: str) -> list[str]:

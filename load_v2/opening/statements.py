@@ -11,7 +11,7 @@ import numpy as np
 from export_v1.ir.graph import Tensor
 from load_v2.opening import expressions, printed, text
 from load_v2.opening.context import Context, Piece, Refused
-from load_v2.opening.expressions import Call, Constant, Expression, Item, LayerCall, Literal, Operand
+from load_v2.opening.expressions import Call, Constant, Expression, Item, LayerCall, Literal, Local, Operand
 from load_v2.opening.layers import Layer
 
 # An expression that is read once moves into the one that reads it, while that stays as short as this, and no deeper.
@@ -263,11 +263,10 @@ def _trimmed(statements: list[Statement], outputs: dict[str, Expression]) -> lis
                 for key in ("return_state", "return_sequences", "zero_output_for_mask"):
                     kept.pop(key, None)
                 statement = dataclasses.replace(statement, targets=(states[0],))
-            else:
-                statement = dataclasses.replace(
-                    statement, targets=tuple(target if target in read else None for target in statement.targets)
-                )
             layer.options = kept
+        if len(statement.targets) > 1:
+            targets = tuple(target if target in read else None for target in statement.targets)
+            statement = dataclasses.replace(statement, targets=targets)
         result.append(statement)
     return result
 
@@ -350,6 +349,8 @@ def _length(code: Expression) -> int:
         elif isinstance(part, LayerCall):
             total += len(text.constructed(part.layer)) + (_A_NAME if part.layer.weights else 0)
             total += 2 + sum(len(key) + 1 for key, _ in part.options)
+        elif isinstance(part, Local):
+            total += _READABLE
         elif isinstance(part, Item):
             total += 2
         total += 2

@@ -56,6 +56,9 @@ class Split:
         if self.front:
             made = ", ".join(f"{key} {spec}" for key, spec in signature_of(self.front).outputs.items())
             notes.append(f"strings, tables and files stay outside: `front`, a SignatureLayer, makes {made} (--front=…)")
+            if self.front.variables:
+                held = quoted([variable.name for variable in self.front.variables])
+                notes.append(f"`front` holds weights, which it reads by the values of sparse tensors: {held}")
         if self.back:
             read, made = quoted(list(signature_of(self.back).inputs)), quoted(list(signature_of(self.back).outputs))
             notes.append(f"`back`, a SignatureLayer, makes the strings {made} of {read} (--back=…)")
@@ -174,6 +177,14 @@ class _Sides:
             elif above & self.front and above <= self.front | self.inputs and self._prepares(node):
                 self.front.add(name)
             self.mixed = self.mixed or (bool(above & self.back) and name not in self.back)
+        self._take_sparse_sums()
+
+    def _take_sparse_sums(self) -> None:
+        """Moves sums over the values of sparse tensors to the front, with all that is in them: a model has rows of one length."""
+        for name in self.data:
+            above = {at for at in self._graph.index.ancestors([name]) if at in self.data and at not in self.inputs}
+            if self._graph.index[name].op.startswith("SparseSegment") and above & self.front and not above & self.back:
+                self.front |= above
 
     def _outputs(self, node: NodeDef) -> list[Tensor]:
         found, index = [], 0

@@ -280,17 +280,75 @@ def _condition(one, other):
     return build
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        (lambda h: tf.reduce_sum(h, 0, keepdims=True), lambda h: h),
-        (lambda h: tf.gather(h, [1]), lambda h: tf.gather(h, [0])),
-    ],
-    ids=["one shape would be stretched", "it may fail"],
-)
-def test_what_is_no_choice_is_refused(one, other):
-    result = cover.cover(case(_condition(one, other)).context)
+def test_a_branch_that_may_fail_is_only_run_where_it_is_taken():
+    build = _condition(lambda h: tf.gather(h, [1]), lambda h: tf.gather(h, [0]))
+    code, layers = code_of(case(build))
+    assert "ops.cond(" in code and "def otherwise_2():" in code
+    for rows in (2, 1):
+        # With one row, the first branch would fail.
+        assert_rebuilt(build, {"x": -np.abs(numbers(rows, STEPS, 3))}, *(layer.kind for layer in layers))
+
+
+def test_a_choice_that_would_stretch_a_shape_is_refused():
+    result = cover.cover(case(_condition(lambda h: tf.reduce_sum(h, 0, keepdims=True), lambda h: h)).context)
     assert result.refusals
+
+
+def test_a_loop_in_a_loop_reads_what_is_around_it_and_its_weights_are_the_layers():
+    def inner(x, h, kernel, bias):
+        loop = tf.while_loop(
+            lambda at, g: at < 3, lambda at, g: (at + 1, tf.tanh(tf.matmul(g, kernel) + bias + x[:, :1])), [0, h]
+        )
+        return loop[1] * bias
+
+    build = _loop_of(inner, [(UNITS, UNITS), (UNITS,)])
+    code, layers = code_of(case(build))
+    assert "def take_2(" in code and [part.kind for layer in layers for part in layer.parts] == ["Dense"]
+    assert_rebuilt(build, {"x": numbers(3, STEPS, 3)}, *(layer.kind for layer in layers))
+
+
+def test_a_map_of_scans_is_one_layer():
+    def build():
+        x = placeholder("x", [None, STEPS, 3])
+        kernel = tf.constant(numbers(3, 3))
+        step = lambda h, part: tf.tanh(h + tf.linalg.matvec(kernel, part))  # noqa: E731
+        return {"x": x}, {"y": tf.map_fn(lambda row: tf.scan(step, row), x)}
+
+    code, layers = code_of(case(build))
+    assert "ops.scan(" in code and "take_2(" in code
+    assert_rebuilt(build, {"x": numbers(3, STEPS, 3)}, *(layer.kind for layer in layers))
+
+
+def _growing(limit):
+    def build():
+        x = placeholder("x", [None, 3])
+        kernel = tf.constant(numbers(3, 3))
+        outputs = tf.TensorArray("float32", 0, dynamic_size=True, element_shape=[None, 3])
+
+        def body(at, h, outputs):
+            h = tf.tanh(tf.matmul(h, kernel))
+            return at + 1, h, outputs.write(at, h)
+
+        def proceed(at, h, _):
+            going = tf.reduce_sum(tf.abs(h)) > 0.5
+            return going if limit is None else tf.logical_and(at < limit, going)
+
+        at, _, outputs = tf.while_loop(proceed, body, [0, x, outputs])
+        return {"x": x}, {"y": outputs.stack(), "count": at}
+
+    return build
+
+
+def test_a_list_that_grows_is_as_long_as_the_loop_took_steps():
+    code, layers = code_of(case(_growing(9)))
+    assert "compute_output_spec" in code
+    for scale in (1.0, 0.3):
+        assert_rebuilt(_growing(9), {"x": scale * numbers(2, 3)}, *(layer.kind for layer in layers))
+
+
+def test_a_list_that_grows_without_a_bound_is_refused():
+    (refusal, *_) = cover.cover(case(_growing(None)).context).refusals
+    assert "maximum_iterations" in refusal.reason
 
 
 def test_a_loop_over_several_sequences_of_any_length_runs():

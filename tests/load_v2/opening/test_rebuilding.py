@@ -25,6 +25,9 @@ GOLDEN = {
     "port_cudnn": {"LSTM": 2, "GRU": 1},
     "port_lstm_cells": {"Bidirectional": 1, "LSTM": 1, "GRU": 1},
     "partitioned_embedding": {"Embedding": 1},
+    "seq2seq_greedy": {},
+    "flow_scan_map_cond": {},
+    "flow_decoder_stops_early": {},
     "rebuild_both_ways": {"Bidirectional": 2, "LSTM": None, "Dense": 1},
     "rebuild_tf_keras": {"Bidirectional": 2, "LSTM": None, "GRU": None, "Dense": 1},
 }
