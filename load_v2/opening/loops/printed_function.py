@@ -70,8 +70,8 @@ def _statement(statement: statements.Statement, names: Mapping[Tensor, str], ind
     inner = {t: text.flat(argument, names) for t, argument in zip(code.tensors, code.arguments, strict=True)}
     before, values = code.lines(inner, indent, owner)
     read = [(names[target], value) for target, value in zip(statement.targets, values, strict=True) if target]
-    targets, values = (", ".join(side) for side in zip(*read, strict=True))
-    return "\n".join(["", *before, f"{' ' * indent}{targets} = {values}"])
+    targets, given = (", ".join(side) for side in zip(*read, strict=True))
+    return "\n".join(["", *before, f"{' ' * indent}{targets} = {given}"])
 
 
 def _input_shape(inner: Context, part: LayerCall) -> tuple[int | None, ...]:

@@ -9,7 +9,8 @@ from load_v2.opening.operations.registry import translates
 @translates("TensorListGetItem")
 def _get(context: Context, tensor: Tensor) -> Expression:
     handle, index, _ = context.sources(tensor)
-    return call("ops.take", operand(handle), operand(index), axis=0)
+    whole = context.sources(handle)[0] if context.op(handle) == "TensorListFromTensor" else handle
+    return call("ops.take", operand(whole), operand(index), axis=0)
 
 
 @translates("TensorListSetItem")

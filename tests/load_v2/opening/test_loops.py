@@ -166,9 +166,50 @@ def test_layers_of_unequal_size_or_read_apart_stay_two():
     for build in (
         _both_ways(lambda one, other: tf.concat([one, other], 2), other_size),
         _both_ways(lambda one, other: tf.concat([one, other, one[:, ::-1] * 2.0], 2)),
-        _both_ways(lambda one, other: tf.concat([tf.concat([one, other], 2), one], 1 + 1)),
+        _both_ways(lambda one, other: tf.concat([tf.concat([one, other], 2), one], 2)),
+        _both_ways(lambda one, other: tf.concat([one, other], 1)),
     ):
         assert_rebuilt(build, {"x": numbers(3, STEPS, 3)}, "SimpleRNN", "SimpleRNN")
+
+
+def _hard(slope):
+    return lambda x: tf.maximum(tf.minimum(slope * x + 0.5, 1.0), 0.0)
+
+
+@pytest.mark.parametrize(("slope", "count"), [(0.2, 1), (0.25, 0)])
+def test_gates_that_open_by_the_hard_sigmoid_of_tf_keras_are_an_lstms(slope, count):
+    def build():
+        x = placeholder("x", [None, STEPS, 3])
+        kernel, bias = _weights((3 + UNITS, 4 * UNITS), (4 * UNITS,))
+        h, c = _zeros(x), _zeros(x)
+        for step in _slices(x):
+            i, f, j, o = tf.split(tf.nn.bias_add(tf.matmul(tf.concat([step, h], 1), kernel), bias), 4, axis=1)
+            c = _hard(slope)(f) * c + _hard(slope)(i) * tf.tanh(j)
+            h = _hard(slope)(o) * tf.tanh(c)
+        return {"x": x}, {"y": h}
+
+    code, layers = code_of(case(build))
+    assert [layer.kind for layer in layers].count("LSTM") == count
+    assert ("recurrent_activation=hard_sigmoid" in code) == bool(count)
+    assert_rebuilt(build, {"x": 3 * numbers(3, STEPS, 3)}, *(layer.kind for layer in layers))
+
+
+@pytest.mark.parametrize(("step", "text"), [(-1, "layers.SimpleRNN(4, name"), (2, "return_sequences=True")])
+def test_the_last_step_of_a_sequence_is_what_a_layer_gives(step, text):
+    def build():
+        x = placeholder("x", [None, STEPS, 3])
+        kernel = tf.constant(numbers(3 + UNITS, UNITS))
+        steps = tf.TensorArray("float32", STEPS).unstack(tf.transpose(x, [1, 0, 2]))
+
+        def body(at, h, outputs):
+            h = tf.tanh(tf.matmul(tf.concat([steps.read(at), h], 1), kernel))
+            return at + 1, h, outputs.write(at, h)
+
+        outputs = tf.TensorArray("float32", STEPS, element_shape=[None, UNITS])
+        _, _, outputs = tf.while_loop(lambda at, *_: at < STEPS, body, [0, _zeros(x), outputs])
+        return {"x": x}, {"y": outputs.stack()[step]}
+
+    assert text in assert_rebuilt(build, {"x": numbers(3, STEPS, 3)}, "SimpleRNN")
 
 
 def test_the_penalties_of_both_ways_are_those_of_two_layers():

@@ -54,6 +54,11 @@ def test_a_golden_case_answers_as_tensorflow_1_did(name, exported):
     assert all(len(line) <= 120 for line in planned.source.splitlines())
 
 
+def test_sequences_of_the_same_lengths_have_one_mask(exported):
+    source = rebuilding.plan(exported("rebuild_both_ways")).source
+    assert source.count("SequenceMask()") == 1 and "mask=mask" in source
+
+
 def test_fine_tuning_is_that_of_the_original(exported):
     case = cases.load("convnet_bn_finetune")
     rebuilt = rebuilding.rebuild(exported("convnet_bn_finetune"), backends=())
