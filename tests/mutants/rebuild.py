@@ -293,4 +293,11 @@ CHANGES = (
         _STRINGS,
         why="sums over sparse values stay in the model",
     ),
+    Change(
+        "load_v2/opening/operations/images.py",
+        '        options["half_pixel_centers"] = context.graph.attr(tensor, "half_pixel_centers").b\n',
+        '        options["half_pixel_centers"] = False\n',
+        _OPERATIONS,
+        why="cubic resizing knows one rule for where pixels are",
+    ),
 )
