@@ -72,3 +72,10 @@ def test_what_is_before_and_behind_the_model_is_written_where_it_is_asked_for(ex
     with pytest.raises(LoadError, match="no front to write"):
         _run(str(exported("mlp_layers")), *flags, ends[0])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_tells_what_becomes_of_the_rest_where_something_is_refused(exported, capsys):
+    with pytest.raises(LoadError, match="(?s)LookupTableFindV2 .*--input=KEY=TENSOR"):
+        _run(str(exported("lookup_vocab")), "--dry_run")
+    printed = capsys.readouterr().out
+    assert "layers: 1 Embedding, 1 Dense" in printed and "no code: 1 StringToHashBucketFast" in printed
