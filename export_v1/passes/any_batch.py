@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1.ir import graph, ops, rewrite
-from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, attr, data_inputs
+from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, attr, control_inputs, data_inputs
 from export_v1.passes.result import Result
 
 
@@ -33,7 +33,8 @@ def reshapes(graph_def: GraphDef, size: int | None) -> Result:
         if target is not None:
             open_target = np.concatenate([[-1], target[1:]]).astype(target.dtype)
             name = graph.fresh_name(f"{node.name}/any_batch", names)
-            nodes.append(rewrite.constant(name, open_target, tf.as_dtype(target.dtype)))
+            waits = control_inputs(index[data_inputs(node)[1].node])
+            nodes.append(rewrite.constant(name, open_target, tf.as_dtype(target.dtype), waits))
             node = rewrite.rewired(node, {data_inputs(node)[1]: Tensor(name)})
         nodes.append(node)
     return Result(rewrite.with_nodes(graph_def, nodes))

@@ -93,9 +93,9 @@ def _shape_of(index: Index, uniform: NodeDef, data: Tensor, names: set[str]) -> 
     if _recorded_sizes(index, data) == list(sizes):
         return [shape]
     # A mask that is broadcast has the data's rows, and sizes of its own.
-    dtype = tf.as_dtype(sizes.dtype)
+    dtype, waits = tf.as_dtype(sizes.dtype), graph.control_inputs(index[data_inputs(uniform)[0].node])
     starts, ends, rest, axis = (
-        rewrite.constant(graph.fresh_name(f"{uniform.name}/{name}", names), value, kind)
+        rewrite.constant(graph.fresh_name(f"{uniform.name}/{name}", names), value, kind, waits)
         for name, value, kind in (
             ("from", [0], tf.int32), ("to", [1], tf.int32), ("sizes", sizes[1:], dtype), ("axis", 0, tf.int32)
         )

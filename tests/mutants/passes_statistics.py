@@ -34,6 +34,10 @@ _DROPOUTS = (
     ),
     Change(_DROPOUT, '    shape.attr["out_type"].CopyFrom(uniform.attr["T"])\n', "", _DROPPED),
     Change(_DROPOUT, 'graph.fresh_name(f"{uniform.name}/of_data", names)', 'f"{uniform.name}/of_data"', _DROPPED),
+    Change(
+        _DROPOUT, "names), value, kind, waits)", "names), value, kind)", _OPENED, why="constants outside of the loop"
+    ),
+    Change(_ANY, "tf.as_dtype(target.dtype), waits)", "tf.as_dtype(target.dtype))", _OPENED),
     Change(_DROPOUT, "size in (1, known)", "size == known", _OPENED),
     Change(_ANY, "target[0] % size == 0 and math.prod(sizes) == np.prod(target)", "True", _OPENED),
     Change(_ANY, "first % size or size == 1 < first", "False", _OPENED),
