@@ -97,6 +97,8 @@ def variants(model: Source, request: Request) -> Plan:
         planned = _one_signature(model, request, place)
     if request.resume:
         planned = _resumed(planned, model, request, place)
+    if request.optimize:
+        planned = _inference_only(planned)
     stored = restore.reader(model.checkpoint)
     variants = [
         dataclasses.replace(planned_variant, kept_ops=tuple(request.keep_ops), stored=stored)
@@ -109,6 +111,15 @@ def variants(model: Source, request: Request) -> Plan:
             variants[at] = dataclasses.replace(planned_variant, losses=losses)
             break
     return dataclasses.replace(planned, variants=tuple(variants))
+
+
+def _inference_only(planned: Plan) -> Plan:
+    """Returns a plan without a signature for training, which an optimized export cannot have."""
+    kept = tuple(variant for variant in planned.variants if not variant.training)
+    if len(kept) == len(planned.variants):
+        return planned
+    choice = interface.Choice(f"there is no signature {TRAIN!r}", "--optimize exports what is for inference alone")
+    return dataclasses.replace(planned, variants=kept, choices=(*planned.choices, choice), train_frozen={})
 
 
 def _resumed(planned: Plan, model: Source, request: Request, place: str) -> Plan:
