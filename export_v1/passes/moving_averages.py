@@ -49,11 +49,20 @@ def taken(graph_def: GraphDef, norms: Iterable[Norm]) -> Result:
         replaced[tensor] = Tensor(name)
     dropped = {update: "" for norm in norms for update in norm.updates}
     nodes = [
-        _for_inference(node, replaced) if node.name in fused else rewrite.rewired(node, replaced, dropped)
+        _for_inference(node, replaced)
+        if node.name in fused
+        else rewrite.rewired(node, replaced, dropped)
+        if _reads(index, node, replaced, dropped)
+        else node
         for node in graph_def.node
     ]
     notes = Notes(moving_averages=tuple(sorted(reads)))
     return Result(rewrite.with_nodes(graph_def, [*nodes, *made]), notes=notes)
+
+
+def _reads(index: Index, node: NodeDef, tensors: Mapping[Tensor, Tensor], controls: Mapping[str, str]) -> bool:
+    edges = index.edges(node.name)
+    return any(tensor in tensors for tensor in edges.data) or any(name in controls for name in edges.controls)
 
 
 def _read(variable: NodeDef, taken_names: set[str]) -> NodeDef:

@@ -33,6 +33,7 @@ class Plan:
         original_nodes: size of the graph as it was found.
         warnings: what the user should know of it.
         resume: the training that can be gone on with; None where that is not asked for.
+        chosen: inputs, outputs and frozen values of a model without signatures of its own.
     """
 
     variants: tuple[variant.Variant, ...]
@@ -44,6 +45,7 @@ class Plan:
     original_nodes: int
     warnings: tuple[str, ...] = ()
     resume: ResumeEntry | None = None
+    chosen: interface.Interface | None = None
 
     @property
     def serving(self) -> variant.Variant:
@@ -81,11 +83,16 @@ def _entry(tensor: str, data_type: int, shape) -> TensorEntry:
     return TensorEntry(tensor, tf.as_dtype(data_type).base_dtype.name, known)
 
 
-def variants(model: Source, request: Request) -> Plan:
+def variants(model: Source, request: Request, chosen: interface.Interface | None = None) -> Plan:
     """Returns what to build for a model.
 
     A model without signatures of its own gets `serving_default` from the inputs and outputs asked for or chosen, and
     `train` where values for training are given or the model has a graph for it.
+
+    Args:
+        model: what is exported.
+        request: what is asked for.
+        chosen: what goes in and out, where an earlier plan for the same model has settled it.
 
     Raises:
         ExportError: what is asked for does not fit the model; see `interface.resolve`.
@@ -94,7 +101,7 @@ def variants(model: Source, request: Request) -> Plan:
     if model.graph.signatures and not (request.inputs or request.outputs):
         planned = _kept_signatures(model, request, place)
     else:
-        planned = _one_signature(model, request, place)
+        planned = _one_signature(model, request, place, chosen)
     if request.resume:
         planned = _resumed(planned, model, request, place)
     if request.optimize:
@@ -144,8 +151,8 @@ def _resumed(planned: Plan, model: Source, request: Request, place: str) -> Plan
     )
 
 
-def _one_signature(model: Source, request: Request, place: str) -> Plan:
-    chosen = interface.resolve(
+def _one_signature(model: Source, request: Request, place: str, chosen: interface.Interface | None) -> Plan:
+    chosen = chosen or interface.resolve(
         model.graph,
         place=place,
         inputs=request.inputs,
@@ -170,6 +177,7 @@ def _one_signature(model: Source, request: Request, place: str) -> Plan:
         frozen=chosen.frozen,
         train_frozen=chosen.train_frozen,
         original_nodes=len(model.graph.graph_def.node),
+        chosen=chosen,
     )
 
 
