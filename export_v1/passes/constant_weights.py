@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 import tensorflow as tf
 
-from export_v1.ir import graph, rewrite
+from export_v1.ir import graph, ops, rewrite
 from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, attr, control_inputs, data_inputs, parse
 from export_v1.passes.result import Result
 
@@ -23,14 +23,27 @@ _READERS = {"ReadVariableOp": "Identity", "ResourceGather": "GatherV2", "Resourc
 def constant(graph_def: GraphDef) -> list[str]:
     """Returns the names of the variables that can become constants: of those, reads are all that the graph has.
 
-    What a function reads, a loop's body for one, is not among them: its handle is an argument.
+    What a function reads, a loop's body for one, is not among them: its handle is an argument. Nor is what scales a norm
+    by the data's own statistics: TensorFlow 2.21 with oneDNN takes one with constants for its own LayerNorm, whose
+    epsilon is 0.001 whatever the graph has.
     """
     index = Index(graph_def)
+    handles = [node.name for node in graph_def.node if node.op == "VarHandleOp"]
+    readers = {name: [reader for reader, _ in index.consumers(name)] for name in handles}
     return [
-        node.name
-        for node in graph_def.node
-        if node.op == "VarHandleOp" and all(reader.op in _READERS for reader, _ in index.consumers(node.name))
+        name
+        for name in handles
+        if all(reader.op in _READERS for reader in readers[name])
+        and not any(_scales_by_data(index, reader) for reader in readers[name])
     ]
+
+
+def _scales_by_data(index: Index, read: NodeDef) -> bool:
+    """Returns whether a value is multiplied by a reciprocal root that data goes into."""
+    products = (reader for reader, _ in index.consumers(read.name) if reader.op == "Mul")
+    factors = (tensor.node for product in products for tensor in data_inputs(product))
+    roots = [name for name in factors if index[name].op == "Rsqrt"]
+    return any(index[name].op in ops.PLACEHOLDERS for name in index.ancestors(roots)) if roots else False
 
 
 def of(graph_def: GraphDef, values: Mapping[str, Callable[[], np.ndarray]]) -> Result:

@@ -15,6 +15,9 @@ _DEFECT = (
     "  Nothing was written. This is a bug in the conversion, not in the model: please report it.\n"
     "  --no_sample writes the export anyway, unproven."
 )
+_OPTIMIZED = (
+    "  Nothing was written. Export without --optimize, and please report this: it is a bug, here or in TensorFlow."
+)
 
 
 def check(
@@ -23,6 +26,7 @@ def check(
     inputs: Mapping[str, str],
     outputs: Mapping[str, str],
     refill: Callable[[], object] = lambda: None,
+    optimized: bool = False,
 ) -> dict[str, str]:
     """Checks that the exported graph gives the recorded answers.
 
@@ -35,6 +39,7 @@ def check(
         inputs: input key -> tensor name there.
         outputs: output key -> tensor name there.
         refill: restores the variables, which an answer may change.
+        optimized: whether --optimize made the graph.
 
     Returns:
         Output key -> why it is not proven after all.
@@ -50,6 +55,7 @@ def check(
         return asking.run(opened, sample.inputs, inputs, fetches, {})
 
     what = f" with {sample.name}" if sample.name else ""
+    remedy = _OPTIMIZED if optimized else _DEFECT
     try:
         got = ask()
         compared = {key: sample.compare(key, got[key]) for key in sample.outputs}
@@ -57,7 +63,7 @@ def check(
         drawn = {key for key in wrong & set(sample.drawn) if _changes(ask, key, got[key], refill)}
     except tf.errors.OpError as error:
         raise errors.ExportError(
-            f"The converted graph fails{what}, where the original answers: {errors.reason(error)}\n{_DEFECT}"
+            f"The converted graph fails{what}, where the original answers: {errors.reason(error)}\n{remedy}"
         ) from error
     if wrong - drawn:
         lines = [
@@ -66,7 +72,7 @@ def check(
             if key in wrong - drawn
         ]
         raise errors.ExportError(
-            f"The converted graph does not answer as the original does{what}:\n{''.join(lines)}{_DEFECT}"
+            f"The converted graph does not answer as the original does{what}:\n{''.join(lines)}{remedy}"
         )
     return {key: samples.is_random(sample.drawn[key]) for key in sample.outputs if key in drawn}
 

@@ -88,6 +88,22 @@ def test_what_is_written_or_goes_into_a_function_stays_a_variable():
     assert constant_weights.constant(_graph(build)) == ["rows"]
 
 
+def test_what_scales_a_norm_by_the_datas_statistics_stays_a_variable():
+    def build(x, handles):
+        h = tf.matmul(tf.one_hot(x, 4), _read(handles["w"]))
+        root = tf.math.rsqrt(tf.math.reduce_variance(h, axis=1, keepdims=True) + 1e-12)
+        return h * (root * _read(handles["count"]))
+
+    assert constant_weights.constant(_graph(build)) == ["w", "rows"]
+
+
+def test_what_scales_by_a_variables_root_is_constant():
+    def build(x, handles):
+        return tf.cast(x, tf.float32) * (tf.math.rsqrt(_read(handles["count"])) * _read(handles["count"]))
+
+    assert "count" in constant_weights.constant(_graph(build))
+
+
 def _chain(length):
     with tf.Graph().as_default() as graph:
         h = v1.placeholder(tf.float32, [], name="x")
