@@ -180,7 +180,7 @@ def update_ops(model: Graph, signature: PlannedSignature, kept_variables: set[st
     if not model.update_ops:
         return ()
     index = model.index
-    cuts = {one.tensor for one in signature.inputs.values()} | set(signature.frozen)
+    cuts = {entry.tensor for entry in signature.inputs.values()} | set(signature.frozen)
     stops = {parse(name).node for name in cuts}
     # From where they begin, since hundreds of updates have most of what is above them in common.
     outside = index.descendants(_sources(index) - stops, stop=stops)
