@@ -218,7 +218,7 @@ class Request:
             )
         strange = [word for word in self.leave_behind if word not in LEFT_BEHIND]
         if strange:
-            raise errors.unknown("Part of a training", strange[0], "what --leave_behind takes", LEFT_BEHIND)
+            raise errors.unknown("Part of a training", strange[0], "the values of --leave_behind", LEFT_BEHIND)
         if self.sample and self.no_sample:
             raise errors.ExportError("--sample and --no_sample exclude each other.\n  Remove one of them.")
         if self.moving_averages and self.batch_statistics:

@@ -7,6 +7,7 @@ from typing import TextIO
 _RED, _GREEN, _YELLOW, _BOLD, _PLAIN = "\033[31m", "\033[32m", "\033[33m", "\033[1m", "\033[0m"
 # What is painted in a report: the words that say how something turned out, and nothing that a name could be taken for.
 _RULES = (
+    (re.compile(r"^ *[A-Z][^:]*\(\d+\):$"), _BOLD),
     (re.compile(r"\bDIFFERENT\b|\bNOT equal\b|\bCHANGED\b"), _BOLD + _RED),
     (re.compile(r"(?<=: )equal\b(?=[,;:]|$)|(?<=\] )equal\b"), _GREEN),
     (re.compile(r"(?<=: )not proven\b|^\s*not (proven|compared)\b|^\s*(warning|note)(?=:)"), _YELLOW),
@@ -18,14 +19,11 @@ def is_shown(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
 
 
-_HEADING = re.compile(r"^ *[A-Z][^:]*\(\d+\):$", re.MULTILINE)
-
-
 def report(text: str, stream: TextIO) -> str:
     """Returns lines of a report with verdicts and warnings in colour, where the stream shows it."""
     if not is_shown(stream):
         return text
-    return "\n".join(_line(line) for line in _HEADING.sub(rf"{_BOLD}\g<0>{_PLAIN}", text).split("\n"))
+    return "\n".join(_line(line) for line in text.split("\n"))
 
 
 def error(text: str, stream: TextIO) -> str:

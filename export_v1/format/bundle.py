@@ -30,6 +30,19 @@ _MOST_TIMES, _MOST_BYTES = 200, 2**26
 # CRC-32C's polynomial, lowest bit first.
 _POLYNOMIAL = 0x82F63B78
 
+# What TensorFlow's own reader raises for files that are damaged, or shorter than their index says: it makes Python's
+# exceptions of status codes.
+UNREADABLE = (
+    tf.errors.OpError,
+    RuntimeError,
+    ValueError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+    TypeError,
+    MemoryError,
+)
+
 Part = tuple[tuple[int, int], ...]
 Entry: TypeAlias = tensor_bundle_pb2.BundleEntryProto
 

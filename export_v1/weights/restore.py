@@ -10,14 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1 import errors
-from export_v1.format import plain_path
+from export_v1.format import bundle, plain_path
 from export_v1.ir.graph import GraphDef, NodeDef, attr
 from export_v1.model import Graph, Restored
 
 # tf.train.ExponentialMovingAverage names a shadow variable "VARIABLE/NAME", and NAME is this unless it was given.
 EMA = "ExponentialMovingAverage"
-# What TensorFlow's reader raises for a file that is damaged, or shorter than its index says.
-_UNREADABLE = (tf.errors.OpError, ValueError, RuntimeError, IndexError, KeyError, TypeError, MemoryError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +69,7 @@ class Checkpoint:
             reader = tf.compat.v1.train.NewCheckpointReader(plain_path.of(prefix))
             self.shapes: Mapping[str, list[int]] = reader.get_variable_to_shape_map()
             self.dtypes: Mapping[str, tf.DType] = reader.get_variable_to_dtype_map()
-        except _UNREADABLE as error:
+        except bundle.UNREADABLE as error:
             raise errors.ExportError(
                 f"Checkpoint {prefix!r} cannot be read: {_first_line(error)}\n"
                 "  Its index is damaged, or was not written by TensorFlow; copy the checkpoint again."
@@ -90,7 +88,7 @@ class Checkpoint:
             value = self._restored(location)
             # NumPy would drop the zeros that a lone string ends in.
             return np.array(value, object) if isinstance(value, bytes) else np.asarray(value)
-        except _UNREADABLE as error:
+        except bundle.UNREADABLE as error:
             raise unreadable([location.key], self.prefix, _first_line(error)) from error
 
     def _restored(self, location: Restored) -> np.ndarray:

@@ -199,7 +199,7 @@ def freeze_by_name(name: str, weights: Sequence[Weight], frozen: object) -> None
     wrong = [item for item in listed if item not in by_name]
     if wrong:
         raise LoadError(
-            f"The config of {name!r} freezes what is none of its weights: {quoted(wrong)}.\n"
+            f"The config of {name!r} freezes weights that it does not have: {quoted(wrong)}.\n"
             "  The archive was changed after it was saved. Save the model again."
         )
     for item in listed:

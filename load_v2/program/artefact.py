@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from export_v1.format import folder, plain_path
+from export_v1.format import bundle, folder, plain_path
 from export_v1.format import record as record_file
 from export_v1.format.record import Record
 from export_v1.ir import wellformed
@@ -99,18 +99,18 @@ def read(path: str | os.PathLike) -> Artefact:
 def _read(path: str, meta_graph: MetaGraphDef) -> Artefact:
     record = _record(path)
     prefix = os.path.join(path, "variables", "variables")
-    bundle = prefix if os.path.exists(prefix + ".index") else None
+    stored = prefix if os.path.exists(prefix + ".index") else None
     return Artefact(
         path=path,
         meta_graph=meta_graph,
         signatures=_with_ranks(signature.read_all(meta_graph, record), record),
-        variables=_variables(meta_graph, bundle, path),
+        variables=_variables(meta_graph, stored, path),
         assets=_assets(meta_graph, path),
         regularization_losses=tuple(meta_graph.collection_def["regularization_losses"].node_list.value)
         if "regularization_losses" in meta_graph.collection_def
         else (),
         record=record,
-        bundle=bundle,
+        bundle=stored,
     )
 
 
@@ -168,7 +168,7 @@ def _record(path: str) -> Record | None:
     return record_file.read(file, LoadError) if os.path.exists(file) else None
 
 
-def _variables(meta_graph: MetaGraphDef, bundle: str | None, path: str) -> tuple[Variable, ...]:
+def _variables(meta_graph: MetaGraphDef, prefix: str | None, path: str) -> tuple[Variable, ...]:
     handles: dict[str, list] = {}
     for node in meta_graph.graph_def.node:
         if node.op == "VarHandleOp":
@@ -178,7 +178,7 @@ def _variables(meta_graph: MetaGraphDef, bundle: str | None, path: str) -> tuple
     trainable = set(_collection(meta_graph, "trainable_variables"))
     order = list(dict.fromkeys([by_node[name] for name in listed] + list(handles)))
     restored = subgraph.restored_from(meta_graph.graph_def)
-    shapes = _bundle_shapes(bundle, path)
+    shapes = _bundle_shapes(prefix, path)
     found = []
     for shared in order:
         nodes = handles[shared]
@@ -222,12 +222,12 @@ def _full_shape(node, stored: list[int] | None) -> tuple[int, ...]:
     return tuple(shape.as_list()) if shape.is_fully_defined() else ()
 
 
-def _bundle_shapes(bundle: str | None, path: str) -> dict[str, list[int]]:
-    if bundle is None:
+def _bundle_shapes(prefix: str | None, path: str) -> dict[str, list[int]]:
+    if prefix is None:
         return {}
     try:
-        return tf.train.load_checkpoint(plain_path.of(bundle)).get_variable_to_shape_map()
-    except (tf.errors.OpError, ValueError, RuntimeError, IndexError, KeyError, TypeError, MemoryError) as error:
+        return tf.train.load_checkpoint(plain_path.of(prefix)).get_variable_to_shape_map()
+    except bundle.UNREADABLE as error:
         raise LoadError(f"The variables of {path!r} are damaged: {error}\n  Export again.") from error
 
 

@@ -798,14 +798,14 @@ CHANGES = (
     ),
     Change(
         file="load_v2/program/artefact.py",
-        before="    except (tf.errors.OpError, ValueError, RuntimeError, IndexError, KeyError, TypeError, MemoryError) as error:",
+        before="    except bundle.UNREADABLE as error:",
         after="    except ValueError as error:",
         tests=ARTEFACT,
     ),
     Change(
         file="load_v2/program/artefact.py",
-        before='bundle = prefix if os.path.exists(prefix + ".index") else None',
-        after="bundle = prefix",
+        before='stored = prefix if os.path.exists(prefix + ".index") else None',
+        after="stored = prefix",
         tests=ARTEFACT,
     ),
     Change(

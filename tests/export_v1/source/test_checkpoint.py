@@ -106,7 +106,7 @@ def test_a_checkpoint_in_v1_format_alone_in_a_folder(tmp_path):
 def test_a_data_file_that_is_missing_is_named(tmp_path, files, missing):
     for name in files:
         (tmp_path / name).touch()
-    with pytest.raises(export_v1.ExportError, match=f"(?s)is not complete: '{tmp_path}/{missing}' is missing.*m.index"):
+    with pytest.raises(export_v1.ExportError, match=f"(?s)is not complete. Missing: '{tmp_path}/{missing}'.*m.index"):
         checkpoint.check_files(str(tmp_path / "m"))
     (tmp_path / missing).touch()
     checkpoint.check_files(str(tmp_path / "m"))

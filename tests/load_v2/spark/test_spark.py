@@ -164,7 +164,7 @@ def test_a_few_thousand_rows_on_two_workers_with_some_that_fail(cluster, exporte
     assert stopped.returncode == 1 and "--failed=FOLDER" in stopped.stderr and "Traceback" not in stopped.stderr
     assert not (tmp_path / "none" / "_SUCCESS").exists()
     again = _run(cluster, export, f"--input={tmp_path}/in", f"--output={out}")
-    assert again.returncode == 1 and "is there already" in again.stderr
+    assert again.returncode == 1 and "already exists" in again.stderr
 
 
 @pytest.mark.slow
