@@ -76,12 +76,12 @@ def variants(
     found = seek(model, named, {*freeze, *train}, place)
     loss = named or _only(found, place)
     differentiated = list(dict.fromkeys([loss, *found.losses]))
-    cuts = [one.tensor for one in (*inputs.values(), *labels.values())]
+    cuts = [entry.tensor for entry in (*inputs.values(), *labels.values())]
     obstacles = leaving.of(index, found, differentiated, [*cuts, *freeze, *train])
     leaving.refuse(obstacles, left, place)
     computed = {settle.key(name): name for name in leaving.label_names(obstacles)}
     replaced = given.inputs(index, computed, place=place)
-    cuts += [one.tensor for one in replaced.values()]
+    cuts += [entry.tensor for entry in replaced.values()]
     frozen, choices = settling.training(freeze, train, cuts, [*differentiated, *found.before])
     labels, label_choices = _labels(settling, labels, {**inputs, **replaced}, frozen, differentiated, place)
     labels = {**labels, **replaced}
@@ -106,10 +106,11 @@ def variants(
         how = f"training goes on as {found.train_op or 'the updates'} did: {_summary(kinds)}"
         reported.append(interface.Choice(how, f"{len(grads)} gradients of {found.losses[0]} go into it"))
     dropped = [
-        interface.Choice(f"left behind: {one.what}; {one.without}", f"--leave_behind={one.word}") for one in obstacles
+        interface.Choice(f"left behind: {obstacle.what}; {obstacle.without}", f"--leave_behind={obstacle.word}")
+        for obstacle in obstacles
     ]
     entry = building.entry(loss, labels, keys, bool(processed))
-    entry = dataclasses.replace(entry, left_behind=[one.word for one in obstacles])
+    entry = dataclasses.replace(entry, left_behind=[obstacle.word for obstacle in obstacles])
     return Resumed(tuple(made), entry, frozen, (*reported, *label_choices, *dropped))
 
 
@@ -125,7 +126,7 @@ def _only(found: TrainStep, place: str) -> str:
 
 def _labels(settling: Settling, labels, inputs, frozen, wanted: list[str], place: str):
     """Returns what the loss needs besides the inputs, by key; and the choices, where none was given."""
-    cuts = [one.tensor for one in (*inputs.values(), *labels.values())]
+    cuts = [entry.tensor for entry in (*inputs.values(), *labels.values())]
     unfed = settling.unfed(frozen, cuts, wanted)
     if labels or not unfed:
         settling.refuse_unfed(unfed, {settle.key(name): name for name in wanted}, place, "label")
@@ -144,8 +145,12 @@ def _labels(settling: Settling, labels, inputs, frozen, wanted: list[str], place
 
 def _summary(kinds: tuple[optimizers.Optimizer, ...]) -> str:
     counts: dict[str, int] = {}
-    for one in kinds:
-        name = one.kind if one.kind == optimizers.PLAIN else ("Sparse" if one.sparse else "") + one.kind
+    for optimizer in kinds:
+        name = (
+            optimizer.kind
+            if optimizer.kind == optimizers.PLAIN
+            else ("Sparse" if optimizer.sparse else "") + optimizer.kind
+        )
         counts[name] = counts.get(name, 0) + 1
     return ", ".join(f"{name} on {count} variables" for name, count in counts.items())
 
@@ -173,7 +178,10 @@ class _Building:
     def _gradient_keys(self) -> dict[Gradient, str]:
         several = len({gradient.loss for gradient in self._gradients}) > 1
         losses = list(dict.fromkeys(gradient.loss for gradient in self._gradients))
-        return {one: f"{one.variable}/{losses.index(one.loss)}" if several else one.variable for one in self._gradients}
+        return {
+            gradient: f"{gradient.variable}/{losses.index(gradient.loss)}" if several else gradient.variable
+            for gradient in self._gradients
+        }
 
     def loss(self, inputs: Mapping[str, Input], keys: Mapping[str, str]) -> variant.Variant:
         outputs = {key: name for name, key in keys.items()}
@@ -183,7 +191,7 @@ class _Building:
         )
 
     def validation(self, serving: Graph, settling: Settling, inputs: Mapping[str, Input], loss: str, freeze, train):
-        cuts = [one.tensor for one in inputs.values()]
+        cuts = [entry.tensor for entry in inputs.values()]
         frozen, _ = settling.inference(freeze, cuts, [loss], train)
         if settling.unfed(frozen, cuts, [loss]):
             return []
@@ -192,17 +200,17 @@ class _Building:
 
     def _fed(self) -> dict[str, Input]:
         fed = {}
-        for one, key in self._keys.items():
-            shape = step.shape_of(self._index, one.variable)
-            dtype = self._index.data_type(parse(one.values))
+        for gradient, key in self._keys.items():
+            shape = step.shape_of(self._index, gradient.variable)
+            dtype = self._index.data_type(parse(gradient.values))
             assert dtype is not None, "a gradient is a float"
-            if one.indices is None:
-                fed[key] = Input(one.values, dtype, shape)
+            if gradient.indices is None:
+                fed[key] = Input(gradient.values, dtype, shape)
                 continue
-            fed[key] = Input(one.values, dtype, None if shape is None else [None, *shape[1:]])
-            fed[f"{key}/indices"] = Input(one.indices, self._type(one.indices), [None])
-            if one.dense_shape is not None:
-                fed[f"{key}/dense_shape"] = Input(one.dense_shape, self._type(one.dense_shape), None)
+            fed[key] = Input(gradient.values, dtype, None if shape is None else [None, *shape[1:]])
+            fed[f"{key}/indices"] = Input(gradient.indices, self._type(gradient.indices), [None])
+            if gradient.dense_shape is not None:
+                fed[f"{key}/dense_shape"] = Input(gradient.dense_shape, self._type(gradient.dense_shape), None)
         return fed
 
     def _type(self, name: str) -> int:
@@ -211,7 +219,7 @@ class _Building:
         return dtype
 
     def update(self, inputs: Mapping[str, Input], labels: Mapping[str, Input], place: str) -> variant.Variant:
-        known = {one.tensor: (key, one) for key, one in {**inputs, **labels}.items()}
+        known = {entry.tensor: (key, entry) for key, entry in {**inputs, **labels}.items()}
         unknown = [name for name in self._step.reads if name not in known and name not in self._frozen]
         if unknown:
             raise errors.ExportError(
@@ -219,7 +227,7 @@ class _Building:
                 f"label.\n  Pass --train_freeze={unknown[0]}=VALUE, or --label=KEY={unknown[0]}."
             )
         # What the update reads of the data itself.
-        read = {key: one for name, (key, one) in known.items() if name in self._step.reads}
+        read = {key: entry for name, (key, entry) in known.items() if name in self._step.reads}
         signature = variant.PlannedSignature(
             {**self._fed(), **read}, {"done": Tensor(self._done).name}, self._frozen_in_update
         )
@@ -232,9 +240,11 @@ class _Building:
 
     def processed(self) -> list[variant.Variant]:
         """The gradients as the optimizer's ops take them, where every variable has such an op."""
-        if any(one.gradient is None or one.sparse for one in self._optimizers):
+        if any(optimizer.gradient is None or optimizer.sparse for optimizer in self._optimizers):
             return []
-        outputs = {one.variable: one.gradient for one in self._optimizers if one.gradient is not None}
+        outputs = {
+            optimizer.variable: optimizer.gradient for optimizer in self._optimizers if optimizer.gradient is not None
+        }
         signature = variant.PlannedSignature(self._fed(), outputs, self._frozen_in_update)
         return [variant.Variant(self._prefix[GRADIENTS], self._detached, {GRADIENTS: signature}, training=True)]
 
@@ -255,26 +265,26 @@ class _Building:
             train_op=self._step.train_op,
             gradients=[
                 GradientEntry(
-                    one.variable,
-                    keys[one.loss],
+                    gradient.variable,
+                    keys[gradient.loss],
                     key,
-                    f"{key}/indices" if one.indices else None,
-                    f"{key}/dense_shape" if one.dense_shape else None,
+                    f"{key}/indices" if gradient.indices else None,
+                    f"{key}/dense_shape" if gradient.dense_shape else None,
                 )
-                for one, key in self._keys.items()
+                for gradient, key in self._keys.items()
             ],
             optimizers=[
                 OptimizerEntry(
-                    one.variable,
-                    one.kind,
-                    one.settings,
-                    one.options,
-                    one.sparse,
-                    self._rates.get(one.rate) if one.rate else None,
-                    one.variable if has_processed else None,
-                    one.slots,
+                    optimizer.variable,
+                    optimizer.kind,
+                    optimizer.settings,
+                    optimizer.options,
+                    optimizer.sparse,
+                    self._rates.get(optimizer.rate) if optimizer.rate else None,
+                    optimizer.variable if has_processed else None,
+                    optimizer.slots,
                 )
-                for one in self._optimizers
+                for optimizer in self._optimizers
             ],
             counter=self._counter(),
             averages=averages.of_weights(self._index, self._step),

@@ -180,7 +180,7 @@ def update_ops(model: Graph, signature: PlannedSignature, kept_variables: set[st
     if not model.update_ops:
         return ()
     index = model.index
-    cuts = {one.tensor for one in signature.inputs.values()} | set(signature.frozen)
+    cuts = {entry.tensor for entry in signature.inputs.values()} | set(signature.frozen)
     stops = {parse(name).node for name in cuts}
     found = []
     for name in model.update_ops:
@@ -188,8 +188,8 @@ def update_ops(model: Graph, signature: PlannedSignature, kept_variables: set[st
         if node not in index:
             continue
         reached = index.ancestors([node], stop=stops)
-        sources = {one for one in reached if index[one].op in ops.PLACEHOLDERS | ops.FEEDERS}
-        written = {one for one in reached if index[one].op in ops.VARIABLES}
+        sources = {ancestor for ancestor in reached if index[ancestor].op in ops.PLACEHOLDERS | ops.FEEDERS}
+        written = {ancestor for ancestor in reached if index[ancestor].op in ops.VARIABLES}
         if sources <= stops and written & kept_variables:
             found.append(node)
     return tuple(found)
@@ -203,8 +203,8 @@ def regularization_losses(model: Graph, kept_variables: set[str]) -> tuple[str, 
         if parse(name).node not in index:
             continue
         reached = index.ancestors([parse(name).node])
-        outside = {one for one in reached if index[one].op in ops.PLACEHOLDERS | ops.FEEDERS}
-        used = {one for one in reached if index[one].op in ops.VARIABLES}
+        outside = {ancestor for ancestor in reached if index[ancestor].op in ops.PLACEHOLDERS | ops.FEEDERS}
+        used = {ancestor for ancestor in reached if index[ancestor].op in ops.VARIABLES}
         if used and used <= kept_variables and not outside:
             found.append(Tensor(parse(name).node, parse(name).index).name)
     return tuple(found)

@@ -79,7 +79,9 @@ class Dependence:
     def computed_from_gradients(self) -> set[str]:
         """What computes with a gradient, and not only waits for one."""
         every = self._index.graph_def.node
-        return self._spread([node.name for node in every if any(self.is_cut(one, node) for one in data_inputs(node))])
+        return self._spread(
+            [node.name for node in every if any(self.is_cut(tensor, node) for tensor in data_inputs(node))]
+        )
 
     @functools.cached_property
     def gradient_dependent(self) -> set[str]:

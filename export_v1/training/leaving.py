@@ -85,11 +85,11 @@ def _listed(nodes) -> str:
 
 def refuse(obstacles: Collection[Obstacle], left: Collection[str], place: str) -> None:
     """Raises one ExportError where something stands in the way that is not left behind."""
-    standing = [one for one in obstacles if one.word not in left]
+    standing = [obstacle for obstacle in obstacles if obstacle.word not in left]
     if not standing:
         return
-    lines = "\n".join(f"  {one.what}.\n    Without it: {one.without}." for one in standing)
-    words = ",".join(dict.fromkeys([*left, *(one.word for one in standing)]))
+    lines = "\n".join(f"  {obstacle.what}.\n    Without it: {obstacle.without}." for obstacle in standing)
+    words = ",".join(dict.fromkeys([*left, *(obstacle.word for obstacle in standing)]))
     raise errors.ExportError(
         f"The training in {place} cannot be carried over whole:\n{lines}\n"
         f"  Pass --leave_behind={words} to go on without, or export it without --resume."
@@ -98,4 +98,4 @@ def refuse(obstacles: Collection[Obstacle], left: Collection[str], place: str) -
 
 def label_names(obstacles: Collection[Obstacle]) -> list[str]:
     """Returns the tensors that have to be fed where Python or queues are left behind."""
-    return [name for one in obstacles for name in one.tensors]
+    return [name for obstacle in obstacles for name in obstacle.tensors]

@@ -151,4 +151,4 @@ def _subtracted(index: Index, writer: NodeDef) -> NodeDef | None:
 
 def rates(optimizers: tuple[Optimizer, ...]) -> tuple[str, ...]:
     """Returns the learning rates by tensor name, each once."""
-    return tuple(dict.fromkeys(parse(one.rate).name for one in optimizers if one.rate is not None))
+    return tuple(dict.fromkeys(parse(optimizer.rate).name for optimizer in optimizers if optimizer.rate is not None))

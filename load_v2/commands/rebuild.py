@@ -56,14 +56,21 @@ def add_flags(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Writes code and weights, proven, or prints what they would be made of; returns 0."""
+    """Writes code and weights, proven, or prints what they would be made of; returns 0.
+
+    Raises:
+        LoadError: something is refused; a dry run prints first what becomes of the rest.
+    """
     from load_v2.errors import LoadError
-    from load_v2.opening import backends, rebuilding
+    from load_v2.opening import backends, rebuilding, refusing
 
     progress.stage("reading the graph")
     chosen = backends.chosen(args.backends.split(",") if args.backends else None)
     if args.dry_run:
-        print("\n".join(rebuilding.report(rebuilding.plan(args.dir, args.signature, args.static)).text()))
+        surveyed = rebuilding.survey(args.dir, args.signature, args.static)
+        print("\n".join(rebuilding.report(surveyed).text()))
+        if surveyed.covered.refusals:
+            raise refusing.error(args.dir, args.signature, surveyed.covered.refusals)
         return 0
     targets = {
         "--code": (args.code, ".py"),

@@ -67,6 +67,7 @@ INSIDE: tuple[Pattern, ...] = (
 )
 
 
+WRITES = "it writes variables, which a Keras model does not do in inference"
 # A form of graph that a pattern does not know may fail it in any of these ways; then it is no match, and that is told.
 _UNFORESEEN = (ValueError, TypeError, IndexError, KeyError, AttributeError, tf.errors.OpError)
 
@@ -169,7 +170,7 @@ def _by_op(context: Context, tensor: Tensor) -> Piece:
     if op in ops.FED:
         raise Refused("nothing gives it a value")
     if ops.writes_variable(op):
-        raise Refused("it writes a variable, which a Keras model does not do in inference")
+        raise Refused(WRITES)
     try:
         return operations.translated(context, tensor)
     except _UNFORESEEN as error:

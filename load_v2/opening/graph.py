@@ -104,7 +104,7 @@ class Graph:
 
 
 def of_part(taken: Program, part: Part, sizes: Mapping[str, tuple] | None = None) -> Graph:
-    """Returns the canonical graph of a part of a program.
+    """Returns the canonical graph of a part of a program; of what writes a variable, nothing is left but its output.
 
     Args:
         taken: the program of a signature.
@@ -112,10 +112,9 @@ def of_part(taken: Program, part: Part, sizes: Mapping[str, tuple] | None = None
         sizes: input key -> its shape, where it is to be fixed to other sizes than the signature tells.
 
     Raises:
-        LoadError: the part has loops or conditions of TensorFlow 1, which step 1 could not convert; or it writes variables.
+        LoadError: the part has loops or conditions of TensorFlow 1, which step 1 could not convert.
     """
     _refuse_control_flow(part)
-    _refuse_writes(part, taken)
     by_handle = {handle: variable for variable in taken.variables for handle in variable.handles}
     _refuse_captures(part, by_handle)
     result = GraphDef(versions=part.graph_def.versions, library=part.graph_def.library)
@@ -162,15 +161,11 @@ def _refuse_captures(part: Part, by_handle: Mapping[str, artefact.Variable]) -> 
         )
 
 
-def _refuse_writes(part: Part, taken: Program) -> None:
-    writers = [node.name for node in part.graph_def.node if ops.writes_variable(node.op)]
-    written = writes.written_by(part.graph_def) | set(writers)
-    if written:
-        raise LoadError(
-            f"Inference of signature {taken.key!r} writes variables, and gives another answer at each call.\n"
-            f"  Written by ({len(written)}): {quoted(written)}.\n"
-            "  A Keras model keeps its weights in inference; use SignatureLayer, which writes them."
-        )
+def writers(part: Part) -> list[tuple[str, str]]:
+    """Returns the nodes by which a part writes variables, with their ops; a variable written in a function by its handle."""
+    direct = [node for node in part.graph_def.node if ops.writes_variable(node.op)]
+    hidden = writes.written_by(part.graph_def) - {ir.parse(node.input[0]).node for node in direct}
+    return [(node.name, node.op) for node in direct] + [(name, "VarHandleOp") for name in sorted(hidden)]
 
 
 def _refuse_control_flow(part: Part) -> None:
@@ -201,6 +196,9 @@ def _canonical(node: NodeDef, by_handle: Mapping[str, artefact.Variable]) -> lis
     held = bool(copy.input) and ir.parse(copy.input[0]).node in by_handle
     if node.op == "NoOp":
         return []
+    if ops.writes_variable(node.op):
+        given = ir.output_types(node)
+        return [placeholder(node.name, tf.as_dtype(given[0]), None)] if given else []
     if node.op == "ReadVariableOp" and held:
         return [_typed(NodeDef(name=node.name, op="Identity", input=copy.input), T=node.attr["dtype"].type)]
     if node.op == "ResourceGather" and held:

@@ -14,6 +14,7 @@ import numpy as np
 from export_v1.console import progress
 from export_v1.format import comparison
 from export_v1.format import sample as codec
+from export_v1.ir.graph import Tensor
 from load_v2.errors import LoadError, path_of, quoted
 from load_v2.layer.signature_layer import SignatureLayer
 from load_v2.opening import backends as processes
@@ -78,7 +79,7 @@ class Plan:
         taken: the program of the signature.
         context: its canonical graph.
         covered: the pieces.
-        source: the code.
+        source: the code; "" where something was refused.
         layers: in the order of their first call.
         sample: the recorded inputs and answers, None where there are none.
         notes: what to know before the model is trained.
@@ -132,6 +133,18 @@ def rules(rebuilt: Rebuilt) -> tuple[str, tuple[str, ...]]:
 
 def plan(path: str | os.PathLike, signature: str = "serving_default", static: bool = False) -> Plan:
     """Returns the code for a signature, each of its layers proven; arguments and errors are those of `rebuild`."""
+    surveyed = survey(path, signature, static)
+    if surveyed.covered.refusals:
+        raise refusing.error(path_of(path), signature, surveyed.covered.refusals)
+    return surveyed
+
+
+def survey(path: str | os.PathLike, signature: str = "serving_default", static: bool = False) -> Plan:
+    """Returns what `plan` does, and where something is refused, what becomes of the rest: a plan without code.
+
+    Raises:
+        LoadError: the export cannot be read, or nothing of its graph can be.
+    """
     path = path_of(path)
     read = artefact.read(path)
     taken = program.take(read, signature)
@@ -140,10 +153,12 @@ def plan(path: str | os.PathLike, signature: str = "serving_default", static: bo
         raise LoadError(f"Signature {signature!r} of {path!r} has no inputs, and a Keras model needs one.")
     context = _context(taken, _sizes(taken, sample) if static else _ranks(taken, sample))
     covered = proven(context, sample)
-    if covered.refusals:
-        raise refusing.error(path, signature, covered.refusals)
+    written = [cover.Refusal(name, op, cover.WRITES) for name, op in graphs.writers(taken.serve)]
+    covered = dataclasses.replace(covered, refusals=(*written, *covered.refusals))
     body = statements.program(context, covered.pieces)
     layers = statements.layers_of(body.statements)
+    if covered.refusals:
+        return Plan(taken, context, covered, "", tuple(layers), sample)
     left_out = _regularized(taken, layers)
     specs = read.signatures[signature].inputs
     code = source.write(body, context.graph, specs, source.title(taken))
@@ -353,23 +368,40 @@ def report(plan_: Plan, proofs: Mapping[str, tuple[str, ...]] | None = None, not
             in_layers += len(piece.nodes)
         else:
             operations[piece.rule] += 1
-    weights = sum(value.size for layer in plan_.layers for value in layer.weights)
+    refused = plan_.covered.refusals
+    weights = sum(value.size for layer in plan_.layers for value in layer.weights) + _outside(plan_)
     in_parts = (value for layer in plan_.layers if layer.printed for part in layer.parts for value in part.weights)
     standard = [value for layer in plan_.layers if not layer.printed for value in layer.weights] + [*in_parts]
     return Report(
         layers=own,
         printed=printed,
         operations=operations,
-        nodes=sum(len(piece.nodes) for piece in plan_.covered.pieces),
+        nodes=sum(len(piece.nodes) for piece in plan_.covered.pieces) + len({refusal.node for refusal in refused}),
         nodes_in_layers=in_layers,
         weights=weights,
         standard_weights=sum(value.size for value in standard),
-        lines=source.lines_of_code(plan_.source),
+        lines=None if refused else source.lines_of_code(plan_.source),
         live=sum(1 for _ in subgraph.all_nodes(plan_.taken.serve.graph_def)),
+        islands=tuple(refusing.islands(plan_.context, refused)),
         misses=plan_.covered.misses,
         proofs=proofs or {},
         notes=(*notes, *plan_.notes),
     )
+
+
+def _outside(plan_: Plan) -> int:
+    """Returns how many numbers there are in the weights that only nodes without code read."""
+    context = plan_.context
+    known = {name for layer in plan_.layers for name in layer.variables}
+    read = {
+        tensor
+        for refusal in plan_.covered.refusals
+        if refusal.node in context.graph.index.nodes
+        for tensor in context.graph.sources(Tensor(refusal.node))
+        if context.values.kind(tensor) == "weight"
+    }
+    variables = {variable.name: variable for tensor in read for variable in context.values.variables(tensor)}
+    return sum(int(np.prod(v.shape)) for name, v in variables.items() if name not in known)
 
 
 def _regularized(taken: Program, layers: Sequence[Layer]) -> list[str]:

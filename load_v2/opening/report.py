@@ -20,8 +20,9 @@ class Report:
         nodes_in_layers: those of them that are part of a layer of Keras's own.
         weights: numbers in weights altogether.
         standard_weights: those of them in Keras's own layers.
-        lines: of the generated code, without docstrings, comments, imports and blank lines.
+        lines: of the generated code, without docstrings, comments, imports and blank lines; None where there is no code.
         live: nodes of the graph that the outputs need, weights, constants and the bodies of loops among them.
+        islands: pieces of graph without code, one line for each.
         misses: pieces that are nearly a layer, with what is different.
         proofs: backend -> one line for each output and batch.
         notes: what else there is to know.
@@ -34,8 +35,9 @@ class Report:
     nodes_in_layers: int
     weights: int
     standard_weights: int
-    lines: int
+    lines: int | None
     live: int
+    islands: tuple[str, ...] = ()
     misses: tuple[Miss, ...] = ()
     proofs: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -60,10 +62,12 @@ class Report:
         lines += [f"printed class {name}: {reason}" for name, reason in self.printed.items()]
         if self.operations:
             lines.append(f"keras.ops: {_counted(self.operations)}")
+        code = "none, something is refused" if self.lines is None else f"{self.lines} lines for {self.live} nodes"
         lines.append(
             f"weights: {self.weights:,} numbers, {self.share:.2%} in Keras's own layers; nodes: {self.nodes_in_layers} of "
-            f"{self.nodes} in layers; code: {self.lines} lines for {self.live} nodes"
+            f"{self.nodes} in layers; code: {code}"
         )
+        lines += [f"no code: {island}" for island in self.islands]
         lines += [f"not a layer: {miss}" for miss in self.misses]
         for backend, found in self.proofs.items():
             lines += [f"{backend}: {line}" for line in found]

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from export_v1.format import bundle, folder, plain_path
+from export_v1.format import checkpoints, folder
 from export_v1.format import record as record_file
 from export_v1.format.record import Record
 from export_v1.ir import wellformed
@@ -74,6 +74,17 @@ class Artefact:
         """Whether tf.saved_model.save of TensorFlow 2 wrote it."""
         return self.meta_graph.HasField("object_graph_def")
 
+    def signature_named(self, key: str) -> signature.Signature:
+        """Returns what a signature takes and gives.
+
+        Raises:
+            LoadError: there is none of that key.
+        """
+        if key not in self.signatures:
+            remedy = f'Pass signature="{min(self.signatures)}".' if self.signatures else "Run step 1 on it."
+            raise errors.unknown("Signature", key, repr(self.path), self.signatures, remedy)
+        return self.signatures[key]
+
     @property
     def unconverted(self) -> list[str]:
         """What step 1 could not turn into TensorFlow 2 constructs, each with its reason."""
@@ -91,6 +102,7 @@ def read(path: str | os.PathLike) -> Artefact:
     path = errors.path_of(path)
     saved_model = _saved_model(path)
     meta_graph = _serving_graph(saved_model, path)
+    wellformed.check_names(meta_graph, f"The graph of {path!r}", LoadError)
     wellformed.check(meta_graph.graph_def, f"The graph of {path!r}", LoadError)
     with errors.blamed(f"{path!r} cannot be read"):
         return _read(path, meta_graph)
@@ -99,18 +111,18 @@ def read(path: str | os.PathLike) -> Artefact:
 def _read(path: str, meta_graph: MetaGraphDef) -> Artefact:
     record = _record(path)
     prefix = os.path.join(path, "variables", "variables")
-    stored = prefix if os.path.exists(prefix + ".index") else None
+    bundle = prefix if os.path.exists(prefix + ".index") else None
     return Artefact(
         path=path,
         meta_graph=meta_graph,
         signatures=_with_ranks(signature.read_all(meta_graph, record), record),
-        variables=_variables(meta_graph, stored, path),
+        variables=_variables(meta_graph, bundle, path),
         assets=_assets(meta_graph, path),
         regularization_losses=tuple(meta_graph.collection_def["regularization_losses"].node_list.value)
         if "regularization_losses" in meta_graph.collection_def
         else (),
         record=record,
-        bundle=stored,
+        bundle=bundle,
     )
 
 
@@ -168,7 +180,7 @@ def _record(path: str) -> Record | None:
     return record_file.read(file, LoadError) if os.path.exists(file) else None
 
 
-def _variables(meta_graph: MetaGraphDef, prefix: str | None, path: str) -> tuple[Variable, ...]:
+def _variables(meta_graph: MetaGraphDef, bundle: str | None, path: str) -> tuple[Variable, ...]:
     handles: dict[str, list] = {}
     for node in meta_graph.graph_def.node:
         if node.op == "VarHandleOp":
@@ -178,7 +190,7 @@ def _variables(meta_graph: MetaGraphDef, prefix: str | None, path: str) -> tuple
     trainable = set(_collection(meta_graph, "trainable_variables"))
     order = list(dict.fromkeys([by_node[name] for name in listed] + list(handles)))
     restored = subgraph.restored_from(meta_graph.graph_def)
-    shapes = _bundle_shapes(prefix, path)
+    shapes = _bundle_shapes(bundle, path)
     found = []
     for shared in order:
         nodes = handles[shared]
@@ -222,13 +234,13 @@ def _full_shape(node, stored: list[int] | None) -> tuple[int, ...]:
     return tuple(shape.as_list()) if shape.is_fully_defined() else ()
 
 
-def _bundle_shapes(prefix: str | None, path: str) -> dict[str, list[int]]:
-    if prefix is None:
+def _bundle_shapes(bundle: str | None, path: str) -> Mapping[str, list[int]]:
+    if bundle is None:
         return {}
     try:
-        return tf.train.load_checkpoint(plain_path.of(prefix)).get_variable_to_shape_map()
-    except bundle.UNREADABLE as error:
-        raise LoadError(f"The variables of {path!r} are damaged: {error}\n  Export again.") from error
+        return checkpoints.opened(bundle, LoadError).shapes
+    except LoadError as error:
+        raise LoadError(f"The variables of {path!r} are damaged. {error}\n  Export again.") from error
 
 
 def _collection(meta_graph: MetaGraphDef, name: str) -> list[str]:

@@ -46,9 +46,11 @@ class Graphs:
             "The resumed training",
             "Leave them out of the pattern, or fine-tune SignatureLayer(DIR) with an optimizer of Keras's.",
         )
-        for taken in programs.values():
-            policy.check(taken.graph_def, taken.assets)
-        self._functions = {key: concrete_functions.over(taken, variables, policy) for key, taken in programs.items()}
+        for program in programs.values():
+            policy.check(program.graph_def, program.assets)
+        self._functions = {
+            key: concrete_functions.over(program, variables, policy) for key, program in programs.items()
+        }
 
     def __contains__(self, key: str) -> bool:
         return key in self._programs
@@ -58,8 +60,8 @@ class Graphs:
         return dict(zip(self._order(key), self._programs[key].serve.inputs, strict=True))
 
     def _order(self, key: str) -> list[str]:
-        taken = self._programs[key]
-        return list(taken.source.signatures[taken.key].inputs)
+        program = self._programs[key]
+        return list(program.source.signatures[program.key].inputs)
 
     def __call__(self, key: str, tensors: Sequence = (), held: Collection[str] = ()) -> dict[str, tf.Tensor]:
         """Returns the outputs of a program by key, for tensors in the order of its inputs; changes none of `held`.
@@ -73,8 +75,8 @@ class Graphs:
 
     def part(self, key: str, held: Collection[str] = ()) -> Part:
         """Returns the part of a program that leaves the variables of these names alone; see `__call__`."""
-        taken = self._programs[key]
-        return self._parts.get(taken, taken.serve, held)
+        program = self._programs[key]
+        return self._parts.get(program, program.serve, held)
 
     def items(self) -> Iterator[tuple[str, Program]]:
         """Yields key and program of each."""

@@ -85,7 +85,9 @@ class ResumedModel(Freezable):
         owned, own = self.held, self._graph_optimizer
         # Without TensorFlow 1's own optimizer there is nobody to update, and nothing to read its slots.
         usable = {
-            key: taken for key, taken in programs.items() if all(variable.name in owned for variable in taken.variables)
+            key: program
+            for key, program in programs.items()
+            if all(variable.name in owned for variable in program.variables)
         }
         self._programs = dict(programs)
         self._graphs = Graphs(usable, owned, self.layer.policy)
@@ -251,8 +253,8 @@ class ResumedModel(Freezable):
         return model
 
     def save_assets(self, dir_path):
-        for key, taken in self._programs.items():
-            archive.write(taken, os.path.join(dir_path, key))
+        for key, program in self._programs.items():
+            archive.write(program, os.path.join(dir_path, key))
             digests.write(os.path.join(dir_path, key), ())
 
     def load_assets(self, dir_path):

@@ -139,5 +139,5 @@ def fed(entries: Sequence[GradientEntry], grads: Sequence) -> dict[str, tf.Tenso
 
 def slots_of(programs: Mapping[str, Program], owned: set[str]) -> list[artefact.Variable]:
     """Returns the variables that programs need and that `owned` does not have, each once."""
-    found = {v.name: v for taken in programs.values() for v in taken.variables if v.name not in owned}
+    found = {v.name: v for program in programs.values() for v in program.variables if v.name not in owned}
     return list(found.values())

@@ -39,7 +39,7 @@ def compared(source: artefact.Artefact, allow_ops: Collection[str]) -> list[Comp
         return [comparison.not_proven("training", _why(training))]
     step = training_sample.read(file, LoadError, "Export again.")
     model = resume(source.path, allow_ops=allow_ops)
-    model.attach({key: program.held(taken) for key, taken in model.programs.items()})
+    model.attach({key: program.held(unheld) for key, unheld in model.programs.items()})
     with errors.blamed(f"{source.path!r} cannot make its recorded step of training"):
         return _replayed(model, training, step)
 
@@ -56,7 +56,7 @@ def _replayed(model: ResumedModel, training: ResumeEntry, step: Step) -> list[Co
         return [*results, comparison.not_proven("training, gradients and update", "the optimizer was left behind")]
     results += _one_line(
         f"training, {len(training.gradients)} gradients",
-        [_gradient(entry, step, have) for entry, have in zip(training.gradients, gradients, strict=True)],
+        [_gradient(entry, step, actual) for entry, actual in zip(training.gradients, gradients, strict=True)],
     )
     recorded = [_recorded(entry, step, model) for entry in training.gradients]
     if not step.after:
@@ -76,24 +76,28 @@ def _replayed(model: ResumedModel, training: ResumeEntry, step: Step) -> list[Co
     return results + _one_line(f"training, {len(after)} variables after the step", after)
 
 
-def _compare(key: str, want: np.ndarray, have) -> Comparison:
-    if have is None:
+def _compare(key: str, want: np.ndarray, actual) -> Comparison:
+    if actual is None:
         return comparison.missing(key, "the export has none")
-    return comparison.compare(key, want, training_sample.thinned(np.asarray(have)), sides=_SIDES)
+    return comparison.compare(key, want, training_sample.thinned(np.asarray(actual)), sides=_SIDES)
 
 
 def _value(variable) -> np.ndarray:
     return tf.identity(variable.value).numpy()
 
 
-def _gradient(entry: GradientEntry, step: Step, have) -> Comparison:
+def _gradient(entry: GradientEntry, step: Step, actual) -> Comparison:
     key = f"training, the gradient of {entry.variable!r}"
     if entry.values not in step.gradients or (entry.indices and entry.indices not in step.gradients):
         return comparison.missing(key, f"{training_sample.PATH} has none")
-    if have is None:
+    if actual is None:
         return comparison.missing(key, "the export has none")
     want = step.gradients[entry.values], step.gradients[entry.indices] if entry.indices else None
-    rows = (have.values.numpy(), have.indices.numpy()) if isinstance(have, tf.IndexedSlices) else (have.numpy(), None)
+    rows = (
+        (actual.values.numpy(), actual.indices.numpy())
+        if isinstance(actual, tf.IndexedSlices)
+        else (actual.numpy(), None)
+    )
     return training_sample.compare_gradient(key, want, rows, step.noise, _SIDES)
 
 

@@ -49,7 +49,7 @@ def resume(
     programs = graphs.read(path)
     training = source.record.resume
     in_layer = {weight.name for weight in layer.weights}
-    of_loss = {key: taken for key, taken in programs.items() if key in (record.LOSS, record.VALIDATION)}
+    of_loss = {key: program for key, program in programs.items() if key in (record.LOSS, record.VALIDATION)}
     extra = [(v.name, v.dtype, v.shape, v.trainable, v.key, v.part) for v in slots_of(of_loss, in_layer)]
     model = ResumedModel(layer, training, extra, source.bundle, name=name)
     if record.OPTIMIZER in training.left_behind:

@@ -13,6 +13,20 @@ _RULES = ("tests/load_v2/opening/test_weight_rules.py",)
 
 CHANGES = (
     Change(
+        "load_v2/opening/refusing.py",
+        "                todo += [reader.name for reader, _ in index.consumers(name)]\n",
+        "",
+        _WHOLE,
+        why="a piece without code is told in several",
+    ),
+    Change(
+        "load_v2/opening/rebuilding.py",
+        " + len({refusal.node for refusal in refused})",
+        "",
+        _WHOLE,
+        why="what has no code is not counted among the nodes",
+    ),
+    Change(
         "load_v2/opening/blocks.py",
         "    results = tuple(place for tensor, place in inside.items() if tensor in later or tensor in sequence.ends)\n",
         "    results = tuple(place for tensor, place in inside.items() if tensor in later)\n",
@@ -69,9 +83,9 @@ CHANGES = (
         why="a wrong model is returned",
     ),
     Change(
-        "load_v2/opening/graph.py",
-        "    _refuse_writes(part, taken)\n",
-        "",
+        "load_v2/opening/rebuilding.py",
+        "refusals=(*written, *covered.refusals))",
+        "refusals=covered.refusals)",
         _WHOLE,
         why="what inference writes is lost in silence",
     ),

@@ -21,15 +21,12 @@ class Case:
     Attributes:
         name: of the folder.
         config: content of case.json.
+        folder: where the case's files are.
     """
 
     name: str
     config: Mapping[str, object]
-
-    @property
-    def folder(self) -> pathlib.Path:
-        """Where the case's files are."""
-        return FOLDER / self.name
+    folder: pathlib.Path
 
     @property
     def kind(self) -> str:
@@ -62,8 +59,13 @@ class Case:
 
 
 def load(name: str) -> Case:
-    """Returns the case of that name."""
-    return Case(name, json.loads((FOLDER / name / "case.json").read_text()))
+    """Returns the golden case of that name."""
+    return at(FOLDER / name)
+
+
+def at(folder: pathlib.Path) -> Case:
+    """Returns the case in a folder."""
+    return Case(folder.name, json.loads((folder / "case.json").read_text()), folder)
 
 
 def names(kind: str | None = None) -> list[str]:

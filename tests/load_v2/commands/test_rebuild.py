@@ -53,3 +53,10 @@ def test_nothing_is_written_where_something_is_refused(exported, tmp_path):
     with pytest.raises(LoadError, match="cannot become a Keras model"):
         _run(str(exported("lookup_vocab")), f"--code={tmp_path}/m.py", f"--weights={tmp_path}/m.weights.h5")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_tells_what_becomes_of_the_rest_where_something_is_refused(exported, capsys):
+    with pytest.raises(LoadError, match="(?s)LookupTableFindV2 .*--input=KEY=TENSOR"):
+        _run(str(exported("lookup_vocab")), "--dry_run")
+    printed = capsys.readouterr().out
+    assert "layers: 1 Embedding, 1 Dense" in printed and "no code: 1 StringToHashBucketFast" in printed

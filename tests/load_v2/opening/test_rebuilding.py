@@ -107,6 +107,17 @@ def test_a_graph_that_writes_variables_is_refused(exported):
         rebuilding.plan(exported("stateful_counter"))
 
 
+def test_what_is_refused_does_not_hide_what_is_not(exported):
+    written = rebuilding.report(rebuilding.survey(exported("stateful_counter")))
+    assert written.islands == () and written.lines is None
+    words = rebuilding.report(rebuilding.survey(exported("lookup_vocab")))
+    assert words.layers == {"Embedding": 1, "Dense": 1} and words.share == 1 and words.weights == 38
+    assert (words.nodes, words.nodes_in_layers) == (14, 3)
+    first = next(line for line in words.islands if "StringToHashBucketFast" in line)
+    assert "reads 'input_value/words'" in first and "read by 'hash_table_Lookup/Add'" in first
+    assert "gives output 'label'" in words.islands[-1] and "none, something is refused" in str(words)
+
+
 def test_everything_without_code_is_told_with_what_to_do(exported):
     with pytest.raises(LoadError) as error:
         rebuilding.plan(exported("lookup_vocab"))
