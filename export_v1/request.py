@@ -201,7 +201,10 @@ class Request:
         given = [name for name in SOURCES if getattr(self, name)]
         if not given:
             listed = "\n".join(f"    --{name}=…  {what}" for name, what in SOURCES.items())
-            raise errors.ExportError(f"No model is given. Pass one of:\n{listed}")
+            raise errors.ExportError(
+                "No model is given. Its path may stand first: python -m export_v1 model.ckpt-1000 export/1\n"
+                f"  Or pass one of:\n{listed}"
+            )
         if given == ["builder"]:
             raise errors.ExportError("--builder needs the weights too.\n  Pass --checkpoint=PREFIX.")
         if len(given) > 1 and given != ["builder", "checkpoint"]:

@@ -47,7 +47,7 @@ class Stored:
         found = [f"digests of {self.name}: {name} was CHANGED after the archive was saved" for name in self.changed]
         return found or [
             f"digests of {self.name}: graph, record, files and {len(self.weights)} weights are what was saved "
-            "(no proof against who changes digests, too)"
+            "(which proves nothing against somebody who changes the digests, too)"
         ]
 
     def values(self) -> Iterator[tuple[str, np.ndarray]]:

@@ -20,6 +20,12 @@ def _training(file: str, before: str, after: str, *tests: str, why: str = "") ->
 
 
 CHANGES = [
+    Change(
+        "export_v1/errors.py",
+        "if (whole := other.joinpath(*missing[1:])).exists()] or near",
+        "if (whole := other)] or near",
+        ("tests/export_v1/test_errors.py",),
+    ),
     _layer(
         "columns.py",
         'if made.dtype.kind == "f" and tf.as_dtype(spec.dtype).is_integer and np.isnan(made).any():',
