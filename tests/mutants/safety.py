@@ -55,7 +55,7 @@ CHANGES = (
     _change("export_v1/ir/library.py", "        yield from (function.name for function in value.list.func)\n", "",
             ("tests/load_v2/program/test_subgraph.py", "tests/export_v1/ir/test_library.py")),
     _change("export_v1/ir/library.py", "    if size > most:\n", "    if False:\n", _IMPORTING),
-    _change("export_v1/ir/library.py", "                times * grown[callee] for", "                sizes[called] for", _IMPORTING,
+    _change("export_v1/ir/library.py", "sum(times * grown[callee] for", "sum(grown[callee] for", _IMPORTING,
             "a function that is called twice counts once"),
     _change("load_v2/program/inline.py", "    library.check_size(graph_def, LoadError)\n", "",
             ("tests/load_v2/program/test_inline.py",)),
