@@ -119,6 +119,7 @@ CHANGES = (
             ("tests/test_nothing_let_in.py",), "the saver's op writes a file while verify loads the folder"),
     _change("load_v2/replay.py", "or subgraph.tensor_name(node.input[0]) != own", "or False", ("tests/test_nothing_let_in.py",)),
     _change("export_v1/ir/library.py", ', (_bytes, "bytes", MOST_BYTES)):', ",):", ("tests/export_v1/ir/test_importing.py",)),
+    _change("export_v1/format/bundle.py", "if len(set(parts)) < len(parts):", "if False:", ("tests/export_v1/format/test_bundle.py",)),
     _change("export_v1/format/table.py", 'last is not None and key <= last', 'False', ("tests/export_v1/format/test_bundle.py",)),
     _change("export_v1/format/table.py", 'shift < 70 and at < len(data)', 'at < len(data)', ("tests/export_v1/format/test_bundle.py",)),
     _change("export_v1/format/table.py", 'shift < 70 and at < len(data)', 'shift < 70', ("tests/export_v1/format/test_bundle.py",)),

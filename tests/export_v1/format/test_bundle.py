@@ -285,6 +285,7 @@ HOSTILE_PARTS = {
     "of a negative size": (_extent(length=-4), "a negative size"),
     "not written": (_extent(length=3), "is not there"),
     "of another rank": (lambda entry: entry.slices[1].extent.add(), "entry of its index is damaged"),
+    "twice": (lambda entry: entry.slices.append(entry.slices[1]), "'p' has a part twice"),
     "of a smaller whole": (_shape(3), "outside of its shape"),
 }
 
