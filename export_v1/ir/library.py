@@ -184,6 +184,16 @@ def _body(function) -> Iterator[str]:
     for arg in function.signature.output_arg:
         if not _is_there(function.ret.get(arg.name, ""), nodes, arguments):
             yield f"returns {arg.name!r}, which nothing in it makes"
+    for node_name in function.control_ret.values():
+        if node_name not in nodes:
+            yield f"waits for a node {node_name!r}, and there is no such thing in it"
+    declared = {attr.name for attr in function.signature.attr}
+    for arg in (*function.signature.input_arg, *function.signature.output_arg):
+        # TensorFlow ends the process over some of these.
+        if arg.number_attr or arg.type_list_attr:
+            yield f"has an argument or a result {arg.name!r} of several tensors"
+        elif not arg.type and arg.type_attr not in declared:
+            yield f"has an argument or a result {arg.name!r} of no type"
     loops = {name for name, node in nodes.items() if node.op in ops.WAYS_BACK}
     edges = {
         name: [
