@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 
-from load_v2.opening import block_loops, block_text, blocks, expressions, naming, text
+from load_v2.opening import block_loops, block_text, blocks, expressions, naming, printed, text
 from load_v2.opening.graph import Graph
 from load_v2.opening.layers import Layer
 from load_v2.opening.statements import Program, Statement, layers_of
@@ -49,12 +49,11 @@ def write(program: Program, graph: Graph, specs: Mapping[str, Spec], title: str)
     body.append(_returned(program, graph, names))
     classes = {layer.printed.source: None for layer in layers_of(program.statements) if layer.printed}
     module = "\n".join(body)
-    helpers = {layer.printed.helper: None for layer in layers_of(program.statements) if layer.printed}
-    classes = {**{helper: None for helper in helpers if helper}, **classes}
-    definitions = "".join(
-        f"\n\n{definition.rstrip()}\n" for definition in [*classes, *map(block_text.function, functions)]
-    )
-    return f'"""{title}\n"""\n\n{_imports(module + definitions)}{definitions}\n\n{_HEADER}{module}\n'
+    called = [*classes, *map(block_text.function, functions)]
+    helpers = printed.helpers("\n".join([*called, module]))
+    definitions = "".join(f"\n\n{definition.rstrip()}\n" for definition in [*helpers, *called])
+    says = expressions.docstring_text(f"{title}\n")
+    return f"{says}\n\n{_imports(module + definitions)}{definitions}\n\n{_HEADER}{module}\n"
 
 
 def title(taken: programs.Program) -> str:
@@ -98,12 +97,12 @@ def _made(layer: Layer) -> str:
 
 
 def _returned(program: Program, graph: Graph, names) -> str:
-    pairs = ", ".join(f'"{key}": {names[tensor]}' for key, tensor in graph.inputs.items())
+    pairs = ", ".join(f"{expressions.literal_text(key)}: {names[tensor]}" for key, tensor in graph.inputs.items())
     outputs = {key: text.flat(code, names) for key, code in program.outputs.items()}
     if len(outputs) == 1:
         ends = next(iter(outputs.values()))
     else:
-        ends = "{" + ", ".join(f'"{key}": {value}' for key, value in outputs.items()) + "}"
+        ends = "{" + ", ".join(f"{expressions.literal_text(key)}: {value}" for key, value in outputs.items()) + "}"
     whole = f"    return keras.Model({{{pairs}}}, {ends})"
     if len(whole) <= text.WIDTH:
         return whole
