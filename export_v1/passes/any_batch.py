@@ -49,7 +49,8 @@ def reshapes(graph_def: GraphDef, size: int | None) -> Result:
         if target is not None:
             open_target = np.concatenate([[-1], target[1:]]).astype(target.dtype)
             name = graph.fresh_name(f"{node.name}/any_batch", names)
-            nodes.append(rewrite.constant(name, open_target, tf.as_dtype(target.dtype)))
+            waits = control_inputs(index[data_inputs(node)[1].node])
+            nodes.append(rewrite.constant(name, open_target, tf.as_dtype(target.dtype), waits))
             node = rewrite.rewired(node, {data_inputs(node)[1]: Tensor(name)})
         nodes.append(node)
     return Result(rewrite.with_nodes(graph_def, nodes))
@@ -95,7 +96,7 @@ def starts(graph_def: GraphDef, size: int | None, inputs: Mapping[str, Sequence[
     values = Liveness(Ordered.of(index)).known
     dependent = index.descendants(tensor.node for tensor in fed)
     for node in graph_def.node:
-        sizes = None if node.name in dependent else _equal_rows(index, node, values)
+        sizes = None if node.name in dependent else _equal_rows(index, node, values, size)
         if (
             sizes is not None
             and sizes[0] == size
@@ -152,7 +153,9 @@ def _with_open_elements(nodes: Iterable[NodeDef], size: int, names: set[str]) ->
         yield node
 
 
-def sized(index: Index, prefix: str, data: Tensor, rest: np.ndarray, names: set[str]) -> list[NodeDef]:
+def sized(
+    index: Index, prefix: str, data: Tensor, rest: np.ndarray, names: set[str], waits: Sequence[str] = ()
+) -> list[NodeDef]:
     """Returns nodes the last of which is a shape: as many rows as data has, and the rest given, of the rest's type.
 
     Args:
@@ -161,6 +164,7 @@ def sized(index: Index, prefix: str, data: Tensor, rest: np.ndarray, names: set[
         data: of at least one axis.
         rest: the sizes that follow.
         names: of all nodes; the new ones are added.
+        waits: what the new constants wait for, to be in a loop.
     """
     dtype = tf.as_dtype(rest.dtype)
 
@@ -171,7 +175,7 @@ def sized(index: Index, prefix: str, data: Tensor, rest: np.ndarray, names: set[
         named("of_data"), "Shape", [data], T=tf.as_dtype(index.data_type(data)).base_dtype, out_type=dtype
     )
     starts, ends, others, axis = (
-        rewrite.constant(named(name), value, kind)
+        rewrite.constant(named(name), value, kind, waits)
         for name, value, kind in (
             ("from", [0], tf.int32), ("to", [1], tf.int32), ("sizes", rest, dtype), ("axis", 0, tf.int32)
         )
@@ -197,7 +201,7 @@ def _is_of_rows(array: NodeDef, size: int) -> bool:
     return bool(shape.dim) and shape.dim[0].size == size and alike
 
 
-def _equal_rows(index: Index, node: NodeDef, values: Mapping[Tensor, np.ndarray]) -> np.ndarray | None:
+def _equal_rows(index: Index, node: NodeDef, values: Mapping[Tensor, np.ndarray], size: int) -> np.ndarray | None:
     """Returns the sizes of what has equal rows by the way that it is made."""
     if node.op == "Fill":
         sizes = values.get(data_inputs(node)[0])
@@ -205,7 +209,8 @@ def _equal_rows(index: Index, node: NodeDef, values: Mapping[Tensor, np.ndarray]
     if node.op == "Const":
         tensor = attr(node, "value").tensor
         sizes = np.array([dim.size for dim in tensor.tensor_shape.dim], np.int32)
-        if not sizes.size or tf.as_dtype(tensor.dtype) == tf.string:
+        # A frozen graph's weights are Consts, too, and are not looked through.
+        if not sizes.size or sizes[0] != size or tf.as_dtype(tensor.dtype) == tf.string:
             return None
         value = tf.make_ndarray(tensor)
         return sizes if value.size and np.all(value == value.flat[0]) else None

@@ -34,7 +34,9 @@ def run(args: argparse.Namespace) -> int:
     from load_v2.errors import LoadError
 
     if not args.keras.endswith(".keras"):
-        raise LoadError(f"--keras={args.keras} does not end in .keras, the one format Keras 3 loads whole.")
+        raise LoadError(
+            f"--keras={args.keras} does not end in .keras, the one format that Keras 3 loads whole.\n  Pass --keras=model.keras."
+        )
     if os.path.lexists(args.keras) and not args.overwrite:
         raise LoadError(f"{args.keras!r} already exists.\n  Pass --overwrite to replace it.")
     progress.stage("loading the export")
@@ -51,12 +53,17 @@ def as_model(path: str, key: str = "serving_default", allow_ops: Collection[str]
     Raises:
         LoadError: as SignatureLayer, or the rank of an input is unknown.
     """
+    from load_v2.layer.signature_layer import SignatureLayer
+
+    return functional(SignatureLayer(path, key, allow_ops=allow_ops))
+
+
+def functional(layer):
+    """Returns the functional Keras model of a SignatureLayer; errors are those of `as_model`."""
     import keras
 
     from load_v2.errors import LoadError
-    from load_v2.layer.signature_layer import SignatureLayer
 
-    layer = SignatureLayer(path, key, allow_ops=allow_ops)
     inputs = {}
     for name, spec in layer.input_specs.items():
         if spec.shape is None:

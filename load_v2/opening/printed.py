@@ -9,7 +9,7 @@ import numpy as np
 from export_v1.ir.graph import Tensor
 from load_v2.opening import expressions, text
 from load_v2.opening.context import Context
-from load_v2.opening.expressions import Call, Expression
+from load_v2.opening.expressions import Expression
 from load_v2.opening.layers import Layer, PrintedClass
 
 REGISTERED = '@keras.saving.register_keras_serializable(package="rebuilt")\n'
@@ -176,7 +176,30 @@ _RESIZE = textwrap.dedent('''\
 ''')
 
 
-HELPERS = {"resize": _RESIZE}
+_HARD_SIGMOID = REGISTERED + textwrap.dedent('''\
+    def hard_sigmoid(x):
+        """Returns a line of slope 1/5 between 0 and 1, as tf.keras had it; Keras's has slope 1/6."""
+        return ops.clip(0.2 * x + 0.5, 0.0, 1.0)
+''')
+
+
+_PUT = textwrap.dedent('''\
+    def put(steps, place, value):
+        """Returns steps with another value at a place."""
+        here = ops.equal(ops.arange(ops.shape(steps)[0], dtype="int32"), ops.cast(place, "int32"))
+        here = ops.reshape(here, (-1,) + (1,) * (len(steps.shape) - 1))
+        return ops.where(here, ops.expand_dims(value, 0), steps)
+''')
+
+
+HELPERS = {"resize": _RESIZE, "hard_sigmoid": _HARD_SIGMOID, "put": _PUT}
+
+
+def helpers(code: str) -> list[str]:
+    """Returns the definitions of the functions above that code uses."""
+    return [source for name, source in HELPERS.items() if re.search(rf"(?<![\w.\"]){name}\b(?!\"| =)", code)]
+
+
 _REVERSE_SEQUENCE = PrintedClass(
     "ReverseSequence",
     REGISTERED
@@ -212,9 +235,7 @@ def of_expression(rule: str, scope: str, code: Expression) -> tuple[Layer, list[
         f'    """{rule} with sizes that are only known when it runs."""\n\n'
         f"    def call(self, {arguments}):\n{body}\n"
     )
-    called = {part.function for part in expressions.walk(code) if isinstance(part, Call)}
-    helper = next((HELPERS[name] for name in called if name in HELPERS), "")
-    made = PrintedClass(title, source, "it needs the sizes of real tensors", helper)
+    made = PrintedClass(title, source, "it needs the sizes of real tensors")
     return Layer(kind=title, scope=scope, printed=made), tensors
 
 

@@ -148,6 +148,28 @@ def test_further_outputs_move_and_the_first_does_not(monkeypatch):
     np.testing.assert_array_equal(_run(result.graph_def, result.renamed["unique:1"]), [5])
 
 
+def test_one_piece_stands_in_for_nodes_that_differ_in_their_first_input_alone(monkeypatch):
+    asked = []
+
+    def build(sites, first, second):
+        asked.append([site.node.name for site in sites])
+        return [second + at for at, _ in enumerate(sites)]
+
+    monkeypatch.setattr(replace, "TABLE", {"Gather": Replacement(build, "sums", joins=True)})
+
+    def node(name, first, second="end", validate=True, waits=()):
+        types = {"Tparams": tf.int32, "Tindices": tf.int32}
+        made = rewrite.node(name, "Gather", [Tensor(first), Tensor(second)], validate_indices=validate, **types)
+        made.attr["_output_shapes"].s = name.encode()
+        made.input.extend(f"^{other}" for other in waits)
+        return made
+
+    apart = [node("d", "steps", "lengths"), node("e", "steps", waits=["a"]), node("f", "steps", validate=False)]
+    result = _replaced(_graph(node("a", "steps"), *apart, node("b", "parents"), node("c", "lengths")))
+    assert sorted(asked) == [["a", "b", "c"], ["d"], ["e"], ["f"]]
+    assert [int(_run(result.graph_def, f"{name}:0")) for name in "abc"] == [2, 3, 4]
+
+
 def test_names_to_keep_are_those_of_replaced_ops():
     replacements.check_kept(["GatherTree"])
     with pytest.raises(
@@ -227,3 +249,25 @@ def test_replicas_of_different_inputs_are_refused():
     assert _run(_replaced(_graph(one)).graph_def, "one:0") == 2
     with pytest.raises(errors.ExportError, match="'other' .*2 replicas different inputs"):
         _replaced(_graph(other))
+
+
+def test_a_layout_of_gpus_is_refused_by_its_name():
+    inputs = [
+        ("x", tf.qint8),
+        ("w", tf.qint8),
+        ("bias", tf.float32),
+        ("side", tf.qint8),
+        ("a", tf.float32),
+        ("b", tf.float32),
+    ]
+    graph_def = GraphDef()
+    graph_def.node.extend(rewrite.node(name, "Placeholder", dtype=dtype) for name, dtype in inputs)
+    conv = rewrite.node(
+        "conv", "FusedConv2DBiasActivation", [Tensor(name) for name, _ in inputs], T=tf.qint8, Tbias=tf.float32
+    )
+    conv.attr["data_format"].s, conv.attr["filter_format"].s = b"NCHW_VECT_C", b"OIHW_VECT_I"
+    conv.attr["padding"].s = b"SAME"
+    conv.attr["strides"].list.i.extend([1, 1, 1, 1])
+    graph_def.node.append(conv)
+    with pytest.raises(errors.ExportError, match="'conv' .*its layouts are NCHW_VECT_C and OIHW_VECT_I, which no CPU"):
+        _replaced(graph_def)
