@@ -15,13 +15,11 @@ class PrintedClass:
         name: of the class.
         source: its definition.
         reason: why it is needed, for the report.
-        helper: a function that it calls, as text; "" for none.
     """
 
     name: str
     source: str
     reason: str
-    helper: str = ""
 
 
 @dataclasses.dataclass(eq=False)

@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from export_v1.ir.graph import Tensor
-from load_v2.opening import expressions
+from load_v2.opening import expressions, printed
 from load_v2.opening.expressions import Call, Expression, LayerCall, Sequence
 from load_v2.opening.layers import Layer, PrintedClass
 from load_v2.opening.statements import Program, hint
 
 # What the generated code calls otherwise.
-RESERVED = frozenset({"build", "keras", "layers", "np", "ops", *keyword.kwlist, *dir(builtins)})
+RESERVED = frozenset({"build", "keras", "layers", "np", "ops", *printed.HELPERS, *keyword.kwlist, *dir(builtins)})
 # The function of the call that stands for a repeated block; it has an option for each tensor that is carried.
 BLOCK = "block"
 _LOOKS_LIKE_A_DIGIT = frozenset("lo")

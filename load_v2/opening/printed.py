@@ -9,7 +9,7 @@ import numpy as np
 from export_v1.ir.graph import Tensor
 from load_v2.opening import expressions, text
 from load_v2.opening.context import Context
-from load_v2.opening.expressions import Call, Expression
+from load_v2.opening.expressions import Expression
 from load_v2.opening.layers import Layer, PrintedClass
 
 REGISTERED = '@keras.saving.register_keras_serializable(package="rebuilt")\n'
@@ -148,7 +148,7 @@ def _around(layer: Layer, wrapper: PrintedClass) -> Layer:
     )
 
 
-# Functions that printed layers call, by name.
+# Functions that the code defines for itself, by name.
 _RESIZE = textwrap.dedent('''\
     def resize(images, height, width, nearest, align_corners, half_pixel):
         """Returns images in another size, by the rules of TensorFlow 1 for where a new pixel lies among the old ones."""
@@ -176,7 +176,21 @@ _RESIZE = textwrap.dedent('''\
 ''')
 
 
-HELPERS = {"resize": _RESIZE}
+_GELU = textwrap.dedent('''\
+    def gelu(x):
+        """Returns x times the normal distribution's share below it; ONNX has no op for what ops.gelu is made of."""
+        return 0.5 * x * (1.0 + ops.erf(x / 1.4142135))
+''')
+HELPERS = {"resize": _RESIZE, "gelu": _GELU}
+# Those of them that need the sizes of real tensors.
+ASKING = frozenset({"resize"})
+
+
+def helpers(code: str) -> list[str]:
+    """Returns the definitions of the functions that code calls and has to bring along."""
+    return [definition for name, definition in HELPERS.items() if re.search(rf"(?<![.\w]){name}\(", code)]
+
+
 _REVERSE_SEQUENCE = PrintedClass(
     "ReverseSequence",
     REGISTERED
@@ -212,9 +226,7 @@ def of_expression(rule: str, scope: str, code: Expression) -> tuple[Layer, list[
         f'    """{rule} with sizes that are only known when it runs."""\n\n'
         f"    def call(self, {arguments}):\n{body}\n"
     )
-    called = {part.function for part in expressions.walk(code) if isinstance(part, Call)}
-    helper = next((HELPERS[name] for name in called if name in HELPERS), "")
-    made = PrintedClass(title, source, "it needs the sizes of real tensors", helper)
+    made = PrintedClass(title, source, "it needs the sizes of real tensors")
     return Layer(kind=title, scope=scope, printed=made), tensors
 
 

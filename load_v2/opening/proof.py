@@ -93,7 +93,7 @@ class Evaluator:
         if id(layer) not in self._made:
             namespace: dict[str, Any] = {"keras": keras, "layers": keras.layers, "ops": keras.ops, "np": np}
             if layer.printed:
-                exec(layer.printed.source, namespace)
+                exec("\n\n".join([*printed.helpers(layer.printed.source), layer.printed.source]), namespace)
             inside = [one for one in text.constructor_arguments(layer) if not one.startswith("name=")]
             made = eval(f"{layer.constructor}({', '.join(inside)})", namespace)
             made(*arguments, **options)

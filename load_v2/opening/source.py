@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 
-from load_v2.opening import block_loops, block_text, blocks, expressions, naming, text
+from load_v2.opening import block_loops, block_text, blocks, expressions, naming, printed, text
 from load_v2.opening.graph import Graph
 from load_v2.opening.layers import Layer
 from load_v2.opening.statements import Program, Statement, layers_of
@@ -49,11 +49,9 @@ def write(program: Program, graph: Graph, specs: Mapping[str, Spec], title: str)
     body.append(_returned(program, graph, names))
     classes = {layer.printed.source: None for layer in layers_of(program.statements) if layer.printed}
     module = "\n".join(body)
-    helpers = {layer.printed.helper: None for layer in layers_of(program.statements) if layer.printed}
-    classes = {**{helper: None for helper in helpers if helper}, **classes}
-    definitions = "".join(
-        f"\n\n{definition.rstrip()}\n" for definition in [*classes, *map(block_text.function, functions)]
-    )
+    defined = [*classes, *map(block_text.function, functions)]
+    helpers = printed.helpers("\n".join([*defined, module]))
+    definitions = "".join(f"\n\n{definition.rstrip()}\n" for definition in [*helpers, *defined])
     return f'"""{title}\n"""\n\n{_imports(module + definitions)}{definitions}\n\n{_HEADER}{module}\n'
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,7 +51,7 @@ class Row:
     def __str__(self) -> str:
         if self.report is None:
             return f"| {self.name} | {self.refusal} |||||||"
-        kinds = ", ".join(f"{count} {kind}" for kind, count in list(self.report.layers.items())[:3]) or "none"
+        kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(self.report.layers).most_common(3)) or "none"
         answers = ", ".join(dict.fromkeys(self.answers.values())) or "not proven"
         tuned = {None: "", True: "equal", False: "DIFFERENT"}[self.tuned]
         found = self.report

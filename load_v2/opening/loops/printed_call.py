@@ -120,12 +120,11 @@ class PrintedCall:
                 )
         lines = "\n".join([*self._made(), head, *body])
         source = f'{printed.REGISTERED}class {title}(layers.Layer):\n    """{says}"""\n\n{lines}\n'
-        helper = next((text_ for name, text_ in printed.HELPERS.items() if f"{name}(" in lines), "")
         return Layer(
             kind=title,
             scope=self._scope,
             weights=self._all_weights,
             variables=self._variables,
             parts=tuple(layer for layer, _ in self._parts.values()),
-            printed=PrintedClass(title, source, reason, helper),
+            printed=PrintedClass(title, source, reason),
         )
