@@ -2,7 +2,8 @@
 
     python -m tests.rebuilds [--backends=tensorflow,jax,torch] [FOLDER…]
 
-Each folder is a case as in fixtures/, an export, or holds some of either; all golden cases if there is none. The exit code
+Each folder is a case as in fixtures/, with its export as 1/ where there is one, an export, or holds some of either; all
+golden cases if none is given. The exit code
 is 1 where a model was rebuilt and does something else than the original.
 """
 
@@ -21,6 +22,8 @@ _HEADER = (
     "| model | layers | weights in Keras's own layers | nodes in layers | lines for nodes | answers | fine-tuning |\n"
     "|---|---|---|---|---|---|---|"
 )
+# So many models share a process for each backend.
+_TOGETHER = 8
 _ONE_EACH = "case.json", "saved_model.pb"
 
 
@@ -36,10 +39,11 @@ def main(arguments: list[str]) -> int:
         sys.exit("No case.json and no saved_model.pb is in these folders, nor two levels below.")
     print(_HEADER)
     rows = []
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=8) as pool:
-        for row in pool.imap(functools.partial(judging.judged, backends=chosen), folders):
-            print(row, flush=True)
-            rows.append(row)
+    parts = [folders[at : at + _TOGETHER] for at in range(0, len(folders), _TOGETHER)]
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        for part in pool.imap(functools.partial(judging.judged, backends=chosen), parts):
+            print(*part, sep="\n", flush=True)
+            rows += part
     print()
     print(summary(rows))
     return int(any(row.wrong for row in rows))
