@@ -56,11 +56,12 @@ def _of_files(folder: str) -> dict[str, str]:
             path = os.path.join(root, file)
             name = os.path.relpath(path, folder).replace(os.sep, "/")
             if name != PATH.replace(os.sep, "/"):
-                found[name] = _of_file(path)
+                found[name] = of_file(path)
     return found
 
 
-def _of_file(path: str) -> str:
+def of_file(path: str) -> str:
+    """Returns the digest of a file."""
     made = hashlib.sha256()
     with open(path, "rb") as stream:
         while piece := stream.read(_PIECE):

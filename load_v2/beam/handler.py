@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.ml.inference import base
 
-from load_v2.errors import LoadError, unknown
+from load_v2.errors import LoadError
 from load_v2.program import artefact
 from load_v2.program.signature import Spec
 from load_v2.scoring import elements
@@ -153,10 +153,7 @@ def specs_of(path: str, signature: str) -> Mapping[str, Spec]:
     Raises:
         LoadError: the export or the signature is not there.
     """
-    signatures = artefact.read(path).signatures
-    if signature not in signatures:
-        raise unknown("Signature", signature, repr(path), signatures)
-    return signatures[signature].inputs
+    return artefact.read(path).signature_named(signature).inputs
 
 
 def _size(element: object) -> int:

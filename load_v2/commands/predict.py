@@ -1,30 +1,37 @@
-"""`predict`: a signature over a file, batch by batch, in memory that does not grow with the file."""
+"""`predict`: a signature over files, batch by batch, in memory that does not grow with them."""
 
 import argparse
-import os
+import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 
 from export_v1.console import progress
 from load_v2.commands import allowing
 from load_v2.commands.parsing import Parser
-
-_REMEDY = "Look at these rows; `python -m load_v2 show DIR` tells what the signature takes."
+from load_v2.errors import LoadError
 
 DESCRIPTION = """
-Runs a signature over a file, batch by batch, in memory that does not grow with the file.
+Runs a signature over files, batch by batch, in memory that does not grow with them.
+
+With a * in --outputs each file of --inputs gets an output of its own name. Such a job can be stopped or killed at any
+time: the same command goes on with what is missing.
 """
-EXAMPLES = ("python -m load_v2 predict export/1 --inputs=in.npz --outputs=out.npz",)
+EXAMPLES = (
+    "python -m load_v2 predict export/1 --inputs=in.npz --outputs=out.npz",
+    "python -m load_v2 predict export/1 --inputs='data/*.parquet' --outputs='scored/*.parquet' --failed='failed/*.parquet'",
+)
 
 
 def add_flags(parser: Parser) -> None:
     """Declares the flags of `predict`."""
     parser.add_export()
-    kinds = ".npz, .npy (one input), a folder of KEY.npy, .tfrecord of tf.Example; tables: .parquet, .csv, patterns"
+    kinds = ".npz, .npy (one input), a folder of KEY.npy, .tfrecord of tf.Example, .parquet, .csv; a pattern, a folder"
     parser.add_argument(
         "--inputs", group="What is read", required=True, metavar="IN.npz", help=f"one array for each input: {kinds}"
     )
-    kinds = ".npz, .npy (one output), a new folder, or .tfrecord; from tables .parquet or .csv"
+    kinds = (
+        ".npz, .npy (one output), a new folder, or .tfrecord; of tables .parquet or .csv; * is the name of each input"
+    )
     parser.add_argument(
         "--outputs", group="What is written", required=True, metavar="OUT.npz", help=f"where the answers go: {kinds}"
     )
@@ -32,9 +39,11 @@ def add_flags(parser: Parser) -> None:
     parser.add_argument("--batch_size", group="How", type=_positive, default=None, metavar="N",
                         help="rows at a time; default: 256, or the graph's own where it is fixed")  # fmt: skip
     parser.add_argument("--column", group="What is read", action="append", default=[], metavar="KEY=NAME", type=_pair,
-                        help="tables: the column of an input that has another name; repeatable; default: its own")  # fmt: skip
-    parser.add_argument("--failed", group="What is written", metavar="FILE.parquet",
-                        help="tables: where rows without an answer go; default: they are an error")  # fmt: skip
+                        help="the column, array or feature of an input that has another name; repeatable; "
+                        "default: its own")  # fmt: skip
+    parser.add_argument("--failed", group="What is written", metavar="FILE",
+                        help="where rows without an answer go, with their reasons: of tables .parquet or .csv, else "
+                        ".jsonl; default: they are an error")  # fmt: skip
     allowing.add_flag(parser)
 
 
@@ -53,123 +62,100 @@ def _positive(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs the signature over the file; returns 0."""
-    from load_v2.errors import LoadError
+    """Runs the signature over the files; returns 0."""
     from load_v2.layer.signature_layer import SignatureLayer
+    from load_v2.scoring import jobs
 
+    # What is wrong with names is said before a model is loaded.
+    jobs.tasks(args.inputs, args.outputs, args.failed)
     layer = SignatureLayer(args.dir, args.signature, allow_ops=args.allow_ops)
-    if _is_table(args.inputs):
-        rows, seconds = _predict_tables(layer, args)
-    else:
-        for flag, value in (("column", args.column), ("failed", args.failed)):
-            if value:
-                raise LoadError(f"--{flag} is for tables, and {args.inputs!r} is no .parquet or .csv.")
-        rows, seconds = predict(layer, args.inputs, args.outputs, args.batch_size)
-    print(f"{args.outputs}: {rows} rows, {rows / max(seconds, 1e-9):,.0f} a second")
+    done = predict(
+        layer, args.inputs, args.outputs, args.batch_size, failed=args.failed, columns=dict(args.column)
+    )  # fmt: skip
+    text = f"{args.outputs}: {done.rows} rows, {done.rows / max(done.seconds, 1e-9):,.0f} a second"
+    if "*" in args.outputs:
+        text += f", of {done.files} files; {done.before} more had been answered before"
+    if args.failed:
+        text += f"; {args.failed}: {done.failed} of these rows, which have no answer"
+    print(text)
     return 0
 
 
-def _is_table(path: str) -> bool:
-    """Returns whether inputs are tables: by the ending, or by what is in the folder."""
-    endings = (".parquet", ".csv")
-    return path.endswith(endings) or (os.path.isdir(path) and any(name.endswith(endings) for name in os.listdir(path)))
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """What came of a job.
+
+    Attributes:
+        rows: how many there were in files that were answered now.
+        failed: how many of them have no answer.
+        files: how many outputs were written.
+        before: how many a run before this one had written.
+        seconds: from the first row to the last.
+    """
+
+    rows: int
+    failed: int
+    files: int
+    before: int
+    seconds: float
 
 
-def _predict_tables(layer, args: argparse.Namespace) -> tuple[int, float]:
-    from load_v2.errors import LoadError
+def predict(
+    layer,
+    inputs: str,
+    outputs: str,
+    batch_size: int | None = None,
+    *,
+    failed: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> Done:
+    """Runs a SignatureLayer over files; an output appears whole, or not at all.
+
+    A last, smaller batch is run as it is; where the graph has a fixed batch size it is filled up by repeating its last
+    row, and the surplus answers are dropped.
+
+    Args:
+        layer: the signature.
+        inputs: a file, a folder of files or a pattern.
+        outputs: where the answers go; with a `*`, a file for each of `inputs`, and those that are there stay as they are.
+        batch_size: rows at a time; default 256, or the graph's own.
+        failed: where rows without an answer go; default: they are an error.
+        columns: input -> name of its column, array or feature, where that is another.
+
+    Raises:
+        LoadError: files are missing, do not fit or cannot be written; a row has no answer.
+    """
+    from load_v2.scoring import array_files, jobs
     from load_v2.scoring.scorer import Scorer
 
+    made = jobs.tasks(inputs, outputs, failed)
+    score = _tables() if made[0].is_of_tables else array_files.score
+    ledger = None
+    if "*" in outputs:
+        settings = {**jobs.of_layer(layer), "columns": dict(columns or {}), "failed": failed}
+        ledger = jobs.Ledger(outputs, made, settings)
+    left = ledger.left if ledger else made
+    scorer, start, rows, refused = Scorer(layer), time.monotonic(), 0, 0
+
+    def told(count: int, total: int | None) -> None:
+        total = total if len(left) == 1 else None
+        progress.count_up("answering", rows + count, total, time.monotonic() - start, "rows")
+
+    for task in left:
+        counts = score(
+            scorer, task.inputs, task.output, failed=task.failed, columns=columns, batch_size=batch_size, progress=told
+        )  # fmt: skip
+        if ledger:
+            ledger.check_unchanged(task)
+        rows, refused = rows + counts[0], refused + counts[1]
+    return Done(rows, refused, len(left), len(made) - len(left), time.monotonic() - start)
+
+
+def _tables() -> Callable[..., tuple[int, int]]:
     try:
         from load_v2.scoring import table_files
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "pyarrow":
             raise
         raise LoadError(f"Tables need pyarrow: {error}.\n  pip install pyarrow, or the extra `parquet`.") from error
-    start = time.monotonic()
-
-    def told(rows: int) -> None:
-        progress.count_up("answering", rows, None, time.monotonic() - start, "rows")
-
-    rows = table_files.score(
-        Scorer(layer), args.inputs, args.outputs, failed=args.failed, columns=dict(args.column),
-        batch_size=args.batch_size, progress=told,
-    )  # fmt: skip
-    return rows, time.monotonic() - start
-
-
-def predict(layer, inputs: str, outputs: str, batch_size: int | None = None) -> tuple[int, float]:
-    """Runs a SignatureLayer over a file; the output file appears whole, or not at all.
-
-    The next batches are read while one is computed. A last, smaller batch is run as it is; where the graph has a fixed
-    batch size it is filled up by repeating its last row, and the surplus answers are dropped.
-
-    Returns:
-        How many rows, and how many seconds after the first batch was read.
-    """
-    import tensorflow as tf
-
-    from load_v2 import errors, scoring
-    from load_v2.errors import LoadError
-    from load_v2.scoring import scorer
-
-    if os.path.realpath(inputs) == os.path.realpath(outputs):
-        raise LoadError(
-            f"{outputs!r} holds the inputs, and would be replaced by the answers.\n  Name another --outputs."
-        )
-    specs = layer.input_specs
-    model = scorer.Scorer(layer)
-    source = scoring.reader(inputs, specs)
-    start, rows = time.monotonic(), 0
-    with scoring.writer(outputs, list(layer.output_specs)) as target:
-        for batch in _prefetched(source.batches(model.fixed or batch_size or scorer.BATCH_SIZE)):
-            count = scorer.row_count(batch, specs)
-            try:
-                answers = model.batch(batch)
-            except tf.errors.OpError as error:
-                where = f"rows {rows} to {rows + count - 1} of {inputs!r}"
-                raise LoadError(f"The graph fails on {where}: {errors.reason(error)}\n  {_REMEDY}") from error
-            target.write(answers)
-            rows += count
-            progress.count_up("answering", rows, source.count, time.monotonic() - start, "rows")
-        if not rows:
-            raise LoadError(f"{inputs!r} holds no rows, so there is nothing to answer.")
-    return rows, time.monotonic() - start
-
-
-def _prefetched(batches: Iterator) -> Iterator:
-    """Yields what `batches` yields, reading up to two ahead in a thread while kernels keep the cores busy."""
-    import queue
-    import threading
-
-    waiting: queue.Queue = queue.Queue(maxsize=2)
-    stopped = threading.Event()
-
-    def put(item) -> bool:
-        while not stopped.is_set():
-            try:
-                waiting.put(item, timeout=0.2)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def fill():
-        try:
-            for batch in batches:
-                if not put((batch, None)):
-                    return
-            put((None, None))
-        except BaseException as error:  # it belongs to the thread that consumes the batches
-            put((None, error))
-
-    threading.Thread(target=fill, daemon=True).start()
-    try:
-        while True:
-            batch, error = waiting.get()
-            if error is not None:
-                raise error
-            if batch is None:
-                return
-            yield batch
-    finally:
-        stopped.set()
+    return table_files.score

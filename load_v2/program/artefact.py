@@ -74,6 +74,17 @@ class Artefact:
         """Whether tf.saved_model.save of TensorFlow 2 wrote it."""
         return self.meta_graph.HasField("object_graph_def")
 
+    def signature_named(self, key: str) -> signature.Signature:
+        """Returns what a signature takes and gives.
+
+        Raises:
+            LoadError: there is none of that key.
+        """
+        if key not in self.signatures:
+            remedy = f'Pass signature="{min(self.signatures)}".' if self.signatures else "Run step 1 on it."
+            raise errors.unknown("Signature", key, repr(self.path), self.signatures, remedy)
+        return self.signatures[key]
+
     @property
     def unconverted(self) -> list[str]:
         """What step 1 could not turn into TensorFlow 2 constructs, each with its reason."""

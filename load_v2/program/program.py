@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from export_v1.ir import held_draws, importing, ops, safety
 from load_v2 import errors
-from load_v2.errors import LoadError, quoted, unknown
+from load_v2.errors import LoadError, quoted
 from load_v2.program import artefact, inline, resource_tables, signature, subgraph, writes
 
 TRAIN = "train"
@@ -64,15 +64,12 @@ def take(source: artefact.Artefact, key: str) -> Program:
     Raises:
         LoadError: no such signature, or the graph under it holds what TensorFlow 2 cannot own (reference variables).
     """
-    if key not in source.signatures:
-        remedy = f'Pass signature="{min(source.signatures)}".' if source.signatures else "Run step 1 on it."
-        raise unknown("Signature", key, repr(source.path), source.signatures, remedy)
     with errors.blamed(f"Signature {key!r} of {source.path!r} cannot be taken out of its graph"):
         return _taken(source, key)
 
 
 def _taken(source: artefact.Artefact, key: str) -> Program:
-    chosen = source.signatures[key]
+    chosen = source.signature_named(key)
     full, custom = subgraph.without_custom_gradients(inline.calls(source.meta_graph.graph_def))
     full = inline.assets(full, source.assets)
     full = subgraph.with_own_functions(full)

@@ -16,6 +16,11 @@ class Spec:
     dtype: str
     shape: tuple[int | None, ...] | None
 
+    @property
+    def has_rows(self) -> bool:
+        """Whether it comes row by row: it is no scalar, as far as is known."""
+        return self.shape != ()
+
     def __str__(self) -> str:
         return f"{self.dtype} {shape_text(self.shape)}"
 

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 
 from load_v2.errors import LoadError
 from load_v2.program.signature import Spec
-
-_RECORDS = (".tfrecord", ".tfrecords", ".tfrecord.gz")
+from load_v2.scoring.jobs import RECORDS
 
 
 def reader(path: str, specs: Mapping[str, Spec]):
@@ -25,7 +24,7 @@ def reader(path: str, specs: Mapping[str, Spec]):
     if not os.path.exists(path):
         keys = ", ".join(map(repr, specs))
         raise LoadError(f"There is no file {path!r}.\n  Pass --inputs=IN.npz with one array for each of {keys}.")
-    if path.endswith(_RECORDS):
+    if path.endswith(RECORDS):
         return tfrecords.Reader(path, specs)
     if path.endswith(".npz"):
         return arrays.ArchiveReader(path, specs)
@@ -42,7 +41,7 @@ def writer(path: str, keys: list[str]):
     """
     from load_v2.scoring import arrays, tfrecords
 
-    if path.endswith(_RECORDS):
+    if path.endswith(RECORDS):
         return tfrecords.writer(path)
     if path.endswith(".npz"):
         return arrays.archive_writer(path)

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import os
 import shutil
 import zipfile
@@ -13,14 +14,9 @@ from export_v1.format import packed
 from export_v1.format.sample import DAMAGED, known_to_files
 from load_v2.errors import LoadError, unknown
 from load_v2.program.signature import Spec
-from load_v2.scoring import atomic
+from load_v2.scoring import atomic, memory
 
 _COPY_BYTES = 2**22
-
-
-def _has_rows(spec: Spec) -> bool:
-    """Whether an input comes row by row: it is no scalar."""
-    return spec.shape is None or len(spec.shape) > 0
 
 
 class _Batched:
@@ -38,12 +34,12 @@ class _Batched:
             sizes = shapes[key]
             if any(isinstance(size, bool) or not isinstance(size, int) or size < 0 for size in sizes):
                 raise LoadError(f"{self._path!r} is damaged: array {key!r} has the shape {sizes}.")
-            if not sizes and _has_rows(self._specs[key]):
+            if not sizes and self._specs[key].has_rows:
                 raise LoadError(
                     f"In {self._path!r} array {key!r} is a scalar; the signature has {self._specs[key]}, one row for each "
                     "example.\n  Give it as many rows as there are examples."
                 )
-        lengths = {key: shapes[key][0] for key, spec in self._specs.items() if _has_rows(spec)}
+        lengths = {key: shapes[key][0] for key, spec in self._specs.items() if spec.has_rows}
         if len(set(lengths.values())) > 1:
             listed = ", ".join(f"{key}: {length}" for key, length in lengths.items())
             raise LoadError(f"The arrays of {self._path!r} have different lengths: {listed}.")
@@ -68,11 +64,18 @@ class MapReader(_Batched):
         self._check({key: self._arrays[key].shape if key in self._arrays else () for key in files})
 
     def batches(self, size: int) -> Iterator[dict]:
-        for start in range(0, self.count, size):
-            yield {
-                key: _read_rows(array, start, size) if array.ndim and _has_rows(self._specs[key]) else array[()]
+        with contextlib.ExitStack() as opened:
+            streams = {
+                key: opened.enter_context(open(str(array.filename), "rb", buffering=0))
                 for key, array in self._arrays.items()
             }
+            for start in range(0, self.count, size):
+                yield {
+                    key: _read_rows(streams[key], array, start, size)
+                    if array.ndim and self._specs[key].has_rows
+                    else array[()]
+                    for key, array in self._arrays.items()
+                }
 
 
 def _mapped(file: str) -> np.memmap:
@@ -83,18 +86,34 @@ def _mapped(file: str) -> np.memmap:
         raise LoadError(f"{file!r} cannot be read as a plain array: {error}") from error
 
 
-def _read_rows(array: np.memmap, start: int, size: int) -> np.ndarray:
+def _read_rows(stream, array: np.memmap, start: int, size: int) -> np.ndarray:
     """Returns rows as an array of their own, so that whoever reads ahead has read.
 
-    They are mapped for that alone: the pages of a map of the whole file would be counted as memory of this process, one
-    after the other, until they are all of it.
+    They are not taken from the map: its pages would be counted as memory of this process, one after the other, until they
+    are all of the file.
     """
-    rows = array[start : start + size]
-    if not array.flags.c_contiguous or not rows.nbytes:
-        return np.array(rows)
-    offset = array.offset + start * (rows.nbytes // len(rows))
-    assert array.filename is not None, "it is mapped from a file"
-    return np.array(np.memmap(array.filename, array.dtype, "r", offset, rows.shape))
+    shape = (min(size, len(array) - start), *array.shape[1:])
+    if not array.flags.c_contiguous or not math.prod(shape):
+        return np.array(array[start : start + size])
+    stream.seek(array.offset + start * (array.nbytes // len(array)))
+    return _filled(stream, shape, array.dtype, f"{array.filename!r} is truncated: its array ends early.")
+
+
+def _filled(stream, shape: tuple[int, ...], dtype: np.dtype, truncated: str) -> np.ndarray:
+    """Returns an array of what comes next in a stream.
+
+    Raises:
+        LoadError: the stream ends before it is full.
+    """
+    rows = memory.empty(shape, dtype)
+    if rows.nbytes:
+        place, filled = rows.reshape(-1).view(np.uint8).data, 0
+        while filled < len(place):
+            count = stream.readinto(place[filled:])
+            if not count:
+                raise LoadError(truncated)
+            filled += count
+    return rows
 
 
 class ArchiveReader(_Batched):
@@ -128,7 +147,7 @@ class ArchiveReader(_Batched):
             streams, arrays = {}, {}
             for key, spec in self._specs.items():
                 shape, fortran, dtype = self._headers[key]
-                if not shape or not _has_rows(spec) or fortran or dtype.hasobject:
+                if not shape or not spec.has_rows or fortran or dtype.hasobject:
                     # Columns first, or pickled: there are no rows to read one after the other.
                     arrays[key] = _whole(self._path, key)
                 else:
@@ -138,16 +157,12 @@ class ArchiveReader(_Batched):
                 rows = min(size, self.count - start)
                 batch = {key: self._read(key, stream, rows) for key, stream in streams.items()}
                 for key, array in arrays.items():
-                    batch[key] = array[start : start + rows] if array.ndim and _has_rows(self._specs[key]) else array
+                    batch[key] = array[start : start + rows] if array.ndim and self._specs[key].has_rows else array
                 yield batch
 
     def _read(self, key: str, stream, rows: int) -> np.ndarray:
         shape, _, dtype = self._headers[key]
-        wanted = rows * dtype.itemsize * int(np.prod(shape[1:], dtype=np.int64))
-        data = stream.read(wanted)
-        if len(data) != wanted:
-            raise LoadError(f"{self._path!r} is truncated: array {key!r} ends early.")
-        return np.frombuffer(data, dtype).reshape(rows, *shape[1:])
+        return _filled(stream, (rows, *shape[1:]), dtype, f"{self._path!r} is truncated: array {key!r} ends early.")
 
 
 def _header(archive: zipfile.ZipFile, name: str):
@@ -189,11 +204,16 @@ class _GrowingArray:
             self._first = rows[:0]
             if rows.dtype.kind != "S":
                 self._put_header(0)
+        if rows.shape[1:] != self._first.shape[1:]:
+            raise LoadError(
+                f"An output has rows of shape {list(self._first.shape[1:])} and, from row {self._length} on, "
+                f"{list(rows.shape[1:])}: one array cannot hold both.\n  Write TFRecord: --outputs=OUT.tfrecord"
+            )
         self._length += len(rows)
         if rows.dtype.kind == "S":
             self._strings.append(rows)
         else:
-            self._stream.write(np.ascontiguousarray(rows, self._first.dtype).tobytes())
+            self._stream.write(np.ascontiguousarray(rows, self._first.dtype).reshape(-1).view(np.uint8))
 
     def close(self) -> None:
         if self._strings:

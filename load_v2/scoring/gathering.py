@@ -84,7 +84,7 @@ class Gatherer:
         """Returns what two requests have in common that go together."""
         specs = self._scorer.inputs
         return tuple(
-            (key, value.dtype.str, value.shape[1:] if specs[key].shape != () else value.tobytes())
+            (key, value.dtype.str, value.shape[1:] if specs[key].has_rows else value.tobytes())
             for key, value in sorted(request.arrays.items())
         )
 
@@ -113,7 +113,7 @@ class Gatherer:
             return first
         specs = self._scorer.inputs
         return {
-            key: np.concatenate([request.arrays[key] for request in group]) if specs[key].shape != () else value
+            key: np.concatenate([request.arrays[key] for request in group]) if specs[key].has_rows else value
             for key, value in first.items()
         }
 

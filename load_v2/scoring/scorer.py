@@ -12,7 +12,7 @@ import tensorflow as tf
 from load_v2.errors import LoadError
 from load_v2.layer.signature_layer import SignatureLayer
 from load_v2.program.signature import Spec
-from load_v2.scoring import elements
+from load_v2.scoring import elements, memory
 
 # Rows at a time, where nobody says otherwise and the graph has no batch size of its own.
 BATCH_SIZE = 256
@@ -76,17 +76,22 @@ class Scorer:
 
     def _part(self, arrays: Mapping[str, np.ndarray], start: int, size: int, count: int) -> dict[str, np.ndarray]:
         rows = np.minimum(np.arange(start, start + size), count - 1)
-        part = {key: np.asarray(value)[rows] if _has_rows(self.inputs[key]) else value for key, value in arrays.items()}
+        part = {key: np.asarray(value)[rows] if self.inputs[key].has_rows else value for key, value in arrays.items()}
         return self._answered(part, size)
 
     def call(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns what the signature answers, by output key, whether or not that is one answer for each row.
 
+        The graph may read the arrays where they lie: nobody writes to them as long as the answers are used.
+
         Raises:
             LoadError: the arrays do not fit the signature.
             tf.errors.OpError: the graph fails on them.
         """
-        answer = self._layer(dict(arrays))
+        given = {
+            key: memory.tensor(value, self.inputs[key].dtype) for key, value in arrays.items() if key in self.inputs
+        }
+        answer = self._layer({**arrays, **given})
         answer = answer if isinstance(answer, dict) else {next(iter(self.outputs)): answer}
         return {key: np.asarray(value) for key, value in answer.items()}
 
@@ -117,7 +122,7 @@ class Scorer:
     def _halved(self, rows: list[Mapping[str, np.ndarray]]) -> list[dict[str, np.ndarray] | Failure]:
         """Returns the answer to each row of one shape; those that the graph fails on are found by halving the batch."""
         arrays = {
-            key: np.stack([row[key] for row in rows]) if _has_rows(spec) else rows[0][key]
+            key: np.stack([row[key] for row in rows]) if spec.has_rows else rows[0][key]
             for key, spec in self.inputs.items()
         }
         try:
@@ -128,6 +133,32 @@ class Scorer:
             half = len(rows) // 2
             return self._halved(rows[:half]) + self._halved(rows[half:])
         return [{key: value[at] for key, value in answers.items()} for at in range(len(rows))]
+
+    def each(self, arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[str | None]]:
+        """Returns the answers to those rows of a batch that have one, by output key, and for each row why it has none.
+
+        Raises:
+            LoadError: the arrays do not fit the signature, an output is not one answer for each row, or answers differ in
+                shape.
+        """
+        count = row_count(arrays, self.inputs)
+        try:
+            return self.batch(arrays), [None] * count
+        except tf.errors.OpError:
+            # Which rows these are comes out by halving.
+            plain = {key: np.asarray(value) for key, value in arrays.items()}
+            is_of_rows = {key: spec.has_rows for key, spec in self.inputs.items()}
+        answers = self.rows(
+            [{key: value[at] if is_of_rows[key] else value for key, value in plain.items()} for at in range(count)]
+        )
+        answered = [answer for answer in answers if not isinstance(answer, Failure)]
+        reasons = [answer.reason if isinstance(answer, Failure) else None for answer in answers]
+        try:
+            return {
+                key: np.stack([answer[key] for answer in answered]) for key in answered[0]
+            } if answered else {}, reasons
+        except ValueError as error:
+            raise LoadError(f"The answers to rows that were computed apart differ in shape: {error}.") from error
 
     def elements(self, given: Sequence) -> list[dict[str, np.ndarray] | Failure]:
         """Returns the answer to each element, in its place; a Failure, which names the element, where there is none.
@@ -157,16 +188,12 @@ def fixed_batch(specs: Mapping[str, Spec]) -> int | None:
 
 def row_count(arrays: Mapping[str, np.ndarray], specs: Mapping[str, Spec]) -> int:
     """Returns how many rows a batch has; one where no input has a batch dimension."""
-    return next((len(arrays[key]) for key, spec in specs.items() if _has_rows(spec)), 1)
-
-
-def _has_rows(spec: Spec) -> bool:
-    return spec.shape != ()
+    return next((len(arrays[key]) for key, spec in specs.items() if spec.has_rows), 1)
 
 
 def _alike(rows: Sequence[Mapping[str, np.ndarray]], specs: Mapping[str, Spec]) -> list[list[int]]:
     """Returns the positions of rows that go into a batch: of one shape, and one value where an input has no rows."""
-    scalars = [key for key, spec in specs.items() if not _has_rows(spec)]
+    scalars = [key for key, spec in specs.items() if not spec.has_rows]
     groups: dict[tuple, list[int]] = {}
     for at, row in enumerate(rows):
         shapes = tuple(value.shape for value in row.values())

@@ -1,10 +1,9 @@
 """Parquet and CSV files answered by a signature, a few rows at a time. Needs the extra `parquet`."""
 
 import contextlib
-import glob
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pyarrow
 import pyarrow.compute
@@ -12,10 +11,9 @@ from pyarrow import csv, parquet
 
 from load_v2.errors import LoadError, unknown
 from load_v2.program.signature import Spec
-from load_v2.scoring import atomic, elements, tables
+from load_v2.scoring import array_files, atomic, elements, jobs, tables, threads
 from load_v2.scoring.scorer import BATCH_SIZE, Scorer
 
-_ENDINGS = (".parquet", ".csv")
 _REASON = "reason"
 # Rows that are read, answered and written together, as far as a batch is not larger.
 _ROWS = 4096
@@ -23,92 +21,99 @@ _ROWS = 4096
 
 def score(
     scorer: Scorer,
-    inputs: str,
+    paths: Sequence[str],
     outputs: str,
     *,
     failed: str | None = None,
     columns: Mapping[str, str] | None = None,
     batch_size: int | None = None,
-    progress: Callable[[int], None] = lambda rows: None,
-) -> int:
-    """Answers the rows of tables; returns how many there were. The files appear whole, or not at all.
+    progress: Callable[[int, int | None], None] = lambda rows, total: None,
+) -> tuple[int, int]:
+    """Answers the rows of tables, one after the other; `outputs` and `failed` appear whole, or not at all.
 
     The answers have the columns that are no inputs beside them, in the order of the rows. In CSV, what is no single value
-    is a list as JSON has it, and strings are UTF-8.
+    is a list as JSON has it, and strings are UTF-8. The next rows are read while some are answered, and answers are written
+    behind them.
 
     Args:
         scorer: the signature.
-        inputs: a file, a pattern of files, or a folder of them.
-        outputs: a file for the answers.
-        failed: a file for rows that have no answer, with a column `reason`; without one, they are an error.
+        paths: .parquet or .csv files.
+        outputs: a .parquet or .csv file for the answers.
+        failed: a .parquet or .csv file for rows that have no answer, with a column `reason`; without one, they are an error.
         columns: input -> name of its column, where that is another.
         batch_size: rows at a time; default 256, or the graph's own.
-        progress: called with the number of rows so far.
+        progress: called with the rows so far, and how many there are in all if that is known.
+
+    Returns:
+        How many rows there were, and how many of them have no answer.
 
     Raises:
-        LoadError: there are no such files, they cannot be read, lack a column, or a row has no answer.
+        LoadError: a file cannot be read, lacks a column, or a row has no answer.
     """
-    paths = _files(inputs)
     for path in filter(None, (outputs, failed)):
-        _check_ending(path)
-        if os.path.realpath(path) in map(os.path.realpath, paths):
-            raise LoadError(f"{path!r} holds inputs, and would be replaced.\n  Name another.")
+        array_files.check_ending(path, jobs.TABLES, "tables are written to")
     chosen = elements.columns_of(scorer.inputs, columns)
-    count = 0
+    total, count, refusals = _total(paths), 0, 0
+    names: list[str] = []
+    size = max(_ROWS, scorer.fixed or batch_size or BATCH_SIZE)
     with contextlib.ExitStack() as stack:
         good = stack.enter_context(_writer(outputs))
         bad = stack.enter_context(_writer(failed)) if failed else None
+        later = stack.enter_context(threads.write_behind())
         for path in paths:
             first = count
-            for table in _batches(path, max(_ROWS, scorer.fixed or batch_size or BATCH_SIZE)):
+            for table in threads.read_ahead(_batches(path, size)):
                 answers = tables.answer(scorer, _given(table, chosen, scorer.inputs, path), batch_size)
                 refused = answers.reasons.is_valid()
                 at = refused.index(pyarrow.scalar(True)).as_py() if answers.reasons.null_count < len(table) else -1
                 if at >= 0 and bad is None:
-                    raise LoadError(
-                        f"Row {count - first + at} of {path!r} has no answer. {answers.reasons[at]}\n"
-                        "  --failed=FILE.parquet lets the rest go on and writes such rows there."
-                    )
-                if bad is not None and at >= 0:
+                    raise array_files.no_answer(path, count - first + at, answers.reasons[at].as_py(), ".parquet")
+                if bad is not None:
                     reason = elements.free_name(_REASON, table.column_names)
-                    bad.write(table.append_column(reason, answers.reasons).filter(refused))
+                    later(bad.write, table.append_column(reason, answers.reasons).filter(refused))
+                    refusals += len(table) - answers.reasons.null_count
                 kept = table.drop_columns(list(set(chosen.values())))
                 for key, array in answers.outputs.items():
                     kept = kept.append_column(elements.output_name(key, kept.column_names), array)
-                good.write(kept if at < 0 else kept.filter(pyarrow.compute.invert(refused)))
+                names = names or kept.column_names
+                if kept.column_names != names:
+                    raise LoadError(
+                        f"{path!r} has other columns than {paths[0]!r}: with its answers {', '.join(kept.column_names)}; "
+                        f"there are {', '.join(names)}.\n  Give each file an output of its own: --outputs='FOLDER/*.parquet'."
+                    )
+                later(good.write, kept if at < 0 else kept.filter(pyarrow.compute.invert(refused)))
                 count += len(table)
-                progress(count)
-        if not count:
-            raise LoadError(f"{inputs!r} holds no rows, so there is nothing to answer.")
-    return count
+                progress(count, total)
+    return count, refusals
 
 
-def _check_ending(path: str) -> None:
-    if not path.endswith(_ENDINGS):
-        raise LoadError(f"{path!r} is neither .parquet nor .csv, which is what tables are written to.")
-
-
-def _files(pattern: str) -> list[str]:
-    if os.path.isdir(pattern):
-        found = [os.path.join(pattern, name) for name in os.listdir(pattern) if name.endswith(_ENDINGS)]
-    else:
-        found = [pattern] if os.path.exists(pattern) else glob.glob(pattern, recursive=True)
-    if not found:
-        raise LoadError(f"No file matches {pattern!r}.\n  Pass --inputs='data/*.parquet', a file or a folder.")
-    return sorted(found)
+def _total(paths: Sequence[str]) -> int | None:
+    """Returns how many rows there are, None where only reading all of it would tell."""
+    if not all(path.endswith(".parquet") for path in paths):
+        return None
+    with contextlib.suppress(pyarrow.ArrowException, OSError):
+        return sum(parquet.read_metadata(path).num_rows for path in paths)
+    return None
 
 
 def _batches(path: str, size: int) -> Iterator[pyarrow.Table]:
+    """Yields the rows of a file, some at a time; of a file without rows, a table without rows."""
     try:
         if path.endswith(".csv"):
             with csv.open_csv(path) as stream:
+                empty = stream.schema.empty_table()
                 for batch in stream:
                     for start in range(0, len(batch), size):
+                        empty = None
                         yield pyarrow.Table.from_batches([batch.slice(start, size)])
         else:
             with parquet.ParquetFile(path) as file:
+                empty = file.schema_arrow.empty_table()
                 for batch in file.iter_batches(size):
+                    empty = None
                     yield pyarrow.Table.from_batches([batch])
+        if empty is not None:
+            yield empty
     except (pyarrow.ArrowException, OSError) as error:
         raise LoadError(f"{path!r} cannot be read: {str(error).splitlines()[0]}") from error
 
@@ -142,20 +147,25 @@ class _Writer:
     def __init__(self, part: str, ending: str):
         self._part, self._is_csv = part, ending == ".csv"
         self._sink: parquet.ParquetWriter | csv.CSVWriter | None = None
+        self._schema: pyarrow.Schema | None = None
 
     def write(self, table: pyarrow.Table) -> None:
         if self._is_csv:
             table = _as_text(table)
         if self._sink is None:
             make = csv.CSVWriter if self._is_csv else parquet.ParquetWriter
-            self._sink = make(self._part, table.schema)
-        self._sink.write_table(table.cast(self._sink.schema) if not self._is_csv else table)
+            self._schema = table.schema
+            self._sink = make(self._part, self._schema)
+        try:
+            self._sink.write_table(table.cast(self._schema))
+        except pyarrow.ArrowInvalid as error:
+            raise LoadError(
+                f"A column has another type than before: {str(error).splitlines()[0]}.\n"
+                "  Give each file an output of its own: --outputs='FOLDER/*.parquet'."
+            ) from error
 
     def close(self) -> None:
-        if self._sink is None:
-            # No row came: a table without columns says so.
-            self.write(pyarrow.table({_REASON: pyarrow.array([], pyarrow.string())}))
-        assert self._sink is not None
+        assert self._sink is not None, "a table without rows is written, too"
         self._sink.close()
 
 

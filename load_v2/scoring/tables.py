@@ -115,7 +115,7 @@ def _whole(columns: Mapping[str, Column], specs: Mapping[str, Spec]) -> dict[str
             array = elements.typed(key, spec, array)
         except LoadError:
             return None
-        if spec.shape == ():
+        if not spec.has_rows:
             # An input without rows has one value for all of a batch.
             if array.ndim != 1 or len(set(array.tolist())) != 1:
                 return None
@@ -182,7 +182,7 @@ def arrow_type(key: str, spec: Spec) -> pyarrow.DataType:
     Raises:
         LoadError: it is not one answer for each row, or Arrow has no such type.
     """
-    if spec.shape == ():
+    if not spec.has_rows:
         raise LoadError(f"Output {key!r} is {spec}: it is not one answer for each row.\n  Export without it.")
     try:
         scalar = pyarrow.binary() if spec.dtype == "string" else pyarrow.from_numpy_dtype(_stored(spec))

@@ -102,12 +102,10 @@ def interface_of(path: str, signature: str) -> Signature:
     Raises:
         LoadError: the export or the signature is not there, or it takes no inputs.
     """
-    signatures = artefact.read(path).signatures
-    if signature not in signatures:
-        raise unknown("Signature", signature, repr(path), signatures)
-    if not signatures[signature].inputs:
+    found = artefact.read(path).signature_named(signature)
+    if not found.inputs:
         raise LoadError(f"Signature {signature!r} takes no inputs, so it has no answer to a row.")
-    return signatures[signature]
+    return found
 
 
 def struct_type(outputs: Mapping[str, Spec], reason: str) -> types.StructType:

@@ -206,7 +206,7 @@ def _predicted(folder: pathlib.Path, out: pathlib.Path) -> object:
     from load_v2.commands import predict
 
     export = folder.parent / "lookup_vocab_export"
-    rows, _ = predict.predict(SignatureLayer(export), str(folder / "in.npz"), str(out / "out.npz"))
+    rows = predict.predict(SignatureLayer(export), str(folder / "in.npz"), str(out / "out.npz")).rows
     return rows
 
 

@@ -37,14 +37,14 @@ CHANGES = (
     ),
     Change(
         file="load_v2/scoring/arrays.py",
-        before="    if not array.flags.c_contiguous or not rows.nbytes:\n",
+        before="    if not array.flags.c_contiguous or not math.prod(shape):\n",
         after="    if True:\n",
         tests=("tests/load_v2/commands/test_predict.py::test_memory_does_not_grow_with_the_file",),
         why="the whole file stays mapped",
     ),
     Change(
         file="load_v2/scoring/arrays.py",
-        before="if not shape or not _has_rows(spec) or fortran or dtype.hasobject:",
+        before="if not shape or not spec.has_rows or fortran or dtype.hasobject:",
         after="if True:",
         tests=("tests/load_v2/commands/test_predict.py::test_memory_does_not_grow_with_the_file",),
         why="archives are read whole",

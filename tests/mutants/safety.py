@@ -139,9 +139,9 @@ CHANGES = (
     _change("export_v1/format/bundle.py", "    except (UnicodeDecodeError, tf.errors.OpError):\n",
             "    except tf.errors.OpError:\n", _ONE_MESSAGE),
     _change("export_v1/format/record.py", "        if not isinstance(variable.name, str):\n", "        if False:\n", _ONE_MESSAGE),
-    _change("load_v2/scoring/arrays.py", "            if not sizes and _has_rows(self._specs[key]):\n", "            if False:\n",
+    _change("load_v2/scoring/arrays.py", "            if not sizes and self._specs[key].has_rows:\n", "            if False:\n",
             _ONE_MESSAGE),
-    _change("load_v2/commands/predict.py", "        if not rows:\n", "        if False:\n", _ONE_MESSAGE),
+    _change("load_v2/scoring/array_files.py", "        if not rows:\n", "        if False:\n", _ONE_MESSAGE),
     _change("load_v2/layer/signature_layer.py", "        if keras.config.backend() != \"tensorflow\":\n", "        if False:\n",
             _ONE_MESSAGE),
     # processes of their own

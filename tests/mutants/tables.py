@@ -4,7 +4,8 @@ from tests.mutants.change import Change
 
 TABLES = ("tests/load_v2/scoring/test_tables.py",)
 ELEMENTS = ("tests/load_v2/scoring/test_elements.py",)
-FILE, FILES = "load_v2/scoring/tables.py", "load_v2/scoring/table_files.py"
+MANY = ("tests/load_v2/scoring/test_jobs.py",)
+FILE, FILES, JOBS = "load_v2/scoring/tables.py", "load_v2/scoring/table_files.py", "load_v2/scoring/jobs.py"
 
 CHANGES = (
     Change(
@@ -71,23 +72,43 @@ CHANGES = (
     ),
     Change(
         file=FILES,
-        before="good.write(kept if at < 0 else kept.filter(pyarrow.compute.invert(refused)))",
-        after="good.write(kept)",
+        before="later(good.write, kept if at < 0 else kept.filter(pyarrow.compute.invert(refused)))",
+        after="later(good.write, kept)",
         tests=TABLES,
         why="rows without an answer are among the answers, too",
     ),
     Change(
-        file=FILES,
-        before="    return sorted(found)",
-        after="    return sorted(found)[::-1]",
+        file=JOBS,
+        before="    return root, sorted(found)",
+        after="    return root, sorted(found)[::-1]",
         tests=TABLES,
         why="the order of the files is another",
     ),
     Change(
-        file=FILES,
-        before="if os.path.realpath(path) in map(os.path.realpath, paths):",
+        file=JOBS,
+        before="if place in read:",
         after="if False:",
-        tests=TABLES,
+        tests=MANY,
         why="inputs are replaced by answers",
     ),
-)
+    Change(file=JOBS, before="if place in written:", after="if False:", tests=MANY, why="one output is written over another"),
+    Change(file=JOBS, before="        done = [task for task in made if os.path.lexists(task.output)]", after="        done = []",
+           tests=MANY, why="what is done is done again"),
+    Change(file=JOBS, before="if before[\"files\"][self._key(task)] != _state(task):", after="if False:", tests=MANY,
+           why="answers to a file that has changed stay"),
+    Change(file=JOBS, before="            if then.get(name) != value and not", after="            if False and not", tests=MANY,
+           why="answers of two models are mixed"),
+    Change(file=JOBS, before="not in before.get(\"files\", {}):", after="in ():", tests=MANY,
+           why="a file of somebody else's passes for answers"),
+    Change(file=JOBS, before="        if _state(task) != self._files[self._key(task)]:", after="        if False:", tests=MANY),
+    Change(file=JOBS, before="{**before.get(\"files\", {}), **{", after="{**{", tests=MANY,
+           why="a second kill forgets what the first run did"),
+    Change(file="load_v2/scoring/memory.py", before="if value.ctypes.data % _ALIGNMENT or not", after="if not",
+           tests=("tests/load_v2/scoring/test_memory.py",), why="TensorFlow ends the process"),
+    Change(file="load_v2/scoring/memory.py", before="or value.dtype.name != dtype ", after="",
+           tests=("tests/load_v2/scoring/test_memory.py",)),
+    Change(file="load_v2/scoring/threads.py", before="        wait(_WAITING)\n", after="",
+           tests=("tests/load_v2/scoring/test_threads.py",), why="all answers wait in memory for a slow disk"),
+    Change(file="load_v2/scoring/threads.py", before="            wait(0)\n", after="",
+           tests=("tests/load_v2/scoring/test_threads.py",), why="an answer that could not be written is lost silently"),
+)  # fmt: skip

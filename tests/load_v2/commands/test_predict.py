@@ -31,7 +31,7 @@ def test_npz_in_batches_equals_one_call(layer, rows, tmp_path):
     np.savez(tmp_path / "in.npz", x=rows, unused=np.zeros(3))
     np.savez_compressed(tmp_path / "small.npz", x=np.asfortranarray(rows))
     for name, size in (("in.npz", 10), ("in.npz", 103), ("in.npz", 1000), ("small.npz", 7)):
-        count, _ = predict.predict(layer, str(tmp_path / name), str(tmp_path / "out.npz"), size)
+        count = predict.predict(layer, str(tmp_path / name), str(tmp_path / "out.npz"), size).rows
         assert count == 103
         _close(np.load(tmp_path / "out.npz"), layer(rows))
 

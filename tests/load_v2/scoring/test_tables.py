@@ -15,7 +15,7 @@ from tests.support import cases
 pyarrow = pytest.importorskip("pyarrow", reason="pip install -e '.[parquet]'")
 from pyarrow import csv, parquet  # noqa: E402 - after what says what is missing
 
-from load_v2.scoring import table_files, tables  # noqa: E402
+from load_v2.scoring import tables  # noqa: E402
 
 
 class Recording(Scorer):
@@ -158,17 +158,18 @@ def test_predict_answers_several_files_and_sets_aside_what_has_no_answer(ending,
     )
 
 
-def test_what_is_wrong_with_files_is_one_message(mlp, tmp_path):
+def test_what_is_wrong_with_files_is_one_message(exported, tmp_path):
+    layer = load_v2.SignatureLayer(str(exported("mlp_layers")))
     parquet.write_table(pyarrow.table({"xs": [[1.0]]}), tmp_path / "in.parquet")
     (tmp_path / "bad.parquet").write_bytes(b"nothing")
     source, out = str(tmp_path / "in.parquet"), str(tmp_path / "out.parquet")
     for inputs, outputs, message in (
         (source, out, "--column=x=NAME"),
         (source, source, "would be replaced"),
-        (source, out[:-8] + ".npz", "neither"),
+        (source, out[:-8] + ".npz", "not .parquet or .csv"),
         (str(tmp_path / "*.csv"), out, "No file"),
         (str(tmp_path / "bad.parquet"), out, "cannot be read"),
     ):
         with pytest.raises(load_v2.LoadError, match=message):
-            table_files.score(mlp, inputs, outputs)
+            predict.predict(layer, inputs, outputs)
     assert not (tmp_path / "out.parquet").exists()
