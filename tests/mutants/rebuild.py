@@ -91,8 +91,8 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/rebuilding.py",
-        "                if not compared.equal:\n",
-        "                if False:\n",
+        "            if not result.equal:\n",
+        "            if False:\n",
         _WHOLE,
         why="a wrong model is returned",
     ),

@@ -24,7 +24,6 @@ _HEADER = (
 )
 # So many models share a process for each backend.
 _TOGETHER = 8
-_ONE_EACH = "case.json", "saved_model.pb"
 
 
 def main(arguments: list[str]) -> int:
@@ -34,7 +33,7 @@ def main(arguments: list[str]) -> int:
     args = parser.parse_args(arguments)
     chosen = backends.chosen(args.backends.split(",") if args.backends else None)
     golden = [cases.FOLDER / name for name in cases.names()]
-    folders = [found for folder in args.folders for found in _models(folder)] if args.folders else golden
+    folders = [found for folder in args.folders for found in models(folder)] if args.folders else golden
     if not folders:
         sys.exit("No case.json and no saved_model.pb is in these folders, nor two levels below.")
     print(_HEADER)
@@ -49,12 +48,16 @@ def main(arguments: list[str]) -> int:
     return int(any(row.wrong for row in rows))
 
 
-def _models(folder: Path) -> list[Path]:
-    for depth in ("", "*/", "*/*/"):
-        found = {path.parent for name in _ONE_EACH for path in folder.glob(depth + name)}
-        if found:
-            return sorted(found)
-    return []
+def models(folder: Path) -> list[Path]:
+    """Returns the cases and exports that a folder is or holds; the export of a case, its 1/, is part of it."""
+    if _is_model(folder):
+        return [folder]
+    either = ((path, path / "1") for path in sorted(folder.glob("*/")))
+    return [found for pair in either for found in [next(filter(_is_model, pair), None)] if found]
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / "case.json").exists() or (folder / "saved_model.pb").exists()
 
 
 def summary(rows: list[judging.Row]) -> str:

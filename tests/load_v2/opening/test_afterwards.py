@@ -131,7 +131,7 @@ assert_equal({key: by_shape[value.shape] for key, value in wanted.items()})
 
 
 @pytest.mark.parametrize("name", CASES)
-@_needs("openvino")
+@_needs("openvino", "scipy")
 def test_openvino_answers(name, written):
     _run(written(name), "openvino", "assert_equal(model.predict(given, verbose=0), 1e-3)")
 
