@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import text_format
+from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 import export_v1
 from export_v1 import pipeline
 from export_v1.request import Request
 from load_v2 import LoadError, SignatureLayer
+from load_v2 import __main__ as step_2
 from load_v2.commands import predict, to_keras
 from tests.support import cases, graphs, savedmodels, small_models
 from tests.support.graphs import v1
@@ -377,3 +379,90 @@ def test_what_the_frozen_values_never_reach_need_not_be_let_in(canary, tmp_path)
     with pytest.raises(export_v1.ExportError, match="WriteFile"):
         export_v1.export(**flags, freeze={"training:0": True}, overwrite=True)
     assert not canary.exists()
+
+
+def _forged(kind: str):
+    """Returns a change that adds to the answer what comes of a handle that a file brings along."""
+
+    def change(graph_def) -> None:
+        if kind == "parsed":
+            proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_VARIANT)
+            proto.variant_val.add(type_name="tensorflow::TensorList", metadata=b"\xff" * 40)
+            packed = graph_def.node.add(name="packed", op="Const")
+            packed.attr["dtype"].type = types_pb2.DT_STRING
+            packed.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(proto.SerializeToString()))
+            forged = graph_def.node.add(name="forged", op="ParseTensor", input=["packed"])
+            forged.attr["out_type"].type = types_pb2.DT_VARIANT
+        else:
+            forged = graph_def.node.add(name="forged", op="Const")
+            proto = forged.attr["value"].tensor
+            proto.dtype = forged.attr["dtype"].type = types_pb2.DataType.Value(f"DT_{kind.upper()}")
+            if kind == "variant":
+                proto.variant_val.add(type_name="tensorflow::TensorList", metadata=b"\xff" * 40)
+            else:
+                proto.resource_handle_val.add(
+                    device="/job:localhost/replica:0/task:0/device:CPU:0", container="localhost", name="w"
+                )
+        if kind == "resource":
+            read = graph_def.node.add(name="read", op="ReadVariableOp", input=["forged"])
+            read.attr["dtype"].type = types_pb2.DT_FLOAT
+        else:
+            graph_def.node.add(name="length", op="TensorListLength", input=["forged"])
+            read = graph_def.node.add(name="read", op="Cast", input=["length"])
+            read.attr["SrcT"].type, read.attr["DstT"].type = types_pb2.DT_INT32, types_pb2.DT_FLOAT
+        (answer,) = (node for node in graph_def.node if node.name == "y")
+        answer.input[1] = "read"
+
+    return change
+
+
+@pytest.mark.parametrize("kind", ["resource", "variant", "parsed"])
+def test_a_handle_does_not_come_in_a_file(kind, tmp_path):
+    """One leads to what anything else in the process holds; TensorFlow 2.21 ends the process over some variants."""
+    with savedmodels.session() as current:
+        x = v1.placeholder(tf.float32, [None], name="x")
+        folder = savedmodels.save(tmp_path / "m", current, {"x": x}, {"y": tf.add(x, 1.0, name="y")})
+    _graph_of(folder, _forged(kind))
+    with pytest.raises(export_v1.ExportError, match="a handle or a variant in it"):
+        pipeline.export(Request(saved_model=folder), str(tmp_path / "export"))
+    with pytest.raises(LoadError, match="a handle or a variant in it"):
+        SignatureLayer(folder)
+
+
+@pytest.mark.parametrize("name", ["y\x1b]0;title\x07", "y\n  out y: equal", "y\x9b2J", "\u202egnp.y"])
+def test_a_name_that_a_terminal_would_act_on_is_refused(name, tmp_path):
+    with savedmodels.session() as current:
+        x = v1.placeholder(tf.float32, [None], name="x")
+        folder = savedmodels.save(tmp_path / "m", current, {"x": x}, {name: tf.add(x, 1.0, name="y")})
+    told = f"control characters in them: {repr(name)}"
+    for error, use in (
+        (export_v1.ExportError, export_v1.inspect),
+        (LoadError, lambda saved_model: SignatureLayer(saved_model)),
+    ):
+        with pytest.raises(error) as caught:
+            use(saved_model=folder)
+        assert told in str(caught.value)
+
+
+def test_what_a_stranger_wrote_into_a_record_does_not_reach_a_terminal(exported, tmp_path, capsys):
+    folder = tmp_path / "export"
+    shutil.copytree(exported("mlp_layers"), folder)
+    file = folder / "assets.extra" / "export_v1.json"
+    content = json.loads(file.read_text())
+    content["choices"] = [{"what": "\x1b[2Jall is well", "why": "\u202eit is"}]
+    file.write_text(json.dumps(content))
+    assert step_2.main(step_2.parse(["load_v2", "show", str(folder)])) == 0
+    told = capsys.readouterr()
+    assert r"\x1b[2Jall is well" in told.out and "\x1b" not in told.out + told.err and "\u202e" not in told.out
+
+
+def test_a_page_holds_no_markup_of_a_stranger(tmp_path):
+    """Signatures may have any name, and a record any text."""
+    bad = '</script><img src=x onerror="alert(1)">'
+    with savedmodels.session() as current:
+        x = v1.placeholder(tf.float32, [None], name="x")
+        folder = savedmodels.save(tmp_path / "m", current, {bad: x}, {bad: tf.add(x, 1.0, name="y")})
+    assert step_2.main(step_2.parse(["load_v2", "report", folder, f"--html={tmp_path / 'r.html'}"])) == 0
+    page = (tmp_path / "r.html").read_text()
+    assert "<img" not in page and "&lt;img" in page
+    assert page.count("</script>") == 2

@@ -5,21 +5,27 @@ axes. Where an op puts rows together (a mean over the batch, a slice that shifts
 are mixed, and so is all that is computed from there. An op that no table in `rows` has counts as one that mixes.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import tensorflow as tf
 
 from export_v1.analysis.liveness import Liveness, Ordered
-from export_v1.analysis.rows import computing, flow, shaping, slicing
-from export_v1.analysis.rows.states import FREE, Free, Look, Mixed, Rows, Shape, State, either
-from export_v1.ir import graph, importing, ops
-from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, data_inputs
+from export_v1.analysis.rows import computing, endings, flow, shaping, slicing
+from export_v1.analysis.rows.states import FREE, Done, Free, Last, Look, Mixed, Rows, Shape, State, either
+from export_v1.ir import graph, importing, library, ops, ordering
+from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, attr, data_inputs
 
+_CALLING = ops.WHILES | ops.IFS | ops.CALLS
 _RULES = {**computing.RULES, **shaping.RULES, **slicing.RULES, **flow.RULES}
 
 
 def mixing(
-    graph_def: GraphDef, inputs: Iterable[str], outputs: Mapping[str, str], frozen: Mapping[str, object]
+    graph_def: GraphDef,
+    inputs: Iterable[str],
+    outputs: Mapping[str, str],
+    frozen: Mapping[str, object],
+    written: Index | None = None,
 ) -> dict[str, str]:
     """Returns the outputs that are not known to be one answer for each row -> the op that puts rows together.
 
@@ -28,10 +34,11 @@ def mixing(
         inputs: names of the tensors whose first axis is the batch.
         outputs: key -> tensor name.
         frozen: tensor name -> the value that it is fed.
+        written: the graph with the shapes that TensorFlow 1 recorded, which tell what is in a loop.
     """
     values = {graph.parse(name): value for name, value in frozen.items()}
     index, found = Index(graph_def), {}
-    states = _Following(index, {graph.parse(name) for name in inputs}, values).states
+    states = _Following(index, {graph.parse(name): Rows(0) for name in inputs}, values, written).states
     for key, name in outputs.items():
         state = states.get(graph.parse(name), FREE)
         if isinstance(state, Mixed):
@@ -44,12 +51,18 @@ def mixing(
 class _Following:
     """Finds the state of every tensor, going round loops until nothing changes."""
 
-    def __init__(self, index: Index, inputs: Collection[Tensor], frozen: Mapping[Tensor, object]):
+    def __init__(
+        self,
+        index: Index,
+        inputs: Mapping[Tensor, State],
+        frozen: Mapping[Tensor, object] = MappingProxyType({}),
+        written: Index | None = None,
+    ):
         self._index = index
         self._live = Liveness(Ordered.of(self._index), frozen)
-        self._shapes = _static_shapes(index.graph_def)
-        self.states: dict[Tensor, State] = {tensor: Rows(0) for tensor in inputs}
-        todo = [node.name for node in index.graph_def.node]
+        self._shapes = _static_shapes(index.graph_def, written)
+        self.states: dict[Tensor, State] = dict(inputs)
+        todo = [node.name for node in ordering.in_order(index)]
         waiting = set(todo)
         todo.reverse()
         while todo:
@@ -81,19 +94,66 @@ class _Following:
         return changed
 
     def _of(self, node: NodeDef, sources: list[Tensor], states: list[State]) -> State | list[State]:
+        if node.op in _CALLING:
+            return self._called(node, sources, states)
         mixed = next((state for state in states if isinstance(state, Mixed)), None)
         if mixed is not None and node.op not in ops.MERGES:
             return mixed
-        rule = _RULES.get(node.op)
-        found = rule(Look(self._index, self._shapes, node, sources, states)) if rule else None
+        # Of all rows together: a bound on a loop's steps, and nothing else.
+        bounds = node.op not in ops.SWITCHES and any(isinstance(state, Last | Done) for state in states)
+        rule = (endings.RULES if bounds else _RULES).get(node.op)
+        found = rule(Look(self._index, self._shapes, node, sources, states, self._live.known)) if rule else None
         return Mixed(node.name) if found is None else found
 
+    def _called(self, node: NodeDef, sources: list[Tensor], states: list[State]) -> list[State]:
+        """Returns the states of what comes out of a functional loop, of a functional condition or of a call."""
+        count = len(graph.output_types(node, self._index.functions))
+        mixed: list[State] = [Mixed(node.name)] * count
+        if node.op in ops.WHILES:
+            shapes = [self._shapes.get(Tensor(node.name, at)) for at in range(count)]
+            while True:
+                [goes_on] = self._inside(node, attr(node, "cond").func.name, shapes, states)
+                if not isinstance(goes_on, Free):
+                    return mixed
+                after = self._inside(node, attr(node, "body").func.name, shapes, states)
+                joined = [either(old, new, node.name) for old, new in zip(states, after, strict=True)]
+                if joined == states:
+                    return states
+                states = joined
+        first = 0 if node.op in ops.CALLS else 1
+        if not all(isinstance(state, Free) for state in states[:first]):
+            return mixed
+        shapes = [self._shapes.get(tensor) for tensor in sources[first:]]
+        branch = self._live.branch(node)
+        names = ["f"] if node.op in ops.CALLS else ["then_branch", "else_branch"]
+        functions = [attr(node, name).func for name in names] if branch is None else [branch]
+        answers = [self._inside(node, function.name, shapes, states[first:]) for function in functions]
+        together = answers[0]
+        for answer in answers[1:]:
+            together = [either(one, other, node.name) for one, other in zip(together, answer, strict=True)]
+        return together
 
-def _static_shapes(graph_def: GraphDef) -> dict[Tensor, Shape]:
+    def _inside(self, node: NodeDef, function: str, shapes: list[Shape], states: list[State]) -> list[State]:
+        """Returns the states of what a function returns; what is mixed in it is mixed by the node that calls it."""
+        body = library.body(self._index.graph_def, function)
+        for argument, shape in zip(body.graph_def.node, shapes, strict=False):
+            argument.attr["shape"].shape.CopyFrom(tf.TensorShape(shape).as_proto())
+        inside = _Following(Index(body.graph_def), dict(zip(body.arguments, states, strict=True))).states
+        found = [inside.get(tensor, FREE) for tensor in body.returned]
+        return [Mixed(node.name) if isinstance(state, Mixed) and state not in states else state for state in found]
+
+
+def _static_shapes(graph_def: GraphDef, written: Index | None) -> dict[Tensor, Shape]:
     with tf.Graph().as_default() as imported:
         importing.graph_def(graph_def)
         return {
-            Tensor(operation.name, at): None if output.shape.rank is None else output.shape.as_list()
+            Tensor(operation.name, at): _recorded(written, Tensor(operation.name, at))
+            if output.shape.rank is None
+            else output.shape.as_list()
             for operation in imported.get_operations()
             for at, output in enumerate(operation.outputs)
         }
+
+
+def _recorded(written: Index | None, tensor: Tensor) -> Shape:
+    return graph.recorded_shape_of(written, tensor) if written is not None and tensor.node in written else None

@@ -14,6 +14,17 @@ from export_v1.ir.graph import NodeDef, attr
 # A predicate is a scalar, or a few of them; anything larger is not followed.
 MOST_ELEMENTS = 16
 
+
+def _sliced(node: NodeDef, x: np.ndarray, begin: np.ndarray, end: np.ndarray, step: np.ndarray) -> np.ndarray | None:
+    """One size, or a few, out of a shape."""
+    if x.ndim != 1 or len(begin) != 1 or attr(node, "ellipsis_mask").i or attr(node, "new_axis_mask").i:
+        return None
+    if attr(node, "shrink_axis_mask").i:
+        return x[begin[0]]
+    first = None if attr(node, "begin_mask").i else begin[0]
+    return x[first : None if attr(node, "end_mask").i else end[0] : step[0]]
+
+
 # Each computes what the TensorFlow op of its name does; None where it cannot tell.
 EVALUATORS: Mapping[str, Callable[..., np.ndarray | None]] = {
     "Identity": lambda node, x: x,
@@ -37,6 +48,10 @@ EVALUATORS: Mapping[str, Callable[..., np.ndarray | None]] = {
     "Squeeze": lambda node, x: np.squeeze(x) if not attr(node, "squeeze_dims").list.i else None,
     "Reshape": lambda node, x, shape: np.reshape(x, shape),
     "ExpandDims": lambda node, x, axis: np.expand_dims(x, int(axis)),
+    "ConcatV2": lambda node, *parts: np.concatenate(parts[:-1], int(parts[-1])),
+    "Pack": lambda node, *parts: np.stack(parts, attr(node, "axis").i),
+    "Range": lambda node, start, limit, delta: np.arange(start, limit, delta).astype(start.dtype),
+    "StridedSlice": _sliced,
     "All": lambda node, x, axes: np.all(x, axis=tuple(np.ravel(axes)), keepdims=attr(node, "keep_dims").b),
     "Any": lambda node, x, axes: np.any(x, axis=tuple(np.ravel(axes)), keepdims=attr(node, "keep_dims").b),
 }

@@ -18,18 +18,33 @@ def is_shown(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
 
 
+# Also those that turn the direction of text round.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _HEADING = re.compile(r"^ *[A-Z][^:]*\(\d+\):$", re.MULTILINE)
 
 
+def visible(text: str) -> str:
+    """Returns a text with the control characters in it written out, but for the ends of lines and tabs.
+
+    What a stranger wrote into a model stands in it: a terminal would do what these say.
+
+    >>> visible("w\\x1b[2J")
+    'w\\\\x1b[2J'
+    """
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
 def report(text: str, stream: TextIO) -> str:
-    """Returns lines of a report with verdicts and warnings in colour, where the stream shows it."""
+    """Returns lines of a report as `visible`, with verdicts and warnings in colour, where the stream shows it."""
+    text = visible(text)
     if not is_shown(stream):
         return text
     return "\n".join(_line(line) for line in _HEADING.sub(rf"{_BOLD}\g<0>{_PLAIN}", text).split("\n"))
 
 
 def error(text: str, stream: TextIO) -> str:
-    """Returns an error message with its first line in red, where the stream shows it."""
+    """Returns an error message as `visible`, with its first line in red, where the stream shows it."""
+    text = visible(text)
     if not is_shown(stream):
         return text
     first, rest = (*text.split("\n", 1), "")[:2]

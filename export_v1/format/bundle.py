@@ -1,41 +1,43 @@
 """The index of a checkpoint bundle: where each tensor's bytes are, and their checksums.
 
 TensorFlow reads and writes bundles, but tells nobody the checksums, and reads a tensor whole or not at all. With the
-index a tensor can be copied piece by piece, and what was written be compared with what should have been.
+index a tensor can be copied piece by piece, and what was written be compared with what should have been. TensorFlow also
+takes an index at its word: a size that there is not ends the process, and a part that is smaller than it should be is
+read beyond its end. So nothing else reads one before it was looked at here.
 
-PREFIX.index is a sorted string table: blocks of keys, each without what it has in common with the one before, an index
-of the blocks, and a footer of 48 bytes. A key is a tensor name; "" has the header; one that starts with a zero byte is
-a slice of a tensor.
+PREFIX.index is a sorted string table. A key is a tensor name; "" has the header; one that starts with a zero byte is a
+slice of a tensor.
 
 Source: tensorflow/core/protobuf/tensor_bundle.proto, tensorflow/core/util/saved_tensor_slice_util.cc.
 """
 
 import dataclasses
+import math
 import os
-import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import tensorflow as tf
 from google.protobuf import message
+from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import tensor_bundle_pb2
 
 from export_v1 import errors
+from export_v1.format import table
 
-_FOOTER, _BLOCK_TRAILER, _MAGIC = 48, 5, 0xDB4775248B80FB57
 # Checksums are stored rotated and shifted by this, lest a checksum be taken of data that holds its own.
 _MASK = 0xA282EAD8
-# What keys have in common is stored once; more than this they never have.
-_MOST_TIMES, _MOST_BYTES = 200, 2**26
 # CRC-32C's polynomial, lowest bit first.
 _POLYNOMIAL = 0x82F63B78
+# What TensorFlow counts elements and bytes by, the axes that a shape of it has at most, and the first type that is a reference.
+_MOST, _MOST_AXES, _REFERENCES = 2**63, 254, 100
+_BY_LENGTH = frozenset({types_pb2.DT_STRING, types_pb2.DT_VARIANT})
+_LENGTHS = 2**16
+# Five digits in the names of the files.
+_MOST_SHARDS = 99_999
 
 Part = tuple[tuple[int, int], ...]
 Entry: TypeAlias = tensor_bundle_pb2.BundleEntryProto
-
-
-class _HostileError(Exception):
-    """Whoever walks over the table, be it TensorFlow, would not come to its end."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,11 +72,14 @@ class Index:
 
 
 def read(prefix: str, error: type[errors.UserError] = errors.ExportError) -> Index | None:
-    """Returns the index of a bundle; None where it is not one, or is compressed or of a big-endian machine.
+    """Returns the index of a bundle; None where there is none, or it is of a big-endian machine.
+
+    Guaranteed: every number in it is one that TensorFlow can read by. Whether the data files are there, and as long as it
+    says, is not asked: TensorFlow asks that.
 
     Raises:
         OSError: a file that is there cannot be read.
-        UserError: it is one that would take more memory or time than there is. Of class `error`.
+        UserError: it is damaged, or was made to do harm. Of class `error`.
     """
     path = prefix + ".index"
     if not os.path.isfile(path):
@@ -85,7 +90,7 @@ def read(prefix: str, error: type[errors.UserError] = errors.ExportError) -> Ind
     slices: dict[str, dict[Part, Entry]] = {}
     header = tensor_bundle_pb2.BundleHeaderProto()
     try:
-        for key, value in _table(content):
+        for key, value in table.entries(content):
             if not key:
                 header.ParseFromString(value)
             elif key[0] == 0:
@@ -93,16 +98,16 @@ def read(prefix: str, error: type[errors.UserError] = errors.ExportError) -> Ind
                 slices.setdefault(name, {})[part] = Entry.FromString(value)
             else:
                 tensors[key.decode()] = Entry.FromString(value)
-    except _HostileError as hostile:
-        raise error(f"Checkpoint {prefix!r} cannot be read: {hostile}.\n  Get a fresh copy of it.") from hostile
-    except (ValueError, IndexError, struct.error, message.DecodeError):
-        return None
-    if header.endianness != tensor_bundle_pb2.BundleHeaderProto.LITTLE:
-        return None
-    for name, parts in slices.items():
-        sizes = [dim.size for dim in tensors[name].shape.dim] if name in tensors else []
-        slices[name] = {_explicit(part, sizes): entry for part, entry in parts.items()}
-    return Index(tensors, slices, header.num_shards)
+        for name, parts in slices.items():
+            if name in tensors:
+                slices[name] = {_explicit(part, _sizes(tensors[name])): entry for part, entry in parts.items()}
+        index = Index(tensors, slices, header.num_shards)
+        _check(index)
+    except table.DamagedError as damaged:
+        raise refused(prefix, str(damaged), error) from damaged
+    except (ValueError, IndexError, message.DecodeError) as damaged:
+        raise refused(prefix, "an entry of its index is damaged", error) from damaged
+    return index if header.endianness == tensor_bundle_pb2.BundleHeaderProto.LITTLE else None
 
 
 def data_file(prefix: str, shard: int, shards: int) -> str:
@@ -110,56 +115,115 @@ def data_file(prefix: str, shard: int, shards: int) -> str:
     return f"{prefix}.data-{shard:05d}-of-{shards:05d}"
 
 
-def _table(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    if len(content) < _FOOTER or struct.unpack("<Q", content[-8:])[0] != _MAGIC:
-        raise ValueError("not a table")
-    footer = memoryview(content)[-_FOOTER:]
-    _, after = _handle(footer)
-    (at, size), _ = _handle(footer[after:])
-    last: bytes | None = None
-    for _, handle in _block(content, at, size):
-        (at, size), _ = _handle(handle)
-        for key, value in _block(content, at, size):
-            # So that no block comes twice, and the walk ends.
-            if last is not None and key <= last:
-                raise _HostileError(f"its index is not in order at {key[:60]!r}")
-            yield key, value
-            last = key
+def refused(prefix: str, what: str, error: type[errors.UserError]) -> errors.UserError:
+    """Returns the error for a checkpoint that says of itself what cannot be."""
+    return error(
+        f"Checkpoint {prefix!r} cannot be read: {what}.\n"
+        "  It is damaged, or was not written by TensorFlow; get a fresh copy of it."
+    )
 
 
-def _block(content: bytes, at: int, size: int) -> Iterator[tuple[bytes, bytes]]:
-    block = content[at : at + size]
-    if at + size + _BLOCK_TRAILER > len(content) or content[at + size] != 0:
-        raise ValueError("a block is cut off or compressed")
-    restarts = struct.unpack("<I", block[-4:])[0]
-    end = size - 4 - 4 * restarts
-    key, at, unpacked = b"", 0, 0
-    while at < end:
-        common, at = _varint(block, at)
-        own, at = _varint(block, at)
-        length, at = _varint(block, at)
-        key = key[:common] + block[at : at + own]
-        unpacked += len(key)
-        if unpacked > max(_MOST_BYTES, _MOST_TIMES * len(content)):
-            raise _HostileError(f"its index of {len(content):,} bytes has keys of more than {unpacked:,}")
-        at += own + length
-        yield key, block[at - length : at]
+def check_lengths(prefix: str, index: Index, error: type[errors.UserError]) -> None:
+    """Checks that strings are as long as their places in the data files are; TensorFlow makes room before it asks.
+
+    Raises:
+        OSError: a file that is there cannot be read.
+        UserError: they are not. Of class `error`.
+    """
+    parts = ((name, entry) for name, found in index.slices.items() for entry in found.values())
+    for name, entry in (*index.tensors.items(), *parts):
+        path = data_file(prefix, entry.shard_id, index.shards)
+        count = math.prod(dim.size for dim in entry.shape.dim)
+        if entry.dtype == types_pb2.DT_STRING and not entry.slices and count and os.path.isfile(path):
+            try:
+                with open(path, "rb") as file:
+                    file.seek(entry.offset)
+                    used, strings = _lengths(file, count)
+            except table.DamagedError as damaged:
+                raise refused(prefix, f"the strings of {name!r} are cut off", error) from damaged
+            # Between the lengths and the strings stands a checksum.
+            if used + 4 + strings != entry.size:
+                what = f"the strings of {name!r} are said to take {used + 4 + strings:,} bytes, of {entry.size:,}"
+                raise refused(prefix, what, error)
 
 
-def _handle(data) -> tuple[tuple[int, int], int]:
-    start, at = _varint(data, 0)
-    size, at = _varint(data, at)
-    return (start, size), at
+def _lengths(file, count: int) -> tuple[int, int]:
+    """Returns how many bytes so many lengths take from here on, and their sum."""
+    rest, used, total = b"", 0, 0
+    at = 0
+    for _ in range(count):
+        if len(rest) - at < 10:
+            rest, at = rest[at:] + file.read(_LENGTHS), 0
+        start = at
+        length, at = table.varint(rest, at)
+        used, total = used + at - start, total + length
+    return used, total
 
 
-def _varint(data, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while shift < 70:
-        value |= (data[at] & 127) << shift
-        at, shift = at + 1, shift + 7
-        if data[at - 1] < 128:
-            return value, at
-    raise ValueError("a number of more than 64 bits")
+def _check(index: Index) -> None:
+    """Raises DamagedError for what no bundle says of a tensor: each number is looked at before it is computed with."""
+    if not 1 <= index.shards <= _MOST_SHARDS:
+        raise table.DamagedError(f"it is said to be of {index.shards:,} data files")
+    for name, entry in index.tensors.items():
+        _check_entry(f"tensor {name!r}", entry, index.shards)
+        parts = {_explicit(_extents(part), _sizes(entry)) for part in entry.slices}
+        for part in parts:
+            _check_part(name, entry, part, index.slices.get(name, {}).get(part))
+    for name, found in index.slices.items():
+        for part, entry in found.items():
+            _check_entry(f"a part of {name!r}", entry, index.shards)
+            if name in index.tensors:
+                _check_part(name, index.tensors[name], part, entry)
+
+
+def _check_entry(what: str, entry: Entry, shards: int) -> None:
+    if entry.dtype not in types_pb2.DataType.values() or not 0 < entry.dtype < _REFERENCES:
+        raise table.DamagedError(f"{what} is of type {entry.dtype}, and there is no such type")
+    sizes, elements = _sizes(entry), 1
+    if entry.shape.unknown_rank or len(sizes) > _MOST_AXES or any(size < 0 for size in sizes):
+        shown = "an unknown number of axes" if entry.shape.unknown_rank else f"shape {_shown(sizes)}"
+        raise table.DamagedError(f"{what} has {shown}")
+    item = max(tf.as_dtype(entry.dtype).size, 1)
+    for size in sizes:
+        elements *= size
+        if elements * item >= _MOST:
+            raise table.DamagedError(f"{what} has shape {_shown(sizes)}")
+    if not 0 <= entry.shard_id < shards:
+        raise table.DamagedError(f"{what} is in data file {entry.shard_id:,} of {shards:,}")
+    if entry.offset < 0 or entry.size < 0 or entry.offset + entry.size >= _MOST:
+        raise table.DamagedError(f"{what} has {entry.size:,} bytes at {entry.offset:,}")
+    by_length = entry.dtype in _BY_LENGTH
+    if not entry.slices and (entry.size < elements if by_length else entry.size != elements * item):
+        dtype = tf.as_dtype(entry.dtype).name
+        raise table.DamagedError(f"{what}, {dtype} {_shown(sizes)}, has {entry.size:,} bytes")
+
+
+def _check_part(name: str, whole: Entry, part: Part, entry: Entry | None) -> None:
+    sizes = _sizes(whole)
+    what = f"part {_shown(part)} of {name!r}"
+    if len(part) != len(sizes) or any(
+        start < 0 or length < 0 or start + length > size for (start, length), size in zip(part, sizes, strict=True)
+    ):
+        raise table.DamagedError(f"{what} is outside of its shape {_shown(sizes)}")
+    if entry is None:
+        raise table.DamagedError(f"{what} is not there")
+    if (entry.dtype, _sizes(entry)) != (whole.dtype, [length for _, length in part]):
+        raise table.DamagedError(f"{what} has shape {_shown(_sizes(entry))}, or another type")
+
+
+def _sizes(entry: Entry) -> list[int]:
+    return [dim.size for dim in entry.shape.dim]
+
+
+def _shown(sizes: Sequence) -> str:
+    return str([*sizes[:8], "…"] if len(sizes) > 8 else list(sizes))
+
+
+def _extents(part) -> Part:
+    found = tuple((extent.start, extent.length if extent.HasField("length") else None) for extent in part.extent)
+    if any(length is not None and length < 0 for _, length in found):
+        raise table.DamagedError(f"part {_shown(found)} of a tensor has a negative size")
+    return tuple((start, -1 if length is None else length) for start, length in found)
 
 
 def _slice_key(key: bytes) -> tuple[str, Part]:
@@ -194,7 +258,7 @@ def _signed(key: bytes, at: int) -> tuple[int, int]:
 
 def _explicit(part: Part, sizes: list[int]) -> Part:
     return tuple(
-        (0, size) if length < 0 else (start, length) for (start, length), size in zip(part, sizes, strict=False)
+        (0, size) if length < 0 else (start, length) for (start, length), size in zip(part, sizes, strict=True)
     )
 
 

@@ -329,9 +329,9 @@ def recorded_shape_of(index: Index, tensor: Tensor) -> list[int | None] | None:
     return recorded_shape(index[tensor.node], tensor.index) if tensor.node in index else None
 
 
-def _counts(node: NodeDef, side: str) -> Iterator[tuple[str, int | None]]:
+def _counts(node: NodeDef, side: str, functions: Mapping = MappingProxyType({})) -> Iterator[tuple[str, int | None]]:
     """Yields name and size of each argument on one side of a node; None: it is no list."""
-    for argument in getattr(op_def(node.op), side):
+    for argument in getattr(functions.get(node.op) or op_def(node.op), side):
         if argument.number_attr:
             yield argument.name, attr(node, argument.number_attr).i
         elif argument.type_list_attr:
@@ -345,9 +345,14 @@ def grouped_inputs(node: NodeDef) -> list[int | None]:
     return [count for _, count in _counts(node, "input_arg")]
 
 
-def named_outputs(node: NodeDef) -> list[tuple[str, int]]:
-    """Returns, for each output that an op's definition names, its name and how many tensors it is."""
-    return [(name, 1 if count is None else count) for name, count in _counts(node, "output_arg")]
+def named_outputs(node: NodeDef, functions: Mapping = MappingProxyType({})) -> list[tuple[str, int]]:
+    """Returns, for each output that an op's definition names, its name and how many tensors it is.
+
+    Args:
+        node: the node.
+        functions: OpDefs of the function library by name, for nodes that call a function as their op.
+    """
+    return [(name, 1 if count is None else count) for name, count in _counts(node, "output_arg", functions)]
 
 
 def all_nodes(graph_def: GraphDef) -> Iterator[NodeDef]:

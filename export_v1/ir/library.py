@@ -1,10 +1,11 @@
 """A graph's functions: which are called, whether they hold together, and how large they are once they are inlined."""
 
 import collections
+import dataclasses
 from collections.abc import Iterator
 
 from export_v1 import errors
-from export_v1.ir import graph, ops, ordering
+from export_v1.ir import graph, ops, ordering, rewrite
 
 # TensorFlow puts functions in the place of their calls, and follows the calls without counting. A graph may become this
 # many nodes by that, or this many times what is written in it.
@@ -32,6 +33,55 @@ def problems(library) -> list[str]:
         calls[function.signature.name] = [name for name in called if name in names]
     around = ordering.unordered(calls)
     return found + [f"function {name!r} calls itself" for name in around if not twice][:3]
+
+
+@dataclasses.dataclass(frozen=True)
+class Body:
+    """What a function does, as a graph: its arguments are placeholders.
+
+    Attributes:
+        graph_def: with the library of the graph that the function is from.
+        arguments: one tensor for each.
+        returned: one tensor for each.
+    """
+
+    graph_def: graph.GraphDef
+    arguments: list[graph.Tensor]
+    returned: list[graph.Tensor]
+
+
+def body(graph_def: graph.GraphDef, name: str) -> Body:
+    """Returns the body of a function of a graph's library as a graph of its own.
+
+    Raises:
+        KeyError: there is no such function, or it reads what is not in it.
+    """
+    function = {one.signature.name: one for one in graph_def.library.function}[name]
+    made = rewrite.with_nodes(graph_def, ())
+    signatures = {one.signature.name: one.signature for one in graph_def.library.function}
+    tensors: dict[str, graph.Tensor] = {}
+    for arg in function.signature.input_arg:
+        made.node.add(name=arg.name, op="Placeholder").attr["dtype"].type = arg.type
+        tensors[arg.name] = graph.Tensor(arg.name)
+    for node in function.node_def:
+        at = 0
+        for output, count in graph.named_outputs(node, signatures):
+            for each in range(count):
+                tensors[f"{node.name}:{output}:{each}"] = graph.Tensor(node.name, at + each)
+            at += count
+    for node in function.node_def:
+        copy = made.node.add()
+        copy.CopyFrom(node)
+        del copy.input[:]
+        copy.input.extend(edge if edge.startswith("^") else tensors[_first_of(edge)].edge for edge in node.input)
+    arguments = [graph.Tensor(arg.name) for arg in function.signature.input_arg]
+    returned = [tensors[_first_of(function.ret[arg.name])] for arg in function.signature.output_arg]
+    return Body(made, arguments, returned)
+
+
+def _first_of(edge: str) -> str:
+    """Returns an edge in a function with its position, which may be left out where it is the first."""
+    return f"{edge}:0" if edge.count(":") == 1 else edge
 
 
 def called_by(node) -> set[str]:

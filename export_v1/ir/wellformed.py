@@ -9,6 +9,7 @@ import collections
 import contextlib
 import functools
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -25,6 +26,11 @@ _MOST_AXES = 254
 _FIELDS = {"type": "type", "int": "i", "float": "f", "bool": "b", "string": "s", "shape": "shape", "tensor": "tensor",
            "func": "func"}  # fmt: skip
 _REFERENCE = 100
+# Also those that turn the direction of text round.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+# Handles lead to whatever the process holds under a name, and what a variant is made of is not looked at by who uses it.
+_HELD = frozenset({tf.resource, tf.variant})
+_HANDLE = "a handle or a variant in it, which only a running program has"
 
 
 def check(graph_def: GraphDef, place: str = "The graph", error: type[errors.UserError] = errors.ExportError) -> None:
@@ -36,6 +42,36 @@ def check(graph_def: GraphDef, place: str = "The graph", error: type[errors.User
     found = problems(graph_def)
     if found:
         raise error(fault(found, place))
+
+
+def check_names(meta_graph, place: str, error: type[errors.UserError] = errors.ExportError) -> None:
+    """Checks that no name of a MetaGraphDef has a control character in it.
+
+    TensorFlow gives no node such a name. A signature may have any; printed, it would move a terminal's cursor, or pass for
+    a line of a report.
+
+    Raises:
+        UserError: one has; the first few. Of class `error`.
+    """
+    found = [repr(name[:120]) for name in _names(meta_graph) if _CONTROL.search(name)]
+    if found:
+        raise error(
+            f"{place} has names with control characters in them: {', '.join(found[:3])}.\n"
+            "  No program of TensorFlow's gives such names. If you trust where it comes from, have its author rename them."
+        )
+
+
+def _names(meta_graph) -> Iterator[str]:
+    for key, signature in meta_graph.signature_def.items():
+        yield key
+        for info in (signature.inputs, signature.outputs):
+            yield from info
+    for node in meta_graph.graph_def.node:
+        yield node.name
+    for function in meta_graph.graph_def.library.function:
+        yield function.signature.name
+        for node in function.node_def:
+            yield node.name
 
 
 def fault(found: list[str], place: str) -> str:
@@ -190,6 +226,8 @@ def _values(node: NodeDef) -> Iterator[str]:
         for key in ("key_index", "value_index", "vocab_size", "offset"):
             if not -2 <= graph.attr(node, key).i < 2**31:
                 yield f"has an attribute {key!r} of {graph.attr(node, key).i:,}"
+    if node.op == "ParseTensor" and tf.as_dtype(graph.attr(node, "out_type").type) in _HELD:
+        yield f"makes of a string {_HANDLE}"
     for number in _known(node.op)[1]:
         if not 0 <= graph.attr(node, number).i <= graph.MOST_ENDS:
             yield f"has an attribute {number!r} of {graph.attr(node, number).i}"
@@ -210,8 +248,8 @@ def _tensor(tensor) -> str:
     if _type(tensor.dtype).startswith("number") or tensor.dtype == 0 or tensor.dtype > _REFERENCE:
         return f"a tensor of type number {tensor.dtype}"
     dtype, count = tf.as_dtype(tensor.dtype), math.prod(sizes)
-    if dtype in (tf.resource, tf.variant):
-        return ""
+    if dtype in _HELD:
+        return _HANDLE
     size = dtype.size if dtype != tf.string else 8
     if count * size > LARGEST:
         return f"a tensor of {count * size:,} bytes"

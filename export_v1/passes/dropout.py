@@ -14,6 +14,7 @@ from export_v1.analysis.liveness import Liveness, Ordered
 from export_v1.ir import graph, rewrite
 from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, attr, data_inputs
 from export_v1.ir.match import Pattern, anything, either, made_by, match
+from export_v1.passes import any_batch
 from export_v1.passes.result import Notes, Result
 
 Values = Mapping[Tensor, np.ndarray]
@@ -86,29 +87,14 @@ def of_any_batch(graph_def: GraphDef) -> Result:
 
 def _shape_of(index: Index, uniform: NodeDef, data: Tensor, names: set[str]) -> list[NodeDef]:
     """Returns the nodes that make the shape of a mask, of as many rows as its data has; the last one is the shape."""
+    sizes = tf.make_ndarray(attr(index[data_inputs(uniform)[0].node], "value").tensor)
+    if _recorded_sizes(index, data) != list(sizes):
+        # A mask that is broadcast has the data's rows, and sizes of its own.
+        return any_batch.sized(index, uniform.name, data, sizes[1:], names)
     shape = rewrite.node(graph.fresh_name(f"{uniform.name}/of_data", names), "Shape", [data])
     shape.attr["T"].type = tf.as_dtype(index.data_type(data)).base_dtype.as_datatype_enum
     shape.attr["out_type"].CopyFrom(uniform.attr["T"])
-    sizes = tf.make_ndarray(attr(index[data_inputs(uniform)[0].node], "value").tensor)
-    if _recorded_sizes(index, data) == list(sizes):
-        return [shape]
-    # A mask that is broadcast has the data's rows, and sizes of its own.
-    dtype = tf.as_dtype(sizes.dtype)
-    starts, ends, rest, axis = (
-        rewrite.constant(graph.fresh_name(f"{uniform.name}/{name}", names), value, kind)
-        for name, value, kind in (
-            ("from", [0], tf.int32), ("to", [1], tf.int32), ("sizes", sizes[1:], dtype), ("axis", 0, tf.int32)
-        )
-    )  # fmt: skip
-    rows = rewrite.node(
-        graph.fresh_name(f"{uniform.name}/rows", names), "Slice", [Tensor(n.name) for n in (shape, starts, ends)],
-        T=dtype, Index=tf.int32,
-    )  # fmt: skip
-    whole = rewrite.node(
-        graph.fresh_name(f"{uniform.name}/shape", names), "ConcatV2", [Tensor(n.name) for n in (rows, rest, axis)],
-        N=2, T=dtype, Tidx=tf.int32,
-    )  # fmt: skip
-    return [shape, starts, ends, rest, axis, rows, whole]
+    return [shape]
 
 
 def _is_recorded(index: Index, shape: Tensor, data: Tensor, broadcast: bool = False) -> bool:

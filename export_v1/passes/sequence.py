@@ -83,6 +83,9 @@ def _initializers(index: Index, nodes: Iterable[NodeDef]) -> tuple[str, ...]:
 
 def _any_batch(state: State) -> State:
     state = state.after(any_batch.reshapes(state.graph_def, state.batch))
+    fed = {state.name(name): shape for name, (_, shape) in state.inputs.items()}
+    state = state.after(any_batch.starts(state.graph_def, state.batch, fed))
+    state = state.after(any_batch.arrays(state.graph_def, state.batch))
     return state.after(dropout.of_any_batch(state.graph_def))
 
 

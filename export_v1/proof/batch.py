@@ -181,7 +181,8 @@ def _refuse_mixing(
     try:
         original = variant.original(asked, files)
         batched = [original.inputs[key][name] for name, cut in inputs.items() if cut.shape]
-        mixing = batch_axis.mixing(original.graph_def, batched, original.outputs[key], original.frozen)
+        outputs, written = original.outputs[key], asked.model.index
+        mixing = batch_axis.mixing(original.graph_def, batched, outputs, original.frozen, written)
     except (*asking.FAILURES, errors.ExportError) as error:
         raise _Kept(f"with another, TensorFlow refuses the graph: {errors.reason(error)}") from error
     for name, where in mixing.items():

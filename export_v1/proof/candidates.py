@@ -102,9 +102,10 @@ class Search:
             if number == 1:
                 yield from self._numbered(values)
                 yield from self._varied(values)
-        yield from self._repaired(values, MOST_JUDGED)
+        # What is tried in order ends; what follows from refusals may take all the judgements that are left.
         for candidate in self._searched():
             yield from self._accepted(candidate, values, _MOST_ROUNDS)
+        yield from self._repaired(values, MOST_JUDGED)
 
     def blame(self, candidate: Candidate, message: str) -> None:
         """Notes what TensorFlow said against a candidate when it ran; what follows from that comes next."""
@@ -194,12 +195,11 @@ class Search:
         return judge.refusal(self._reading.graph_def, candidate.sizes, values(candidate))
 
     def _repaired(self, values: Values, most: int) -> Iterator[Candidate]:
-        """Yields what followed from refusals, as far as shape functions let it through: so many at most."""
+        """Yields what followed from refusals, as far as shape functions let it through; asks of so many at most."""
         while self._repairs and most:
             candidate, rounds = self._repairs.popleft()
-            for accepted in self._accepted(candidate, values, rounds):
-                most -= 1
-                yield accepted
+            most -= 1
+            yield from self._accepted(candidate, values, rounds)
 
     def _repair(self, candidate: Candidate, refusal: judge.Refusal, rounds: int) -> None:
         """Notes candidates in which open axes above the op that is blamed have the sizes that TensorFlow speaks of."""

@@ -142,12 +142,10 @@ def check_files(prefix: str) -> None:
     """Checks that every file of a checkpoint is there.
 
     Raises:
-        ExportError: a data file is missing; which, and what is there.
+        ExportError: a data file is missing; which, and what is there. Or the index is damaged.
     """
     if not os.path.exists(prefix + ".index"):
         return
-    # TensorFlow's own reader would walk over whatever it is.
-    bundle.read(prefix)
     found = sorted(glob.glob(glob.escape(prefix) + ".data-*"))
     counts = {path[-5:] for path in found}
     if len(counts) == 1:
@@ -162,6 +160,7 @@ def check_files(prefix: str) -> None:
             f"  Found: {errors.quoted(os.path.basename(path) for path in glob.glob(glob.escape(prefix) + '.*'))}.\n"
             "  Copy the whole checkpoint: PREFIX.index and every PREFIX.data-…-of-…."
         )
+    bundle.read(prefix)
 
 
 def _meta_beside(prefix: str) -> str:

@@ -72,6 +72,7 @@ def to_graph(meta_graph: MetaGraphDef, assets: Mapping[str, str] | None = None) 
         meta_graph: not modified.
         assets: tensor name of a file name -> path of that file.
     """
+    wellformed.check_names(meta_graph, "The graph")
     with wellformed.blamed(lambda: [meta_graph.graph_def], "The graph"):
         return _read(meta_graph, dict(assets or {}))
 

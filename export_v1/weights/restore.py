@@ -10,14 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1 import errors
-from export_v1.format import plain_path
+from export_v1.format import checkpoints, plain_path
 from export_v1.ir.graph import GraphDef, NodeDef, attr
 from export_v1.model import Graph, Restored
 
 # tf.train.ExponentialMovingAverage names a shadow variable "VARIABLE/NAME", and NAME is this unless it was given.
 EMA = "ExponentialMovingAverage"
-# What TensorFlow's reader raises for a file that is damaged, or shorter than its index says.
-_UNREADABLE = (tf.errors.OpError, ValueError, RuntimeError, IndexError, KeyError, TypeError, MemoryError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,16 +64,9 @@ class Checkpoint:
 
     def __init__(self, prefix: str):
         self.prefix = prefix
-        try:
-            # tf.train.load_checkpoint takes a prefix that ends in "/" for a folder.
-            reader = tf.compat.v1.train.NewCheckpointReader(plain_path.of(prefix))
-            self.shapes: Mapping[str, list[int]] = reader.get_variable_to_shape_map()
-            self.dtypes: Mapping[str, tf.DType] = reader.get_variable_to_dtype_map()
-        except _UNREADABLE as error:
-            raise errors.ExportError(
-                f"Checkpoint {prefix!r} cannot be read: {_first_line(error)}\n"
-                "  Its index is damaged, or was not written by TensorFlow; copy the checkpoint again."
-            ) from error
+        held = checkpoints.opened(prefix)
+        self.shapes: Mapping[str, list[int]] = held.shapes
+        self.dtypes: Mapping[str, tf.DType] = held.dtypes
         self._session = tf.compat.v1.Session(graph=tf.Graph())
         self._values: dict[tf.DType, tuple[tf.Tensor, tf.Tensor, tf.Tensor]] = {}
         self._asking = threading.Lock()
@@ -90,8 +81,8 @@ class Checkpoint:
             value = self._restored(location)
             # NumPy would drop the zeros that a lone string ends in.
             return np.array(value, object) if isinstance(value, bytes) else np.asarray(value)
-        except _UNREADABLE as error:
-            raise unreadable([location.key], self.prefix, _first_line(error)) from error
+        except checkpoints.UNREADABLE as error:
+            raise unreadable([location.key], self.prefix, errors.reason(error)) from error
 
     def _restored(self, location: Restored) -> np.ndarray:
         # The reader would read a part by way of the whole, and knows fewer types than the op.
@@ -157,10 +148,6 @@ def is_finite(value: np.ndarray) -> bool:
     with np.errstate(over="ignore", invalid="ignore"):
         # A sum is several times faster than looking at each element, and only ever too careful.
         return bool(np.isfinite(value.sum(dtype=None))) or bool(np.isfinite(value).all())
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def parse_renames(renames: Iterable[str]) -> list[tuple[re.Pattern, str]]:

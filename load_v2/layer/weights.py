@@ -6,7 +6,7 @@ from typing import Protocol
 import keras
 import tensorflow as tf
 
-from export_v1.format import plain_path
+from export_v1.format import checkpoints, plain_path
 from load_v2.errors import LoadError, quoted
 from load_v2.program import artefact
 
@@ -146,8 +146,7 @@ def check(variables: Sequence[artefact.Variable], source: artefact.Artefact) -> 
         raise LoadError(
             f"{source.path!r} has no variables/ folder.\n  Its graph needs: {names}.\n  Copy the whole folder."
         )
-    reader = tf.train.load_checkpoint(plain_path.of(source.bundle))
-    shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
+    _, shapes, dtypes = checkpoints.opened(source.bundle, LoadError)
     problems = []
     for variable in variables:
         if variable.key not in shapes:

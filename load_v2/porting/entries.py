@@ -6,7 +6,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from export_v1.format import bundle, plain_path
+from export_v1.format import bundle, checkpoints, plain_path
 from load_v2.errors import LoadError, quoted
 from load_v2.porting.types import Entry, Shape
 
@@ -60,19 +60,6 @@ def _is_v1(prefix: str) -> bool:
     return bool(tf.io.gfile.glob(plain_path.of(prefix))) and not tf.io.gfile.isdir(prefix)
 
 
-# What TensorFlow's reader raises: it makes Python exceptions of status codes, so any of these.
-_UNREADABLE = (
-    tf.errors.OpError,
-    RuntimeError,
-    ValueError,
-    IndexError,
-    KeyError,
-    NotImplementedError,
-    TypeError,
-    MemoryError,
-)
-
-
 class Checkpoint:
     """The variables of one checkpoint. Values are read when asked for, and not kept.
 
@@ -81,12 +68,7 @@ class Checkpoint:
 
     def __init__(self, path: str | os.PathLike):
         self.prefix = locate(path)
-        try:
-            # Not tf.train.load_checkpoint: it takes a prefix that ends with a slash (`model/.index`) for a folder.
-            self._reader = tf.compat.v1.train.NewCheckpointReader(plain_path.of(self.prefix))
-            shapes, dtypes = self._reader.get_variable_to_shape_map(), self._reader.get_variable_to_dtype_map()
-        except _UNREADABLE as error:
-            raise LoadError(f"{self.prefix!r} cannot be read as a checkpoint: {error}") from error
+        self._reader, shapes, dtypes = checkpoints.opened(self.prefix, LoadError)
         self.entries = {key: Entry(key, tuple(shapes[key]), dtypes[key].name) for key in sorted(shapes)}
         self.parts = _joined(self.entries)
         for name, (keys, axis) in self.parts.items():
@@ -103,7 +85,7 @@ class Checkpoint:
         keys, axis = self.parts.get(key, ((key,), 0))
         try:
             values = [np.asarray(self._reader.get_tensor(part)) for part in keys]
-        except _UNREADABLE as error:
+        except checkpoints.UNREADABLE as error:
             raise LoadError(f"Variable {key!r} of {self.prefix!r} cannot be read: {error}") from error
         return values[0] if len(values) == 1 else np.concatenate(values, axis)
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from export_v1.format import folder, plain_path
+from export_v1.format import checkpoints, folder
 from export_v1.format import record as record_file
 from export_v1.format.record import Record
 from export_v1.ir import wellformed
@@ -102,6 +102,7 @@ def read(path: str | os.PathLike) -> Artefact:
     path = errors.path_of(path)
     saved_model = _saved_model(path)
     meta_graph = _serving_graph(saved_model, path)
+    wellformed.check_names(meta_graph, f"The graph of {path!r}", LoadError)
     wellformed.check(meta_graph.graph_def, f"The graph of {path!r}", LoadError)
     with errors.blamed(f"{path!r} cannot be read"):
         return _read(path, meta_graph)
@@ -233,13 +234,13 @@ def _full_shape(node, stored: list[int] | None) -> tuple[int, ...]:
     return tuple(shape.as_list()) if shape.is_fully_defined() else ()
 
 
-def _bundle_shapes(bundle: str | None, path: str) -> dict[str, list[int]]:
+def _bundle_shapes(bundle: str | None, path: str) -> Mapping[str, list[int]]:
     if bundle is None:
         return {}
     try:
-        return tf.train.load_checkpoint(plain_path.of(bundle)).get_variable_to_shape_map()
-    except (tf.errors.OpError, ValueError, RuntimeError, IndexError, KeyError, TypeError, MemoryError) as error:
-        raise LoadError(f"The variables of {path!r} are damaged: {error}\n  Export again.") from error
+        return checkpoints.opened(bundle, LoadError).shapes
+    except LoadError as error:
+        raise LoadError(f"The variables of {path!r} are damaged. {error}\n  Export again.") from error
 
 
 def _collection(meta_graph: MetaGraphDef, name: str) -> list[str]:

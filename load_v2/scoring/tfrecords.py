@@ -1,6 +1,8 @@
 """TFRecord files of tf.Example: one feature for each input or output, flattened."""
 
 import contextlib
+import gzip
+import zlib
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -12,6 +14,8 @@ from load_v2.program.signature import Spec
 from load_v2.scoring import atomic
 
 _STORED = {"string": tf.string}
+# A record is its length, a checksum of that, its bytes, and a checksum of these.
+_HEAD, _AROUND, _MOST = 8, 16, 2**62
 
 
 class Reader:
@@ -31,6 +35,7 @@ class Reader:
             self._features = {key: _feature(path, key, spec) for key, spec in specs.items()}
 
     def batches(self, size: int) -> Iterator[dict]:
+        check_lengths(self._path)
         compression = "GZIP" if self._path.endswith(".gz") else None
         records = tf.data.TFRecordDataset(self._path, compression).batch(size)
         if not self._raw:
@@ -46,6 +51,29 @@ class Reader:
 
     def _parse(self, batch: tf.Tensor) -> dict:
         return tf.io.parse_example(batch, self._features)
+
+
+def check_lengths(path: str) -> None:
+    """Checks that every record of a file ends within it; TensorFlow makes room for as much as it is told.
+
+    Raises:
+        LoadError: one does not, or the file cannot be read.
+    """
+    try:
+        with gzip.open(path) if path.endswith(".gz") else open(path, "rb") as file:
+            at = number = 0
+            while head := file.read(_HEAD):
+                length = int.from_bytes(head, "little")
+                if length < _MOST:
+                    file.seek(at + length + _AROUND - 1)
+                if length >= _MOST or not file.read(1):
+                    raise LoadError(
+                        f"{path!r} cannot be read: it ends within record {number:,}, which begins at byte {at:,} and is "
+                        f"said to have {length:,} bytes.\n  It is cut off, or no TFRecord. Get a fresh copy of it."
+                    )
+                at, number = at + length + _AROUND, number + 1
+    except (OSError, EOFError, zlib.error) as error:
+        raise LoadError(f"{path!r} cannot be read: {error}.\n  Get a fresh copy of it.") from error
 
 
 def _feature(path: str, key: str, spec: Spec) -> tf.io.FixedLenFeature:

@@ -798,12 +798,6 @@ CHANGES = (
     ),
     Change(
         file="load_v2/program/artefact.py",
-        before="    except (tf.errors.OpError, ValueError, RuntimeError, IndexError, KeyError, TypeError, MemoryError) as error:",
-        after="    except ValueError as error:",
-        tests=ARTEFACT,
-    ),
-    Change(
-        file="load_v2/program/artefact.py",
         before='bundle = prefix if os.path.exists(prefix + ".index") else None',
         after="bundle = prefix",
         tests=ARTEFACT,

@@ -38,7 +38,14 @@ _DROPOUTS = (
     Change(_ANY, "target[0] % size == 0 and math.prod(sizes) == np.prod(target)", "True", _OPENED),
     Change(_ANY, "first % size or size == 1 < first", "False", _OPENED),
     Change(_ANY, "np.any(target < 1)", "False", _OPENED),
-    Change(_DROPOUT, "_recorded_sizes(index, data) == list(", "len(_recorded_sizes(index, data)) == len(", _DROPPED),
+    Change(_ANY, "len(shape) != len(sizes) or ", "", _OPENED),
+    Change(_ANY, " and _is_outside(index, node)", "", _OPENED),
+    Change(_ANY, "_PASSED.get(reader.op) != at", "reader.op not in _PASSED", _OPENED),
+    Change(_ANY, "value.size and np.all(value == value.flat[0])", "value.size", _OPENED),
+    Change(_ANY, "            and sizes[0] == size\n", "", _OPENED),
+    Change(_ANY, "        if source in sizes:\n", "        if False:\n", _OPENED),
+    Change(_ANY, '            node.attr["element_shape"].shape.dim[0].size = -1\n', "            pass\n", _OPENED),
+    Change(_DROPOUT, "_recorded_sizes(index, data) != list(sizes)", "False", _DROPPED),
 )
 
 _AVERAGE = (
@@ -82,8 +89,32 @@ _ROW_CHANGES = (
         "return Rows(made, state.per)",
         _APART,
     ),
+    Change(_ROWS.format("flow"), "data if isinstance(predicate, Free) else None", "data", _APART),
+    Change(_ROWS.format("flow"), "data if endings.is_kept(look, predicate) else Mixed(look.node.name)", "data", _APART),
+    Change(_ROWS.format("endings"), "return done.going and stays_done and _stays", "return _stays", _APART),
+    Change(_ROWS.format("endings"), "    if new is None or new == variable:\n", "    if True:\n", _APART),
+    Change(_ROWS.format("endings"), " and bool(np.all(steps[0] >= 0))", "", _APART),
+    Change(_ROWS.format("endings"), ' and not attr(handle, "dynamic_size").b', "", _APART),
+    Change(_ROWS.format("endings"), 'look.node.op == "Max"', 'look.node.op in ("Max", "Min")', _APART),
+    Change(_ROWS.format("endings"), "return None if says is None else yes if says else no", "return yes", _APART),
+    Change(_ROWS.format("endings"), "kept is not None and _root(look, kept) == variable", "kept is not None", _APART),
     Change(
-        _ROWS.format("flow"), "look.states[0] if isinstance(look.states[1], Free) else None", "look.states[0]", _APART
+        "export_v1/analysis/batch_axis.py",
+        "                if not isinstance(goes_on, Free):\n",
+        "                if False:\n",
+        _APART,
+    ),
+    Change(
+        "export_v1/analysis/batch_axis.py",
+        "        if not all(isinstance(state, Free) for state in states[:first]):\n",
+        "        if False:\n",
+        _APART,
+    ),
+    Change(
+        "export_v1/analysis/batch_axis.py",
+        "                if joined == states:\n",
+        "                if True:\n",
+        _APART,
     ),
     Change(
         "export_v1/analysis/batch_axis.py",

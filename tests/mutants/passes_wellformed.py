@@ -97,7 +97,7 @@ _GRAPHS = (
         _FORMED,
         why="control edges are no dependencies",
     ),
-    Change(_WELLFORMED, "found[:3])", "found[:4])", _FORMED),
+    Change(_WELLFORMED, "in found[:3])", "in found[:4])", _FORMED),
     Change(_WELLFORMED, "len(found) - 3} more", "len(found)} more", _FORMED),
     Change(_WELLFORMED, "if len(found) > 3 else", "if len(found) >= 3 else", _FORMED),
     Change(_WELLFORMED, 'repr(name if len(name) <= 120 else name[:120] + "…")', "repr(name)", _FORMED),

@@ -13,6 +13,7 @@ def _change(module: str, before: str, after: str, tests: str = _BY_CLASS, why: s
 
 
 CHANGES = (
+    _change("candidates", "            most -= 1\n", "", why="repairs take all judgements"),
     _change("sizes", "found = probe.wanted(self.reading, node, at, so_far)", "found = so_far", why="no op is asked"),
     _change("sizes", '    "Transpose": _Search.transposed,\n', "", _SIZES),
     _change("sizes", '    "GatherV2": _Search.gathered,\n', "", _SIZES),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from export_v1.analysis.rows import endings
 from export_v1.analysis.rows.states import FREE, Answer, Elements, Free, Look, Mixed, Rows, Sizes, State
 from export_v1.ir import graph, ops
 from export_v1.ir.graph import attr
@@ -66,7 +67,7 @@ def _reduction(look: Look) -> State | None:
         return Sizes()
     rows, axes = look.only_first(), look.axes(1)
     if rows is None or axes is None or rows.axis in axes:
-        return None
+        return endings.all_rows(look)
     if attr(look.node, "keep_dims").b:
         return rows
     return Rows(rows.axis - sum(axis < rows.axis for axis in axes), rows.per)

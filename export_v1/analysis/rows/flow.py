@@ -1,17 +1,22 @@
-"""Rules for control flow and for TensorArrays."""
+"""Rules for control flow, and for TensorArrays and lists of tensors."""
 
 from collections.abc import Callable, Mapping
 
-from export_v1.analysis.rows.states import FREE, Answer, Elements, Free, Look, Rows, Sizes, State, either
-from export_v1.ir import ops
+from export_v1.analysis.rows import endings
+from export_v1.analysis.rows.states import FREE, Answer, Done, Elements, Free, Look, Mixed, Rows, State, either
+from export_v1.ir import graph, ops
 
 
 def _same(look: Look) -> State:
     return look.states[0]
 
 
-def _switch(look: Look) -> State | None:
-    return look.states[0] if isinstance(look.states[1], Free) else None
+def _switch(look: Look) -> Answer:
+    data, predicate = look.states
+    if isinstance(predicate, Done) and look.index[look.sources[1].node].op == "LoopCond":
+        # The loop goes on for one row after another is done with it.
+        return [data if endings.is_kept(look, predicate) else Mixed(look.node.name), data]
+    return data if isinstance(predicate, Free) else None
 
 
 def _merge(look: Look) -> Answer:
@@ -21,36 +26,57 @@ def _merge(look: Look) -> Answer:
     return [joined, FREE]
 
 
-def _array(look: Look) -> Answer:
-    # As many elements as there are rows would be an array over the batch.
-    return None if isinstance(look.states[0], Sizes) else [FREE, FREE]
+def _made(size: int | None) -> Callable[[Look], Answer]:
+    def rule(look: Look) -> Answer:
+        # As many elements as there are rows would be an array over the batch.
+        over_batch = size is not None and not isinstance(look.states[size], Free)
+        return None if over_batch else [FREE] * len(graph.output_types(look.node))
+
+    return rule
 
 
-def _written(look: Look) -> State | None:
-    value, flow = look.states[2], look.states[3]
-    if not isinstance(look.states[1], Free) or isinstance(flow, Sizes | Rows):
-        return None
-    new = Elements(value) if isinstance(value, Rows) else flow if isinstance(value, Free) else None
-    return new if new is not None and (isinstance(flow, Free) or flow == new) else None
+def _written(value: int, array: int, index: int | None) -> Callable[[Look], State | None]:
+    def rule(look: Look) -> State | None:
+        item, flow = look.states[value], look.states[array]
+        if (index is not None and not isinstance(look.states[index], Free)) or not isinstance(flow, Free | Elements):
+            return None
+        new = Elements(item) if isinstance(item, Rows) else flow if isinstance(item, Free) else None
+        return new if new is not None and (isinstance(flow, Free) or flow == new) else None
+
+    return rule
 
 
-def _scattered(look: Look) -> State | None:
-    indices, value, flow = look.states[1:4]
-    if not isinstance(value, Rows) or value.axis == 0 or not isinstance(flow, Free) or not isinstance(indices, Free):
-        return None
-    return Elements(Rows(value.axis - 1, value.per))
+def _unstacked(value: int, *others: int) -> Callable[[Look], State | None]:
+    def rule(look: Look) -> State | None:
+        rows = look.states[value]
+        if not isinstance(rows, Rows) or not rows.axis or any(not isinstance(look.states[at], Free) for at in others):
+            return None
+        return Elements(Rows(rows.axis - 1, rows.per))
+
+    return rule
 
 
-def _read(look: Look) -> State | None:
-    elements = look.states[2]
-    return elements.of if isinstance(elements, Elements) and isinstance(look.states[1], Free) else None
+def _read(array: int, index: int) -> Callable[[Look], State | None]:
+    def rule(look: Look) -> State | None:
+        elements = look.states[array]
+        return elements.of if isinstance(elements, Elements) and isinstance(look.states[index], Free) else None
+
+    return rule
 
 
-def _gathered(look: Look) -> State | None:
-    elements = look.states[2]
-    if not isinstance(elements, Elements) or not isinstance(look.states[1], Free):
-        return None
-    return Rows(elements.of.axis + 1, elements.of.per)
+def _stacked(array: int, index: int | None) -> Callable[[Look], State | None]:
+    def rule(look: Look) -> State | None:
+        elements = look.states[array]
+        if not isinstance(elements, Elements) or (index is not None and not isinstance(look.states[index], Free)):
+            return None
+        return Rows(elements.of.axis + 1, elements.of.per)
+
+    return rule
+
+
+def _popped(look: Look) -> Answer:
+    elements = look.states[0]
+    return [elements, elements.of] if isinstance(elements, Elements) else None
 
 
 RULES: Mapping[str, Callable[[Look], Answer]] = {
@@ -59,10 +85,18 @@ RULES: Mapping[str, Callable[[Look], Answer]] = {
     ),
     **dict.fromkeys(ops.SWITCHES, _switch),
     **dict.fromkeys(ops.MERGES, _merge),
-    "TensorArrayV3": _array,
-    "TensorArrayWriteV3": _written,
-    "TensorArrayScatterV3": _scattered,
-    "TensorArrayReadV3": _read,
-    "TensorArrayGatherV3": _gathered,
-    "TensorArraySizeV3": lambda look: FREE,
+    **dict.fromkeys(("TensorArrayV3", "TensorArrayV2"), _made(0)),
+    **dict.fromkeys(("TensorArrayWriteV3", "TensorArrayWriteV2"), _written(2, 3, 1)),
+    **dict.fromkeys(("TensorArrayScatterV3", "TensorArrayScatterV2"), _unstacked(2, 1, 3)),
+    **dict.fromkeys(("TensorArrayReadV3", "TensorArrayReadV2"), _read(2, 1)),
+    **dict.fromkeys(("TensorArrayGatherV3", "TensorArrayGatherV2"), _stacked(2, 1)),
+    **dict.fromkeys(("TensorArraySizeV3", "TensorArraySizeV2", "TensorListLength"), lambda look: FREE),
+    "EmptyTensorList": _made(1),
+    "TensorListReserve": _made(1),
+    "TensorListFromTensor": _unstacked(0),
+    "TensorListGetItem": _read(0, 1),
+    "TensorListPopBack": _popped,
+    "TensorListPushBack": _written(1, 0, None),
+    "TensorListSetItem": _written(2, 0, 1),
+    "TensorListStack": _stacked(0, None),
 }

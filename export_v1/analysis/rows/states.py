@@ -38,13 +38,35 @@ class Elements:
 
 
 @dataclasses.dataclass(frozen=True)
+class Last:
+    """Made of a number for each row, and as large as the largest: a bound on steps that no row needs more of."""
+
+    of: Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """Whether every row is done with a loop, or, where `going`, whether one is not.
+
+    Attributes:
+        rows: a bool for each row, or the number of steps that each takes.
+        step: the loop's variable that counts them; None: `rows` are bools.
+        going: which of the two it says.
+    """
+
+    rows: Tensor
+    step: str | None = None
+    going: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
 class Mixed:
     """Rows are mixed, or may be: by which node first."""
 
     node: str
 
 
-State: TypeAlias = Free | Rows | Sizes | Elements | Mixed
+State: TypeAlias = Free | Rows | Sizes | Elements | Last | Done | Mixed
 Answer: TypeAlias = State | list[State] | None
 Shape: TypeAlias = Sequence[int | None] | None
 FREE = Free()
@@ -70,6 +92,7 @@ class Look:
     node: NodeDef
     sources: list[Tensor]
     states: list[State]
+    values: Mapping[Tensor, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def shape(self, at: int) -> Shape:
         return self.shapes.get(self.sources[at])
@@ -96,8 +119,14 @@ class Look:
         return axis if axis >= 0 else None if rank is None else axis + rank + more
 
     def value(self, at: int) -> np.ndarray | None:
-        """The value of an input that is a constant."""
-        made = self.index.nodes.get(self.sources[at].node)
+        """The value of an input that constants determine."""
+        return self.constant(self.sources[at])
+
+    def constant(self, tensor: Tensor) -> np.ndarray | None:
+        """The value of a tensor that constants determine."""
+        if tensor in self.values:
+            return self.values[tensor]
+        made = self.index.nodes.get(tensor.node)
         while made is not None and made.op in ("Identity", "Enter") and data_inputs(made):
             made = self.index.nodes.get(data_inputs(made)[0].node)
         if made is None or made.op != "Const":

@@ -7,11 +7,10 @@ import zlib
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.core.protobuf import tensor_bundle_pb2
 
 import export_v1
-from export_v1.format import bundle
-from tests.support import cases
+from export_v1.format import bundle, table
+from tests.support import bundles, cases
 
 NAMES = ("mlp_layers", "sharded_ckpt", "partitioned_embedding", "ema_shadow", "lookup_vocab")
 
@@ -92,61 +91,54 @@ def test_checksum_of_slices_is_that_of_the_whole(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [0, 1, 47, 48, 200])
-def test_an_index_that_is_cut_is_none(tmp_path, cut):
-    for path in pathlib.Path(prefix("mlp_layers")).parent.glob("model.ckpt-3.*"):
-        shutil.copy(path, tmp_path)
-    path = tmp_path / "model.ckpt-3.index"
+def test_an_index_that_is_cut_is_refused(tmp_path, cut):
+    copy = bundles.copied(prefix("mlp_layers"), tmp_path)
+    path = pathlib.Path(copy + ".index")
     path.write_bytes(path.read_bytes()[:cut])
-    assert bundle.read(str(tmp_path / "model.ckpt-3")) is None
+    with pytest.raises(export_v1.ExportError, match="no table of TensorFlow's, or cut off"):
+        bundle.read(copy)
 
 
-def test_what_is_no_index_is_none(tmp_path):
+def test_what_is_no_index_is_none_or_refused(tmp_path):
     assert bundle.read(str(tmp_path / "nothing")) is None
-    (tmp_path / "text.index").write_bytes(zlib.compress(b"text" * 1000))
-    assert bundle.read(str(tmp_path / "text")) is None
     assert bundle.read(prefix("v1_format")) is None
+    (tmp_path / "text.index").write_bytes(zlib.compress(b"text" * 1000))
+    with pytest.raises(export_v1.ExportError, match="no table of TensorFlow's"):
+        bundle.read(str(tmp_path / "text"))
 
 
-def _table(values: dict[bytes, bytes], compression: int = 0) -> bytes:
-    """Returns a string table of one block."""
-
-    def block(pairs: dict[bytes, bytes]) -> bytes:
-        entries = b"".join(bytes([0, len(key), len(value)]) + key + value for key, value in pairs.items())
-        return entries + (0).to_bytes(4, "little") + (1).to_bytes(4, "little")
-
-    def handle(start: int, size: int) -> bytes:
-        assert max(start, size) < 128
-        return bytes([start, size])
-
-    data = block(values)
-    index = block({b"\xff": handle(0, len(data))})
-    footer = handle(0, 0) + handle(len(data) + 5, len(index))
-    magic = (0xDB4775248B80FB57).to_bytes(8, "little")
-    return data + bytes([compression]) + bytes(4) + index + bytes(5) + footer.ljust(40, b"\0") + magic
-
-
-ENTRY = tensor_bundle_pb2.BundleEntryProto(dtype=1, size=4).SerializeToString()
+ENTRY = bundles.Entry(dtype=1, size=4).SerializeToString()
 
 
 @pytest.mark.parametrize(
-    ("header", "changes", "read"),
+    ("header", "key", "told"),
     [
-        ({"num_shards": 3}, {}, True),
-        ({"num_shards": 3, "endianness": 1}, {}, False),
-        ({"num_shards": 3}, {"compression": 1}, False),
-        ({"num_shards": 3}, {"slice_key": b"\0a\0\1"}, False),
+        ({"num_shards": 3}, b"w", ""),
+        ({"num_shards": 3, "endianness": 1}, b"w", None),
+        ({"num_shards": 3}, b"\0a\0\1", "an entry of its index is damaged"),
+        ({"num_shards": 3}, b"\xff\xfe", "an entry of its index is damaged"),
     ],
-    ids=["plain", "big-endian", "compressed", "damaged"],
+    ids=["plain", "big-endian", "a slice without an end", "a name that is no text"],
 )
-def test_only_what_can_be_copied_as_it_is_is_read(tmp_path, header, changes, read):
-    changes = dict(changes)
-    proto = tensor_bundle_pb2.BundleHeaderProto(**header)
-    values = {b"": proto.SerializeToString(), changes.pop("slice_key", b"w"): ENTRY}
-    (tmp_path / "m.index").write_bytes(_table(values, **changes))
+def test_only_what_can_be_copied_as_it_is_is_read(tmp_path, header, key, told):
+    values = {b"": bundles.Header(**header).SerializeToString(), key: ENTRY}
+    (tmp_path / "m.index").write_bytes(bundles.table(values))
+    if told:
+        with pytest.raises(export_v1.ExportError, match=told):
+            bundle.read(str(tmp_path / "m"))
+        return
     index = bundle.read(str(tmp_path / "m"))
-    assert (index is not None) == read
-    if read:
+    assert (index is None) == (told is None)
+    if index is not None:
         assert index.shards == 3 and index.entry("w", ()).size == 4 and index.entry("gone", ()) is None
+
+
+def test_a_compressed_table_is_refused(tmp_path):
+    content = bytearray(bundles.table({b"": bundles.Header(num_shards=1).SerializeToString()}))
+    content[content.index(b"\0\0\0\0\1\0\0\0") + 8] = 1
+    (tmp_path / "m.index").write_bytes(content)
+    with pytest.raises(export_v1.ExportError, match="compressed"):
+        bundle.read(str(tmp_path / "m"))
 
 
 def test_slices_of_a_name_with_a_zero_byte_in_it(tmp_path):
@@ -202,8 +194,137 @@ def test_an_index_that_a_walk_would_not_end_in_is_refused_before_tensorflow_read
         export_v1.inspect(checkpoint=str(tmp_path / "m"))
 
 
-def test_a_number_that_does_not_end_is_none(tmp_path):
-    content = bytearray(_blocks([[(0, b"a")]]))
-    content[:1] = b"\xff" * 100_000
-    with pytest.raises(ValueError, match="more than 64 bits"):
-        bundle._varint(content, 0)
+def test_a_number_that_does_not_end():
+    with pytest.raises(table.DamagedError, match="does not end, or has more than 64 bits"):
+        table.varint(b"\xff" * 100_000, 0)
+    with pytest.raises(table.DamagedError, match="does not end"):
+        table.varint(b"\xff", 0)
+
+
+def _shape(*sizes, **others):
+    def change(entry):
+        entry.shape.ClearField("dim")
+        for size in sizes:
+            entry.shape.dim.add(size=size)
+        _with(**others)(entry)
+
+    return change
+
+
+def _with(**fields):
+    def change(message):
+        for name, value in fields.items():
+            setattr(message, name, value)
+
+    return change
+
+
+def _unknown_rank(entry):
+    entry.shape.unknown_rank = True
+
+
+def _part_added(entry):
+    entry.slices.add().extent.add(start=0, length=3)
+
+
+# TensorFlow 2.21 ends the process over some of these, and reads beyond the end of memory by others.
+HOSTILE_ENTRIES = {
+    "negative": (_shape(-5), r"tensor 'w' has shape \[-5\]"),
+    "negative beside nothing": (_shape(0, -1), r"has shape \[0, -1\]"),
+    "more than 64 bits of elements": (_shape(2**40, 2**40), "has shape"),
+    "more than 64 bits of bytes": (_shape(2**61), "has shape"),
+    "more axes than there are": (_shape(*[1] * 300), "has shape"),
+    "no rank": (_unknown_rank, "an unknown number of axes"),
+    "larger than its bytes": (_shape(2**20, 2**20), "float32 .* has 24 bytes"),
+    "smaller than its bytes": (_shape(2), "has 24 bytes"),
+    "no type": (_with(dtype=0), "of type 0"),
+    "a type that is not there": (_with(dtype=77), "of type 77"),
+    "a reference": (_with(dtype=101), "of type 101"),
+    "numbers for strings": (_shape(2**40, dtype=7), "string .* has 24 bytes"),
+    "data file 5": (_with(shard_id=5), "in data file 5 of 1"),
+    "data file -1": (_with(shard_id=-1), "in data file -1 of 1"),
+    "before the data": (_with(offset=-1), "bytes at -1"),
+    "bytes of a negative number": (_with(size=-1), "has -1 bytes"),
+    "beyond all data": (_with(offset=2**63 - 8), "has 24 bytes at"),
+    "a part that is not there": (_part_added, r"part \[\(0, 3\)\] of 'w'|entry of its index"),
+}
+
+
+@pytest.fixture
+def written(tmp_path):
+    """The prefix of a checkpoint of `w`, float32 [2, 3], `s`, two strings, and `p`, float32 [6] in two parts."""
+    tf.raw_ops.SaveV2(
+        prefix=str(tmp_path / "m"),
+        tensor_names=["w", "s", "p", "p"],
+        shape_and_slices=["", "", "6 0,2", "6 2,4"],
+        tensors=[np.ones([2, 3], np.float32), np.array([b"ab", b"cde"]), *(np.ones([n], np.float32) for n in (2, 4))],
+    )
+    return str(tmp_path / "m")
+
+
+@pytest.mark.parametrize("what", HOSTILE_ENTRIES)
+def test_an_entry_that_tensorflow_could_not_read_by_is_refused(what, written):
+    change, told = HOSTILE_ENTRIES[what]
+    bundles.entry_changed(written, "w", change)
+    with pytest.raises(export_v1.ExportError, match=told):
+        bundle.read(written)
+
+
+@pytest.mark.parametrize("shards", [0, -1, 2**31 - 1])
+def test_a_number_of_data_files_that_no_bundle_has(shards, written):
+    bundles.header_changed(written, _with(num_shards=shards))
+    with pytest.raises(export_v1.ExportError, match=f"of {shards:,} data files"):
+        bundle.read(written)
+
+
+def _extent(**fields):
+    def change(entry):
+        extent = entry.slices[1].extent[0]
+        for name, value in fields.items():
+            setattr(extent, name, value)
+
+    return change
+
+
+HOSTILE_PARTS = {
+    "before the tensor": (_extent(start=-2), r"outside of its shape \[6\]"),
+    "beyond the tensor": (_extent(start=3), "outside of its shape"),
+    "beyond all tensors": (_extent(start=2**62, length=2**62), "outside of its shape"),
+    "of a negative size": (_extent(length=-4), "a negative size"),
+    "not written": (_extent(length=3), "is not there"),
+    "of another rank": (lambda entry: entry.slices[1].extent.add(), "entry of its index is damaged"),
+    "of a smaller whole": (_shape(3), "outside of its shape"),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE_PARTS)
+def test_a_part_that_is_not_within_its_tensor_is_refused(what, written):
+    change, told = HOSTILE_PARTS[what]
+    bundles.entry_changed(written, "p", change)
+    with pytest.raises(export_v1.ExportError, match=told):
+        bundle.read(written)
+
+
+@pytest.mark.parametrize("change", [_shape(1, size=4), _with(dtype=3)], ids=["fewer elements", "another type"])
+def test_a_part_that_holds_less_than_it_is_said_to_is_refused(change, written):
+    """TensorFlow 2.21 copies what is said, from wherever it lies."""
+
+    def smaller(values):
+        key = sorted(key for key in values if key[:1] == b"\0")[-1]
+        entry = bundles.Entry.FromString(values[key])
+        change(entry)
+        values[key] = entry.SerializeToString()
+
+    bundles.changed(written, smaller)
+    with pytest.raises(export_v1.ExportError, match=r"part \[\(2, 4\)\] of 'p' has shape"):
+        bundle.read(written)
+
+
+def test_what_is_whole_is_read_with_any_type(tmp_path):
+    names = ["bool", "int8", "uint16", "int64", "half", "bfloat16", "double", "complex64", "float8_e5m2"]
+    values = [*(tf.cast(tf.zeros([4]), name) for name in names), tf.zeros([2, 0, 3], tf.string)]
+    names.append("string")
+    tf.raw_ops.SaveV2(
+        prefix=str(tmp_path / "m"), tensor_names=names, shape_and_slices=[""] * len(names), tensors=values
+    )
+    assert sorted(bundle.read(str(tmp_path / "m")).tensors) == sorted(names)

@@ -56,6 +56,78 @@ def test_without_a_size_nothing_changes():
     assert any_batch.reshapes(graph_def, 7).graph_def.node == graph_def.node
 
 
+def _ones(*shape):
+    return tf.constant(np.ones(shape, np.float32))
+
+
+def _looped(x):
+    return v1.while_loop(lambda i, h: i < 3, lambda i, h: (i + 1, tf.tanh(h + x)), [0, tf.zeros([8, 6])])[1]
+
+
+def _through_an_array(x):
+    array = tf.TensorArray(tf.float32, 2, element_shape=[8, 6]).write(0, x).write(1, x * 2.0)
+    return tf.transpose(array.stack(), [1, 0, 2])
+
+
+def _through_a_list(x):
+    v1.enable_control_flow_v2()
+    try:
+        return tf.transpose(tf.map_fn(lambda y: y * 2.0, tf.stack([x, x + 1.0])), [1, 0, 2])
+    finally:
+        v1.disable_control_flow_v2()
+
+
+STARTED = {
+    "in arithmetic": lambda x: x + tf.fill(tf.concat([[8], [6]], 0), 2.0),
+    "in a concatenation": lambda x: tf.concat([x, tf.zeros([8, 3])], 1),
+    "by way of a product": lambda x: x @ _ones(6, 2) + tf.ones([8, 3]) @ _ones(3, 2),
+    "what a loop starts with": _looped,
+    "one row many times": lambda x: tf.concat([x, tf.tile(tf.constant([[1.0, 2.0]]), [8, 1])], 1),
+    "elements of an array": _through_an_array,
+    "elements of a list, in functions, too": _through_a_list,
+}
+NOT_STARTED = {
+    "other rows": lambda x: x + tf.constant(np.arange(48).reshape(8, 6), tf.float32),
+    "a bias as long as a batch": lambda x: tf.pad(x, [[0, 0], [0, 2]]) + tf.zeros([8]),
+    "a weight": lambda x: tf.pad(x, [[0, 0], [0, 2]]) @ tf.zeros([8, 8]),
+    "of another size": lambda x: tf.concat([x, tf.zeros([9, 6])], 0),
+}
+
+
+def _started(build) -> tuple[GraphDef, GraphDef]:
+    before = _recorded(build)
+    return before, any_batch.arrays(any_batch.starts(before, 8, {"x:0": [None, 6]}).graph_def, 8).graph_def
+
+
+@pytest.mark.parametrize("name", sorted(STARTED))
+def test_what_has_as_many_equal_rows_as_the_training_batch_fits_any(name):
+    before, made = _started(STARTED[name])
+    x = np.random.default_rng(1).normal(size=[8, 6]).astype(np.float32)
+    whole = graphs.run(before, "y:0", {"x:0": x})
+    np.testing.assert_array_equal(graphs.run(made, "y:0", {"x:0": x}), whole)
+    with pytest.raises((tf.errors.OpError, ValueError)):
+        graphs.run(before, "y:0", {"x:0": x[:3]})
+    np.testing.assert_allclose(graphs.run(made, "y:0", {"x:0": x[:3]}), whole[:3], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(NOT_STARTED))
+def test_what_is_not_of_the_batch_stays(name):
+    before, made = _started(NOT_STARTED[name])
+    assert made.node == before.node
+
+
+def test_what_starts_stays_without_a_size_and_inside_a_loop():
+    before = _recorded(STARTED["in arithmetic"])
+    assert any_batch.starts(before, None, {"x:0": [8, 6]}).graph_def == before
+    assert any_batch.arrays(before, None).graph_def == before
+
+    def build(x):
+        return v1.while_loop(lambda i, h: i < 3, lambda i, h: (i + 1, h + tf.fill([8, 6], 1.0)), [0, x])[1]
+
+    before, made = _started(build)
+    assert made.node == before.node
+
+
 @pytest.mark.parametrize("noise", [[8, 6], [8, 1]])
 def test_a_mask_of_the_training_batch_has_the_rows_of_its_data(noise):
     def build(x):

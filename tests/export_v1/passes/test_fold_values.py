@@ -31,6 +31,13 @@ def _arithmetic() -> None:
     one = tf.constant([[[7], [8]]], name="one")
     raw.Squeeze(input=one, name="Squeeze")
     raw.Reshape(tensor=one, shape=[2, 1], name="Reshape")
+    raw.ConcatV2(values=[one, one], axis=1, name="ConcatV2")
+    raw.Pack(values=[three, five], axis=1, name="Pack")
+    raw.Range(start=1, limit=7, delta=2, name="Range")
+    raw.StridedSlice(input=three, begin=[-1], end=[0], strides=[1], shrink_axis_mask=1, name="StridedSlice")
+    raw.StridedSlice(input=three, begin=[1], end=[3], strides=[1], name="StridedSlice_1")
+    raw.StridedSlice(input=three, begin=[2], end=[1], strides=[1], begin_mask=1, name="StridedSlice_2")
+    raw.StridedSlice(input=three, begin=[1], end=[1], strides=[1], end_mask=1, name="StridedSlice_3")
     raw.ExpandDims(input=one, axis=-1, name="ExpandDims")
     for op in ("All", "Any"):
         for at, (axes, keep) in enumerate(((0, False), ([1], True), ([0, 1], False), ([0, 1], True))):

@@ -88,6 +88,12 @@ def _slice_from_strided():
     return tf.matmul(x[:, :20], _weights(20, 3)), x[:, 25]
 
 
+def _trimmed():
+    hidden = tf.nn.conv3d(_x(shape=[None, None, None, None, 1]), _weights(5, 5, 5, 1, 48), [1] * 5, "VALID")
+    parts = tf.reshape(tf.reshape(hidden, [-1, 32, 32, 32, 2, 24]), [-1, 32, 32, 32, 48])
+    return parts[..., :2] - _x("labels", shape=[None, None, None, None, 2])
+
+
 def _joined(x, y):
     return tf.matmul(tf.concat([x, y], 1), _weights(9, 2))
 
@@ -141,6 +147,7 @@ SHAPES = {
         lambda: tf.concat([_x(shape=[None, None]), _x("y", shape=[None, 21])], 1) + tf.ones([1, 40]),
         {"x": 19},
     ),
+    "a field in 3-D that convolutions trim to a fixed one, beside labels": (_trimmed, {"x": 1, "labels": 2}),
     "twice as many rows": (lambda: tf.reshape(_x("a", shape=[None, 4]), [2, -1, 4]) + _x("b", shape=[None, 4]), {}),
 }
 

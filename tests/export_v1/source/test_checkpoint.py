@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import export_v1
 from export_v1.source import checkpoint
-from tests.support import cases, small_models
+from tests.support import bundles, cases, small_models
 from tests.support.graphs import v1
 
 SHARDED_V1 = cases.FOLDER / "port_files" / "sharded_v1"
@@ -106,6 +106,7 @@ def test_a_checkpoint_in_v1_format_alone_in_a_folder(tmp_path):
 def test_a_data_file_that_is_missing_is_named(tmp_path, files, missing):
     for name in files:
         (tmp_path / name).touch()
+    (tmp_path / "m.index").write_bytes(bundles.table({b"": bundles.Header(num_shards=3).SerializeToString()}))
     with pytest.raises(export_v1.ExportError, match=f"(?s)is not complete: '{tmp_path}/{missing}' is missing.*m.index"):
         checkpoint.check_files(str(tmp_path / "m"))
     (tmp_path / missing).touch()
