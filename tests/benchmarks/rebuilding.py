@@ -29,7 +29,7 @@ SIDES = {
 }
 # Side -> the one that it is compared with.
 _PEERS = {"rebuilt": "layer", "rebuilt_predict": "layer_predict", "jax": "layer", "onnxruntime": "layer"}
-# A classifier of 8 residual blocks, written by models.py.
+# A classifier of 4 residual blocks, written by models.py.
 _CONVNET = "convnet"
 
 
@@ -41,7 +41,7 @@ def prepare(name: str, folder: str, python: str) -> None:
     os.makedirs(folder)
     export, code, weights = (os.path.join(folder, end) for end in ("1", "model.py", "model.weights.h5"))
     if name == _CONVNET:
-        measure.process(sys.executable, os.path.join(HERE, "models.py"), "convnet", folder, "8")
+        measure.process(sys.executable, os.path.join(HERE, "models.py"), "convnet", folder, "4")
         ends = {"inputs": {"x": "x:0"}, "outputs": {"probs": "probs:0"}, "freeze": {"is_training:0": False}}
         export_v1.export(export_dir=export, checkpoint=os.path.join(folder, "model.ckpt"), **ends)
     else:

@@ -19,7 +19,7 @@ import timed
 
 ROWS = 32
 # Rows for predict: so many batches of 32.
-BATCHES = 16
+BATCHES = 4
 
 
 def batch(folder, wanted=("in",)):
