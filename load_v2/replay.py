@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1.format import comparison, plain_path
-from export_v1.ir import graph, importing, ops, safety
+from export_v1.ir import graph, importing, ops, rewrite, safety
 from load_v2 import errors
 from load_v2.errors import LoadError
 from load_v2.layer import archive
@@ -93,6 +93,7 @@ def _saved_model(source: Artefact, allow_ops: Collection[str]) -> Reader:
     # A saver's ops are for its own files; nowhere else may they be.
     outside = subgraph.needed(graph_def, _run_by_a_loader(source))
     policy.check(importing.as_written(outside), source.assets)
+    policy.check(importing.as_written(_beside_restoring(source)), source.assets)
     # It reads the file itself, with all that is left out where anything else imports the graph.
     marks = importing.marks(graph_def)
     if marks:
@@ -126,6 +127,21 @@ def _run_by_a_loader(source: Artefact) -> list[str]:
         if key in meta_graph.collection_def:
             names += meta_graph.collection_def[key].node_list.value
     return [name for name in names if name]
+
+
+def _beside_restoring(source: Artefact) -> subgraph.GraphDef:
+    """Returns what `tf.saved_model.load` runs to restore the variables, without the ops that read the export's own."""
+    graph_def, saver = source.meta_graph.graph_def, source.meta_graph.saver_def
+    part = subgraph.needed(graph_def, [saver.restore_op_name] if saver.restore_op_name else [])
+    own = saver.filename_tensor_name
+    return rewrite.with_nodes(
+        part,
+        (
+            node
+            for node in part.node
+            if node.op not in ops.RESTORES or not node.input or subgraph.tensor_name(node.input[0]) != own
+        ),
+    )
 
 
 def _written(source: Artefact, variables: Mapping[str, Any]) -> list[tuple[Any, np.ndarray]]:

@@ -137,3 +137,31 @@ def test_what_both_steps_share_opens_no_session_and_needs_no_keras(subprocess_en
 
 def test_what_is_loaded_is_seen(subprocess_env):
     assert "numpy" in _loaded("import numpy\nsys.exit(3)", subprocess_env)
+
+
+# What takes a file of a stranger's at its word, and the one module that may call it: after it has looked at the file.
+ONE_PLACE = {
+    "import_graph_def": "export_v1/ir/importing.py",
+    "import_meta_graph": "export_v1/ir/importing.py",
+    "NewCheckpointReader": "export_v1/format/checkpoints.py",
+    "load_checkpoint": "export_v1/format/checkpoints.py",
+    "load_variable": "export_v1/format/checkpoints.py",
+}
+
+
+def _called(file: pathlib.Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            yield node.func.attr
+
+
+def test_what_takes_a_file_at_its_word_is_called_in_one_place():
+    found = {
+        (name, str(file.relative_to(ROOT)))
+        for package in LAYERS
+        for file in (ROOT / package).rglob("*.py")
+        for name in _called(file)
+        if name in ONE_PLACE
+    }
+    assert found == {(name, place) for name, place in ONE_PLACE.items() if name in {name for name, _ in found}}
+    assert {"import_graph_def", "NewCheckpointReader"} <= {name for name, _ in found}

@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 import export_v1
+import load_v2
 from export_v1 import pipeline
+from export_v1.ir import graph, ops, reach
 from export_v1.request import Request
-from load_v2 import LoadError, SignatureLayer
+from load_v2 import LoadError, SignatureLayer, verification
 from load_v2 import __main__ as step_2
 from load_v2.commands import predict, to_keras
 from tests.support import cases, graphs, savedmodels, small_models
@@ -466,3 +469,158 @@ def test_a_page_holds_no_markup_of_a_stranger(tmp_path):
     page = (tmp_path / "r.html").read_text()
     assert "<img" not in page and "&lt;img" in page
     assert page.count("</script>") == 2
+
+
+_KEYS = ['x": {touch}, "y', "x': {touch}, 'y", "x\\", '"""', "'''", 'y\\"', "{{touch}}"]
+
+
+@pytest.mark.parametrize("at", range(len(_KEYS)))
+def test_a_name_does_not_become_code(at, canary, tmp_path):
+    """`rebuild` writes Python, and runs it: a stranger's keys are texts in it, wherever they stand."""
+    touch = f"__import__('pathlib').Path({str(canary)!r}).touch()"
+    key, name = _KEYS[at].format(touch=touch), f'a""" + str({touch}) + """'
+    with savedmodels.session() as current:
+        x = v1.placeholder(tf.float32, [None, 4], name="x")
+        y = tf.matmul(x, v1.get_variable("w", [4, 3], use_resource=True))
+        current.run(v1.global_variables_initializer())
+        given, first, second = map(v1.saved_model.build_tensor_info, (x, y, tf.nn.relu(y)))
+        signature = v1.saved_model.build_signature_def(
+            {key: given}, {key: first, "z": second}, "tensorflow/serving/predict"
+        )
+        builder = v1.saved_model.Builder(str(tmp_path / "m"))
+        builder.add_meta_graph_and_variables(current, ["serve"], {name: signature})
+        builder.save()
+    rebuilt = load_v2.rebuild(str(tmp_path / "m"), signature=name, backends=["tensorflow"])
+    assert not canary.exists() and set(rebuilt.model.output) == {key, "z"} and list(rebuilt.model.input) == [key]
+
+
+def _archived(tmp_path: pathlib.Path) -> pathlib.Path:
+    """Returns a model's archive without digests, as an earlier version wrote it, or who took them out."""
+    with savedmodels.session() as current:
+        x = v1.placeholder(tf.float32, [None, 4], name="x")
+        y = tf.matmul(x, v1.get_variable("w", [4, 3], use_resource=True))
+        folder = savedmodels.save(tmp_path / "m", current, {"x": x}, {"y": y})
+    x = keras.Input((4,), name="x")
+    keras.Model(x, SignatureLayer(folder)(x)).save(tmp_path / "whole.keras")
+    with zipfile.ZipFile(tmp_path / "whole.keras") as whole, zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
+        for name in whole.namelist():
+            if not name.endswith("digests.json"):
+                archive.writestr(name, whole.read(name))
+    return tmp_path / "m.keras"
+
+
+def _of_a_raw_file(group: h5py.Group, key: str, secret: pathlib.Path) -> None:
+    group.create_dataset(key, shape=(4, 3), dtype="f4", external=[(str(secret), 0, 48)])
+
+
+def _by_a_link(group: h5py.Group, key: str, secret: pathlib.Path) -> None:
+    group[key] = h5py.ExternalLink(f"{secret}.h5", "/w")
+
+
+def _virtual(group: h5py.Group, key: str, secret: pathlib.Path) -> None:
+    layout = h5py.VirtualLayout((4, 3), "f4")
+    layout[:] = h5py.VirtualSource(f"{secret}.h5", "w", (4, 3))
+    group.create_virtual_dataset(key, layout)
+
+
+@pytest.mark.parametrize("lead", [_of_a_raw_file, _by_a_link, _virtual])
+def test_weights_of_an_archive_do_not_lead_to_another_file(lead, secret, tmp_path):
+    secret.write_bytes(np.full([4, 3], 7, np.float32).tobytes())
+    with h5py.File(f"{secret}.h5", "w") as other:
+        other["w"] = np.full([4, 3], 7, np.float32)
+
+    def changed(content: bytes) -> bytes:
+        (tmp_path / "weights.h5").write_bytes(content)
+        with h5py.File(tmp_path / "weights.h5", "a") as weights:
+            found: list[str] = []
+            weights.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
+            (name,) = (name for name in found if "/vars/" in name and "signature_layer" in name)
+            del weights[name]
+            lead(weights[name.rpartition("/")[0]], name.rpartition("/")[2], secret)
+        return (tmp_path / "weights.h5").read_bytes()
+
+    file = _archived(tmp_path)
+    keras.models.load_model(file)
+    _in_archive(file, "model.weights.h5", changed)
+    with pytest.raises(ValueError, match="could not be loaded"):
+        keras.models.load_model(file)
+
+
+def test_two_members_of_one_name_are_refused(tmp_path, capsys):
+    file = _archived(tmp_path)
+    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(file, "a") as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("saved_model.pb"))
+        archive.writestr(name, archive.read(name))
+    assert step_2.main(step_2.parse(["load_v2", "show", str(file)])) == 1
+    assert f"{str(file)!r} has several members of one name: {name!r}" in capsys.readouterr().err
+
+
+def test_a_damaged_archive_is_named_and_not_where_it_was_unpacked(tmp_path, capsys):
+    file = _archived(tmp_path)
+    _in_archive(file, "saved_model.pb", lambda content: content[:-7])
+    assert step_2.main(step_2.parse(["load_v2", "show", str(file)])) == 1
+    told = capsys.readouterr().err
+    assert f"{file}: layers/signature_layer" in told and "/load_v2_" not in told
+
+
+def test_an_export_does_not_read_the_table_of_another(tmp_path):
+    """Two tables of one name in one container, each the only one of its export: as they are, and after step 1."""
+    layers = []
+    for at, words in enumerate((["a", "b"], ["c", "d"])):
+        with savedmodels.session() as current:
+            x = v1.placeholder(tf.string, [None], name="x")
+            filling = tf.lookup.KeyValueTensorInitializer(words, [10.0 + at, 20.0 + at])
+            y = tf.lookup.StaticHashTable(filling, -1.0).lookup(x)
+            current.run(v1.tables_initializer())
+            folder = savedmodels.save(tmp_path / f"m{at}", current, {"x": x}, {"y": y})
+
+        def shared(graph_def) -> None:
+            for node in graph_def.node:
+                if node.op == "HashTableV2":
+                    node.attr["shared_name"].s, node.attr["container"].s = b"words", b"everybody"
+
+        _graph_of(folder, shared)
+        pipeline.export(Request(saved_model=folder), str(tmp_path / f"e{at}"))
+        layers.append([SignatureLayer(folder), SignatureLayer(tmp_path / f"e{at}")])
+    asked = tf.constant(["a", "b", "c", "d"])
+    for layer in layers[0]:
+        assert layer(asked).numpy().tolist() == [10, 20, -1, -1]
+    for layer in layers[1]:
+        assert layer(asked).numpy().tolist() == [-1, -1, 11, 21]
+
+
+def test_whatever_has_a_name_that_others_share_is_a_table_or_a_variable():
+    """These a layer makes under names of its own; what else is shared by name would be found by who knows the name."""
+    shared = {
+        op
+        for op in reach.ALLOWED
+        if (definition := graph.registered(op)) and any(attr.name == "shared_name" for attr in definition.attr)
+    }
+    assert shared <= ops.TABLES | ops.REF_TABLES | ops.REF_VARIABLES | {"VarHandleOp"}
+
+
+def _evil(graph_def, canary: pathlib.Path, op: str) -> None:
+    """Adds a node that writes a checkpoint, or reads one from elsewhere: the ops that a saver needs."""
+    for key, value in (("file", str(canary)), ("names", ["w"]), ("slices", [""]), ("value", 1.0)):
+        node = graph_def.node.add(name=f"evil/{key}", op="Const")
+        node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
+        node.attr["dtype"].type = node.attr["value"].tensor.dtype
+    made = graph_def.node.add(name="evil", op=op, input=["evil/file", "evil/names", "evil/slices"])
+    made.input.extend(["evil/value"] if op == "SaveV2" else [])
+    made.attr["dtypes"].list.type.append(types_pb2.DT_FLOAT)
+
+
+@pytest.mark.parametrize("op", ["SaveV2", "RestoreV2"])
+def test_the_op_that_restores_touches_the_export_alone(op, canary, exported, tmp_path):
+    """`verify` lets TensorFlow load the folder, too, and that runs the saver's op."""
+    shutil.copytree(exported("mlp_layers"), tmp_path / "export")
+    file = tmp_path / "export" / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    graph_def = saved.meta_graphs[0].graph_def
+    _evil(graph_def, canary, op)
+    restores = saved.meta_graphs[0].saver_def.restore_op_name
+    next(node for node in graph_def.node if node.name == restores).input.append("^evil")
+    file.write_bytes(saved.SerializeToString())
+    with pytest.raises(LoadError, match=f"other devices:\n    {op}: 'evil'\n"):
+        verification.verify(tmp_path / "export")
+    assert not list(tmp_path.glob("canary*"))

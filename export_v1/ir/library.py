@@ -9,7 +9,7 @@ from export_v1.ir import graph, ops, ordering, rewrite
 
 # TensorFlow puts functions in the place of their calls, and follows the calls without counting. A graph may become this
 # many nodes by that, or this many times what is written in it.
-MOST_NODES = 200_000
+MOST_NODES = 50_000
 MOST_TIMES = 10
 
 

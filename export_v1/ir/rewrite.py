@@ -36,10 +36,18 @@ def node(name: str, op: str, inputs: Iterable[Tensor] = (), **attrs) -> NodeDef:
     return made
 
 
-def constant(name: str, value, dtype: tf.DType) -> NodeDef:
-    """Returns a Const node that holds `value` as `dtype`."""
+def constant(name: str, value, dtype: tf.DType, waits: Iterable[str] = ()) -> NodeDef:
+    """Returns a Const node that holds `value` as `dtype`.
+
+    Args:
+        name: of the node.
+        value: anything that NumPy takes.
+        dtype: of the constant.
+        waits: nodes that it waits for. In a loop or a branch of TensorFlow 1 a constant is where those are.
+    """
     made = node(name, "Const", dtype=dtype)
     made.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(np.asarray(value) if dtype != tf.string else value, dtype))
+    made.input.extend(f"^{name}" for name in waits)
     return made
 
 

@@ -49,7 +49,8 @@ def reshapes(graph_def: GraphDef, size: int | None) -> Result:
         if target is not None:
             open_target = np.concatenate([[-1], target[1:]]).astype(target.dtype)
             name = graph.fresh_name(f"{node.name}/any_batch", names)
-            nodes.append(rewrite.constant(name, open_target, tf.as_dtype(target.dtype)))
+            waits = control_inputs(index[data_inputs(node)[1].node])
+            nodes.append(rewrite.constant(name, open_target, tf.as_dtype(target.dtype), waits))
             node = rewrite.rewired(node, {data_inputs(node)[1]: Tensor(name)})
         nodes.append(node)
     return Result(rewrite.with_nodes(graph_def, nodes))
@@ -152,7 +153,9 @@ def _with_open_elements(nodes: Iterable[NodeDef], size: int, names: set[str]) ->
         yield node
 
 
-def sized(index: Index, prefix: str, data: Tensor, rest: np.ndarray, names: set[str]) -> list[NodeDef]:
+def sized(
+    index: Index, prefix: str, data: Tensor, rest: np.ndarray, names: set[str], waits: Sequence[str] = ()
+) -> list[NodeDef]:
     """Returns nodes the last of which is a shape: as many rows as data has, and the rest given, of the rest's type.
 
     Args:
@@ -161,6 +164,7 @@ def sized(index: Index, prefix: str, data: Tensor, rest: np.ndarray, names: set[
         data: of at least one axis.
         rest: the sizes that follow.
         names: of all nodes; the new ones are added.
+        waits: what the new constants wait for, to be in a loop.
     """
     dtype = tf.as_dtype(rest.dtype)
 
@@ -171,7 +175,7 @@ def sized(index: Index, prefix: str, data: Tensor, rest: np.ndarray, names: set[
         named("of_data"), "Shape", [data], T=tf.as_dtype(index.data_type(data)).base_dtype, out_type=dtype
     )
     starts, ends, others, axis = (
-        rewrite.constant(named(name), value, kind)
+        rewrite.constant(named(name), value, kind, waits)
         for name, value, kind in (
             ("from", [0], tf.int32), ("to", [1], tf.int32), ("sizes", rest, dtype), ("axis", 0, tf.int32)
         )

@@ -87,10 +87,11 @@ def of_any_batch(graph_def: GraphDef) -> Result:
 
 def _shape_of(index: Index, uniform: NodeDef, data: Tensor, names: set[str]) -> list[NodeDef]:
     """Returns the nodes that make the shape of a mask, of as many rows as its data has; the last one is the shape."""
-    sizes = tf.make_ndarray(attr(index[data_inputs(uniform)[0].node], "value").tensor)
+    source = index[data_inputs(uniform)[0].node]
+    sizes = tf.make_ndarray(attr(source, "value").tensor)
     if _recorded_sizes(index, data) != list(sizes):
         # A mask that is broadcast has the data's rows, and sizes of its own.
-        return any_batch.sized(index, uniform.name, data, sizes[1:], names)
+        return any_batch.sized(index, uniform.name, data, sizes[1:], names, graph.control_inputs(source))
     shape = rewrite.node(graph.fresh_name(f"{uniform.name}/of_data", names), "Shape", [data])
     shape.attr["T"].type = tf.as_dtype(index.data_type(data)).base_dtype.as_datatype_enum
     shape.attr["out_type"].CopyFrom(uniform.attr["T"])

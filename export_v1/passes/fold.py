@@ -135,13 +135,15 @@ class _Folding:
     def _which(self, node: NodeDef, live: list[int]) -> None:
         """Adds what says which of the inputs that a Merge once had it took."""
         name = graph.fresh_name(f"{node.name}/value_index", self._names)
+        # Dead when the Merge is, and in its loop.
+        waits = [node.name]
         if len(live) == 1:
-            made = rewrite.constant(name, live[0], tf.int32)
-            # Dead when the Merge is.
-            made.input.append("^" + node.name)
+            made = rewrite.constant(name, live[0], tf.int32, waits)
         else:
-            positions = rewrite.constant(graph.fresh_name(f"{name}/inputs", self._names), np.asarray(live), tf.int32)
-            axis = rewrite.constant(graph.fresh_name(f"{name}/axis", self._names), 0, tf.int32)
+            positions, axis = (
+                rewrite.constant(graph.fresh_name(f"{name}/{part}", self._names), value, tf.int32, waits)
+                for part, value in (("inputs", np.asarray(live)), ("axis", 0))
+            )
             self.nodes += [positions, axis]
             sources = [Tensor(positions.name), Tensor(node.name, 1), Tensor(axis.name)]
             made = rewrite.node(

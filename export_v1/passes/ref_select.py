@@ -35,7 +35,7 @@ def _decided(select: NodeDef, taken: set[str]) -> list[NodeDef]:
     index, *references = graph.data_inputs(select)
     kind = tf.as_dtype(select.attr["T"].type)
     before = [*graph.control_inputs(select), *(tensor.node for tensor in references)]
-    waits = [f"^{name}" for name in dict.fromkeys(before)]
+    waits = list(dict.fromkeys(before))
     nodes: list[NodeDef] = []
 
     def add(name: str, op: str, inputs: list[Tensor], **attrs: object) -> Tensor:
@@ -51,8 +51,7 @@ def _decided(select: NodeDef, taken: set[str]) -> list[NodeDef]:
         return nodes
     result = references[-1]
     for at in reversed(range(len(references) - 1)):
-        limit = rewrite.constant(fresh("limit"), at + 1, tf.int32)
-        limit.input.extend(waits)
+        limit = rewrite.constant(fresh("limit"), at + 1, tf.int32, waits)
         nodes.append(limit)
         is_below = add(fresh("below"), "Less", [index, Tensor(limit.name)], T=tf.int32)
         this = add(fresh("this"), "RefSwitch", [references[at], is_below], T=kind)

@@ -5,7 +5,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -102,28 +102,28 @@ class _Replacing:
         inferred: dict[str, tf.TensorShape] = {}
         if any(TABLE[self._index[name].op].needs_shapes and not _has_shapes(self._index, name) for name in names):
             inferred = static_shapes.inferred(graph_def)
-        nodes: list[NodeDef] = []
+        nodes = [node for node in graph_def.node if node.name not in names]
         functions: list = []
-        for node in graph_def.node:
-            if node.name in names:
-                inlined = self._inlined(node, inferred)
-                nodes += inlined.nodes
-                functions += inlined.functions
-            else:
-                nodes.append(node)
+        for group in _together([self._index[name] for name in names]):
+            inlined = self._inlined(group, inferred)
+            nodes += inlined.nodes
+            functions += inlined.functions
         made = rewrite.with_nodes(graph_def, (rewrite.rewired(node, self.moved) for node in nodes))
         made.library.function.extend(functions)
         return made
 
-    def _inlined(self, node: NodeDef, inferred: Mapping[str, tf.TensorShape]) -> fragment.Inlined:
-        """Returns the nodes that stand in for one, the last of which has its name."""
-        inputs, waits = data_inputs(node), control_inputs(node)
+    def _inlined(self, group: Sequence[NodeDef], inferred: Mapping[str, tf.TensorShape]) -> fragment.Inlined:
+        """Returns the nodes that stand in for one or, where one piece does for several, for them; with their names."""
+        node = group[0]
+        # Of several, only the first input differs.
+        inputs = [*(data_inputs(other)[0] for other in group[1:]), *data_inputs(node)]
+        waits = control_inputs(node)
         recorded = [graph.recorded_shape_of(self._index, tensor) for tensor in inputs]
         shapes = [
             inferred.get(tensor.name) if shape is None else shape
             for tensor, shape in zip(inputs, recorded, strict=True)
         ]
-        piece = self._fragment(node, shapes)
+        piece = self._fragment(group, shapes)
         handles = [tensor for tensor in inputs if self._index.data_type(tensor) == tf.resource.as_datatype_enum]
         pivot = next((tensor for tensor in inputs if tensor not in handles), None)
         scope, nodes = self._scope(node.name), []
@@ -136,13 +136,21 @@ class _Replacing:
         else:
             waits_of_constants = waits
         made = fragment.inlined(piece, scope, inputs, waits_of_constants, node.name)
-        self.moved |= {Tensor(node.name, at): tensor for at, tensor in enumerate(made.outputs) if at}
-        if made.outputs:
-            first = rewrite.node(node.name, "Identity", made.outputs[:1], T=tf.as_dtype(graph.output_types(node)[0]))
+        count = len(made.outputs) // len(group)
+        firsts = [
+            self._first(other, made.outputs[at * count : (at + 1) * count], waits) for at, other in enumerate(group)
+        ]
+        return dataclasses.replace(made, nodes=[*nodes, *made.nodes, *firsts])
+
+    def _first(self, node: NodeDef, outputs: Sequence[Tensor], waits: Iterable[str]) -> NodeDef:
+        """Returns the node that has another's name and first output, and notes where its other outputs are."""
+        self.moved |= {Tensor(node.name, at): tensor for at, tensor in enumerate(outputs) if at}
+        if outputs:
+            first = rewrite.node(node.name, "Identity", outputs[:1], T=tf.as_dtype(graph.output_types(node)[0]))
         else:
             first = rewrite.node(node.name, "NoOp", [])
         first.input.extend(f"^{name}" for name in waits)
-        return dataclasses.replace(made, nodes=[*nodes, *made.nodes, first])
+        return first
 
     def _with_calls(self, function, chosen: Collection[int]) -> list:
         """Returns a function of the library that calls the replacement of nodes in it, and what it calls."""
@@ -156,7 +164,7 @@ class _Replacing:
         for original, node in zip(function.node_def, made.node_def, strict=True):
             if id(original) not in chosen:
                 continue
-            name, functions = fragment.as_function(self._fragment(original), f"{function.signature.name}/{node.name}")
+            name, functions = fragment.as_function(self._fragment([original]), f"{function.signature.name}/{node.name}")
             called += functions
             moved |= _call_outputs(original)
             types = graph.input_types(original), graph.output_types(original)
@@ -173,17 +181,23 @@ class _Replacing:
             made.ret[key] = moved.get(edge, edge)
         return [made, *called]
 
-    def _fragment(self, node: NodeDef, shapes=None) -> Fragment:
-        """Returns what stands in for a node."""
-        site = Site(node, self._index, self._written, self._stored, self._training)
+    def _fragment(self, group: Sequence[NodeDef], shapes=None) -> Fragment:
+        """Returns what stands in for a node, or for several that differ in their first inputs alone."""
+        node, replacement = group[0], TABLE[group[0].op]
+        sites = [Site(other, self._index, self._written, self._stored, self._training) for other in group]
         types = [tf.as_dtype(data_type).base_dtype for data_type in graph.input_types(node)]
+        types = [*types[:1] * (len(group) - 1), *types]
         shapes = [None] * len(types) if shapes is None else shapes
         grouped = graph.grouped_inputs(node)
 
         def build(*tensors):
-            given = iter(tensors)
+            given = iter(tensors[len(group) - 1 :])
             arguments = [next(given) if count is None else [next(given) for _ in range(count)] for count in grouped]
-            results = TABLE[node.op].build(site, *arguments)
+            if replacement.joins:
+                return [result for results in replacement.build(sites, *arguments) for result in named(results)]
+            return named(replacement.build(sites[0], *arguments))
+
+        def named(results):
             results = [results] if tf.is_tensor(results) else list(results)
             wanted = [tf.as_dtype(data_type) for data_type in graph.output_types(node)]
             # What nobody can use is empty.
@@ -218,6 +232,19 @@ class _Replacing:
         """Returns whether a node may be in a loop or a branch of TensorFlow 1."""
         entries = ENTERS | SWITCHES
         return any(self._index[other].op in entries for other in self._index.ancestors([name]))
+
+
+def _together(nodes: Iterable[NodeDef]) -> list[list[NodeDef]]:
+    """Returns nodes by what one piece stands in for: those that differ in their first inputs alone, where ops join."""
+    groups: dict[object, list[NodeDef]] = {}
+    for node in nodes:
+        key: object = node.name
+        if TABLE[node.op].joins:
+            attrs = ((name, node.attr[name].SerializeToString()) for name in sorted(node.attr) if name[0] != "_")
+            # Inputs that decide where and when it runs are among these.
+            key = (node.op, *attrs, *(edge for edge in node.input if edge != data_inputs(node)[0].edge))
+        groups.setdefault(key, []).append(node)
+    return list(groups.values())
 
 
 def _call_outputs(node: NodeDef) -> dict[str, str]:

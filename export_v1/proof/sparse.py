@@ -5,11 +5,12 @@ names that tf.sparse_placeholder of TensorFlow 1.0 to 1.15 gives: NAME/indices, 
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from export_v1.ir import ops
+from export_v1.ir import graph, ops
 from export_v1.ir.graph import NodeDef, Tensor, data_inputs, op_def
 from export_v1.proof.reading import Reading, Shape
 
@@ -72,32 +73,41 @@ def _by_reader(reading: Reading, node: NodeDef, keys: Mapping[str, str]) -> Iter
     definition = op_def(node.op)
     if definition is None or not any(arg.name.endswith("indices") for arg in definition.input_arg):
         return
-    if any(arg.number_attr or arg.type_list_attr for arg in definition.input_arg):
-        return
-    operands = dict(zip((arg.name for arg in definition.input_arg), data_inputs(node), strict=False))
-    for name, tensor in operands.items():
+    operands = _operands(node, definition)
+    for name, tensors in operands.items():
         prefix = name.removesuffix("indices")
         if not name.endswith("indices"):
             continue
         _, values, shape = _NAMES.get(node.op, (name, f"{prefix}values", f"{prefix}shape"))
-        if shape not in operands:
-            shape = f"{prefix}dense_shape"
-        indices = _input(reading, tensor, keys)
-        if indices is None or shape not in operands:
-            continue
-        constant = reading.value(operands[shape])
-        width = None
-        if node.op == "SparseTensorDenseMatMul":
-            # Rows that no graph has in advance are those of another input.
-            rows = reading.shape(operands["b"])
-            width = (rows[0] if rows else None) or ROWS
-        yield Parts(
-            indices,
-            _input(reading, operands[values], keys) if values in operands else None,
-            _input(reading, operands[shape], keys),
-            width,
-            None if constant is None else tuple(int(size) for size in constant.ravel()),
-        )
+        # Of several SparseTensors, they are "shapes".
+        shape = next((other for other in (shape, f"{prefix}dense_shape", f"{shape}s") if other in operands), shape)
+        for at, tensor in enumerate(tensors):
+            indices = _input(reading, tensor, keys)
+            if indices is None or at >= len(operands.get(shape, ())):
+                continue
+            constant = reading.value(operands[shape][at])
+            width = None
+            if node.op == "SparseTensorDenseMatMul":
+                # Rows that no graph has in advance are those of another input.
+                rows = reading.shape(operands["b"][0])
+                width = (rows[0] if rows else None) or ROWS
+            yield Parts(
+                indices,
+                _input(reading, operands[values][at], keys) if at < len(operands.get(values, ())) else None,
+                _input(reading, operands[shape][at], keys),
+                width,
+                None if constant is None else tuple(int(size) for size in constant.ravel()),
+            )
+
+
+def _operands(node: NodeDef, definition) -> dict[str, list[Tensor]]:
+    """Returns the tensors of each input of an op, by the input's name."""
+    given = iter(data_inputs(node))
+    counts = graph.grouped_inputs(node)
+    return {
+        arg.name: list(itertools.islice(given, 1 if count is None else count))
+        for arg, count in zip(definition.input_arg, counts, strict=True)
+    }
 
 
 def _input(reading: Reading, tensor: Tensor, keys: Mapping[str, str]) -> str | None:

@@ -10,8 +10,8 @@ from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from export_v1 import errors
-from export_v1.ir import ops, wellformed
-from export_v1.ir.graph import attr
+from export_v1.ir import ops, rewrite, wellformed
+from export_v1.ir.graph import GraphDef, Index, attr
 from export_v1.model import DeclaredSignature, Graph, Restored
 from export_v1.source import graph_def, session_bundle, text_format
 
@@ -81,7 +81,7 @@ def _read(meta_graph: MetaGraphDef, assets: dict[str, str]) -> Graph:
     collections = meta_graph.collection_def
     signatures = {**session_bundle.signatures(meta_graph), **_signatures(meta_graph)}
     return Graph(
-        graph_def=meta_graph.graph_def,
+        graph_def=_without_wrong_shapes(meta_graph.graph_def),
         trainable=_trainable(meta_graph),
         local=frozenset(name(variable) for variable in variable_defs(meta_graph, "local_variables")),
         restored={**_sliced(meta_graph), **_restored_by_saver(meta_graph)},
@@ -94,6 +94,23 @@ def _read(meta_graph: MetaGraphDef, assets: dict[str, str]) -> Graph:
         train_ops=_names(collections, "train_op"),
         assets=assets,
     )
+
+
+def _without_wrong_shapes(graph: GraphDef) -> GraphDef:
+    """Returns the graph without recorded shapes that are not those of the values.
+
+    TensorFlow 1 took the shape of slices, reduced, for that of their indices; whatever is computed of them has it from
+    there.
+    """
+    wrong = [node.name for node in graph.node if node.op.startswith("ReduceSlice")]
+    if not wrong:
+        return graph
+    made = rewrite.with_nodes(graph, graph.node)
+    computed = Index(graph).descendants(wrong)
+    for node in made.node:
+        if node.name in computed:
+            node.attr.pop("_output_shapes", None)
+    return made
 
 
 def name(variable: variable_pb2.VariableDef) -> str:

@@ -7,12 +7,13 @@ import shutil
 import tempfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
 
 from export_v1.format import digests, packed
-from load_v2.errors import LoadError
+from load_v2.errors import LoadError, quoted
 from load_v2.program import artefact
 
 _GRAPH = "saved_model.pb"
@@ -93,6 +94,10 @@ def _unpacked(archive: zipfile.ZipFile, folder: str, path: str) -> list[str]:
     ]
     sizes = ((member.filename, member.file_size) for member in members)
     packed.check(path, sizes, LoadError, "Save the model again.")
+    twice = [name for name, count in Counter(member.filename for member in members).items() if count > 1]
+    if twice:
+        # Whoever reads it takes the first, the last, or each in its turn.
+        raise LoadError(f"{path!r} has several members of one name: {quoted(twice)}.\n  Save the model again.")
     for member in members:
         if ".." in member.filename.split("/") or "\\" in member.filename:
             raise LoadError(
@@ -109,7 +114,11 @@ def _unpacked(archive: zipfile.ZipFile, folder: str, path: str) -> list[str]:
 def _stored(folder: str, name: str, path: str) -> Stored:
     own = os.path.join(folder, *name.split("/"))
     layer = name.removeprefix(_ASSETS)
-    source = dataclasses.replace(artefact.read(own), path=f"{path}: {layer}")
+    try:
+        source = dataclasses.replace(artefact.read(own), path=f"{path}: {layer}")
+    except LoadError as error:
+        # Nobody else knows the folder that it was unpacked into.
+        raise LoadError(str(error).replace(own, f"{path}: {layer}")) from error
     changed, wanted = digests.changed_files(own, LoadError), digests.weights(own, LoadError)
     if changed is None or wanted is None:
         return Stored(layer, source, None, 0)

@@ -50,10 +50,10 @@ def function(made: Function) -> str:
 def _says(made: Function) -> str:
     first, last = made.firsts
     if not first or "{" in first + last:
-        return f'"""One of {made.count} blocks that differ in their weights."""'
+        return expressions.docstring_text(f"One of {made.count} blocks that differ in their weights.")
     between = "and" if made.count == 2 else "to"
     which = f"{first!r} {between} {last!r}" if first != last else f"the first in {first!r}"
-    return f'"""One of {made.count} blocks, {which}."""'
+    return expressions.docstring_text(f"One of {made.count} blocks, {which}.")
 
 
 def body(

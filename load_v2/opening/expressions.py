@@ -213,3 +213,9 @@ def literal_text(value: Any) -> str:
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return f'float("{value}")'
     return repr(value)
+
+
+def docstring_text(text: str) -> str:
+    """Returns a text as a docstring has it, quotes included; nothing that stands in the text ends it."""
+    escaped = text.replace("\\", r"\\").replace('"""', r"\"\"\"")
+    return f'"""{escaped[:-1]}\\""""' if escaped.endswith('"') else f'"""{escaped}"""'

@@ -52,7 +52,8 @@ def write(program: Program, graph: Graph, specs: Mapping[str, Spec], title: str)
     defined = [*classes, *map(block_text.function, functions)]
     helpers = printed.helpers("\n".join([*defined, module]))
     definitions = "".join(f"\n\n{definition.rstrip()}\n" for definition in [*helpers, *defined])
-    return f'"""{title}\n"""\n\n{_imports(module + definitions)}{definitions}\n\n{_HEADER}{module}\n'
+    says = expressions.docstring_text(f"{title}\n")
+    return f"{says}\n\n{_imports(module + definitions)}{definitions}\n\n{_HEADER}{module}\n"
 
 
 def title(taken: programs.Program) -> str:
@@ -96,12 +97,12 @@ def _made(layer: Layer) -> str:
 
 
 def _returned(program: Program, graph: Graph, names) -> str:
-    pairs = ", ".join(f'"{key}": {names[tensor]}' for key, tensor in graph.inputs.items())
+    pairs = ", ".join(f"{expressions.literal_text(key)}: {names[tensor]}" for key, tensor in graph.inputs.items())
     outputs = {key: text.flat(code, names) for key, code in program.outputs.items()}
     if len(outputs) == 1:
         ends = next(iter(outputs.values()))
     else:
-        ends = "{" + ", ".join(f'"{key}": {value}' for key, value in outputs.items()) + "}"
+        ends = "{" + ", ".join(f"{expressions.literal_text(key)}: {value}" for key, value in outputs.items()) + "}"
     whole = f"    return keras.Model({{{pairs}}}, {ends})"
     if len(whole) <= text.WIDTH:
         return whole

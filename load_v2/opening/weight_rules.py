@@ -16,6 +16,7 @@ import numpy as np
 from load_v2.opening.layers import Layer
 from load_v2.porting import planning, target, values
 from load_v2.porting.rules import Rule, RuleSet
+from load_v2.porting.suggestions import quoted
 from load_v2.porting.types import Entry
 from load_v2.program import artefact
 
@@ -258,7 +259,7 @@ def _value(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return f"'{value}'"
+        return quoted(value)
     if isinstance(value, list):
         return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, dict):

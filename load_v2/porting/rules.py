@@ -32,6 +32,8 @@ from load_v2 import errors
 from load_v2.errors import LoadError
 from load_v2.porting import transforms
 
+_LONGEST_LINE = 10_000
+
 PRESETS = ("layer", "attention", "lstm", "gru", "cudnn_lstm", "cudnn_gru")
 
 
@@ -102,10 +104,20 @@ def load(rules: str | os.PathLike | Iterable[Rule] | None) -> RuleSet:
     tomllib = _toml_reader(name)
     try:
         with open(rules, "rb") as file:
-            content = tomllib.load(file)
+            text = file.read().decode()
+        # Python's reader takes the square of the length of a dotted key.
+        longest = max(map(len, text.splitlines()), default=0)
+        if longest > _LONGEST_LINE:
+            raise LoadError(
+                f"Rules file {name!r} has a line of {longest:,} characters; at most {_LONGEST_LINE:,} are read."
+            )
+        content = tomllib.loads(text)
     except OSError as error:
         raise LoadError(f"Rules file {os.fspath(rules)!r} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except LoadError:
+        raise
+    except (ValueError, RecursionError) as error:
+        # Among the first are those of its own and of UTF-8, and numbers of too many digits.
         raise LoadError(
             f"Rules file {name!r} is not TOML: {error}.\n  Put regular expressions in single quotes, 'a/(\\d+)/b'."
         ) from error

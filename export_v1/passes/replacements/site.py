@@ -81,8 +81,12 @@ class Replacement:
         by: what it is, for the report, such as "a loop over the steps".
         needs_shapes: whether it cannot do without the static shapes of its inputs; they are inferred where TensorFlow 1
             recorded none.
+        joins: whether one piece stands in for all nodes of the op that differ in their first input alone, such as the
+            trees of a forest; `build` then takes a list of sites, the first site's inputs, and returns a list of what
+            it returns otherwise, a site each. It must not read the first input.
     """
 
     build: Callable[..., tf.Tensor | Sequence[tf.Tensor | None]]
     by: str
     needs_shapes: bool = False
+    joins: bool = False

@@ -140,41 +140,46 @@ def _number(feature) -> int:
 
 
 def tree_predictions(
-    site: Site,
+    sites: Sequence[Site],
     handle: tf.Tensor,
     input_data: tf.Tensor,
     sparse_input_indices: tf.Tensor,
     sparse_input_values: tf.Tensor,
     sparse_input_shape: tf.Tensor,
-) -> list[tf.Tensor]:
-    """Returns the values of the leaf that each example comes to, [batch, outputs], and its way there, [batch].
-
-    The way is the serialized nodes, and has no element where `params` does not ask for it.
+) -> list[list[tf.Tensor | None]]:
+    """Returns for each tree the values of the leaf that each example comes to, [batch, outputs], and its way there, [batch].
 
     Args:
-        site: with `params` and `input_spec`, which says how many dense features there are.
-        handle: of the tree.
-        input_data: dense features, [batch, features], or of another rank where there are none.
-        sparse_input_indices: [entries, 2], in order, or of another rank where no feature is sparse.
-        sparse_input_values: [entries].
-        sparse_input_shape: [2].
+        sites: with `params`, a serialized TensorForestParams, and `input_spec`.
+        handle: of the first tree.
+        input_data: the dense features, [batch, features], float32.
+        sparse_input_indices: of the sparse features, [entries, 2], int64.
+        sparse_input_values: [entries], float32.
+        sparse_input_shape: [2], int64.
     """
-    params = MESSAGES.parse("TensorForestParams", site.attr("params"))
-    serialized = resources.value(site, ("TreeDeserialize", 1), ("CreateTreeVariable", 1)).item()
-    raw = MESSAGES.parse("Model", serialized).decision_tree.nodes
-    # A tree of no node is initialized to one leaf of zeros.
-    nodes = [MESSAGES.parse("TreeNode", content) for content in raw] or [MESSAGES.parse("TreeNode", b"\x2a\x00")]
-    tests = _Tests(nodes)
-    dense_size = int((re.search(rb"dense_features_size: (\d+)", site.attr("input_spec")) or [b"", b"0"])[1])
+    params = MESSAGES.parse("TensorForestParams", sites[0].attr("params"))
+    raw = [_serialized_nodes(site) for site in sites]
+    nodes = [[MESSAGES.parse("TreeNode", content) for content in tree] for tree in raw]
+    tests = _Tests([node for tree in nodes for node in tree])
+    dense_size = int((re.search(rb"dense_features_size: (\d+)", sites[0].attr("input_spec")) or [b"", b"0"])[1])
     sparse = (sparse_input_indices, sparse_input_values)
     batch = tf.shape(input_data)[0] if dense_size else tf.cast(sparse_input_shape[0], tf.int32)
     values = _features(tests.features, batch, dense_size, input_data, sparse)
-    joined = trees.joined([[_children(node, nodes) for node in nodes]])
-    leaf = trees.leaves(joined, tests.columns(values), tests.column, tests.is_left)[:, 0]
-    outputs = tf.gather(np.stack([_outputs(node, params) for node in nodes]), leaf)
+    joined = trees.joined([[_children(node, tree) for node in tree] for tree in nodes])
+    leaves = trees.leaves(joined, tests.columns(values), tests.column, tests.is_left)
+    outputs = tf.unstack(
+        tf.gather(np.stack([_outputs(node, params) for tree in nodes for node in tree]), leaves), axis=1
+    )
     if not params.inference_tree_paths:
-        return [outputs, tf.constant([], tf.string)]
-    return [outputs, tf.gather(_paths(raw, joined), leaf)]
+        return [[output, None] for output in outputs]
+    paths = tf.unstack(tf.gather(_paths([content for tree in raw for content in tree], joined), leaves), axis=1)
+    return [list(both) for both in zip(outputs, paths, strict=True)]
+
+
+def _serialized_nodes(site: Site) -> Sequence[bytes]:
+    """Returns the nodes of a tree, each a TreeNode; a tree of no node is initialized to one leaf of zeros."""
+    serialized = resources.value(site, ("TreeDeserialize", 1), ("CreateTreeVariable", 1)).item()
+    return MESSAGES.parse("Model", serialized).decision_tree.nodes or [b"\x2a\x00"]
 
 
 def _children(node, nodes) -> tuple[int, int] | None:
@@ -200,9 +205,9 @@ def _outputs(node, params) -> np.ndarray:
 
 
 def _paths(raw: Sequence[bytes], nodes: trees.Nodes) -> np.ndarray:
-    """Returns for each leaf the serialized nodes from the root to it."""
+    """Returns for each leaf the serialized nodes from its root to it."""
     paths = np.full([len(raw)], b"", object)
-    todo: list[tuple[int, list[bytes]]] = [(0, [])]
+    todo: list[tuple[int, list[bytes]]] = [(root, []) for root in nodes.roots]
     while todo:
         at, before = todo.pop()
         path = [*before, raw[at]]
@@ -232,36 +237,37 @@ def _features(
     return tf.ensure_shape(tf.concat(columns, 1), [None, len(features)])
 
 
-def tensor_forest_tree_predict(site: Site, handle: tf.Tensor, dense_features: tf.Tensor) -> tf.Tensor:
-    """Returns the values of the leaf that each example comes to, [batch, logits_dimension].
+def tensor_forest_tree_predict(sites: Sequence[Site], handle: tf.Tensor, dense_features: tf.Tensor) -> list[tf.Tensor]:
+    """Returns for each tree the values of the leaf that each example comes to, [batch, logits_dimension].
 
     Args:
-        site: with `logits_dimension`.
-        handle: of the tree.
+        sites: with `logits_dimension`.
+        handle: of the first tree.
         dense_features: [batch, features], float32.
     """
     restored_by, made_by = ("TensorForestTreeDeserialize", 1), ("TensorForestCreateTreeVariable", 1)
-    nodes = boosted_trees.MESSAGES.parse("Tree", resources.value(site, restored_by, made_by).item()).nodes
-    size = site.attr("logits_dimension")
-    if not nodes:
-        return tf.zeros([tf.shape(dense_features)[0], size])
-    splits = [None if node.HasField("leaf") else node.dense_split for node in nodes]
-    joined = trees.joined([[(split.left_id, split.right_id) if split else None for split in splits]])
-    threshold = np.array([split.threshold if split else 0 for split in splits], np.float32)
-    values = np.zeros([len(nodes), size], np.float32)
-    for at, node in enumerate(nodes):
-        values[at, : len(node.leaf.vector.value)] = node.leaf.vector.value[:size]
-    leaf = trees.leaves(
+    stored = [resources.value(site, restored_by, made_by).item() for site in sites]
+    # A tree of no node answers zeros, as a leaf of no values does.
+    found = [boosted_trees.MESSAGES.parse("Tree", tree or b"\x0a\x02\x0a\x00").nodes for tree in stored]
+    splits = [[None if node.HasField("leaf") else node.dense_split for node in nodes] for nodes in found]
+    flat = [split for tree in splits for split in tree]
+    joined = trees.joined([[(split.left_id, split.right_id) if split else None for split in tree] for tree in splits])
+    threshold = np.array([split.threshold if split else 0 for split in flat], np.float32)
+    values = np.zeros([len(flat), sites[0].attr("logits_dimension")], np.float32)
+    for row, node in zip(values, (node for nodes in found for node in nodes), strict=True):
+        known = node.leaf.vector.value[: row.size]
+        row[: len(known)] = known
+    leaves = trees.leaves(
         joined,
         tf.ensure_shape(dense_features, [None, None]),
-        np.array([split.feature_id if split else 0 for split in splits], np.int32),
+        np.array([split.feature_id if split else 0 for split in flat], np.int32),
         lambda node, value: value <= tf.gather(threshold, node),
     )
-    return tf.gather(values, leaf[:, 0])
+    return tf.unstack(tf.gather(values, leaves), axis=1)
 
 
-_BY_STEPS = "gathers, one for each level of the tree"
+_BY_STEPS = "gathers, one for each level of the trees, of all trees at once"
 REPLACEMENTS = {
-    "TreePredictionsV4": Replacement(tree_predictions, _BY_STEPS),
-    "TensorForestTreePredict": Replacement(tensor_forest_tree_predict, _BY_STEPS),
+    "TreePredictionsV4": Replacement(tree_predictions, _BY_STEPS, joins=True),
+    "TensorForestTreePredict": Replacement(tensor_forest_tree_predict, _BY_STEPS, joins=True),
 }

@@ -104,7 +104,7 @@ def test_a_meta_graph_goes_the_same_way():
 def test_functions_that_become_a_large_graph_are_refused_with_its_size():
     library.check_size(nested(10))
     # Neg, counted with the calls: 2 + 4 + … + 2**26.
-    with pytest.raises(export_v1.ExportError, match=r"54 nodes become 134,217,7\d\d; at most 200,000"):
+    with pytest.raises(export_v1.ExportError, match=r"54 nodes become 134,217,7\d\d; at most 50,000"):
         library.check_size(nested(26))
     with pytest.raises(export_v1.ExportError, match="more than 10\\^15"):
         library.check_size(nested(5000))

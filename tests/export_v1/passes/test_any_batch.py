@@ -143,6 +143,26 @@ def test_a_mask_of_the_training_batch_has_the_rows_of_its_data(noise):
     assert (len(np.unique(answer, axis=0)) == 2) == (noise == [8, 1])
 
 
+@pytest.mark.parametrize("noise", [None, [8, 6], [8, 1]])
+def test_in_a_loop_of_tensorflow_1_what_is_opened_is_in_the_loop(noise):
+    def build(x):
+        def step(at, y):
+            ones = tf.exp(x) * tf.ones([])
+            if noise is None:
+                return at + 1, y + tf.reshape(ones, [8, 6])
+            uniform = tf.raw_ops.RandomUniform(shape=tf.constant(noise), dtype=tf.float32)
+            return at + 1, y + tf.raw_ops.Mul(x=ones, y=tf.cast(uniform >= tf.constant(0.5), tf.float32))
+
+        shapes = (tf.TensorShape([]), tf.TensorShape([None, 6]))
+        return tf.while_loop(lambda at, y: at < 2, step, (tf.constant(0), tf.exp(x)), shapes)[1]
+
+    graph_def = _recorded(build)
+    opened = any_batch.reshapes(graph_def, 8) if noise is None else dropout.of_any_batch(graph_def)
+    assert opened.graph_def.node != graph_def.node
+    answer = graphs.run(opened.graph_def, "y:0", {"x:0": np.zeros([30, 6])})
+    assert answer.shape == (30, 6) and set(np.unique(answer)) == ({3.0} if noise is None else {1.0, 2.0, 3.0})
+
+
 def test_the_training_size_is_what_all_inputs_have():
     with graphs.tensorflow_1() as graph:
         v1.placeholder(tf.float32, [8, 2], name="a")

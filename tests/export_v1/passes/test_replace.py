@@ -148,6 +148,28 @@ def test_further_outputs_move_and_the_first_does_not(monkeypatch):
     np.testing.assert_array_equal(_run(result.graph_def, result.renamed["unique:1"]), [5])
 
 
+def test_one_piece_stands_in_for_nodes_that_differ_in_their_first_input_alone(monkeypatch):
+    asked = []
+
+    def build(sites, first, second):
+        asked.append([site.node.name for site in sites])
+        return [second + at for at, _ in enumerate(sites)]
+
+    monkeypatch.setattr(replace, "TABLE", {"Gather": Replacement(build, "sums", joins=True)})
+
+    def node(name, first, second="end", validate=True, waits=()):
+        types = {"Tparams": tf.int32, "Tindices": tf.int32}
+        made = rewrite.node(name, "Gather", [Tensor(first), Tensor(second)], validate_indices=validate, **types)
+        made.attr["_output_shapes"].s = name.encode()
+        made.input.extend(f"^{other}" for other in waits)
+        return made
+
+    apart = [node("d", "steps", "lengths"), node("e", "steps", waits=["a"]), node("f", "steps", validate=False)]
+    result = _replaced(_graph(node("a", "steps"), *apart, node("b", "parents"), node("c", "lengths")))
+    assert sorted(asked) == [["a", "b", "c"], ["d"], ["e"], ["f"]]
+    assert [int(_run(result.graph_def, f"{name}:0")) for name in "abc"] == [2, 3, 4]
+
+
 def test_names_to_keep_are_those_of_replaced_ops():
     replacements.check_kept(["GatherTree"])
     with pytest.raises(

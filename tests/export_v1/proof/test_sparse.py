@@ -73,3 +73,18 @@ def test_a_dense_shape_that_is_constant_is_kept_to():
 
     made, answer = _attempt(build, a="where", b="what")
     assert (made["a"] < [2, 4]).all() and np.count_nonzero(answer) == 5
+
+
+def test_several_sparse_tensors_of_one_op_have_as_many_rows():
+    def build():
+        a, b = v1.sparse_placeholder(tf.string, name="a"), v1.sparse_placeholder(tf.int64, name="b")
+        dense = v1.placeholder(tf.int64, [None, 1], "dense")
+        # As graph code has them that takes placeholders of its own for the parts, under names of its own.
+        parts = [v1.placeholder(tf.int64, [None, 2], "where"), v1.placeholder(tf.int64, [None], "what")]
+        parts.append(v1.placeholder(tf.int64, [2], "room"))
+        return tf.sparse.cross_hashed([a, b, tf.SparseTensor(*parts), dense], 20).dense_shape
+
+    names = {f"{name}_{part}": f"{name}/{part}" for name in "ab" for part in ("indices", "values", "shape")}
+    made, answer = _attempt(build, dense="dense", c="where", d="what", e="room", **names)
+    assert list(made["e"]) == list(made["a_shape"]) and len(made["d"]) == len(made["c"]) == len(made["dense"])
+    assert answer[0] == made["e"][0]

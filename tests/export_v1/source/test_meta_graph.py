@@ -255,3 +255,16 @@ def test_unfreezing_keeps_the_graph_as_it_was_found_for_the_answers(tmp_path):
     assert "VarHandleOp" in graphs.kinds(found.graph.graph_def) and found.graph.trainable == {"w": True}
     plain = graph_def.read(str(tmp_path / "g.pb"))
     assert plain.graph.original is None and plain.asset_dirs == (str(tmp_path),) and not plain.values
+
+
+def test_shapes_that_tensorflow_1_had_wrong_are_not_taken_for_those_of_values():
+    with graphs.tensorflow_1() as graph:
+        x, spans = v1.placeholder(tf.float32, [None, 6, 2], name="x"), v1.placeholder(tf.int32, [None, 2], name="spans")
+        tf.identity(tf.reshape(tf.stack([x, x]), [-1, 2], name="reduced"), name="out")
+    read = meta_graph_pb2.MetaGraphDef(graph_def=graph.as_graph_def(add_shapes=True))
+    [node] = [node for node in read.graph_def.node if node.name == "reduced"]
+    # As TensorFlow 1.15.5 records slices of [?, 6, 2] along axis 1: with the rank of their indices.
+    node.op, node.input[0], node.input[1] = "ReduceSliceSum", "x", spans.op.name
+    shaped = {node.name for node in meta_graph.to_graph(read).graph_def.node if "_output_shapes" in node.attr}
+    assert shaped == {node.name for node in read.graph_def.node} - {"reduced", "out"}
+    assert "_output_shapes" in node.attr

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from load_v2 import load_checkpoint_weights
-from load_v2.opening import rebuilding
+from load_v2.opening import rebuilding, weight_rules
 from tests.support import cases
 
 v1 = tf.compat.v1
@@ -56,3 +56,10 @@ def test_another_checkpoint_goes_into_the_code_and_answers_as_its_graph(name, ex
 def test_layers_that_are_numbered_have_one_rule(exported):
     text, _ = rebuilding.rules(rebuilding.rebuild(exported("bert_tiny"), backends=()))
     assert text.count("layer_(\\d+)/intermediate/dense/kernel'") == 1 and "layer_0" not in text
+
+
+def test_the_name_of_a_variable_ends_no_text_of_a_rule():
+    tomllib = pytest.importorskip("tomllib")
+    name = "it's\n[[rule]]\nkey = '.*'"
+    text = weight_rules._toml({"key": name, "skip": 'a \\ and a "', "transform": [{"slice": [0, 1]}]})
+    assert tomllib.loads(text) == {"key": name, "skip": 'a \\ and a "', "transform": [{"slice": [0, 1]}]}

@@ -316,3 +316,20 @@ def test_what_belongs_to_training_is_told_by_what_it_belongs_to():
     assert set(shapes) - set(reasons) == model
     assert reasons["training/Adam/dense/kernel/m"] == "optimizer slot of 'dense/kernel'"
     assert reasons["table/vr"] == "optimizer slot of 'table'"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("x = " + "[\n" * 100_000, "is not TOML: maximum recursion depth"),
+        ("x = " + "{a=" * 2_000, "is not TOML: maximum recursion depth"),
+        ("a." * 100_000 + "b = 1", "a line of 200,005 characters"),
+        ("x = " + "9" * 6_000, "is not TOML: Exceeds the limit"),
+        (b"x = '\xff'", "is not TOML: 'utf-8' codec"),
+    ],
+    ids=["lists", "tables", "dots", "digits", "bytes"],
+)
+def test_a_file_that_was_made_to_take_long_is_refused(text, told, tmp_path):
+    (tmp_path / "r.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(LoadError, match=told):
+        rules.load(tmp_path / "r.toml")

@@ -97,6 +97,40 @@ def test_answers_as_the_kernel(path, name, shapes):
             _assert_equal(session.run(tf.convert_to_tensor(gradient), feeds), want, node.op)
 
 
+def test_the_trees_of_a_forest_are_one_piece_and_answer_as_their_kernels_each():
+    [path] = [path for path in FILES if path.stem == "tensor_forest"]
+    trees = {name: _read(path, name) for name in ("18", "19", "20", "21")}
+    inputs = _numbered(trees["18"][1], "in")
+    whole = GraphDef()
+    for at, value in inputs.items():
+        whole.node.append(rewrite.node(f"in_{at}", "Placeholder", dtype=tf.as_dtype(value.dtype)))
+    for name, (node, values) in trees.items():
+        for at, value in _numbered(values, "in").items():
+            np.testing.assert_array_equal(value, inputs[at])
+        state = text_format.Parse(str(values["state"]), GraphDef())
+        # Each tree has a handle, and what fills it, of its own.
+        own = {part.name for part in (*state.node, node)}
+        for part in (*state.node, node):
+            edges = [f"{name}/{edge}" if edge in own else edge for edge in part.input]
+            part.name = f"{name}/{part.name}"
+            del part.input[:]
+            part.input.extend(edges)
+            if part.name.endswith("/in_0"):
+                part.attr["shared_name"].s = name.encode()
+            whole.node.append(part)
+    result = replace.ops(whole, written=whole, stored=lambda key: None)
+    assert len([node for node in result.graph_def.node if node.op in ("While", "StatelessWhile")]) == 1
+    feeds = {f"in_{at}:0": value for at, value in inputs.items()}
+    fetches = [result.renamed.get(name, name) for tree in trees for name in (f"{tree}/node:0", f"{tree}/node:1")]
+    pruned = prune.to_outputs(result.graph_def, [*fetches, *feeds]).graph_def
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        tf.graph_util.import_graph_def(pruned, name="")
+        found = iter(session.run(fetches, feeds))
+    for node, values in trees.values():
+        for want in _numbered(values, "out").values():
+            _assert_equal(next(found), want, node.op)
+
+
 def _imported(whole, node):
     """Imports the graph with the replacement; returns the names that the node's outputs have there."""
     result = replace.ops(whole, written=whole, stored=lambda key: None)
