@@ -22,6 +22,7 @@ from mlserver.utils import get_model_uri
 
 from load_v2.errors import LoadError, reason
 from load_v2.program.signature import Spec
+from load_v2.scoring import elements
 from load_v2.scoring.gathering import Gatherer
 from load_v2.scoring.scorer import BATCH_SIZE, Scorer
 
@@ -149,7 +150,9 @@ def _array(given: types.RequestInput) -> np.ndarray:
     else:
         try:
             # Nested or flat; MLServer has the numbers of a gRPC request as a list, too.
-            array = np.asarray(data)
+            # The protocol's gRPC has no list for float16, which comes as bytes.
+            is_packed = datatype == "FP16" and bool(data) and all(isinstance(item, bytes) for item in data)
+            array = np.frombuffer(b"".join(data), "<f2") if is_packed else elements.numbers(data, _NUMPY[datatype])
             if array.size and array.dtype.kind not in ("b" if datatype == "BOOL" else "iuf"):
                 raise ValueError(f"there is {array.dtype}")
             array = _exact(array, np.dtype(_NUMPY[datatype]))

@@ -36,6 +36,16 @@ def add_flags(parser: Parser) -> None:
     parser.add_argument(
         "--keras", group="What is written", metavar="MODEL.keras", help="archive to write, too: code and weights in one"
     )
+    for name, what in (
+        ("front", "before the model, makes its inputs of strings"),
+        ("back", "behind it, makes strings"),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            group="What is written",
+            metavar=f"{name.upper()}.keras",
+            help=f"archive of what, {what}, to write, too: a SignatureLayer",
+        )
     parser.add_signature("take")
     parser.add_argument(
         "--backends",
@@ -77,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
         "--weights": (args.weights, ".weights.h5"),
         "--keras": (args.keras, ".keras"),
         "--rules": (args.rules, ".toml"),
+        "--front": (args.front, ".keras"),
+        "--back": (args.back, ".keras"),
     }
     for flag, (file, ending) in targets.items():
         if not file:
@@ -86,24 +98,35 @@ def run(args: argparse.Namespace) -> int:
             raise LoadError(f"{flag}={file} does not end in {ending}.")
         elif os.path.lexists(file) and not args.overwrite:
             raise LoadError(f"{file!r} already exists.\n  Pass --overwrite to replace it.")
-    report = write(args.dir, args.code, args.weights, args.keras, args.signature, chosen, args.static, args.rules)
+    ends = {"front": args.front, "back": args.back}
+    report = write(args.dir, args.code, args.weights, args.keras, args.signature, chosen, args.static, args.rules, ends)
     print(colour.report(str(report), sys.stdout))
     print(f"{args.code}: {report.lines} lines of code; {args.weights}: {os.path.getsize(args.weights):,} bytes")
     return 0
 
 
-def write(path, code, weights, archive=None, signature="serving_default", backends=None, static=False, rules=None):
-    """Writes the code, the weights and, where a name is given, archive and rules of a rebuilt model; returns the report.
+def write(
+    path, code, weights, archive=None, signature="serving_default", backends=None, static=False, rules=None, ends=None
+):
+    """Writes code, weights and, where a name is given, archive, rules, front and back of a model; returns the report.
 
     Guaranteed: each file appears whole and proven, or not at all.
 
     Raises:
         LoadError: as `rebuild`.
     """
+    from load_v2.commands import to_keras
+    from load_v2.errors import LoadError
     from load_v2.opening import rebuilding
     from load_v2.scoring import atomic
 
     rebuilt = rebuilding.rebuild(path, signature, backends, static)
+    written = {name: file for name, file in (ends or {}).items() if file}
+    if missing_ends := [name for name in written if getattr(rebuilt, name) is None]:
+        raise LoadError(
+            f"There is no {missing_ends[0]} to write: the model has all of signature {signature!r} on that side.\n"
+            f"  Leave --{missing_ends[0]} out."
+        )
     with atomic.published(weights, ".weights.h5") as weights_part, atomic.published(code, ".py") as code_part:
         rebuilding.write(rebuilt.source, rebuilt.model, code_part, weights_part)
     report = rebuilt.report
@@ -112,6 +135,8 @@ def write(path, code, weights, archive=None, signature="serving_default", backen
         with atomic.published(rules, ".toml") as part, open(part, "w", encoding="utf-8") as stream:
             stream.write(text)
         report = dataclasses.replace(report, notes=(*report.notes, *(f"no rule for {line}" for line in missing)))
+    for name, file in written.items():
+        to_keras.save(to_keras.functional(getattr(rebuilt, name)), file)
     if archive:
         with atomic.published(archive, ".keras") as part:
             rebuilt.model.save(part)

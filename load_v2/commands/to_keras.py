@@ -51,12 +51,17 @@ def as_model(path: str, key: str = "serving_default", allow_ops: Collection[str]
     Raises:
         LoadError: as SignatureLayer, or the rank of an input is unknown.
     """
+    from load_v2.layer.signature_layer import SignatureLayer
+
+    return functional(SignatureLayer(path, key, allow_ops=allow_ops))
+
+
+def functional(layer):
+    """Returns the functional Keras model of a SignatureLayer; errors are those of `as_model`."""
     import keras
 
     from load_v2.errors import LoadError
-    from load_v2.layer.signature_layer import SignatureLayer
 
-    layer = SignatureLayer(path, key, allow_ops=allow_ops)
     inputs = {}
     for name, spec in layer.input_specs.items():
         if spec.shape is None:

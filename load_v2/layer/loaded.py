@@ -31,12 +31,15 @@ def opened(given: Any, key: str) -> Iterator[tuple[program.Program, archive.OwnF
     in the call order of step 1 where it knows that, else alphabetical.
 
     Args:
-        given: the path of a folder, or what TensorFlow loaded.
-        key: of the signature.
+        given: the path of a folder, what TensorFlow loaded, or a program.
+        key: of the signature; a program has its own.
 
     Raises:
         LoadError: it is nothing that TensorFlow loaded, or has no such signature, or the graph cannot be taken.
     """
+    if isinstance(given, program.Program):
+        yield given, None
+        return
     if isinstance(given, (str, os.PathLike)):
         yield archive.shared(given, key), None
         return

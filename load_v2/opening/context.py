@@ -13,6 +13,7 @@ from load_v2.opening import expressions
 from load_v2.opening.expressions import Expression, LayerCall, Operand
 from load_v2.opening.graph import Graph
 from load_v2.opening.layers import Layer, PrintedClass
+from load_v2.opening.size_algebra import Size
 from load_v2.opening.sizes import Sizes
 from load_v2.opening.training import Training
 from load_v2.opening.values import Values, in_order
@@ -57,6 +58,7 @@ class Context:
         rejected: (rule, tensor) -> why a match there failed its proof.
         virtual: tensors that the graph does not have, such as the sequence between two stacked layers -> what gives them.
         as_recorded: tensors that are no numbers of any kind, such as masks; pieces that read them are proven with the sample's.
+        masks: tensor that is true for the valid steps of sequences -> their lengths, and how many steps they have at most.
         notes: what patterns remember of the graph, under keys of their own.
     """
 
@@ -67,6 +69,7 @@ class Context:
         self.layers: dict[Any, Layer] = {}
         self.rejected: dict[tuple[str, Tensor], str] = {}
         self.virtual: dict[Tensor, Piece] = {}
+        self.masks: dict[Tensor, tuple[Tensor, Size]] = {}
         self.notes: dict[Any, Any] = {}
         self.as_recorded: set[Tensor] = set()
 
@@ -74,6 +77,7 @@ class Context:
         """Forgets the layers made so far; what was rejected stays rejected."""
         self.layers.clear()
         self.virtual.clear()
+        self.masks.clear()
         self.notes.clear()
 
     # Reading the graph.

@@ -9,7 +9,7 @@ from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.opening import expressions, operations
 from load_v2.opening.context import Context, Piece, Refused
-from load_v2.opening.loops import block, printed_loops, recurrent, unrolled
+from load_v2.opening.loops import bidirectional, block, printed_loops, recurrent, unrolled
 from load_v2.opening.patterns import (
     activations,
     attention,
@@ -55,6 +55,8 @@ PATTERNS: tuple[Pattern, ...] = (
 
 # In the call of a layer: activations, and layers with weights, which then are parts of that layer.
 INSIDE: tuple[Pattern, ...] = (
+    printed_loops.PrintedLoop(),
+    printed_loops.PrintedCondition(),
     normalization.BatchNormalization(),
     normalization.LayerNormalization(),
     embedding.Embedding(),
@@ -142,6 +144,8 @@ def cover(context: Context, patterns: Sequence[Pattern] = PATTERNS) -> Cover:
         given.update(output for output in piece.outputs if output is not None)
         pieces.append(piece)
         todo.extend(expressions.operands(piece.code))
+    if not refusals:
+        pieces = list(bidirectional.paired(context, pieces))
     return Cover(tuple(pieces), tuple(dict.fromkeys(refusals)), tuple(dict.fromkeys(misses)))
 
 

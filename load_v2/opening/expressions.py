@@ -106,6 +106,21 @@ class LayerCall(Expression):
     options: tuple[tuple[str, Expression], ...] = ()
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Local(Expression):
+    """A loop or a condition inside the call of a layer: functions that are defined there, and what is made with them.
+
+    Attributes:
+        tensors: what its functions read, or begin with.
+        arguments: the code of each of these.
+        lines: gives the lines before its value, and its value, for the text of each tensor, an indent and the layer.
+    """
+
+    tensors: tuple[Tensor, ...]
+    arguments: tuple[Expression, ...]
+    lines: Callable[[Mapping[Tensor, str], int, Any], tuple[list[str], list[str]]]
+
+
 def call(function: str, *arguments: Any, **options: Any) -> Call:
     """Returns the call of a function; plain Python values become literals, options that are None are left out."""
     kept = tuple((key, expression(value)) for key, value in options.items() if value is not None)
@@ -139,6 +154,8 @@ def children(tree: Expression) -> tuple[Expression, ...]:
     """Returns the expressions that an expression is directly made of."""
     if isinstance(tree, (Call, LayerCall)):
         return tree.arguments + tuple(value for _, value in tree.options)
+    if isinstance(tree, Local):
+        return tree.arguments
     if isinstance(tree, Binary):
         return (tree.left, tree.right)
     if isinstance(tree, Negative):
@@ -178,6 +195,8 @@ def replaced(tree: Expression, change: Callable[[Expression], Expression | None]
             arguments=tuple(replaced(argument, change) for argument in tree.arguments),
             options=tuple((key, replaced(value, change)) for key, value in tree.options),
         )
+    if isinstance(tree, Local):
+        return dataclasses.replace(tree, arguments=tuple(replaced(argument, change) for argument in tree.arguments))
     if isinstance(tree, Binary):
         return Binary(tree.symbol, replaced(tree.left, change), replaced(tree.right, change))
     if isinstance(tree, Negative):

@@ -26,12 +26,14 @@ class Function:
         arguments: its arguments in order; None for one that is known.
         results: in order.
         given: the tensors outside, in the order of the arguments.
+        outer: of the graph that these are in.
     """
 
     context: Context
     arguments: tuple[Tensor, ...]
     results: tuple[Tensor, ...]
     given: tuple[Tensor, ...]
+    outer: Context
 
     def is_same(self, index: int) -> bool:
         """Returns whether a loop hands an argument on as it is."""
@@ -112,7 +114,9 @@ def _function(context: Context, definition, given: list[Tensor], same: set[int],
         raise Refused(f"the function {definition.signature.name!r} cannot be read: {error}") from error
     values = Values(graph, read)
     inner = Context(graph, values, Sizes(graph, values))
-    return Function(inner, tuple(arguments), tuple(graph.outputs[str(at)] for at in range(len(results))), tuple(given))
+    return Function(
+        inner, tuple(arguments), tuple(graph.outputs[str(at)] for at in range(len(results))), tuple(given), context
+    )
 
 
 def _known_shape(context: Context, source: Tensor, told) -> list[int | None] | None:

@@ -181,14 +181,32 @@ _GELU = textwrap.dedent('''\
         """Returns x times the normal distribution's share below it; ONNX has no op for what ops.gelu is made of."""
         return 0.5 * x * (1.0 + ops.erf(x / 1.4142135))
 ''')
-HELPERS = {"resize": _RESIZE, "gelu": _GELU}
+
+
+_HARD_SIGMOID = REGISTERED + textwrap.dedent('''\
+    def hard_sigmoid(x):
+        """Returns a line of slope 1/5 between 0 and 1, as tf.keras had it; Keras's has slope 1/6."""
+        return ops.clip(0.2 * x + 0.5, 0.0, 1.0)
+''')
+
+
+_PUT = textwrap.dedent('''\
+    def put(steps, place, value):
+        """Returns steps with another value at a place."""
+        here = ops.equal(ops.arange(ops.shape(steps)[0], dtype="int32"), ops.cast(place, "int32"))
+        here = ops.reshape(here, (-1,) + (1,) * (len(steps.shape) - 1))
+        return ops.where(here, ops.expand_dims(value, 0), steps)
+''')
+
+
+HELPERS = {"resize": _RESIZE, "hard_sigmoid": _HARD_SIGMOID, "put": _PUT, "gelu": _GELU}
 # Those of them that need the sizes of real tensors.
-ASKING = frozenset({"resize"})
+ASKING = frozenset({"resize", "put"})
 
 
 def helpers(code: str) -> list[str]:
-    """Returns the definitions of the functions that code calls and has to bring along."""
-    return [definition for name, definition in HELPERS.items() if re.search(rf"(?<![.\w]){name}\(", code)]
+    """Returns the definitions of the functions above that code uses."""
+    return [source for name, source in HELPERS.items() if re.search(rf"(?<![\w.\"]){name}\b(?!\"| =)", code)]
 
 
 _REVERSE_SEQUENCE = PrintedClass(

@@ -75,7 +75,7 @@ class Evaluator:
         found: Any = {"ops": keras.ops, "np": np, "keras": keras}.get(name.partition(".")[0])
         if found is None:
             # A function that the code defines for itself.
-            namespace: dict[str, Any] = {"ops": keras.ops}
+            namespace: dict[str, Any] = {"keras": keras, "ops": keras.ops}
             exec(printed.HELPERS[name], namespace)
             return namespace[name]
         for part in name.split(".")[1:]:
@@ -92,9 +92,10 @@ class Evaluator:
     def _layer(self, layer: Layer, arguments: list[Any], options: Mapping[str, Any]) -> keras.Layer:
         if id(layer) not in self._made:
             namespace: dict[str, Any] = {"keras": keras, "layers": keras.layers, "ops": keras.ops, "np": np}
-            if layer.printed:
-                exec("\n\n".join([*printed.helpers(layer.printed.source), layer.printed.source]), namespace)
             inside = [one for one in text.constructor_arguments(layer) if not one.startswith("name=")]
+            definitions = [layer.printed.source] if layer.printed else []
+            for definition in [*printed.helpers("\n".join([*definitions, *inside])), *definitions]:
+                exec(definition, namespace)
             made = eval(f"{layer.constructor}({', '.join(inside)})", namespace)
             made(*arguments, **options)
             if layer.weights:

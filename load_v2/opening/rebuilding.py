@@ -29,6 +29,7 @@ from load_v2.opening import (
     regularizers,
     source,
     statements,
+    strings,
     training,
     values,
     weight_rules,
@@ -39,6 +40,7 @@ from load_v2.opening.cover import Cover
 from load_v2.opening.layers import Layer
 from load_v2.opening.report import Report
 from load_v2.opening.sizes import Sizes
+from load_v2.opening.strings import Split
 from load_v2.program import artefact, program, subgraph
 from load_v2.program.program import Program
 
@@ -57,12 +59,16 @@ class Rebuilt:
         source: the Python code that builds it.
         report: what it is made of, and how it was proven.
         plan: what it was built from.
+        front, back: layers that make the model's inputs of the signature's, and the signature's strings of what the model
+            gives; None where the model takes and gives numbers as the signature does.
     """
 
     model: keras.Model
     source: str
     report: Report
     plan: "Plan"
+    front: SignatureLayer | None = None
+    back: SignatureLayer | None = None
 
     def __str__(self) -> str:
         return f"Rebuilt: model {self.model.name!r}\n{self.report}"
@@ -84,7 +90,8 @@ class Plan:
         source: the code; "" where something was refused.
         layers: in the order of their first call.
         sample: the recorded inputs and answers, None where there are none.
-        notes: what to know before the model is trained.
+        notes: what to know before the model is used or trained.
+        parts: what is before the model and behind it, where the graph has strings.
     """
 
     taken: Program
@@ -94,6 +101,7 @@ class Plan:
     layers: tuple[Layer, ...]
     sample: codec.Arrays | None
     notes: tuple[str, ...] = ()
+    parts: Split | None = None
 
 
 def rebuild(
@@ -124,7 +132,8 @@ def rebuild(
         code, weights = os.path.join(folder, "model.py"), os.path.join(folder, "model.weights.h5")
         write(plan_.source, model, code, weights)
         proofs, notes = prove(plan_, code, weights, processes.chosen(backends))
-    return Rebuilt(model, plan_.source, report(plan_, proofs, notes), plan_)
+    ends = [SignatureLayer(part) if part else None for part in (plan_.parts.ends if plan_.parts else (None, None))]
+    return Rebuilt(model, plan_.source, report(plan_, proofs, notes), plan_, *ends)
 
 
 def rules(rebuilt: Rebuilt) -> tuple[str, tuple[str, ...]]:
@@ -153,7 +162,10 @@ def survey(path: str | os.PathLike, signature: str = "serving_default", static: 
     sample = _sample(path, taken)
     if not read.signatures[signature].inputs:
         raise LoadError(f"Signature {signature!r} of {path!r} has no inputs, and a Keras model needs one.")
-    context = _context(taken, _sizes(taken, sample) if static else _ranks(taken, sample))
+    parts = strings.split(taken)
+    if parts is not None:
+        taken, sample = parts.core, parts.sample(sample)
+    context = _context(taken, _sizes(taken, sample) if static else _ranks(taken, sample, parts is not None))
     covered = proven(context, sample)
     written = [cover.Refusal(name, op, cover.WRITES) for name, op in graphs.writers(taken.serve)]
     covered = dataclasses.replace(covered, refusals=(*written, *covered.refusals))
@@ -162,9 +174,10 @@ def survey(path: str | os.PathLike, signature: str = "serving_default", static: 
     if covered.refusals:
         return Plan(taken, context, covered, "", tuple(layers), sample)
     left_out = _regularized(taken, layers)
-    specs = read.signatures[signature].inputs
+    specs = taken.source.signatures[taken.key].inputs
     code = source.write(body, context.graph, specs, source.title(taken))
-    return Plan(taken, context, covered, code, tuple(layers), sample, (*left_out, *_notes(taken, context, layers)))
+    notes = (*(parts.notes if parts else _fixed(taken)), *left_out, *_notes(taken, context, layers))
+    return Plan(taken, context, covered, code, tuple(layers), sample, notes, parts)
 
 
 def _sample(path: str, taken: Program) -> codec.Arrays | None:
@@ -191,13 +204,20 @@ def _sizes(taken: Program, sample: codec.Arrays | None) -> dict[str, tuple]:
     return fixed
 
 
-def _ranks(taken: Program, sample: codec.Arrays | None) -> dict[str, tuple]:
+def _ranks(taken: Program, sample: codec.Arrays | None, made: bool) -> dict[str, tuple]:
     """Returns the sample's sizes, but for the batch, for inputs of which the graph does not tell the rank.
+
+    Args:
+        taken: the program.
+        sample: inputs of it.
+        made: whether they are what the graph itself made; then only their rank is the sample's.
 
     Raises:
         LoadError: there is such an input, and no sample that its owner gave.
     """
     unknown = [key for key, spec in taken.source.signatures[taken.key].inputs.items() if spec.shape is None]
+    if made and sample is not None:
+        return {key: (None,) * np.ndim(sample.inputs[key]) for key in unknown}
     record = taken.source.record
     given = record is not None and record.sample is not None and record.sample.origin == "given"
     if unknown and (sample is None or not given):
@@ -344,7 +364,7 @@ def batches(plan_: Plan) -> tuple[list[Batch], list[str]]:
     if len(sizes) != 1 or not all(shape and shape[0] is None for shape in shapes):
         return batches, ["the batch has a fixed size, so no other was tried"]
     size = sizes.pop()
-    layer = SignatureLayer(plan_.taken.source.path, plan_.taken.key)
+    layer = SignatureLayer(plan_.taken)
     for other in (1, size + 2):
         rows = np.arange(other) % size
         batch = {key: value[rows] for key, value in recorded.items()}
@@ -424,13 +444,17 @@ def _regularized(taken: Program, layers: Sequence[Layer]) -> list[str]:
     return found
 
 
+def _fixed(taken: Program) -> list[str]:
+    """Returns a note on the sizes that are the sample's."""
+    fixed = [key for key, spec in taken.source.signatures[taken.key].inputs.items() if spec.shape is None]
+    return [f"the graph does not tell the rank of {quoted(fixed)}; its sizes are the sample's"] if fixed else []
+
+
 def _notes(taken: Program, context: Context, layers: Sequence[Layer]) -> list[str]:
     """Returns what to know before the model is trained."""
     uses = Counter(name for layer in layers for name in layer.variables)
     copies = [name for name, count in uses.items() if count > 1]
-    fixed = [key for key, spec in taken.source.signatures[taken.key].inputs.items() if spec.shape is None]
-    notes = [f"the graph does not tell the rank of {quoted(fixed)}; its sizes are the sample's"] if fixed else []
-    notes += training.notes(taken, context.training, layers)
+    notes = training.notes(taken, context.training, layers)
     if copies:
         notes.append(
             f"each of these variables is in several layers, which training would change independently: {quoted(copies)}"

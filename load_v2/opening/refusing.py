@@ -57,9 +57,7 @@ def error(path: str, signature: str, refusals: Sequence[Refusal]) -> LoadError:
         lines.append(f"and {len(grouped) - _DETAILED} more")
     remedies = ["Use SignatureLayer for the whole of it, or cut the graph in step 1 with --input and --output."]
     if any(refusal.op in _STRINGS for refusal in refusals):
-        remedies.insert(
-            0, "Strings, tables and files stay outside: export from the first numeric tensors behind them on,"
-        )
+        remedies.insert(0, "Numbers become strings and numbers again there: export from the last of those on,")
         remedies.insert(1, "  with --input=KEY=TENSOR in step 1, and do what is before them in Python.")
     if any(ops.writes_variable(refusal.op) for refusal in refusals):
         remedies.append("SignatureLayer writes what inference writes.")

@@ -1,7 +1,7 @@
 """Regularization losses as the regularizers of Keras's layers."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +10,7 @@ from export_v1.ir import importing, safety
 from export_v1.ir.graph import GraphDef
 from load_v2.errors import LoadError
 from load_v2.opening import graph as graphs
+from load_v2.opening import text
 from load_v2.opening.expressions import Name
 from load_v2.opening.layers import Layer
 from load_v2.program import artefact, subgraph
@@ -57,7 +58,7 @@ def penalties(taken: Program) -> tuple[dict[str, Penalty], int]:
     return found, others
 
 
-def add(layers: Iterable[Layer], wanted: Mapping[str, Penalty], values: Mapping[str, np.ndarray]) -> list[str]:
+def add(layers: Sequence[Layer], wanted: Mapping[str, Penalty], values: Mapping[str, np.ndarray]) -> list[str]:
     """Gives layers their regularizers, and returns the variables whose penalty no set of layers has.
 
     Args:
@@ -66,7 +67,8 @@ def add(layers: Iterable[Layer], wanted: Mapping[str, Penalty], values: Mapping[
         values: variable name -> its value, for those in `wanted`.
     """
     places: dict[str, list[tuple[Layer, int]]] = {name: [] for name in wanted}
-    for layer in layers:
+    wrappers = [layer for layer in layers if layer.kind == "Bidirectional"]
+    for layer in [part for one in layers for part in (one.parts if one in wrappers else (one,))]:
         for at in range(len(layer.weights)):
             for name in layer.origins[at] if at < len(layer.origins) else ():
                 if name in places:
@@ -80,6 +82,8 @@ def add(layers: Iterable[Layer], wanted: Mapping[str, Penalty], values: Mapping[
                 layer.options = {**layer.options, f"{_ROLES[layer.kind][at]}_regularizer": penalty.code}
         else:
             left.append(name)
+    for layer in wrappers:
+        layer.arguments = text.of_wrapper(layer.parts)
     return left
 
 

@@ -96,6 +96,9 @@ class Sizes:
             return sources[0], axis
         if op in _BATCHED and axis == 0:
             return sources[0], 0
+        if op == "Select" and graph.rank(sources[1]) == len(shape):
+            # Both have the shape of what is chosen.
+            return sources[1], axis
         if op in _BROADCASTING:
             return self._broadcast(tensor, axis, len(shape), sources)
         if op in {"Reshape", "Fill", "BroadcastTo"}:
@@ -163,6 +166,11 @@ class Sizes:
             return own if axis == at else (sources[0], axis - (axis > at))
         if op in {"Sum", "Mean", "Max", "Min", "Prod", "All", "Any"} and graph.rank(sources[0]) is not None:
             return self._of_reduction(tensor, axis, sources, own)
+        if op in {"ArgMax", "ArgMin"} and before is not None:
+            place = self._values.constant(sources[1])
+            return own if place is None else (sources[0], axis + (axis >= int(place) % len(before)))
+        if op in {"TopK", "TopKV2"} and before is not None and axis < len(before) - 1:
+            return sources[0], axis
         if op == "StridedSlice":
             return self._of_slice(tensor, axis, sources, own)
         if op in {"Split", "SplitV"}:

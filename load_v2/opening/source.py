@@ -49,9 +49,9 @@ def write(program: Program, graph: Graph, specs: Mapping[str, Spec], title: str)
     body.append(_returned(program, graph, names))
     classes = {layer.printed.source: None for layer in layers_of(program.statements) if layer.printed}
     module = "\n".join(body)
-    defined = [*classes, *map(block_text.function, functions)]
-    helpers = printed.helpers("\n".join([*defined, module]))
-    definitions = "".join(f"\n\n{definition.rstrip()}\n" for definition in [*helpers, *defined])
+    called = [*classes, *map(block_text.function, functions)]
+    helpers = printed.helpers("\n".join([*called, module]))
+    definitions = "".join(f"\n\n{definition.rstrip()}\n" for definition in [*helpers, *called])
     says = expressions.docstring_text(f"{title}\n")
     return f"{says}\n\n{_imports(module + definitions)}{definitions}\n\n{_HEADER}{module}\n"
 

@@ -11,7 +11,7 @@ import numpy as np
 from export_v1.ir.graph import Tensor
 from load_v2.opening import expressions, printed, text
 from load_v2.opening.context import Context, Piece, Refused
-from load_v2.opening.expressions import Call, Constant, Expression, Item, LayerCall, Literal, Operand
+from load_v2.opening.expressions import Call, Constant, Expression, Item, LayerCall, Literal, Local, Operand
 from load_v2.opening.layers import Layer
 
 # An expression that is read once moves into the one that reads it, while that stays as short as this, and no deeper.
@@ -78,7 +78,10 @@ class _Builder:
             for piece in pieces
             if isinstance(piece.code, Operand) and len(piece.outputs) == 1
         }
-        self._pieces = [piece for piece in pieces if not isinstance(piece.code, Operand)]
+        self._aliases.update(_same_masks(context, pieces))
+        self._pieces = [
+            piece for piece in pieces if not isinstance(piece.code, Operand) and piece.outputs[0] not in self._aliases
+        ]
         self._parameters: dict[Tensor, Statement] = {}
         self._held: dict[Tensor, np.ndarray] = {}
 
@@ -187,8 +190,19 @@ class _Builder:
         return result
 
 
+def _same_masks(context: Context, pieces: tuple[Piece, ...]) -> dict[Tensor | None, Tensor]:
+    """Returns mask -> the one of sequences of the same lengths that can be made first."""
+    groups: dict[object, list[tuple[int, Tensor]]] = {}
+    for piece in pieces:
+        tensor = piece.outputs[0]
+        if tensor in context.masks:
+            source = next(iter(expressions.operands(piece.code)))
+            groups.setdefault(context.masks[tensor], []).append((context.graph.order.get(source.node, 0), tensor))
+    return {tensor: min(group)[1] for group in groups.values() for _, tensor in group if tensor != min(group)[1]}
+
+
 # Layers that take a mask that an earlier layer has attached to their input.
-_TAKE_MASKS = frozenset({"LSTM", "GRU", "SimpleRNN", "BatchNormalization"})
+_TAKE_MASKS = frozenset({"LSTM", "GRU", "SimpleRNN", "Bidirectional", "BatchNormalization"})
 
 
 def _without_stray_masks(statements: list[Statement]) -> list[Statement]:
@@ -249,11 +263,10 @@ def _trimmed(statements: list[Statement], outputs: dict[str, Expression]) -> lis
                 for key in ("return_state", "return_sequences", "zero_output_for_mask"):
                     kept.pop(key, None)
                 statement = dataclasses.replace(statement, targets=(states[0],))
-            else:
-                statement = dataclasses.replace(
-                    statement, targets=tuple(target if target in read else None for target in statement.targets)
-                )
             layer.options = kept
+        if len(statement.targets) > 1:
+            targets = tuple(target if target in read else None for target in statement.targets)
+            statement = dataclasses.replace(statement, targets=targets)
         result.append(statement)
     return result
 
@@ -336,6 +349,8 @@ def _length(code: Expression) -> int:
         elif isinstance(part, LayerCall):
             total += len(text.constructed(part.layer)) + (_A_NAME if part.layer.weights else 0)
             total += 2 + sum(len(key) + 1 for key, _ in part.options)
+        elif isinstance(part, Local):
+            total += _READABLE
         elif isinstance(part, Item):
             total += 2
         total += 2

@@ -177,6 +177,16 @@ def constructed(layer) -> str:
     return f"{layer.constructor}({', '.join(constructor_arguments(layer))})"
 
 
+def of_wrapper(parts) -> tuple[Name, ...]:
+    """Returns what a layer around others is made with; one that reads backwards is told where it is not just that."""
+    forward, backward = parts
+    given = [Name(constructed(forward))]
+    own = {key: value for key, value in backward.options.items() if key != "go_backwards"}
+    if repr(own) != repr(dict(forward.options)):
+        given.append(Name(f"backward_layer={constructed(backward)}"))
+    return tuple(given)
+
+
 def parameters(layer) -> list[str]:
     """Returns what a function is called with beside tensors: what differs from its defaults, by name."""
     given = {**layer.options, "name": layer.name}

@@ -2,6 +2,7 @@
 
 from tests.mutants.change import Change
 
+_STRINGS = ("tests/load_v2/opening/test_strings.py",)
 _LAYERS = ("tests/load_v2/opening/test_layers.py",)
 _OPERATIONS = ("tests/load_v2/opening/test_operations.py",)
 _PROOF = ("tests/load_v2/opening/test_proof.py",)
@@ -228,5 +229,103 @@ CHANGES = (
         "    l2 = (at_two - 2 * at_one) / squares\n",
         _TRAINING,
         why="twice the penalty",
+    ),
+    Change(
+        "load_v2/opening/loops/bidirectional.py",
+        "            and (inputs[0].reversed, inputs[1].reversed) == (None, around)\n",
+        "",
+        _LOOPS,
+        why="two layers that read a sequence the same way are a pair",
+    ),
+    Change(
+        "load_v2/opening/loops/bidirectional.py",
+        "            and _shape_of(one.layer) == _shape_of(other.layer)\n",
+        "",
+        _LOOPS,
+        why="two layers of other activations are a pair",
+    ),
+    Change(
+        "load_v2/opening/loops/bidirectional.py",
+        "            and inputs[0].tensor == inputs[1].tensor\n",
+        "",
+        _LOOPS,
+        why="two layers that read other sequences are a pair",
+    ),
+    Change(
+        "load_v2/opening/loops/bidirectional.py",
+        '    return dict(code.options).get("axis") in (Literal(-1), Literal(rank - 1))\n',
+        "    return True\n",
+        _LOOPS,
+        why="sequences one after the other are side by side",
+    ),
+    Change(
+        "load_v2/opening/loops/bidirectional.py",
+        "            if self._reads_of(sequence) != int(pair.sequences):\n                return False\n",
+        "",
+        _LOOPS,
+        why="a layer is a pair although its own outputs are read",
+    ),
+    Change(
+        "load_v2/opening/loops/cells.py",
+        "[0.2, 0.5, 1.0, 0.0], rtol=1e-6",
+        "[0.2, 0.5, 1.0, 0.0], rtol=1.0",
+        _LOOPS,
+        why="any line between 0 and 1 is the hard sigmoid",
+    ),
+    Change(
+        "load_v2/opening/loops/recurrent.py",
+        "        if items[axis] != -1 or context.op(stack) not in ops.WHILES:\n",
+        "        if context.op(stack) not in ops.WHILES:\n",
+        _LOOPS,
+        why="any step is the last",
+    ),
+    Change(
+        "load_v2/opening/regularizers.py",
+        "(one.parts if one in wrappers else (one,))",
+        "(one,)",
+        _LOOPS,
+        why="a penalty is not handed to the layers of a Bidirectional",
+    ),
+    Change(
+        "load_v2/opening/loops/printed_loops.py",
+        '    values = [f"{names[at]}[:{names[grown[at]]}]" if at in grown else names[at] for at in changing]\n',
+        "    values = [names[at] for at in changing]\n",
+        _LOOPS,
+        why="a list that grew is as long as it could have been",
+    ),
+    Change(
+        "load_v2/opening/loops/printed_call.py",
+        "        self.depth: int = owner.depth + 1\n",
+        "        self.depth: int = 0\n",
+        _LOOPS,
+        why="a loop in a loop takes the names of the one around it",
+    ),
+    Change(
+        "load_v2/opening/strings.py",
+        "        if wrong := [str(found) for found in compared if not found.equal]:\n",
+        "        if wrong := []:\n",
+        _STRINGS,
+        why="what the parts answer is not compared",
+    ),
+    Change(
+        "load_v2/opening/strings.py",
+        "            self.mixed = self.mixed or (bool(above & self.back) and name not in self.back)\n",
+        "",
+        _STRINGS,
+        why="numbers made of strings made of numbers are lost",
+    ),
+    Change(
+        "load_v2/opening/strings.py",
+        '            if self._graph.index[name].op.startswith("SparseSegment") and',
+        "            if False and",
+        _STRINGS,
+        why="sums over sparse values stay in the model",
+    ),
+    Change(
+        "load_v2/opening/operations/images.py",
+        '        options["half_pixel_centers"] = context.graph.attr(tensor, "half_pixel_centers").b\n',
+        '        options["half_pixel_centers"] = False\n',
+        _OPERATIONS,
+        why="cubic resizing knows one rule for where pixels are",
     ),
 )

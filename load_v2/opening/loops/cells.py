@@ -10,12 +10,17 @@ from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from export_v1.ir.match import anything, made_by, matches
 from load_v2.opening.context import Context
+from load_v2.opening.expressions import Name
 from load_v2.opening.loops.affine import Affine, affine, split_bounds, split_source
 
 ACTIVATIONS = {
     "Tanh": "tanh", "Relu": "relu", "Sigmoid": "sigmoid", "Elu": "elu", "Relu6": "relu6", "Softsign": "softsign",
     "Selu": "selu", "Softplus": "softplus",
 }  # fmt: skip
+
+
+# What opens and closes a gate.
+_OPENS = frozenset({"sigmoid", "hard_sigmoid"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,11 +78,29 @@ def without_gates(scope: str) -> str:
     return scope
 
 
+# Keras's has another slope; TensorFlow 1's is a function of the generated code.
+_HARD_SIGMOID = "hard_sigmoid"
+_TIMES_A_FIFTH = made_by("Mul", anything("x"), anything("slope"), any_order=True)
+_BELOW_ONE = made_by("Minimum", made_by(ops.ADDS, _TIMES_A_FIFTH, anything("half"), any_order=True), anything("one"))
+_CLIPPED = made_by("Maximum", _BELOW_ONE, anything("zero"))
+
+
+def _hard_sigmoid(context: Context, tensor: Tensor) -> Tensor | None:
+    """Returns what a tensor is the `hard_sigmoid` of by which tf.keras opened and closed gates; None where it is none."""
+    for found in matches(context.graph.index, tensor, _CLIPPED):
+        numbers = [context.values.number(found[name]) for name in ("slope", "half", "one", "zero")]
+        if None not in numbers and np.allclose(np.array(numbers, "float64"), [0.2, 0.5, 1.0, 0.0], rtol=1e-6):
+            return found["x"]
+    return None
+
+
 def _gate(context: Context, tensor: Tensor) -> tuple[str, Affine] | None:
     """Returns the activation and the linear function under it, also where several gates share an activation."""
     op, sources = context.op(tensor), context.sources(tensor)
     if op in ACTIVATIONS:
         return ACTIVATIONS[op], affine(context, sources[0])
+    if op == "Maximum" and (inner := _hard_sigmoid(context, tensor)) is not None:
+        return _HARD_SIGMOID, affine(context, inner)
     if op in {"Split", "SplitV"}:
         source, axis = split_source(context, tensor)
         whole = _gate(context, source) if context.is_data(source) else None
@@ -139,15 +162,21 @@ def _lstm(context: Context, output: Tensor, states: Container[Tensor]) -> Iterat
                 continue
             names = [gate[0] for gate in found if gate]
             gates = [gate[1] for gate in found if gate]
-            if names != ["sigmoid", "sigmoid", activation, "sigmoid"]:
+            if names[2] != activation or len({names[0], names[1], names[3]}) != 1 or names[0] not in _OPENS:
                 continue
             for h in _states_of(gates, states):
                 x = _only_input(gates, h)
                 kernels = None if x is None or h == inner["c"] else _matrices(gates, x, h)
                 if x is not None and kernels is not None and _fit(kernels, 4):
-                    options = {} if activation == "tanh" else {"activation": activation}
+                    options = _activations(activation, names[0])
                     weights = _weights(gates, kernels, _biases(gates))
                     yield Cell("LSTM", x, (h, inner["c"]), (output, memory), kernels[1].shape[0], weights, options)
+
+
+def _activations(activation: str, recurrent: str) -> dict[str, Any]:
+    """Returns the options for the activations that are not Keras's defaults."""
+    options: dict[str, Any] = {} if activation == "tanh" else {"activation": activation}
+    return options if recurrent == "sigmoid" else {**options, "recurrent_activation": Name(recurrent)}
 
 
 def _fit(kernels: tuple[np.ndarray, np.ndarray], gates: int) -> bool:
@@ -161,31 +190,30 @@ def _gru(context: Context, output: Tensor, states: Container[Tensor]) -> Iterato
     fresh = made_by("Mul", made_by("Sub", anything("one"), anything("u")), anything("candidate"), any_order=True)
     for found in matches(index, output, made_by(ops.ADDS, kept, fresh, any_order=True)):
         h, update, candidate = found["h"], _gate(context, found["u"]), found["candidate"]
-        if context.values.number(found["one"]) != 1 or h not in states or update is None or update[0] != "sigmoid":
+        if context.values.number(found["one"]) != 1 or h not in states or update is None or update[0] not in _OPENS:
             continue
         if context.op(candidate) not in ACTIVATIONS:
             continue
-        activation = ACTIVATIONS[context.op(candidate)]
-        options: dict[str, Any] = {} if activation == "tanh" else {"activation": activation}
+        options = _activations(ACTIVATIONS[context.op(candidate)], update[0])
         inner = affine(context, context.sources(candidate)[0])
-        made = _reset_before(context, inner, h, update[1]) or _reset_after(context, candidate, h, update[1])
+        made = _reset_before(context, inner, h, update) or _reset_after(context, candidate, h, update)
         if made is not None:
             x, gates, kernels, bias, after = made
             options["reset_after"] = None if after else False
             yield Cell("GRU", x, (h,), (output,), kernels[1].shape[0], _weights(gates, kernels, bias), options)
 
 
-def _reset_before(context: Context, inner: Affine, h: Tensor, update: Affine):
+def _reset_before(context: Context, inner: Affine, h: Tensor, update: tuple[str, Affine]):
     """GRUCell: the reset gate is applied to the state before its product with the candidate's kernel."""
     for product in inner.terms:
         for found in matches(
             context.graph.index, product, made_by("Mul", anything("r"), anything("h"), any_order=True)
         ):
             reset = _gate(context, found["r"])
-            if found["h"] != h or reset is None or reset[0] != "sigmoid":
+            if found["h"] != h or reset is None or reset[0] != update[0]:
                 continue
             candidate = dataclasses.replace(inner, terms={h if t == product else t: m for t, m in inner.terms.items()})
-            gates = [update, reset[1], candidate]
+            gates = [update[1], reset[1], candidate]
             x = _only_input(gates, h)
             kernels = None if x is None else _matrices(gates, x, h)
             if kernels is not None:
@@ -193,25 +221,25 @@ def _reset_before(context: Context, inner: Affine, h: Tensor, update: Affine):
     return None
 
 
-def _reset_after(context: Context, candidate: Tensor, h: Tensor, update: Affine):
+def _reset_after(context: Context, candidate: Tensor, h: Tensor, update: tuple[str, Affine]):
     """CudnnGRU: the reset gate is applied to what the candidate's kernel makes of the state."""
     whole = made_by(
         ops.ADDS, anything("from x"), made_by("Mul", anything("r"), anything("from h"), any_order=True), any_order=True
     )
     for found in matches(context.graph.index, context.sources(candidate)[0], whole):
         reset = _gate(context, found["r"])
-        if reset is None or reset[0] != "sigmoid":
+        if reset is None or reset[0] != update[0]:
             continue
         from_x, from_h = affine(context, found["from x"]), affine(context, found["from h"])
-        x = _only_input([update, reset[1], from_x], h)
+        x = _only_input([update[1], reset[1], from_x], h)
         if x is None or set(from_x.terms) != {x} or set(from_h.terms) != {h}:
             continue
         candidate_ = Affine({**from_x.terms, **from_h.terms}, None, from_x.size, (*from_x.sources, *from_h.sources))
-        gates = [update, reset[1], candidate_]
+        gates = [update[1], reset[1], candidate_]
         kernels = _matrices(gates, x, h)
         if kernels is not None:
-            first = _biases([update, reset[1], from_x])
-            second = np.concatenate([np.zeros_like(_biases([update, reset[1]])), _biases([from_h])])
+            first = _biases([update[1], reset[1], from_x])
+            second = np.concatenate([np.zeros_like(_biases([update[1], reset[1]])), _biases([from_h])])
             return x, gates, kernels, np.stack([first, second]), True
     return None
 
@@ -221,6 +249,8 @@ def _simple(context: Context, output: Tensor, states: Container[Tensor]) -> Iter
     if found is None:
         return
     activation, gate = found
+    if activation == _HARD_SIGMOID:
+        return
     for h in _states_of([gate], states):
         x = _only_input([gate], h)
         kernels = None if x is None else _matrices([gate], x, h)

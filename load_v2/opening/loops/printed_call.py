@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -29,6 +29,7 @@ class PrintedCall:
         self._parts: dict[int, tuple[Layer, tuple[int | None, ...]]] = {}
         self._weights: dict[Tensor | bytes, tuple[str, np.ndarray, Tensor | None]] = {}
         self.function: Function | None = None
+        self.depth = 0
 
     def argument(self, tensor: Tensor, name: str = "") -> str:
         """Returns what a tensor outside is called in the call."""
@@ -44,9 +45,16 @@ class PrintedCall:
             layer.variable = f"self.{naming.fresh(naming.identifier(hint(layer.scope)), self._attributes)}"
             self._parts[id(layer)] = layer, input_shape
 
-    def weight(self, context: Context, tensor: Tensor, value: np.ndarray) -> str:
-        """Returns the attribute that holds a weight which is in no layer, or a large constant."""
-        outside = self._outside(context, tensor)
+    def weight(self, context: Context, tensor: Tensor, value: np.ndarray, outside: Tensor | None = None) -> str:
+        """Returns the attribute that holds a weight which is in no layer, or a large constant.
+
+        Args:
+            context: of the function that reads it.
+            tensor: there.
+            value: its value.
+            outside: the tensor of the whole graph that it is made of, where the function is not the layer's own.
+        """
+        outside = outside or self.outside(context, tensor)
         key = outside if outside is not None and context.graph.op(tensor) == "Placeholder" else value.tobytes()
         if key not in self._weights:
             variables = context.values.variables(tensor) if tensor in context.graph else ()
@@ -54,12 +62,9 @@ class PrintedCall:
             self._weights[key] = naming.fresh(wanted, self._attributes), value, outside
         return f"self.{self._weights[key][0]}"
 
-    def _outside(self, context: Context, tensor: Tensor) -> Tensor | None:
+    def outside(self, context: Context, tensor: Tensor) -> Tensor | None:
         """Returns the tensor outside that a weight is, or is first of all made of."""
-        assert self.function is not None
-        above = context.graph.index.ancestors([tensor.node]) if tensor in context.graph else set()
-        pairs = zip(self.function.arguments, self.function.given, strict=True)
-        return next((given for argument, given in pairs if argument.node in above), None)
+        return _given(self.function, context, tensor)
 
     def _is_trained(self, value: np.ndarray, outside: Tensor | None) -> bool:
         variables = self.context.values.variables(outside) if outside is not None else ()
@@ -104,7 +109,7 @@ class PrintedCall:
         return tuple(map(operand, self._names))
 
     def layer(self, says: str, body: Sequence[str], reason: str) -> Layer:
-        """Returns the layer."""
+        """Returns the layer; `body` is its call, and methods after that."""
         parts = [part for part in re.split(r"\W+|_", self._scope) if part]
         title = "".join(part.capitalize() for part in parts[-3:])
         title = title if title[:1].isalpha() else f"Loop{title}"
@@ -128,3 +133,47 @@ class PrintedCall:
             parts=tuple(layer for layer, _ in self._parts.values()),
             printed=PrintedClass(title, source, reason),
         )
+
+
+def _given(function: Function | None, context: Context, tensor: Tensor) -> Tensor | None:
+    """Returns what a function is given for the first argument that a tensor in it is made of."""
+    assert function is not None
+    above = context.graph.index.ancestors([tensor.node]) if tensor in context.graph else set()
+    pairs = zip(function.arguments, function.given, strict=True)
+    return next((given for argument, given in pairs if argument.node in above), None)
+
+
+class NestedCall:
+    """A loop or a condition inside the call of a printed layer: what it reads there has names already.
+
+    Attributes:
+        context: of the function that it is in.
+        owner: what that function belongs to: the layer's call, or one like this.
+        depth: how many loops or conditions it is in.
+        asked: what it reads.
+        function: the one that is being written.
+    """
+
+    def __init__(self, context: Context, owner: "PrintedCall | NestedCall", names: Mapping[Tensor, str] | None = None):
+        self.context, self.owner, self._names = context, owner, names
+        self.depth: int = owner.depth + 1
+        self.asked: dict[Tensor, None] = {}
+        self.function: Function | None = None
+
+    def argument(self, tensor: Tensor, name: str = "") -> str:
+        """Returns what a tensor of the function around is called."""
+        self.asked[tensor] = None
+        return "x" if self._names is None else self._names[tensor]
+
+    def sublayer(self, layer: Layer, input_shape: tuple[int | None, ...]) -> None:
+        """Gives a layer that the code calls its name."""
+        self.owner.sublayer(layer, input_shape)
+
+    def outside(self, context: Context, tensor: Tensor) -> Tensor | None:
+        """Returns the tensor of the whole graph that a weight is, or is first of all made of."""
+        given = _given(self.function, context, tensor)
+        return None if given is None else self.owner.outside(self.context, given)
+
+    def weight(self, context: Context, tensor: Tensor, value: np.ndarray, outside: Tensor | None = None) -> str:
+        """Returns the attribute of the layer that holds a weight."""
+        return self.owner.weight(context, tensor, value, outside or self.outside(context, tensor))

@@ -6,9 +6,9 @@ from typing import Protocol
 import numpy as np
 
 from export_v1.ir.graph import Tensor
-from load_v2.opening import block_text, canonical, cover, expressions, graph, naming, statements
+from load_v2.opening import block_text, canonical, cover, expressions, graph, naming, statements, text
 from load_v2.opening.context import Context, Refused
-from load_v2.opening.expressions import Expression, LayerCall, Operand
+from load_v2.opening.expressions import Expression, LayerCall, Local, Operand
 from load_v2.opening.layers import Layer
 from load_v2.opening.sizes import Sizes
 from load_v2.opening.values import Values
@@ -57,8 +57,21 @@ def lines(
         owner.sublayer(layer, shapes[id(layer)])
     held = {tensor: owner.weight(inner, tensor, value) for tensor, value in program.held.items()}
     given = naming.name_values(program, {}, {**held, **names})
-    written = [block_text.statement(statement, given, indent) for statement in program.statements]
+    written = [_statement(statement, given, indent, owner) for statement in program.statements]
+    if written and isinstance(program.statements[0].code, Local):
+        written[0] = written[0].lstrip("\n")
     return written, list(program.outputs.values()), given
+
+
+def _statement(statement: statements.Statement, names: Mapping[Tensor, str], indent: int, owner: Owner) -> str:
+    code = statement.code
+    if not isinstance(code, Local):
+        return block_text.statement(statement, names, indent)
+    inner = {t: text.flat(argument, names) for t, argument in zip(code.tensors, code.arguments, strict=True)}
+    before, values = code.lines(inner, indent, owner)
+    read = [(names[target], value) for target, value in zip(statement.targets, values, strict=True) if target]
+    targets, given = (", ".join(side) for side in zip(*read, strict=True))
+    return "\n".join(["", *before, f"{' ' * indent}{targets} = {given}"])
 
 
 def _input_shape(inner: Context, part: LayerCall) -> tuple[int | None, ...]:

@@ -1,19 +1,22 @@
-"""Loops and conditions that are no layer of Keras's, as layers whose call has `ops.scan`, `ops.while_loop` or `ops.cond`."""
+"""Loops and conditions that are no layer of Keras's, as layers whose call has `ops.scan`, `ops.while_loop` or `ops.cond`.
 
+Inside such a call the same code stands in the function that has the loop or the condition.
+"""
+
+import dataclasses
 import re
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.opening import expressions, functions, text
 from load_v2.opening.context import Context, Piece, operand
-from load_v2.opening.expressions import Expression, Item, LayerCall, Name, Slice, call
+from load_v2.opening.expressions import Expression, LayerCall, Local, Name, call
 from load_v2.opening.expressions import Sequence as Items
 from load_v2.opening.functions import Function
-from load_v2.opening.layers import Layer, PrintedClass
 from load_v2.opening.loops import printed_function, steps
-from load_v2.opening.loops.printed_call import PrintedCall
+from load_v2.opening.loops.printed_call import NestedCall, PrintedCall
 from load_v2.opening.operations import shaping
 from load_v2.opening.patterns.pattern import Missed
 from load_v2.opening.sizes import Sizes
@@ -21,6 +24,27 @@ from load_v2.opening.statements import hint
 
 # Such outputs of a loop's node stand for what its layer gives.
 _BEYOND = 200_000
+_Call: TypeAlias = PrintedCall | NestedCall
+
+
+@dataclasses.dataclass(frozen=True)
+class _Code:
+    """A loop or a condition as code.
+
+    Attributes:
+        lines: that define its functions and run it.
+        values: the text of each of its results.
+        results: which these are.
+        says, reason: for the layer, and for the report.
+        grown: results that are lists of as many elements as the loop took steps -> the shape of each value, and its type.
+    """
+
+    lines: list[str]
+    values: list[str]
+    results: list[int]
+    says: str
+    reason: str
+    grown: dict[int, tuple[tuple[int | None, ...], str]] = dataclasses.field(default_factory=dict)
 
 
 class PrintedLoop:
@@ -37,11 +61,20 @@ class PrintedLoop:
             return None
         key = ("printed loop", source.node)
         if key not in context.notes:
-            context.notes[key] = _given_by_loop(context, Tensor(source.node))
+            context.notes[key] = self._given(context, Tensor(source.node))
         given = context.notes[key]
         if source.index not in given:
             raise Missed("it gives a list that nothing reads as a tensor")
         return context.piece(tensor, operand(given[source.index]), self.name)
+
+    def _given(self, context: Context, loop: Tensor) -> dict[int, Tensor]:
+        """Returns the tensors that stand for a loop's results: result -> tensor; a list's is all of it, steps first."""
+        code, results = _made(context, loop, _loop)
+        given = {at: Tensor(loop.node, _BEYOND + at) for at in results}
+        outputs = tuple(given.values())
+        piece = Piece(outputs, code, self.name, frozenset({loop.node}), loop.node)
+        context.virtual.update(dict.fromkeys(outputs, piece))
+        return given
 
 
 class PrintedCondition:
@@ -53,128 +86,178 @@ class PrintedCondition:
     def find(self, context: Context, tensor: Tensor) -> Piece | None:
         """Returns the piece that ends in a tensor."""
         node = Tensor(tensor.node)
-        predicate = context.sources(node)[0]
-        branches = [functions.of_branch(context, node, attr) for attr in ("then_branch", "else_branch")]
-        count = len(branches[0].results)
-        call_ = PrintedCall(context, node.node)
-        condition = call_.argument(predicate, "condition")
-        body = []
-        for name, branch in zip(("then", "otherwise"), branches, strict=True):
-            if any(branch.context.graph.dtype(result) == "variant" for result in branch.results):
-                raise Missed("it chooses between lists")
-            body += [f"        def {name}():", *_lines(call_, branch, branch.results, {}, 12)[0], ""]
-        body.append(f"        return ops.cond({condition}, then, otherwise)")
-        layer = call_.layer(f"Condition {node.node!r} of the original graph.", body, "a condition on data")
-        outputs = tuple(Tensor(node.node, index) for index in range(count))
-        return Piece(outputs, LayerCall(layer, call_.arguments), self.name, frozenset({node.node}), node.node)
+        code, results = _made(context, node, _condition)
+        outputs = tuple(Tensor(node.node, index) for index in results)
+        return Piece(outputs, code, self.name, frozenset({node.node}), node.node)
 
 
-def _given_by_loop(context: Context, loop: Tensor) -> dict[int, Tensor]:
-    """Returns the tensors that stand for a loop's results: result -> tensor; a list's is all of it, steps first."""
+def _made(context: Context, node: Tensor, write) -> tuple[Expression, list[int]]:
+    """Returns the call of a layer that has a loop or a condition; inside the call of one, that itself."""
+    call_ = PrintedCall(context, node.node)
+    if not context.inside_call:
+        made: _Code = write(call_, node, 8)
+        body = [*made.lines, _returned(made.values, 8)]
+        if made.grown:
+            body += ["", *_told(context, node, made)]
+        return LayerCall(call_.layer(made.says, body, made.reason), call_.arguments), made.results
+    # What it reads gets its names when all around it has them.
+    trial = NestedCall(context, call_)
+    results = write(trial, node, 8).results
+
+    def lines(names, indent: int, owner: _Call) -> tuple[list[str], list[str]]:
+        written: _Code = write(NestedCall(context, owner, names), node, indent)
+        return written.lines, written.values
+
+    asked = tuple(trial.asked)
+    return Local(asked, tuple(map(operand, asked)), lines), results
+
+
+def _told(context: Context, loop: Tensor, made: _Code) -> list[str]:
+    """Returns the method that tells shapes which Keras cannot find out before the loop has run."""
+    told = []
+    for at in made.results:
+        shape, dtype = made.grown.get(at) or (context.graph.shape(Tensor(loop.node, at)), "")
+        if shape is None:
+            raise Missed("it gives a tensor of unknown rank")
+        told.append(f'keras.KerasTensor({shape!r}, "{dtype or context.graph.dtype(Tensor(loop.node, at))}")')
+    lines = ["    def compute_output_spec(self, *inputs):"]
+    if len(told) == 1:
+        return [*lines, f"        return {told[0]}"]
+    return [*lines, "        return (", *(f"            {one}," for one in told), "        )"]
+
+
+def _own(call_: _Call, name: str) -> str:
+    """Returns a name that no function around uses."""
+    return f"{name}_{call_.depth + 1}" if call_.depth else name
+
+
+def _condition(call_: _Call, node: Tensor, indent: int) -> _Code:
+    context = call_.context
+    predicate = context.sources(node)[0]
+    branches = [functions.of_branch(context, node, attr) for attr in ("then_branch", "else_branch")]
+    condition = call_.argument(predicate, "condition")
+    names, lines = [_own(call_, name) for name in ("then", "otherwise")], []
+    for name, branch in zip(names, branches, strict=True):
+        if any(branch.context.graph.dtype(result) == "variant" for result in branch.results):
+            raise Missed("it chooses between lists")
+        body = _lines(call_, branch, branch.results, {}, indent + 4)[0]
+        lines += [f"{' ' * indent}def {name}():", *body, ""]
+    results = list(range(len(branches[0].results)))
+    chosen = f"ops.cond({condition}, {', '.join(names)})"
+    if len(results) > 1:
+        values = [_own(call_, f"chosen_{at}") for at in results]
+        lines.append(f"{' ' * indent}{', '.join(values)} = {chosen}")
+    else:
+        values = [chosen]
+    return _Code(lines, values, results, f"Condition {node.node!r} of the original graph.", "a condition on data")
+
+
+def _loop(call_: _Call, loop: Tensor, indent: int) -> _Code:
     try:
-        return _scan(context, loop)
+        return _scan(call_, loop, indent)
     except Missed:
-        return _while(context, loop)
+        return _while(call_, loop, indent)
 
 
-def _register(
-    context: Context, loop: Tensor, layer: Layer, call_: PrintedCall, results: Sequence[int]
-) -> dict[int, Tensor]:
-    given = {at: Tensor(loop.node, _BEYOND + at) for at in results}
-    outputs = tuple(given.values())
-    piece = Piece(outputs, LayerCall(layer, call_.arguments), PrintedLoop.name, frozenset({loop.node}), loop.node)
-    context.virtual.update(dict.fromkeys(outputs, piece))
-    return given
-
-
-def _scan(context: Context, loop: Tensor) -> dict[int, Tensor]:
+def _scan(call_: _Call, loop: Tensor, indent: int) -> _Code:
+    context, inside = call_.context, " " * (indent + 4)
     taken = steps.taken_apart(context, loop)
     steps.check_past(context, taken)
     sequences = steps.sequences(context, taken)
     body = taken.body
-    call_ = PrintedCall(context, loop.node)
-    names = {counter: "step" for counter in taken.counters}
+    take, carried_, inputs, step, at_ = (_own(call_, name) for name in ("take", "carried", "inputs", "step", "at"))
+    names = {counter: step for counter in taken.counters}
     outside = [call_.argument(source, f"{hint(source.node)}_steps") for source in sequences.values()]
-    items = [f"input_{at}" if len(sequences) > 1 else "inputs" for at in range(len(sequences))]
+    items = [_own(call_, f"input_{at}") if len(sequences) > 1 else inputs for at in range(len(sequences))]
     names.update(zip(sequences, items, strict=True))
-    states = [f"state_{at}" if len(taken.states) > 1 else "state" for at in range(len(taken.states))]
+    states = [_own(call_, f"state_{at}" if len(taken.states) > 1 else "state") for at in range(len(taken.states))]
     names.update(zip(taken.state_arguments, states, strict=True))
     first = [call_.argument(body.given[at], f"first_{name}") for at, name in zip(taken.states, states, strict=True)]
     # What is written is a state, too: on TensorFlow, Keras's scan gives what it carries, step by step, and nothing else.
     written = [at for at, value in taken.written.items() if value not in taken.states.values()]
     first += [_zeros(call_, body, sequences, taken.written[at]) for at in written]
     wanted = [*taken.states.values(), *(taken.written[at] for at in written)]
-    lines, new, _ = _lines_and_results(call_, body, wanted, names, 12)
+    lines, new, _ = _lines_and_results(call_, body, wanted, names, indent + 4)
     carried = [*states, *("_" for _ in written)]
-    if not carried or re.search(r"\bstep\b", "\n".join([*lines, *new])):
-        carried, new, first = [*carried, "step"], [*new, "step + 1"], [*first, 'ops.zeros((), "int32")']
+    if not carried or re.search(rf"\b{step}\b", "\n".join([*lines, *new])):
+        carried, new, first = [*carried, step], [*new, f"{step} + 1"], [*first, 'ops.zeros((), "int32")']
     # On TensorFlow, Keras's scan takes one sequence of unknown length, but not several.
     counted = len(items) > 1 and not all(isinstance(context.sizes.axis(s, 0), int) for s in sequences.values())
-    code = [f"        def take(carried, {'at' if counted else 'inputs'}):"]
-    code += [f"            {_tuple(carried)} = carried"] if set(carried) != {"_"} else []
+    code = [f"{inside[4:]}def {take}({carried_}, {at_ if counted else inputs}):"]
+    code += [f"{inside}{_tuple(carried)} = {carried_}"] if set(carried) != {"_"} else []
     if counted:
         code += [
-            f"            {item} = ops.take({whole}, at, axis=0)" for item, whole in zip(items, outside, strict=True)
+            f"{inside}{item} = ops.take({whole}, {at_}, axis=0)" for item, whole in zip(items, outside, strict=True)
         ]
     else:
-        code += [f"            {_tuple(items)} = inputs"] if len(items) > 1 else []
-    code += [*lines, f"            carried = {_bracketed(new)}", "            return carried, carried", ""]
+        code += [f"{inside}{_tuple(items)} = {inputs}"] if len(items) > 1 else []
+    code += [*lines, f"{inside}{carried_} = {_bracketed(new)}", f"{inside}return {carried_}, {carried_}", ""]
     over = Name(f"ops.arange(ops.shape({outside[0]})[0])") if counted else _names(outside)
-    scanned = call("ops.scan", Name("take"), _names(first), over)
-    code.append(text.statement("last, steps = ", scanned, {}, indent=8))
-    given = [f"steps[{wanted.index(value)}]" for value in taken.written.values()]
-    given += [f"last[{at}]" for at in range(len(states))]
+    scanned = call("ops.scan", Name(take), _names(first), over)
+    last, all_ = _own(call_, "last"), _own(call_, "steps")
+    code.append(text.statement(f"{last}, {all_} = ", scanned, {}, indent=indent))
+    given = [f"{all_}[{wanted.index(value)}]" for value in taken.written.values()]
+    given += [f"{last}[{at}]" for at in range(len(states))]
     if len(carried) == 1:
         given = [member.partition("[")[0] for member in given]
-    code.append(f"        return {_tuple(given)}")
-    order = [*taken.written, *taken.states]
-    layer = call_.layer(
-        f"Loop {loop.node!r} of the original graph, step by step.", code, "steps that no recurrent layer takes"
-    )
-    return _register(context, loop, layer, call_, order)
+    says = f"Loop {loop.node!r} of the original graph, step by step."
+    return _Code(code, given, [*taken.written, *taken.states], says, "steps that no recurrent layer takes")
 
 
-def _while(context: Context, loop: Tensor) -> dict[int, Tensor]:
+def _while(call_: _Call, loop: Tensor, indent: int) -> _Code:
+    context = call_.context
     body = functions.of_loop(context, loop)
     condition = functions.of_loop(context, loop, "cond")
-    call_ = PrintedCall(context, loop.node)
     changing = [at for at in range(len(body.arguments)) if not body.is_same(at)]
-    names = {at: f"value_{place}" for place, at in enumerate(changing)}
-    first = [_initial(context, call_, body, at) for at in changing]
+    names = {at: _own(call_, f"value_{place}") for place, at in enumerate(changing)}
+    grown = {at: steps.counter_of(body, at) for at in changing if steps.grows(context, body, at)}
+    first = [_initial(call_, body, condition, at, grown.get(at)) for at in changing]
     arguments = ", ".join(names[at] for at in changing)
     code = []
+    proceed, take = _own(call_, "proceed"), _own(call_, "take")
     for name, function, wanted in (
-        ("proceed", condition, condition.results),
-        ("take", body, [body.results[at] for at in changing]),
+        (proceed, condition, condition.results),
+        (take, body, [body.results[at] for at in changing]),
     ):
         own = {function.arguments[at]: names[at] for at in changing}
-        lines = _lines(call_, function, wanted, own, 12, as_tuple=name == "take")[0]
-        code += [f"        def {name}({arguments}):", *lines, ""]
-    repeated = call("ops.while_loop", Name("proceed"), Name("take"), Items(tuple(map(Name, first)), is_tuple=True))
-    code.append(text.statement("return ", repeated, {}, indent=8))
-    layer = call_.layer(f"Loop {loop.node!r} of the original graph.", code, "a loop that ends by its data")
-    if len(changing) == 1:
-        layer.printed = None if layer.printed is None else _unpacked(layer.printed)
-    return _register(context, loop, layer, call_, changing)
+        lines = _lines(call_, function, wanted, own, indent + 4, as_tuple=name == take)[0]
+        code += [f"{' ' * indent}def {name}({arguments}):", *lines, ""]
+    repeated = call("ops.while_loop", Name(proceed), Name(take), Items(tuple(map(Name, first)), is_tuple=True))
+    targets = f"({arguments},)" if len(changing) == 1 else arguments
+    code.append(text.statement(f"{targets} = ", repeated, {}, indent=indent))
+    values = [f"{names[at]}[:{names[grown[at]]}]" if at in grown else names[at] for at in changing]
+    shapes = {at: _element(body, at) for at in grown}
+    return _Code(
+        code, values, changing, f"Loop {loop.node!r} of the original graph.", "a loop that ends by its data", shapes
+    )
 
 
-def _unpacked(made: PrintedClass) -> PrintedClass:
-    source = made.source.replace("return ops.while_loop(", "(value_0,) = ops.while_loop(") + "        return value_0\n"
-    return PrintedClass(made.name, source, made.reason)
+def _element(body: Function, at: int) -> tuple[tuple[int | None, ...], str]:
+    """Returns the shape and the type of a list that grows, as far as they are known."""
+    graph, value = body.context.graph, body.context.sources(body.results[at])[2]
+    shape = graph.shape(value)
+    if shape is None:
+        raise Missed("it fills a list with tensors of unknown rank")
+    return (None, *shape), graph.dtype(value)
 
 
-def _initial(context: Context, call_: PrintedCall, body: Function, at: int) -> str:
-    """Returns the code for what a loop begins with."""
-    given = body.given[at]
+def _initial(call_: _Call, body: Function, condition: Function, at: int, counter: int | None) -> str:
+    """Returns the code for what a loop begins with; `counter` is the number of steps, for a list that grows with it."""
+    context, given = call_.context, body.given[at]
     if context.graph.dtype(given) != "variant":
         if context.values.kind(given) == "constant" and context.values.value(given).ndim == 0:
-            value = context.values.value(given)
-            return f'ops.convert_to_tensor({value.item()!r}, "{value.dtype.name}")'
+            number = context.values.value(given)
+            return f'ops.convert_to_tensor({number.item()!r}, "{number.dtype.name}")'
         return call_.argument(given)
     inner, result = body.context, body.results[at]
     if inner.op(result) != "TensorListSetItem":
         raise Missed("it changes a list in another way than filling it")
-    code = _list(context, given, body, inner.sources(result)[2])
+    value = inner.sources(result)[2]
+    if counter is None:
+        code = _list(context, given, body, value)
+    else:
+        bound = steps.bound(condition, body, counter)
+        code = _zeros_of(context, body, {}, value, operand(bound) if isinstance(bound, Tensor) else shaping.size(bound))
     return text.flat(code, {tensor: call_.argument(tensor) for tensor in expressions.operands(code)})
 
 
@@ -183,14 +266,14 @@ def _list(context: Context, given: Tensor, body: Function, value: Tensor) -> Exp
     op, sources = context.op(given), context.sources(given)
     if op == "TensorListFromTensor":
         return operand(sources[0])
+    if op == "Placeholder" and context.inside_call:
+        return operand(given)
     if op == "TensorListSetItem":
         before = _list(context, sources[0], body, value)
         place = context.values.number(sources[1])
         if place is None or context.graph.rank(sources[2]) is None:
             raise Missed("it begins with a list that is filled at computed places")
-        first = Item(before, (Slice(None, int(place)),))
-        rest = Item(before, (Slice(int(place) + 1, None),))
-        return call("ops.concatenate", Items((first, call("ops.expand_dims", operand(sources[2]), 0), rest)), axis=0)
+        return call("put", before, int(place), operand(sources[2]))
     if op != "TensorListReserve":
         raise Missed(f"it begins with a list that {op} makes")
     length = context.sizes.array(sources[1])
@@ -198,7 +281,7 @@ def _list(context: Context, given: Tensor, body: Function, value: Tensor) -> Exp
     return _zeros_of(context, body, {}, value, head)
 
 
-def _zeros(call_: PrintedCall, body: Function, sequences: dict[Tensor, Tensor], value: Tensor) -> str:
+def _zeros(call_: _Call, body: Function, sequences: dict[Tensor, Tensor], value: Tensor) -> str:
     code = _zeros_of(call_.context, body, sequences, value)
     return text.flat(code, {tensor: call_.argument(tensor) for tensor in expressions.operands(code)})
 
@@ -212,6 +295,14 @@ def _zeros_of(
         whole = context.sizes.shape(sequence)
         given[item] = None if whole is None else whole[1:]
     inner = body.context
+    # A state has the same sizes after each step.
+    given.update(
+        {
+            result: given[argument]
+            for argument, result in zip(body.arguments, body.results, strict=True)
+            if inner.graph.dtype(result) != "variant" and given.get(argument) is not None and result not in given
+        }
+    )
     shape = Sizes(inner.graph, inner.values, given).shape(value)
     if shape is None:
         raise Missed("it computes a tensor of unknown rank")
@@ -222,7 +313,7 @@ def _zeros_of(
 
 
 def _lines_and_results(
-    call_: PrintedCall, function: Function, wanted: Sequence[Tensor], names: dict[Tensor, str], indent: int
+    call_: _Call, function: Function, wanted: Sequence[Tensor], names: dict[Tensor, str], indent: int
 ):
     outside = {}
     above = function.context.graph.index.ancestors(
@@ -243,17 +334,25 @@ def _lines_and_results(
     return lines, [text.flat(result, given_names) for result in results], given_names
 
 
-def _list_of(call_: PrintedCall, given: Tensor) -> Tensor:
+def _list_of(call_: _Call, given: Tensor) -> Tensor:
     context = call_.context
+    if context.op(given) == "Placeholder" and context.inside_call:
+        return given
     if context.op(given) != "TensorListFromTensor":
         raise Missed(f"it reads a list that {context.op(given)} makes")
     return context.sources(given)[0]
 
 
-def _lines(call_: PrintedCall, function: Function, wanted, names, indent: int, as_tuple: bool = False):
+def _lines(call_: _Call, function: Function, wanted, names, indent: int, as_tuple: bool = False):
     lines, results, given = _lines_and_results(call_, function, wanted, names, indent)
-    returned = _bracketed(results, always=as_tuple) if len(results) > 1 or as_tuple else results[0]
-    return [*lines, f"{' ' * indent}return {returned}"], given
+    return [*lines, _returned(results, indent, as_tuple)], given
+
+
+def _returned(values: Sequence[str], indent: int, as_tuple: bool = False) -> str:
+    whole = f"{' ' * indent}return {_bracketed(values, always=True) if as_tuple else _tuple(values)}"
+    if len(whole) <= text.WIDTH:
+        return whole
+    return text.statement("return ", Items(tuple(map(Name, values)), is_tuple=True), {}, indent)
 
 
 def _names(items: Sequence[str]) -> Expression:

@@ -14,6 +14,7 @@ from load_v2.opening.loops import cells, steps
 from load_v2.opening.loops.cells import Cell
 from load_v2.opening.loops.steps import Steps
 from load_v2.opening.patterns.pattern import Missed
+from load_v2.opening.sizes import is_whole, slice_items
 
 # A layer gives more than the graph has tensors for; such a tensor is an output of the loop's node that it does not have.
 _BEYOND = 100_000
@@ -40,7 +41,7 @@ class Recurrent:
     """A loop whose body is one recurrent cell, or several on top of each other."""
 
     name: ClassVar[str] = "recurrent layer"
-    roots: ClassVar[frozenset[str]] = ops.WHILES | {"TensorListStack", "Transpose"}
+    roots: ClassVar[frozenset[str]] = ops.WHILES | {"TensorListStack", "Transpose", "StridedSlice"}
 
     def find(self, context: Context, tensor: Tensor) -> Piece | None:
         """Returns the value of a layer that a tensor is; the layer itself is a piece of its own."""
@@ -48,6 +49,8 @@ class Recurrent:
         if op in ops.WHILES:
             found = _loop(context, tensor)
             return context.piece(tensor, operand(_state(context, found, tensor.index)), self.name)
+        if op == "StridedSlice":
+            return self._last(context, tensor)
         stack = tensor
         if op == "Transpose":
             source, permutation = context.sources(tensor)
@@ -58,10 +61,34 @@ class Recurrent:
         source = context.sources(stack)[0]
         if context.op(source) not in ops.WHILES:
             return None
-        sequence = _sequence_of_list(context, _loop(context, source), source.index)
+        sequence = _outputs_of_list(context, _loop(context, source), source.index)[0]
         if op == "Transpose":
             return context.piece(tensor, operand(sequence), self.name, [stack] if context.read_once(stack) else [])
         return context.piece(tensor, _flipped(operand(sequence)), self.name)
+
+    def _last(self, context: Context, tensor: Tensor) -> Piece | None:
+        """Returns the last step of a sequence of which nothing else is read; it is a state then, where all steps are valid."""
+        source, inside, axis = context.sources(tensor)[0], [], 0
+        while context.op(source) == "Transpose" and context.read_once(source):
+            inside.append(source)
+            source, permutation = context.sources(source)
+            order = context.values.constant(permutation)
+            if order is None or list(order[:2]) != [1, 0]:
+                return None
+            axis = 1 - axis
+        if context.op(source) != "TensorListStack" or not context.read_once(source):
+            return None
+        items = slice_items(context.graph, context.sizes, tensor)
+        if items is None or [not is_whole(item) for item in items] != [at == axis for at in range(len(items))]:
+            return None
+        stack = context.sources(source)[0]
+        if items[axis] != -1 or context.op(stack) not in ops.WHILES:
+            return None
+        found = _loop(context, stack)
+        if found.steps.lengths is not None:
+            return None
+        given = _outputs_of_list(context, found, stack.index)
+        return context.piece(tensor, operand(given[1]), self.name, [*inside, source])
 
 
 def _flipped(code: Expression) -> Expression:
@@ -95,18 +122,18 @@ def _state(context: Context, found: _Loop, index: int) -> Tensor:
     raise Missed("its step is not that of a recurrent layer of Keras's")
 
 
-def _sequence_of_list(context: Context, found: _Loop, index: int) -> Tensor:
+def _outputs_of_list(context: Context, found: _Loop, index: int) -> tuple[Tensor, ...]:
     if index not in found.steps.written:
         raise Missed("what it gives is no list that it fills")
-    return _sequence(context, found, found.steps.written[index])
+    return _outputs(context, found, found.steps.written[index])
 
 
-def _sequence(context: Context, found: _Loop, value: Tensor) -> Tensor:
-    """Returns the tensor for all steps of a value that a step computes, batch first."""
+def _outputs(context: Context, found: _Loop, value: Tensor) -> tuple[Tensor, ...]:
+    """Returns the tensors for all steps of a value that a step computes, batch first, and for each state at the end."""
     cell = _cell(found, value)
     if cell is None:
         raise Missed("its step is not that of a recurrent layer of Keras's")
-    return _run(context, found, cell)[0]
+    return _run(context, found, cell)
 
 
 def _cell(found: _Loop, value: Tensor) -> Cell | None:
@@ -151,7 +178,7 @@ def _run(context: Context, found: _Loop, cell: Cell) -> tuple[Tensor, ...]:
 def _input(context: Context, found: _Loop, cell: Cell) -> Expression:
     """Returns the sequence that a cell reads, batch first."""
     if cell.x not in found.sequences:
-        return operand(_sequence(context, found, cell.x))
+        return operand(_outputs(context, found, cell.x)[0])
     source = found.sequences[cell.x]
     if context.op(source) == "Transpose":
         inner, permutation = context.sources(source)
@@ -173,6 +200,8 @@ def _mask(context: Context, found: _Loop, source: Expression) -> Tensor:
         code = LayerCall(layer, (source, operand(lengths)))
         context.virtual[tensor] = Piece((tensor,), code, "sequence mask", frozenset(), f"{found.loop.node}/mask")
         context.notes[key] = tensor
+        size = context.sizes.axis(next(iter(found.sequences.values())), 0)
+        context.masks[tensor] = lengths, size
     return context.notes[key]
 
 

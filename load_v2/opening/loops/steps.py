@@ -165,6 +165,60 @@ def _check_end(context: Context, loop: Tensor, steps: Steps) -> None:
             raise Missed("it does not take all the steps of its sequences")
 
 
+def grows(context: Context, body: Function, at: int) -> bool:
+    """Returns whether an argument of a loop is a list that is empty before it."""
+    given = body.given[at]
+    if context.op(given) not in {"TensorListResize", "TensorListReserve"}:
+        return False
+    return context.values.number(context.sources(given)[1]) == 0
+
+
+def counter_of(body: Function, at: int) -> int:
+    """Returns which argument, a counter from zero, is the place at which each step fills a list.
+
+    Raises:
+        Missed: there is none.
+    """
+    inner, result = body.context, body.results[at]
+    if inner.op(result) != "TensorListSetItem" or inner.sources(result)[0] != body.arguments[at]:
+        raise Missed("it changes a list in another way than filling it")
+    index = inner.sources(result)[1]
+    if index in body.arguments:
+        counter = body.arguments.index(index)
+        if _counts(inner, index, body.results[counter]):
+            return counter
+    raise Missed("it fills a list that grows out of order")
+
+
+def bound(condition: Function, body: Function, counter: int) -> Tensor | int:
+    """Returns how many steps a loop takes at most: a tensor outside, or the number.
+
+    Raises:
+        Missed: nothing in its condition says so.
+    """
+    inner, todo = condition.context, [condition.results[0]]
+    while todo:
+        tensor = todo.pop()
+        if inner.op(tensor) == "LogicalAnd":
+            todo.extend(inner.sources(tensor))
+        elif inner.op(tensor) == "Less":
+            step, limit = inner.sources(tensor)
+            if step not in condition.arguments:
+                continue
+            at = condition.arguments.index(step)
+            if not (_counts(body.context, body.arguments[at], body.results[at]) and _from_zero(body, at)):
+                continue
+            if (number := inner.values.number(limit)) is not None:
+                return int(number)
+            if limit in condition.arguments and body.is_same(condition.arguments.index(limit)):
+                return condition.given[condition.arguments.index(limit)]
+    raise Missed("it fills a list of a length that is not known before; build the graph with maximum_iterations")
+
+
+def _from_zero(body: Function, at: int) -> bool:
+    return body.outer.values.kind(body.given[at]) == "constant" and body.outer.values.number(body.given[at]) == 0
+
+
 def sequences(context: Context, steps: Steps) -> dict[Tensor, Tensor]:
     """Returns the tensors that a step reads from lists -> the time-major tensors outside that the lists are made from."""
     inner, found = steps.body.context, {}
@@ -173,7 +227,10 @@ def sequences(context: Context, steps: Steps) -> dict[Tensor, Tensor]:
             continue
         item = Tensor(node.name)
         handle, index, _ = inner.sources(item)
-        if handle not in steps.body.arguments or index not in steps.counters:
+        if handle not in steps.body.arguments:
+            # A list that the step itself makes.
+            continue
+        if index not in steps.counters:
             raise Missed("it reads a list out of order")
         at = steps.body.arguments.index(handle)
         source = steps.body.given[at]

@@ -1,6 +1,7 @@
 """Resizing and local normalization of images."""
 
 import numpy as np
+import tensorflow as tf
 
 from export_v1.ir.graph import Tensor
 from load_v2.opening.context import Context, Refused, called, operand
@@ -76,7 +77,6 @@ def _bilinear(context: Context, tensor: Tensor) -> Expression:
     value: Expression = operand(source)
     if before == after:
         return value
-    # Each row of a matrix holds the shares of the old pixels in a new one.
     shares = []
     for old, new in zip(before, after, strict=True):
         places = np.clip(_coordinates(context, tensor, old, new), 0, None)
@@ -86,10 +86,34 @@ def _bilinear(context: Context, tensor: Tensor) -> Expression:
         np.add.at(matrix, (np.arange(new), low), 1 - part)
         np.add.at(matrix, (np.arange(new), high), part)
         shares.append(matrix)
+    return _by_shares(tensor, value, shares)
+
+
+def _by_shares(tensor: Tensor, images: Expression, shares: list[np.ndarray]) -> Expression:
+    """Returns images in another size; each row of the two matrices holds the shares of the old pixels in a new one."""
     rows, columns = (
         Constant(matrix, f"{tensor.node}/{axis}") for matrix, axis in zip(shares, ("rows", "columns"), strict=True)
     )
-    return call("ops.einsum", "oh,bhwc,pw->bopc", rows, value, columns)
+    return call("ops.einsum", "oh,bhwc,pw->bopc", rows, images, columns)
+
+
+@translates("ResizeBicubic", "ResizeArea")
+def _other_resizes(context: Context, tensor: Tensor) -> Expression:
+    before, after = _spatial(context, tensor)
+    source = context.sources(tensor)[0]
+    options = {"align_corners": context.graph.attr(tensor, "align_corners").b}
+    if context.op(tensor) == "ResizeBicubic":
+        options["half_pixel_centers"] = context.graph.attr(tensor, "half_pixel_centers").b
+    resize, shares = getattr(tf.raw_ops, context.op(tensor)), []
+    for old, new in zip(before, after, strict=True):
+        # The op does the same to rows and to columns: an image for each old pixel tells its shares.
+        with tf.init_scope():
+            pixels = resize(images=np.eye(old, dtype="float32")[None, :, None], size=[new, 1], **options)
+        shares.append(pixels.numpy()[0, :, 0])
+    value: Expression = operand(source)
+    if context.graph.dtype(source) != "float32":
+        value = call("ops.cast", value, "float32")
+    return _by_shares(tensor, value, shares)
 
 
 @translates("LRN")

@@ -9,20 +9,23 @@ from load_v2.opening.operations.registry import translates
 @translates("TensorListGetItem")
 def _get(context: Context, tensor: Tensor) -> Expression:
     handle, index, _ = context.sources(tensor)
-    return call("ops.take", operand(handle), operand(index), axis=0)
+    whole = context.sources(handle)[0] if context.op(handle) == "TensorListFromTensor" else handle
+    return call("ops.take", operand(whole), operand(index), axis=0)
 
 
 @translates("TensorListSetItem")
 def _set(context: Context, tensor: Tensor) -> Expression:
     handle, index, value = context.sources(tensor)
-    rank = context.graph.rank(value)
-    if rank is None:
+    if context.graph.rank(value) is None:
         raise Refused("it puts a tensor of unknown rank into a list")
-    length = Item(call("ops.shape", operand(handle)), (Literal(0),))
-    here = call("ops.equal", call("ops.arange", length, dtype=context.graph.dtype(index)), operand(index))
-    if rank:
-        here = call("ops.reshape", here, (-1,) + (1,) * rank)
-    return call("ops.where", here, call("ops.expand_dims", operand(value), 0), operand(handle))
+    return call("put", operand(handle), operand(index), operand(value))
+
+
+@translates("TensorListFromTensor")
+def _from_tensor(context: Context, tensor: Tensor) -> Expression:
+    if not context.inside_call:
+        raise Refused("it makes a list outside a loop")
+    return operand(context.sources(tensor)[0])
 
 
 @translates("TensorListLength")

@@ -51,7 +51,26 @@ def test_flags_that_do_not_fit_are_told(words, message, exported):
 
 def test_nothing_is_written_where_something_is_refused(exported, tmp_path):
     with pytest.raises(LoadError, match="cannot become a Keras model"):
-        _run(str(exported("lookup_vocab")), f"--code={tmp_path}/m.py", f"--weights={tmp_path}/m.weights.h5")
+        _run(str(exported("trees_regressor")), f"--code={tmp_path}/m.py", f"--weights={tmp_path}/m.weights.h5")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_before_and_behind_the_model_is_written_where_it_is_asked_for(exported, tmp_path):
+    import keras
+
+    flags = [f"--code={tmp_path}/m.py", f"--weights={tmp_path}/m.weights.h5", "--backends=tensorflow"]
+    ends = [f"--front={tmp_path}/front.keras", f"--back={tmp_path}/back.keras"]
+    assert _run(str(exported("lookup_vocab")), *flags, *ends) == 0
+    front, back = (keras.models.load_model(tmp_path / f"{name}.keras") for name in ("front", "back"))
+    assert [tensor.dtype for tensor in front.inputs] == ["string"]
+    assert (
+        next(iter(back.output_shape.values() if isinstance(back.output_shape, dict) else [back.output_shape]))
+        is not None
+    )
+    for file in tmp_path.iterdir():
+        file.unlink()
+    with pytest.raises(LoadError, match="no front to write"):
+        _run(str(exported("mlp_layers")), *flags, ends[0])
     assert not list(tmp_path.iterdir())
 
 

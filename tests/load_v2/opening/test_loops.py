@@ -1,10 +1,12 @@
 """Recurrent layers, from loops and from steps that are written out; and loops whose steps are made of layers."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from load_v2.opening import cover
+from load_v2.opening import cover, regularizers, text
 from tests.support.rebuilding import assert_rebuilt, case, code_of, numbers, placeholder
 
 v1 = tf.compat.v1
@@ -110,8 +112,117 @@ def test_a_stack_of_simple_cells_both_ways_hands_sequences_on():
         both = [tf.concat(pair, 1) for pair in zip(forward, backward, strict=True)]
         return {"x": x}, {"y": layer(both, 2 * UNITS, 3)[-1]}
 
-    code = assert_rebuilt(build, {"x": numbers(3, STEPS, 3)}, "SimpleRNN", "SimpleRNN", "SimpleRNN")
-    assert "ops.stack" not in code and "ops.flip" in code
+    code = assert_rebuilt(build, {"x": numbers(3, STEPS, 3)}, "Bidirectional", "SimpleRNN")
+    assert "ops.stack" not in code and "ops.flip" not in code
+
+
+def _steps_of_a_simple_cell(x, units, seed, step=tf.tanh):
+    kernel, h, outputs = tf.constant(numbers(3 + units, units, seed=seed)), tf.zeros([tf.shape(x)[0], units]), []
+    for part in _slices(x):
+        h = step(tf.matmul(tf.concat([part, h], 1), kernel))
+        outputs.append(h)
+    return tf.stack(outputs, 1)
+
+
+def _both_ways(merge, backward=lambda x: tf.reverse(_steps_of_a_simple_cell(tf.reverse(x, [1]), UNITS, 2), [1])):
+    def build():
+        x = placeholder("x", [None, STEPS, 3])
+        return {"x": x}, {"y": merge(_steps_of_a_simple_cell(x, UNITS, 1), backward(x))}
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("merge", "mode"),
+    [
+        (lambda one, other: tf.concat([one, other], 2), ""),
+        (lambda one, other: one + other, 'merge_mode="sum"'),
+        (lambda one, other: one * other, 'merge_mode="mul"'),
+    ],
+)
+def test_sequences_that_meet_are_one_layer(merge, mode):
+    assert mode in assert_rebuilt(_both_ways(merge), {"x": numbers(3, STEPS, 3)}, "Bidirectional")
+
+
+NO_PAIRS = {
+    "the same way": lambda x: _steps_of_a_simple_cell(x, UNITS, 2),
+    "not put back in order": lambda x: _steps_of_a_simple_cell(tf.reverse(x, [1]), UNITS, 2),
+    "another activation": lambda x: tf.reverse(_steps_of_a_simple_cell(tf.reverse(x, [1]), UNITS, 2, tf.nn.relu), [1]),
+    "another sequence": lambda x: tf.reverse(_steps_of_a_simple_cell(tf.reverse(2 * x, [1]), UNITS, 2), [1]),
+    "the features reversed": lambda x: tf.reverse(_steps_of_a_simple_cell(tf.reverse(x, [2]), UNITS, 2), [1]),
+}
+
+
+@pytest.mark.parametrize("name", NO_PAIRS)
+def test_layers_that_are_no_pair_stay_two(name):
+    build = _both_ways(lambda one, other: tf.concat([one, other], 2), NO_PAIRS[name])
+    assert_rebuilt(build, {"x": numbers(3, STEPS, 3)}, "SimpleRNN", "SimpleRNN")
+
+
+def test_layers_of_unequal_size_or_read_apart_stay_two():
+    def other_size(x):
+        return tf.reverse(_steps_of_a_simple_cell(tf.reverse(x, [1]), UNITS + 1, 2), [1])
+
+    for build in (
+        _both_ways(lambda one, other: tf.concat([one, other], 2), other_size),
+        _both_ways(lambda one, other: tf.concat([one, other, one[:, ::-1] * 2.0], 2)),
+        _both_ways(lambda one, other: tf.concat([tf.concat([one, other], 2), one], 2)),
+        _both_ways(lambda one, other: tf.concat([one, other], 1)),
+    ):
+        assert_rebuilt(build, {"x": numbers(3, STEPS, 3)}, "SimpleRNN", "SimpleRNN")
+
+
+def _hard(slope):
+    return lambda x: tf.maximum(tf.minimum(slope * x + 0.5, 1.0), 0.0)
+
+
+@pytest.mark.parametrize(("slope", "count"), [(0.2, 1), (0.25, 0)])
+def test_gates_that_open_by_the_hard_sigmoid_of_tf_keras_are_an_lstms(slope, count):
+    def build():
+        x = placeholder("x", [None, STEPS, 3])
+        kernel, bias = _weights((3 + UNITS, 4 * UNITS), (4 * UNITS,))
+        h, c = _zeros(x), _zeros(x)
+        for step in _slices(x):
+            i, f, j, o = tf.split(tf.nn.bias_add(tf.matmul(tf.concat([step, h], 1), kernel), bias), 4, axis=1)
+            c = _hard(slope)(f) * c + _hard(slope)(i) * tf.tanh(j)
+            h = _hard(slope)(o) * tf.tanh(c)
+        return {"x": x}, {"y": h}
+
+    code, layers = code_of(case(build))
+    assert [layer.kind for layer in layers].count("LSTM") == count
+    assert ("recurrent_activation=hard_sigmoid" in code) == bool(count)
+    assert_rebuilt(build, {"x": 3 * numbers(3, STEPS, 3)}, *(layer.kind for layer in layers))
+
+
+@pytest.mark.parametrize(("step", "text"), [(-1, "layers.SimpleRNN(4, name"), (2, "return_sequences=True")])
+def test_the_last_step_of_a_sequence_is_what_a_layer_gives(step, text):
+    def build():
+        x = placeholder("x", [None, STEPS, 3])
+        kernel = tf.constant(numbers(3 + UNITS, UNITS))
+        steps = tf.TensorArray("float32", STEPS).unstack(tf.transpose(x, [1, 0, 2]))
+
+        def body(at, h, outputs):
+            h = tf.tanh(tf.matmul(tf.concat([steps.read(at), h], 1), kernel))
+            return at + 1, h, outputs.write(at, h)
+
+        outputs = tf.TensorArray("float32", STEPS, element_shape=[None, UNITS])
+        _, _, outputs = tf.while_loop(lambda at, *_: at < STEPS, body, [0, _zeros(x), outputs])
+        return {"x": x}, {"y": outputs.stack()[step]}
+
+    assert text in assert_rebuilt(build, {"x": numbers(3, STEPS, 3)}, "SimpleRNN")
+
+
+def test_the_penalties_of_both_ways_are_those_of_two_layers():
+    _, (both,) = code_of(case(_both_ways(lambda one, other: tf.concat([one, other], 2))))
+    both.parts = tuple(
+        dataclasses.replace(part, origins=((name,), (f"{name}/b",), (f"{name}/c",)))
+        for name, part in zip(("one", "other"), both.parts, strict=True)
+    )
+    values = {name: part.weights[0] for name, part in zip(("one", "other"), both.parts, strict=True)}
+    assert regularizers.add([both], {"one": regularizers.Penalty(0.0, 0.1)}, values) == []
+    assert "backward_layer=" in text.constructed(both) and text.constructed(both).count("L2(0.1)") == 1
+    assert regularizers.add([both], {"other": regularizers.Penalty(0.0, 0.1)}, values) == []
+    assert "backward_layer=" not in text.constructed(both) and text.constructed(both).count("L2(0.1)") == 1
 
 
 @pytest.mark.parametrize("output", ["h", "c"])
@@ -210,17 +321,75 @@ def _condition(one, other):
     return build
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        (lambda h: tf.reduce_sum(h, 0, keepdims=True), lambda h: h),
-        (lambda h: tf.gather(h, [1]), lambda h: tf.gather(h, [0])),
-    ],
-    ids=["one shape would be stretched", "it may fail"],
-)
-def test_what_is_no_choice_is_refused(one, other):
-    result = cover.cover(case(_condition(one, other)).context)
+def test_a_branch_that_may_fail_is_only_run_where_it_is_taken():
+    build = _condition(lambda h: tf.gather(h, [1]), lambda h: tf.gather(h, [0]))
+    code, layers = code_of(case(build))
+    assert "ops.cond(" in code and "def otherwise_2():" in code
+    for rows in (2, 1):
+        # With one row, the first branch would fail.
+        assert_rebuilt(build, {"x": -np.abs(numbers(rows, STEPS, 3))}, *(layer.kind for layer in layers))
+
+
+def test_a_choice_that_would_stretch_a_shape_is_refused():
+    result = cover.cover(case(_condition(lambda h: tf.reduce_sum(h, 0, keepdims=True), lambda h: h)).context)
     assert result.refusals
+
+
+def test_a_loop_in_a_loop_reads_what_is_around_it_and_its_weights_are_the_layers():
+    def inner(x, h, kernel, bias):
+        loop = tf.while_loop(
+            lambda at, g: at < 3, lambda at, g: (at + 1, tf.tanh(tf.matmul(g, kernel) + bias + x[:, :1])), [0, h]
+        )
+        return loop[1] * bias
+
+    build = _loop_of(inner, [(UNITS, UNITS), (UNITS,)])
+    code, layers = code_of(case(build))
+    assert "def take_2(" in code and [part.kind for layer in layers for part in layer.parts] == ["Dense"]
+    assert_rebuilt(build, {"x": numbers(3, STEPS, 3)}, *(layer.kind for layer in layers))
+
+
+def test_a_map_of_scans_is_one_layer():
+    def build():
+        x = placeholder("x", [None, STEPS, 3])
+        kernel = tf.constant(numbers(3, 3))
+        step = lambda h, part: tf.tanh(h + tf.linalg.matvec(kernel, part))  # noqa: E731
+        return {"x": x}, {"y": tf.map_fn(lambda row: tf.scan(step, row), x)}
+
+    code, layers = code_of(case(build))
+    assert "ops.scan(" in code and "take_2(" in code
+    assert_rebuilt(build, {"x": numbers(3, STEPS, 3)}, *(layer.kind for layer in layers))
+
+
+def _growing(limit):
+    def build():
+        x = placeholder("x", [None, 3])
+        kernel = tf.constant(numbers(3, 3))
+        outputs = tf.TensorArray("float32", 0, dynamic_size=True, element_shape=[None, 3])
+
+        def body(at, h, outputs):
+            h = tf.tanh(tf.matmul(h, kernel))
+            return at + 1, h, outputs.write(at, h)
+
+        def proceed(at, h, _):
+            going = tf.reduce_sum(tf.abs(h)) > 0.5
+            return going if limit is None else tf.logical_and(at < limit, going)
+
+        at, _, outputs = tf.while_loop(proceed, body, [0, x, outputs])
+        return {"x": x}, {"y": outputs.stack(), "count": at}
+
+    return build
+
+
+def test_a_list_that_grows_is_as_long_as_the_loop_took_steps():
+    code, layers = code_of(case(_growing(9)))
+    assert "compute_output_spec" in code
+    for scale in (1.0, 0.3):
+        assert_rebuilt(_growing(9), {"x": scale * numbers(2, 3)}, *(layer.kind for layer in layers))
+
+
+def test_a_list_that_grows_without_a_bound_is_refused():
+    (refusal, *_) = cover.cover(case(_growing(None)).context).refusals
+    assert "maximum_iterations" in refusal.reason
 
 
 def test_a_loop_over_several_sequences_of_any_length_runs():

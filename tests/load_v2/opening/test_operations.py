@@ -83,7 +83,10 @@ def test_images_are_resized_by_the_rules_of_tensorflow_1(aligned, half):
         x = placeholder("x", [None, 5, 6, 2])
         settings = {"align_corners": aligned, "half_pixel_centers": half}
         near = tf.raw_ops.ResizeNearestNeighbor(images=x, size=[7, 4], **settings)
-        return {"x": x}, {"near": near, "mean": tf.raw_ops.ResizeBilinear(images=x, size=[7, 4], **settings)}
+        mean = tf.raw_ops.ResizeBilinear(images=x, size=[7, 4], **settings)
+        cubic = tf.raw_ops.ResizeBicubic(images=x, size=[7, 4], **settings)
+        area = tf.raw_ops.ResizeArea(images=x, size=[7, 4], align_corners=aligned)
+        return {"x": x}, {"near": near, "mean": mean, "cubic": cubic, "area": area}
 
     assert_rebuilt_in_any_layers(build, {"x": numbers(2, 5, 6, 2)})
 

@@ -22,8 +22,13 @@ GOLDEN = {
     "slim_contrib_net": {"Conv2D": 2, "SeparableConv2D": 1, "BatchNormalization": 2, "Dense": 1},
     "lstm_dynamic_rnn": {"LSTM": 1, "GRU": 1, "Dense": 1},
     "port_cudnn": {"LSTM": 2, "GRU": 1},
-    "port_lstm_cells": {"LSTM": 3, "GRU": 1},
+    "port_lstm_cells": {"Bidirectional": 1, "LSTM": 1, "GRU": 1},
     "partitioned_embedding": {"Embedding": 1},
+    "seq2seq_greedy": {},
+    "flow_scan_map_cond": {},
+    "flow_decoder_stops_early": {},
+    "rebuild_both_ways": {"Bidirectional": 2, "LSTM": None, "Dense": 1},
+    "rebuild_tf_keras": {"Bidirectional": 2, "LSTM": None, "GRU": None, "Dense": 1},
 }
 
 
@@ -46,6 +51,11 @@ def test_a_golden_case_answers_as_tensorflow_1_did(name, exported):
     }
     assert imported <= {"keras", "numpy"}
     assert all(len(line) <= 120 for line in planned.source.splitlines())
+
+
+def test_sequences_of_the_same_lengths_have_one_mask(exported):
+    source = rebuilding.plan(exported("rebuild_both_ways")).source
+    assert source.count("SequenceMask()") == 1 and "mask=mask" in source
 
 
 def test_fine_tuning_is_that_of_the_original(exported):

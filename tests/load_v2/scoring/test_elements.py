@@ -1,5 +1,6 @@
 """One element held against a signature: what fits, and what is said of what does not. Needs no Beam."""
 
+import decimal
 import re
 import subprocess
 import sys
@@ -135,3 +136,23 @@ def test_missing_beam_is_named_with_the_line_that_installs_it(subprocess_env):
     assert done.returncode == 1
     for said in (done.stdout, done.stderr.splitlines()[-1]):
         assert re.search(r"pip install apache-beam", said), done.stderr
+
+
+@pytest.mark.parametrize(
+    "value, dtype, kind",
+    [
+        ([0, 2**64 - 1], "uint64", "uint64"),
+        ([decimal.Decimal(0), decimal.Decimal(2**64 - 1)], "uint64", "uint64"),
+        ([0, -1, 2**64 - 1], "uint64", "float64"),
+        ([0.5], "uint64", "float64"),
+        ([decimal.Decimal("1.5"), decimal.Decimal(2)], "float32", "float64"),
+        ([decimal.Decimal("Infinity")], "float32", "float64"),
+        ([decimal.Decimal(3), decimal.Decimal(-4)], "int32", "int64"),
+        ([None, 1], "uint64", "object"),
+        ([1, 2], "int32", "int64"),
+    ],
+)
+def test_numbers_are_what_they_are_meant_as(value, dtype, kind):
+    array = elements.numbers([value], dtype)
+    assert array.dtype.name == kind and array.shape == (1, len(value))
+    assert array.tolist() == [[float(item) if kind == "float64" else item for item in value]]

@@ -1,0 +1,219 @@
+"""A graph with strings, tables or files, in three: what is before the first numbers, numbers alone, what is behind the last.
+
+The parts at the ends stay what they are, a SignatureLayer each; the part between them becomes a Keras model.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from export_v1.format import comparison
+from export_v1.format import sample as codec
+from export_v1.ir.graph import NodeDef, Tensor
+from load_v2.errors import LoadError, quoted
+from load_v2.layer.signature_layer import SignatureLayer
+from load_v2.opening import graph as graphs
+from load_v2.opening import naming
+from load_v2.opening.graph import Graph
+from load_v2.opening.statements import hint
+from load_v2.opening.values import in_order
+from load_v2.program import program
+from load_v2.program.program import Program
+from load_v2.program.signature import Signature, Spec
+
+# No Keras model has such tensors inside that also runs without TensorFlow.
+_NO_NUMBERS = frozenset({"string", "resource"})
+# Beside tensors of whole numbers, what is made before the model where all that it reads is.
+_PREPARES = ("Sparse", "Ragged", "Parse", "Decode")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """The parts of a signature; each reads the original inputs and what the parts before it give, by key.
+
+    Attributes:
+        core: the part that becomes a model.
+        front: what gives the model's inputs, None where they are all the signature's own.
+        back: what makes the signature's strings of numbers that the model gives, None where it has none.
+        outputs: of the signature, by key.
+    """
+
+    core: Program
+    front: Program | None
+    back: Program | None
+    outputs: tuple[str, ...]
+
+    @property
+    def ends(self) -> tuple[Program | None, Program | None]:
+        """What is before the model, and what is behind it."""
+        return self.front, self.back
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to do before and after the model."""
+        notes = []
+        if self.front:
+            made = ", ".join(f"{key} {spec}" for key, spec in signature_of(self.front).outputs.items())
+            notes.append(f"strings, tables and files stay outside: `front`, a SignatureLayer, makes {made} (--front=…)")
+            if self.front.variables:
+                held = quoted([variable.name for variable in self.front.variables])
+                notes.append(f"`front` holds weights, which it reads by the values of sparse tensors: {held}")
+        if self.back:
+            read, made = quoted(list(signature_of(self.back).inputs)), quoted(list(signature_of(self.back).outputs))
+            notes.append(f"`back`, a SignatureLayer, makes the strings {made} of {read} (--back=…)")
+        return tuple(notes)
+
+    def sample(self, recorded: codec.Arrays | None) -> codec.Arrays | None:
+        """Returns the recorded inputs and answers as the model has them.
+
+        Raises:
+            LoadError: the three parts, one after another, give other answers than those recorded.
+        """
+        if recorded is None:
+            return None
+        known = {key: np.asarray(value) for key, value in recorded.inputs.items()}
+        for part in filter(None, (self.front, self.core, self.back)):
+            known.update(answered(part, known))
+        compared = [comparison.compare(key, recorded.outputs[key], known[key]) for key in recorded.outputs]
+        if wrong := [str(found) for found in compared if not found.equal]:
+            raise LoadError(
+                "The graph in parts, strings apart from numbers, gives other answers.\n  "
+                + "\n  ".join(wrong)
+                + "\n  This is a bug; use SignatureLayer."
+            )
+        inputs = {key: known[key] for key in signature_of(self.core).inputs}
+        outputs = {key: known[key] for key in signature_of(self.core).outputs}
+        return dataclasses.replace(recorded, inputs=inputs, outputs=outputs)
+
+
+def signature_of(part: Program) -> Signature:
+    """Returns the inputs and the outputs of a part."""
+    return part.source.signatures[part.key]
+
+
+def answered(part: Program, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns what a part gives for those of the inputs that it reads, by key."""
+    given = SignatureLayer(part)({key: inputs[key] for key in signature_of(part).inputs})
+    given = given if isinstance(given, dict) else {next(iter(signature_of(part).outputs)): given}
+    return {key: np.asarray(value) for key, value in given.items()}
+
+
+def split(taken: Program) -> Split | None:
+    """Returns the parts of a signature, None where it has no strings, or numbers become strings and numbers again."""
+    graph = graphs.of_part(taken, taken.serve)
+    sides = _Sides(graph)
+    if not (sides.front or sides.back) or sides.mixed:
+        return None
+    signature = signature_of(taken)
+    names = {tensor: input_key for input_key, tensor in graph.inputs.items()}
+    outputs = {tensor: output_key for output_key, tensor in graph.outputs.items()}
+    specs = {tensor: signature.inputs[input_key] for tensor, input_key in names.items()}
+    taken_names = set(signature.inputs) | set(signature.outputs)
+
+    def spec_of(tensor: Tensor) -> tuple[str, Spec]:
+        if tensor not in names:
+            names[tensor] = outputs.get(tensor) or naming.fresh(sides.name(tensor), taken_names)
+            specs[tensor] = Spec(tensor.name, graph.dtype(tensor), graph.shape(tensor))
+        return names[tensor], specs[tensor]
+
+    def ends_of(nodes: Iterable[str], given: Iterable[Tensor]) -> Signature:
+        members = set(nodes)
+        crossing = dict.fromkeys(
+            t for n in graph.graph_def.node if n.name in members for t in graph.sources(Tensor(n.name))
+        )
+        given = dict.fromkeys(given)
+        read_ = [t for t in (*crossing, *given) if t.node not in members and (t.node in sides.data or t in names)]
+        made = [t for t in given if t.node in members]
+        return Signature(dict(map(spec_of, dict.fromkeys(read_))), dict(map(spec_of, made)))
+
+    middle = [name for name in sides.data if name not in sides.front | sides.back | sides.inputs]
+    ends = list(graph.outputs.values())
+    into_back = sides.read_by(sides.back)
+    wanted = [t for t in (*ends, *into_back) if t.node in middle]
+    if not wanted:
+        return None
+    into_core = [t for t in sides.read_by(middle) if t.node in sides.front]
+    front_gives = [*into_core, *(t for t in (*ends, *into_back) if t.node in sides.front - sides.inputs)]
+    signatures = {
+        "front": ends_of(sides.front - sides.inputs, front_gives),
+        "core": ends_of(middle, wanted),
+        "back": ends_of(sides.back, [t for t in ends if t.node in sides.back]),
+    }
+    whole = dataclasses.replace(taken.source, signatures=signatures)
+    parts = {name: program.take(whole, name) if s.outputs else None for name, s in signatures.items()}
+    assert parts["core"] is not None
+    return Split(parts["core"], parts["front"], parts["back"], tuple(signature.outputs))
+
+
+class _Sides:
+    """The nodes of a graph that depend on data, by where they are.
+
+    Attributes:
+        inputs: nodes that are the graph's inputs.
+        data: names of nodes that depend on data, each after those that it reads.
+        front: strings and what is made of them before the first numbers of the model, string inputs among it.
+        back: strings that are made of numbers.
+        mixed: whether numbers are made of those in turn.
+    """
+
+    def __init__(self, graph: Graph):
+        self._graph = graph
+        self.inputs = {tensor.node for tensor in graph.inputs.values()}
+        self.front: set[str] = set()
+        self.back: set[str] = set()
+        self.mixed = False
+        self.data: dict[str, None] = {}
+        for name in in_order(graph):
+            node = graph.index[name]
+            above = {tensor.node for tensor in graph.sources(Tensor(name)) if tensor.node in self.data}
+            if not above and name not in self.inputs:
+                continue
+            self.data[name] = None
+            if name in self.inputs:
+                self.front.update({name} if graph.dtype(Tensor(name)) in _NO_NUMBERS else ())
+            elif self._touches(node):
+                (self.front if above <= self.front | self.inputs else self.back).add(name)
+            elif above & self.front and above <= self.front | self.inputs and self._prepares(node):
+                self.front.add(name)
+            self.mixed = self.mixed or (bool(above & self.back) and name not in self.back)
+        self._take_sparse_sums()
+
+    def _take_sparse_sums(self) -> None:
+        """Moves sums over the values of sparse tensors to the front, with all that is in them: a model has rows of one length."""
+        for name in self.data:
+            above = {at for at in self._graph.index.ancestors([name]) if at in self.data and at not in self.inputs}
+            if self._graph.index[name].op.startswith("SparseSegment") and above & self.front and not above & self.back:
+                self.front |= above
+
+    def _outputs(self, node: NodeDef) -> list[Tensor]:
+        found, index = [], 0
+        while (tensor := Tensor(node.name, index)) in self._graph:
+            found.append(tensor)
+            index += 1
+        return found
+
+    def _touches(self, node: NodeDef) -> bool:
+        tensors = [*self._graph.sources(Tensor(node.name)), *self._outputs(node)]
+        return any(self._graph.dtype(tensor) in _NO_NUMBERS for tensor in tensors)
+
+    def _prepares(self, node: NodeDef) -> bool:
+        """Returns whether a node is no part of a model: it makes whole numbers, or reads or makes what is no tensor."""
+        tensors = [*self._graph.sources(Tensor(node.name)), *self._outputs(node)]
+        lists = any(self._graph.dtype(tensor) == "variant" for tensor in tensors)
+        whole = all(self._graph.dtype(tensor).startswith(("int", "uint", "bool")) for tensor in self._outputs(node))
+        return whole or lists or node.op.startswith(_PREPARES)
+
+    def name(self, tensor: Tensor) -> str:
+        """Returns what a tensor may be called: after the one input that it is made of, else after its node."""
+        above = {*self._graph.index.ancestors([tensor.node])} & self.inputs
+        keys = [key for key, source in self._graph.inputs.items() if source.node in above]
+        if tensor.node not in self.front or len(keys) != 1:
+            return naming.identifier(hint(tensor.node))
+        return f"{keys[0]}_{'ids' if self._graph.dtype(tensor).startswith('int') else 'values'}"
+
+    def read_by(self, nodes: Iterable[str]) -> list[Tensor]:
+        """Returns the tensors that depend on data and are made elsewhere, but read by nodes."""
+        members = set(nodes)
+        tensors = (t for name in self.data if name in members for t in self._graph.sources(Tensor(name)))
+        return list(dict.fromkeys(t for t in tensors if t.node in self.data and t.node not in members))
