@@ -201,7 +201,10 @@ class Request:
         given = [name for name in SOURCES if getattr(self, name)]
         if not given:
             listed = "\n".join(f"    --{name}=…  {what}" for name, what in SOURCES.items())
-            raise errors.ExportError(f"No model is given. Pass one of:\n{listed}")
+            raise errors.ExportError(
+                "No model is given. Its path may stand first: python -m export_v1 model.ckpt-1000 export/1\n"
+                f"  Or pass one of:\n{listed}"
+            )
         if given == ["builder"]:
             raise errors.ExportError("--builder needs the weights too.\n  Pass --checkpoint=PREFIX.")
         if len(given) > 1 and given != ["builder", "checkpoint"]:
@@ -218,7 +221,7 @@ class Request:
             )
         strange = [word for word in self.leave_behind if word not in LEFT_BEHIND]
         if strange:
-            raise errors.unknown("Part of a training", strange[0], "what --leave_behind takes", LEFT_BEHIND)
+            raise errors.unknown("Part of a training", strange[0], "the values of --leave_behind", LEFT_BEHIND)
         if self.sample and self.no_sample:
             raise errors.ExportError("--sample and --no_sample exclude each other.\n  Remove one of them.")
         if self.moving_averages and self.batch_statistics:

@@ -12,14 +12,14 @@ from collections.abc import Collection
 import numpy as np
 
 from export_v1 import errors
-from export_v1.analysis import batch_norm, training_norms
 from export_v1.analysis.liveness import Liveness, Ordered
-from export_v1.analysis.training_norms import Norm
 from export_v1.errors import quoted
 from export_v1.format.record import TRAINING_SIGNATURES
 from export_v1.interface import Choice
 from export_v1.ir import ops
 from export_v1.ir.graph import Index, parse
+from export_v1.ir.norms import averages, training_norms
+from export_v1.ir.norms.training_norms import Norm
 from export_v1.model import Source
 from export_v1.passes import moving_averages
 from export_v1.planning import plan
@@ -54,8 +54,7 @@ def settled(model: Source, planned: plan.Plan, request: Request) -> tuple[Source
 
 def _norms(model: Source, planned: plan.Plan) -> list[Norm]:
     index = model.graph.index
-    kept = batch_norm.averages(index)
-    if not kept and not any(batch_norm.is_training(node) for node in index.graph_def.node):
+    if not averages.kept(index) and not any(averages.is_training(node) for node in index.graph_def.node):
         return []
     ordered, found = Ordered.of(index), dict[str, Norm]()
     for variant in planned.variants:

@@ -121,9 +121,8 @@ def _resumed(planned: Plan, model: Source, request: Request, place: str) -> Plan
             f"The model has a signature {reserved[0]!r} of its own, which --resume needs for the training.\n"
             "  Export it without --resume."
         )
-    resumed = resuming.variants(
-        trained, planned.serving_inputs, request, place, {key: _prefix(key, trained) for key in TRAINING_SIGNATURES}
-    )
+    prefixes = {key: _prefix(key, trained) for key in TRAINING_SIGNATURES}
+    resumed = resuming.variants(trained, model.graph, planned.serving_inputs, request, place, prefixes)
     return dataclasses.replace(
         planned,
         variants=(*planned.variants, *resumed.variants),

@@ -1,5 +1,6 @@
 """One element (of a PCollection, of a table), held against a signature: a row for each of its inputs, or the reason why not."""
 
+import decimal
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -74,7 +75,7 @@ def _row(element: object, specs: Mapping[str, Spec]) -> dict[str, np.ndarray]:
     if not isinstance(element, Mapping):
         if len(specs) != 1:
             raise LoadError(
-                f"it is a {type(element).__name__}; the signature takes {len(specs)} inputs: {quoted(specs)}.\n"
+                f"it has type {type(element).__name__}; the signature takes {len(specs)} inputs: {quoted(specs)}.\n"
                 "  Give a dict of arrays by key, or a tf.train.Example."
             )
         element = {next(iter(specs)): element}
@@ -160,7 +161,7 @@ def typed(key: str, spec: Spec, value: object) -> np.ndarray:
     """
     dtype = tf.as_dtype(spec.dtype)
     try:
-        array = np.asarray(value)
+        array = numbers(value, spec.dtype)
     except ValueError as error:
         raise LoadError(f"input {key!r} is no array: {error}; the signature has {spec}.") from error
     if dtype == tf.string:
@@ -181,6 +182,32 @@ def typed(key: str, spec: Spec, value: object) -> np.ndarray:
     if dtype.is_integer and made.dtype != array.dtype and not np.array_equal(made, array):
         raise LoadError(f"input {key!r} has a value that does not fit {spec.dtype}; the signature has {spec}.")
     return made
+
+
+def numbers(value: object, dtype: str) -> np.ndarray:
+    """Returns values as an array of the type that they have; decimals as integers where they are whole, else as floats.
+
+    Whole numbers that are meant as uint64 are that: NumPy takes 0 for an int64 and the largest for uint64, and both
+    together for floats, which are others.
+    """
+    array = np.asarray(value)
+    is_mixed = dtype == "uint64" and array.dtype == np.float64 and not isinstance(value, np.ndarray)
+    if array.dtype != object and not is_mixed:
+        return array
+    given = np.asarray(value, dtype=object).ravel().tolist()
+    items = [_whole(item) for item in given]
+    if dtype == "uint64" and all(isinstance(item, int) and 0 <= item < 2**64 for item in items):
+        return np.array(items, np.uint64).reshape(array.shape)
+    if any(isinstance(item, decimal.Decimal) for item in given):
+        return np.asarray(items).reshape(array.shape)
+    return array
+
+
+def _whole(item: object) -> object:
+    """Returns a decimal as an integer or a float, and anything else as it is."""
+    if not isinstance(item, decimal.Decimal):
+        return item
+    return int(item) if item.is_finite() and item == item.to_integral_value() else float(item)
 
 
 def _name(array: np.ndarray) -> str:

@@ -166,6 +166,13 @@ def _dense(column: Column) -> np.ndarray | None:
         column = column.flatten()
     if column.null_count:
         return None
+    if pyarrow.types.is_decimal(column.type):
+        kind = pyarrow.float64() if column.type.scale else pyarrow.uint64()
+        try:
+            column = column.cast(kind)
+        except pyarrow.ArrowInvalid:
+            # Below zero, or more than 64 bits: row by row it comes out which.
+            return None
     if pyarrow.types.is_string(column.type) or pyarrow.types.is_large_string(column.type):
         column = column.cast(pyarrow.large_binary())
     return column.to_numpy(zero_copy_only=False).reshape(sizes)

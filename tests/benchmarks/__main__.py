@@ -20,6 +20,7 @@ ALL = {
     "loading": "load time and memory in step 2",
     "serving": "time to an answer, against the original and other runtimes",
     "predicting": "predict over large files: speed, and memory that does not grow",
+    "engines": "predict, Beam, Spark and Ray, as far as installed, by workers; a cheap and an expensive model",
     "layer_overhead": "a call of SignatureLayer against the raw signature",
     "replacements": "replacements of ops against the kernels of TensorFlow 1.15 (with --tf1)",
     "training": "a step of a resumed training, beside Keras's own and TensorFlow 1.15's train op (with --tf1)",

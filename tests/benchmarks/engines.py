@@ -1,6 +1,6 @@
 """Ways to score Parquet files beside each other: predict, Beam, Spark and Ray, by number of workers.
 
-    python -m tests.benchmarks.engines EXPORT [--rows=20000] [--workers=1 --workers=2] [--rounds=2]
+    python -m tests.benchmarks engines -- [--export=DIR] [--rows=20000] [--workers=1 --workers=2] [--rounds=2]
         [--way=predict --way=spark …] [--python=beam=PYTHON]
 
 The rows are those of the export's sample, over and over, in eight files. Each job runs with a tenth of the rows and with
@@ -19,10 +19,14 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Sequence
 
 import numpy as np
 
-WAYS = ("predict", "beam", "spark", "ray")
+from tests.benchmarks import measure
+
+# Way -> the package that it needs.
+WAYS = {"predict": "pyarrow", "beam": "apache_beam", "spark": "pyspark", "ray": "ray"}
 FILES = 8
 _RAY = """
 import sys, ray
@@ -107,53 +111,93 @@ def _processor_time(mark: bytes) -> dict[str, float]:
     return found
 
 
-def main() -> int:
+def exports(folder: pathlib.Path) -> dict[str, tuple[str, int]]:
+    """Makes the two models; returns, by name, where the export is and how many rows a job has."""
+    small = os.path.join(measure.ROOT, "fixtures", "mlp_layers", "model.ckpt-3")
+    large = folder / "convnet"
+    measure.process(measure.PYTHON, os.path.join(os.path.dirname(__file__), "models.py"), "convnet", str(large), "8")
+    made = {}
+    for name, rows, checkpoint, flags in (
+        ("cheap: 16 numbers through two layers", 200_000, small, ("--input=x=x:0", "--output=probs=probs:0")),
+        ("expensive: a picture of 64 x 64 through 17 convolutions", 2_000, str(large / "model.ckpt"),
+         ("--input=x=x:0", "--output=probs=probs:0", "--freeze=is_training:0=false")),
+    ):  # fmt: skip
+        made[name] = str(folder / f"export-{len(made)}"), rows
+        measure.process(
+            measure.PYTHON, "-m", "export_v1", f"--checkpoint={checkpoint}", f"--export_dir={made[name][0]}", *flags
+        )  # fmt: skip
+    return made
+
+
+def job(
+    way: str, python: str, export_dir: str, source: pathlib.Path, scratch: str, workers: int
+) -> tuple[float, float]:
+    """Runs a job; returns its seconds and its processor time."""
+    target = pathlib.Path(tempfile.mkdtemp(dir=scratch))
+    line = command(way, python, export_dir, source, target, workers)
+    return measured(line, workers if way == "predict" else 1)
+
+
+def costs(few: Sequence[tuple[float, float]], many: Sequence[tuple[float, float]], rows: Sequence[int]) -> list[str]:
+    """Returns the cells of a table from the jobs with few and with many rows: what starting costs, and what rows cost."""
+    (few_wall, few_used), (wall, used) = (
+        [statistics.median(column) for column in zip(*runs, strict=True)] for runs in (few, many)
+    )
+    per_row = [max(most - least, 0) / (rows[1] - rows[0]) for least, most in ((few_wall, wall), (few_used, used))]
+    start, before = few_wall - per_row[0] * rows[0], few_used - per_row[1] * rows[0]
+    rate = f"{1 / per_row[0]:,.0f}" if per_row[0] else "not told from noise"
+    return [f"{wall:.0f} s", f"{start:.0f} s", f"{before:.1f} s", rate, f"{1000 * per_row[1]:.3g} s"]
+
+
+def main(argv: list[str] | None = None) -> int:
     """Prints the table."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks.engines",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("export_dir", metavar="EXPORT")
-    parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--export", metavar="DIR", help="a model of your own, in place of the two")
+    parser.add_argument("--rows", type=int, help="rows of a job; default: as many as take a while")
+    parser.add_argument("--model", type=int, action="append", help="0 or 1: only the cheap or the expensive one")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--workers", type=int, action="append")
     parser.add_argument("--way", action="append", choices=WAYS)
     parser.add_argument("--python", action="append", default=[], metavar="WAY=PYTHON")
-    args = parser.parse_args()
-    pythons = dict(item.split("=", 1) for item in args.python)
-    sizes = [args.rows // 10, args.rows]
-    jobs = [(way, count) for count in args.workers or [1, 2] for way in args.way or WAYS]
-    results: dict[tuple[str, int, int], list[tuple[float, float]]] = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        sources = {rows: pathlib.Path(scratch, str(rows)) for rows in sizes}
-        for rows, folder in sources.items():
-            tables(args.export_dir, rows, folder)
-        for _ in range(args.rounds):
-            for way, count in jobs:
-                for rows in sizes:
-                    target = pathlib.Path(tempfile.mkdtemp(dir=scratch))
-                    python = pythons.get(way, sys.executable)
-                    line = command(way, python, args.export_dir, sources[rows], target, count)
-                    result = measured(line, count if way == "predict" else 1)
-                    results.setdefault((way, count, rows), []).append(result)
-                    text = f"{way}, {count}, {rows} rows: {result[0]:.1f} s, {result[1]:.1f} s of processors"
-                    print(text, file=sys.stderr, flush=True)
-    print(f"Load of the machine meanwhile: {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores.\n")
-    print(
-        f"| way | workers | {sizes[1]} rows | start-up | its processor time | rows a second | processor time per 1,000 |"
-    )
-    print("|---|---|---|---|---|---|---|")
-    for way, count in jobs:
-        few, many = (
-            [statistics.median(column) for column in zip(*results[way, count, rows], strict=True)] for rows in sizes
-        )
-        more = sizes[1] - sizes[0]
-        wall, cost = (max(many[at] - few[at], 1e-9) / more for at in (0, 1))
-        start, before = few[0] - wall * sizes[0], few[1] - cost * sizes[0]
-        print(
-            f"| {way} | {count} | {many[0]:.0f} s | {start:.0f} s | {before:.0f} s | {1 / wall:,.0f} | {1000 * cost:.2f} s |"
-        )
+    args = parser.parse_args(argv)
+    pythons = {way: sys.executable for way in WAYS} | dict(item.split("=", 1) for item in args.python)
+    ways = []
+    for way in args.way or WAYS:
+        if subprocess.run([pythons[way], "-c", f"import {WAYS[way]}"], capture_output=True, check=False).returncode:
+            print(f"{way} is left out: {pythons[way]} has no {WAYS[way]}.")
+        else:
+            ways.append(way)
+    head = ("model", "way", "workers", "rows", "a job", "start-up", "its processor time", "rows a second",
+            "processor time per 1,000 rows")  # fmt: skip
+    found = []
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCHMARK_DIR")) as scratch:
+        models = {args.export: (args.export, args.rows or 20_000)} if args.export else exports(pathlib.Path(scratch))
+        for at, (name, (export_dir, rows)) in enumerate(models.items()):
+            if args.model is not None and at not in args.model:
+                continue
+            sizes = [(args.rows or rows) // 10, args.rows or rows]
+            sources = [pathlib.Path(scratch, f"{at}-{size}") for size in sizes]
+            for size, source in zip(sizes, sources, strict=True):
+                tables(export_dir, size, source)
+            for workers in args.workers or [1, 2]:
+                sides = {
+                    (way, source): lambda way=way, source=source, to=export_dir, count=workers: job(
+                        way, pythons[way], to, source, scratch, count
+                    )
+                    for way in ways
+                    for source in sources
+                }
+                runs = measure.alternating(sides, args.rounds)
+                for way in ways:
+                    cells = costs(runs[way, sources[0]], runs[way, sources[1]], sizes)
+                    found.append((name, way, workers, f"{sizes[1]:,}", *cells))
+                    print("|", " | ".join(map(str, found[-1])), "|", file=sys.stderr, flush=True)
+    print(measure.table(head, found))
+    print(f"Load of the machine meanwhile: {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores.")
     return 0
 
 

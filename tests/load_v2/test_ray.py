@@ -5,8 +5,9 @@ import pathlib
 import numpy as np
 import pytest
 
+import export_v1
 import load_v2
-from tests.support import cases
+from tests.support import cases, tables
 
 ray = pytest.importorskip("ray", reason="pip install -e '.[ray]'")
 import pyarrow  # noqa: E402 - after what says what is missing
@@ -65,6 +66,46 @@ def test_rows_on_two_nodes_with_some_that_fail(nodes, exported, tmp_path):
         assert got[5][key] is None
         answers = np.array([row[key] for row in got if row["id"] not in failed])
         np.testing.assert_allclose(answers, np.delete(values, [5, 1700], axis=0), rtol=1e-5, atol=1e-6)
+
+
+class Telling(Predictor):
+    """A predictor that also tells on which node it runs, and with which GPUs."""
+
+    def __call__(self, batch):
+        context = ray.get_runtime_context()
+        made = super().__call__(batch)
+        told = {"node": context.get_node_id(), "gpus": ",".join(context.get_accelerator_ids()["GPU"])}
+        for key, value in told.items():
+            made = made.append_column(key, pyarrow.array([value] * len(made), pyarrow.string()))
+        return made
+
+
+def test_actors_on_both_nodes_and_a_gpu_for_each_that_asks(nodes, exported):
+    """The GPU is a number that a node is given: what is shown is that the argument reaches the actor."""
+    case = cases.load("mlp_layers")
+    source = ray.data.from_arrow(tables.of(case.oracle("in"))).repartition(8)
+    options = {"fn_constructor_args": [str(exported("mlp_layers"))], "batch_format": "pyarrow", "batch_size": 1}
+    rows = source.map_batches(Telling, concurrency=2, scheduling_strategy="SPREAD", **options).take_all()
+    tables.check(rows, case)
+    assert len({row["node"] for row in rows}) == 2 and {row["gpus"] for row in rows} == {""}
+    own = nodes.add_node(num_cpus=1, num_gpus=1, object_store_memory=100 * 2**20)
+    try:
+        rows = source.map_batches(Telling, concurrency=1, num_gpus=1, **options).take_all()
+        tables.check(rows, case)
+        assert {(row["node"], row["gpus"]) for row in rows} == {(own.node_id, "0")}
+    finally:
+        nodes.remove_node(own)
+
+
+def test_each_type_there_and_back(nodes, tmp_path):
+    case = cases.load("odd_every_dtype")
+    export_v1.export(**case.flags(), export_dir=str(tmp_path / "export"))
+    source = ray.data.from_arrow(tables.of(case.oracle("in")))
+    for form in ("pyarrow", "numpy"):
+        scored = source.map_batches(
+            Predictor, fn_constructor_args=[str(tmp_path / "export")], batch_format=form, concurrency=1
+        )  # fmt: skip
+        tables.check(scored.take_all(), case)
 
 
 def test_tensors_of_ray_are_one_array(nodes, exported):

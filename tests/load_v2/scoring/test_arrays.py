@@ -160,9 +160,9 @@ def test_a_path_of_no_known_kind_is_refused(tmp_path):
     with pytest.raises(LoadError, match="There is no file .*none.npz.*(?s:.)*'x', 'y'"):
         scoring.reader(str(tmp_path / "none.npz"), {"x": X, "y": X})
     (tmp_path / "in.csv").write_text("1,2")
-    with pytest.raises(LoadError, match="in.csv' is none of"):
+    with pytest.raises(LoadError, match="in.csv' is not a kind of file"):
         scoring.reader(str(tmp_path / "in.csv"), {"x": X})
-    with pytest.raises(LoadError, match="out.csv' is none of"):
+    with pytest.raises(LoadError, match="out.csv' is not a kind of file"):
         scoring.writer(str(tmp_path / "out.csv"), ["y"])
     with pytest.raises(LoadError, match="one array, the signature has 2 outputs: a, b"):
         scoring.writer(str(tmp_path / "out.npy"), ["a", "b"])
@@ -305,3 +305,11 @@ def test_bfloat16_is_written_as_float32_since_numpy_s_files_have_no_such_type(tm
     rows = np.array([[1.5], [-0.125]], tf.bfloat16.as_numpy_dtype)
     found = np.load(written(tmp_path / "out.npy", ["y"], {"y": rows[:1]}, {"y": rows[1:]}))
     assert found.dtype == np.float32 and found.tolist() == [[1.5], [-0.125]]
+
+
+def test_rows_of_other_sizes_are_not_one_array(tmp_path):
+    with pytest.raises(LoadError, match=r"rows of shape \[2\] and, from row 3 on, \[4\]"):
+        with scoring.writer(str(tmp_path / "out.npz"), ["y"]) as target:
+            target.write({"y": np.zeros([3, 2], "float32")})
+            target.write({"y": np.zeros([3, 4], "float32")})
+    assert not (tmp_path / "out.npz").exists()

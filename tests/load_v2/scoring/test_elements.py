@@ -1,5 +1,6 @@
 """One element held against a signature: what fits, and what is said of what does not. Needs no Beam."""
 
+import decimal
 import re
 import subprocess
 import sys
@@ -76,7 +77,7 @@ def test_an_array_is_the_row_of_the_only_input():
         (_example(image=[1.0, 2.0], id=[7]), r"Record \{id=7.*\}: input 'image' has 2 values; one row .* is \[2, 3\]"),
         (_example(image=[1.0] * 6), r"input 'id' is missing; it has 'image'"),
         (b"no example at all", r"Record of 17 bytes, .*: its bytes are not a serialized tf.train.Example"),
-        (3.0, r"it is a float; the signature takes 2 inputs: 'id', 'image'"),
+        (3.0, r"it has type float; the signature takes 2 inputs: 'id', 'image'"),
     ],
 )
 def test_what_does_not_fit_is_named_with_what_was_expected(element, said):
@@ -135,3 +136,23 @@ def test_missing_beam_is_named_with_the_line_that_installs_it(subprocess_env):
     assert done.returncode == 1
     for said in (done.stdout, done.stderr.splitlines()[-1]):
         assert re.search(r"pip install apache-beam", said), done.stderr
+
+
+@pytest.mark.parametrize(
+    "value, dtype, kind",
+    [
+        ([0, 2**64 - 1], "uint64", "uint64"),
+        ([decimal.Decimal(0), decimal.Decimal(2**64 - 1)], "uint64", "uint64"),
+        ([0, -1, 2**64 - 1], "uint64", "float64"),
+        ([0.5], "uint64", "float64"),
+        ([decimal.Decimal("1.5"), decimal.Decimal(2)], "float32", "float64"),
+        ([decimal.Decimal("Infinity")], "float32", "float64"),
+        ([decimal.Decimal(3), decimal.Decimal(-4)], "int32", "int64"),
+        ([None, 1], "uint64", "object"),
+        ([1, 2], "int32", "int64"),
+    ],
+)
+def test_numbers_are_what_they_are_meant_as(value, dtype, kind):
+    array = elements.numbers([value], dtype)
+    assert array.dtype.name == kind and array.shape == (1, len(value))
+    assert array.tolist() == [[float(item) if kind == "float64" else item for item in value]]

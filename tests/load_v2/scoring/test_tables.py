@@ -1,10 +1,12 @@
 """Columns of a table as rows of a signature, and files of tables: answers of TensorFlow 1.15, reasons by row."""
 
+import decimal
 import json
 
 import numpy as np
 import pytest
 
+import export_v1
 import load_v2
 from load_v2.__main__ import parse
 from load_v2.commands import predict
@@ -16,6 +18,7 @@ pyarrow = pytest.importorskip("pyarrow", reason="pip install -e '.[parquet]'")
 from pyarrow import csv, parquet  # noqa: E402 - after what says what is missing
 
 from load_v2.scoring import tables  # noqa: E402
+from tests.support import tables as golden  # noqa: E402
 
 
 class Recording(Scorer):
@@ -93,6 +96,40 @@ def test_an_integer_that_does_not_fit_is_no_other_integer(exported):
     seq = np.zeros([2, 5, 6], np.float32)
     got = tables.answer(scorer, {"seq": seq, "lengths": np.array([2, 2**32 + 2])}).reasons.to_pylist()
     assert got[0] is None and "does not fit int32" in got[1]
+
+
+def test_each_type_there_and_back(tmp_path):
+    case = cases.load("odd_every_dtype")
+    export_v1.export(**case.flags(), export_dir=str(tmp_path / "export"))
+    scorer = Recording(load_v2.SignatureLayer(str(tmp_path / "export")))
+    table = golden.of(case.oracle("in"))
+    whole = tables.answer(scorer, {key: table[key] for key in scorer.inputs})
+    assert scorer.by_row == 0
+    rows = [{"id": at, **row} for at, row in enumerate(pyarrow.table(dict(whole.outputs)).to_pylist())]
+    golden.check(rows, case)
+    # A row that fails, and its neighbours one by one.
+    columns = {key: pyarrow.array([None, *table[key].to_pylist()], table[key].type) for key in scorer.inputs}
+    apart = tables.answer(scorer, columns)
+    assert scorer.by_row == 4 and apart.reasons.null_count == 3
+    rows = [{"id": at, **row} for at, row in enumerate(pyarrow.table(dict(apart.outputs)).to_pylist()[1:])]
+    golden.check(rows, case)
+
+
+def test_decimals_are_the_numbers_that_they_are(exported):
+    scorer = Recording(load_v2.SignatureLayer(str(exported("lstm_dynamic_rnn"))))
+    seq = np.random.default_rng(0).normal(size=[4, 30]).round(3)
+    exact = [[decimal.Decimal(str(value)) for value in row] for row in seq.tolist()]
+    whole = pyarrow.decimal128(20, 0)
+    columns = {
+        "seq": pyarrow.array(exact, pyarrow.list_(pyarrow.decimal128(12, 3))),
+        "lengths": pyarrow.array([decimal.Decimal(length) for length in (1, 2, 3, 4)], whole),
+    }
+    got = tables.answer(scorer, columns)
+    want = tables.answer(scorer, {"seq": seq.astype(np.float32), "lengths": np.array([1, 2, 3, 4])})
+    assert got.outputs == want.outputs and scorer.by_row == 0
+    columns["lengths"] = pyarrow.array([decimal.Decimal(length) for length in (1, -2, 2**63, 4)], whole)
+    reasons = tables.answer(scorer, columns).reasons.to_pylist()
+    assert reasons[0] is None and "does not fit int32" in reasons[2]
 
 
 def test_types_of_columns():
@@ -173,3 +210,38 @@ def test_what_is_wrong_with_files_is_one_message(exported, tmp_path):
         with pytest.raises(load_v2.LoadError, match=message):
             predict.predict(layer, inputs, outputs)
     assert not (tmp_path / "out.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    "second, message",
+    [
+        ({"x": [[0.5] * 16], "other": [1]}, "1.parquet' has other columns than '.*0.parquet'"),
+        ({"x": [[0.5] * 16], "id": ["a"]}, "A column has another type than before"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_files_of_other_columns_do_not_go_into_one(second, message, ending, exported, tmp_path):
+    layer = load_v2.SignatureLayer(str(exported("mlp_layers")))
+    for at, content in enumerate(({"x": [[0.5] * 16], "id": [1]}, second)):
+        parquet.write_table(pyarrow.table(content), tmp_path / f"{at}.parquet")
+    with pytest.raises(load_v2.LoadError, match=message) as caught:
+        predict.predict(layer, f"{tmp_path}/*.parquet", f"{tmp_path}/out.{ending}")
+    assert "--outputs='FOLDER/*.parquet'" in str(caught.value) and not (tmp_path / f"out.{ending}").exists()
+    done = predict.predict(layer, f"{tmp_path}/*.parquet", f"{tmp_path}/out/*.{ending}")
+    assert (done.rows, done.files) == (2, 2)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_a_table_without_rows_has_a_table_of_answers_without_rows(ending, exported, tmp_path):
+    layer = load_v2.SignatureLayer(str(exported("mlp_layers")))
+    kind = pyarrow.list_(pyarrow.float32()) if ending == "parquet" else pyarrow.string()
+    empty = pyarrow.table({"id": pyarrow.array([], pyarrow.int64()), "x": pyarrow.array([], kind)})
+    write = parquet.write_table if ending == "parquet" else csv.write_csv
+    write(empty, str(tmp_path / f"in.{ending}"))
+    done = predict.predict(
+        layer, f"{tmp_path}/in.{ending}", f"{tmp_path}/out.{ending}", failed=f"{tmp_path}/failed.{ending}"
+    )
+    assert (done.rows, done.failed) == (0, 0)
+    read = parquet.read_table if ending == "parquet" else csv.read_csv
+    assert read(str(tmp_path / f"out.{ending}")).column_names == ["id", "logits", "probs"]
+    assert read(str(tmp_path / f"failed.{ending}")).column_names == ["id", "x", "reason"]

@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.support import cases, ports
+from tests.support import cases, ports, tables
 
 pyspark = pytest.importorskip("pyspark", reason="pip install -e '.[spark]'")
 if not shutil.which("java"):
@@ -24,6 +24,7 @@ from pyarrow import parquet  # noqa: E402
 from pyspark.sql import SparkSession  # noqa: E402
 from pyspark.sql import functions as sf  # noqa: E402
 
+import export_v1  # noqa: E402
 import load_v2  # noqa: E402
 from load_v2.spark import command, udf  # noqa: E402
 
@@ -163,8 +164,17 @@ def test_a_few_thousand_rows_on_two_workers_with_some_that_fail(cluster, exporte
     stopped = _run(cluster, export, f"--input={tmp_path}/in", f"--output={tmp_path}/none")
     assert stopped.returncode == 1 and "--failed=FOLDER" in stopped.stderr and "Traceback" not in stopped.stderr
     assert not (tmp_path / "none" / "_SUCCESS").exists()
+    # The other way to start it; Spark's own script takes the file of the command.
+    submit = os.path.join(os.path.dirname(pyspark.__file__), "bin", "spark-submit")
+    _, _, _, *args = _job(cluster, export, f"--input={tmp_path}/in", f"--output={tmp_path}/submitted",
+                          f"--failed={tmp_path}/failed again", "--batch_size=100")  # fmt: skip
+    program = str(ROOT / "load_v2" / "spark" / "__main__.py")
+    line = [submit, f"--master={cluster.master}", "--conf=spark.driver.host=127.0.0.1", program, *args]
+    submitted = subprocess.run(line, env=ENVIRONMENT, capture_output=True, text=True, timeout=900)
+    assert submitted.returncode == 0, submitted.stderr[-3000:]
+    _check(tmp_path / "submitted", expected, np.setdiff1d(np.arange(3000), list(bad)))
     again = _run(cluster, export, f"--input={tmp_path}/in", f"--output={out}")
-    assert again.returncode == 1 and "is there already" in again.stderr
+    assert again.returncode == 1 and "already exists" in again.stderr
 
 
 @pytest.mark.slow
@@ -221,6 +231,33 @@ def test_several_inputs_and_strings_by_name(session, exported):
     for key in expected:
         np.testing.assert_allclose(np.array([row["s"][key] for row in got]), expected[key], rtol=1e-5, atol=1e-6)
     assert [row["s"]["reason"] for row in got] == [None] * len(rows)
+
+
+def test_each_type_there_and_back(session, tmp_path):
+    case = cases.load("odd_every_dtype")
+    export = tmp_path / "export"
+    export_v1.export(**case.flags(), export_dir=str(export))
+    parquet.write_table(tables.of(case.oracle("in")), tmp_path / "in.parquet")
+    scored = session.read.parquet(str(tmp_path / "in.parquet")).select("id", udf(export)().alias("s"))
+    rows = scored.select("id", "s.*").collect()
+    tables.check([row.asDict() for row in rows], case)
+
+
+def test_a_model_is_loaded_once_in_a_worker(session, exported):
+    """Two functions of one signature, over several tasks, and then a look into the process that answered them."""
+    export = exported("mlp_layers")
+    table = session.range(64).repartition(4).select("id", sf.array(*[sf.lit(0.5)] * 16).alias("x"))
+    scored = table.select(udf(export)("x").alias("a"), udf(export, reason="why")("x").alias("b"))
+    assert all(row["a"]["probs"] == row["b"]["probs"] for row in scored.collect())
+
+    def loads(_) -> list[list[int]]:
+        from load_v2.spark import columns
+
+        return [[os.getpid(), columns._scorer.cache_info().misses, columns._scorer.cache_info().hits]]
+
+    told = session.sparkContext.parallelize([0], 1).mapPartitions(loads).collect()
+    (_, misses, hits) = told[0]
+    assert (misses, hits >= 7) == (1, True)
 
 
 def test_a_null_is_a_null_and_its_neighbours_have_answers(session, exported):
