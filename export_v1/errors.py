@@ -1,6 +1,8 @@
 """What a user can put right, and the one builder of such messages, for both steps."""
 
 import difflib
+import os
+import pathlib
 from collections.abc import Iterable
 
 SHOWN = 10
@@ -37,6 +39,32 @@ def closest(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
     leaf = name.rsplit("/", 1)[-1].lower()
     by_leaf = [candidate for candidate in known if candidate.rsplit("/", 1)[-1].lower() == leaf]
     return list(dict.fromkeys(matches + by_leaf))[:limit]
+
+
+def no_path(what: str, path: str, remedy: str = "", error: type[UserError] = ExportError) -> UserError:
+    """Returns the error for a path that is not there: nearest paths, or what the last folder on the way holds; what to do.
+
+    Args:
+        what: should be there, such as "folder".
+        path: of it.
+        remedy: what to do.
+        error: class of the error.
+    """
+    folder, missing = pathlib.Path(path), list[str]()
+    while missing == [] or not folder.is_dir():
+        missing.insert(0, folder.name)
+        folder = folder.parent
+    names = os.listdir(folder)
+    near = [folder / name for name in closest(missing[0], names)]
+    near = [whole for other in near if (whole := other.joinpath(*missing[1:])).exists()] or near
+    lines = [f"There is no {what} {path!r}."]
+    if near:
+        lines.append(f"  Closest: {quoted(map(str, near))}.")
+    else:
+        lines.append(f"  Folder {str(folder)!r} holds: {quoted(names) or 'nothing'}.")
+    if remedy:
+        lines.append(f"  {remedy}")
+    return error("\n".join(lines))
 
 
 def unknown(

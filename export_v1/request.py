@@ -149,6 +149,12 @@ class Request:
         "Ops to leave as they are instead of replacing them by what TensorFlow 2 can run; with --op_library. Default: none.",
         "NAME,…",
     )
+    optimize: bool = flags.field(
+        "bool",
+        _WEIGHTS,
+        "For inference alone: weights are constants, and batch norm goes into the kernels of convolutions and dense layers. "
+        "Answers faster, the same but for rounding; cannot be trained.",
+    )
     sample: str | None = flags.field(
         "string",
         _PROOF,
@@ -201,7 +207,10 @@ class Request:
         given = [name for name in SOURCES if getattr(self, name)]
         if not given:
             listed = "\n".join(f"    --{name}=…  {what}" for name, what in SOURCES.items())
-            raise errors.ExportError(f"No model is given. Pass one of:\n{listed}")
+            raise errors.ExportError(
+                "No model is given. Its path may stand first: python -m export_v1 model.ckpt-1000 export/1\n"
+                f"  Or pass one of:\n{listed}"
+            )
         if given == ["builder"]:
             raise errors.ExportError("--builder needs the weights too.\n  Pass --checkpoint=PREFIX.")
         if len(given) > 1 and given != ["builder", "checkpoint"]:
@@ -218,7 +227,17 @@ class Request:
             )
         strange = [word for word in self.leave_behind if word not in LEFT_BEHIND]
         if strange:
-            raise errors.unknown("Part of a training", strange[0], "what --leave_behind takes", LEFT_BEHIND)
+            raise errors.unknown("Part of a training", strange[0], "the values of --leave_behind", LEFT_BEHIND)
+        for flag, given_too in (
+            ("resume", self.resume),
+            ("train_freeze", self.train_freeze),
+            ("unfreeze", self.unfreeze),
+        ):
+            if self.optimize and given_too:
+                raise errors.ExportError(
+                    f"--optimize and --{flag} exclude each other: what is optimized cannot be trained.\n"
+                    "  Remove one of them, or export twice."
+                )
         if self.sample and self.no_sample:
             raise errors.ExportError("--sample and --no_sample exclude each other.\n  Remove one of them.")
         if self.moving_averages and self.batch_statistics:

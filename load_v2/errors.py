@@ -17,6 +17,7 @@ class LoadError(errors.UserError):
 
 
 unknown = functools.partial(errors.unknown, error=LoadError)
+no_path = functools.partial(errors.no_path, error=LoadError)
 
 
 def path_of(given: object) -> str:

@@ -66,7 +66,7 @@ class SignatureRuntime(mlserver.MLModel):
         unknown = sorted(set(extra) - set(_SETTINGS))
         if unknown:
             raise LoadError(
-                f"Model {self.name!r}: parameters.extra has {unknown[0]!r}; there are {', '.join(_SETTINGS)}."
+                f"Model {self.name!r}: parameters.extra has an unknown setting {unknown[0]!r}.\n  Known: {', '.join(_SETTINGS)}."
             )
         path = await get_model_uri(self.settings)
         signature = extra.get("signature", "serving_default")
@@ -159,7 +159,7 @@ def _array(given: types.RequestInput) -> np.ndarray:
         except (ValueError, TypeError, OverflowError) as error:
             raise LoadError(f"Input {given.name!r} is not {datatype}: {error}.") from error
     if any(size < 0 for size in given.shape) or array.size != int(np.prod(given.shape, dtype=object)):
-        raise LoadError(f"Input {given.name!r} has {array.size} values; shape {given.shape} holds another number.")
+        raise LoadError(f"Input {given.name!r} has {array.size} values, which do not make the shape {given.shape}.")
     return array.reshape(given.shape)
 
 
@@ -178,7 +178,7 @@ def _strings(given: types.RequestInput, data) -> np.ndarray:
     encoded = given.parameters is not None and getattr(given.parameters, "content_type", None) == _BASE64
     for at, item in enumerate(flat):
         if not isinstance(item, (str, bytes)):
-            raise LoadError(f"Input {given.name!r} is BYTES; there is {type(item).__name__} in it.")
+            raise LoadError(f"Input {given.name!r} is BYTES, and holds a value of type {type(item).__name__}.")
         value = item.encode() if isinstance(item, str) else item
         try:
             items[at] = base64.b64decode(value, validate=True) if encoded else value

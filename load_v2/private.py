@@ -16,6 +16,8 @@ from tensorflow.python.eager import context, record
 from tensorflow.python.framework import cpp_shape_inference_pb2
 from tensorflow.python.ops import handle_data_util
 
+from load_v2.errors import LoadError
+
 
 def inside_a_layer_call() -> bool:
     """Whether the caller runs inside another Keras layer's call, whose `training` flag is then inherited."""
@@ -54,13 +56,26 @@ def let_models_take_strings() -> None:
 
 
 def _as_strings(value):
-    """Returns a column of strings as a tensor, anything else as it is."""
+    """Returns a column of strings as a tensor, anything else as it is.
+
+    Raises:
+        LoadError: some of the strings are missing; Keras would call it an invalid dtype.
+    """
     if value is None or tf.is_tensor(value) or not hasattr(value, "__array__"):
         return value
     if getattr(getattr(value, "dtype", None), "kind", "O") not in "OSTU" or getattr(value, "ndim", 1) == 0:
         return value
     items = np.asarray(value)
-    if items.dtype.kind not in "OSTU" or not all(isinstance(item, (str, bytes)) for item in items.ravel()):
+    if items.dtype.kind not in "OSTU":
+        return value
+    missing = [index for index, item in enumerate(items.ravel()) if not isinstance(item, (str, bytes))]
+    if missing:
+        first = items.ravel()[missing[0]]
+        if len(missing) < items.size and (first is None or first != first or type(first).__name__ == "NAType"):
+            raise LoadError(
+                f"A column of strings has missing values; the first is element {missing[0]}: {first}.\n"
+                "  No string says that a value is missing. Fill or drop them first."
+            )
         return value
     return tf.convert_to_tensor(items.astype(object))
 

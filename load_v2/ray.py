@@ -61,7 +61,9 @@ class Predictor:
         for key, spec in self._scorer.outputs.items():
             tables.arrow_type(key, spec)
         if reason in self._scorer.outputs:
-            raise LoadError(f"There is an output {reason!r}, too.\n  Pass another name: reason='why'.")
+            raise LoadError(
+                f"{reason!r} is the name of an output, and cannot be that of the reasons.\n  Pass another name: reason='why'."
+            )
         self._kept, self._size, self._reason = frozenset(keep), batch_size, reason
 
     def __call__(self, batch):

@@ -92,10 +92,6 @@ def check_free(path: str, overwrite: bool) -> None:
     names = os.listdir(path)
     if not names:
         return
-    if not overwrite:
-        raise errors.ExportError(
-            f"Folder {path!r} exists and is not empty.\n  Pass --overwrite to replace it, or another --export_dir=DIR."
-        )
     if not _GRAPHS & set(names):
         raise errors.ExportError(
             f"Folder {path!r} is not an export: it has no saved_model.pb.\n  It holds: {errors.quoted(names)}.\n"
@@ -106,6 +102,10 @@ def check_free(path: str, overwrite: bool) -> None:
         raise errors.ExportError(
             f"Folder {path!r} holds files that do not belong to an export: {errors.quoted(strange)}.\n"
             "  --overwrite would delete it. Move it away, or pass another --export_dir=DIR."
+        )
+    if not overwrite:
+        raise errors.ExportError(
+            f"Folder {path!r} exists and is not empty.\n  Pass --overwrite to replace it, or another --export_dir=DIR."
         )
 
 

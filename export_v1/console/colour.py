@@ -7,6 +7,7 @@ from typing import TextIO
 _RED, _GREEN, _YELLOW, _BOLD, _PLAIN = "\033[31m", "\033[32m", "\033[33m", "\033[1m", "\033[0m"
 # What is painted in a report: the words that say how something turned out, and nothing that a name could be taken for.
 _RULES = (
+    (re.compile(r"^ *[A-Z][^:]*\(\d+\):$"), _BOLD),
     (re.compile(r"\bDIFFERENT\b|\bNOT equal\b|\bCHANGED\b"), _BOLD + _RED),
     (re.compile(r"(?<=: )equal\b(?=[,;:]|$)|(?<=\] )equal\b"), _GREEN),
     (re.compile(r"(?<=: )not proven\b|^\s*not (proven|compared)\b|^\s*(warning|note)(?=:)"), _YELLOW),
@@ -20,7 +21,6 @@ def is_shown(stream: TextIO) -> bool:
 
 # Also those that turn the direction of text round.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-_HEADING = re.compile(r"^ *[A-Z][^:]*\(\d+\):$", re.MULTILINE)
 
 
 def visible(text: str) -> str:
@@ -39,7 +39,7 @@ def report(text: str, stream: TextIO) -> str:
     text = visible(text)
     if not is_shown(stream):
         return text
-    return "\n".join(_line(line) for line in _HEADING.sub(rf"{_BOLD}\g<0>{_PLAIN}", text).split("\n"))
+    return "\n".join(_line(line) for line in text.split("\n"))
 
 
 def error(text: str, stream: TextIO) -> str:

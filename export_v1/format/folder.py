@@ -23,11 +23,13 @@ def check(path: str, error: type[errors.UserError] = errors.ExportError) -> None
                 if stat.S_ISDIR(mode):
                     waiting.append(entry.path)
                 elif not stat.S_ISREG(mode):
-                    strange.append((os.path.relpath(entry.path, path), "a link" if stat.S_ISLNK(mode) else "no file"))
+                    strange.append(
+                        (os.path.relpath(entry.path, path), "links" if stat.S_ISLNK(mode) else "devices or pipes")
+                    )
     if strange:
         listed = errors.quoted(name for name, _ in sorted(strange))
         raise error(
-            f"{path!r} holds what is {' or '.join(sorted({what for _, what in strange}))}, and could lead elsewhere: "
-            f"{listed}.\n  If you trust where it comes from, copy it with its links replaced by what they lead to: "
+            f"{path!r} holds {' and '.join(sorted({what for _, what in strange}))}, which could lead elsewhere: {listed}.\n"
+            f"  If you trust where it comes from, copy it with its links replaced by what they lead to: "
             f"cp -rL {path} NEW_FOLDER"
         )

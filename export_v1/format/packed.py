@@ -37,4 +37,4 @@ def check(
             what = f"has a member {name.count('/'):,} folders deep, {name[:60]!r}…"
         else:
             continue
-        raise error(f"{os.fspath(path)!r} {what}: it was made to do harm.\n  {remedy}")
+        raise error(f"{os.fspath(path)!r} {what}, which no model needs: it may have been made to do harm.\n  {remedy}")

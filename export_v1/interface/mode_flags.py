@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 from tensorflow.core.framework import types_pb2
 
-from export_v1.analysis import batch_norm, constants, dropout
+from export_v1.analysis import constants, dropout
 from export_v1.analysis.liveness import Liveness, Ordered
 from export_v1.ir import ops
 from export_v1.ir.graph import NodeDef, Tensor
+from export_v1.ir.norms import averages
 
 FLOATS = frozenset({types_pb2.DT_HALF, types_pb2.DT_BFLOAT16, types_pb2.DT_FLOAT, types_pb2.DT_DOUBLE})
 _INTEGERS = frozenset({types_pb2.DT_INT32, types_pb2.DT_INT64})
@@ -116,7 +117,7 @@ class Flags:
 
 # What only training does; where the two values of a flag differ in one of these, that one is training.
 _SIGNS = (
-    ("batch statistics", batch_norm.is_training),
+    ("batch statistics", averages.is_training),
     ("moments of the batch", lambda node: node.op == "SquaredDifference"),
     ("updates of moving averages", lambda node: node.op in ops.ASSIGNS | ops.ASSIGN_ADDS | ops.ASSIGN_SUBS),
     ("random numbers", lambda node: node.op in ops.NOISE),

@@ -6,17 +6,14 @@ moving averages, kept up to date by ops that tell which variable is the average 
     x ──► moments ──► mean ──► y = (x - mean) * …             x ──────────────► y = (x - moving_mean) * …
                        └─► moving_mean -= decay * (moving_mean - mean)      moving_mean ──┘
 
-What reads the statistic reads the variable then, a fused batch norm is set to inference, what renorm corrects by is 1 or
-0, and nobody waits for the updates any more: the graph that TensorFlow 1 would have built with `training=False`.
+The graph that TensorFlow 1 would have built with `training=False`; `ir/norms` finds such norms and has their other form.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-import tensorflow as tf
-
-from export_v1.analysis.training_norms import Norm
-from export_v1.ir import graph, ops, rewrite
-from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor
+from export_v1.ir.graph import GraphDef
+from export_v1.ir.norms import inference_form
+from export_v1.ir.norms.training_norms import Norm
 from export_v1.passes.result import Notes, Result
 
 
@@ -27,50 +24,5 @@ def taken(graph_def: GraphDef, norms: Iterable[Norm]) -> Result:
         graph_def: a whole graph, with the update ops. Not modified.
         norms: of this graph; one that has a problem stays as it is.
     """
-    index, norms = Index(graph_def), [norm for norm in norms if not norm.problem]
-    used = {statistic: average for norm in norms for statistic, average in norm.averages.items()}
-    fused = {norm.name for norm in norms if index[norm.name].op in ops.BATCH_NORMS}
-    names = set(index.nodes)
-    reads = {variable: _read(index[variable], names) for variable in {average.variable for average in used.values()}}
-    made, replaced = list(reads.values()), {}
-    for statistic, average in used.items():
-        read = reads[average.variable]
-        own, wanted = _type(index[average.variable]), tf.as_dtype(index.data_type(statistic))
-        if own != wanted:
-            name = graph.fresh_name(f"{read.name}/cast", names)
-            read = rewrite.node(name, "Cast", [Tensor(read.name)], SrcT=own, DstT=wanted)
-            made.append(read)
-        replaced[statistic] = Tensor(read.name)
-    for tensor, (value, like) in (pair for norm in norms for pair in norm.corrections.items()):
-        name = graph.fresh_name(f"{tensor.node}/corrected", names)
-        correction = rewrite.node(name, "OnesLike" if value else "ZerosLike", [replaced[like]])
-        correction.attr["T"].type = index.data_type(like)
-        made.append(correction)
-        replaced[tensor] = Tensor(name)
-    dropped = {update: "" for norm in norms for update in norm.updates}
-    nodes = [
-        _for_inference(node, replaced) if node.name in fused else rewrite.rewired(node, replaced, dropped)
-        for node in graph_def.node
-    ]
-    notes = Notes(moving_averages=tuple(sorted(reads)))
-    return Result(rewrite.with_nodes(graph_def, [*nodes, *made]), notes=notes)
-
-
-def _read(variable: NodeDef, taken_names: set[str]) -> NodeDef:
-    name = graph.fresh_name(f"{variable.name}/average", taken_names)
-    if variable.op == "VarHandleOp":
-        return rewrite.node(name, "ReadVariableOp", [Tensor(variable.name)], dtype=_type(variable))
-    return rewrite.node(name, "Identity", [Tensor(variable.name)], T=_type(variable))
-
-
-def _type(variable: NodeDef) -> tf.DType:
-    return tf.as_dtype(variable.attr["dtype"].type).base_dtype
-
-
-def _for_inference(node: NodeDef, replaced: Mapping[Tensor, Tensor]) -> NodeDef:
-    made = rewrite.rewired(node, replaced)
-    made.attr["is_training"].b = False
-    # Inputs are x, scale, offset, mean, variance; in training the last two are empty.
-    for at, output in ((3, 1), (4, 2)):
-        made.input[at] = replaced[Tensor(node.name, output)].edge
-    return made
+    made, names = inference_form.of(graph_def, norms)
+    return Result(made, notes=Notes(moving_averages=names))

@@ -50,12 +50,13 @@ class Resumed:
 
 
 def variants(
-    model: Graph, inputs: Mapping[str, Input], request: Request, place: str, prefix: Mapping[str, str]
+    model: Graph, serving: Graph, inputs: Mapping[str, Input], request: Request, place: str, prefix: Mapping[str, str]
 ) -> Resumed:
     """Returns what has to be built.
 
     Args:
         model: the graph as it was trained.
+        serving: the same, with batch norm as inference has it.
         inputs: those of the signature that is served, by key.
         request: with the loss and the labels, where they are given.
         place: what the graph is called in messages.
@@ -94,7 +95,7 @@ def variants(
     building = _Building(model, index, found, grads, kinds, frozen, prefix)
     keys = {name: LOSS if name == loss else f"{LOSS}_{at}" for at, name in enumerate(differentiated)}
     made = [building.loss({**inputs, **labels}, keys)]
-    made += building.validation(settling, {**inputs, **labels}, loss, freeze, train)
+    made += building.validation(serving, settling, {**inputs, **labels}, loss, freeze, train)
     processed: list[variant.Variant] = []
     if kinds:
         processed = building.processed()
@@ -189,13 +190,13 @@ class _Building:
             self._prefix[LOSS], self._model, {LOSS: signature}, updates=self._step.before, training=True
         )
 
-    def validation(self, settling: Settling, inputs: Mapping[str, Input], loss: str, freeze, train):
+    def validation(self, serving: Graph, settling: Settling, inputs: Mapping[str, Input], loss: str, freeze, train):
         cuts = [entry.tensor for entry in inputs.values()]
         frozen, _ = settling.inference(freeze, cuts, [loss], train)
         if settling.unfed(frozen, cuts, [loss]):
             return []
         signature = variant.PlannedSignature(inputs, {LOSS: loss}, frozen)
-        return [variant.Variant(self._prefix[VALIDATION], self._model, {VALIDATION: signature})]
+        return [variant.Variant(self._prefix[VALIDATION], serving, {VALIDATION: signature})]
 
     def _fed(self) -> dict[str, Input]:
         fed = {}

@@ -15,6 +15,9 @@ _DEFECT = (
     "  Nothing was written. This is a bug in the conversion, not in the model: please report it.\n"
     "  --no_sample writes the export anyway, unproven."
 )
+_OPTIMIZED = (
+    "  Nothing was written. Export without --optimize, and please report this: it is a bug, here or in TensorFlow."
+)
 
 
 def check(
@@ -23,11 +26,14 @@ def check(
     inputs: Mapping[str, str],
     outputs: Mapping[str, str],
     refill: Callable[[], object] = lambda: None,
+    undecided: Callable[[], Mapping[str, str]] = dict,
+    optimized: bool = False,
 ) -> dict[str, str]:
     """Checks that the exported graph gives the recorded answers.
 
     An output of `Sample.drawn` may have been the same by chance whenever the original was asked; it is different only if the
-    export, too, gives the same answer each time, and another one.
+    export, too, gives the same answer each time, and another one. An output that the original leaves open is not different
+    either.
 
     Args:
         sample: the original's answers, one set of them.
@@ -35,6 +41,8 @@ def check(
         inputs: input key -> tensor name there.
         outputs: output key -> tensor name there.
         refill: restores the variables, which an answer may change.
+        undecided: returns output key -> what the original leaves open, as far as it does; see `analysis.races`.
+        optimized: whether --optimize made the graph.
 
     Returns:
         Output key -> why it is not proven after all.
@@ -50,6 +58,7 @@ def check(
         return asking.run(opened, sample.inputs, inputs, fetches, {})
 
     what = f" with {sample.name}" if sample.name else ""
+    remedy = _OPTIMIZED if optimized else _DEFECT
     try:
         got = ask()
         compared = {key: sample.compare(key, got[key]) for key in sample.outputs}
@@ -57,8 +66,10 @@ def check(
         drawn = {key for key in wrong & set(sample.drawn) if _changes(ask, key, got[key], refill)}
     except tf.errors.OpError as error:
         raise errors.ExportError(
-            f"The converted graph fails{what}, where the original answers: {errors.reason(error)}\n{_DEFECT}"
+            f"The converted graph fails{what}, where the original answers: {errors.reason(error)}\n{remedy}"
         ) from error
+    left_open = {key: why for key, why in undecided().items() if key in wrong - drawn} if wrong - drawn else {}
+    wrong -= left_open.keys()
     if wrong - drawn:
         lines = [
             f"  output {key!r} is {_shown(got[key])}, the original's is {_shown(value)}; {compared[key]}\n"
@@ -66,9 +77,10 @@ def check(
             if key in wrong - drawn
         ]
         raise errors.ExportError(
-            f"The converted graph does not answer as the original does{what}:\n{''.join(lines)}{_DEFECT}"
+            f"The converted graph does not answer as the original does{what}:\n{''.join(lines)}{remedy}"
         )
-    return {key: samples.is_random(sample.drawn[key]) for key in sample.outputs if key in drawn}
+    random = {key: samples.is_random(sample.drawn[key]) for key in sample.outputs if key in drawn}
+    return random | left_open
 
 
 def _changes(ask: Callable[[], asking.Answers], key: str, first: np.ndarray, refill: Callable[[], object]) -> bool:

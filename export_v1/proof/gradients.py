@@ -55,7 +55,9 @@ def of(graph: tf.Graph, entries: Sequence[GradientEntry], outputs: Mapping[str, 
     missing = [entry.variable for entry in entries if found[entry.values] is None]
     if missing:
         raise errors.ExportError(
-            f"The loss does not depend on {errors.quoted(missing)} in the export, and its gradient was trained by.\n{REMEDY}"
+            f"The loss does not depend on {errors.quoted(missing)} in the export, though the original was trained by "
+            f"its gradient.\n"
+            f"{REMEDY}"
         )
     return found
 

@@ -39,7 +39,9 @@ class Files:
         for old, new in self._moved.items():
             if old in (written, os.path.basename(written)):
                 if not os.path.isfile(new):
-                    raise errors.ExportError(f"Asset {new!r} is not there (--asset={old}={new}).")
+                    raise errors.ExportError(
+                        f"There is no file {new!r}, which --asset={old}={new} names.\n  Pass --asset={old}=WHERE_IT_IS_NOW."
+                    )
                 return os.path.abspath(new)
         if known and os.path.isfile(known):
             self._refuse_outside(known, known)

@@ -156,7 +156,7 @@ def check_files(prefix: str) -> None:
         missing = [f"{prefix}.data-00000-of-00001"] if not found else []
     if missing:
         raise errors.ExportError(
-            f"Checkpoint {prefix!r} is not complete: {errors.quoted(missing)} is missing.\n"
+            f"Checkpoint {prefix!r} is not complete. Missing: {errors.quoted(missing)}.\n"
             f"  Found: {errors.quoted(os.path.basename(path) for path in glob.glob(glob.escape(prefix) + '.*'))}.\n"
             "  Copy the whole checkpoint: PREFIX.index and every PREFIX.data-…-of-…."
         )

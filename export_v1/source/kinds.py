@@ -60,7 +60,8 @@ def _of_folder(folder: str) -> str:
     known = sorted(os.listdir(folder))
     raise errors.ExportError(
         f"There is no model in {folder!r}.\n"
-        + (f"  Found: {errors.quoted(known)}." if known else "  The folder is empty.")
+        + (f"  Found: {errors.quoted(known)}.\n" if known else "  The folder is empty.\n")
+        + "  A model is a checkpoint (PREFIX.index and PREFIX.meta), a SavedModel (saved_model.pb) or a frozen graph (FILE.pb)."
     )
 
 
@@ -71,7 +72,7 @@ def _is_code(code: str) -> bool:
 def _nothing(path: str) -> errors.UserError:
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
-        return errors.ExportError(f"There is no model {path!r}: no folder {folder!r}.")
+        return errors.no_path("model", path)
     return errors.unknown(
         "Model", os.path.basename(path), f"folder {folder!r}", {_prefix(name) for name in os.listdir(folder)}
     )

@@ -130,7 +130,9 @@ class _Finding:
 
     def _unknown_loss(self, loss: str) -> errors.UserError:
         known = [name for call in self._calls for name in call.differentiated]
-        return errors.unknown("Loss", loss, f"what {self._place} has gradients of", known, "Pass --loss=TENSOR.")
+        return errors.unknown(
+            "Loss", loss, f"the losses that {self._place} has gradients of", known, "Pass --loss=TENSOR."
+        )
 
     def _writers(self, calls: Iterable[Backprop]) -> list[str]:
         reached = self._index.descendants(start for call in calls for start in call.starts)

@@ -45,6 +45,11 @@ class Parser(argparse.ArgumentParser):
         text = f"signature to {verb}; default: serving_default"
         self.add_argument("--signature", group="What is read", default="serving_default", help=text)
 
+    def add_json(self) -> None:
+        """Declares `--json`."""
+        text = "print all of it as JSON; default: as lines"
+        self.add_argument("--json", group="What is printed", action="store_true", help=text)
+
     def add_commands(self, groups: dict[str, dict[str, str]], **kwargs: Any) -> Any:
         """Declares the commands: heading -> command -> what it does; returns what argparse has for them."""
         for heading, commands in groups.items():

@@ -8,15 +8,22 @@ from load_v2.commands import allowing
 from load_v2.commands.parsing import Parser
 
 DESCRIPTION = """
-Writes one HTML page about an export: the way from the training graph, the graph as a picture, choices, weights,
-proof, limits. It needs nothing else, and no network.
+Writes one HTML page about an export or a .keras archive: the way from the training graph, the graph as a picture,
+choices, weights, proof, limits. It needs nothing else, and no network.
 """
-EXAMPLES = ("python -m load_v2 report export/1 --html=report.html",)
+EXAMPLES = (
+    "python -m load_v2 report export/1 --html=report.html",
+    "python -m load_v2 report model.keras --html=report.html",
+)
 
 
 def add_flags(parser: Parser) -> None:
     """Declares the flags of `report`."""
-    parser.add_export()
+    parser.add_export("--export_dir of step 1, another SavedModel, or a .keras archive")
+    parser.add_argument(
+        "--layer", group="What is read", default="", metavar="NAME",
+        help="layer of the archive that the page is about; default: the only one",
+    )  # fmt: skip
     parser.add_argument(
         "--html",
         group="What is written",
@@ -36,30 +43,23 @@ def run(args: argparse.Namespace) -> int:
         raise LoadError(f"--html={args.html} does not end in .html.\n  Pass --html=report.html, for instance.")
     if os.path.lexists(args.html) and not args.overwrite:
         raise LoadError(f"{args.html!r} already exists.\n  Pass --overwrite to replace it.")
-    conclusion = write(args.dir, args.html, args.allow_ops)
+    conclusion = write(args.dir, args.html, args.allow_ops, args.layer)
     print(f"{args.html}: {os.path.getsize(args.html):,} bytes, needs no network. {conclusion}")
     return 0
 
 
-def write(path: str, html: str, allow_ops: Collection[str] = ()) -> str:
-    """Writes a page about an export; returns what was proven, in words.
+def write(path: str, html: str, allow_ops: Collection[str] = (), layer: str = "") -> str:
+    """Writes a page about an export, or a layer in a .keras archive; returns what was proven, in words.
 
     Guaranteed: the page appears whole or not at all, and loads nothing from anywhere else.
 
     Raises:
-        LoadError: the export cannot be read, or the page cannot be written.
+        LoadError: it cannot be read, or the page cannot be written.
     """
-    from load_v2.errors import LoadError
-    from load_v2.layer import archive_file
     from load_v2.page import document, facts
     from load_v2.scoring import atomic
 
-    if archive_file.is_archive(path):
-        raise LoadError(
-            f"{path!r} is a .keras archive, and a report is made of an export.\n"
-            "  Pass the --export_dir of step 1; `python -m load_v2 show` takes archives, too."
-        )
-    gathered = facts.gather(path, allow_ops)
+    gathered = facts.gather(path, allow_ops, layer)
     content = document.text(gathered).encode()
     with atomic.published(html, ".html", len(content)) as part, open(part, "wb") as stream:
         stream.write(content)

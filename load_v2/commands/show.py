@@ -22,8 +22,7 @@ EXAMPLES = (
 def add_flags(parser: Parser) -> None:
     """Declares the flags of `show`."""
     parser.add_export("--export_dir of step 1, another SavedModel, or a .keras archive")
-    parser.add_argument("--json", group="What is printed", action="store_true",
-                        help="print all of it as JSON; default: as lines")  # fmt: skip
+    parser.add_json()
 
 
 def run(args: argparse.Namespace) -> int:
@@ -121,6 +120,8 @@ def _record(record) -> Iterator[str]:
     nodes = record.nodes
     if nodes.original:
         yield f"nodes: {nodes.original} original, {nodes.kept} kept, {nodes.dropped} dropped, {nodes.folded} folded"
+    if record.optimized is not None:
+        yield f"optimized: {record.optimized}"
     yield from (f"chosen: {choice.what}" + (f" ({choice.why})" if choice.why else "") for choice in record.choices)
     yield from (f"not converted: {item.construct} ({item.why})" for item in record.unconverted)
     proof = record.proof

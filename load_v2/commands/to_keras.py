@@ -34,7 +34,9 @@ def run(args: argparse.Namespace) -> int:
     from load_v2.errors import LoadError
 
     if not args.keras.endswith(".keras"):
-        raise LoadError(f"--keras={args.keras} does not end in .keras, the one format Keras 3 loads whole.")
+        raise LoadError(
+            f"--keras={args.keras} does not end in .keras, the one format that Keras 3 loads whole.\n  Pass --keras=model.keras."
+        )
     if os.path.lexists(args.keras) and not args.overwrite:
         raise LoadError(f"{args.keras!r} already exists.\n  Pass --overwrite to replace it.")
     progress.stage("loading the export")

@@ -21,8 +21,7 @@ EXAMPLES = (
 def add_flags(parser: Parser) -> None:
     """Declares the flags of `verify`."""
     parser.add_export("--export_dir of step 1, or a .keras archive")
-    parser.add_argument("--json", group="What is printed", action="store_true",
-                        help="print all of it as JSON; default: as lines")  # fmt: skip
+    parser.add_json()
     allowing.add_flag(parser)
 
 

@@ -140,7 +140,10 @@ def read(folder: str | None, expected: description.Description, name: str) -> tu
         LoadError: the folder is missing or damaged, or it is not what the layer's config says.
     """
     if folder is None:
-        raise LoadError(f"The archive has no graph for layer {name!r}: it was cut, or saved as weights only.")
+        raise LoadError(
+            f"The archive has no graph for layer {name!r}: it was truncated, or saved as weights only.\n"
+            f"  Save the whole model: model.save(FILE.keras)."
+        )
     own = OwnFolder() if os.path.isdir(os.path.join(folder, "assets")) else None
     taken = moved(folder, expected.signature, own)
     differences = expected.same_as(description.of_program(taken, expected.supports_jit))

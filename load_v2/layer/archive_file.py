@@ -8,7 +8,7 @@ import tempfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -31,13 +31,15 @@ class Stored:
         name: of the layer, with the layers that it is in.
         source: its graph.
         changed: files and weights that are not what they were when the archive was saved; None where it does not tell.
-        weights: how many weights have digests.
+        weights: names of the weights that have digests, as they are stored.
+        file: where the weights are while the archive is open.
     """
 
     name: str
     source: artefact.Artefact
     changed: tuple[str, ...] | None
-    weights: int
+    weights: tuple[str, ...]
+    file: str
 
     def lines(self) -> list[str]:
         """Returns what is to be said about its digests."""
@@ -45,9 +47,25 @@ class Stored:
             return [f"digests of {self.name}: none; an earlier version saved it"]
         found = [f"digests of {self.name}: {name} was CHANGED after the archive was saved" for name in self.changed]
         return found or [
-            f"digests of {self.name}: graph, record, files and {self.weights} weights are what was saved "
-            "(no proof against who changes digests, too)"
+            f"digests of {self.name}: graph, record, files and {len(self.weights)} weights are what was saved "
+            "(which proves nothing against somebody who changes the digests, too)"
         ]
+
+    def values(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yields name and value of each weight, one at a time in memory; the archive is open.
+
+        Raises:
+            LoadError: one is not there, or the archive has no digests, which tell the names.
+        """
+        if self.changed is None:
+            raise LoadError(
+                f"{self.source.path!r} was saved by an earlier version, which did not name the weights in it."
+            )
+        with _blamed(self.source.path):
+            for name, value in _values(self.file, self.name, self.weights):
+                if value is None:
+                    raise LoadError(f"{self.source.path!r} has no weight {name!r}.\n  Save the model again.")
+                yield name, value
 
 
 def is_archive(path: str | os.PathLike) -> bool:
@@ -120,30 +138,32 @@ def _stored(folder: str, name: str, path: str) -> Stored:
         # Nobody else knows the folder that it was unpacked into.
         raise LoadError(str(error).replace(own, f"{path}: {layer}")) from error
     changed, wanted = digests.changed_files(own, LoadError), digests.weights(own, LoadError)
+    file = os.path.join(folder, _WEIGHTS)
     if changed is None or wanted is None:
-        return Stored(layer, source, None, 0)
+        return Stored(layer, source, None, (), file)
+    names = tuple(name for name, _ in wanted)
+    if not os.path.exists(file):
+        return Stored(layer, source, (*changed, "the file of the weights"), names, file)
     with _blamed(path):
-        changed += _changed_weights(os.path.join(folder, _WEIGHTS), layer, wanted)
-    return Stored(layer, source, tuple(changed), len(wanted))
+        for (name, digest), (_, value) in zip(wanted, _values(file, layer, names), strict=True):
+            if value is None or digests.of_array(value) != digest:
+                changed.append(f"weight {name}")
+    return Stored(layer, source, tuple(changed), names, file)
 
 
-def _changed_weights(file: str, layer: str, wanted: list[tuple[str, str]]) -> list[str]:
+def _values(file: str, layer: str, names: Sequence[str]) -> Iterator[tuple[str, np.ndarray | None]]:
+    """Yields name and value of each weight of a layer, as they are stored; see `_value`."""
     import h5py
 
-    if not os.path.exists(file):
-        return ["the file of the weights"]
+    most = max(_MOST_BYTES, _MOST_TIMES * os.path.getsize(file))
     with h5py.File(file) as stored:
         group = stored.get(f"{layer}/vars", {})
-        most = max(_MOST_BYTES, _MOST_TIMES * os.path.getsize(file))
-        return [
-            f"weight {name}"
-            for index, (name, digest) in enumerate(wanted)
-            if _digest(group, str(index), most) != digest
-        ]
+        for index, name in enumerate(names):
+            yield name, _value(group, str(index), most)
 
 
-def _digest(group, key: str, most: int) -> str | None:
-    """Returns the digest of a weight; None where it is none, or lies elsewhere, or its file could not hold so much."""
+def _value(group, key: str, most: int) -> np.ndarray | None:
+    """Returns a weight; None where it is none, or lies elsewhere, or its file could not hold so much."""
     import h5py
 
     if not isinstance(group, h5py.Group) or not isinstance(group.get(key, getlink=True), h5py.HardLink):
@@ -151,4 +171,4 @@ def _digest(group, key: str, most: int) -> str | None:
     weight = group[key]
     if not isinstance(weight, h5py.Dataset) or weight.external or weight.is_virtual or weight.nbytes > most:
         return None
-    return digests.of_array(np.asarray(weight))
+    return np.asarray(weight)

@@ -153,7 +153,7 @@ def _converted(key: str, spec: Spec, value, name: str) -> tf.Tensor:
         if isinstance(error, LoadError):
             raise
         raise LoadError(
-            f"Layer {name!r}: input {key!r} is a {type(value).__name__} that TensorFlow makes no tensor of: {error}.\n"
+            f"Layer {name!r}: input {key!r} has type {type(value).__name__}, and cannot be converted to a tensor:\n  {error}\n"
             f"  The signature has {spec}."
         ) from error
 

@@ -53,16 +53,19 @@ def array(key: str, spec: Spec, value: object, name: str) -> np.ndarray:
         made = _read(value)
     except (ValueError, TypeError) as error:
         raise LoadError(
-            f"Layer {name!r}: input {key!r} is a {type(value).__name__} that does not make an array: {error}.\n"
+            f"Layer {name!r}: input {key!r} has type {type(value).__name__}, and cannot be converted to an array: {error}.\n"
             f"  The signature has {spec}."
         ) from error
     if made.dtype == object and not made.ndim and not isinstance(value, np.ndarray):
         raise LoadError(
-            f"Layer {name!r}: input {key!r} is a {type(value).__name__}, and no tensor can be made of it.\n"
+            f"Layer {name!r}: input {key!r} has type {type(value).__name__}, and cannot be converted to a tensor.\n"
             f"  The signature has {spec}."
         )
     if made.dtype.kind == "T":
         return made.astype(object)
+    if made.dtype.kind == "f" and tf.as_dtype(spec.dtype).is_integer and np.isnan(made).any():
+        # pandas makes floats of integers where some are missing.
+        raise _missing(key, spec, made.ravel(), int(np.isnan(made).argmax()), name)
     return _of_objects(key, spec, made, name) if made.dtype == object else made
 
 
@@ -88,10 +91,7 @@ def _of_objects(key: str, spec: Spec, value: np.ndarray, name: str) -> np.ndarra
         return np.zeros(value.shape, tf.as_dtype(spec.dtype).as_numpy_dtype)
     row = next((index for index, item in enumerate(items) if _is_missing(item)), None)
     if row is not None:
-        raise LoadError(
-            f"Layer {name!r}: input {key!r} has missing values; the first is element {row}: {items[row]!r}.\n"
-            f"  The signature has {spec}, which cannot say that a value is missing. Fill or drop them first."
-        )
+        raise _missing(key, spec, items, row, name)
     if all(isinstance(item, (str, bytes)) for item in items):
         return value
     if any(isinstance(item, (str, bytes)) for item in items):
@@ -107,6 +107,13 @@ def _of_objects(key: str, spec: Spec, value: np.ndarray, name: str) -> np.ndarra
             f"  The signature has {spec}. Make them one array first: np.stack(x)."
         )
     return np.stack(rows).reshape(value.shape + shapes[0])
+
+
+def _missing(key: str, spec: Spec, items: np.ndarray, row: int, name: str) -> LoadError:
+    return LoadError(
+        f"Layer {name!r}: input {key!r} has missing values; the first is element {row}: {items[row]}.\n"
+        f"  The signature has {spec}, which cannot say that a value is missing. Fill or drop them first."
+    )
 
 
 def _is_missing(item) -> bool:

@@ -32,9 +32,10 @@ class FreezableLayer(keras.Layer):
     def freeze(self, *patterns: str) -> list[str]:
         """Freezes the weights that patterns name, and returns their names.
 
-        They get no gradient, and in training no op of the graph changes them: the moving averages among them stay. The
-        training graph is otherwise the same; batch norm in it goes on to normalize by the batch. Compile a model again
-        afterwards. Saving, loading and cloning keep it.
+        They get no gradient, and in training no op of the graph changes them: the moving averages among them stay, and a
+        batch norm all of whose moving averages are frozen normalizes by these in training, too, as a BatchNormalization of
+        Keras's that is not trainable does. Where one cannot, a warning says so. The training graph is otherwise the same:
+        dropout in a frozen scope goes on. Compile a model again afterwards. Saving, loading and cloning keep it.
 
         Args:
             patterns: names of weights or of scopes that weights are in; `*` stands for anything.

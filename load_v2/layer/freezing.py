@@ -1,10 +1,13 @@
-"""Parts of a layer that do not train: which weights a pattern names, and graphs that leave their variables alone."""
+"""Parts of a layer that do not train: which weights a pattern names, and graphs in which their variables and norms stay."""
 
 import dataclasses
 import fnmatch
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from export_v1.ir import ops
+from absl import logging
+
+from export_v1.ir import graph, ops
+from export_v1.ir.norms import averages, inference_form, training_norms
 from load_v2.errors import LoadError, closest, quoted
 from load_v2.layer.weights import Weight
 from load_v2.program import program, subgraph, writes
@@ -73,7 +76,7 @@ def without_writes(part: program.Part, handles: Collection[str], of_what: str, r
 
     Args:
         part: not modified.
-        handles: tensor names of the variables' handles.
+        handles: names of the variables' handles.
         of_what: whose variables they are, for messages.
         remedy: what to do instead, for messages.
 
@@ -84,13 +87,13 @@ def without_writes(part: program.Part, handles: Collection[str], of_what: str, r
     writers = set()
     for node in part.graph_def.node:
         inside = [node.input[index] for index in writes.arguments_written_by(node, functions)]
-        nested = [edge for edge in inside if subgraph.tensor_name(edge) in handles]
+        nested = [edge for edge in inside if subgraph.split(edge)[0] in handles]
         if nested:
             raise LoadError(
                 f"{of_what}: variables {quoted(nested)} are changed inside {node.op} {node.name!r}, and cannot be frozen "
                 f"alone.\n  {remedy}"
             )
-        if ops.writes_variable(node.op) and node.input and subgraph.tensor_name(node.input[0]) in handles:
+        if ops.writes_variable(node.op) and node.input and subgraph.split(node.input[0])[0] in handles:
             writers.add(node.name)
     if not writers:
         return part
@@ -101,7 +104,49 @@ def without_writes(part: program.Part, handles: Collection[str], of_what: str, r
             node.CopyFrom(
                 subgraph.NodeDef(name=node.name, op="NoOp", input=[e for e in node.input if e.startswith("^")])
             )
-    held = {node.name for node in graph_def.node}
+    return _with_graph(part, graph_def)
+
+
+def with_norms_in_inference(
+    part: program.Part, variables: Iterable[subgraph.NodeDef], frozen: Collection[str], of_what: str
+) -> program.Part:
+    """Returns the part with each batch norm in its inference form that goes by frozen moving averages alone.
+
+    As in Keras, where a BatchNormalization that is not trainable normalizes by its averages in training, too. A batch
+    norm that cannot, or of whose averages some are not frozen, goes by the batch as before; that is logged.
+
+    Args:
+        part: not modified.
+        variables: the nodes of the program's handles.
+        frozen: names of handles.
+        of_what: whose variables they are, for messages.
+    """
+    whole = subgraph.GraphDef()
+    whole.CopyFrom(part.graph_def)
+    whole.node.extend(variables)
+    index = graph.Index(whole)
+    still = {average.variable for average in averages.kept(index) if average.variable in frozen}
+    if not still:
+        return part
+    ends = [graph.parse(spec.tensor) for spec in part.outputs.values()]
+    found = training_norms.found(index, index.nodes.keys(), ends)
+    settled = [norm for norm in found if not norm.problem and set(norm.variables) <= set(frozen)]
+    still -= {name for norm in settled for name in norm.variables}
+    if still:
+        problems = {norm.problem for norm in found if norm.problem} or {"its other moving averages are not frozen"}
+        logging.warning(
+            "%s: moving averages %s are frozen, but batch norm goes on to normalize by the batch: %s.",
+            of_what,
+            quoted(still),
+            "; ".join(sorted(problems)),
+        )
+    made, _ = inference_form.of(whole, settled)
+    return _with_graph(part, made)
+
+
+def _with_graph(part: program.Part, graph_def: subgraph.GraphDef) -> program.Part:
+    """Returns the part with another graph, of which it has what its outputs need; handles are given from outside."""
+    held = {node.name for node in graph_def.node if node.op != "VarHandleOp"}
     edges = [edge for node in graph_def.node for edge in node.input if not edge.startswith("^")]
     given = {subgraph.tensor_name(edge) for edge in edges if subgraph.split(edge)[0] not in held}
     ends = [spec.tensor for spec in part.outputs.values()]
@@ -122,13 +167,19 @@ class Parts:
         self._made: dict[tuple[int, frozenset[str]], program.Part] = {}
 
     def get(self, taken: program.Program, part: program.Part, frozen: Collection[str]) -> program.Part:
-        """Returns a part of a program, without changes to the variables of these names; see `without_writes`."""
+        """Returns a part of a program, as it is while the variables of these names are frozen.
+
+        Raises:
+            LoadError: one of them is changed inside a loop or a condition, where nothing can be left out.
+        """
         if not frozen:
             return part
         place = (id(part), frozenset(frozen))
         if place not in self._made:
-            handles = {f"{handle}:0" for v in taken.variables if v.name in place[1] for handle in v.handles}
-            self._made[place] = without_writes(part, handles, self._of_what, self._remedy)
+            handles = {handle for v in taken.variables if v.name in place[1] for handle in v.handles}
+            variables = [node for node in taken.graph_def.node if node.op == "VarHandleOp"]
+            made = with_norms_in_inference(part, variables, handles, self._of_what)
+            self._made[place] = without_writes(made, handles, self._of_what, self._remedy)
         return self._made[place]
 
 
@@ -148,7 +199,7 @@ def freeze_by_name(name: str, weights: Sequence[Weight], frozen: object) -> None
     wrong = [item for item in listed if item not in by_name]
     if wrong:
         raise LoadError(
-            f"The config of {name!r} freezes what is none of its weights: {quoted(wrong)}.\n"
+            f"The config of {name!r} freezes weights that it does not have: {quoted(wrong)}.\n"
             "  The archive was changed after it was saved. Save the model again."
         )
     for item in listed:

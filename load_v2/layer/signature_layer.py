@@ -179,6 +179,21 @@ class SignatureLayer(freezable.FreezableLayer):
         # Keras takes a `training` that is None for an answer, and hides that of the outer layer from all that follows.
         return super().__call__(given, **({} if training is None else {"training": training}))
 
+    def tensors(self, *args, **kwargs) -> dict[str, tf.Tensor]:
+        """Returns what a call makes of its arguments: a tensor for each input, by key, in the signature's type and rank.
+
+        `model.predict(layer.tensors(table))` and `model.fit(layer.tensors(table), …)` so take whatever the layer takes:
+        data frames, Arrow tables, dicts of lists or of columns. Keras itself takes a list in a dict for a structure of
+        inputs, and casts a missing number to an integer; here missing values are refused by their place.
+
+        Args:
+            args, kwargs: as of a call.
+
+        Raises:
+            LoadError: the layer would refuse them.
+        """
+        return dict(zip(self._description.inputs, self._tensors(self._by_order(args, kwargs)), strict=True))
+
     def call(self, inputs, training=None):
         return self._run(self._by_order((inputs,), {}), training)
 
@@ -255,7 +270,8 @@ class SignatureLayer(freezable.FreezableLayer):
         for key, shape in zip(specs, shapes, strict=True):
             if shape is None:
                 raise LoadError(
-                    f"Layer {self.name!r}: the rank of output {key!r} is unknown, no output of a functional model.\n"
+                    f"Layer {self.name!r}: the rank of output {key!r} is unknown, so it cannot be an output of a "
+                    f"functional model.\n"
                     "  Call the layer on real tensors, or in the call() of a keras.Model of your own."
                 )
         return [(shape, spec.dtype) for shape, spec in zip(shapes, specs.values(), strict=True)]
@@ -291,7 +307,7 @@ class SignatureLayer(freezable.FreezableLayer):
         unknown = sorted(set(config) - _CONFIG_KEYS)
         if unknown:
             raise LoadError(
-                f"The config of a SignatureLayer holds what no SignatureLayer writes: {quoted(unknown)}.\n"
+                f"The config of a SignatureLayer has unknown keys: {quoted(unknown)}.\n"
                 "  The archive was changed after it was saved. Save the model again."
             )
         content, frozen = config.pop("description", {}), config.pop("frozen", ())

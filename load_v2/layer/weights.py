@@ -32,8 +32,8 @@ class Weight(keras.Variable):
     name and that name. It is never autocast: the graph computes in the types it was built with.
 
     Attributes:
-        frozen: whether it keeps its value in training: no gradient is for it, no op of the graph changes it. Setting
-            `trainable` to False means that, too, for moving averages as well.
+        frozen: whether it keeps its value in training: no gradient is for it, no op of the graph changes it, and batch norm
+            goes by it. Setting `trainable` to False means that, too, for moving averages as well.
         suspended: whether its layer does not train.
         penalty: computes the regularization losses of the graph that count with this weight.
     """

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import os
 import platform
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import keras
 import tensorflow as tf
@@ -13,7 +13,8 @@ from export_v1.console import progress
 from export_v1.format.comparison import Verdict
 from export_v1.format.record import VariableEntry
 from load_v2 import verification
-from load_v2.errors import LoadError
+from load_v2.errors import LoadError, path_of, unknown
+from load_v2.layer import archive_file
 from load_v2.page import limits, proof, scopes, weights
 from load_v2.page.limits import Limit
 from load_v2.page.proof import Plot
@@ -62,19 +63,50 @@ class Facts:
         return sum(math.prod(variable.shape) for variable in self.source.variables)
 
 
-def gather(path: str | os.PathLike, allow_ops: Collection[str] = ()) -> Facts:
-    """Returns what there is to say of an export; its recorded answers are replayed.
+def gather(path: str | os.PathLike, allow_ops: Collection[str] = (), layer: str = "") -> Facts:
+    """Returns what there is to say of an export, or of a layer in a .keras archive.
 
-    Where they cannot be, or the weights cannot be read, the page says why: it is there to look at what is wrong, too.
+    The recorded answers are replayed; of an archive, in which there are none, the digests are compared. Where that is not
+    possible, or the weights cannot be read, the page says why: it is there to look at what is wrong, too.
+
+    Args:
+        path: folder of the export, or the archive.
+        allow_ops: ops to let run although they could touch files, network or Python.
+        layer: name of the layer in the archive; it may be left out where there is one.
 
     Raises:
-        LoadError: the folder cannot be read.
+        LoadError: it cannot be read, or has no such layer.
     """
-    source = artefact.read(path)
+    path = path_of(path)
+    if not archive_file.is_archive(path):
+        if layer:
+            raise LoadError(f"{path!r} is no .keras archive, and has no layer {layer!r}.\n  Leave --layer out.")
+        source = artefact.read(path)
+        return _gathered(path, source, weights.read(source), allow_ops)
+    with archive_file.opened(path) as layers:
+        stored = _chosen(layers, layer, path)
+        return _gathered(path, stored.source, weights.of_archive(stored), allow_ops)
+
+
+def _chosen(layers: list[archive_file.Stored], name: str, path: str) -> archive_file.Stored:
+    by_name = {stored.name: stored for stored in layers}
+    if name and name not in by_name:
+        raise unknown("Layer", name, repr(path), by_name, f"Pass --layer={min(by_name)}.")
+    if not name and len(layers) > 1:
+        flags = "\n".join(f"    --layer={other}" for other in by_name)
+        raise LoadError(
+            f"{path!r} holds {len(layers)} layers, and a page is about one of them.\n  Pass one of:\n{flags}"
+        )
+    return by_name[name] if name else layers[0]
+
+
+def _gathered(
+    path: str, source: artefact.Artefact, read: Iterable[tuple[artefact.Variable, Numbers]], allow_ops: Collection[str]
+) -> Facts:
     progress.stage("drawing the graph", 0.15)
     graphs, not_drawn = _graphs(source)
-    numbers, no_numbers = _numbers(source)
-    verdict, conclusion, findings, plots, damaged = _proof(source, allow_ops)
+    numbers, no_numbers = _numbers(read, len(source.variables))
+    verdict, conclusion, findings, plots, damaged = _proof(path, allow_ops)
     not_finite = [variable.name for variable, held in numbers if held.nan or held.infinite]
     return Facts(
         source=source,
@@ -88,7 +120,7 @@ def gather(path: str | os.PathLike, allow_ops: Collection[str] = ()) -> Facts:
         findings=findings,
         plots=plots,
         damaged=damaged,
-        limits=limits.of(source, not_finite),
+        limits=limits.of(source, not_finite, archive_file.is_archive(path)),
         versions=f"TensorFlow {tf.__version__}, Keras {keras.__version__}, Python {platform.python_version()}",
     )
 
@@ -105,23 +137,23 @@ def _graphs(source: artefact.Artefact) -> tuple[dict[str, Scope], int]:
     return drawn, not_drawn
 
 
-def _numbers(source: artefact.Artefact) -> tuple[list[tuple[artefact.Variable, Numbers]], str]:
+def _numbers(
+    read: Iterable[tuple[artefact.Variable, Numbers]], count: int
+) -> tuple[list[tuple[artefact.Variable, Numbers]], str]:
     try:
-        return list(progress.counted(weights.read(source), "reading weights", len(source.variables))), ""
+        return list(progress.counted(read, "reading weights", count)), ""
     except LoadError as error:
         return [], f"The weights cannot be read: {error}"
 
 
-def _proof(
-    source: artefact.Artefact, allow_ops: Collection[str]
-) -> tuple[Verdict, str, list[str], list[Plot], Collection[str]]:
+def _proof(path: str, allow_ops: Collection[str]) -> tuple[Verdict, str, list[str], list[Plot], Collection[str]]:
     plots: list[Plot] = []
 
     def watch(*answer) -> None:
         plots.append(proof.of(*answer))
 
     try:
-        report = verification.verify(source.path, allow_ops, watch)
+        report = verification.verify(path, allow_ops, watch)
     except LoadError as error:
         return (
             Verdict.NOT_PROVEN,
@@ -136,6 +168,8 @@ def _proof(
 
 
 def _in_words(report: verification.Report, verdict: str) -> str:
+    if report.archive is not None:
+        return f"{verdict.removeprefix('DIFFERENT: ').capitalize()}; no recorded answers travel in it."
     if report.verdict is Verdict.EQUAL:
         left = verdict.removeprefix("equal").lstrip(", ")
         return "The export answers as the original did" + (f"; {left}" if left else "") + "."

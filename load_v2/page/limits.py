@@ -24,15 +24,16 @@ class Limit(NamedTuple):
     remedy: str = ""
 
 
-def of(source: artefact.Artefact, not_finite: list[str]) -> list[Limit]:
+def of(source: artefact.Artefact, not_finite: list[str], in_archive: bool = False) -> list[Limit]:
     """Returns the limits of an export, the gravest first.
 
     Args:
         source: the export.
         not_finite: names of variables with NaN or infinity.
+        in_archive: whether it is that of a layer in a .keras archive.
     """
     return [
-        *_without_record(source),
+        *_without_answers(source, in_archive),
         *_running(source),
         *_training(source, not_finite),
         *_using(source),
@@ -40,8 +41,14 @@ def of(source: artefact.Artefact, not_finite: list[str]) -> list[Limit]:
     ]
 
 
-def _without_record(source: artefact.Artefact) -> Iterator[Limit]:
-    if source.record is None:
+def _without_answers(source: artefact.Artefact, in_archive: bool) -> Iterator[Limit]:
+    if in_archive:
+        yield Limit(
+            "Replay the recorded answers",
+            "none travel in an archive",
+            "Run python -m load_v2 verify on the export that it was made of.",
+        )
+    elif source.record is None:
         yield Limit(
             "Prove that it answers as the original does",
             "step 1 did not write it, so no answers were recorded",

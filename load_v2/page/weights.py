@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from load_v2.layer import weights
+from load_v2.layer import archive_file, weights
 from load_v2.program import artefact
 
 BINS = 24
@@ -44,6 +44,18 @@ def read(source: artefact.Artefact) -> Iterator[tuple[artefact.Variable, Numbers
     weights.check(source.variables, source)
     for variable, value in zip(source.variables, weights.restored(source.variables, source.bundle), strict=True):
         yield variable, numbers(value.numpy())
+
+
+def of_archive(stored: archive_file.Stored) -> Iterator[tuple[artefact.Variable, Numbers]]:
+    """Yields each variable of a layer in an archive and what it holds; one value is in memory at a time.
+
+    Raises:
+        LoadError: a value is missing, or nothing tells which is which.
+    """
+    by_name = {variable.name: variable for variable in stored.source.variables}
+    for name, value in stored.values():
+        if name in by_name:
+            yield by_name[name], numbers(value)
 
 
 def numbers(values: np.ndarray) -> Numbers:

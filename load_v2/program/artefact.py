@@ -141,7 +141,11 @@ def _with_ranks(signatures: dict[str, signature.Signature], record: Record | Non
 def _saved_model(path: str) -> saved_model_pb2.SavedModel:
     file = os.path.join(path, "saved_model.pb")
     if not os.path.isdir(path):
-        raise LoadError(f"There is no folder {path!r}.\n  Pass the --export_dir of step 1, or another SavedModel.")
+        if os.path.isfile(path):
+            raise LoadError(
+                f"{path!r} is a file.\n  Pass the --export_dir of step 1, or the folder of another SavedModel."
+            )
+        raise errors.no_path("folder", path, "Pass the --export_dir of step 1, or another SavedModel.")
     with errors.blamed(f"{path!r} cannot be read"):
         folder.check(path, LoadError)
     if not os.path.isfile(file):

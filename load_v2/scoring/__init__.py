@@ -30,7 +30,10 @@ def reader(path: str, specs: Mapping[str, Spec]):
         return arrays.ArchiveReader(path, specs)
     if path.endswith(".npy") or os.path.isdir(path):
         return arrays.MapReader(path, specs)
-    raise LoadError(f"{path!r} is none of .npz, .npy, a folder of .npy files, .tfrecord.")
+    raise LoadError(
+        f"{path!r} is not a kind of file that inputs are read from.\n"
+        f"  Known: .npz, .npy, a folder of .npy files, .tfrecord, .parquet, .csv."
+    )
 
 
 def writer(path: str, keys: list[str]):
@@ -54,4 +57,7 @@ def writer(path: str, keys: list[str]):
         return arrays.array_writer(path)
     if not os.path.splitext(path)[1]:
         return arrays.folder_writer(path)
-    raise LoadError(f"{path!r} is none of .npz, .npy, .tfrecord, or a folder.")
+    raise LoadError(
+        f"{path!r} is not a kind of file that answers are written to.\n"
+        f"  Known: .npz, .npy, a folder, .tfrecord; of tables .parquet, .csv."
+    )

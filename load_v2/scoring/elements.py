@@ -75,7 +75,7 @@ def _row(element: object, specs: Mapping[str, Spec]) -> dict[str, np.ndarray]:
     if not isinstance(element, Mapping):
         if len(specs) != 1:
             raise LoadError(
-                f"it is a {type(element).__name__}; the signature takes {len(specs)} inputs: {quoted(specs)}.\n"
+                f"it has type {type(element).__name__}; the signature takes {len(specs)} inputs: {quoted(specs)}.\n"
                 "  Give a dict of arrays by key, or a tf.train.Example."
             )
         element = {next(iter(specs)): element}

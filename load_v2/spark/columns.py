@@ -115,7 +115,10 @@ def struct_type(outputs: Mapping[str, Spec], reason: str) -> types.StructType:
         LoadError: an output has the name of the reason, or a type that Spark lacks.
     """
     if reason.lower() in map(str.lower, outputs):
-        raise LoadError(f"There is an output {reason!r}, too.\n  Pass another name: udf(DIR, reason='why').")
+        raise LoadError(
+            f"{reason!r} is the name of an output, and cannot be that of the reasons.\n"
+            f"  Pass another name: udf(DIR, reason='why')."
+        )
     fields = [types.StructField(key, _spark_type(key, spec)) for key, spec in outputs.items()]
     return types.StructType([*fields, types.StructField(reason, types.StringType())])
 

@@ -123,7 +123,7 @@ def score(session, args: argparse.Namespace, interface) -> None:
 
     for flag, path in (("output", args.output), ("failed", args.failed)):
         if path and _is_there(session, path):
-            raise LoadError(f"--{flag}={path} is there already.\n  Name a new folder.")
+            raise LoadError(f"--{flag}={path} already exists.\n  Name a new folder.")
     table = session.read.parquet(args.input)
     missing = [key for key in interface.inputs if key not in table.columns]
     if missing:

@@ -29,8 +29,8 @@ class Freezable(keras.Model):
         """Freezes the weights that patterns name, and returns their names; compile or make the train function again then.
 
         They and their slots keep their values: they get a gradient of zero, which also counts as zero where the update
-        clips by the norm of all. Moving averages of batch norm among them stay; those of weights, which an optimizer
-        keeps, go on. Saving keeps it.
+        clips by the norm of all. Moving averages of batch norm among them stay, and it normalizes by them; those of weights,
+        which an optimizer keeps, go on. Saving keeps it.
 
         Args:
             patterns: as of `SignatureLayer.freeze`.

@@ -259,7 +259,10 @@ class ResumedModel(Freezable):
 
     def load_assets(self, dir_path):
         if dir_path is None:
-            raise LoadError(f"The archive has no graphs for model {self.name!r}: it was cut, or saved as weights only.")
+            raise LoadError(
+                f"The archive has no graphs for model {self.name!r}: it was truncated, or saved as weights only.\n"
+                f"  Save the whole model: model.save(FILE.keras)."
+            )
         programs = {}
         for key in record.TRAINING_SIGNATURES:
             folder = os.path.join(dir_path, key)

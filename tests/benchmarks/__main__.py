@@ -16,6 +16,7 @@ from tests.benchmarks import measure
 
 ALL = {
     "step_1": "step 1 against the naive recipe and cp, by checkpoint size; growth of time and memory",
+    "large_graphs": "step 1 and --list on graphs of 1,000 to 100,000 nodes, beside import_meta_graph",
     "start_up": "what a small model costs beyond importing TensorFlow",
     "loading": "load time and memory in step 2",
     "serving": "time to an answer, against the original and other runtimes",
@@ -24,6 +25,7 @@ ALL = {
     "layer_overhead": "a call of SignatureLayer against the raw signature",
     "replacements": "replacements of ops against the kernels of TensorFlow 1.15 (with --tf1)",
     "training": "a step of a resumed training, beside Keras's own and TensorFlow 1.15's train op (with --tf1)",
+    "rebuilding": "a rebuilt model beside SignatureLayer; under JAX's jit and in onnxruntime (with --python)",
     "lstm_control_flow": "functional control flow against the v1 loop it was made from",
 }
 

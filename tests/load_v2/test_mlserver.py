@@ -233,7 +233,7 @@ ROW = {"name": "x", "shape": [1, 16], "datatype": "FP32", "data": [0.5] * 16}
         ({"inputs": [{**ROW, "data": ["a"] * 16}]}, "is not FP32"),
         ({"inputs": [{**ROW, "datatype": "INT32"}]}, "is not INT32: a value does not fit"),
         ({"inputs": [{**ROW, "datatype": "BYTES", "data": ["a"] * 16}]}, "'x' is string; the signature has float32"),
-        ({"inputs": [{**ROW, "datatype": "BYTES"}]}, "is BYTES; there is float in it"),
+        ({"inputs": [{**ROW, "datatype": "BYTES"}]}, "is BYTES, and holds a value of type float"),
         (
             {"inputs": [ROW], "outputs": [{"name": "q"}]},
             "There is no output 'q'; the signature gives 'logits', 'probs'",

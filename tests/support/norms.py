@@ -1,7 +1,7 @@
 """Batch norms in training form, put in the form of inference without a checkpoint to say whether that is meant."""
 
-from export_v1.analysis import training_norms
 from export_v1.ir.graph import GraphDef, Index, Tensor
+from export_v1.ir.norms import training_norms
 from export_v1.passes import moving_averages
 from export_v1.passes.result import Result
 

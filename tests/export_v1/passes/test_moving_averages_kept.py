@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export_v1.analysis import batch_norm
 from export_v1.ir.graph import Index, NodeDef, Tensor
+from export_v1.ir.norms import averages
 from tests.support import graphs, norms
 from tests.support.graphs import v1
 
@@ -26,21 +26,21 @@ def _centred(shape=(3,), name="average", axes=0, dtype=tf.float32, resource=Fals
 
 
 def test_an_average_is_kept_for_each_channel():
-    (found,) = batch_norm.averages(Index(_centred()))
+    (found,) = averages.kept(Index(_centred()))
     assert (found.statistic, found.variable, found.update) == (Tensor("mean"), "average", "AssignSub")
 
 
 def test_a_scalar_is_the_average_of_a_loss():
     before = _centred((), axes=None)
-    assert batch_norm.averages(Index(before)) == []
+    assert averages.kept(Index(before)) == []
     result = norms.by_averages(before)
     after, names = result.graph_def, result.notes.moving_averages
     assert names == () and after.node == before.node
 
 
 def test_what_is_called_biased_is_divided_before_it_is_an_average():
-    assert batch_norm.averages(Index(_centred(name="average/biased"))) == []
-    assert batch_norm.averages(Index(_centred(name="unbiased"))) != []
+    assert averages.kept(Index(_centred(name="average/biased"))) == []
+    assert averages.kept(Index(_centred(name="unbiased"))) != []
 
 
 @pytest.mark.parametrize("resource", [False, True])
@@ -112,12 +112,12 @@ def test_a_fused_batch_norm_with_half_its_averages_stays_as_it_is(kept):
 
 def test_a_fused_batch_norm_of_inference_has_no_statistics():
     before = _fused(training=False)
-    assert batch_norm.averages(Index(before)) == []
+    assert averages.kept(Index(before)) == []
     norm, other = (next(node for node in one.node if node.name == "norm") for one in (before, _fused()))
-    assert not batch_norm.is_training(norm) and batch_norm.is_training(other)
+    assert not averages.is_training(norm) and averages.is_training(other)
     gradient = NodeDef(op="FusedBatchNormGradV3")
     gradient.attr["is_training"].b = True
-    assert not batch_norm.is_training(gradient)
+    assert not averages.is_training(gradient)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_which_updates_make_an_average(update, found):
     with graphs.tensorflow_1() as graph:
         x = v1.placeholder(tf.float32, [None, 3], name="x")
         update(v1.get_variable("average", [3]), tf.reduce_mean(x, 0, name="mean"))
-    kept = [(one.statistic.node, one.variable) for one in batch_norm.averages(Index(graph.as_graph_def()))]
+    kept = [(one.statistic.node, one.variable) for one in averages.kept(Index(graph.as_graph_def()))]
     assert kept == ([(found, "average")] if found else [])
 
 

@@ -107,7 +107,7 @@ def test_a_data_file_that_is_missing_is_named(tmp_path, files, missing):
     for name in files:
         (tmp_path / name).touch()
     (tmp_path / "m.index").write_bytes(bundles.table({b"": bundles.Header(num_shards=3).SerializeToString()}))
-    with pytest.raises(export_v1.ExportError, match=f"(?s)is not complete: '{tmp_path}/{missing}' is missing.*m.index"):
+    with pytest.raises(export_v1.ExportError, match=f"(?s)is not complete. Missing: '{tmp_path}/{missing}'.*m.index"):
         checkpoint.check_files(str(tmp_path / "m"))
     (tmp_path / missing).touch()
     checkpoint.check_files(str(tmp_path / "m"))

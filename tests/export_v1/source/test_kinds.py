@@ -51,7 +51,7 @@ def test_what_is_no_model_is_one_message(tmp_path):
             kinds.flag_of(str(path))
         return str(caught.value)
 
-    assert "no folder" in refused(tmp_path / "a" / "b")
+    assert "holds: " in refused(tmp_path / "a" / "b")
     assert "The folder is empty" in refused(tmp_path)
     (tmp_path / "model.ckpt-1000.index").write_bytes(b"")
     assert "Closest: 'model.ckpt-1000'" in refused(tmp_path / "modl.ckpt-1000")

@@ -178,7 +178,7 @@ def test_without_its_optimizer_a_training_waits_for_one(tmp_path):
 
 def test_words_that_mean_nothing_are_refused(tmp_path):
     flags = _saved(_out_of_one_gradient, tmp_path)
-    with pytest.raises(ExportError, match=r"'queue' is not in what --leave_behind takes"):
+    with pytest.raises(ExportError, match=r"'queue' is not in the values of --leave_behind"):
         export_v1.export(leave_behind=["queue"], **flags)
     with pytest.raises(ExportError, match="--leave_behind goes with --resume"):
         export_v1.export(**{**flags, "labels": {}, "resume": False}, leave_behind=["queues"])

@@ -169,7 +169,7 @@ def test_a_graph_without_gradients_and_one_without_an_update_say_so():
     with pytest.raises(ExportError, match="changes a variable by the gradients of 'loss:0'"):
         _found(model)
     with pytest.raises(
-        ExportError, match=r"(?s)Loss 'x:0' is not in what graph g has gradients of.*Known \(1\): 'loss:0'"
+        ExportError, match=r"(?s)Loss 'x:0' is not in the losses that graph g has gradients of.*Known \(1\): 'loss:0'"
     ):
         _found(model, "x:0")
 

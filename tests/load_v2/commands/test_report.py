@@ -5,13 +5,15 @@ import json
 import os
 import re
 import shutil
+import zipfile
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from load_v2 import LoadError
-from load_v2.commands import report
+from load_v2 import LoadError, SignatureLayer
+from load_v2.commands import report, to_keras
 from tests.support import cases, savedmodels
 
 
@@ -48,8 +50,9 @@ class _Reader(html.parser.HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-def _page(path, tmp_path) -> str:
-    file = tmp_path / "report.html"
+def _page(path, folder) -> str:
+    folder.mkdir(exist_ok=True)
+    file = folder / "report.html"
     report.write(str(path), str(file))
     return file.read_text(encoding="utf-8")
 
@@ -114,6 +117,65 @@ def test_weights_with_nan_are_named_and_a_changed_one_is_marked(exported, tmp_pa
     assert "these hold NaN or infinity: 'dense/bias'" in page
 
 
+def _weights(page: str) -> list[str]:
+    return re.findall(
+        r"<code>([^<]*)</code>(?:<br><small>not trainable</small>)?</td><td data-head=.shape.*?(?=</tr>)", page
+    )
+
+
+def test_an_archive_has_its_page(exported, tmp_path):
+    model = to_keras.as_model(exported("convnet_bn_dropout"))
+    bias = next(weight for weight in model.weights if weight.name == "conv2d_1/bias")
+    bias.assign(np.where(np.arange(bias.shape[0]) == 1, np.nan, bias))
+    model.save(tmp_path / "m.keras")
+    page, plain = _page(tmp_path / "m.keras", tmp_path), _page(exported("convnet_bn_dropout"), tmp_path / "export")
+    text = _Reader(page).text
+    for words in (
+        "m.keras: layers/",
+        "The archive is what was saved; no recorded answers travel in it.",
+        "is_training:0",
+        "conv2d_1/bias holds 1 NaN.",
+        "nodes in the training graph 753",
+        "Run python -m load_v2 verify on the export that it was made of.",
+    ):
+        assert words in text, words
+    assert sorted(_weights(page)) == sorted(_weights(plain)) and len(_weights(page)) == 13
+    row = re.compile("conv2d/kernel</code>.*?</tr>")
+    assert row.search(page)[0] == row.search(plain)[0]
+    assert set(_data(page)["graphs"]) == set(_data(plain)["graphs"])
+
+
+def test_a_changed_archive_has_its_page_and_says_so(exported, tmp_path):
+    to_keras.as_model(exported("mlp_layers")).save(tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content + b" " * name.endswith("export_v1.json"))
+    text = _Reader(_page(tmp_path / "m.keras", tmp_path)).text
+    assert "was CHANGED after the archive was saved" in text and "different" in text.lower()
+
+
+def test_of_several_layers_in_an_archive_one_is_named(exported, tmp_path):
+    inputs = keras.Input((16,))
+    layers = [SignatureLayer(exported("mlp_layers"), name=name) for name in ("one", "two")]
+    keras.Model(inputs, [layer(inputs)["probs"] for layer in layers]).save(tmp_path / "m.keras")
+    with pytest.raises(LoadError) as caught:
+        report.write(str(tmp_path / "m.keras"), str(tmp_path / "a.html"))
+    names = re.findall("--layer=(\\S+)", str(caught.value))
+    assert len(names) == 2 and not (tmp_path / "a.html").exists()
+    for name in names:
+        report.write(str(tmp_path / "m.keras"), str(tmp_path / f"{name.rpartition('/')[2]}.html"), layer=name)
+    with pytest.raises(LoadError, match="'three' is not in"):
+        report.write(str(tmp_path / "m.keras"), str(tmp_path / "a.html"), layer="three")
+
+
+def test_an_archive_without_digests_has_its_page(tmp_path):
+    old = cases.FOLDER / "archives"
+    text = _Reader(_page(sorted(old.glob("*.keras"))[0], tmp_path)).text
+    assert "It could not be verified" in text or "is what was saved" in text
+
+
 def test_names_are_text_and_never_markup(tmp_path):
     name = "a/</script><script>alert(1)</script>"
     with savedmodels.session() as current:
@@ -169,5 +231,6 @@ def test_what_cannot_be_written_is_one_message(exported, tmp_path):
     assert "already exists" in refused(export, f"--html={there}") and there.read_text() == "mine"
     assert "does not end in .html" in refused(export, "--html=page.htm")
     (tmp_path / "m.keras").write_bytes(b"")
-    assert "a report is made of an export" in refused(tmp_path / "m.keras", f"--html={tmp_path}/a.html")
+    assert "not a complete .keras archive" in refused(tmp_path / "m.keras", f"--html={tmp_path}/a.html")
+    assert "no layer 'x'" in refused(export, f"--html={tmp_path}/a.html", "--layer=x")
     assert not (tmp_path / "a.html").exists()

@@ -107,14 +107,21 @@ def test_arrays_of_equal_shapes_are_stacked(value, want):
     assert got.dtype == "float32" and got.numpy().tolist() == want
 
 
+def test_a_missing_integer_is_refused_by_its_place():
+    # pandas has made a float of it.
+    with pytest.raises(LoadError, match="'x' has missing values; the first is element 1: nan"):
+        _tensor("int64", np.array([1, np.nan]))
+    assert np.isnan(_tensor("float32", np.array([1, np.nan]))[1])
+
+
 @pytest.mark.parametrize(
     ("dtype", "value", "parts"),
     [
-        ("float32", [[1, 2], [3]], ["does not make an array"]),
+        ("float32", [[1, 2], [3]], ["cannot be converted to an array"]),
         ("float32", np.array([1, None], object), ["missing values", "element 1: None"]),
         ("string", np.array(["a", 3], object), ["mixes int and str"]),
         ("float32", np.array([1, {}], object), ["no type that a tensor has"]),
-        ("string", ["a", None], ["makes no tensor of"]),
+        ("string", ["a", None], ["cannot be converted to a tensor"]),
         ("float32", _uneven(), ["different shapes: [2], [1]", "np.stack(x)"]),
     ],
     ids=str,
@@ -147,6 +154,9 @@ def test_a_model_predicts_numpys_own_strings(tmp_path):
     inputs = {"words": keras.Input((), dtype="string", name="words")}
     model = keras.Model(inputs, layer(inputs))
     assert model.predict({"words": np.array(["b", "c", "a"])}, verbose=0).tolist() == [1, 2, 0]
+    for missing in (None, float("nan")):
+        with pytest.raises(LoadError, match="missing values; the first is element 1: (None|nan)"):
+            model.predict({"words": np.array(["b", missing, "a"], object)}, verbose=0)
     # What Keras refused for a reason of its own, it refuses as before.
     numbers = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     with pytest.raises(ValueError, match="Invalid dtype"):

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from load_v2 import LoadError, SignatureLayer
 from load_v2.layer import freezing
-from tests.support import savedmodels
+from tests.support import cases, savedmodels
 from tests.support.graphs import v1
 
 X = np.float32([[1, 2, 3], [3, 4, 5]])
@@ -120,10 +120,97 @@ def test_a_frozen_scope_neither_trains_nor_moves(two_blocks):
 def test_what_is_not_frozen_moves_as_it_did(two_blocks):
     layer, other = SignatureLayer(two_blocks), SignatureLayer(two_blocks)
     layer.freeze("a/moving")
-    np.testing.assert_array_equal(layer(X, training=True), other(X, training=True))
+    # Block a is centred by its average, which is zero.
+    inner = X * np.float32([1, 2, 3]) + 1
+    want = (inner - inner.mean(0)) * np.float32([1, 2, 3]) + 1
+    np.testing.assert_allclose(layer(X, training=True), want, rtol=1e-6)
     assert np.array_equal(_values(layer)["a/moving"], np.zeros(3))
-    np.testing.assert_array_equal(_values(layer)["b/moving"], _values(other)["b/moving"])
+    np.testing.assert_allclose(_values(layer)["b/moving"], inner.mean(0) * 0.1, rtol=1e-6)
+    other(X, training=True)
     np.testing.assert_allclose(_values(other)["a/moving"], X.mean(0) * 0.1, rtol=1e-6)
+
+
+with np.load(cases.FOLDER / "frozen" / "rebuild_norms.npz") as arrays:
+    _GOLDEN = {key: arrays[key] for key in arrays.files}
+
+
+@pytest.mark.parametrize("scopes", sorted({key.partition("/")[0] for key in _GOLDEN}))
+def test_frozen_batch_norm_trains_as_tensorflow_1_did_with_training_false(exported, scopes):
+    # Fused, written out, and assigned by hand; TensorFlow 1.15.5 built the frozen ones with training=False.
+    case = cases.load("rebuild_norms")
+    x, y = case.oracle("in")["x"], case.oracle("finetune")["target"]
+    layer = SignatureLayer(exported("rebuild_norms"))
+    layer.freeze(*scopes.split("+"))
+    model = keras.Sequential([keras.Input(x.shape[1:]), layer])
+    model.compile(keras.optimizers.SGD(0.05), "mse")
+    losses = [model.train_on_batch(x, y) for _ in range(3)]
+    np.testing.assert_allclose(losses, _GOLDEN[f"{scopes}/losses"], rtol=1e-5)
+    for weight in layer.weights:
+        np.testing.assert_allclose(
+            weight, _GOLDEN[f"{scopes}/{weight.name}"], rtol=1e-4, atol=1e-5, err_msg=weight.name
+        )
+
+
+@pytest.mark.parametrize("way", ["fresh", "archive", "clone"])
+def test_a_frozen_batch_norm_is_that_of_keras(exported, tmp_path, way):
+    export = exported("convnet_bn_finetune")
+    case = cases.load("convnet_bn_finetune")
+    x, y = case.oracle("in")["images"], case.oracle("finetune")["target"]
+    layer = SignatureLayer(export, name="net")
+    layer.freeze("batch_normalization")
+    ours = keras.Sequential([keras.Input(x.shape[1:]), layer])
+    layers = [
+        keras.layers.Conv2D(6, 3, padding="same", name="conv2d"),
+        keras.layers.BatchNormalization(epsilon=1e-3, trainable=False, name="batch_normalization"),
+        keras.layers.ReLU(),
+        keras.layers.Flatten(),
+        keras.layers.Dense(4, name="head"),
+    ]
+    plain = keras.Sequential([keras.Input(x.shape[1:]), *layers])
+    values = _values(layer)
+    for weight in plain.weights:
+        weight.assign(values["/".join(weight.path.split("/")[-2:])])
+    if way == "archive":
+        ours.save(tmp_path / "m.keras")
+        ours = keras.models.load_model(tmp_path / "m.keras")
+    elif way == "clone":
+        ours = keras.models.clone_model(ours)
+    for model in (ours, plain):
+        model.compile(keras.optimizers.SGD(0.05), "mse")
+    history = [[model.train_on_batch(x, y) for _ in range(3)] for model in (ours, plain)]
+    np.testing.assert_allclose(*history, rtol=1e-5)
+    np.testing.assert_allclose(ours(x), plain(x), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(ours(x, training=True), ours(x), rtol=1e-5, atol=1e-6)
+
+
+def test_a_batch_norm_with_one_average_frozen_goes_by_the_batch_and_says_so(exported, caplog):
+    layer, other = (SignatureLayer(exported("convnet_bn_finetune"), name="net") for _ in range(2))
+    x = cases.load("convnet_bn_finetune").oracle("in")["images"]
+    assert layer.freeze("*/moving_mean") == ["batch_normalization/moving_mean"]
+    with caplog.at_level("WARNING"):
+        np.testing.assert_array_equal(layer(x, training=True), other(x, training=True))
+    said = [record.getMessage() for record in caplog.records]
+    assert any(
+        "'net'" in text and "'batch_normalization/moving_mean'" in text and "other moving averages" in text
+        for text in said
+    )
+    assert _changed(layer, _values(other)) == {"batch_normalization/moving_mean"}
+
+
+def test_a_batch_norm_in_training_form_that_cannot_go_by_averages_says_why(tmp_path, caplog):
+    with savedmodels.session() as current:
+        x = v1.placeholder(tf.float32, [None, 3], name="x")
+        moving = savedmodels.variable("moving", np.zeros(3, "float32"), trainable=False)
+        mean, variance = tf.nn.moments(x, [0])
+        with tf.control_dependencies([moving.assign_sub((moving - mean) * 0.1, read_value=False)]):
+            trained = tf.identity((x - mean) / tf.sqrt(variance + 1))
+        path = savedmodels.save(tmp_path / "m", current, {"x": x}, {"y": x - moving}, train=({"x": x}, {"y": trained}))
+    layer = SignatureLayer(path)
+    with caplog.at_level("WARNING"):
+        layer.freeze("moving")
+    assert any("some of its statistics would still be those of the batch" in r.getMessage() for r in caplog.records)
+    np.testing.assert_allclose(layer(X, training=True), (X - X.mean(0)) / np.sqrt(X.var(0) + 1), rtol=1e-6)
+    assert np.array_equal(_values(layer)["moving"], np.zeros(3))
 
 
 def test_averages_move_where_only_weights_are_frozen(two_blocks):
@@ -214,7 +301,7 @@ def test_what_is_frozen_stays_frozen(two_blocks, tmp_path, way):
 def test_a_config_that_freezes_what_is_not_there_was_changed(two_blocks):
     layer = SignatureLayer(two_blocks)
     for frozen in (["a/w", "c/w"], "c/w", [3], 3):
-        with pytest.raises(LoadError, match="(?s)freezes what is none of its weights: .*changed"):
+        with pytest.raises(LoadError, match="(?s)freezes weights that it does not have: .*changed"):
             SignatureLayer.from_config({**layer.get_config(), "frozen": frozen})
     assert "frozen" not in layer.get_config()
 

@@ -218,7 +218,7 @@ def test_a_tensorflow_2_saved_model_says_what_it_lacks(tmp_path):
         (lambda layer: layer(IDS, MASK[0]), ["'mask' is [2]", "float32 [None, 2]"]),
         (lambda layer: layer(IDS, MASK[:, :1]), ["'mask' is [2, 1]", "float32 [None, 2]"]),
         (lambda layer: layer(IDS, tf.ragged.constant([[1.0]])), ["RaggedTensor", "x.to_tensor()"]),
-        (lambda layer: layer(IDS, [[1.0], [2.0, 3.0]]), ["'mask'", "does not make an array"]),
+        (lambda layer: layer(IDS, [[1.0], [2.0, 3.0]]), ["'mask'", "cannot be converted to an array"]),
         (lambda layer: layer(keras.Input((3,), dtype="int32"), keras.Input((2,))), ["'ids' is [None, 3]"]),
     ],
 )

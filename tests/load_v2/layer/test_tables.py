@@ -187,3 +187,37 @@ def test_numbers_go_the_way_they_went(tmp_path):
     assert got.tolist() == [[1, 3, 4], [2, 5, 6]]
     with pytest.raises(ValueError, match="Invalid dtype"):
         model.predict({"n": np.array([1, {}], object), "m": np.zeros((2, 2))}, verbose=0)
+
+
+def _tables():
+    table = {"a": [0.5, 3.0], "c": ["red", "green"], "country": [1, 2]}
+    yield "lists", table
+    yield "objects", {key: np.array(value, object) for key, value in table.items()}
+    yield "columns of ones", {key: np.array(value)[:, None] for key, value in table.items()}
+    frame = pandas.DataFrame(table)
+    yield "frame", frame
+    yield "nullable", frame.convert_dtypes()
+    yield "columns", dict(frame)
+    arrow = pyarrow.Table.from_pandas(frame)
+    yield "arrow", arrow
+    yield "columns of arrow", {name: arrow.column(name) for name in arrow.column_names}
+
+
+def test_tensors_let_a_model_take_what_the_layer_takes(exported):
+    layer = SignatureLayer(exported("trees_crossed_columns"))
+    inputs = {key: keras.Input((), dtype=spec.dtype, name=key) for key, spec in layer.input_specs.items()}
+    model = keras.Model(inputs, layer(inputs))
+    want = layer(a=np.float32([0.5, 3]), c=tf.constant(["red", "green"]), country=tf.constant([1, 2], "int64"))
+    for name, table in _tables():
+        given = layer.tensors(table)
+        assert {key: value.dtype.name for key, value in given.items()} == {
+            "a": "float32",
+            "c": "string",
+            "country": "int64",
+        }
+        np.testing.assert_array_equal(model.predict(given, verbose=0), want, err_msg=name)
+    model.compile("sgd", "mse")
+    assert model.fit(layer.tensors(table), np.zeros((2, 2)), epochs=1, verbose=0).history["loss"]
+    assert list(layer.tensors({**table, "z": [1, 2]}, extra="ignore")) == ["a", "c", "country"]
+    with pytest.raises(LoadError, match="unknown: 'z'"):
+        layer.tensors({**table, "z": [1, 2]})

@@ -160,9 +160,9 @@ def test_a_path_of_no_known_kind_is_refused(tmp_path):
     with pytest.raises(LoadError, match="There is no file .*none.npz.*(?s:.)*'x', 'y'"):
         scoring.reader(str(tmp_path / "none.npz"), {"x": X, "y": X})
     (tmp_path / "in.csv").write_text("1,2")
-    with pytest.raises(LoadError, match="in.csv' is none of"):
+    with pytest.raises(LoadError, match="in.csv' is not a kind of file"):
         scoring.reader(str(tmp_path / "in.csv"), {"x": X})
-    with pytest.raises(LoadError, match="out.csv' is none of"):
+    with pytest.raises(LoadError, match="out.csv' is not a kind of file"):
         scoring.writer(str(tmp_path / "out.csv"), ["y"])
     with pytest.raises(LoadError, match="one array, the signature has 2 outputs: a, b"):
         scoring.writer(str(tmp_path / "out.npy"), ["a", "b"])

@@ -77,7 +77,7 @@ def test_an_array_is_the_row_of_the_only_input():
         (_example(image=[1.0, 2.0], id=[7]), r"Record \{id=7.*\}: input 'image' has 2 values; one row .* is \[2, 3\]"),
         (_example(image=[1.0] * 6), r"input 'id' is missing; it has 'image'"),
         (b"no example at all", r"Record of 17 bytes, .*: its bytes are not a serialized tf.train.Example"),
-        (3.0, r"it is a float; the signature takes 2 inputs: 'id', 'image'"),
+        (3.0, r"it has type float; the signature takes 2 inputs: 'id', 'image'"),
     ],
 )
 def test_what_does_not_fit_is_named_with_what_was_expected(element, said):

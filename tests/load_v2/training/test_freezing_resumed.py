@@ -61,6 +61,19 @@ def test_a_frozen_scope_stays_and_the_rest_goes_on(name, exports):
     assert trained <= changed, trained - changed
 
 
+@pytest.mark.parametrize(("name", "flags"), [("train_batch_norm_ema", {}), ("train_slim", {"batch_statistics": False})])
+def test_frozen_batch_norm_goes_by_its_averages(name, flags, exports):
+    # Nothing else in these graphs tells training from inference.
+    case = Training(name)
+    whole, model = (load_v2.resume(exports(name, **flags)) for _ in range(2))
+    before, evaluated = _values(model), model.evaluate(case.batch(0), verbose=0)
+    assert loss(whole, case.batch(0)) != pytest.approx(evaluated, rel=1e-3)
+    scope = next(weight for weight in model.by_name if weight.endswith("moving_mean")).rpartition("/")[0]
+    frozen = model.freeze(scope)
+    assert loss(model, case.batch(0)) == pytest.approx(evaluated, rel=1e-5)
+    assert not _changed(model, before) & set(frozen)
+
+
 @pytest.mark.parametrize("name", ["train_adam", "train_batch_norm_ema", "train_adagrad"])
 def test_it_survives_an_archive(name, exports, tmp_path):
     case = Training(name)

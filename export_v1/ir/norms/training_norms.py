@@ -8,12 +8,12 @@ by what training has kept, and scales by the batch, is neither the one graph nor
 import dataclasses
 from collections.abc import Collection, Iterable, Mapping
 
-from export_v1.analysis import batch_norm, moments
-from export_v1.analysis.batch_norm import Average
 from export_v1.errors import quoted
 from export_v1.ir import ops
-from export_v1.ir.graph import Index, NodeDef, Tensor, control_inputs, data_inputs
+from export_v1.ir.graph import Index, NodeDef, Tensor, data_inputs
 from export_v1.ir.match import origin
+from export_v1.ir.norms import averages, moments
+from export_v1.ir.norms.averages import Average
 
 _QUOTIENTS = frozenset({"RealDiv", "Div"})
 
@@ -52,14 +52,14 @@ def found(index: Index, live: Collection[str], outputs: Iterable[Tensor]) -> lis
         live: names of the nodes that run when the outputs are computed, update ops included.
         outputs: what is wanted of the graph.
     """
-    kept = batch_norm.averages(index)
-    forward = _Forward(index, live, list(outputs), {average.update for average in kept})
+    kept = averages.kept(index)
+    forward = _Forward(index, live, list(outputs))
     reached = forward.reached()
     by_statistic: dict[Tensor, list[Average]] = {}
     for average in kept:
         by_statistic.setdefault(average.statistic, []).append(average)
     norms = [
-        _fused(index[name], by_statistic, reached) for name in sorted(reached) if batch_norm.is_training(index[name])
+        _fused(index[name], by_statistic, reached) for name in sorted(reached) if averages.is_training(index[name])
     ]
     groups: dict[frozenset[Tensor], list[Tensor]] = {}
     for statistic in by_statistic:
@@ -73,13 +73,13 @@ def found(index: Index, live: Collection[str], outputs: Iterable[Tensor]) -> lis
 
 
 class _Forward:
-    """The nodes that outputs need, apart from those that only keep averages up to date."""
+    """The nodes that outputs are computed from; what is waited for, such as the updates of averages, has no part in them."""
 
-    def __init__(self, index: Index, live: Collection[str], outputs: list[Tensor], updates: set[str]):
-        self._index, self._live, self._outputs, self._updates = index, live, outputs, updates
+    def __init__(self, index: Index, live: Collection[str], outputs: list[Tensor]):
+        self._index, self._live, self._outputs = index, live, outputs
 
     def reached(self, stops: Collection[Tensor] = ()) -> set[str]:
-        """Returns the names of the nodes that the outputs need where `stops` are given."""
+        """Returns the names of the nodes that the outputs are computed from where `stops` are given."""
         seen: set[str] = set()
         todo = [tensor.node for tensor in self._outputs if tensor not in stops]
         while todo:
@@ -89,18 +89,17 @@ class _Forward:
             seen.add(name)
             node = self._index[name]
             todo.extend(tensor.node for tensor in data_inputs(node) if tensor not in stops)
-            todo.extend(wait for wait in control_inputs(node) if wait not in self._updates)
         return seen
 
 
 def _fused(node: NodeDef, by_statistic: Mapping[Tensor, list[Average]], reached: set[str]) -> Norm:
-    averages = {}
+    used = {}
     for output, what in ((1, "mean"), (2, "variance")):
         unread = [a for a in by_statistic.get(Tensor(node.name, output), []) if a.variable not in reached]
         if len({average.variable for average in unread}) != 1:
             return Norm(node.name, problem=f"the graph keeps no moving average of its {what}")
-        averages[Tensor(node.name, output)] = unread[0]
-    return Norm(node.name, averages, updates=frozenset(average.update for average in averages.values()))
+        used[Tensor(node.name, output)] = unread[0]
+    return Norm(node.name, used, updates=frozenset(average.update for average in used.values()))
 
 
 class _WrittenOut:
