@@ -81,7 +81,8 @@ class Artefact:
             LoadError: there is none of that key.
         """
         if key not in self.signatures:
-            remedy = f'Pass signature="{min(self.signatures)}".' if self.signatures else "Run step 1 on it."
+            known = next(iter([*errors.closest(key, self.signatures), *self.signatures]), "")
+            remedy = f'Pass signature="{known}", or --signature={known} to a command.' if known else "Run step 1 on it."
             raise errors.unknown("Signature", key, repr(self.path), self.signatures, remedy)
         return self.signatures[key]
 
