@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 
 from export_v1 import errors, interface
-from export_v1.analysis import endless
+from export_v1.analysis import endless, races
 from export_v1.artifact import assembly, model_settings, recording, save, versions, warmup
 from export_v1.artifact.report import Report
 from export_v1.console import progress
@@ -19,7 +19,7 @@ from export_v1.ir import randomness, safety, wellformed
 from export_v1.ir.graph import Index, parse
 from export_v1.model import Source
 from export_v1.passes import replacements
-from export_v1.planning import norms, plan
+from export_v1.planning import norms, plan, variant
 from export_v1.planning.plan import DEFAULT, Plan
 from export_v1.proof import batch, checking, memory, sample, training
 from export_v1.proof.asking import Unanswered
@@ -88,7 +88,12 @@ def _export(
     progress.stage("writing weights and comparing answers", 0.75)
     with versions.target(export_dir, **place) as target:
         answers = [*recorded.sets, *opened.proofs] if recorded else []
-        written, not_proven = _write(assembled.exported, answers, requests, target.folder)
+
+        def undecided() -> Mapping[str, str]:
+            asked = variant.original(opened.planned.serving, files)
+            return races.undecided(asked.graph_def, asked.outputs[planned.default])
+
+        written, not_proven = _write(assembled.exported, answers, requests, target.folder, undecided)
         recorded = recorded and recorded.without(not_proven)
         if request.require_proof:
             _require(recorded)
@@ -161,6 +166,7 @@ def _write(
     answers: list[Sample],
     requests: Mapping[int, warmup.Batch],
     folder: str,
+    undecided: Callable[[], Mapping[str, str]],
 ) -> tuple[save.Written, dict[str, str]]:
     """Writes the SavedModel after it has given the original's answers; returns which outputs prove nothing after all."""
     inputs, outputs, _ = exported.signatures[DEFAULT]
@@ -173,7 +179,7 @@ def _write(
                 fill(session, exported.weights)
 
         remaining = answer.without(not_proven)
-        not_proven.update(checking.check(remaining, session, inputs, outputs, refill))
+        not_proven.update(checking.check(remaining, session, inputs, outputs, refill, undecided))
 
     checks: list[Callable] = [functools.partial(compare, answer) for answer in answers]
     if answers and requests:

@@ -96,7 +96,7 @@ def starts(graph_def: GraphDef, size: int | None, inputs: Mapping[str, Sequence[
     values = Liveness(Ordered.of(index)).known
     dependent = index.descendants(tensor.node for tensor in fed)
     for node in graph_def.node:
-        sizes = None if node.name in dependent else _equal_rows(index, node, values)
+        sizes = None if node.name in dependent else _equal_rows(index, node, values, size)
         if (
             sizes is not None
             and sizes[0] == size
@@ -201,7 +201,7 @@ def _is_of_rows(array: NodeDef, size: int) -> bool:
     return bool(shape.dim) and shape.dim[0].size == size and alike
 
 
-def _equal_rows(index: Index, node: NodeDef, values: Mapping[Tensor, np.ndarray]) -> np.ndarray | None:
+def _equal_rows(index: Index, node: NodeDef, values: Mapping[Tensor, np.ndarray], size: int) -> np.ndarray | None:
     """Returns the sizes of what has equal rows by the way that it is made."""
     if node.op == "Fill":
         sizes = values.get(data_inputs(node)[0])
@@ -209,7 +209,8 @@ def _equal_rows(index: Index, node: NodeDef, values: Mapping[Tensor, np.ndarray]
     if node.op == "Const":
         tensor = attr(node, "value").tensor
         sizes = np.array([dim.size for dim in tensor.tensor_shape.dim], np.int32)
-        if not sizes.size or tf.as_dtype(tensor.dtype) == tf.string:
+        # A frozen graph's weights are Consts, too, and are not looked through.
+        if not sizes.size or sizes[0] != size or tf.as_dtype(tensor.dtype) == tf.string:
             return None
         value = tf.make_ndarray(tensor)
         return sizes if value.size and np.all(value == value.flat[0]) else None

@@ -23,11 +23,13 @@ def check(
     inputs: Mapping[str, str],
     outputs: Mapping[str, str],
     refill: Callable[[], object] = lambda: None,
+    undecided: Callable[[], Mapping[str, str]] = dict,
 ) -> dict[str, str]:
     """Checks that the exported graph gives the recorded answers.
 
     An output of `Sample.drawn` may have been the same by chance whenever the original was asked; it is different only if the
-    export, too, gives the same answer each time, and another one.
+    export, too, gives the same answer each time, and another one. An output that the original leaves open is not different
+    either.
 
     Args:
         sample: the original's answers, one set of them.
@@ -35,6 +37,7 @@ def check(
         inputs: input key -> tensor name there.
         outputs: output key -> tensor name there.
         refill: restores the variables, which an answer may change.
+        undecided: returns output key -> what the original leaves open, as far as it does; see `analysis.races`.
 
     Returns:
         Output key -> why it is not proven after all.
@@ -59,6 +62,8 @@ def check(
         raise errors.ExportError(
             f"The converted graph fails{what}, where the original answers: {errors.reason(error)}\n{_DEFECT}"
         ) from error
+    left_open = {key: why for key, why in undecided().items() if key in wrong - drawn} if wrong - drawn else {}
+    wrong -= left_open.keys()
     if wrong - drawn:
         lines = [
             f"  output {key!r} is {_shown(got[key])}, the original's is {_shown(value)}; {compared[key]}\n"
@@ -68,7 +73,8 @@ def check(
         raise errors.ExportError(
             f"The converted graph does not answer as the original does{what}:\n{''.join(lines)}{_DEFECT}"
         )
-    return {key: samples.is_random(sample.drawn[key]) for key in sample.outputs if key in drawn}
+    random = {key: samples.is_random(sample.drawn[key]) for key in sample.outputs if key in drawn}
+    return random | left_open
 
 
 def _changes(ask: Callable[[], asking.Answers], key: str, first: np.ndarray, refill: Callable[[], object]) -> bool:

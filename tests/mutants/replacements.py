@@ -226,6 +226,21 @@ CHANGES = (
         why="a rank that TensorFlow 1 had wrong is recorded",
     ),
     Change(
+        _FOLDER + "products.py",
+        "tf.round(found)",
+        "tf.floor(found + 0.5)",
+        _kernel("products-13", "products-14"),
+        why="halves",
+    ),
+    Change(_FOLDER + "products.py", "0 if is_relu else -128", "-128", _kernel("products-13", "products-16")),
+    Change(
+        _FOLDER + "products.py",
+        'any("VECT" in layout for layout in formats)',
+        "False",
+        _PASS,
+        why="a layout that no CPU has is taken for another",
+    ),
+    Change(
         _FOLDER + "tensor_forest.py",
         "for root in nodes.roots]",
         "for root in nodes.roots[:1]]",

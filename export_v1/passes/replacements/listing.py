@@ -5,7 +5,7 @@ import pathlib
 import export_v1
 from export_v1.ir import removed
 from export_v1.passes.replacements import TABLE
-from export_v1.passes.replacements.not_replaced import NOT_REPLACED
+from export_v1.passes.replacements.not_replaced import NOT_REPLACED, WITHOUT_KERNEL
 
 FILE = pathlib.Path(export_v1.__file__).parent / "REMOVED_OPS.md"
 # What stands before the tables.
@@ -13,11 +13,14 @@ _MARK = "<!-- table -->\n"
 
 
 def markdown() -> str:
-    """Returns two tables: of the ops that TensorFlow 2 does not know, and of others that are replaced."""
+    """Returns three tables: ops that TensorFlow 2 does not know, others that are replaced, and others that are not."""
     unknown = sorted(removed.definitions(), key=str.lower)
     replaced = [op for op in unknown if op in TABLE]
     rows = [f"| `{op}` | {TABLE[op].by if op in TABLE else 'none: ' + NOT_REPLACED[op]} |" for op in unknown]
     known = [f"| `{op}` | {TABLE[op].by} |" for op in sorted(TABLE, key=str.lower) if op not in unknown]
+    reasons: dict[str, list[str]] = {}
+    for op, why in WITHOUT_KERNEL.items():
+        reasons.setdefault(why, []).append(op)
     head = ["| op | what stands in for it |", "|---|---|"]
     return "\n".join(
         [
@@ -30,6 +33,12 @@ def markdown() -> str:
             "",
             *head,
             *known,
+            "",
+            f"## {len(WITHOUT_KERNEL)} that it knows, has no kernel for on a CPU, and nothing stands in for",
+            "",
+            "| why | ops |",
+            "|---|---|",
+            *(f"| {why} | {', '.join(f'`{op}`' for op in ops)} |" for why, ops in reasons.items()),
             "",
         ]
     )

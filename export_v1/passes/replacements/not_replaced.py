@@ -1,4 +1,4 @@
-"""Ops that TensorFlow 2 does not know and that nothing stands in for, each with the reason."""
+"""Ops that TensorFlow 2 does not know, or cannot run on a CPU, and that nothing stands in for, each with the reason."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -59,4 +59,79 @@ _REASONS: Mapping[str, str] = {
     """,
 }
 
-NOT_REPLACED: Mapping[str, str] = MappingProxyType({op: why for why, names in _REASONS.items() for op in names.split()})
+# Ops that TensorFlow 2 knows, has no kernel for on a CPU, and has nothing to stand in for: each with the reason.
+_WITHOUT_KERNEL: Mapping[str, str] = {
+    "tells which trees and which features led to a prediction, as serialized messages; no prediction depends on it": """
+        BoostedTreesExampleDebugOutputs
+    """,
+    "grows boosted trees, or counts for it": """
+        BoostedTreesAggregateStats BoostedTreesCalculateBestFeatureSplit
+        BoostedTreesCalculateBestGainsPerFeature BoostedTreesCenterBias BoostedTreesFlushQuantileSummaries
+        BoostedTreesMakeQuantileSummaries BoostedTreesMakeStatsSummary
+        BoostedTreesQuantileStreamResourceAddSummaries BoostedTreesQuantileStreamResourceFlush
+        BoostedTreesSparseAggregateStats BoostedTreesSparseCalculateBestFeatureSplit BoostedTreesUpdateEnsemble
+        BoostedTreesUpdateEnsembleV2
+    """,
+    "makes, saves or restores trees and quantiles; a model is answered from what its checkpoint holds of them": """
+        BoostedTreesCreateEnsemble BoostedTreesCreateQuantileStreamResource BoostedTreesDeserializeEnsemble
+        BoostedTreesEnsembleResourceHandleOp BoostedTreesGetEnsembleStates
+        BoostedTreesQuantileStreamResourceDeserialize BoostedTreesQuantileStreamResourceHandleOp
+        BoostedTreesSerializeEnsemble IsBoostedTreesEnsembleInitialized
+        IsBoostedTreesQuantileStreamResourceInitialized
+    """,
+    "runs on TPUs alone, or between them; what a CPU serves is in the same SavedModel under the tag `serve` alone": """
+        AllToAll CollectivePermute ConfigureDistributedTPU ConfigureTPUEmbedding CrossReplicaSum
+        EnqueueTPUEmbeddingIntegerBatch EnqueueTPUEmbeddingSparseBatch EnqueueTPUEmbeddingSparseTensorBatch
+        InfeedDequeue InfeedDequeueTuple InfeedEnqueue InfeedEnqueuePrelinearizedBuffer InfeedEnqueueTuple
+        OutfeedDequeue OutfeedDequeueTuple OutfeedEnqueue OutfeedEnqueueTuple Prelinearize PrelinearizeTuple
+        RecvTPUEmbeddingActivations SendTPUEmbeddingGradients ShutdownDistributedTPU TPUCompilationResult
+        TPUEmbeddingActivations TPUOrdinalSelector TPUPartitionedCall WorkerHeartbeat _ConfigureDistributedTPU
+        _DisconnectHostFromDistributedTPUSystem _InitializeHostForDistributedTPU _SetGlobalTPUArray
+        _ShutdownDistributedTPU _TPUReplicate _WaitForDistributedTPU _XlaRecvAtHost _XlaSendFromHost
+    """,
+    "moves an optimizer's state to or from a TPU, in training": """
+        LoadTPUEmbeddingADAMParameters LoadTPUEmbeddingAdadeltaParameters LoadTPUEmbeddingAdagradParameters
+        LoadTPUEmbeddingCenteredRMSPropParameters LoadTPUEmbeddingFTRLParameters
+        LoadTPUEmbeddingMDLAdagradLightParameters LoadTPUEmbeddingMomentumParameters
+        LoadTPUEmbeddingProximalAdagradParameters LoadTPUEmbeddingRMSPropParameters
+        LoadTPUEmbeddingStochasticGradientDescentParameters RetrieveTPUEmbeddingADAMParameters
+        RetrieveTPUEmbeddingAdadeltaParameters RetrieveTPUEmbeddingAdagradParameters
+        RetrieveTPUEmbeddingCenteredRMSPropParameters RetrieveTPUEmbeddingFTRLParameters
+        RetrieveTPUEmbeddingMDLAdagradLightParameters RetrieveTPUEmbeddingMomentumParameters
+        RetrieveTPUEmbeddingProximalAdagradParameters RetrieveTPUEmbeddingRMSPropParameters
+        RetrieveTPUEmbeddingStochasticGradientDescentParameters
+    """,
+    "sends values from GPU to GPU, in training on several": """
+        NcclAllReduce NcclBroadcast NcclReduce _NcclBroadcastRecv _NcclBroadcastSend _NcclReduceRecv
+        _NcclReduceSend
+    """,
+    "is the gradient of an op that only a GPU has; what stands in for the op has gradients of its own": """
+        CudnnRNNBackprop CudnnRNNBackpropV2 CudnnRNNBackpropV3 MaxPoolGradGradWithArgmax
+    """,
+    "makes a dataset; cut the graph after it with `--input`": """
+        ExperimentalMapDataset FilterByLastComponentDataset
+    """,
+    "is for the tests of TensorFlow itself": """
+        A Attr AttrBool AttrBoolList AttrDefault AttrEmptyListDefault AttrEnum AttrEnumList AttrFloat
+        AttrListDefault AttrListMin AttrListTypeDefault AttrMin AttrPartialShape AttrPartialShapeList AttrShape
+        AttrShapeList AttrTypeDefault B Binary ComplexStruct CopyOp DefaultAttrs FiveFloatOutputs FloatInput
+        FloatOutput FloatOutputStringOutput Foo1 Foo2 Foo3 FuncAttr FuncListAttr InPolymorphicTwice Int64Output
+        IntAttr IntInput IntInputFloatInput IntInputIntOutput IntOutput IntOutputFloatOutput ListInput
+        ListOutput MixedStruct NInPolymorphicTwice NInTwice NInTwoTypeVariables NIntsIn NIntsOut NIntsOutDefault
+        NPolymorphicIn NPolymorphicOut NPolymorphicOutDefault NPolymorphicRestrictIn NPolymorphicRestrictOut
+        None OpWithDefaultAttr OpWithFutureDefaultAttr OutT OutTypeList OutTypeListRestrict Polymorphic
+        PolymorphicDefaultOut PolymorphicOut RefIn RefInputFloatInput RefInputFloatInputIntOutput
+        RefInputIntInput RefOut RefOutput RefOutputFloatOutput RequiresOlderGraphVersion ReservedAttr
+        ReservedInput Restrict Simple SimpleStruct StringListAttr TestStringOutput TwoFloatInputs
+        TwoFloatInputsFloatOutput TwoFloatInputsIntOutput TwoFloatOutputs TwoIntInputs TwoIntOutputs TwoRefsIn
+        TypeList TypeListRestrict TypeListTwice Unary
+    """,
+}
+
+
+def _by_op(reasons: Mapping[str, str]) -> Mapping[str, str]:
+    return MappingProxyType({op: why for why, names in reasons.items() for op in names.split()})
+
+
+NOT_REPLACED = _by_op(_REASONS)
+WITHOUT_KERNEL = _by_op(_WITHOUT_KERNEL)

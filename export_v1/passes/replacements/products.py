@@ -86,6 +86,8 @@ def fused_conv(
 ) -> tf.Tensor:
     """Returns a convolution, scaled, plus a side input, scaled, plus a bias, and the positive part of that.
 
+    Of 8-bit numbers the sum is rounded, half to even, and kept within 8 bits.
+
     Args:
         site: with `strides`, `padding`, `dilations`, `data_format`, `filter_format` and `activation_mode`.
         conv_input: images, [batch, height, width, channels] or [batch, channels, height, width].
@@ -96,12 +98,17 @@ def fused_conv(
         side_input_scale: scalar.
     """
     formats = site.attr("data_format").decode(), site.attr("filter_format").decode()
-    if "VECT" in "".join(formats) or not conv_input.dtype.is_floating:
+    if any("VECT" in layout for layout in formats):
         raise errors.ExportError(
-            f"Node {site.node.name!r} ({site.node.op}) cannot be replaced: it computes with {conv_input.dtype.name} in "
-            f"the layout {formats[0]}, of which only GPUs have kernels.\n"
+            f"Node {site.node.name!r} ({site.node.op}) cannot be replaced: its layouts are {' and '.join(formats)}, "
+            "which no CPU has a kernel for, in TensorFlow 1 or 2.\n"
             "  Cut the graph after it with --input=KEY=TENSOR."
         )
+    dtype, is_relu = conv_input.dtype, site.attr("activation_mode") == b"Relu"
+    if not dtype.is_floating:
+        # Sums of products of 8-bit numbers are exact in 64 bits.
+        conv_input, filters = (tf.cast(tf.bitcast(numbers, tf.int8), tf.float64) for numbers in (conv_input, filters))
+        side_input = tf.cast(tf.bitcast(side_input, tf.int8), tf.float32)
     is_first = formats[0] == "NCHW"
     strides, dilations = (list(site.attr(name)) for name in ("strides", "dilations"))
     if formats[1] == "OIHW":
@@ -111,12 +118,16 @@ def fused_conv(
         conv_input, side_input = (_channels_last(images) for images in (conv_input, side_input))
         strides, dilations = ([sizes[0], *sizes[2:], sizes[1]] for sizes in (strides, dilations))
     found = tf.nn.conv2d(conv_input, filters, strides, site.attr("padding").decode(), dilations=dilations)
+    found = tf.cast(found, side_input.dtype)
     found *= tf.cast(conv_input_scale, found.dtype)
     side = tf.cast(side_input_scale, found.dtype) * side_input
     has_side = tf.size(side_input) > 0
     found += tf.cond(has_side, lambda: side, lambda: tf.zeros_like(found))
     found += tf.cast(bias, found.dtype)
-    if site.attr("activation_mode") == b"Relu":
+    if not dtype.is_floating:
+        found = tf.clip_by_value(tf.round(found), 0 if is_relu else -128, 127)
+        found = tf.bitcast(tf.cast(found, tf.int8), dtype)
+    elif is_relu:
         found = tf.nn.relu(found)
     return tf.transpose(found, [0, 3, 1, 2]) if is_first else found
 
@@ -130,5 +141,5 @@ def _channels_last(images: tf.Tensor) -> tf.Tensor:
 REPLACEMENTS = {
     "MaskedMatmul": Replacement(masked_matmul, "gathers, and sums of their products"),
     "WALSComputePartialLhsAndRhs": Replacement(wals_partial_lhs_and_rhs, "gathers, and sums of their products by row"),
-    "FusedConv2DBiasActivation": Replacement(fused_conv, "Conv2D, a sum, and Relu"),
+    "FusedConv2DBiasActivation": Replacement(fused_conv, "Conv2D, a sum, and Relu; in 8 bits with rounding"),
 }

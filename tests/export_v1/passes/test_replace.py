@@ -249,3 +249,25 @@ def test_replicas_of_different_inputs_are_refused():
     assert _run(_replaced(_graph(one)).graph_def, "one:0") == 2
     with pytest.raises(errors.ExportError, match="'other' .*2 replicas different inputs"):
         _replaced(_graph(other))
+
+
+def test_a_layout_of_gpus_is_refused_by_its_name():
+    inputs = [
+        ("x", tf.qint8),
+        ("w", tf.qint8),
+        ("bias", tf.float32),
+        ("side", tf.qint8),
+        ("a", tf.float32),
+        ("b", tf.float32),
+    ]
+    graph_def = GraphDef()
+    graph_def.node.extend(rewrite.node(name, "Placeholder", dtype=dtype) for name, dtype in inputs)
+    conv = rewrite.node(
+        "conv", "FusedConv2DBiasActivation", [Tensor(name) for name, _ in inputs], T=tf.qint8, Tbias=tf.float32
+    )
+    conv.attr["data_format"].s, conv.attr["filter_format"].s = b"NCHW_VECT_C", b"OIHW_VECT_I"
+    conv.attr["padding"].s = b"SAME"
+    conv.attr["strides"].list.i.extend([1, 1, 1, 1])
+    graph_def.node.append(conv)
+    with pytest.raises(errors.ExportError, match="'conv' .*its layouts are NCHW_VECT_C and OIHW_VECT_I, which no CPU"):
+        _replaced(graph_def)

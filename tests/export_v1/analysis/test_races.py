@@ -1,0 +1,49 @@
+"""Answers that depend on whether a variable is read before or after it is written."""
+
+import tensorflow as tf
+
+from export_v1.analysis import races
+from tests.support import graphs
+from tests.support.graphs import v1
+
+
+def _graph(build):
+    with graphs.tensorflow_1() as graph:
+        x = v1.placeholder(tf.float32, [3], name="x")
+        for key, tensor in build(x, v1.get_variable("v", initializer=[1.0, 2.0, 3.0], use_resource=False)).items():
+            tf.identity(tensor, name=key)
+    return graph.as_graph_def()
+
+
+def _one_after_the_other(x, v):
+    before = v * 1.0
+    with tf.control_dependencies([before]):
+        written = v1.assign_add(v, x)
+    with tf.control_dependencies([written]):
+        return {"before": before, "written": written + 0.0, "after": v.read_value() * 2.0}
+
+
+def _left_open(x, v):
+    view = tf.identity(v)
+    with tf.control_dependencies([view]):
+        written = v1.assign_add(v, x)
+    return {"read": view * 2.0, "written": written + 0.0, "other": x * 2.0}
+
+
+def _undecided(build):
+    graph_def = _graph(build)
+    keys = ("before", "written", "after", "read", "other")
+    names = {node.name for node in graph_def.node}
+    asked = [key for key in keys if key in names]
+    kept = v1.graph_util.extract_sub_graph(graph_def, asked)
+    return races.undecided(kept, {key: f"{key}:0" for key in asked})
+
+
+def test_what_is_ordered_is_decided():
+    assert _undecided(_one_after_the_other) == {}
+
+
+def test_a_view_that_is_read_whenever_is_not():
+    assert _undecided(_left_open) == {
+        "read": "'mul' reads variable 'v', 'AssignAdd' writes it, and the graph leaves open which is first"
+    }
