@@ -126,6 +126,8 @@ CHANGES = (
             ("tests/export_v1/ir/test_library.py",)),
     _change("export_v1/ir/library.py", "        if node_name not in nodes:\n", "        if False:\n",
             ("tests/export_v1/ir/test_library.py",)),
+    _change("load_v2/replay.py", "if source.is_object_graph else []", "if False else []", ("tests/test_nothing_let_in.py",),
+            "verify has TensorFlow go by functions that no node calls"),
     _change("export_v1/format/table.py", 'last is not None and key <= last', 'False', ("tests/export_v1/format/test_bundle.py",)),
     _change("export_v1/format/table.py", 'shift < 70 and at < len(data)', 'at < len(data)', ("tests/export_v1/format/test_bundle.py",)),
     _change("export_v1/format/table.py", 'shift < 70 and at < len(data)', 'shift < 70', ("tests/export_v1/format/test_bundle.py",)),
