@@ -96,6 +96,8 @@ def _saved_model(source: Artefact, allow_ops: Collection[str]) -> Reader:
     policy.check(importing.as_written(_beside_restoring(source)), source.assets)
     # It reads the file itself, with all that is left out where anything else imports the graph.
     marks = importing.marks(graph_def)
+    # By these it would go by functions of the library, whatever nodes call them.
+    marks += ["'object_graph_def'"] if source.is_object_graph else []
     if marks:
         raise LoadError(
             f"The graph of {source.path!r} has marks by which TensorFlow may run something else, and step 1 writes none: "

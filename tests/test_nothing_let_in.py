@@ -624,3 +624,16 @@ def test_the_op_that_restores_touches_the_export_alone(op, canary, exported, tmp
     with pytest.raises(LoadError, match=f"other devices:\n    {op}: 'evil'\n"):
         verification.verify(tmp_path / "export")
     assert not list(tmp_path.glob("canary*"))
+
+
+def test_objects_beside_the_graph_are_refused(exported, tmp_path):
+    """With them TensorFlow's loader goes by functions, whatever nodes call these; step 1 writes none."""
+    shutil.copytree(exported("mlp_layers"), tmp_path / "export")
+    tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
+    brought = saved_model_pb2.SavedModel.FromString((tmp_path / "other" / "saved_model.pb").read_bytes()).meta_graphs[0]
+    file = tmp_path / "export" / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    saved.meta_graphs[0].object_graph_def.CopyFrom(brought.object_graph_def)
+    file.write_bytes(saved.SerializeToString())
+    with pytest.raises(LoadError, match="'object_graph_def'"):
+        verification.verify(tmp_path / "export")

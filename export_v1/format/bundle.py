@@ -166,7 +166,9 @@ def _check(index: Index) -> None:
         raise table.DamagedError(f"it is said to be of {index.shards:,} data files")
     for name, entry in index.tensors.items():
         _check_entry(f"tensor {name!r}", entry, index.shards)
-        parts = {_explicit(_extents(part), _sizes(entry)) for part in entry.slices}
+        parts = [_explicit(_extents(part), _sizes(entry)) for part in entry.slices]
+        if len(set(parts)) < len(parts):
+            raise table.DamagedError(f"tensor {name!r} has a part twice")
         for part in parts:
             _check_part(name, entry, part, index.slices.get(name, {}).get(part))
     for name, found in index.slices.items():

@@ -2,14 +2,14 @@
 
 import collections
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from export_v1 import errors
 from export_v1.ir import graph, ops, ordering, rewrite
 
 # TensorFlow puts functions in the place of their calls, and follows the calls without counting. A graph may become this
-# many nodes by that, or this many times what is written in it.
-MOST_NODES = 50_000
+# many nodes or bytes by that, or this many times what is written in it.
+MOST_NODES, MOST_BYTES = 50_000, 2**28
 MOST_TIMES = 10
 
 
@@ -117,31 +117,43 @@ def check_size(graph_def, error: type[errors.UserError] = errors.ExportError) ->
     calls = {name: _calls(function.node_def, functions) for name, function in functions.items()}
     if ordering.unordered({name: list(called) for name, called in calls.items()}):
         raise error("The graph's functions call one another without end.\n  No TensorFlow program writes such a graph.")
-    sizes: dict[str, int] = {}
-    for root in functions:
+    order = list(_callees_first(calls))
+    called = _calls(graph_def.node, functions)
+    for measure, unit, least in ((len, "nodes", MOST_NODES), (_bytes, "bytes", MOST_BYTES)):
+        own = {name: measure(functions[name].node_def) for name in order}
+        grown: dict[str, int] = {}
+        for name in order:
+            grown[name] = own[name] + sum(times * grown[callee] for callee, times in calls[name].items())
+        outside = measure(graph_def.node)
+        written = outside + sum(own.values())
+        size = outside + sum(times * grown[name] for name, times in called.items())
+        most = max(least, MOST_TIMES * written)
+        if size > most:
+            shown = f"{size:,}" if size < 10**15 else "more than 10^15"
+            raise error(
+                f"The graph's functions call one another so often that its {written:,} {unit} become {shown}; "
+                f"at most {most:,} are taken.\n  No TensorFlow program is known that writes such a graph; get it from its "
+                "author anew."
+            )
+
+
+def _bytes(nodes) -> int:
+    return sum(node.ByteSize() for node in nodes)
+
+
+def _callees_first(calls: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """Yields the names of functions, each once, after those that it calls; none calls itself."""
+    done: set[str] = set()
+    for root in calls:
         stack = [root]
         while stack:
-            name = stack[-1]
-            waiting = [called for called in calls[name] if called not in sizes]
-            if waiting:
-                stack.extend(waiting)
-                continue
-            stack.pop()
-            sizes[name] = len(functions[name].node_def) + sum(
-                times * sizes[called] for called, times in calls[name].items()
-            )
-    written = len(graph_def.node) + sum(len(function.node_def) for function in functions.values())
-    size = len(graph_def.node) + sum(
-        times * sizes[called] for called, times in _calls(graph_def.node, functions).items()
-    )
-    most = max(MOST_NODES, MOST_TIMES * written)
-    if size > most:
-        shown = f"{size:,}" if size < 10**15 else "more than 10^15"
-        raise error(
-            f"The graph's functions call one another so often that its {written:,} nodes become {shown}; "
-            f"at most {most:,} are taken.\n  No TensorFlow program is known that writes such a graph; get it from its "
-            "author anew."
-        )
+            waiting = [callee for callee in calls[stack[-1]] if callee not in done]
+            stack.extend(waiting)
+            if not waiting:
+                name = stack.pop()
+                if name not in done:
+                    done.add(name)
+                    yield name
 
 
 def _calls(nodes, functions) -> collections.Counter[str]:
@@ -172,6 +184,16 @@ def _body(function) -> Iterator[str]:
     for arg in function.signature.output_arg:
         if not _is_there(function.ret.get(arg.name, ""), nodes, arguments):
             yield f"returns {arg.name!r}, which nothing in it makes"
+    for node_name in function.control_ret.values():
+        if node_name not in nodes:
+            yield f"waits for a node {node_name!r}, and there is no such thing in it"
+    declared = {attr.name for attr in function.signature.attr}
+    for arg in (*function.signature.input_arg, *function.signature.output_arg):
+        # TensorFlow ends the process over some of these.
+        if arg.number_attr or arg.type_list_attr:
+            yield f"has an argument or a result {arg.name!r} of several tensors"
+        elif not arg.type and arg.type_attr not in declared:
+            yield f"has an argument or a result {arg.name!r} of no type"
     loops = {name for name, node in nodes.items() if node.op in ops.WAYS_BACK}
     edges = {
         name: [

@@ -1,39 +1,69 @@
 """The whole model under each Keras backend, in a process of its own that has nothing of this project in it."""
 
+import dataclasses
 import importlib.util
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from load_v2.errors import LoadError, quoted
 
 KNOWN = ("tensorflow", "jax", "torch")
-# Loads the generated code and its weights, answers every batch of inputs, and writes the answers down.
+# For each model: loads the generated code and its weights, answers every batch of inputs, and writes the answers down, or
+# what went wrong.
 _SCRIPT = """
-import runpy, sys
+import os, runpy, sys
 import numpy as np
-code, weights, questions, answers = sys.argv[1:]
-model = runpy.run_path(code)["build"]()
 import keras
-model.load_weights(weights)
-given = np.load(questions)
-batches = {}
-for name in given.files:
-    batch, _, key = name.partition("/")
-    batches.setdefault(batch, {})[key] = given[name]
-found = {}
-for batch, inputs in batches.items():
-    outputs = model({key: keras.ops.convert_to_tensor(value) for key, value in inputs.items()}, training=False)
-    outputs = outputs if isinstance(outputs, dict) else {"": outputs}
-    for key, value in outputs.items():
-        found[f"{batch}/{key}"] = np.asarray(keras.ops.convert_to_numpy(value))
-np.savez(answers, **found)
+for at in range(1, len(sys.argv), 2):
+    code, weights = sys.argv[at : at + 2]
+    number = at // 2
+    found = {}
+    try:
+        model = runpy.run_path(code)["build"]()
+        model.load_weights(weights)
+        with np.load(f"{number}.in.npz") as given:
+            batches = {}
+            for name in given.files:
+                batch, _, key = name.partition("/")
+                batches.setdefault(batch, {})[key] = given[name]
+        for batch, inputs in batches.items():
+            inputs = {key: keras.ops.convert_to_tensor(value) for key, value in inputs.items()}
+            outputs = model(inputs, training=False)
+            outputs = outputs if isinstance(outputs, dict) else {"": outputs}
+            for key, value in outputs.items():
+                found[f"{batch}/{key}"] = np.asarray(keras.ops.convert_to_numpy(value))
+        np.savez(f"{number}.out.npz", **found)
+    except Exception as error:
+        lines = [line for line in f"{type(error).__name__}: {error}".splitlines() if line.strip()]
+        with open(f"{number}.txt", "w") as stream:
+            stream.write(lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1]}")
+    keras.backend.clear_session()
 """
+
+
+@dataclasses.dataclass(frozen=True)
+class Questions:
+    """What a model is asked.
+
+    Attributes:
+        code, weights: files of the generated code and of its weights.
+        batches: inputs by key.
+        outputs: the model's output keys.
+    """
+
+    code: str
+    weights: str
+    batches: Sequence[Mapping[str, np.ndarray]]
+    outputs: Sequence[str]
+
+
+Answers: TypeAlias = list[dict[str, np.ndarray]] | str
 
 
 def installed() -> tuple[str, ...]:
@@ -60,28 +90,34 @@ def chosen(requested: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(requested)
 
 
-def answers(
-    backend: str, code: str, weights: str, batches: Sequence[Mapping[str, np.ndarray]], outputs: Sequence[str]
-) -> list[dict[str, np.ndarray]] | str:
-    """Returns what the model answers on a backend, batch by batch; what went wrong where it could not.
-
-    Args:
-        backend: name of a Keras backend.
-        code, weights: files of the generated code and of its weights.
-        batches: inputs by key.
-        outputs: the model's output keys.
-    """
+def answers(backend: str, asked: Sequence[Questions]) -> list[Answers]:
+    """Returns what models answer on a backend, batch by batch; what went wrong instead where one could not."""
     with tempfile.TemporaryDirectory() as folder:
-        questions, found = os.path.join(folder, "in.npz"), os.path.join(folder, "out.npz")
-        given: dict[str, Any] = {f"{at}/{key}": v for at, batch in enumerate(batches) for key, v in batch.items()}
-        np.savez(questions, **given)
+        for number, questions in enumerate(asked):
+            given: dict[str, Any] = {
+                f"{at}/{key}": value for at, batch in enumerate(questions.batches) for key, value in batch.items()
+            }
+            np.savez(os.path.join(folder, f"{number}.in.npz"), **given)
         env = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        command = [sys.executable, "-c", _SCRIPT, code, weights, questions, found]
-        done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True)
-        if done.returncode:
-            lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
-            return lines[-1] if lines else f"it exited with {done.returncode}"
-        with np.load(found) as file:
-            stored = {name: file[name] for name in file.files}
-    single = outputs[0] if len(outputs) == 1 else None
-    return [{key: stored[f"{at}/{'' if key == single else key}"] for key in outputs} for at in range(len(batches))]
+        files = [os.path.abspath(file) for questions in asked for file in (questions.code, questions.weights)]
+        done = subprocess.run(
+            [sys.executable, "-c", _SCRIPT, *files], env=env, cwd=folder, capture_output=True, text=True
+        )
+        return [_answered(folder, number, questions, done) for number, questions in enumerate(asked)]
+
+
+def _answered(folder: str, number: int, questions: Questions, done: subprocess.CompletedProcess) -> Answers:
+    found, failed = (os.path.join(folder, f"{number}.{ending}") for ending in ("out.npz", "txt"))
+    if os.path.exists(failed):
+        with open(failed) as stream:
+            return stream.read()
+    if not os.path.exists(found):
+        lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
+        return lines[-1] if lines else f"it exited with {done.returncode}"
+    with np.load(found) as file:
+        stored = {name: file[name] for name in file.files}
+    keys = questions.outputs
+    single = keys[0] if len(keys) == 1 else None
+    return [
+        {key: stored[f"{at}/{'' if key == single else key}"] for key in keys} for at in range(len(questions.batches))
+    ]

@@ -148,7 +148,7 @@ def _around(layer: Layer, wrapper: PrintedClass) -> Layer:
     )
 
 
-# Functions that printed layers call, by name.
+# Functions that the code defines for itself, by name.
 _RESIZE = textwrap.dedent('''\
     def resize(images, height, width, nearest, align_corners, half_pixel):
         """Returns images in another size, by the rules of TensorFlow 1 for where a new pixel lies among the old ones."""
@@ -176,6 +176,13 @@ _RESIZE = textwrap.dedent('''\
 ''')
 
 
+_GELU = textwrap.dedent('''\
+    def gelu(x):
+        """Returns x times the normal distribution's share below it; ONNX has no op for what ops.gelu is made of."""
+        return 0.5 * x * (1.0 + ops.erf(x / 1.4142135))
+''')
+
+
 _HARD_SIGMOID = REGISTERED + textwrap.dedent('''\
     def hard_sigmoid(x):
         """Returns a line of slope 1/5 between 0 and 1, as tf.keras had it; Keras's has slope 1/6."""
@@ -192,7 +199,9 @@ _PUT = textwrap.dedent('''\
 ''')
 
 
-HELPERS = {"resize": _RESIZE, "hard_sigmoid": _HARD_SIGMOID, "put": _PUT}
+HELPERS = {"resize": _RESIZE, "hard_sigmoid": _HARD_SIGMOID, "put": _PUT, "gelu": _GELU}
+# Those of them that need the sizes of real tensors.
+ASKING = frozenset({"resize", "put"})
 
 
 def helpers(code: str) -> list[str]:

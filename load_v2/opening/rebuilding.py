@@ -6,7 +6,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -44,6 +44,8 @@ from load_v2.opening.strings import Split
 from load_v2.program import artefact, program, subgraph
 from load_v2.program.program import Program
 
+# Inputs, and the answers to them.
+Batch: TypeAlias = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
 # A match that fails its proof gives way to another, which may fail in its turn.
 _MOST_ATTEMPTS = 8
 
@@ -308,26 +310,13 @@ def prove(
     """
     if plan_.sample is None:
         return {}, ("no answers of this signature were recorded, so nothing is proven",)
-    questions, notes = batches(plan_)
+    asked, notes = batches(plan_)
     outputs = list(plan_.context.graph.outputs)
-    inputs = [batch for batch, _ in questions]
+    questions = processes.Questions(code, weights, [batch for batch, _ in asked], outputs)
     proofs, wrong = {}, []
     for backend in progress.counted(backends, "proving it", unit="backends"):
-        found = processes.answers(backend, code, weights, inputs, outputs)
-        if isinstance(found, str):
-            wrong.append(f"{backend}: it does not run: {found}")
-            continue
-        lines = []
-        for (batch, want), have in zip(questions, found, strict=True):
-            rows = next((len(value) for value in batch.values() if np.ndim(value)), 0)
-            for key in want:
-                got = _of_type(have[key], want[key])
-                noise = plan_.sample.noise.get(key, 0.0)
-                compared = comparison.compare(key, want[key], got, noise=noise, sides=("in TensorFlow 1", "in Keras"))
-                lines.append(f"{compared}, batch of {rows}")
-                if not compared.equal:
-                    wrong.append(f"{backend}: {lines[-1]}")
-        proofs[backend] = tuple(lines)
+        proofs[backend], different = compared(plan_, asked, processes.answers(backend, [questions])[0])
+        wrong += [f"{backend}: {line}" for line in different]
     if wrong:
         raise LoadError(
             "The rebuilt model gives other answers, and was not written.\n  "
@@ -339,13 +328,30 @@ def prove(
     return proofs, tuple(notes)
 
 
+def compared(plan_: Plan, asked: Sequence[Batch], found: processes.Answers) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns a line for each answer, and those of them, or what went wrong, that are no proof."""
+    if isinstance(found, str):
+        return (), (f"it does not run: {found}",)
+    lines, wrong = [], []
+    for (batch, want), have in zip(asked, found, strict=True):
+        rows = next((len(value) for value in batch.values() if np.ndim(value)), 0)
+        for key in want:
+            got = _of_type(have[key], want[key])
+            noise = plan_.sample.noise.get(key, 0.0) if plan_.sample is not None else 0.0
+            result = comparison.compare(key, want[key], got, noise=noise, sides=("in TensorFlow 1", "in Keras"))
+            lines.append(f"{result}, batch of {rows}")
+            if not result.equal:
+                wrong.append(lines[-1])
+    return tuple(lines), tuple(wrong)
+
+
 def _of_type(have: np.ndarray, want: np.ndarray) -> np.ndarray:
     """Returns an answer in the type that is wanted where the backend only has a narrower one of the kind, as JAX does."""
     narrower = have.dtype.kind == want.dtype.kind and have.dtype.itemsize < want.dtype.itemsize
     return have.astype(want.dtype) if narrower else have
 
 
-def batches(plan_: Plan) -> tuple[list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]], list[str]]:
+def batches(plan_: Plan) -> tuple[list[Batch], list[str]]:
     """Returns inputs with the answers to them: those recorded, and SignatureLayer's for other sizes of the batch."""
     sample = plan_.sample
     assert sample is not None

@@ -272,7 +272,7 @@ def _trimmed(statements: list[Statement], outputs: dict[str, Expression]) -> lis
 
 
 def _asks_for_sizes(code: Expression) -> bool:
-    asking = {"ops.shape", *printed.HELPERS}
+    asking = {"ops.shape", *printed.ASKING}
     return any(isinstance(part, Call) and part.function in asking for part in expressions.walk(code))
 
 

@@ -24,6 +24,7 @@ ALL = {
     "layer_overhead": "a call of SignatureLayer against the raw signature",
     "replacements": "replacements of ops against the kernels of TensorFlow 1.15 (with --tf1)",
     "training": "a step of a resumed training, beside Keras's own and TensorFlow 1.15's train op (with --tf1)",
+    "rebuilding": "a rebuilt model beside SignatureLayer; under JAX's jit and in onnxruntime (with --python)",
     "lstm_control_flow": "functional control flow against the v1 loop it was made from",
 }
 

@@ -9,7 +9,7 @@ import shutil
 import zipfile
 from collections.abc import Callable
 
-from tests.fuzz import graphs, hostile, mutations
+from tests.fuzz import graphs, hostile, mutations, stored
 from tests.support import cases
 
 
@@ -42,7 +42,14 @@ def prepare(folder: pathlib.Path) -> None:
     import export_v1
     from load_v2.commands import to_keras
 
-    for name in ("mlp_layers", "lstm_dynamic_rnn", "lookup_vocab", "port_textbook"):
+    for name in (
+        "mlp_layers",
+        "lstm_dynamic_rnn",
+        "lookup_vocab",
+        "port_textbook",
+        "partitioned_embedding",
+        "v1_format",
+    ):
         shutil.copytree(cases.load(name).folder, folder / name)
     shutil.copytree(cases.load("hub_module_tags").folder / "module", folder / "hub")
     shutil.copytree(cases.FOLDER / "port_rules", folder / "rules")
@@ -210,6 +217,15 @@ def _predicted(folder: pathlib.Path, out: pathlib.Path) -> object:
     return rows
 
 
+def _predicted_records(folder: pathlib.Path, out: pathlib.Path) -> object:
+    from load_v2 import SignatureLayer
+    from load_v2.commands import predict
+
+    export = folder.parent / "lookup_vocab_export"
+    rows, _ = predict.predict(SignatureLayer(export), str(folder / "in.tfrecord"), str(out / "out.npz"))
+    return rows
+
+
 def _loaded(folder: pathlib.Path, out: pathlib.Path) -> object:
     import keras
     import numpy as np
@@ -249,6 +265,11 @@ def _refused(use):
 
 def _linked(folder: pathlib.Path, rng: random.Random) -> str:
     return hostile.link(folder, rng)
+
+
+def _stored(name: str, change: Callable[[pathlib.Path, random.Random], str]):
+    """Returns a damage of one file that leaves its checksums right."""
+    return lambda folder, rng: change(folder / name, rng)
 
 
 def _config(folder: pathlib.Path, rng: random.Random) -> str:
@@ -292,6 +313,10 @@ ALL = (
     Target(".keras archive, config", _config, _loaded, "keras", ("LoadError", "Exception")),
     Target("inputs of predict", _bytes("in.npz"), _predicted, "words", _STEP_2),
     Target("checkpoint to port", _bytes(_DATA, _INDEX, _META), _ported, "port_textbook", _STEP_2, exact=True),
+    Target(".index, what it says", _stored(_INDEX, stored.entry), _from_checkpoint("partitioned_embedding"),
+           "partitioned_embedding"),
+    Target("V1 checkpoint, what it says", _stored("model.ckpt-3", stored.slices), _from_checkpoint("v1_format"), "v1_format"),
+    Target("records of predict", _stored("in.tfrecord", stored.record), _predicted_records, "words", _STEP_2),
     Target("rules file", _bytes("bert.toml", "conv1.toml", "lstm_cells.toml"), _rules, "rules", _STEP_2),
 )  # fmt: skip
 

@@ -2,7 +2,8 @@
 
     python -m tests.rebuilds [--backends=tensorflow,jax,torch] [FOLDER…]
 
-Each folder is a case as in fixtures/, an export, or holds some of either; all golden cases if there is none. The exit code
+Each folder is a case as in fixtures/, with its export as 1/ where there is one, an export, or holds some of either; all
+golden cases if none is given. The exit code
 is 1 where a model was rebuilt and does something else than the original.
 """
 
@@ -21,7 +22,8 @@ _HEADER = (
     "| model | layers | weights in Keras's own layers | nodes in layers | lines for nodes | answers | fine-tuning |\n"
     "|---|---|---|---|---|---|---|"
 )
-_ONE_EACH = "case.json", "saved_model.pb"
+# So many models share a process for each backend.
+_TOGETHER = 8
 
 
 def main(arguments: list[str]) -> int:
@@ -31,26 +33,31 @@ def main(arguments: list[str]) -> int:
     args = parser.parse_args(arguments)
     chosen = backends.chosen(args.backends.split(",") if args.backends else None)
     golden = [cases.FOLDER / name for name in cases.names()]
-    folders = [found for folder in args.folders for found in _models(folder)] if args.folders else golden
+    folders = [found for folder in args.folders for found in models(folder)] if args.folders else golden
     if not folders:
         sys.exit("No case.json and no saved_model.pb is in these folders, nor two levels below.")
     print(_HEADER)
     rows = []
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=8) as pool:
-        for row in pool.imap(functools.partial(judging.judged, backends=chosen), folders):
-            print(row, flush=True)
-            rows.append(row)
+    parts = [folders[at : at + _TOGETHER] for at in range(0, len(folders), _TOGETHER)]
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        for part in pool.imap(functools.partial(judging.judged, backends=chosen), parts):
+            print(*part, sep="\n", flush=True)
+            rows += part
     print()
     print(summary(rows))
     return int(any(row.wrong for row in rows))
 
 
-def _models(folder: Path) -> list[Path]:
-    for depth in ("", "*/", "*/*/"):
-        found = {path.parent for name in _ONE_EACH for path in folder.glob(depth + name)}
-        if found:
-            return sorted(found)
-    return []
+def models(folder: Path) -> list[Path]:
+    """Returns the cases and exports that a folder is or holds; the export of a case, its 1/, is part of it."""
+    if _is_model(folder):
+        return [folder]
+    either = ((path, path / "1") for path in sorted(folder.glob("*/")))
+    return [found for pair in either for found in [next(filter(_is_model, pair), None)] if found]
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / "case.json").exists() or (folder / "saved_model.pb").exists()
 
 
 def summary(rows: list[judging.Row]) -> str:

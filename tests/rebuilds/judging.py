@@ -2,8 +2,8 @@
 
 import dataclasses
 import json
-import os
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +11,6 @@ import keras
 import numpy as np
 
 import export_v1
-from export_v1.format import comparison
 from load_v2.errors import LoadError
 from load_v2.opening import backends as processes
 from load_v2.opening import rebuilding
@@ -50,7 +49,7 @@ class Row:
     def __str__(self) -> str:
         if self.report is None:
             return f"| {self.name} | {self.refusal} |||||||"
-        kinds = ", ".join(f"{count} {kind}" for kind, count in list(self.report.layers.items())[:3]) or "none"
+        kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(self.report.layers).most_common(3)) or "none"
         answers = ", ".join(dict.fromkeys(self.answers.values())) or "not proven"
         tuned = {None: "", True: "equal", False: "DIFFERENT"}[self.tuned]
         found = self.report
@@ -61,66 +60,86 @@ class Row:
         )
 
 
-def judged(folder: Path, backends: Sequence[str]) -> Row:
-    """Returns the row of a case, or of an export."""
+@dataclasses.dataclass(frozen=True)
+class _Made:
+    """A model that was rebuilt: its files, what it is asked, whether it trains as the original."""
+
+    name: str
+    plan: rebuilding.Plan
+    batches: list[rebuilding.Batch]
+    questions: processes.Questions
+    tuned: bool | None
+
+
+def judged(folders: Sequence[Path], backends: Sequence[str]) -> list[Row]:
+    """Returns the rows of cases, or of exports."""
+    with tempfile.TemporaryDirectory() as made:
+        found = [_made(folder, Path(made) / str(number)) for number, folder in enumerate(folders)]
+        whole = [one for one in found if isinstance(one, _Made)]
+        answers = {backend: processes.answers(backend, [one.questions for one in whole]) for backend in backends}
+    rows = []
+    for one in found:
+        if isinstance(one, _Made):
+            verdicts = {b: _verdict(one, answers[b][whole.index(one)]) for b in backends if one.batches}
+            rows.append(Row(one.name, rebuilding.report(one.plan), verdicts, one.tuned))
+        else:
+            rows.append(one)
+    return rows
+
+
+def _made(folder: Path, into: Path) -> _Made | Row:
+    """Returns a case, exported unless its folder has the export as "1", or an export, rebuilt into a folder."""
     if (folder / "saved_model.pb").exists():
         name = folder.parent.name if folder.name.isdigit() else folder.name
-        return _rebuilt(name, folder, None, backends)
-    case = cases.at(folder)
-    with tempfile.TemporaryDirectory() as made:
+        return _rebuilt(name, folder, None, into)
+    case, export = cases.at(folder), folder / "1"
+    if not export.exists():
+        export = into / "1"
         try:
-            export_v1.export(export_dir=os.path.join(made, "1"), **case.flags())
+            export_v1.export(export_dir=str(export), **case.flags())
         except export_v1.ExportError as error:
             return Row(case.name, None, {}, refusal=f"no export: {_first(error)}")
-        return _rebuilt(case.name, Path(made) / "1", case, backends)
+    return _rebuilt(case.name, export, case, into)
 
 
 def _first(error: Exception) -> str:
     return " ".join(str(error).splitlines()[:2])[:160]
 
 
-def _rebuilt(name: str, export: Path, case: cases.Case | None, backends: Sequence[str]) -> Row:
-    signature = "serving_default"
-    if case is not None and case.config.get("signature"):
-        record = json.loads((export / "assets.extra" / "export_v1.json").read_text())
-        known = record.get("signatures", {})
-        signature = case.config["signature"] if case.config["signature"] in known else signature
+def _rebuilt(name: str, export: Path, case: cases.Case | None, into: Path) -> _Made | Row:
+    wanted = "serving_default" if case is None else case.config.get("signature", "serving_default")
+    known = json.loads((export / "assets.extra" / "export_v1.json").read_text()).get("signatures", {})
+    keras.backend.clear_session()
     try:
-        rebuilt = rebuilding.rebuild(export, signature, backends)
+        plan = rebuilding.plan(export, wanted if wanted in known else "serving_default")
+        model = rebuilding.execute(plan.source)
+        rebuilding.fill(model, plan.layers)
     except LoadError as error:
         return Row(name, None, {}, refusal=_first(error))
-    answers = dict.fromkeys(rebuilt.report.proofs, "equal")
+    into.mkdir(exist_ok=True)
+    code, weights = str(into / "model.py"), str(into / "model.weights.h5")
+    rebuilding.write(plan.source, model, code, weights)
+    batches = [] if plan.sample is None else rebuilding.batches(plan)[0]
+    outputs, inputs = plan.context.graph.outputs, plan.context.graph.inputs
     if case is not None:
-        answers = {backend: _compared(rebuilt, case, backend) for backend in backends}
-    return Row(name, rebuilt.report, answers, None if case is None else _tuned(rebuilt, case))
+        given, answers = case.oracle("in"), case.oracle("out")
+        batches.append(({key: given[key] for key in inputs}, {key: answers[key] for key in outputs if key in answers}))
+    questions = processes.Questions(code, weights, [batch for batch, _ in batches], list(outputs))
+    return _Made(name, plan, batches, questions, None if case is None else _tuned(model, case))
 
 
-def _compared(rebuilt: rebuilding.Rebuilt, case: cases.Case, backend: str) -> str:
-    """Returns how the written files answer what TensorFlow 1.15.5 answered."""
-    outputs = list(rebuilt.plan.context.graph.outputs)
-    given, wanted = case.oracle("in"), case.oracle("out")
-    with tempfile.TemporaryDirectory() as folder:
-        code, weights = os.path.join(folder, "model.py"), os.path.join(folder, "model.weights.h5")
-        rebuilding.write(rebuilt.source, rebuilt.model, code, weights)
-        batch = {key: given[key] for key in rebuilt.plan.context.graph.inputs}
-        found = processes.answers(backend, code, weights, [batch], outputs)
-    if isinstance(found, str):
-        return f"{backend}: {found}"
-    for key in set(outputs) & set(wanted):
-        have, want = found[0][key], wanted[key]
-        if have.shape != want.shape or not np.allclose(have, want, rtol=cases.TOLERANCE, atol=cases.TOLERANCE):
-            return f"{backend}: DIFFERENT, {comparison.compare(key, want, have.astype(want.dtype))}"
-    return "equal"
+def _verdict(made: _Made, found: processes.Answers) -> str:
+    wrong = rebuilding.compared(made.plan, made.batches, found)[1]
+    return wrong[0] if wrong else "equal"
 
 
-def _tuned(rebuilt: rebuilding.Rebuilt, case: cases.Case) -> bool | None:
+def _tuned(rebuilt: keras.Model, case: cases.Case) -> bool | None:
     """Returns whether fine-tuning costs what it cost in TensorFlow 1.15.5, step by step."""
     tuned = case.oracle("finetune")
     if not tuned:
         return None
-    how = case.config["finetune"]
-    output = rebuilt.model.output
-    model = keras.Model(rebuilt.model.inputs, output[how["output"]] if isinstance(output, dict) else output)
+    how, output = case.config["finetune"], rebuilt.output
+    model = keras.Model(rebuilt.inputs, output[how["output"]] if isinstance(output, dict) else output)
     model.compile(keras.optimizers.SGD(how["learning_rate"]), "mse")
     given = [case.oracle("in")[tensor.name] for tensor in model.inputs]
     losses = []

@@ -57,11 +57,12 @@ class Gelu:
     roots: ClassVar[frozenset[str]] = frozenset({"Mul"})
 
     def find(self, context: Context, tensor: Tensor) -> Piece | None:
-        """Returns the call of ops.gelu that gives a tensor."""
+        """Returns the call of ops.gelu, or of the code's own for an exact one, that gives a tensor."""
         for inner, approximate in ((_ERF, False), (_TANH, True)):
             for found in matches(context.graph.index, tensor, _gelu(inner)):
                 if context.is_data(found["x"]) and _numbers_fit(context, found.captures):
-                    code = call("ops.gelu", operand(found["x"]), approximate=approximate)
+                    x = operand(found["x"])
+                    code = call("ops.gelu", x, approximate=True) if approximate else call("gelu", x)
                     return context.piece(tensor, code, self.name, context.above(tensor, [found["x"]]))
         return None
 

@@ -119,6 +119,18 @@ def test_functions_that_become_a_large_graph_are_refused_with_its_size():
         importing.graph_def(nested(26))
 
 
+def test_a_constant_that_functions_make_thousands_of_is_refused_with_its_size():
+    given = nested(10)
+    for function in given.library.function:
+        constant = function.node_def.add(name="c", op="Const")
+        constant.attr["value"].tensor.tensor_content = bytes(10**6 if function.signature.name == "f9" else 1)
+    # The last is called 512 times.
+    with pytest.raises(
+        export_v1.ExportError, match=r"its 1,00\d,\d\d\d bytes become 512,\d\d\d,\d\d\d; at most 268,435,456"
+    ):
+        library.check_size(given)
+
+
 def test_functions_that_call_one_another_without_end_are_refused():
     given = nested(3)
     given.library.function[2].node_def[0].op = "f0"

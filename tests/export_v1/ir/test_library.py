@@ -1,7 +1,7 @@
 """Whether the functions of a graph hold together, and what has an order."""
 
 import pytest
-from tensorflow.core.framework import function_pb2, node_def_pb2
+from tensorflow.core.framework import function_pb2, node_def_pb2, op_def_pb2
 
 from export_v1.ir import library as functions
 from export_v1.ir import ordering
@@ -43,6 +43,43 @@ def test_what_holds_together():
 def test_a_body_that_does_not(nodes, fault):
     (found,) = functions.problems(_library(f=GOOD, bad=nodes))
     assert "'bad'" in found and fault in found
+
+
+@pytest.mark.parametrize(
+    ("arg", "fault"),
+    [
+        ({"type": 1, "number_attr": "N"}, "'out' of several tensors"),
+        ({"type_list_attr": "T"}, "'out' of several tensors"),
+        ({"type_attr": "T"}, "'out' of no type"),
+        ({}, "'out' of no type"),
+    ],
+)
+@pytest.mark.parametrize("side", ["input_arg", "output_arg"])
+def test_an_argument_is_one_tensor_of_a_type(side, arg, fault):
+    """TensorFlow 2.21 ends the process where a result is of `N` tensors, and nobody says how many these are."""
+    library = _library(f=GOOD)
+    (given,) = getattr(library.function[0].signature, side)
+    given.Clear()
+    given.MergeFrom(op_def_pb2.OpDef.ArgDef(name="out", **arg))
+    found = functions.problems(library)
+    assert any("'f'" in one and fault in one for one in found)
+
+
+def test_a_type_that_the_caller_gives_is_one():
+    library = _library(f=GOOD)
+    signature = library.function[0].signature
+    signature.attr.add(name="T", type="type")
+    signature.output_arg[0].ClearField("type")
+    signature.output_arg[0].type_attr = "T"
+    assert functions.problems(library) == []
+
+
+def test_what_a_function_waits_for_is_there():
+    library = _library(f=GOOD)
+    library.function[0].control_ret["done"] = "a"
+    assert functions.problems(library) == []
+    library.function[0].control_ret["done"] = "gone"
+    assert "waits for a node 'gone'" in functions.problems(library)[0]
 
 
 def test_a_loop_has_a_way_back():

@@ -1,7 +1,10 @@
 """The files in `fixtures/rebuilt` are what the code writes today; run as a module, this writes them anew."""
 
+import importlib.util
 import pathlib
 import re
+import subprocess
+import sys
 import tempfile
 
 import pytest
@@ -25,6 +28,19 @@ def test_a_generated_file_is_laid_out_as_people_do(name):
     assert max(map(len, lines)) <= 120
     assert not [line for line in lines if line != line.rstrip()]
     assert not re.search(r"\bimport (?!keras|numpy as np|layers)", "\n".join(lines))
+
+
+def test_the_front_page_shows_lines_of_a_generated_file():
+    page = (cases.FOLDER.parent / "README.md").read_text()
+    name, lines = re.search(r"<!-- fixtures/rebuilt/(\w+)\.py -->\n```python\n(.*?)```", page, re.DOTALL).groups()
+    assert lines in (FOLDER / f"{name}.py").read_text()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ruff") is None, reason="ruff is not installed")
+def test_the_generated_files_are_lint_clean():
+    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--line-length=120", "--select=E,F,I,B,UP"]
+    found = subprocess.run([*command, FOLDER], capture_output=True, text=True)
+    assert not found.returncode, found.stdout
 
 
 def write() -> None:

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import warnings
 
 import keras
 import numpy as np
@@ -138,24 +137,3 @@ def test_everything_without_code_is_told_with_what_to_do(exported):
 def test_a_backend_that_is_not_there_is_told():
     with pytest.raises(LoadError, match="theano"):
         backends.chosen(["theano"])
-
-
-def test_what_keras_does_with_its_own_layers_works_on_a_rebuilt_model(exported, tmp_path):
-    rebuilt = rebuilding.rebuild(exported("bert_tiny"), backends=())
-    given = {key: rebuilt.plan.sample.inputs[key] for key in rebuilt.plan.context.graph.inputs}
-    want = rebuilt.model(given, training=False)
-    rebuilt.model.save(tmp_path / "model.keras")
-    tuned = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
-    dense = [layer for layer in tuned.layers if isinstance(layer, (keras.layers.Dense, keras.layers.Embedding))]
-    for layer in dense:
-        layer.enable_lora(2)
-    cases.assert_equal(tuned(given, training=False), {key: np.asarray(value) for key, value in want.items()})
-    assert dense and len([w for w in tuned.trainable_weights if "lora" in w.path]) == 2 * len(dense)
-    whole = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
-    with warnings.catch_warnings():
-        # Keras warns of each layer that has nothing to quantize.
-        warnings.simplefilter("ignore")
-        whole.quantize("int8")
-    small = whole(given, training=False)
-    for key, value in want.items():
-        assert 0 < float(np.abs(np.asarray(small[key]) - np.asarray(value)).max()) < 0.2
