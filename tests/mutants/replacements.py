@@ -38,7 +38,7 @@ CHANGES = (
         why="the first replica's input stands for others",
     ),
     Change(_REPLACE, "            moved |= _call_outputs(original)\n", "", _PASS),
-    Change(_REPLACE, "        candidates = kernels.unrunnable(candidates)\n", "        pass\n", _PASS),
+    Change(_REPLACE, "    if unrunnable_only:\n        wrong", "    if False:\n        wrong", _PASS),
     Change(
         _REPLACE,
         "inferred.get(tensor.name) if shape is None else shape",
