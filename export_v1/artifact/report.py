@@ -55,6 +55,7 @@ class Report:
         lines.append(f"  variables: {len(record.variables)}, {trainable} of them trainable")
         lines.append(f"  nodes: {nodes.kept} of {nodes.original} kept, {nodes.folded} folded away")
         lines += [f"  made functional: {count} {kind}" for kind, count in record.converted.items() if count]
+        lines += [f"  optimized: {record.optimized}"] * (record.optimized is not None)
         lines += [f"  left as it was: {item.construct}: {item.why}" for item in record.unconverted]
         lines += [f"  replaced: {item.count} {item.op} by {item.by}" for item in record.replaced if item.by]
         lines += [

@@ -103,11 +103,14 @@ class _Reader:
         places = [maker.outputs.index(view.tensor) for maker, view in zip(makers, views, strict=True)]
         one, other = (_call(maker) for maker in (forward, backward))
         inputs = [self._source(call) for call in (one, other)]
-        masks = [self._lengths(call) for call in (one, other)]
+        masks = [self._lengths(call, source) for call, source in zip((one, other), inputs, strict=True)]
         if forward is backward or None in inputs or None in masks or places not in ([0, 0], [1, 1]):
             return None
         assert inputs[0] and inputs[1]
         whole = places == [0, 0]
+        if whole and isinstance(masks[0], _View):
+            # Keras gives zeros there.
+            return None
         around = masks[0] if isinstance(masks[0], Tensor) else _ALL
         same = (
             masks[0] == masks[1]
@@ -181,11 +184,17 @@ class _Reader:
             return seen
         return dataclasses.replace(seen, reversed=None if seen.reversed else _ALL)
 
-    def _lengths(self, call: LayerCall) -> Tensor | str | None:
-        """Returns the lengths of a layer's mask, _ALL where it has none, None where its mask is another one."""
+    def _lengths(self, call: LayerCall, source: _View | None) -> Tensor | _View | str | None:
+        """Returns the lengths of a layer's mask, or the mask as that of the sequence not reversed, _ALL where it has none.
+
+        It is None where the mask is not of what the layer reads.
+        """
         mask = dict(call.options).get("mask")
         if mask is None:
             return _ALL
+        seen = self.view(mask)
+        if seen is not None and source is not None and seen.tensor not in self._context.masks:
+            return _View(seen.tensor, None, False) if seen.reversed == source.reversed else None
         piece = self._makers.get(mask.tensor) if isinstance(mask, Operand) else None
         if piece is None or not isinstance(piece.code, LayerCall) or piece.code.layer.kind != "SequenceMask":
             return None

@@ -159,6 +159,8 @@ def _run(context: Context, found: _Loop, cell: Cell) -> tuple[Tensor, ...]:
     options: list[tuple[str, Expression]] = []
     if found.steps.lengths is not None:
         options.append(("mask", operand(_mask(context, found, source))))
+    elif found.steps.mask is not None:
+        options.append(("mask", _mask_of_rows(context, found.steps.mask)))
     options += steps.initial_state(context, initial)
     layer = context.layer(
         cell.kind, _scope(context, found, cell), _outside(found, cell), (cell.units,),
@@ -188,6 +190,22 @@ def _input(context: Context, found: _Loop, cell: Cell) -> Expression:
     if context.graph.rank(source) != 3:
         raise Missed("what it reads at a step is no vector for each member of the batch")
     return _flipped(operand(source))
+
+
+def _mask_of_rows(context: Context, mask: Tensor) -> Expression:
+    """Returns the mask that is given to each step as [batch, 1], as [batch, steps]."""
+    turned = False
+    while context.op(mask) in {"ReverseV2", "Transpose", "ExpandDims"}:
+        source, place = context.sources(mask)
+        places = context.values.constant(place)
+        known = places is not None and [int(at) for at in places.reshape(-1)]
+        if context.op(mask) == "ExpandDims" and known in ([-1], [2]) and context.graph.rank(source) == 2:
+            return call("ops.flip", operand(source), axis=1) if turned else operand(source)
+        if known != ([0] if context.op(mask) == "ReverseV2" else [1, 0, 2]):
+            break
+        turned = turned != (context.op(mask) == "ReverseV2")
+        mask = source
+    raise Missed("which of its steps are valid is told in another way than by a mask")
 
 
 def _mask(context: Context, found: _Loop, source: Expression) -> Tensor:

@@ -24,6 +24,8 @@ class Steps:
         states: result -> its value after a step.
         lengths: the tensor outside that says how many steps of each member are valid, None where all are; past them a
             state stays as it was, and a list gets what the body says.
+        mask: the tensor outside, time major, that says which steps are, in place of lengths; an output of a step that is
+            not stays that of the step before.
     """
 
     body: Function
@@ -31,6 +33,7 @@ class Steps:
     written: dict[int, Tensor]
     states: dict[int, Tensor]
     lengths: Tensor | None
+    mask: Tensor | None = None
 
     @property
     def state_arguments(self) -> list[Tensor]:
@@ -79,7 +82,10 @@ def taken_apart(context: Context, loop: Tensor) -> Steps:
         else:
             states[at] = result
     steps = Steps(body, counters, written, states, None)
-    steps = dataclasses.replace(steps, lengths=_lengths(steps))
+    past = _past(steps)
+    if past is not None:
+        given = dict([past])
+        steps = dataclasses.replace(steps, lengths=given.get("lengths"), mask=given.get("mask"))
     _check_end(context, loop, steps)
     return steps
 
@@ -93,12 +99,8 @@ def _counts(inner: Context, argument: Tensor, result: Tensor) -> bool:
     return any(before == argument and inner.values.number(one) == 1 for before, one in pairs)
 
 
-def _lengths(steps: Steps) -> Tensor | None:
-    """Returns the lengths behind which nothing changes any more, None where there are none for all states and lists.
-
-    Raises:
-        Missed: a state changes in another way past them.
-    """
+def _past(steps: Steps) -> tuple[str, Tensor] | None:
+    """Returns "lengths" or "mask" and the tensor that says where nothing changes, None where that is not all states and lists."""
     found = [_unmasked(steps, value) for value in [*steps.written.values(), *steps.states.values()]]
     lengths = {length for _, length, _ in found}
     if len(lengths) != 1:
@@ -109,18 +111,28 @@ def _lengths(steps: Steps) -> Tensor | None:
     return lengths.pop()
 
 
-def _unmasked(steps: Steps, value: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Returns what a step computes, the lengths outside behind which something else is taken, and what that is."""
+def _unmasked(steps: Steps, value: Tensor) -> tuple[Tensor, tuple[str, Tensor] | None, Tensor | None]:
+    """Returns what a step computes, the lengths or the mask outside by which something else is taken, and what that is."""
     inner, body = steps.body.context, steps.body
     if inner.op(value) not in ops.SELECTS:
         return value, None, None
     condition, past, new = inner.sources(value)
+    valid = condition
+    while inner.op(valid) in {"Tile", "ExpandDims"}:
+        valid = inner.sources(valid)[0]
+    if inner.op(valid) == "TensorListGetItem" and inner.graph.dtype(valid) == "bool":
+        handle, index, _ = inner.sources(valid)
+        at = body.arguments.index(handle) if handle in body.arguments else None
+        if index in steps.counters and at is not None and body.is_same(at):
+            given = body.given[at]
+            if body.outer.op(given) == "TensorListFromTensor":
+                return past, ("mask", body.outer.sources(given)[0]), new
     if inner.op(condition) != "GreaterEqual":
         return value, None, None
     step, lengths = inner.sources(condition)
     if step not in steps.counters or lengths not in body.arguments or not body.is_same(body.arguments.index(lengths)):
         return value, None, None
-    return new, body.given[body.arguments.index(lengths)], past
+    return new, ("lengths", body.given[body.arguments.index(lengths)]), past
 
 
 def _check_end(context: Context, loop: Tensor, steps: Steps) -> None:
@@ -247,6 +259,11 @@ def check_past(context: Context, apart: Steps) -> None:
     """
     body = apart.body
     for value in apart.written.values():
+        if apart.mask is not None:
+            past = body.context.sources(value)[2]
+            at = body.arguments.index(past) if past in body.arguments else None
+            if at is None or body.results[at] != value or not is_zero(context, body.given[at]):
+                raise Missed("what it gives at a step that a mask leaves out is not what it gave before")
         if apart.lengths is None:
             continue
         past = body.context.sources(value)[1]

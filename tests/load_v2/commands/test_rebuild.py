@@ -74,7 +74,8 @@ def test_what_is_before_and_behind_the_model_is_written_where_it_is_asked_for(ex
     assert not list(tmp_path.iterdir())
 
 
-def test_a_dry_run_tells_what_becomes_of_the_rest_where_something_is_refused(exported, capsys):
+def test_a_dry_run_tells_what_becomes_of_the_rest_where_something_is_refused(exported, capsys, monkeypatch):
+    monkeypatch.setattr("load_v2.opening.strings.split", lambda taken: None)
     with pytest.raises(LoadError, match="(?s)LookupTableFindV2 .*--input=KEY=TENSOR"):
         _run(str(exported("lookup_vocab")), "--dry_run")
     printed = capsys.readouterr().out

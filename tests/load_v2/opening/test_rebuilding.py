@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from load_v2.errors import LoadError
-from load_v2.opening import backends, rebuilding
+from load_v2.opening import backends, rebuilding, strings
 from tests.support import cases
 
 # Case -> classes of layers that the model must have.
@@ -28,6 +28,7 @@ GOLDEN = {
     "flow_scan_map_cond": {},
     "flow_decoder_stops_early": {},
     "rebuild_both_ways": {"Bidirectional": 2, "LSTM": None, "Dense": 1},
+    "rebuild_masked": {"Embedding": 1, "LSTM": 1, "Bidirectional": 1, "Dense": 1},
     "rebuild_tf_keras": {"Bidirectional": 2, "LSTM": None, "GRU": None, "Dense": 1},
 }
 
@@ -116,7 +117,13 @@ def test_a_graph_that_writes_variables_is_refused(exported):
         rebuilding.plan(exported("stateful_counter"))
 
 
-def test_what_is_refused_does_not_hide_what_is_not(exported):
+@pytest.fixture
+def in_one_piece(monkeypatch):
+    """What has strings is refused, not split."""
+    monkeypatch.setattr(strings, "split", lambda taken: None)
+
+
+def test_what_is_refused_does_not_hide_what_is_not(exported, in_one_piece):
     written = rebuilding.report(rebuilding.survey(exported("stateful_counter")))
     assert written.islands == () and written.lines is None
     words = rebuilding.report(rebuilding.survey(exported("lookup_vocab")))
@@ -127,7 +134,7 @@ def test_what_is_refused_does_not_hide_what_is_not(exported):
     assert "gives output 'label'" in words.islands[-1] and "none, something is refused" in str(words)
 
 
-def test_everything_without_code_is_told_with_what_to_do(exported):
+def test_everything_without_code_is_told_with_what_to_do(exported, in_one_piece):
     with pytest.raises(LoadError) as error:
         rebuilding.plan(exported("lookup_vocab"))
     message = str(error.value)

@@ -12,7 +12,8 @@ from tests.support.rebuilding import case, code_of, numbers, placeholder
 
 v1 = tf.compat.v1
 TRAINED = (
-    "rebuild_norms", "rebuild_averages", "rebuild_unrolled", "rebuild_both_ways", "rebuild_tf_keras", "rebuild_attention",
+    "rebuild_norms", "rebuild_averages", "rebuild_unrolled", "rebuild_both_ways", "rebuild_tf_keras", "rebuild_masked",
+    "rebuild_attention",
     "convnet_bn_finetune", "lstm_dynamic_rnn", "flow_rnn_both_ways",
 )  # fmt: skip
 
