@@ -39,8 +39,8 @@ def varint(number: int) -> bytes:
     return found + bytes([number])
 
 
-def table(values: Mapping[bytes, bytes]) -> bytes:
-    """Returns a sorted string table of one block."""
+def table(values: Mapping[bytes, bytes], compress: Callable[[bytes], bytes] | None = None, kind: int = 1) -> bytes:
+    """Returns a sorted string table of one block, which may be compressed in a way that has a number."""
 
     def block(pairs: Mapping[bytes, bytes]) -> bytes:
         entries = b"".join(
@@ -48,11 +48,13 @@ def table(values: Mapping[bytes, bytes]) -> bytes:
         )
         return entries + struct.pack("<II", 0, 1)
 
-    def ended(content: bytes) -> bytes:
-        return content + b"\0" + struct.pack("<I", masked(content + b"\0"))
+    def ended(content: bytes, how: int = 0) -> bytes:
+        content += bytes([how])
+        return content + struct.pack("<I", masked(content))
 
     data, nothing = block(values), block({})
-    content = ended(data) + ended(nothing)
+    data = compress(data) if compress else data
+    content = ended(data, kind if compress else 0) + ended(nothing)
     index = block({b"\xff": varint(0) + varint(len(data))})
     footer = varint(len(data) + 5) + varint(len(nothing)) + varint(len(content)) + varint(len(index))
     return content + ended(index) + footer.ljust(40, b"\0") + struct.pack("<Q", _MAGIC)
