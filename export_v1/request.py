@@ -219,7 +219,9 @@ class Request:
         if self.meta_graph and given != ["checkpoint"]:
             raise errors.ExportError(f"--meta_graph goes with --checkpoint alone, not with --{given[0]}.")
         if self.unfreeze and given != ["graph_def"]:
-            raise errors.ExportError("--unfreeze goes with --graph_def: other sources have their variables.")
+            raise errors.ExportError(
+                "--unfreeze goes with --graph_def: other sources have their variables.\n  Remove it."
+            )
         if (self.loss or self.labels or self.leave_behind) and not self.resume:
             flag = "--loss" if self.loss else "--label" if self.labels else "--leave_behind"
             raise errors.ExportError(

@@ -447,7 +447,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/program/artefact.py",
-        before="min(self.signatures)",
+        before="[*errors.closest(key, self.signatures), *self.signatures]",
         after="max(self.signatures)",
         tests=PROGRAM,
     ),
