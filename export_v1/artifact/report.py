@@ -92,7 +92,9 @@ def proof_lines(record: Record) -> list[str]:
         lines = [f"proof: {proof.verdict}: the export answers as the original does; compared on {inputs}"]
     in_reference = [item.op for item in record.replaced if item.in_reference]
     if in_reference:
-        lines.append(f"  the reference uses replacements for {', '.join(in_reference)}, which cannot run here")
+        lines.append(
+            f"  the reference uses replacements for {', '.join(in_reference)}, which cannot run here as in TensorFlow 1"
+        )
     lines += [f"  not proven: output {key!r}: {why}" for key, why in proof.not_proven.items()]
     # Those of a training have a verdict of their own.
     judged = TRAINING_SIGNATURES if record.resume is not None else ()

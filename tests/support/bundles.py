@@ -65,6 +65,15 @@ def read_table(path: str | os.PathLike) -> dict[bytes, bytes]:
     return dict(tables.entries(pathlib.Path(path).read_bytes()))
 
 
+def handles(content: bytes) -> tuple[bytes, bytes]:
+    """Returns where the footer of a table says that its two special blocks are: the unused one, and the index."""
+    footer = content[-48:]
+    ends = [0]
+    for _ in range(4):
+        ends.append(tables.varint(footer, ends[-1])[1])
+    return footer[: ends[2]], footer[ends[2] : ends[4]]
+
+
 def copied(prefix: str, folder: pathlib.Path) -> str:
     """Copies a checkpoint's files into a folder; returns the prefix there."""
     for path in pathlib.Path(prefix).parent.glob(pathlib.Path(prefix).name + "*"):

@@ -238,7 +238,7 @@ def test_an_index_that_a_walk_would_not_end_in_is_refused_before_tensorflow_read
 
 def test_a_number_that_does_not_end():
     with pytest.raises(table.DamagedError, match="does not end, or has more than 64 bits"):
-        table.varint(b"\xff" * 100_000, 0)
+        table.varint(b"\xff" * 10 + b"\1", 0)
     with pytest.raises(table.DamagedError, match="does not end"):
         table.varint(b"\xff", 0)
 
