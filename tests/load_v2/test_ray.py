@@ -94,7 +94,7 @@ def test_an_actor_on_each_node_and_a_gpu_for_one_that_asks(nodes, exported):
             rows = source.map_batches(Telling, scheduling_strategy=there, **options).take_all()
             tables.check(rows, case)
             assert {(row["node"], row["gpus"]) for row in rows} == {(node.node_id, "")}
-        rows = source.map_batches(Telling, num_gpus=1, **options).take_all()
+        rows = source.map_batches(Telling, num_gpus=1, batch_size=8, **options).take_all()
         tables.check(rows, case)
         assert {(row["node"], row["gpus"]) for row in rows} == {(own.node_id, "0")}
     finally:
