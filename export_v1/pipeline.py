@@ -28,7 +28,7 @@ from export_v1.request import Request
 from export_v1.source import assets, reading
 from export_v1.weights import initial, located, original
 from export_v1.weights.restore import Weights
-from export_v1.weights.session import fill
+from export_v1.weights.session import CONFIG, SERVED, fill
 
 
 def export(request: Request, export_dir: str) -> Report:
@@ -93,7 +93,7 @@ def _export(
             asked = variant.original(opened.planned.serving, files)
             return races.undecided(asked.graph_def, asked.outputs[planned.default])
 
-        written, not_proven = _write(assembled.exported, answers, requests, target.folder, undecided)
+        written, not_proven = _write(assembled, answers, requests, target.folder, undecided)
         recorded = recorded and recorded.without(not_proven)
         if request.require_proof:
             _require(recorded)
@@ -162,13 +162,14 @@ def _require(recorded: Sample | None) -> None:
 
 
 def _write(
-    exported: save.Exported,
+    assembled: assembly.Assembly,
     answers: list[Sample],
     requests: Mapping[int, warmup.Batch],
     folder: str,
     undecided: Callable[[], Mapping[str, str]],
 ) -> tuple[save.Written, dict[str, str]]:
     """Writes the SavedModel after it has given the original's answers; returns which outputs prove nothing after all."""
+    exported, optimized = assembled.exported, assembled.optimized is not None
     inputs, outputs, _ = exported.signatures[DEFAULT]
     not_proven: dict[str, str] = {}
     writes = save.writes_variables(exported.graph_def)
@@ -179,14 +180,14 @@ def _write(
                 fill(session, exported.weights)
 
         remaining = answer.without(not_proven)
-        not_proven.update(checking.check(remaining, session, inputs, outputs, refill, undecided))
+        not_proven.update(checking.check(remaining, session, inputs, outputs, refill, undecided, optimized))
 
     checks: list[Callable] = [functools.partial(compare, answer) for answer in answers]
     if answers and requests:
         checks.append(lambda session: warmup.try_out(requests, session, inputs, outputs))
     # SavedModelBuilder refuses a folder that exists, and this one has to exist to be claimed.
     inner = os.path.join(folder, "model")
-    written = save.write(exported, inner, checks)
+    written = save.write(exported, inner, checks, SERVED if optimized else CONFIG)
     for name in os.listdir(inner):
         os.rename(os.path.join(inner, name), os.path.join(folder, name))
     os.rmdir(inner)

@@ -149,6 +149,12 @@ class Request:
         "Ops to leave as they are instead of replacing them by what TensorFlow 2 can run; with --op_library. Default: none.",
         "NAME,…",
     )
+    optimize: bool = flags.field(
+        "bool",
+        _WEIGHTS,
+        "For inference alone: weights are constants, and batch norm goes into the kernels of convolutions and dense layers. "
+        "Answers faster, the same but for rounding; cannot be trained.",
+    )
     sample: str | None = flags.field(
         "string",
         _PROOF,
@@ -213,7 +219,9 @@ class Request:
         if self.meta_graph and given != ["checkpoint"]:
             raise errors.ExportError(f"--meta_graph goes with --checkpoint alone, not with --{given[0]}.")
         if self.unfreeze and given != ["graph_def"]:
-            raise errors.ExportError("--unfreeze goes with --graph_def: other sources have their variables.")
+            raise errors.ExportError(
+                "--unfreeze goes with --graph_def: other sources have their variables.\n  Remove it."
+            )
         if (self.loss or self.labels or self.leave_behind) and not self.resume:
             flag = "--loss" if self.loss else "--label" if self.labels else "--leave_behind"
             raise errors.ExportError(
@@ -222,6 +230,16 @@ class Request:
         strange = [word for word in self.leave_behind if word not in LEFT_BEHIND]
         if strange:
             raise errors.unknown("Part of a training", strange[0], "the values of --leave_behind", LEFT_BEHIND)
+        for flag, given_too in (
+            ("resume", self.resume),
+            ("train_freeze", self.train_freeze),
+            ("unfreeze", self.unfreeze),
+        ):
+            if self.optimize and given_too:
+                raise errors.ExportError(
+                    f"--optimize and --{flag} exclude each other: what is optimized cannot be trained.\n"
+                    "  Remove one of them, or export twice."
+                )
         if self.sample and self.no_sample:
             raise errors.ExportError("--sample and --no_sample exclude each other.\n  Remove one of them.")
         if self.moving_averages and self.batch_statistics:

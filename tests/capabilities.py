@@ -172,6 +172,16 @@ class Trials:
         changed = {weight.name.removesuffix(":0") for weight, was in pairs if not np.array_equal(weight, was)}
         assert changed == {"w"}, f"changed: {sorted(changed)}"
 
+    def freezes_norms(self, peer):
+        """a frozen batch norm normalizes by its averages in training, as Keras's does"""
+        model, layer = peer.model(self.exports["convnet_bn_finetune"], _IMAGE, _only, train=True)
+        for weight in layer.weights:
+            if "batch_normalization" in weight.path:
+                weight.trainable = False
+        images = cases.load("convnet_bn_finetune").oracle("in")["images"]
+        answers = [np.asarray(model({"images": images}, training=flag)) for flag in (True, False)]
+        assert np.allclose(*answers, rtol=1e-5, atol=1e-6), "by the batch"
+
     def wraps_loaded(self, peer):
         """made of what `tf.saved_model.load` returned"""
         loaded = tf.saved_model.load(self.exports["mlp_layers"])
@@ -195,6 +205,30 @@ class Trials:
         shapes = {"a": ((), "float32"), "c": ((), "string"), "country": ((), "int64")}
         model, _ = peer.model(self.exports["crossed_columns"], shapes)
         model.predict(dict(pandas.DataFrame({"a": [0.5], "c": ["red"], "country": [1]})), verbose=0)
+
+    def predicts_tables(self, peer):
+        """`model.predict` of an Arrow table, a dict of lists, nullable columns"""
+        import pandas
+        import pyarrow
+
+        assert hasattr(peer.layer_class, "tensors"), "Keras takes NumPy's columns alone"
+        shapes = {"a": ((), "float32"), "c": ((), "string"), "country": ((), "int64")}
+        model, layer = peer.model(self.exports["crossed_columns"], shapes)
+        frame = pandas.DataFrame({"a": [0.5], "c": ["red"], "country": [1]})
+        for table in (pyarrow.Table.from_pandas(frame), frame.to_dict("list"), frame.convert_dtypes()):
+            model.predict(layer.tensors(table), verbose=0)
+
+    def names_missing(self, peer):
+        """a missing value in a column of integers is refused, by its place"""
+        import pandas
+
+        layer = peer.make(self.exports["crossed_columns"])
+        try:
+            layer({"a": np.float32([1, 2]), "c": np.array(["red", "red"]), "country": pandas.Series([1, None])})
+        except ValueError as error:
+            assert "missing" in str(error) and "element 1" in str(error), str(error)
+            return
+        raise AssertionError("taken for a number")
 
     def own_test(self, peer):
         """Keras's own test of a layer, `run_layer_test`"""
@@ -273,6 +307,34 @@ class Trials:
         shown = repr(peer.make(self.exports["mlp_layers"]))
         assert "\n" in shown and "float32 [None, 16]" in shown and "4 of them trainable" in shown, "no"
         assert "equal to the original" in shown, "no"
+
+    def page_of_archive(self, peer):
+        """a page of a `.keras` file, weights and digests"""
+        from load_v2.commands import report, to_keras
+
+        assert peer.name == "this layer", "no"
+        folder = tempfile.mkdtemp(dir=self.folder)
+        to_keras.as_model(self.exports["mlp_layers"]).save(f"{folder}/m.keras")
+        report.write(f"{folder}/m.keras", f"{folder}/report.html")
+        with open(f"{folder}/report.html", encoding="utf-8") as page:
+            assert "is what was saved" in page.read()
+
+    def as_json(self, peer):
+        """`show` and `verify` as JSON, of an export and of a `.keras` file"""
+        import json
+
+        from load_v2 import __main__ as step_2
+        from load_v2.commands import to_keras
+
+        assert peer.name == "this layer", "no"
+        file = os.path.join(tempfile.mkdtemp(dir=self.folder), "m.keras")
+        to_keras.as_model(self.exports["mlp_layers"]).save(file)
+        for command in ("show", "verify"):
+            for path in (self.exports["mlp_layers"], file):
+                args = step_2.parse(["load_v2", command, path, "--json"])
+                with contextlib.redirect_stdout(io.StringIO()) as printed:
+                    assert args.run(args) == 0
+                assert json.loads(printed.getvalue())
 
     def notebook(self, peer):
         """shows itself in a notebook"""

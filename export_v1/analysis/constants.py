@@ -1,7 +1,7 @@
 """What small constants determine: the values of predicates, of a dropout's rate and of whatever else steers a graph.
 
-Nothing here is asked of a large tensor; what could be computed ahead beyond this is left to TensorFlow's own Grappler,
-which runs wherever the graph does.
+Nothing here is asked of a large tensor, unless `--optimize` asks for what scales the channels of a layer; what could be
+computed ahead beyond this is left to TensorFlow's own Grappler, which runs wherever the graph does.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +44,10 @@ EVALUATORS: Mapping[str, Callable[..., np.ndarray | None]] = {
     "Sub": lambda node, x, y: x - y,
     "Mul": lambda node, x, y: x * y,
     "RealDiv": lambda node, x, y: np.true_divide(x, y).astype(x.dtype) if np.all(y) else None,
+    "Neg": lambda node, x: -x,
+    "Square": lambda node, x: x * x,
+    "Sqrt": lambda node, x: np.sqrt(x),
+    "Rsqrt": lambda node, x: (1 / np.sqrt(x)).astype(x.dtype),
     "Cast": lambda node, x: x.astype(tf.as_dtype(attr(node, "DstT").type).as_numpy_dtype),
     "Squeeze": lambda node, x: np.squeeze(x) if not attr(node, "squeeze_dims").list.i else None,
     "Reshape": lambda node, x, shape: np.reshape(x, shape),
@@ -60,13 +64,15 @@ _DECIDED_BY_ONE = frozenset({"LogicalAnd", "LogicalOr"})
 _CANNOT_WORK = (ValueError, TypeError, IndexError, KeyError, OverflowError)
 
 
-def is_small(node: NodeDef) -> bool:
+def is_small(node: NodeDef, most: float = MOST_ELEMENTS) -> bool:
     """Returns whether a Const has few enough elements to be followed."""
     sizes = [dim.size for dim in attr(node, "value").tensor.tensor_shape.dim]
-    return bool(np.prod(sizes, dtype=np.int64) <= MOST_ELEMENTS)
+    return bool(np.prod(sizes, dtype=np.int64) <= most)
 
 
-def evaluated(node: NodeDef, operands: Sequence[np.ndarray | None] = ()) -> np.ndarray | None:
+def evaluated(
+    node: NodeDef, operands: Sequence[np.ndarray | None] = (), most: float = MOST_ELEMENTS
+) -> np.ndarray | None:
     """Returns the value of a node's first output, or None where it is unknown, too large, or no value at all.
 
     Never raises: where an op cannot work on what it is given, nothing is known of what it would answer.
@@ -74,20 +80,21 @@ def evaluated(node: NodeDef, operands: Sequence[np.ndarray | None] = ()) -> np.n
     Args:
         node: a Const or an op of EVALUATORS; any other is unknown.
         operands: the value of each data input, None where it is unknown.
+        most: elements that a value may have.
     """
     if node.op not in _DECIDED_BY_ONE and any(operand is None for operand in operands):
         return None
     try:
         with np.errstate(all="ignore"):
-            value = _value(node, operands)
+            value = _value(node, operands, most)
     except _CANNOT_WORK:
         return None
-    return None if value is None or np.size(value) > MOST_ELEMENTS else np.asarray(value)
+    return None if value is None or np.size(value) > most else np.asarray(value)
 
 
-def _value(node: NodeDef, operands: Sequence[np.ndarray | None]):
+def _value(node: NodeDef, operands: Sequence[np.ndarray | None], most: float):
     if node.op == "Const":
-        return tf.make_ndarray(attr(node, "value").tensor) if is_small(node) else None
+        return tf.make_ndarray(attr(node, "value").tensor) if is_small(node, most) else None
     if node.op in _DECIDED_BY_ONE:
         # `x and False` is False whatever x is, and `x or True` is True. Only a scalar decides alone, and what it
         # decides counts as a scalar: its true shape is the other operand's.

@@ -45,7 +45,7 @@ def record_of(
         why_unproven: why there are none; "" otherwise.
         warmup_sizes: batch sizes of the warm-up requests.
     """
-    transformed, exported, weights = assembly.transformed, assembly.exported, assembly.found.weights
+    transformed, exported, weights = assembly.transformed, assembly.exported, assembly.exported.weights
     described = opened.described(plan.described())
     serving = described.get(DEFAULT, record.SignatureEntry())
     kept, original = _kept(plan, exported.graph_def), plan.original_nodes
@@ -81,6 +81,7 @@ def record_of(
         ],
         warmup=sorted(warmup_sizes),
         resume=plan.resume,
+        optimized=assembly.optimized,
     )
 
 

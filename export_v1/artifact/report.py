@@ -55,6 +55,7 @@ class Report:
         lines.append(f"  variables: {len(record.variables)}, {trainable} of them trainable")
         lines.append(f"  nodes: {nodes.kept} of {nodes.original} kept, {nodes.folded} folded away")
         lines += [f"  made functional: {count} {kind}" for kind, count in record.converted.items() if count]
+        lines += [f"  optimized: {record.optimized}"] * (record.optimized is not None)
         lines += [f"  left as it was: {item.construct}: {item.why}" for item in record.unconverted]
         lines += [f"  replaced: {item.count} {item.op} by {item.by}" for item in record.replaced if item.by]
         lines += [
@@ -91,7 +92,9 @@ def proof_lines(record: Record) -> list[str]:
         lines = [f"proof: {proof.verdict}: the export answers as the original does; compared on {inputs}"]
     in_reference = [item.op for item in record.replaced if item.in_reference]
     if in_reference:
-        lines.append(f"  the reference uses replacements for {', '.join(in_reference)}, which cannot run here")
+        lines.append(
+            f"  the reference uses replacements for {', '.join(in_reference)}, which cannot run here as in TensorFlow 1"
+        )
     lines += [f"  not proven: output {key!r}: {why}" for key, why in proof.not_proven.items()]
     # Those of a training have a verdict of their own.
     judged = TRAINING_SIGNATURES if record.resume is not None else ()

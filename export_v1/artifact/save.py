@@ -76,7 +76,12 @@ def meta_graph(exported: Exported) -> meta_graph_pb2.MetaGraphDef:
     return meta
 
 
-def write(exported: Exported, folder: str, checks: Sequence[Callable[[tf.compat.v1.Session], None]] = ()) -> Written:
+def write(
+    exported: Exported,
+    folder: str,
+    checks: Sequence[Callable[[tf.compat.v1.Session], None]] = (),
+    config: tf.compat.v1.ConfigProto = CONFIG,
+) -> Written:
     """Writes a SavedModel of the exported graph into `folder`, which must not exist.
 
     One signature under its usual key goes through simple_save; several through SavedModelBuilder, which it wraps, and
@@ -88,6 +93,7 @@ def write(exported: Exported, folder: str, checks: Sequence[Callable[[tf.compat.
         checks: are called with a filled session before anything is written, each with variables and tables as they are
             exported; raise where the answers are wrong. Without any, variables that are streamed are never in memory
             together.
+        config: of the sessions that the checks are called with.
 
     Raises:
         ExportError: a variable cannot be read, or TensorFlow refuses the graph.
@@ -97,7 +103,7 @@ def write(exported: Exported, folder: str, checks: Sequence[Callable[[tf.compat.
     with tf.Graph().as_default() as new_graph:
         with refused("converted"):
             importing.meta_graph(meta_graph(exported))
-        with v1.Session(graph=new_graph, config=CONFIG) as session:
+        with v1.Session(graph=new_graph, config=config) as session:
             not_finite = [] if streamed and not checks else fill(session, exported.weights)
             for filename in exported.asset_files:
                 v1.add_to_collection(v1.GraphKeys.ASSET_FILEPATHS, new_graph.get_tensor_by_name(filename))
@@ -107,7 +113,7 @@ def write(exported: Exported, folder: str, checks: Sequence[Callable[[tf.compat.
                 session.run(init)
             for check in checks:
                 if tables.are_written(exported.graph_def):
-                    _check_apart(check, exported, new_graph, init)
+                    _check_apart(check, exported, new_graph, init, config)
                     continue
                 check(session)
                 if writes_variables(exported.graph_def):
@@ -129,12 +135,12 @@ def write(exported: Exported, folder: str, checks: Sequence[Callable[[tf.compat.
     return Written(checksums, tuple(saver.not_finite if saver else not_finite), streamed)
 
 
-def _check_apart(check: Callable, exported: Exported, graph: tf.Graph, init: tf.Operation | None) -> None:
+def _check_apart(check: Callable, exported: Exported, graph: tf.Graph, init: tf.Operation | None, config) -> None:
     """Runs a check in a session of its own, whose tables nobody else writes to.
 
     Nodes that put a table back would be in the graph that is written.
     """
-    with v1.Session(graph=graph, config=CONFIG) as session:
+    with v1.Session(graph=graph, config=config) as session:
         fill(session, exported.weights)
         if init is not None:
             session.run(init)

@@ -42,7 +42,12 @@ class Table:
         body = "".join(
             "<tr>"
             + "".join(
-                cell.format(style, _span(at, row, columns), _cell(text, at == 0 < len(row) - 1))
+                # The last cell of a row is the one that may be long.
+                cell.format(
+                    style + ";white-space:nowrap" * (at < len(row) - 1),
+                    _span(at, row, columns),
+                    _cell(text, at == 0 < len(row) - 1),
+                )
                 for at, text in enumerate(row)
             )
             + "</tr>"

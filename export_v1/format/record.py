@@ -8,6 +8,7 @@ Version history of the format; an export of any version listed here loads:
        2026-11  `recorded` and `left_behind` of `resume`, which earlier records lack
        2026-11  `replaced`, which earlier records lack: nothing was
        2026-11  `scopes`: optional, earlier records lack them
+       2026-11  `optimized`, which earlier records lack: nothing was
 """
 
 import dataclasses
@@ -123,6 +124,31 @@ class Replaced:
     count: int = 0
     by: str = ""
     in_reference: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimized:
+    """What --optimize made of an export, which cannot be trained any more.
+
+    Attributes:
+        constants: how many weights are constants of the graph.
+        layers: how many convolutions and dense layers took into their kernels what scaled and shifted their channels.
+        norms: how many batch norms went so.
+        steps: how many other ops went so, such as the addition of a bias.
+        identities: how many nodes that only passed a tensor on are gone.
+    """
+
+    constants: int = 0
+    layers: int = 0
+    norms: int = 0
+    steps: int = 0
+    identities: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.constants} weights are constants, which cannot be trained; {self.norms} batch norms and {self.steps} "
+            f"other ops went into {self.layers} kernels, {self.identities} identities are gone"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -281,6 +307,7 @@ class Record:
         warnings: what the user should know.
         warmup: rows of each warm-up request for TensorFlow Serving.
         resume: the training that was exported; None where none was.
+        optimized: what --optimize did; None where it was not asked for.
     """
 
     format_version: int = VERSION
@@ -306,6 +333,7 @@ class Record:
     warnings: Sequence[str] = ()
     warmup: Sequence[int] = ()
     resume: ResumeEntry | None = None
+    optimized: Optimized | None = None
 
     def to_json(self) -> dict[str, object]:
         """Returns the record as plain JSON values."""
@@ -392,6 +420,7 @@ def _record(values: Mapping) -> Record:
             "sample": lambda value: _made(SampleEntry, value),
             "proof": lambda value: _made(ProofEntry, value),
             "resume": resume_entry,
+            "optimized": lambda value: _made(Optimized, value),
         }.items()
         if given.get(key) is not None
     }

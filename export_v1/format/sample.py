@@ -149,6 +149,8 @@ def arrays(path: str, error: type[errors.UserError], remedy: str) -> dict[str, n
         return {name: _restored(name, value, stored) for name, value in stored.items()}
     except errors.UserError:
         raise
+    except FileNotFoundError as failure:
+        raise errors.no_path("file", str(path), remedy, error) from failure
     except DAMAGED as failure:
         raise error(f"{path!r} cannot be read as .npz: {errors.reason(failure)}.\n  {remedy}") from failure
 

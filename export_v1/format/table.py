@@ -1,15 +1,17 @@
 """Sorted string tables: what the index of a checkpoint bundle is, and all of a V1 checkpoint.
 
 Blocks of keys, each without what it has in common with the one before, an index of the blocks, and a footer of 48 bytes.
-TensorFlow never compresses them.
+Builds of TensorFlow with Snappy have compressed some of the blocks.
 
-Source: tensorflow/core/lib/io/table_format.txt.
+Source: tensorflow/core/lib/io/table_format.txt, https://github.com/google/snappy/blob/main/format_description.txt.
 """
 
 import struct
 from collections.abc import Iterator
 
 _FOOTER, _BLOCK_TRAILER, _MAGIC = 48, 5, 0xDB4775248B80FB57
+# How a block is compressed: 0 not at all.
+_SNAPPY = 1
 # What keys have in common is stored once; more than this they never have.
 _MOST_TIMES, _MOST_BYTES = 200, 2**26
 
@@ -59,13 +61,16 @@ def blocks(content) -> Iterator[tuple[int, int]]:
 def _check_block(content, at: int, size: int) -> None:
     if at + size + _BLOCK_TRAILER > len(content):
         raise DamagedError(f"a block of it ends at byte {at + size + _BLOCK_TRAILER:,} of {len(content):,}")
-    if content[at + size] != 0:
-        raise DamagedError("a block of it is compressed, as TensorFlow never wrote any")
+    if content[at + size] > _SNAPPY:
+        raise DamagedError("a block of it is compressed, in a way that TensorFlow does not know")
 
 
 def _block(content, at: int, size: int) -> Iterator[tuple[bytes, bytes]]:
     _check_block(content, at, size)
     block = content[at : at + size]
+    if content[at + size] == _SNAPPY:
+        block = _uncompressed(bytes(block))
+        size = len(block)
     restarts = struct.unpack("<I", block[-4:])[0] if size >= 4 else size
     end = size - 4 - 4 * restarts
     if end < 0:
@@ -83,6 +88,34 @@ def _block(content, at: int, size: int) -> Iterator[tuple[bytes, bytes]]:
             raise DamagedError(f"its index of {len(content):,} bytes has keys of more than {unpacked:,}")
         at += own + length
         yield key, block[at - length : at]
+
+
+def _uncompressed(block: bytes) -> bytes:
+    """Returns what Snappy has compressed: literals, and copies of what came before."""
+    wanted, at = varint(block, 0)
+    if wanted > _MOST_BYTES:
+        raise DamagedError(f"a block of it says that it has {wanted:,} bytes once it is not compressed")
+    made = bytearray()
+    while at < len(block) and len(made) < wanted:
+        kind, tag, at = block[at] & 3, block[at] >> 2, at + 1
+        if kind == 0:
+            more = max(tag - 59, 0)
+            length = (int.from_bytes(block[at : at + more], "little") if more else tag) + 1
+            made += block[at + more : at + more + length]
+            at += more + length
+            continue
+        width = (1, 2, 4)[kind - 1]
+        offset = int.from_bytes(block[at : at + width], "little") | (tag >> 3 << 8 if kind == 1 else 0)
+        length = (tag & 7) + 4 if kind == 1 else tag + 1
+        at += width
+        if not 0 < offset <= len(made):
+            raise DamagedError("a compressed block of it copies what is not there")
+        # What is copied may reach into the copy.
+        whole = bytes(made[-offset:]) * (length // offset + 1)
+        made += whole[:length]
+    if len(made) != wanted or at != len(block):
+        raise DamagedError("a compressed block of it is not as long as it says")
+    return bytes(made)
 
 
 def _handle(data, at: int) -> tuple[tuple[int, int], int]:

@@ -1,7 +1,7 @@
 """Reading a GraphDef: names, edges, what a node takes and gives. Nothing here changes a graph."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -200,14 +200,15 @@ class Index:
                     todo += controls
         return seen
 
-    def descendants(self, nodes: Iterable[str]) -> set[str]:
-        """Returns every node that depends on `nodes`, themselves included."""
+    def descendants(self, nodes: Iterable[str], stop: Collection[str] = ()) -> set[str]:
+        """Returns every node that depends on `nodes`, themselves included; the walk does not come to others of `stop`."""
         data, waiting, members = self._readers
         seen, todo = set(), list(nodes)
+        stop = set(stop).difference(todo)
         followed: set[int] = set()
         while todo:
             name = todo.pop()
-            if name in seen:
+            if name in seen or name in stop:
                 continue
             seen.add(name)
             todo += [reader.name for reader, _ in data.get(name, ())]

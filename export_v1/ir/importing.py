@@ -4,13 +4,14 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
 import tensorflow as tf
-from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saver_pb2
 
 from export_v1.ir import graph, library, ops, safety
 from export_v1.ir.graph import GraphDef
 
 MetaGraphDef: TypeAlias = meta_graph_pb2.MetaGraphDef
 # Marks of a node that change neither which kernel nor which function answers. TensorFlow reads others that do.
+_NO_SAVER = saver_pb2.SaverDef(filename_tensor_name="-", save_tensor_name="-", restore_op_name="-")
 _KEPT_MARKS = frozenset(
     """
     _class _output_shapes _gradient_op_type _lower_using_switch_merge _num_original_outputs
@@ -69,6 +70,9 @@ def meta_graph(given: MetaGraphDef) -> None:
     admitted = MetaGraphDef()
     admitted.CopyFrom(given)
     admitted.graph_def.CopyFrom(checked(given.graph_def))
+    if not admitted.HasField("saver_def"):
+        # Else TensorFlow makes a Saver, several nodes for each variable, which nobody asked for.
+        admitted.saver_def.MergeFrom(_NO_SAVER)
     tf.compat.v1.train.import_meta_graph(admitted)
 
 

@@ -8,7 +8,7 @@ from export_v1.ir.rewrite import with_nodes
 from export_v1.passes.result import Result
 
 
-def to_outputs(graph_def: GraphDef, outputs: Collection[str]) -> Result:
+def to_outputs(graph_def: GraphDef, outputs: Collection[str], index: Index | None = None) -> Result:
     """Returns the part of the graph that `outputs` depend on.
 
     Node order and every kept NodeDef are unchanged, so pruning twice equals pruning once. Control inputs count as
@@ -18,6 +18,7 @@ def to_outputs(graph_def: GraphDef, outputs: Collection[str]) -> Result:
     Args:
         graph_def: the whole graph, training ops included. Not modified.
         outputs: tensor names ("logits:0") or node names ("hash_table/table_init"); at least one.
+        index: of the graph, where there is one already.
 
     Raises:
         ExportError: an output is not a node of this graph, or a kept node reads one that is not there.
@@ -25,13 +26,13 @@ def to_outputs(graph_def: GraphDef, outputs: Collection[str]) -> Result:
     Source: same reachability as tf.compat.v1.graph_util.extract_sub_graph, which takes node names instead and keeps
     the library whole.
     """
-    index = Index(graph_def)
+    index = Index(graph_def) if index is None else index
     targets = [parse(output).node for output in outputs]
     for output, target in zip(outputs, targets, strict=True):
         if target not in index:
             raise errors.unknown("Output", output, "the graph", (f"{name}:0" for name in index.nodes))
     keep = index.ancestors(targets)
-    kept = with_nodes(graph_def, (node for node in graph_def.node if node.name in keep))
+    kept = with_nodes(graph_def, (node for name, node in index.nodes.items() if name in keep))
     _refuse_dangling(kept, index)
     _drop_unreached_functions(kept)
     return Result(kept)

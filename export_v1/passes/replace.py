@@ -41,14 +41,17 @@ def ops(
         stored: returns the value that the checkpoint has under a key, or None.
         kept: ops to leave alone.
         training: whether the graph is for training: what an op does in training alone it does not do otherwise.
-        unrunnable_only: leave alone what this TensorFlow, on this machine, has a kernel for.
+        unrunnable_only: leave alone what this TensorFlow, on this machine, has a kernel for that answers as
+            TensorFlow 1's.
 
     Raises:
         ExportError: an op cannot be replaced where it is; which, and why.
     """
-    candidates = [node for node in graph.all_nodes(graph_def) if node.op in TABLE and node.op not in kept]
+    nodes = (node for node in graph.all_nodes(graph_def) if node.op in TABLE and node.op not in kept)
+    candidates = [node for node in nodes if TABLE[node.op].where(node)]
     if unrunnable_only:
-        candidates = kernels.unrunnable(candidates)
+        wrong = [node for node in candidates if TABLE[node.op].is_wrong]
+        candidates = [*wrong, *kernels.unrunnable(node for node in candidates if not TABLE[node.op].is_wrong)]
     # What is kept is noted once, with nothing in its place.
     left = (
         ()

@@ -17,7 +17,7 @@ from export_v1.errors import quoted
 from export_v1.format.record import TRAINING_SIGNATURES
 from export_v1.interface import Choice
 from export_v1.ir import ops
-from export_v1.ir.graph import Index, parse
+from export_v1.ir.graph import parse
 from export_v1.ir.norms import averages, training_norms
 from export_v1.ir.norms.training_norms import Norm
 from export_v1.model import Source
@@ -47,7 +47,7 @@ def settled(model: Source, planned: plan.Plan, request: Request) -> tuple[Source
     settled_norms = [norm for norm in usable if _goes_by_averages(norm, () if by_itself else updated, request)]
     if settled_norms:
         model = _by_averages(model, settled_norms)
-        planned = plan.variants(model, request)
+        planned = plan.variants(model, request, planned.chosen)
     choices, warnings = _told(norms, settled_norms, updated, request, by_itself)
     return model, dataclasses.replace(planned, choices=(*planned.choices, *choices), warnings=tuple(warnings))
 
@@ -92,21 +92,16 @@ def _updated(model: Source, names: set[str], request: Request) -> set[str]:
     variables = [restore.of_node(index[name]) for name in sorted(names)]
     renames = restore.parse_renames(request.rename)
     located, _ = restore.locate(variables, checkpoint, model.graph, renames=renames, init_missing=True)
-    found = set()
-    for variable in located:
-        if variable.location is not None:
-            value = checkpoint.value(variable.location)
-            if not _is_initial(value, variable.name, model, index):
-                found.add(variable.name)
-    return found
+    values = {
+        variable.name: checkpoint.value(variable.location) for variable in located if variable.location is not None
+    }
+    settled = [name for name in values if not initial.is_random(index, name)]
+    starts = initial.computable(settled, model, restore.Weights(()))
+    return {name for name, value in values.items() if name not in settled or not _is_initial(value, starts.get(name))}
 
 
-def _is_initial(value: np.ndarray, name: str, model: Source, index: Index) -> bool:
-    if initial.is_random(index, name):
-        return False
-    try:
-        start = initial.values([name], model, restore.Weights(()))[name]
-    except errors.ExportError:
+def _is_initial(value: np.ndarray, start: np.ndarray | None) -> bool:
+    if start is None:
         # There is no initializer that could be run: TensorFlow's own are zeros and ones.
         return bool(np.all(value == 0) or np.all(value == 1))
     return bool(np.array_equal(np.broadcast_to(start, value.shape), value))

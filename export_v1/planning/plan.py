@@ -33,6 +33,7 @@ class Plan:
         original_nodes: size of the graph as it was found.
         warnings: what the user should know of it.
         resume: the training that can be gone on with; None where that is not asked for.
+        chosen: inputs, outputs and frozen values of a model without signatures of its own.
     """
 
     variants: tuple[variant.Variant, ...]
@@ -44,6 +45,7 @@ class Plan:
     original_nodes: int
     warnings: tuple[str, ...] = ()
     resume: ResumeEntry | None = None
+    chosen: interface.Interface | None = None
 
     @property
     def serving(self) -> variant.Variant:
@@ -81,11 +83,16 @@ def _entry(tensor: str, data_type: int, shape) -> TensorEntry:
     return TensorEntry(tensor, tf.as_dtype(data_type).base_dtype.name, known)
 
 
-def variants(model: Source, request: Request) -> Plan:
+def variants(model: Source, request: Request, chosen: interface.Interface | None = None) -> Plan:
     """Returns what to build for a model.
 
     A model without signatures of its own gets `serving_default` from the inputs and outputs asked for or chosen, and
     `train` where values for training are given or the model has a graph for it.
+
+    Args:
+        model: what is exported.
+        request: what is asked for.
+        chosen: what goes in and out, where an earlier plan for the same model has settled it.
 
     Raises:
         ExportError: what is asked for does not fit the model; see `interface.resolve`.
@@ -94,9 +101,11 @@ def variants(model: Source, request: Request) -> Plan:
     if model.graph.signatures and not (request.inputs or request.outputs):
         planned = _kept_signatures(model, request, place)
     else:
-        planned = _one_signature(model, request, place)
+        planned = _one_signature(model, request, place, chosen)
     if request.resume:
         planned = _resumed(planned, model, request, place)
+    if request.optimize:
+        planned = _inference_only(planned)
     stored = restore.reader(model.checkpoint)
     variants = [
         dataclasses.replace(planned_variant, kept_ops=tuple(request.keep_ops), stored=stored)
@@ -109,6 +118,15 @@ def variants(model: Source, request: Request) -> Plan:
             variants[at] = dataclasses.replace(planned_variant, losses=losses)
             break
     return dataclasses.replace(planned, variants=tuple(variants))
+
+
+def _inference_only(planned: Plan) -> Plan:
+    """Returns a plan without a signature for training, which an optimized export cannot have."""
+    kept = tuple(variant for variant in planned.variants if not variant.training)
+    if len(kept) == len(planned.variants):
+        return planned
+    choice = interface.Choice(f"there is no signature {TRAIN!r}", "--optimize exports what is for inference alone")
+    return dataclasses.replace(planned, variants=kept, choices=(*planned.choices, choice), train_frozen={})
 
 
 def _resumed(planned: Plan, model: Source, request: Request, place: str) -> Plan:
@@ -132,8 +150,8 @@ def _resumed(planned: Plan, model: Source, request: Request, place: str) -> Plan
     )
 
 
-def _one_signature(model: Source, request: Request, place: str) -> Plan:
-    chosen = interface.resolve(
+def _one_signature(model: Source, request: Request, place: str, chosen: interface.Interface | None) -> Plan:
+    chosen = chosen or interface.resolve(
         model.graph,
         place=place,
         inputs=request.inputs,
@@ -158,6 +176,7 @@ def _one_signature(model: Source, request: Request, place: str) -> Plan:
         frozen=chosen.frozen,
         train_frozen=chosen.train_frozen,
         original_nodes=len(model.graph.graph_def.node),
+        chosen=chosen,
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from export_v1.format.record import Replaced
 from export_v1.interface import Input
 from export_v1.ir import ops
-from export_v1.ir.graph import GraphDef, Tensor, parse
+from export_v1.ir.graph import GraphDef, Index, parse
 from export_v1.model import Graph
 from export_v1.passes import any_batch, sequence
 from export_v1.passes.state import State
@@ -182,32 +182,27 @@ def update_ops(model: Graph, signature: PlannedSignature, kept_variables: set[st
     index = model.index
     cuts = {entry.tensor for entry in signature.inputs.values()} | set(signature.frozen)
     stops = {parse(name).node for name in cuts}
-    found = []
-    for name in model.update_ops:
-        node = parse(name).node
-        if node not in index:
-            continue
-        reached = index.ancestors([node], stop=stops)
-        sources = {ancestor for ancestor in reached if index[ancestor].op in ops.PLACEHOLDERS | ops.FEEDERS}
-        written = {ancestor for ancestor in reached if index[ancestor].op in ops.VARIABLES}
-        if sources <= stops and written & kept_variables:
-            found.append(node)
-    return tuple(found)
+    # From where they begin, since hundreds of updates have most of what is above them in common.
+    outside = index.descendants(_sources(index) - stops, stop=stops)
+    updating = index.descendants(kept_variables, stop=stops)
+    nodes = [parse(name).node for name in model.update_ops]
+    return tuple(node for node in nodes if node in index and node in updating and node not in outside)
+
+
+def _sources(index: Index) -> set[str]:
+    return {name for name, node in index.nodes.items() if node.op in ops.PLACEHOLDERS | ops.FEEDERS}
 
 
 def regularization_losses(model: Graph, kept_variables: set[str]) -> tuple[str, ...]:
     """Returns the REGULARIZATION_LOSSES that depend on variables in use and on nothing else from outside."""
+    if not model.regularization_losses:
+        return ()
     index = model.index
-    found = []
-    for name in model.regularization_losses:
-        if parse(name).node not in index:
-            continue
-        reached = index.ancestors([parse(name).node])
-        outside = {ancestor for ancestor in reached if index[ancestor].op in ops.PLACEHOLDERS | ops.FEEDERS}
-        used = {ancestor for ancestor in reached if index[ancestor].op in ops.VARIABLES}
-        if used and used <= kept_variables and not outside:
-            found.append(Tensor(parse(name).node, parse(name).index).name)
-    return tuple(found)
+    others = {name for name, node in index.nodes.items() if node.op in ops.VARIABLES} - kept_variables
+    outside = index.descendants(_sources(index) | others)
+    using = index.descendants(kept_variables)
+    losses = [parse(name) for name in model.regularization_losses]
+    return tuple(loss.name for loss in losses if loss.node in index and loss.node in using and loss.node not in outside)
 
 
 def variables_of(graph_def: GraphDef) -> set[str]:

@@ -15,6 +15,9 @@ _DEFECT = (
     "  Nothing was written. This is a bug in the conversion, not in the model: please report it.\n"
     "  --no_sample writes the export anyway, unproven."
 )
+_OPTIMIZED = (
+    "  Nothing was written. Export without --optimize, and please report this: it is a bug, here or in TensorFlow."
+)
 
 
 def check(
@@ -24,6 +27,7 @@ def check(
     outputs: Mapping[str, str],
     refill: Callable[[], object] = lambda: None,
     undecided: Callable[[], Mapping[str, str]] = dict,
+    optimized: bool = False,
 ) -> dict[str, str]:
     """Checks that the exported graph gives the recorded answers.
 
@@ -38,6 +42,7 @@ def check(
         outputs: output key -> tensor name there.
         refill: restores the variables, which an answer may change.
         undecided: returns output key -> what the original leaves open, as far as it does; see `analysis.races`.
+        optimized: whether --optimize made the graph.
 
     Returns:
         Output key -> why it is not proven after all.
@@ -53,6 +58,7 @@ def check(
         return asking.run(opened, sample.inputs, inputs, fetches, {})
 
     what = f" with {sample.name}" if sample.name else ""
+    remedy = _OPTIMIZED if optimized else _DEFECT
     try:
         got = ask()
         compared = {key: sample.compare(key, got[key]) for key in sample.outputs}
@@ -60,7 +66,7 @@ def check(
         drawn = {key for key in wrong & set(sample.drawn) if _changes(ask, key, got[key], refill)}
     except tf.errors.OpError as error:
         raise errors.ExportError(
-            f"The converted graph fails{what}, where the original answers: {errors.reason(error)}\n{_DEFECT}"
+            f"The converted graph fails{what}, where the original answers: {errors.reason(error)}\n{remedy}"
         ) from error
     left_open = {key: why for key, why in undecided().items() if key in wrong - drawn} if wrong - drawn else {}
     wrong -= left_open.keys()
@@ -71,7 +77,7 @@ def check(
             if key in wrong - drawn
         ]
         raise errors.ExportError(
-            f"The converted graph does not answer as the original does{what}:\n{''.join(lines)}{_DEFECT}"
+            f"The converted graph does not answer as the original does{what}:\n{''.join(lines)}{remedy}"
         )
     random = {key: samples.is_random(sample.drawn[key]) for key in sample.outputs if key in drawn}
     return random | left_open

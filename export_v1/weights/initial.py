@@ -1,6 +1,6 @@
 """Values of variables that no checkpoint holds: what their initializers, or the ops run after restoring, compute."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -37,6 +37,19 @@ def values(wanted: Iterable[str], model: Source, known: Weights) -> dict[str, np
             computed |= _computed(graph, tensors, known)
             remaining = [name for name in remaining if name not in tensors]
     return computed
+
+
+def computable(wanted: Sequence[str], model: Source, known: Weights) -> dict[str, np.ndarray]:
+    """Returns what `values` does, without the variables of which it would raise.
+
+    All are computed together, and by halves where that fails: a graph is cut and imported as few times as can be.
+    """
+    try:
+        return values(wanted, model, known)
+    except errors.ExportError:
+        half = len(wanted) // 2
+        parts = (wanted[:half], wanted[half:]) if half else ()
+        return {name: value for part in parts for name, value in computable(part, model, known).items()}
 
 
 def reset(model: Graph, known: Weights) -> dict[str, np.ndarray]:
@@ -116,7 +129,8 @@ def _initial_tensor(index: Index, variable: str) -> Tensor:
 
 
 def _computed(model: Graph, tensors: dict[str, Tensor], known: Weights) -> dict[str, np.ndarray]:
-    pruned = prune.to_outputs(model.graph_def, [tensor.name for tensor in tensors.values()]).graph_def
+    outputs = [tensor.name for tensor in tensors.values()]
+    pruned = prune.to_outputs(model.graph_def, outputs, model.index).graph_def
     replaced = replace.ops(pruned, written=model.graph_def, stored=lambda key: None, unrunnable_only=True)
     pruned = portable.nodes(replaced.graph_def).graph_def
     kernels.check(pruned)

@@ -8,7 +8,6 @@ import dataclasses
 
 import numpy as np
 
-from export_v1 import errors
 from export_v1.ir import ops
 from export_v1.ir.graph import GraphDef
 from export_v1.model import Source
@@ -60,13 +59,8 @@ class OriginalWeights(Weights):
 
     def _computed(self, variables: list[Variable], known: Weights) -> dict[str, np.ndarray]:
         assert self.model is not None, "see `covering`"
-        values: dict[str, np.ndarray] = {}
-        for variable in variables:
-            try:
-                values |= initial.values([variable.name], self.model, known)
-            except errors.ExportError:
-                values[variable.name] = _zeros(variable)
-        return values
+        values = initial.computable([variable.name for variable in variables], self.model, known)
+        return {variable.name: _zeros(variable) for variable in variables} | values
 
 
 def _zeros(variable: Variable) -> np.ndarray:

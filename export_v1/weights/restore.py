@@ -67,6 +67,7 @@ class Checkpoint:
         held = checkpoints.opened(prefix)
         self.shapes: Mapping[str, list[int]] = held.shapes
         self.dtypes: Mapping[str, tf.DType] = held.dtypes
+        self.shadows = [key for key in self.shapes if key.endswith(f"/{EMA}")]
         self._session = tf.compat.v1.Session(graph=tf.Graph())
         self._values: dict[tf.DType, tuple[tf.Tensor, tf.Tensor, tf.Tensor]] = {}
         self._asking = threading.Lock()
@@ -250,7 +251,7 @@ def located(variable: Variable, checkpoint: Checkpoint, graph: Graph, renames) -
 def _shadow(location: Restored, checkpoint: Checkpoint) -> tuple[Restored, tuple[str, str] | None]:
     key = f"{location.key}/{EMA}"
     # Under a variable scope of its own the shadow's name has that scope in front.
-    nested = [longer for longer in checkpoint.shapes if longer.endswith("/" + key)]
+    nested = [longer for longer in checkpoint.shadows if longer.endswith("/" + key)]
     for candidate in [key, *(nested if len(nested) == 1 else [])]:
         if candidate in checkpoint.shapes:
             return Restored(candidate, location.part), (f"{location.key!r} is restored from {candidate!r}", "--ema")

@@ -22,6 +22,8 @@ CONFIG = v1.ConfigProto(
         optimizer_options=v1.OptimizerOptions(opt_level=v1.OptimizerOptions.L0),
     ),
 )
+# As a graph is run by default, rewritten by TensorFlow: for one whose constants let it rewrite more.
+SERVED = v1.ConfigProto(allow_soft_placement=True)
 
 
 @contextlib.contextmanager

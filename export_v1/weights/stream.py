@@ -20,6 +20,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from export_v1 import private
 from export_v1.console import progress
 from export_v1.format import bundle
 from export_v1.weights import restore
@@ -244,8 +245,9 @@ class Saver(tf.compat.v1.train.Saver):
     """A Saver that SavedModelBuilder can be given: it restores as any other, and saves without asking the session."""
 
     def __init__(self, weights: Weights):
-        # As SavedModelBuilder makes its own.
-        super().__init__(sharded=True, write_version=v1.train.SaverDef.V2, allow_empty=True)
+        # As SavedModelBuilder makes its own, but with one op that reads for all variables.
+        builder = private.BulkSaverBuilder(v1.train.SaverDef.V2)
+        super().__init__(sharded=True, builder=builder, allow_empty=True)
         self._weights = weights
         self.not_finite: list[str] = []
 

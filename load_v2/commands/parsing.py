@@ -112,7 +112,14 @@ class Parser(argparse.ArgumentParser):
             near = difflib.get_close_matches(name, known, 3, 0.5)
             hint = f"\n  Closest: {', '.join(near)}." if near else ""
             return f"{name!r} is not a command.{hint}\n  Commands: {', '.join(known)}."
+        if kind.startswith("argument "):
+            name = kind.removeprefix("argument ").split("/")[0]
+            needs = rest.startswith("expected one argument")
+            return f"{name} needs a value: {self._form(name)}." if needs else f"{name}={rest}"
         return message
+
+    def _form(self, name: str) -> str:
+        return next(_usage(action) for action in self._actions if name in action.option_strings)
 
 
 def _usage(action: argparse.Action) -> str:

@@ -141,17 +141,16 @@ def predict(
         total = total if len(left) == 1 else None
         progress.count_up("answering", rows + count, total, time.monotonic() - start, "rows")
 
+    options = jobs.Options(columns or {}, batch_size, told)
     for task in left:
-        counts = score(
-            scorer, task.inputs, task.output, failed=task.failed, columns=columns, batch_size=batch_size, progress=told
-        )  # fmt: skip
+        counts = score(scorer, task, options)
         if ledger:
             ledger.check_unchanged(task)
         rows, refused = rows + counts[0], refused + counts[1]
     return Done(rows, refused, len(left), len(made) - len(left), time.monotonic() - start)
 
 
-def _tables() -> Callable[..., tuple[int, int]]:
+def _tables() -> Callable:
     try:
         from load_v2.scoring import table_files
     except ModuleNotFoundError as error:

@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
             if flag in ("--code", "--weights"):
                 raise LoadError(f"{flag} is missing.\n  Pass {flag}=model{ending}, or --dry_run to look first.")
         elif not file.endswith(ending):
-            raise LoadError(f"{flag}={file} does not end in {ending}.")
+            raise LoadError(f"{flag}={file} does not end in {ending}.\n  Pass {flag}=model{ending}.")
         elif os.path.lexists(file) and not args.overwrite:
             raise LoadError(f"{file!r} already exists.\n  Pass --overwrite to replace it.")
     ends = {"front": args.front, "back": args.back}

@@ -120,6 +120,8 @@ def _record(record) -> Iterator[str]:
     nodes = record.nodes
     if nodes.original:
         yield f"nodes: {nodes.original} original, {nodes.kept} kept, {nodes.dropped} dropped, {nodes.folded} folded"
+    if record.optimized is not None:
+        yield f"optimized: {record.optimized}"
     yield from (f"chosen: {choice.what}" + (f" ({choice.why})" if choice.why else "") for choice in record.choices)
     yield from (f"not converted: {item.construct} ({item.why})" for item in record.unconverted)
     proof = record.proof

@@ -139,7 +139,7 @@ def _proof(source: artefact.Artefact) -> Iterator[Limit]:
         if item.in_reference:
             yield Limit(
                 f"Hold {item.op} against TensorFlow 1's own kernel",
-                f"it cannot run here; the recorded answers come from its replacement, {item.by}",
+                f"it cannot run here as in TensorFlow 1; the recorded answers come from its replacement, {item.by}",
             )
     others = sorted(set(record.signatures) - {_SIGNATURE})
     if others:

@@ -81,7 +81,8 @@ class Artefact:
             LoadError: there is none of that key.
         """
         if key not in self.signatures:
-            remedy = f'Pass signature="{min(self.signatures)}".' if self.signatures else "Run step 1 on it."
+            known = next(iter([*errors.closest(key, self.signatures), *self.signatures]), "")
+            remedy = f'Pass signature="{known}", or --signature={known} to a command.' if known else "Run step 1 on it."
             raise errors.unknown("Signature", key, repr(self.path), self.signatures, remedy)
         return self.signatures[key]
 
@@ -141,6 +142,15 @@ def _with_ranks(signatures: dict[str, signature.Signature], record: Record | Non
 def _saved_model(path: str) -> saved_model_pb2.SavedModel:
     file = os.path.join(path, "saved_model.pb")
     if not os.path.isdir(path):
+        if (
+            os.path.isfile(f"{path}.index")
+            or os.path.isfile(f"{path}.meta")
+            or path.endswith((".meta", ".index", ".pb"))
+        ):
+            raise LoadError(
+                f"{path!r} is a TensorFlow 1 model that was not exported yet.\n"
+                f"  Run step 1 on it: python -m export_v1 {path} export/1"
+            )
         if os.path.isfile(path):
             raise LoadError(
                 f"{path!r} is a file.\n  Pass the --export_dir of step 1, or the folder of another SavedModel."

@@ -47,13 +47,16 @@ def shape_text(shape) -> str:
 def read_all(meta_graph, record: Record | None) -> dict[str, Signature]:
     """Returns every signature of a MetaGraphDef that has outputs.
 
-    Call order is the record's where step 1 wrote one, else alphabetical: a SignatureDef is a map and has no order.
+    The one that is served stands first, then the one for training, then the others by their names. Call order is the
+    record's where step 1 wrote one, else alphabetical: a SignatureDef is a map and has no order.
     The init op's pseudo-signature (TensorFlow 2 writes `__saved_model_init_op`) is left out.
     """
     found = {}
-    for key, definition in meta_graph.signature_def.items():
+    defined = meta_graph.signature_def
+    for key in sorted(defined, key=lambda key: (key != "serving_default", key != "train", key)):
         if key.startswith("__saved_model"):
             continue
+        definition = defined[key]
         order = _order(key, record)
         inputs, outputs = _specs(definition.inputs), _specs(definition.outputs)
         found[key] = Signature(_sorted(inputs, order[0]), _sorted(outputs, order[1]))

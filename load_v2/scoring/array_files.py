@@ -2,60 +2,43 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from load_v2 import scoring
 from load_v2.errors import LoadError
-from load_v2.scoring import atomic, elements, threads
+from load_v2.scoring import atomic, elements, jobs, threads
 from load_v2.scoring.scorer import BATCH_SIZE, Scorer, row_count
 
 _ENDING = ".jsonl"
 
 
-def score(
-    scorer: Scorer,
-    paths: Sequence[str],
-    outputs: str,
-    *,
-    failed: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    batch_size: int | None = None,
-    progress: Callable[[int, int | None], None] = lambda rows, total: None,
-) -> tuple[int, int]:
-    """Answers the rows of files, one after the other; `outputs` and `failed` appear whole, or not at all.
+def score(scorer: Scorer, task: jobs.Task, options: jobs.Options) -> tuple[int, int]:
+    """Answers the rows of files, one after the other; what is written appears whole, or not at all.
 
-    The next batches are read while one is computed, and answers are written behind it.
-
-    Args:
-        scorer: the signature.
-        paths: files of one kind or several, see `scoring.reader`.
-        outputs: where the answers go, see `scoring.writer`.
-        failed: a .jsonl for file, number and reason of each row without an answer; without one, they are an error.
-        columns: input -> name of its array or feature, where that is another.
-        batch_size: rows at a time; default 256, or the graph's own.
-        progress: called with the rows so far, and how many there are in all if that is known.
+    The next batches are read while one is computed, and answers are written behind it. Rows without an answer go to a
+    .jsonl, each with its file, its number and the reason.
 
     Returns:
         How many rows there were, and how many of them have no answer.
 
     Raises:
-        LoadError: a file cannot be read, has other inputs or no rows, or a row has no answer.
+        LoadError: a file cannot be read, has other inputs or no rows, or a row has no answer and `failed` is not given.
     """
-    if failed:
-        check_ending(failed, [_ENDING], "rows without an answer are written to")
-    chosen = elements.columns_of(scorer.inputs, columns)
+    if task.failed:
+        check_ending(task.failed, [_ENDING], "rows without an answer are written to")
+    chosen = elements.columns_of(scorer.inputs, options.columns)
     specs = {chosen[key]: spec for key, spec in scorer.inputs.items()}
-    readers = [scoring.reader(path, specs) for path in paths]
+    readers = [scoring.reader(path, specs) for path in task.inputs]
     counts = [reader.count for reader in readers]
     total = None if None in counts else sum(counts)
-    size, rows, refused = scorer.fixed or batch_size or BATCH_SIZE, 0, 0
+    size, rows, refused = scorer.fixed or options.batch_size or BATCH_SIZE, 0, 0
     with (
-        scoring.writer(outputs, list(scorer.outputs)) as good,
-        _failures(failed) as bad,
+        scoring.writer(task.output, list(scorer.outputs)) as good,
+        _failures(task.failed) as bad,
         threads.write_behind() as later,
     ):
-        for path, source in zip(paths, readers, strict=True):
+        for path, source in zip(task.inputs, readers, strict=True):
             first = rows
             for batch in threads.read_ahead(source.batches(size)):
                 given = {key: batch[name] for key, name in chosen.items()}
@@ -67,9 +50,9 @@ def score(
                 if answers:
                     later(good.write, answers)
                 rows += row_count(given, scorer.inputs)
-                progress(rows, total)
+                options.progress(rows, total)
         if not rows:
-            raise LoadError(f"{', '.join(map(repr, paths))} holds no rows, so there is nothing to answer.")
+            raise LoadError(f"{', '.join(map(repr, task.inputs))} holds no rows, so there is nothing to answer.")
     return rows, refused
 
 

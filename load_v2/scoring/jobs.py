@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from export_v1.format import digests
@@ -43,6 +43,21 @@ class Task:
     def is_of_tables(self) -> bool:
         """Whether the files are tables."""
         return self.inputs[0].endswith(TABLES)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How the rows of a task are answered.
+
+    Attributes:
+        columns: input -> name of its column, array or feature, where that is another.
+        batch_size: rows at a time; None for 256, or the graph's own.
+        progress: called with the rows so far, and how many there are in all if that is known.
+    """
+
+    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    batch_size: int | None = None
+    progress: Callable[[int, int | None], None] = lambda rows, total: None
 
 
 def tasks(inputs: str, outputs: str, failed: str | None = None) -> list[Task]:

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow
 import pyarrow.compute
@@ -19,51 +19,34 @@ _REASON = "reason"
 _ROWS = 4096
 
 
-def score(
-    scorer: Scorer,
-    paths: Sequence[str],
-    outputs: str,
-    *,
-    failed: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    batch_size: int | None = None,
-    progress: Callable[[int, int | None], None] = lambda rows, total: None,
-) -> tuple[int, int]:
-    """Answers the rows of tables, one after the other; `outputs` and `failed` appear whole, or not at all.
+def score(scorer: Scorer, task: jobs.Task, options: jobs.Options) -> tuple[int, int]:
+    """Answers the rows of tables, one after the other; what is written appears whole, or not at all.
 
     The answers have the columns that are no inputs beside them, in the order of the rows. In CSV, what is no single value
-    is a list as JSON has it, and strings are UTF-8. The next rows are read while some are answered, and answers are written
-    behind them.
-
-    Args:
-        scorer: the signature.
-        paths: .parquet or .csv files.
-        outputs: a .parquet or .csv file for the answers.
-        failed: a .parquet or .csv file for rows that have no answer, with a column `reason`; without one, they are an error.
-        columns: input -> name of its column, where that is another.
-        batch_size: rows at a time; default 256, or the graph's own.
-        progress: called with the rows so far, and how many there are in all if that is known.
+    is a list as JSON has it, and strings are UTF-8. Rows without an answer come as they are, with a column `reason`. The
+    next rows are read while some are answered, and answers are written behind them.
 
     Returns:
         How many rows there were, and how many of them have no answer.
 
     Raises:
-        LoadError: a file cannot be read, lacks a column, or a row has no answer.
+        LoadError: a file cannot be read or lacks a column, tables have other columns than the first, or a row has no
+            answer and `failed` is not given.
     """
-    for path in filter(None, (outputs, failed)):
+    for path in filter(None, (task.output, task.failed)):
         array_files.check_ending(path, jobs.TABLES, "tables are written to")
-    chosen = elements.columns_of(scorer.inputs, columns)
-    total, count, refusals = _total(paths), 0, 0
+    chosen = elements.columns_of(scorer.inputs, options.columns)
+    total, count, refusals = _total(task.inputs), 0, 0
     names: list[str] = []
-    size = max(_ROWS, scorer.fixed or batch_size or BATCH_SIZE)
+    size = max(_ROWS, scorer.fixed or options.batch_size or BATCH_SIZE)
     with contextlib.ExitStack() as stack:
-        good = stack.enter_context(_writer(outputs))
-        bad = stack.enter_context(_writer(failed)) if failed else None
+        good = stack.enter_context(_writer(task.output))
+        bad = stack.enter_context(_writer(task.failed)) if task.failed else None
         later = stack.enter_context(threads.write_behind())
-        for path in paths:
+        for path in task.inputs:
             first = count
             for table in threads.read_ahead(_batches(path, size)):
-                answers = tables.answer(scorer, _given(table, chosen, scorer.inputs, path), batch_size)
+                answers = tables.answer(scorer, _given(table, chosen, scorer.inputs, path), options.batch_size)
                 refused = answers.reasons.is_valid()
                 at = refused.index(pyarrow.scalar(True)).as_py() if answers.reasons.null_count < len(table) else -1
                 if at >= 0 and bad is None:
@@ -78,12 +61,12 @@ def score(
                 names = names or kept.column_names
                 if kept.column_names != names:
                     raise LoadError(
-                        f"{path!r} has other columns than {paths[0]!r}: with its answers {', '.join(kept.column_names)}; "
+                        f"{path!r} has other columns than {task.inputs[0]!r}: with its answers {', '.join(kept.column_names)}; "
                         f"there are {', '.join(names)}.\n  Give each file an output of its own: --outputs='FOLDER/*.parquet'."
                     )
                 later(good.write, kept if at < 0 else kept.filter(pyarrow.compute.invert(refused)))
                 count += len(table)
-                progress(count, total)
+                options.progress(count, total)
     return count, refusals
 
 

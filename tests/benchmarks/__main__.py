@@ -16,6 +16,7 @@ from tests.benchmarks import measure
 
 ALL = {
     "step_1": "step 1 against the naive recipe and cp, by checkpoint size; growth of time and memory",
+    "large_graphs": "step 1 and --list on graphs of 1,000 to 100,000 nodes, beside import_meta_graph",
     "start_up": "what a small model costs beyond importing TensorFlow",
     "loading": "load time and memory in step 2",
     "serving": "time to an answer, against the original and other runtimes",

@@ -6,6 +6,7 @@ Runs under TensorFlow 1.15 and Python 3.7 as well, so that a genuine TensorFlow 
 
 big       LAYERS matrices of 4096 x 4096 with Adam slots: 64 MiB that serve and 128 MiB that do not, each
 linear    one product, x:0 float32 [None, 4096] -> y:0 float32 [None, 8]
+chain     LAYERS nodes in a row behind one product, x:0 float32 [None, 4096] -> y:0 float32 [None, 8]
 convnet   an image classifier with batch norm behind `is_training`, dropout, Adam, summaries
 """
 
@@ -57,6 +58,25 @@ def linear(folder, _):
         tf.matmul(x, tf.get_variable("w", [WIDTH, 8], use_resource=False), name="y")
         session.run(tf.global_variables_initializer())
         return tf.train.Saver().save(session, os.path.join(folder, "model.ckpt"))
+
+
+def chain(folder, length):
+    """Writes `length` nodes, each of which reads the one before; no API of Python makes them, which would take longest."""
+    prefix = linear(folder, 0)
+    meta = tf.MetaGraphDef()
+    with open(prefix + ".meta", "rb") as stream:
+        meta.ParseFromString(stream.read())
+    [product] = [node for node in meta.graph_def.node if node.name == "y"]
+    product.name = before = "product"
+    for at in range(length):
+        name = "y" if at + 1 == length else "chain_%d" % at
+        node = meta.graph_def.node.add(name=name, op="Tanh", input=[before])
+        node.attr["T"].type = tf.float32.as_datatype_enum
+        node.attr["_output_shapes"].CopyFrom(product.attr["_output_shapes"])
+        before = name
+    with open(prefix + ".meta", "wb") as stream:
+        stream.write(meta.SerializeToString())
+    return prefix
 
 
 def convnet(folder, blocks):
@@ -112,4 +132,5 @@ def _convolution(name, x, given, made, stride, is_training):
 
 if __name__ == "__main__":
     os.makedirs(sys.argv[2], exist_ok=True)
-    print({"big": big, "linear": linear, "convnet": convnet}[sys.argv[1]](sys.argv[2], int((sys.argv[3:] or [8])[0])))
+    kinds = {"big": big, "linear": linear, "chain": chain, "convnet": convnet}
+    print(kinds[sys.argv[1]](sys.argv[2], int((sys.argv[3:] or [8])[0])))

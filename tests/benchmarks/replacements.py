@@ -27,7 +27,7 @@ WORKER = os.path.join(os.path.dirname(__file__), "op_worker.py")
 
 @dataclasses.dataclass(frozen=True)
 class Trees:
-    """An ensemble in a resource, the first input of an op.
+    """An ensemble in a resource, the first input of an op; a list of them: of as many nodes of the op, one forest.
 
     Attributes:
         handle: op of the resource.
@@ -43,13 +43,14 @@ class Trees:
     stamped: bool = True
     attrs: dict = dataclasses.field(default_factory=dict)
 
-    def nodes(self) -> list[NodeDef]:
-        """Returns the handle, the maker and what it takes."""
+    def nodes(self, at: int) -> list[NodeDef]:
+        """Returns the handle `tree_AT`, the maker `make_AT` and what it takes."""
         values = {"stamp": (0, tf.int64)} if self.stamped else {}
         values["serialized"] = (self.serialized, tf.string)
-        made = [rewrite.constant(name, value, dtype) for name, (value, dtype) in values.items()]
-        handle = rewrite.node("in_0", self.handle, shared_name="trees", container="")
-        return [handle, *made, rewrite.node("make", self.maker, map(Tensor, ("in_0", *values)), **self.attrs)]
+        made = [rewrite.constant(f"{name}_{at}", value, dtype) for name, (value, dtype) in values.items()]
+        handle = rewrite.node(f"tree_{at}", self.handle, shared_name=f"trees_{at}", container="")
+        read = map(Tensor, (node.name for node in (handle, *made)))
+        return [handle, *made, rewrite.node(f"make_{at}", self.maker, read, **self.attrs)]
 
 
 def grown(nodes, depth: int, split, leaf) -> None:
@@ -128,7 +129,7 @@ _FOREST = tensor_forest.MESSAGES.classes["TensorForestParams"](num_outputs=3).Se
 
 
 def cases() -> dict[str, tuple[list, dict]]:
-    """Returns op -> its inputs and attributes, of the size of a small model's."""
+    """Returns op, and what tells it from another of that op, -> inputs and attributes, of the size of a small model's."""
     random = np.random.default_rng(0)
 
     def floats(*shape):
@@ -154,6 +155,11 @@ def cases() -> dict[str, tuple[list, dict]]:
     }
     entries = np.stack([np.repeat(np.arange(500), 10), random.integers(0, 800, 5000)], 1)
     none = np.zeros([0], np.float32)
+    asked = [floats(1000, 20), np.zeros([0], np.int64), none, np.zeros([0], np.int64)]
+    of_forest = {
+        "params": _FOREST,
+        "input_spec": b"dense_features_size: 20 dense: [{name: d original_type: 0 size: 20}] sparse: []",
+    }
     return {
         "GatherTree": ([*steps, np.full([32], 50, np.int32), np.int32(2)], {"T": tf.int32}),
         "GRUBlockCell": ([*cell(0), floats(512, 256), floats(512), floats(256)], {"T": tf.float32}),
@@ -190,13 +196,8 @@ def cases() -> dict[str, tuple[list, dict]]:
                 "reduce_dim": True,
             },
         ),
-        "TreePredictionsV4": (
-            [forest(random, 10), floats(1000, 20), np.zeros([0], np.int64), none, np.zeros([0], np.int64)],
-            {
-                "params": _FOREST,
-                "input_spec": b"dense_features_size: 20 dense: [{name: d original_type: 0 size: 20}] sparse: []",
-            },
-        ),
+        "TreePredictionsV4": ([forest(random, 10), *asked], of_forest),
+        "TreePredictionsV4, a forest": ([[forest(random, 10) for _ in range(50)], *asked], of_forest),
         "SparseFeatureCross": (crossed, cross),
         "SparseFeatureCrossV2": (crossed, {**cross, "hash_key": 956888297470}),
         "BucketizeWithInputBoundaries": ([floats(100000), np.sort(floats(50))], {"T": tf.float32}),
@@ -221,20 +222,32 @@ def write(folder: str, name: str, inputs: list, attrs: dict, replaced: bool) -> 
     """Writes the graph of one op and its inputs."""
     graph_def = GraphDef()
     graph_def.versions.producer = 134
-    fed = {at: value for at, value in enumerate(inputs) if not isinstance(value, Trees)}
-    for value in inputs:
-        if isinstance(value, Trees):
-            graph_def.node.extend(value.nodes())
+    trees = inputs[0] if isinstance(inputs[0], list) else [value for value in inputs if isinstance(value, Trees)]
+    fed = {at: value for at, value in enumerate(inputs) if not isinstance(value, Trees | list)}
+    for at, tree in enumerate(trees):
+        graph_def.node.extend(tree.nodes(at))
+    if trees:
+        graph_def.node.append(rewrite.node("make", "NoOp"))
+        graph_def.node[-1].input.extend(f"^make_{at}" for at in range(len(trees)))
     for at, value in fed.items():
         dtype, shape = tf.as_dtype(value.dtype if value.dtype != object else "string"), tf.TensorShape(np.shape(value))
         graph_def.node.append(rewrite.node(f"in_{at}", "Placeholder", dtype=dtype, shape=shape))
     types = {key: value for key, value in attrs.items() if isinstance(value, list)}
     single = {key: value for key, value in attrs.items() if key not in types}
-    node = rewrite.node("node", name, [Tensor(f"in_{at}") for at in range(len(inputs))], **single)
-    for key, value in types.items():
-        node.attr[key].list.SetInParent()
-        node.attr[key].list.type.extend(dtype.as_datatype_enum for dtype in value)
-    graph_def.node.append(node)
+    read = [Tensor(f"in_{at}") for at in fed]
+    nodes = []
+    for handles in [[Tensor(f"tree_{at}")] for at in range(len(trees))] or [[]]:
+        node = rewrite.node(f"node_{len(nodes)}", name.split(",")[0], [*handles, *read], **single)
+        for key, value in types.items():
+            node.attr[key].list.SetInParent()
+            node.attr[key].list.type.extend(dtype.as_datatype_enum for dtype in value)
+        nodes.append(node)
+    graph_def.node.extend(nodes)
+    if len(nodes) == 1:
+        graph_def.node[-1].name = "node"
+    else:
+        summed = [Tensor(node.name) for node in nodes]
+        graph_def.node.append(rewrite.node("node", "AddN", summed, T=tf.float32, N=len(summed)))
     if replaced:
         graph_def = replace.ops(graph_def, written=graph_def, stored=lambda key: None).graph_def
         graph_def = prune.to_outputs(graph_def, ["node:0", *(f"in_{at}:0" for at in fed)]).graph_def
@@ -252,18 +265,20 @@ def main() -> None:
     parser.add_argument("--tf1", required=True, help="a Python with TensorFlow 1.15")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--calls", type=int, default=20)
+    parser.add_argument("--only", default="", help="what the names of ops to measure start with")
     args = parser.parse_args()
+    chosen = {name: case for name, case in cases().items() if name.startswith(args.only)}
     with tempfile.TemporaryDirectory() as folder:
         for side in ("replaced", "kernel"):
             os.mkdir(os.path.join(folder, side))
-            for name, (inputs, attrs) in cases().items():
+            for name, (inputs, attrs) in chosen.items():
                 write(os.path.join(folder, side), name, inputs, attrs, side == "replaced")
         workers = {
             "ours": measure.Worker(sys.executable, WORKER, os.path.join(folder, "replaced")),
             "theirs": measure.Worker(args.tf1, WORKER, os.path.join(folder, "kernel")),
         }
         rows = []
-        for name in cases():
+        for name in chosen:
             request = {"name": name, "calls": args.calls}
             sides = {side: functools.partial(worker.ask, request) for side, worker in workers.items()}
             found = measure.alternating(sides, args.rounds)

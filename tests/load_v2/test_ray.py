@@ -12,6 +12,7 @@ from tests.support import cases, tables
 ray = pytest.importorskip("ray", reason="pip install -e '.[ray]'")
 import pyarrow  # noqa: E402 - after what says what is missing
 from ray.cluster_utils import Cluster  # noqa: E402
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
 from load_v2.ray import Predictor  # noqa: E402
 
@@ -80,17 +81,19 @@ class Telling(Predictor):
         return made
 
 
-def test_actors_on_both_nodes_and_a_gpu_for_each_that_asks(nodes, exported):
+def test_an_actor_on_each_node_and_a_gpu_for_one_that_asks(nodes, exported):
     """The GPU is a number that a node is given: what is shown is that the argument reaches the actor."""
     case = cases.load("mlp_layers")
-    source = ray.data.from_arrow(tables.of(case.oracle("in"))).repartition(8)
-    options = {"fn_constructor_args": [str(exported("mlp_layers"))], "batch_format": "pyarrow", "batch_size": 1}
-    rows = source.map_batches(Telling, concurrency=2, scheduling_strategy="SPREAD", **options).take_all()
-    tables.check(rows, case)
-    assert len({row["node"] for row in rows}) == 2 and {row["gpus"] for row in rows} == {""}
+    source = ray.data.from_arrow(tables.of(case.oracle("in")))
+    options = {"fn_constructor_args": [str(exported("mlp_layers"))], "batch_format": "pyarrow", "concurrency": 1}
     own = nodes.add_node(num_cpus=1, num_gpus=1, object_store_memory=100 * 2**20)
     try:
-        rows = source.map_batches(Telling, concurrency=1, num_gpus=1, **options).take_all()
+        for node in (nodes.head_node, *nodes.worker_nodes):
+            there = NodeAffinitySchedulingStrategy(node.node_id, soft=False)
+            rows = source.map_batches(Telling, scheduling_strategy=there, **options).take_all()
+            tables.check(rows, case)
+            assert {(row["node"], row["gpus"]) for row in rows} == {(node.node_id, "")}
+        rows = source.map_batches(Telling, num_gpus=1, **options).take_all()
         tables.check(rows, case)
         assert {(row["node"], row["gpus"]) for row in rows} == {(own.node_id, "0")}
     finally:

@@ -447,7 +447,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/program/artefact.py",
-        before="min(self.signatures)",
+        before="[*errors.closest(key, self.signatures), *self.signatures]",
         after="max(self.signatures)",
         tests=PROGRAM,
     ),
@@ -1275,15 +1275,15 @@ CHANGES = (
     ),
     Change(
         file="load_v2/scoring/array_files.py",
-        before="scorer.fixed or batch_size or BATCH_SIZE",
-        after="batch_size or scorer.fixed or BATCH_SIZE",
+        before="scorer.fixed or options.batch_size or BATCH_SIZE",
+        after="options.batch_size or scorer.fixed or BATCH_SIZE",
         tests=COMMANDS,
         why="a fixed batch size is passed over",
     ),
     Change(
         file="load_v2/scoring/array_files.py",
-        before="scorer.fixed or batch_size or BATCH_SIZE",
-        after="scorer.fixed or batch_size or 128",
+        before="scorer.fixed or options.batch_size or BATCH_SIZE",
+        after="scorer.fixed or options.batch_size or 128",
         tests=COMMANDS,
     ),
     Change(

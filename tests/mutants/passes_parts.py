@@ -32,7 +32,7 @@ _CUTS = (
     ),
     Change(
         _PRUNE,
-        "(node for node in graph_def.node if node.name in keep)",
+        "(node for name, node in index.nodes.items() if name in keep)",
         "(index[name] for name in sorted(keep))",
         _PRUNED,
     ),

@@ -39,8 +39,8 @@ def varint(number: int) -> bytes:
     return found + bytes([number])
 
 
-def table(values: Mapping[bytes, bytes]) -> bytes:
-    """Returns a sorted string table of one block."""
+def table(values: Mapping[bytes, bytes], compress: Callable[[bytes], bytes] | None = None, kind: int = 1) -> bytes:
+    """Returns a sorted string table of one block, which may be compressed in a way that has a number."""
 
     def block(pairs: Mapping[bytes, bytes]) -> bytes:
         entries = b"".join(
@@ -48,11 +48,13 @@ def table(values: Mapping[bytes, bytes]) -> bytes:
         )
         return entries + struct.pack("<II", 0, 1)
 
-    def ended(content: bytes) -> bytes:
-        return content + b"\0" + struct.pack("<I", masked(content + b"\0"))
+    def ended(content: bytes, how: int = 0) -> bytes:
+        content += bytes([how])
+        return content + struct.pack("<I", masked(content))
 
     data, nothing = block(values), block({})
-    content = ended(data) + ended(nothing)
+    data = compress(data) if compress else data
+    content = ended(data, kind if compress else 0) + ended(nothing)
     index = block({b"\xff": varint(0) + varint(len(data))})
     footer = varint(len(data) + 5) + varint(len(nothing)) + varint(len(content)) + varint(len(index))
     return content + ended(index) + footer.ljust(40, b"\0") + struct.pack("<Q", _MAGIC)
@@ -61,6 +63,15 @@ def table(values: Mapping[bytes, bytes]) -> bytes:
 def read_table(path: str | os.PathLike) -> dict[bytes, bytes]:
     """Returns what a table holds."""
     return dict(tables.entries(pathlib.Path(path).read_bytes()))
+
+
+def handles(content: bytes) -> tuple[bytes, bytes]:
+    """Returns where the footer of a table says that its two special blocks are: the unused one, and the index."""
+    footer = content[-48:]
+    ends = [0]
+    for _ in range(4):
+        ends.append(tables.varint(footer, ends[-1])[1])
+    return footer[: ends[2]], footer[ends[2] : ends[4]]
 
 
 def copied(prefix: str, folder: pathlib.Path) -> str:

@@ -42,7 +42,11 @@ def of(graph_def: GraphDef, norms: Iterable[Norm]) -> tuple[GraphDef, tuple[str,
         replaced[tensor] = Tensor(name)
     dropped = {update: "" for norm in norms for update in norm.updates}
     nodes = [
-        _for_inference(node, replaced) if node.name in fused else rewrite.rewired(node, replaced, dropped)
+        _for_inference(node, replaced)
+        if node.name in fused
+        else rewrite.rewired(node, replaced, dropped)
+        if _reads(index, node, replaced, dropped)
+        else node
         for node in graph_def.node
     ]
     return rewrite.with_nodes(graph_def, [*nodes, *made]), tuple(sorted(reads))
@@ -53,6 +57,11 @@ def _read(variable: NodeDef, taken_names: set[str]) -> NodeDef:
     if variable.op == "VarHandleOp":
         return rewrite.node(name, "ReadVariableOp", [Tensor(variable.name)], dtype=_type(variable))
     return rewrite.node(name, "Identity", [Tensor(variable.name)], T=_type(variable))
+
+
+def _reads(index: Index, node: NodeDef, tensors: Mapping[Tensor, Tensor], controls: Mapping[str, str]) -> bool:
+    edges = index.edges(node.name)
+    return any(tensor in tensors for tensor in edges.data) or any(name in controls for name in edges.controls)
 
 
 def _type(variable: NodeDef) -> tf.DType:

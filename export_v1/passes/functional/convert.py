@@ -37,6 +37,8 @@ def convert(graph_def: GraphDef, *, keep: Collection[str]) -> Result:
         The graph; notes how many of each kind were converted ("while", "cond", "tensor_array"), and what was not:
         (node that stands for the construct, why it stays as it was), sorted.
     """
+    if not any(node.op in ops.V1_CONTROL_FLOW or node.op.startswith("TensorArray") for node in graph_def.node):
+        return Result(graph_def)
     wanted = {graph.parse(name).node for name in keep} | {graph.parse(name).name for name in keep}
     blocked: dict[str, str] = {}
     while True:

@@ -29,7 +29,7 @@ from export_v1.passes.replacements.site import Replacement, Site
 
 # Every module here that has REPLACEMENTS.
 _FAMILIES = (
-    "beam_search", "block_cells", "boosted_trees", "buckets", "clusters", "columns", "cudnn", "elementwise",
+    "beam_search", "block_cells", "boosted_trees", "buckets", "changed", "clusters", "columns", "cudnn", "elementwise",
     "gradient_trees", "images", "libsvm", "nearest_neighbors", "old_names", "periodic_resample", "products",
     "segmentation", "slices", "strings", "sums", "tensor_forest",
 )  # fmt: skip

@@ -29,7 +29,8 @@ def markdown() -> str:
             *head,
             *rows,
             "",
-            f"## {len(known)} that it knows, and cannot run on a CPU, cannot differentiate, or takes from old graphs alone",
+            f"## {len(known)} that it knows, and cannot run on a CPU, runs otherwise, cannot differentiate, or takes from old "
+            "graphs alone",
             "",
             *head,
             *known,

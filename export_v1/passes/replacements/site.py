@@ -84,9 +84,14 @@ class Replacement:
         joins: whether one piece stands in for all nodes of the op that differ in their first input alone, such as the
             trees of a forest; `build` then takes a list of sites, the first site's inputs, and returns a list of what
             it returns otherwise, a site each. It must not read the first input.
+        where: says of a node of the op whether it is to be replaced.
+        is_wrong: whether TensorFlow 2 runs the op and answers something else: then the original's answers, too, are
+            those of the replacement.
     """
 
     build: Callable[..., tf.Tensor | Sequence[tf.Tensor | None]]
     by: str
     needs_shapes: bool = False
     joins: bool = False
+    where: Callable[[NodeDef], bool] = lambda node: True
+    is_wrong: bool = False

@@ -96,7 +96,10 @@ def test_where_two_folders_cannot_be_swapped_the_old_one_stands_aside(tmp_path, 
 
 
 def test_a_folder_that_appeared_meanwhile_is_not_replaced(tmp_path):
-    with pytest.raises(export_v1.ExportError, match="not empty"), destination.whole(str(tmp_path / "e")) as folder:
+    with (
+        pytest.raises(export_v1.ExportError, match="is not an export"),
+        destination.whole(str(tmp_path / "e")) as folder,
+    ):
         _filled(folder)
         (tmp_path / "e").mkdir()
         (tmp_path / "e" / "of_another").touch()

@@ -133,12 +133,54 @@ def test_only_what_can_be_copied_as_it_is_is_read(tmp_path, header, key, told):
         assert index.shards == 3 and index.entry("w", ()).size == 4 and index.entry("gone", ()) is None
 
 
-def test_a_compressed_table_is_refused(tmp_path):
-    content = bytearray(bundles.table({b"": bundles.Header(num_shards=1).SerializeToString()}))
-    content[content.index(b"\0\0\0\0\1\0\0\0") + 8] = 1
-    (tmp_path / "m.index").write_bytes(content)
-    with pytest.raises(export_v1.ExportError, match="compressed"):
-        bundle.read(str(tmp_path / "m"))
+def _literal(content: bytes) -> bytes:
+    """Snappy's own form of bytes that are as they are: up to 60 in a short one, more in a long one."""
+    if len(content) > 60:
+        return b"\xf4" + (len(content) - 1).to_bytes(2, "little") + content
+    return bytes([len(content) - 1 << 2]) + content if content else b""
+
+
+def _snappy(content: bytes) -> bytes:
+    """Bytes as Snappy compresses them: of 40 bytes of one letter one, and copies of it of each of the three kinds."""
+    before, after = content.split(b"a" * 40)
+    one = _literal(before + b"a" * 4)
+    copies = b"\x01\x01" + bytes([9 << 2 | 2, 2, 0]) + bytes([11 << 2 | 3, 3, 0, 0, 0]) + bytes([9 << 2 | 2, 1, 0])
+    return bundles.varint(len(content)) + one + copies + _literal(after)
+
+
+NAMES = ("a" * 40, "b" * 80, "c" * 90)
+
+
+def _compressed(folder, compress=_snappy, kind: int = 1) -> str:
+    prefix = str(folder / "m")
+    tf.raw_ops.SaveV2(
+        prefix=prefix, tensor_names=NAMES, shape_and_slices=[""] * 3, tensors=[np.float32([1.0, 2.0])] * 3
+    )
+    values = dict(table.entries((folder / "m.index").read_bytes()))
+    (folder / "m.index").write_bytes(bundles.table(values, compress, kind))
+    return prefix
+
+
+def test_a_compressed_index_is_read_as_tensorflow_reads_it(tmp_path):
+    prefix = _compressed(tmp_path)
+    reader = tf.train.load_checkpoint(prefix)
+    assert set(bundle.read(prefix).tensors) == set(reader.get_variable_to_shape_map()) == set(NAMES)
+    np.testing.assert_array_equal(reader.get_tensor(NAMES[0]), [1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    "compress, kind, told",
+    [
+        (lambda content: content, 2, "in a way that TensorFlow does not know"),
+        (lambda content: bundles.varint(2**40) + _literal(content), 1, "1,099,511,627,776 bytes"),
+        (lambda content: bundles.varint(len(content) + 1) + _literal(content), 1, "not as long as it says"),
+        (lambda content: bundles.varint(len(content)) + _literal(content) + b"\0a", 1, "not as long as it says"),
+        (lambda content: bundles.varint(len(content)) + b"\x01\x01" + _literal(content), 1, "copies what is not there"),
+    ],
+)
+def test_a_block_that_is_no_compressed_one_is_one_message(tmp_path, compress, kind, told):
+    with pytest.raises(export_v1.ExportError, match=told):
+        bundle.read(_compressed(tmp_path, compress, kind))
 
 
 def test_slices_of_a_name_with_a_zero_byte_in_it(tmp_path):
@@ -196,7 +238,7 @@ def test_an_index_that_a_walk_would_not_end_in_is_refused_before_tensorflow_read
 
 def test_a_number_that_does_not_end():
     with pytest.raises(table.DamagedError, match="does not end, or has more than 64 bits"):
-        table.varint(b"\xff" * 100_000, 0)
+        table.varint(b"\xff" * 10 + b"\1", 0)
     with pytest.raises(table.DamagedError, match="does not end"):
         table.varint(b"\xff", 0)
 

@@ -85,13 +85,15 @@ def test_a_v1_checkpoint_that_cannot_hold_what_it_says_is_refused(sizes, tmp_pat
         checkpoints.opened(_v1(tmp_path, sizes))
 
 
+@pytest.mark.parametrize("which", ["index", "unused"])
 @pytest.mark.parametrize("bundle_too", [False, True])
-def test_a_v1_checkpoint_whose_blocks_end_beyond_it_is_refused(bundle_too, tmp_path):
+def test_a_v1_checkpoint_whose_blocks_end_beyond_it_is_refused(bundle_too, which, tmp_path):
     """Beside a bundle of the same prefix, too: RestoreV2 would read it in the bundle's place."""
     prefix = _v1(tmp_path, [3, 2])
     path = pathlib.Path(prefix)
     content = path.read_bytes()
-    footer = bundles.varint(0) + bundles.varint(2**62) + bundles.varint(0) + bundles.varint(2**40)
+    (unused, index), far = bundles.handles(content), bundles.varint(0) + bundles.varint(2**62)
+    footer = unused + far if which == "index" else far + index
     path.write_bytes(content[:-48] + footer.ljust(40, b"\0") + content[-8:])
     if bundle_too:
         tf.raw_ops.SaveV2(prefix=prefix, tensor_names=["n"], shape_and_slices=[""], tensors=[1.0])

@@ -128,6 +128,17 @@ def test_what_has_a_kernel_here_stays_in_the_original(monkeypatch):
     ]
 
 
+def test_what_runs_here_with_other_answers_is_replaced_in_the_original_too():
+    for dtype, count in ((tf.int32, 1), (tf.float32, 0)):
+        numbers = rewrite.constant("numbers", [3, -4], dtype)
+        graph_def = _graph(numbers, rewrite.node("rounded", "Round", [Tensor("numbers")], T=dtype))
+        result = _replaced(graph_def, unrunnable_only=True)
+        assert [(item.op, item.count, item.in_reference) for item in result.notes.replaced] == [
+            ("Round", 1, True)
+        ] * count
+        np.testing.assert_array_equal(_run(result.graph_def, "rounded:0"), [3, -4])
+
+
 def test_a_replacement_that_cannot_be_built_names_the_node_and_the_flag(monkeypatch):
     def refuse(site, x):
         raise ValueError("no way")

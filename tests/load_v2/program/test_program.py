@@ -79,7 +79,7 @@ def test_training_takes_its_inputs_in_the_order_of_the_call(tmp_path):
 @pytest.mark.parametrize(
     ("signatures", "parts"),
     [
-        (["serving_default", "b"], ["Closest: 'serving_default'", 'signature="b"', "Known (2)"]),
+        (["serving_default", "b"], ["Closest: 'serving_default'", 'signature="serving_default"', "Known (2)"]),
         ([], ["There are none"]),
     ],
 )

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -244,20 +245,24 @@ def test_each_type_there_and_back(session, tmp_path):
 
 
 def test_a_model_is_loaded_once_in_a_worker(session, exported):
-    """Two functions of one signature, over several tasks, and then a look into the process that answered them."""
-    export = exported("mlp_layers")
-    table = session.range(64).repartition(4).select("id", sf.array(*[sf.lit(0.5)] * 16).alias("x"))
-    scored = table.select(udf(export)("x").alias("a"), udf(export, reason="why")("x").alias("b"))
-    assert all(row["a"]["probs"] == row["b"]["probs"] for row in scored.collect())
+    """Two jobs of four tasks, and then a look into the process that answered them."""
+    table = session.range(64).repartition(4).select(sf.array(*[sf.lit(0.5)] * 16).alias("x"))
+    for _ in range(2):
+        scored = table.select(udf(exported("mlp_layers"), batch_size=64)("x").alias("s")).collect()
+        assert all(row["s"]["reason"] is None for row in scored)
 
-    def loads(_) -> list[list[int]]:
+    @sf.arrow_udf("array<int>")
+    def loads(given: Iterator[pyarrow.Array]) -> Iterator[pyarrow.Array]:
         from load_v2.spark import columns
 
-        return [[os.getpid(), columns._scorer.cache_info().misses, columns._scorer.cache_info().hits]]
+        known = columns._scorer.cache_info()
+        for rows in given:
+            told = [[known.misses, known.currsize, known.hits]] * len(rows)
+            yield pyarrow.array(told, pyarrow.list_(pyarrow.int32()))
 
-    told = session.sparkContext.parallelize([0], 1).mapPartitions(loads).collect()
-    (_, misses, hits) = told[0]
-    assert (misses, hits >= 7) == (1, True)
+    (told,) = session.range(1).select(loads("id").alias("n")).collect()
+    misses, kept, hits = told["n"]
+    assert misses == kept and hits >= 7, "a model for each export that was asked for, and no task that loads it again"
 
 
 def test_a_null_is_a_null_and_its_neighbours_have_answers(session, exported):
