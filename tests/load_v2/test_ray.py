@@ -81,6 +81,7 @@ class Telling(Predictor):
         return made
 
 
+@pytest.mark.slow
 def test_an_actor_on_each_node_and_a_gpu_for_one_that_asks(nodes, exported):
     """The GPU is a number that a node is given: what is shown is that the argument reaches the actor."""
     case = cases.load("mlp_layers")

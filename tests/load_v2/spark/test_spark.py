@@ -165,15 +165,6 @@ def test_a_few_thousand_rows_on_two_workers_with_some_that_fail(cluster, exporte
     stopped = _run(cluster, export, f"--input={tmp_path}/in", f"--output={tmp_path}/none")
     assert stopped.returncode == 1 and "--failed=FOLDER" in stopped.stderr and "Traceback" not in stopped.stderr
     assert not (tmp_path / "none" / "_SUCCESS").exists()
-    # The other way to start it; Spark's own script takes the file of the command.
-    submit = os.path.join(os.path.dirname(pyspark.__file__), "bin", "spark-submit")
-    _, _, _, *args = _job(cluster, export, f"--input={tmp_path}/in", f"--output={tmp_path}/submitted",
-                          f"--failed={tmp_path}/failed again", "--batch_size=100")  # fmt: skip
-    program = str(ROOT / "load_v2" / "spark" / "__main__.py")
-    line = [submit, f"--master={cluster.master}", "--conf=spark.driver.host=127.0.0.1", program, *args]
-    submitted = subprocess.run(line, env=ENVIRONMENT, capture_output=True, text=True, timeout=900)
-    assert submitted.returncode == 0, submitted.stderr[-3000:]
-    _check(tmp_path / "submitted", expected, np.setdiff1d(np.arange(3000), list(bad)))
     again = _run(cluster, export, f"--input={tmp_path}/in", f"--output={out}")
     assert again.returncode == 1 and "already exists" in again.stderr
 
@@ -244,6 +235,24 @@ def test_each_type_there_and_back(session, tmp_path):
     tables.check([row.asDict() for row in rows], case)
 
 
+@pytest.mark.slow
+def test_spark_submit_takes_the_file_of_the_command(cluster, exported, tmp_path):
+    export, numbers = exported("mlp_layers"), _table(tmp_path / "in", 300, 2)
+    submit = os.path.join(os.path.dirname(pyspark.__file__), "bin", "spark-submit")
+    args = [
+        str(export),
+        f"--input={tmp_path}/in",
+        f"--output={tmp_path}/out",
+        f"--conf=spark.executorEnv.PYTHONPATH={ROOT}",
+    ]
+    program = str(ROOT / "load_v2" / "spark" / "__main__.py")
+    line = [submit, f"--master={cluster.master}", "--conf=spark.driver.host=127.0.0.1", program, *args]
+    submitted = subprocess.run(line, env=ENVIRONMENT, capture_output=True, text=True, timeout=900)
+    assert submitted.returncode == 0, submitted.stderr[-3000:]
+    _check(tmp_path / "out", _predicted(export, {"x": numbers}, tmp_path), np.arange(300))
+
+
+@pytest.mark.slow
 def test_a_model_is_loaded_once_in_a_worker(session, exported):
     """Two jobs of four tasks, and then a look into the process that answered them."""
     table = session.range(64).repartition(4).select(sf.array(*[sf.lit(0.5)] * 16).alias("x"))
