@@ -146,6 +146,7 @@ def test_sequences_that_meet_are_one_layer(merge, mode):
 
 NO_PAIRS = {
     "the same way": lambda x: _steps_of_a_simple_cell(x, UNITS, 2),
+    "the same way, and turned round": lambda x: tf.reverse(_steps_of_a_simple_cell(x, UNITS, 2), [1]),
     "not put back in order": lambda x: _steps_of_a_simple_cell(tf.reverse(x, [1]), UNITS, 2),
     "another activation": lambda x: tf.reverse(_steps_of_a_simple_cell(tf.reverse(x, [1]), UNITS, 2, tf.nn.relu), [1]),
     "another sequence": lambda x: tf.reverse(_steps_of_a_simple_cell(tf.reverse(2 * x, [1]), UNITS, 2), [1]),
