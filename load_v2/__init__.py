@@ -1,6 +1,7 @@
 """TensorFlow 2 side: exports of step 1 as Keras 3 layers, checked against the answers of the original graph."""
 
 import importlib
+import os
 import sys
 
 _HOMES = {
@@ -24,8 +25,12 @@ def __getattr__(name: str):
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 
+# What sys.argv[0] is where the package is imported as a command: "-m" while Python looks for the module to run, else the
+# script that pip has made, which on Windows has an ending.
+_COMMANDS = ("-m", "load_v2", "load_v2.exe")
+
 # An archive names the layer's class, and Keras finds it only when it is registered: `import load_v2` has to be enough
-# for keras.models.load_model. `python -m load_v2` must not pay for it with seconds before --help; while Python looks
-# for the module to run, sys.argv[0] is "-m".
-if sys.argv[:1] != ["-m"]:
+# for keras.models.load_model. A command must not pay for it with seconds before --help, and works in a process that it
+# forks, which TensorFlow does not survive once it has begun.
+if os.path.basename(sys.argv[0] if sys.argv else "") not in _COMMANDS:
     importlib.import_module("load_v2.training.model")

@@ -116,6 +116,24 @@ def test_help_does_without_tensorflow(command, subprocess_env):
     assert not {"tensorflow", "keras", "numpy"} & _loaded(code, subprocess_env)
 
 
+@pytest.mark.parametrize("package", ["export_v1", "load_v2"])
+def test_a_command_that_pip_has_installed_forks_before_tensorflow_is_there(package, tmp_path, subprocess_env):
+    """TensorFlow's threads are not there in a process that was forked: it would wait for them for good."""
+    script = tmp_path / package
+    script.write_text(
+        f"from {package}.__main__ import run_main\n"
+        "import os, sys\n"
+        "fork = os.fork\n"
+        "os.fork = lambda: print(*sys.modules, sep='\\n') or fork()\n"
+        "run_main()\n"
+    )
+    given = {"export_v1": ["there_is_no_checkpoint", "there"], "load_v2": ["verify", "there_is_no_export"]}[package]
+    done = subprocess.run([sys.executable, script, *given], env=subprocess_env, capture_output=True, text=True)
+    assert done.returncode == 1 and "there_is_no" in done.stderr
+    assert not {"tensorflow", "keras"} & set(done.stdout.split("\n"))
+    assert package in done.stdout.split("\n")
+
+
 def test_what_both_steps_share_opens_no_session_and_needs_no_keras(subprocess_env):
     names = [
         ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")

@@ -1183,6 +1183,12 @@ CHANGES = (
     ),
     Change(
         file="load_v2/__init__.py",
+        before='_COMMANDS = ("-m", "load_v2", "load_v2.exe")',
+        after='_COMMANDS = ("-m",)',
+        tests=("tests/test_imports.py",),
+    ),
+    Change(
+        file="load_v2/__init__.py",
         before="    if name not in _HOMES:\n",
         after="    if False:\n",
         tests=COMMANDS,
