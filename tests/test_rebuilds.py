@@ -41,7 +41,7 @@ def test_an_answer_or_a_loss_that_is_not_tensorflow_1s_is_wrong(tuned, key):
 
 
 def test_what_is_refused_is_told_and_is_not_wrong(exported):
-    refused, rebuilt = judging.judged([exported("lookup_vocab"), exported("mlp_layers")], ["tensorflow"])
+    refused, rebuilt = judging.judged([exported("stateful_counter"), exported("mlp_layers")], ["tensorflow"])
     assert refused.report is None and "cannot become a Keras model" in str(refused) and not refused.wrong
     assert rebuilt.equal and rebuilt.tuned is None
     said = command.summary([refused, rebuilt, dataclasses.replace(rebuilt, answers={"jax": "DIFFERENT"})])

@@ -52,8 +52,9 @@ def array(key: str, spec: Spec, value: object, name: str) -> np.ndarray:
     try:
         made = _read(value)
     except (ValueError, TypeError) as error:
+        reason = str(error).rstrip(".")
         raise LoadError(
-            f"Layer {name!r}: input {key!r} has type {type(value).__name__}, and cannot be converted to an array: {error}.\n"
+            f"Layer {name!r}: input {key!r} has type {type(value).__name__}, and cannot be converted to an array: {reason}.\n"
             f"  The signature has {spec}."
         ) from error
     if made.dtype == object and not made.ndim and not isinstance(value, np.ndarray):

@@ -18,6 +18,8 @@ def _arithmetic() -> None:
     three, five = tf.constant([3.0, 5.0, 5.0], name="a"), tf.constant([5.0, 3.0, 5.0], name="b")
     for op in PAIRS:
         getattr(raw, op)(x=three, y=five, name=op)
+    for op in ("Neg", "Square", "Sqrt", "Rsqrt"):
+        getattr(raw, op)(x=three, name=op)
     for op in ("Identity", "StopGradient"):
         getattr(v1 if op == "Identity" else tf, {"Identity": "identity", "StopGradient": "stop_gradient"}[op])(
             three, name=op

@@ -329,13 +329,17 @@ def test_inputs_are_read_by_key_with_or_without_their_side(tmp_path):
         sample.read(path, {"out/a": None})
 
 
-@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 and nothing else", None])
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 and nothing else"])
 def test_a_file_that_holds_no_arrays_is_one_message(tmp_path, content):
     path = tmp_path / "in.npz"
-    if content is not None:
-        path.write_bytes(content)
+    path.write_bytes(content)
     with pytest.raises(export_v1.ExportError, match=r"in\.npz' cannot be read as \.npz"):
         sample.read(str(path), {"x": None})
+
+
+def test_a_file_that_is_not_there_is_one_message(tmp_path):
+    with pytest.raises(export_v1.ExportError, match=r"There is no file '.*in\.npz'"):
+        sample.read(str(tmp_path / "in.npz"), {"x": None})
 
 
 def test_numbers_for_a_bfloat16_input_become_bfloat16(tmp_path):

@@ -127,7 +127,7 @@ def test_bad_files_get_one_clear_error(layer, rows, tmp_path):
         (two, "uneven.npz", "out.npz", "different lengths: ids: 3, mask: 4"),
         (two, "one.npy", "out.npz", "one array, the signature has 2 inputs"),
         (layer, "one.npy", "out.npy", "one array, the signature has 2 outputs"),
-        (layer, "one.npy", "out.csv", "none of .npz"),
+        (layer, "one.npy", "out.csv", "not a kind of file that answers are written to"),
     ]
     for model, source, target, part in attempts:
         with pytest.raises(LoadError) as caught:

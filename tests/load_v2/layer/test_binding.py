@@ -161,9 +161,9 @@ def test_tensors_that_are_not_dense_are_refused_with_the_remedy(value, remedy):
 
 
 def test_what_makes_no_tensor_is_refused_with_its_type():
-    with pytest.raises(LoadError, match="'x' is a list.*\n.*float32"):
+    with pytest.raises(LoadError, match="'x' has type list.*\n.*float32"):
         _tensor("float32", [[1.0], [1.0, 2.0]])
-    with pytest.raises(LoadError, match="'x' is a dict"):
+    with pytest.raises(LoadError, match="'x' has type dict"):
         _tensor("string", {"a": 1})
 
 
@@ -175,7 +175,7 @@ class _Elsewhere:
 
 
 def test_an_array_that_does_not_give_its_values_is_refused_with_the_reason():
-    with pytest.raises(LoadError, match="'x' is a _Elsewhere.*another device"):
+    with pytest.raises(LoadError, match="'x' has type _Elsewhere.*another device"):
         _tensor("float32", _Elsewhere())
 
 

@@ -330,7 +330,7 @@ def test_greedy_decoder_stops_when_it_is_done():
 def test_equal_graph_when_there_is_nothing_to_convert():
     model = build(lambda x: x @ weight(), X)
     result = functional.convert(model.graph_def, keep=model.outputs)
-    assert result.graph_def == model.graph_def and result.graph_def is not model.graph_def
+    assert result.graph_def == model.graph_def
     assert result.notes.unconverted == [] and not any(result.notes.converted.values())
 
 
