@@ -170,6 +170,7 @@ def _write(
 ) -> tuple[save.Written, dict[str, str]]:
     """Writes the SavedModel after it has given the original's answers; returns which outputs prove nothing after all."""
     exported, optimized = assembled.exported, assembled.optimized is not None
+    remedy = checking.OPTIMIZED if optimized else checking.DEFECT if exported.weights.variables else checking.FROZEN
     inputs, outputs, _ = exported.signatures[DEFAULT]
     not_proven: dict[str, str] = {}
     writes = save.writes_variables(exported.graph_def)
@@ -180,14 +181,15 @@ def _write(
                 fill(session, exported.weights)
 
         remaining = answer.without(not_proven)
-        not_proven.update(checking.check(remaining, session, inputs, outputs, refill, undecided, optimized))
+        not_proven.update(checking.check(remaining, session, inputs, outputs, refill, undecided, remedy))
 
     checks: list[Callable] = [functools.partial(compare, answer) for answer in answers]
     if answers and requests:
         checks.append(lambda session: warmup.try_out(requests, session, inputs, outputs))
     # SavedModelBuilder refuses a folder that exists, and this one has to exist to be claimed.
     inner = os.path.join(folder, "model")
-    written = save.write(exported, inner, checks, SERVED if optimized else CONFIG)
+    # Constants let TensorFlow rewrite more, and it does so wrongly at times; with variables it is asked as it is written.
+    written = save.write(exported, inner, checks, CONFIG if remedy is checking.DEFECT else SERVED)
     for name in os.listdir(inner):
         os.rename(os.path.join(inner, name), os.path.join(folder, name))
     os.rmdir(inner)

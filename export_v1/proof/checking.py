@@ -11,11 +11,17 @@ from export_v1.proof import asking, randomness
 from export_v1.proof import sample as samples
 from export_v1.proof.sample import Sample
 
-_DEFECT = (
+DEFECT = (
     "  Nothing was written. This is a bug in the conversion, not in the model: please report it.\n"
     "  --no_sample writes the export anyway, unproven."
 )
-_OPTIMIZED = (
+# What TensorFlow 2.21 does with oneDNN: a layer norm with constants for gamma and beta gets an epsilon of 0.001.
+FROZEN = (
+    "  Nothing was written. Weights that are constants let TensorFlow rewrite the graph when it runs it, at times wrongly.\n"
+    "  --unfreeze makes variables of them; where that does not help please report it, it is a bug in the conversion.\n"
+    "  --no_sample writes the export anyway, unproven."
+)
+OPTIMIZED = (
     "  Nothing was written. Export without --optimize, and please report this: it is a bug, here or in TensorFlow."
 )
 
@@ -27,7 +33,7 @@ def check(
     outputs: Mapping[str, str],
     refill: Callable[[], object] = lambda: None,
     undecided: Callable[[], Mapping[str, str]] = dict,
-    optimized: bool = False,
+    remedy: str = DEFECT,
 ) -> dict[str, str]:
     """Checks that the exported graph gives the recorded answers.
 
@@ -42,7 +48,7 @@ def check(
         outputs: output key -> tensor name there.
         refill: restores the variables, which an answer may change.
         undecided: returns output key -> what the original leaves open, as far as it does; see `analysis.races`.
-        optimized: whether --optimize made the graph.
+        remedy: what to do where it does not, by how the graph was made: `DEFECT`, `FROZEN` or `OPTIMIZED`.
 
     Returns:
         Output key -> why it is not proven after all.
@@ -58,7 +64,6 @@ def check(
         return asking.run(opened, sample.inputs, inputs, fetches, {})
 
     what = f" with {sample.name}" if sample.name else ""
-    remedy = _OPTIMIZED if optimized else _DEFECT
     try:
         got = ask()
         compared = {key: sample.compare(key, got[key]) for key in sample.outputs}

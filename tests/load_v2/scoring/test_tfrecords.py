@@ -43,7 +43,9 @@ def test_a_record_longer_than_its_file_is_refused(length, name, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [_record(b"first")[:-1], _record(b"first") + b"abc", b"text", gzip.compress(b"text")]
+    "content",
+    [_record(b"first")[:-1], _record(b"first") + b"abc", b"text", gzip.compress(b"text")],
+    ids=["cut off", "more behind it", "text", "packed"],
 )
 def test_a_file_that_is_cut_off_is_refused(content, tmp_path):
     (tmp_path / "a.tfrecord").write_bytes(content)
@@ -51,7 +53,11 @@ def test_a_file_that_is_cut_off_is_refused(content, tmp_path):
         _read(tmp_path / "a.tfrecord")
 
 
-@pytest.mark.parametrize("content", [_record(b"first"), gzip.compress(_record(b"first"))[:-9], b""])
+@pytest.mark.parametrize(
+    "content",
+    [_record(b"first"), gzip.compress(_record(b"first"))[:-9], b""],
+    ids=["not packed", "cut off", "empty"],
+)
 def test_what_is_not_packed_is_refused_as_such(content, tmp_path):
     (tmp_path / "a.tfrecord.gz").write_bytes(content)
     if not content:
