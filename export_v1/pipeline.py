@@ -170,7 +170,9 @@ def _write(
 ) -> tuple[save.Written, dict[str, str]]:
     """Writes the SavedModel after it has given the original's answers; returns which outputs prove nothing after all."""
     exported, optimized = assembled.exported, assembled.optimized is not None
-    remedy = checking.OPTIMIZED if optimized else checking.DEFECT if exported.weights.variables else checking.FROZEN
+    # Constants let TensorFlow rewrite more, and it does so wrongly at times; with variables it is asked as it is written.
+    is_rewritten = optimized or not exported.weights.variables
+    remedy = checking.OPTIMIZED if optimized else checking.FROZEN if is_rewritten else checking.DEFECT
     inputs, outputs, _ = exported.signatures[DEFAULT]
     not_proven: dict[str, str] = {}
     writes = save.writes_variables(exported.graph_def)
@@ -188,8 +190,7 @@ def _write(
         checks.append(lambda session: warmup.try_out(requests, session, inputs, outputs))
     # SavedModelBuilder refuses a folder that exists, and this one has to exist to be claimed.
     inner = os.path.join(folder, "model")
-    # Constants let TensorFlow rewrite more, and it does so wrongly at times; with variables it is asked as it is written.
-    written = save.write(exported, inner, checks, CONFIG if remedy is checking.DEFECT else SERVED)
+    written = save.write(exported, inner, checks, SERVED if is_rewritten else CONFIG)
     for name in os.listdir(inner):
         os.rename(os.path.join(inner, name), os.path.join(folder, name))
     os.rmdir(inner)

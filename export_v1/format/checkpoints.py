@@ -14,9 +14,7 @@ from export_v1.format import bundle, plain_path, table
 
 # What TensorFlow's reader raises for a file that is damaged, or shorter than its index says: it makes Python's exceptions of
 # status codes.
-UNREADABLE = (
-    *(tf.errors.OpError, ValueError, RuntimeError, IndexError, KeyError, NotImplementedError, TypeError, MemoryError),
-)
+UNREADABLE = (tf.errors.OpError, ValueError, RuntimeError, IndexError, KeyError, TypeError, MemoryError)
 
 
 class Opened(NamedTuple):

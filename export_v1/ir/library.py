@@ -56,9 +56,9 @@ def body(graph_def: graph.GraphDef, name: str) -> Body:
     Raises:
         KeyError: there is no such function, or it reads what is not in it.
     """
-    function = {one.signature.name: one for one in graph_def.library.function}[name]
-    made = rewrite.with_nodes(graph_def, ())
-    signatures = {one.signature.name: one.signature for one in graph_def.library.function}
+    functions = {function.signature.name: function for function in graph_def.library.function}
+    function, made = functions[name], rewrite.with_nodes(graph_def, ())
+    signatures = {called: other.signature for called, other in functions.items()}
     tensors: dict[str, graph.Tensor] = {}
     for arg in function.signature.input_arg:
         made.node.add(name=arg.name, op="Placeholder").attr["dtype"].type = arg.type

@@ -9,13 +9,13 @@ import collections
 import contextlib
 import functools
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from export_v1 import errors
+from export_v1.console import colour
 from export_v1.ir import graph, library, ops, ordering
 from export_v1.ir.graph import GraphDef, NodeDef
 
@@ -26,8 +26,6 @@ _MOST_AXES = 254
 _FIELDS = {"type": "type", "int": "i", "float": "f", "bool": "b", "string": "s", "shape": "shape", "tensor": "tensor",
            "func": "func"}  # fmt: skip
 _REFERENCE = 100
-# Also those that turn the direction of text round.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 # Handles lead to whatever the process holds under a name, and what a variant is made of is not looked at by who uses it.
 _HELD = frozenset({tf.resource, tf.variant})
 _HANDLE = "a handle or a variant in it, which only a running program has"
@@ -53,7 +51,7 @@ def check_names(meta_graph, place: str, error: type[errors.UserError] = errors.E
     Raises:
         UserError: one has; the first few. Of class `error`.
     """
-    found = [repr(name[:120]) for name in _names(meta_graph) if _CONTROL.search(name)]
+    found = [repr(name[:120]) for name in _names(meta_graph) if colour.CONTROL.search(name)]
     if found:
         raise error(
             f"{place} has names with control characters in them: {', '.join(found[:3])}.\n"

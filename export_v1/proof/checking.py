@@ -18,7 +18,8 @@ DEFECT = (
 # What TensorFlow 2.21 does with oneDNN: a layer norm with constants for gamma and beta gets an epsilon of 0.001.
 FROZEN = (
     "  Nothing was written. Weights that are constants let TensorFlow rewrite the graph when it runs it, at times wrongly.\n"
-    "  --unfreeze makes variables of them; where that does not help please report it, it is a bug in the conversion.\n"
+    "  Of a frozen graph, --unfreeze makes variables of them; where that does not help it is a bug in the conversion: please\n"
+    "  report it.\n"
     "  --no_sample writes the export anyway, unproven."
 )
 OPTIMIZED = (

@@ -25,7 +25,7 @@ CHANGES = (
     _proof("asking", "    fed.update(frozen)\n", "", "", _SAMPLE),
     _change(
         "export_v1/pipeline.py",
-        "CONFIG if remedy is checking.DEFECT else SERVED",
+        "SERVED if is_rewritten else CONFIG",
         "CONFIG",
         ("tests/export_v1/test_oddities.py",),
     ),

@@ -71,12 +71,14 @@ def paired(context: Context, pieces: Sequence[Piece]) -> tuple[Piece, ...]:
         for code in expressions.walk(piece.code):
             if (pair := reader.pair(piece, code)) is not None:
                 groups.setdefault((id(pair.forward.layer), id(pair.backward.layer)), []).append(pair)
+    if not groups:
+        return tuple(pieces)
     kept = list(pieces)
     for pairs in groups.values():
         pairs = [pair for pair in pairs if pair.sequences] or pairs
         if reader.fit(pairs):
             kept = _with_one_layer(context, reader, kept, pairs)
-    return tuple(kept) if len(kept) == len(pieces) and not groups else _needed(context, kept)
+    return _needed(context, kept)
 
 
 class _Reader:
