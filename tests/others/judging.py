@@ -83,7 +83,7 @@ def _with_names(case: Mapping, source: Mapping, folder: Path) -> str:
         verdict = verify(target).verdict
         if verdict is Verdict.DIFFERENT or not (folder / "oracle.npz").exists():
             return str(verdict)
-        compared = _compared(case, SignatureLayer(target), np.load(folder / "oracle.npz"))
+        compared = _compared(case, SignatureLayer(target), np.load(folder / "oracle.npz", allow_pickle=True))
         return compared if verdict is Verdict.EQUAL else f"{compared}; no sample of its own"
 
 
