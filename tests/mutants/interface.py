@@ -10,15 +10,18 @@ _LOSSES = (*_ROLES, *_CHOICE)
 _LISTING = ("tests/export_v1/interface/test_listing.py",)
 _SOURCES = ("tests/export_v1/interface/test_sources.py",)
 _TELLING = ("tests/export_v1/interface/test_telling.py",)
+_RATES = ("tests/export_v1/analysis/test_dropout.py",)
 _ODD = ("tests/export_v1/test_oddities.py",)
 
 
 def _change(module: str, before: str, after: str, tests: tuple[str, ...], why: str = "") -> Change:
-    room = "analysis" if module == "live" else "interface"
+    room = "analysis" if module in ("live", "dropout") else "interface"
     return Change(f"export_v1/{room}/{module}.py", before, after, tests, why)
 
 
 CHANGES = (
+    _change("dropout", "for _ in range(_RATE_STEPS):", "for _ in range(_RANDOM_STEPS):", _RATES),
+    _change("dropout", "return tensor, bool(value) if index", "return tensor, value if index", _RATES),
     _change("results", "if roles.in_model(node.name) and self._is_class(node):", "if False:", _LOSSES),
     _change(
         "results",
