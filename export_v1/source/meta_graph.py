@@ -242,7 +242,7 @@ def _signatures(meta_graph: MetaGraphDef) -> dict[str, DeclaredSignature]:
 
 def _tensors(infos) -> list[tuple[str, meta_graph_pb2.TensorInfo]]:
     """Returns key and TensorInfo of each tensor, by key; a sparse or ragged one comes as the tensors that make it up."""
-    found = []
+    found: list[tuple[str, meta_graph_pb2.TensorInfo]] = []
     # A map of a proto has no order; by key is how TensorFlow's own tools list it.
     for key in sorted(infos):
         info = infos[key]

@@ -221,9 +221,9 @@ def test_a_vocabulary_is_known_from_wherever_a_graph_names_it(where, exported, t
     shutil.copytree(exported("lookup_vocab"), tmp_path / "e")
     file = tmp_path / "e" / "saved_model.pb"
     saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
-    if where == "collection":
-        del saved.meta_graphs[0].asset_file_def[:]
-    else:
+    if where != "collection":
+        (packed,) = saved.meta_graphs[0].collection_def["saved_model_assets"].any_list.value
+        assert packed.Unpack(saved.meta_graphs[0].asset_file_def.add())
         del saved.meta_graphs[0].collection_def["saved_model_assets"]
     file.write_bytes(saved.SerializeToString())
     if where == "text":
