@@ -12,13 +12,6 @@ _MERGE, _MERGED = "export_v1/passes/merge.py", ("tests/export_v1/passes/test_mer
 _CUTS = (
     Change(
         "export_v1/ir/library.py",
-        "        yield from (function.name for function in value.list.func)\n",
-        "",
-        _PRUNED,
-        why="functions of Case branches are dropped",
-    ),
-    Change(
-        "export_v1/ir/library.py",
         "        todo.extend(callee for node in functions[name].node_def for callee in called_by(node))\n",
         "",
         _PRUNED,
