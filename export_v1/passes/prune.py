@@ -75,13 +75,13 @@ def _refuse_dangling(graph_def: GraphDef, index: Index) -> None:
 
 
 def _drop_unreached_functions(graph_def: GraphDef) -> None:
+    gradients = list(graph_def.library.gradient)
     # Whoever trains the export takes gradients anew; a node that asks for one gets that of the library.
     asked = {name for node in graph.all_nodes(graph_def) if node.op == _GRADIENT for name in library.called_by(node)}
-    gradients = [gradient for gradient in graph_def.library.gradient if gradient.function_name in asked]
     del graph_def.library.gradient[:]
-    graph_def.library.gradient.extend(gradients)
+    graph_def.library.gradient.extend(gradient for gradient in gradients if gradient.function_name in asked)
     reached = library.reachable(graph_def)
     kept = [function for function in graph_def.library.function if function.signature.name in reached]
     del graph_def.library.function[:], graph_def.library.gradient[:]
     graph_def.library.function.extend(kept)
-    graph_def.library.gradient.extend(gradient for gradient in gradients if gradient.function_name in reached)
+    graph_def.library.gradient.extend(g for g in gradients if {g.function_name, g.gradient_func} <= reached)
