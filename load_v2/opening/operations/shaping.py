@@ -8,7 +8,7 @@ from load_v2.opening.context import Context, Refused, called, operand
 from load_v2.opening.expressions import Binary, Call, Expression, Item, LayerCall, Literal, Sequence, Slice, call
 from load_v2.opening.loops.affine import split_source
 from load_v2.opening.operations.registry import translates
-from load_v2.opening.size_algebra import Axis, Computed, Size
+from load_v2.opening.size_algebra import Atom, Axis, Number, Size
 
 
 def size(value: Size) -> Expression:
@@ -23,9 +23,12 @@ def size(value: Size) -> Expression:
     return code
 
 
-def _atom(atom: Axis | Computed) -> Expression:
+def _atom(atom: Atom) -> Expression:
     if isinstance(atom, Axis):
         return Item(call("ops.shape", operand(atom.tensor)), (Literal(atom.axis),))
+    if isinstance(atom, Number):
+        number = operand(atom.tensor)
+        return number if atom.place is None else Item(number, (Literal(atom.place),))
     left, right = size(atom.left), size(atom.right)
     if atom.symbol in ("max", "min"):
         return call(f"ops.{atom.symbol}imum", left, right)
