@@ -7,7 +7,7 @@ from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.opening import expressions, operations
 from load_v2.opening.context import Context, Piece, Refused
-from load_v2.opening.loops import bidirectional, block, printed_loops, recurrent, unrolled
+from load_v2.opening.loops import bidirectional, block, fused, printed_loops, recurrent, unrolled
 from load_v2.opening.patterns import (
     activations,
     attention,
@@ -27,6 +27,7 @@ PATTERNS: tuple[Pattern, ...] = (
     recurrent.Recurrent(),
     unrolled.Unrolled(),
     block.BlockLSTM(),
+    fused.FusedLSTM(),
     printed_loops.PrintedLoop(),
     printed_loops.PrintedCondition(),
     normalization.BatchNormalization(),

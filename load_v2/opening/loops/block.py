@@ -9,32 +9,43 @@ from load_v2.opening.loops import cells, steps
 from load_v2.opening.patterns.pattern import Missed
 from load_v2.opening.sizes import is_whole, slice_items
 
-_OPS = frozenset({"BlockLSTM", "BlockLSTMV2"})
+OPS = frozenset({"BlockLSTM", "BlockLSTMV2"})
 # Its outputs for every step: the state, and what comes out.
-_STATES, _OUTPUTS = 1, 6
+STATES, OUTPUTS = 1, 6
 _BEYOND = 500_000
+
+
+def settings(context: Context, tensor: Tensor) -> tuple[bool, float]:
+    """Returns whether the op has peepholes, and the bound to which it clips its state, 0 where it does not."""
+    clip = context.graph.attr(tensor, "cell_clip").f
+    return context.graph.attr(tensor, "use_peephole").b, clip if clip > 0 else 0.0
+
+
+def forget_bias(context: Context, tensor: Tensor) -> float:
+    """Returns what the op adds to the bias of its forget gate."""
+    return context.graph.attr(tensor, "forget_bias").f if context.op(tensor) == "BlockLSTM" else 0.0
 
 
 class BlockLSTM:
     """The LSTM of TensorFlow 1's fused cell, time major."""
 
     name: ClassVar[str] = "BlockLSTM"
-    roots: ClassVar[frozenset[str]] = _OPS | {"StridedSlice"}
+    roots: ClassVar[frozenset[str]] = OPS | {"StridedSlice"}
 
     def find(self, context: Context, tensor: Tensor) -> Piece | None:
         """Returns the part of what the layer gives that a tensor is; the layer itself is a piece of its own."""
-        if context.op(tensor) in _OPS:
-            if tensor.index != _OUTPUTS:
+        if context.op(tensor) in OPS:
+            if tensor.index != OUTPUTS:
                 raise Missed("its states or gates at every step are read")
             code = call("ops.transpose", operand(self._given(context, tensor)[0]), (1, 0, 2))
             return context.piece(tensor, code, self.name)
         source = context.sources(tensor)[0]
-        if context.op(source) not in _OPS or source.index not in (_STATES, _OUTPUTS):
+        if context.op(source) not in OPS or source.index not in (STATES, OUTPUTS):
             return None
         items = slice_items(context.graph, context.sizes, tensor)
         if items is None or items[0] != -1 or not all(map(is_whole, items[1:])):
             return None
-        given = self._given(context, source)[2 if source.index == _STATES else 1]
+        given = self._given(context, source)[2 if source.index == STATES else 1]
         return context.piece(tensor, operand(given), self.name)
 
     def _given(self, context: Context, tensor: Tensor) -> tuple[Tensor, ...]:
@@ -43,16 +54,16 @@ class BlockLSTM:
         if given[0] in context.virtual:
             return given
         length, x, memory, before, kernel, *peepholes, bias = context.sources(tensor)
-        clips = context.op(tensor) == "BlockLSTM" and context.graph.attr(tensor, "cell_clip").f > 0
-        if context.graph.attr(tensor, "use_peephole").b or clips:
+        if any(settings(context, tensor)):
             raise Missed("it has peepholes, or clips its state")
         if context.is_data(kernel) or context.is_data(bias):
             raise Missed("its weights depend on data")
         steps_, known = context.sizes.array(length), context.sizes.axis(x, 0)
         if steps_ is None or steps_.reshape(-1)[0] != known:
             raise Missed("it does not take all steps")
-        forget = context.graph.attr(tensor, "forget_bias").f if context.op(tensor) == "BlockLSTM" else 0.0
-        weights = cells.lstm_weights(context.values.value(kernel), context.values.value(bias), forget)
+        weights = cells.lstm_weights(
+            context.values.value(kernel), context.values.value(bias), forget_bias(context, tensor)
+        )
         units = weights[1].shape[0]
         options = {"return_sequences": True, "return_state": True}
         made_of = [(value, (kernel, bias)) for value in weights]

@@ -1,9 +1,11 @@
 """Ops that take elements, rows and slices out of tensors."""
 
+import numpy as np
+
 from export_v1.ir.graph import Tensor
 from load_v2.opening import expressions, size_algebra, sizes
 from load_v2.opening.context import Context, Refused, operand
-from load_v2.opening.expressions import Binary, Expression, Item, Literal, Slice, call
+from load_v2.opening.expressions import Binary, Constant, Expression, Item, Literal, Slice, call
 from load_v2.opening.operations.registry import translates
 from load_v2.opening.operations.shaping import shape, size, target
 
@@ -169,6 +171,12 @@ def _segments(context: Context, tensor: Tensor) -> Expression:
 @translates("MatrixDiagPart", "DiagPart")
 def _main_diagonal(context: Context, tensor: Tensor) -> Expression:
     return call("ops.diagonal", operand(context.sources(tensor)[0]), axis1=-2, axis2=-1)
+
+
+@translates("Bucketize")
+def _bucketize(context: Context, tensor: Tensor) -> Expression:
+    boundaries = np.array(context.graph.attr(tensor, "boundaries").list.f, "float32")
+    return call("ops.digitize", operand(context.sources(tensor)[0]), Constant(boundaries, f"{tensor.node}/boundaries"))
 
 
 @translates("Roll")
