@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+import numpy as np
+
 from export_v1.ir.graph import Tensor
 from load_v2.opening.context import Context, Piece, operand
 from load_v2.opening.expressions import LayerCall, call
@@ -21,9 +23,16 @@ def settings(context: Context, tensor: Tensor) -> tuple[bool, float]:
     return context.graph.attr(tensor, "use_peephole").b, clip if clip > 0 else 0.0
 
 
-def forget_bias(context: Context, tensor: Tensor) -> float:
-    """Returns what the op adds to the bias of its forget gate."""
-    return context.graph.attr(tensor, "forget_bias").f if context.op(tensor) == "BlockLSTM" else 0.0
+def weights(context: Context, tensor: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the op's kernel and bias, with its gates in the order i, j, f, o, and the forget gate's bias whole."""
+    *_, kernel, _, _, _, bias = context.sources(tensor)
+    parts = [np.split(context.values.value(one), 4, axis=-1) for one in (kernel, bias)]
+    if context.op(tensor) == "BlockLSTMV2":
+        parts = [[i, j, f, o] for i, f, j, o in parts]
+    else:
+        parts[1][2] = parts[1][2] + parts[1][2].dtype.type(context.graph.attr(tensor, "forget_bias").f)
+    kernel_value, bias_value = (np.concatenate(part, axis=-1) for part in parts)
+    return kernel_value, bias_value
 
 
 class BlockLSTM:
@@ -61,12 +70,10 @@ class BlockLSTM:
         steps_, known = context.sizes.array(length), context.sizes.axis(x, 0)
         if steps_ is None or steps_.reshape(-1)[0] != known:
             raise Missed("it does not take all steps")
-        weights = cells.lstm_weights(
-            context.values.value(kernel), context.values.value(bias), forget_bias(context, tensor)
-        )
-        units = weights[1].shape[0]
+        parts = cells.lstm_weights(*weights(context, tensor), 0.0)
+        units = parts[1].shape[0]
         options = {"return_sequences": True, "return_state": True}
-        made_of = [(value, (kernel, bias)) for value in weights]
+        made_of = [(value, (kernel, bias)) for value in parts]
         layer = context.layer("LSTM", context.scope_of(kernel), made_of, (units,), options)
         initial = steps.initial_state(context, (before, memory))
         code = LayerCall(layer, (call("ops.transpose", operand(x), (1, 0, 2)),), initial)

@@ -75,9 +75,8 @@ class FusedLSTM:
         if any(map(context.is_data, (kernel, bias, *peepholes))):
             raise Missed("its weights depend on data")
         has_peepholes, clip = block.settings(context, tensor)
-        kernel_value, bias_value = context.values.value(kernel), context.values.value(bias).copy()
+        kernel_value, bias_value = block.weights(context, tensor)
         units = len(bias_value) // 4
-        bias_value[2 * units : 3 * units] += bias_value.dtype.type(block.forget_bias(context, tensor))
         made_of = [(kernel_value, (kernel,)), (bias_value, (bias,))]
         if has_peepholes:
             made_of.append((np.stack([context.values.value(one) for one in peepholes]), tuple(peepholes)))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from export_v1.ir.graph import Tensor
-from load_v2.opening import printed, size_algebra
+from load_v2.opening import expressions, printed, size_algebra
 from load_v2.opening.context import Context, Refused, called, operand
 from load_v2.opening.expressions import Binary, Call, Expression, Item, LayerCall, Literal, Sequence, Slice, call
 from load_v2.opening.loops.affine import split_source
@@ -133,7 +133,15 @@ def _concatenate(context: Context, tensor: Tensor) -> Expression:
 @translates("Pack")
 def _stack(context: Context, tensor: Tensor) -> Expression:
     axis = context.graph.attr(tensor, "axis").i
-    return call("ops.stack", Sequence(tuple(map(operand, context.sources(tensor)))), axis=axis)
+    return call("ops.stack", Sequence(tuple(_member(context, source) for source in context.sources(tensor))), axis=axis)
+
+
+def _member(context: Context, source: Tensor) -> Expression:
+    """Returns a tensor as a member of a stack; Keras takes plain numbers for none."""
+    if context.values.kind(source) == "constant" and context.graph.rank(source) == 0:
+        value = context.values.value(source)
+        return call("np.array", expressions.scalar(value), value.dtype.name)
+    return operand(source)
 
 
 @translates("Unpack")

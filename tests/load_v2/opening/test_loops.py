@@ -241,6 +241,25 @@ def test_the_op_that_takes_all_steps_is_an_lstm(output):
     assert_rebuilt(build, {"x": numbers(STEPS, 3, 3)}, "LSTM")
 
 
+@pytest.mark.parametrize("count", [STEPS, 2])
+@pytest.mark.parametrize("op", ["BlockLSTM", "BlockLSTMV2"])
+def test_the_op_with_peepholes_is_a_layer_that_gives_every_state(op, count):
+    def build():
+        x = placeholder("x", [STEPS, None, 3])
+        kernel, bias, *peepholes = _weights((3 + UNITS, 4 * UNITS), (4 * UNITS,), *[(UNITS,)] * 3)
+        state = tf.zeros([tf.shape(x)[1], UNITS]) + x[0, :, :1]
+        more = {"forget_bias": 0.5} if op == "BlockLSTM" else {}
+        given = getattr(tf.raw_ops, op)(
+            seq_len_max=tf.constant(count, tf.int64), x=x, cs_prev=state, h_prev=tf.tanh(state), w=kernel,
+            wci=peepholes[0], wcf=peepholes[1], wco=peepholes[2], b=bias, cell_clip=0.3, use_peephole=True, **more,
+        )  # fmt: skip
+        return {"x": x}, {"h": given.h, "c": given.cs}
+
+    _, layers = code_of(case(build))
+    assert "FusedLSTM" in {layer.kind for layer in layers}
+    assert_rebuilt(build, {"x": numbers(STEPS, 3, 3)}, *(layer.kind for layer in layers))
+
+
 def _loop_of(step, sizes):
     def build():
         x = placeholder("x", [None, STEPS, 3])
@@ -404,6 +423,18 @@ def test_a_list_that_begins_at_another_place_has_room_for_all_it_is_given():
         return {"x": x}, {"y": loop[3].stack()}
 
     _, layers = code_of(case(build))
+    assert_rebuilt(build, {"x": numbers(2, 3)}, *(layer.kind for layer in layers))
+
+
+def test_what_a_loop_hands_on_unchanged_is_known_in_it():
+    def build():
+        x, most = placeholder("x", [None, 3]), tf.constant(3)
+        body = lambda at, most, h: (at + 1, tf.identity(most), h * 2.0)  # noqa: E731
+        loop = tf.while_loop(lambda at, most, h: (at < most) & (tf.reduce_sum(h) < 9.0), body, [0, most, x])
+        return {"x": x}, {"y": loop[2]}
+
+    code, layers = code_of(case(build))
+    assert "< 3" in code
     assert_rebuilt(build, {"x": numbers(2, 3)}, *(layer.kind for layer in layers))
 
 
