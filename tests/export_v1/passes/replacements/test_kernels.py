@@ -58,7 +58,9 @@ def _graph(node, inputs, shapes, constants, state):
         shape = _needed_shape(node, at, np.shape(inputs[at]))
         if shapes:
             needed = shape or [None] * np.ndim(inputs[at])
-            shape = [size + 1 if kept is None else kept for size, kept in zip(np.shape(inputs[at]), needed, strict=True)]
+            shape = [
+                size + 1 if kept is None else kept for size, kept in zip(np.shape(inputs[at]), needed, strict=True)
+            ]
         if shape is not None:
             placeholder.attr["_output_shapes"].list.shape.append(tf.TensorShape(shape).as_proto())
     made.node.append(node)
