@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     from load_v2.scoring import jobs
 
     # What is wrong with names is said before a model is loaded.
-    jobs.tasks(args.inputs, args.outputs, args.failed)
+    jobs.tasks(args.inputs, args.outputs, args.failed, args.dir)
     layer = SignatureLayer(args.dir, args.signature, allow_ops=args.allow_ops)
     done = predict(
         layer, args.inputs, args.outputs, args.batch_size, failed=args.failed, columns=dict(args.column)
