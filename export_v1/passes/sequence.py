@@ -29,6 +29,7 @@ from export_v1.passes import (
     freeze,
     functional,
     guarantees,
+    new_axes,
     outputs,
     portable,
     prune,
@@ -224,6 +225,11 @@ ORIGINAL = (
         "before portable: static shapes that TensorFlow 1 recorded make better replacements; before prune: not every "
         "output of a replaced op is read",
         needs=(Guarantee.CUT,),
+    ),
+    Step(
+        "new axes",
+        lambda state: state.after(new_axes.apart(state.graph_def)),
+        "for the original, too: TensorFlow may rewrite it before it runs; after the replacements, which have slices",
     ),
     Step(
         "prune",
