@@ -1,6 +1,7 @@
 """A command from its start to its exit code: what the user can put right is one message, never a traceback."""
 
 import contextlib
+import gc
 import logging
 import os
 import sys
@@ -10,7 +11,6 @@ from absl import logging as absl_logging
 
 from export_v1 import errors
 from export_v1.console import colour, outcome, supervise
-
 
 def run(work: Callable[[], int], name: str, *, verbose: bool, interrupted: int = 130, prefix: str = "") -> int:
     """Returns the exit code of a command: that of `work`, or 1 after an error, which is printed.
@@ -56,13 +56,14 @@ def import_tensorflow(verbose: bool) -> None:
 
     While it is imported, TensorFlow 2.21 says that there is no GPU, twice, before any of its log levels has an effect.
     """
-    if verbose:
-        return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    absl_logging.set_verbosity(absl_logging.WARNING)
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with _silent_stderr():
+    if not verbose:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        absl_logging.set_verbosity(absl_logging.WARNING)
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    with contextlib.nullcontext() if verbose else _silent_stderr():
         import tensorflow  # noqa: F401
+    # What was imported stays. To look for garbage in it, again and again, would take a second of a large graph's time.
+    gc.freeze()
 
 
 @contextlib.contextmanager

@@ -32,8 +32,8 @@ def to_outputs(graph_def: GraphDef, outputs: Collection[str], index: Index | Non
         if target not in index:
             raise errors.unknown("Output", output, "the graph", (f"{name}:0" for name in index.nodes))
     keep = index.ancestors(targets)
+    _refuse_dangling(keep, index)
     kept = with_nodes(graph_def, (node for name, node in index.nodes.items() if name in keep))
-    _refuse_dangling(kept, index)
     _drop_unreached_functions(kept)
     return Result(kept)
 
@@ -61,18 +61,21 @@ def needed(index: Index, outputs: Iterable[str], fed: Iterable[str]) -> set[str]
     return found
 
 
-def _refuse_dangling(graph_def: GraphDef, index: Index) -> None:
-    for node in graph_def.node:
-        for edge in node.input:
-            if parse(edge).node not in index:
+def _refuse_dangling(names: Iterable[str], index: Index) -> None:
+    for name in names:
+        data, controls = index.edges(name)
+        for tensor in (*data, *(Tensor(waited, -1) for waited in controls)):
+            if tensor.node not in index:
                 raise errors.ExportError(
-                    f"Node {node.name!r} ({node.op}) reads {edge!r}, and the graph has no such node.\n"
+                    f"Node {name!r} ({index[name].op}) reads {tensor.edge!r}, and the graph has no such node.\n"
                     "  The graph file is damaged or was cut by another tool; get a fresh copy of it."
                 )
 
 
 def _drop_unreached_functions(graph_def: GraphDef) -> None:
     functions = {function.signature.name: function for function in graph_def.library.function}
+    if not functions and not graph_def.library.gradient:
+        return
     reached: set[str] = set()
     todo = [attr for node in graph_def.node for attr in node.attr.values()]
     todo_ops = [node.op for node in graph_def.node]
