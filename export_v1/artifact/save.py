@@ -60,7 +60,7 @@ class Exported:
     weights: Weights
 
 
-def meta_graph(exported: Exported, streamed: bool) -> tuple[meta_graph_pb2.MetaGraphDef, list[NodeDef]]:
+def meta_graph(exported: Exported, streamed: bool = False) -> tuple[meta_graph_pb2.MetaGraphDef, list[NodeDef]]:
     """Returns a MetaGraphDef of the exported graph with its VARIABLES and REGULARIZATION_LOSSES collections.
 
     And where the variables are streamed, the nodes to be imported beside it that restore them, as its SaverDef says.

@@ -12,6 +12,7 @@ from absl import logging as absl_logging
 from export_v1 import errors
 from export_v1.console import colour, outcome, supervise
 
+
 def run(work: Callable[[], int], name: str, *, verbose: bool, interrupted: int = 130, prefix: str = "") -> int:
     """Returns the exit code of a command: that of `work`, or 1 after an error, which is printed.
 

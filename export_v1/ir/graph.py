@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2
+from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2, op_def_pb2
 
 from export_v1 import private
 from export_v1.ir import ops, removed
@@ -97,8 +97,6 @@ class Index:
 
     def __init__(self, graph_def: GraphDef):
         self.graph_def = graph_def
-        self.nodes: dict[str, NodeDef] = {node.name: node for node in graph_def.node}
-        self.functions = {function.signature.name: function.signature for function in graph_def.library.function}
         self._edges: dict[str, Edges] = {}
         # Control edges as they are written -> the names in them: thousands of nodes of a training graph wait for the same
         # hundreds of others.
@@ -107,6 +105,16 @@ class Index:
         self._disordered: set[str] = set()
         self._consumers: dict[str, list[tuple[NodeDef, int]]] = {}
         self._made: dict[Callable[[Index], Any], Any] = {}
+
+    @functools.cached_property
+    def nodes(self) -> dict[str, NodeDef]:
+        """Node name -> node, in the graph's order."""
+        return {node.name: node for node in self.graph_def.node}
+
+    @functools.cached_property
+    def functions(self) -> dict[str, op_def_pb2.OpDef]:
+        """Function name -> its signature."""
+        return {function.signature.name: function.signature for function in self.graph_def.library.function}
 
     def __contains__(self, node: str) -> bool:
         return node in self.nodes

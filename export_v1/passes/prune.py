@@ -33,6 +33,8 @@ def to_outputs(graph_def: GraphDef, outputs: Collection[str], index: Index | Non
             raise errors.unknown("Output", output, "the graph", (f"{name}:0" for name in index.nodes))
     keep = index.ancestors(targets)
     _refuse_dangling(keep, index)
+    if len(keep) == len(index.nodes) and not graph_def.library.function:
+        return Result(graph_def)
     kept = with_nodes(graph_def, (node for name, node in index.nodes.items() if name in keep))
     _drop_unreached_functions(kept)
     return Result(kept)
@@ -64,10 +66,11 @@ def needed(index: Index, outputs: Iterable[str], fed: Iterable[str]) -> set[str]
 def _refuse_dangling(names: Iterable[str], index: Index) -> None:
     for name in names:
         data, controls = index.edges(name)
-        for tensor in (*data, *(Tensor(waited, -1) for waited in controls)):
-            if tensor.node not in index:
+        for target in (*(tensor.node for tensor in data), *controls):
+            if target not in index:
+                edge = next(edge for edge in index[name].input if parse(edge).node == target)
                 raise errors.ExportError(
-                    f"Node {name!r} ({index[name].op}) reads {tensor.edge!r}, and the graph has no such node.\n"
+                    f"Node {name!r} ({index[name].op}) reads {edge!r}, and the graph has no such node.\n"
                     "  The graph file is damaged or was cut by another tool; get a fresh copy of it."
                 )
 

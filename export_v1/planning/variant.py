@@ -144,6 +144,7 @@ def _state(variant: Variant, graph_def: GraphDef, files: assets.Files) -> State:
         stored=variant.stored,
         training=variant.training,
         kept_ops=variant.kept_ops,
+        known=variant.model.index,
     )
 
 

@@ -13,9 +13,7 @@ from export_v1.ir.graph import Edges, GraphDef, Index, NodeDef, Tensor
 from export_v1.ir.norms.training_norms import Norm
 
 
-def of(
-    index: Index, norms: Iterable[Norm], among: Collection[str] | None = None
-) -> tuple[GraphDef, tuple[str, ...]]:
+def of(index: Index, norms: Iterable[Norm], among: Collection[str] | None = None) -> tuple[GraphDef, tuple[str, ...]]:
     """Returns the graph with some batch norms in their inference form, and the names of the variables that they use, sorted.
 
     Args:
