@@ -64,10 +64,11 @@ def needed(index: Index, outputs: Iterable[str], fed: Iterable[str]) -> set[str]
 
 
 def _refuse_dangling(names: Iterable[str], index: Index) -> None:
+    nodes = index.nodes
     for name in names:
         data, controls = index.edges(name)
         for target in (*(tensor.node for tensor in data), *controls):
-            if target not in index:
+            if target not in nodes:
                 edge = next(edge for edge in index[name].input if parse(edge).node == target)
                 raise errors.ExportError(
                     f"Node {name!r} ({index[name].op}) reads {edge!r}, and the graph has no such node.\n"

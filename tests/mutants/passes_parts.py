@@ -23,7 +23,7 @@ _CUTS = (
     Change(_PRUNE, "    _drop_unreached_functions(kept)\n", "", _PRUNED),
     Change(_PRUNE, "    _refuse_dangling(keep, index)\n", "", _PRUNED),
     Change(_PRUNE, "_refuse_dangling(keep, index)", "_refuse_dangling(index.nodes, index)", _PRUNED),
-    Change(_PRUNE, "            if target not in index:\n", "            if False:\n", _PRUNED),
+    Change(_PRUNE, "            if target not in nodes:\n", "            if False:\n", _PRUNED),
     Change(
         _PRUNE,
         "for target in (*(tensor.node for tensor in data), *controls):",
