@@ -11,7 +11,7 @@ from export_v1.analysis import endless, races
 from export_v1.artifact import assembly, model_settings, recording, save, versions, warmup
 from export_v1.artifact.report import Report
 from export_v1.console import progress
-from export_v1.format import record, training_sample
+from export_v1.format import plain_path, record, training_sample
 from export_v1.format import sample as codec
 from export_v1.format.comparison import Verdict
 from export_v1.interface.anatomy import Anatomy
@@ -43,7 +43,8 @@ def export(request: Request, export_dir: str) -> Report:
     model = reading.read(request)
     # Of a folder of versions, or of checkpoints, one was chosen.
     versions.check(export_dir, [path for path in (model.checkpoint, *model.asset_dirs) if path], **place)
-    files = assets.Files(request.asset, model.asset_dirs, anywhere=model.kind == "builder")
+    own_code, is_complete = model.kind == "builder", model.kind == "saved_model"
+    files = assets.Files(request.asset, model.asset_dirs, anywhere=own_code, brings_all=is_complete)
     policy = safety.Policy(
         frozenset(request.allow_ops),
         own_paths=files.found,
@@ -189,7 +190,7 @@ def _write(
     if answers and requests:
         checks.append(lambda session: warmup.try_out(requests, session, inputs, outputs))
     # SavedModelBuilder refuses a folder that exists, and this one has to exist to be claimed.
-    inner = os.path.join(folder, "model")
+    inner = os.path.join(plain_path.of(folder), "model")
     written = save.write(exported, inner, checks, SERVED if is_rewritten else CONFIG)
     for name in os.listdir(inner):
         os.rename(os.path.join(inner, name), os.path.join(folder, name))

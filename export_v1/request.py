@@ -38,7 +38,8 @@ class Request:
     meta_graph: str | None = flags.field(
         "string",
         _MODEL,
-        "MetaGraphDef of the checkpoint, .meta or .pbtxt. Default: the one beside the checkpoint.",
+        "MetaGraphDef of the checkpoint, .meta or .pbtxt, or an events file of TensorBoard, which holds the graph, too. "
+        "Default: the MetaGraphDef beside the checkpoint.",
         "FILE",
     )
     builder: str | None = flags.field(

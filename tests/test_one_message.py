@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import pathlib
 import shutil
 import zipfile
@@ -231,3 +232,32 @@ def test_a_path_too_deep(exported, tmp_path, capsys):
         place = place / ("a" * 5)
     place.mkdir(parents=True)
     assert step_2.main(step_2.parse(["load_v2", "show", str(folder)])) == 0
+
+
+def test_a_folder_whose_name_is_not_utf_8(exported, tmp_path, capsys):
+    """TensorFlow takes none; people have them from other systems."""
+    place = tmp_path / os.fsdecode(b"mod\xffel")
+    shutil.copytree(cases.load("lookup_vocab").folder, place)
+    flags = cases.load("lookup_vocab").flags() | {"checkpoint": str(place / "model.ckpt-3")}
+    report = export_v1.export(export_dir=str(place / "export"), **flags)
+    assert report["proof"]["verdict"] == "equal"
+    np.savez(place / "in.npz", words=cases.load("lookup_vocab").oracle("in")["words"].astype("S"))
+    for command in (
+        ["verify", place / "export"],
+        ["predict", place / "export", f"--inputs={place}/in.npz", f"--outputs={place}/out.npz"],
+        ["to_keras", place / "export", f"--keras={place}/m.keras"],
+        ["verify", place / "m.keras"],
+    ):
+        assert step_2.main(step_2.parse(["load_v2", *map(str, command)])) == 0, capsys.readouterr()
+    assert "There is no folder" in _message(capsys, "show", place / "none")
+
+
+def test_answers_do_not_go_into_the_model(exported, tmp_path, capsys):
+    folder = shutil.copytree(exported("mlp_layers"), tmp_path / "export")
+    np.savez(tmp_path / "in.npz", x=np.zeros((2, 16), "float32"))
+    before = {path: path.stat().st_mtime_ns for path in sorted(folder.rglob("*"))}
+    (tmp_path / "link").symlink_to(folder)
+    for name in ("export/assets.extra/sample.npz", "export/out.npz", "link/out.npz"):
+        said = _message(capsys, "predict", folder, f"--inputs={tmp_path}/in.npz", f"--outputs={tmp_path}/{name}")
+        assert "is in the folder of the model" in said
+    assert {path: path.stat().st_mtime_ns for path in sorted(folder.rglob("*"))} == before

@@ -24,6 +24,9 @@ def run(work: Callable[[], int], name: str, *, verbose: bool, interrupted: int =
         prefix: what the message of an error that the user can put right begins with.
     """
     outcome.forget()
+    with contextlib.suppress(AttributeError):
+        # A path may have bytes in it that no text has; stderr writes these out by itself.
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         with supervise.interruptible():
             code = work()

@@ -207,19 +207,26 @@ def _values(node: NodeDef) -> Iterator[str]:
         if key.startswith("_"):
             continue
         given = value.WhichOneof("value")
-        types: Sequence[int]
-        shapes: Sequence[Any]
-        tensors: Sequence[Any]
+        types: Sequence[int] = ()
+        shapes: Sequence[Any] = ()
+        tensors: Sequence[Any] = ()
+        functions: Sequence[Any] = ()
         if given == "type":
-            types, shapes, tensors = [value.type], [], []
+            types = [value.type]
         elif given == "shape":
-            types, shapes, tensors = [], [value.shape], []
+            shapes = [value.shape]
         elif given == "tensor":
-            types, shapes, tensors = [], [], [value.tensor]
+            tensors = [value.tensor]
+        elif given == "func":
+            functions = [value.func]
         elif given == "list":
             types, shapes, tensors = value.list.type, value.list.shape, value.list.tensor
+            functions = value.list.func
         else:
             continue
+        for function in functions:
+            if any(inner.HasField("func") or inner.list.func for inner in function.attr.values()):
+                yield f"gives the function {function.name!r} another one to call"
         for data_type in types:
             if _type(data_type).startswith("number"):
                 yield f"has an attribute {key!r} of a type that there is not: {data_type}"

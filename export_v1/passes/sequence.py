@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import tensorflow as tf
 
+from export_v1 import errors
 from export_v1.analysis import kernels, liveness
-from export_v1.ir import ops, rewrite, safety, wellformed
+from export_v1.ir import library, ops, rewrite, safety, wellformed
 from export_v1.ir.graph import Index, NodeDef, parse
 from export_v1.passes import (
     any_batch,
@@ -28,6 +29,7 @@ from export_v1.passes import (
     freeze,
     functional,
     guarantees,
+    new_axes,
     outputs,
     portable,
     prune,
@@ -74,6 +76,12 @@ def _cut(state: State) -> State:
     keep |= prune.needed(index, inits, ends)
     cut = state.after(freeze.to_placeholders(state.graph_def, ends, keep))
     wellformed.check(cut.graph_def, index=cut.index)
+    hidden = library.hidden_state(cut.graph_def)
+    if hidden:
+        raise errors.ExportError(
+            f"The graph makes variables or tables inside functions, where no export can hold them: {errors.quoted(hidden)}.\n"
+            "  Have its author make them outside and hand them in, or cut the graph after them with --input=KEY=TENSOR."
+        )
     return dataclasses.replace(cut, table_inits=inits)
 
 
@@ -216,6 +224,11 @@ ORIGINAL = (
         "before portable: static shapes that TensorFlow 1 recorded make better replacements; before prune: not every "
         "output of a replaced op is read",
         needs=(Guarantee.CUT,),
+    ),
+    Step(
+        "new axes",
+        lambda state: state.after(new_axes.apart(state.graph_def)),
+        "for the original, too: TensorFlow may rewrite it before it runs; after the replacements, which have slices",
     ),
     Step(
         "prune",

@@ -3,11 +3,13 @@
 import glob
 import os
 import re
+import shlex
+from collections.abc import Sequence
 
 from export_v1 import errors
-from export_v1.format import bundle
+from export_v1.format import bundle, checkpoints
 from export_v1.model import Source
-from export_v1.source import meta_graph
+from export_v1.source import events, meta_graph
 
 _DATA = re.compile(r"\.data-\d{5}-of-\d{5}$")
 # What a V1 checkpoint is written as when it is sharded; TensorFlow reads it by the pattern with "?????".
@@ -20,7 +22,7 @@ def read(checkpoint: str, meta_graph_file: str | None = None) -> Source:
 
     Args:
         checkpoint: Saver prefix, its folder (latest checkpoint), or any of its files.
-        meta_graph_file: MetaGraphDef file; None: beside the checkpoint.
+        meta_graph_file: MetaGraphDef file, or an events file of TensorBoard; None: beside the checkpoint.
 
     Raises:
         ExportError: no checkpoint is there, or no MetaGraphDef, or one of their files is missing or damaged.
@@ -28,7 +30,7 @@ def read(checkpoint: str, meta_graph_file: str | None = None) -> Source:
     prefix, notes = find_prefix(checkpoint)
     check_files(prefix)
     path = meta_graph_file or _meta_beside(prefix)
-    meta = meta_graph.read(path)
+    meta, chosen = events.read(path) if events.is_events_file(path) else (meta_graph.read(path), ())
     beside = (os.path.dirname(os.path.abspath(prefix)), os.path.dirname(os.path.abspath(path)))
     # A Session bundle has its files in a folder of that name.
     folders = dict.fromkeys((*beside, os.path.join(beside[0], "assets")))
@@ -39,7 +41,7 @@ def read(checkpoint: str, meta_graph_file: str | None = None) -> Source:
         checkpoint=prefix,
         tensorflow_version=meta.meta_info_def.tensorflow_version,
         asset_dirs=tuple(folders),
-        notes=notes,
+        notes=notes + chosen,
     )
 
 
@@ -142,9 +144,10 @@ def check_files(prefix: str) -> None:
     """Checks that every file of a checkpoint is there.
 
     Raises:
-        ExportError: a data file is missing; which, and what is there. Or the index is damaged.
+        ExportError: a data file is missing; which, and what is there. Or the index is damaged, or it is no checkpoint.
     """
     if not os.path.exists(prefix + ".index"):
+        checkpoints.check_kind(prefix)
         return
     found = sorted(glob.glob(glob.escape(prefix) + ".data-*"))
     counts = {path[-5:] for path in found}
@@ -168,9 +171,17 @@ def _meta_beside(prefix: str) -> str:
     for path in (prefix + ".meta", _V1_SHARD_PATTERN.sub("", prefix) + ".meta", os.path.join(folder, "export.meta")):
         if os.path.isfile(path):
             return path
-    others = sorted(glob.glob(os.path.join(glob.escape(folder), "*.meta")))
+    others = [
+        path
+        for pattern in ("*.meta", "*.pbtxt", "events.out.tfevents.*")
+        for path in sorted(glob.glob(os.path.join(glob.escape(folder), pattern)))
+    ]
     raise errors.ExportError(
         f"Checkpoint {prefix!r} has no MetaGraphDef beside it: {prefix + '.meta'!r} is missing.\n"
-        f"  Other MetaGraphDefs in the folder: {errors.quoted(others) or 'none'}.\n"
-        "  Name it with --meta_graph=FILE; where none was kept, rebuild the graph with --builder=FILE.py:FUNCTION."
+        f"  Files in the folder that may hold its graph: {errors.quoted(others) or 'none'}.\n"
+        f"  {_named(others)}; where none was kept, rebuild the graph with --builder=FILE.py:FUNCTION."
     )
+
+
+def _named(files: Sequence[str]) -> str:
+    return f"Pass --meta_graph={shlex.quote(files[0])}" if len(files) == 1 else "Name it with --meta_graph=FILE"

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     from load_v2.scoring import jobs
 
     # What is wrong with names is said before a model is loaded.
-    tasks = jobs.tasks(args.inputs, args.outputs, args.failed)
+    tasks = jobs.tasks(args.inputs, args.outputs, args.failed, args.dir)
     layer = SignatureLayer(args.dir, args.signature, allow_ops=args.allow_ops)
     done = _answered(layer, tasks, args.outputs, args.batch_size, args.failed, dict(args.column))
     text = f"{args.outputs}: {done.rows} rows, {done.rows / max(done.seconds, 1e-9):,.0f} a second"

@@ -49,6 +49,7 @@ def prepare(folder: pathlib.Path) -> None:
         "port_textbook",
         "partitioned_embedding",
         "v1_format",
+        "odd_events_file",
     ):
         shutil.copytree(cases.load(name).folder, folder / name)
     shutil.copytree(cases.load("hub_module_tags").folder / "module", folder / "hub")
@@ -173,6 +174,12 @@ def _from_checkpoint(case: str):
         return _exported(folder, out, **flags)
 
     return use
+
+
+def _from_events(folder: pathlib.Path, out: pathlib.Path) -> object:
+    return _exported(
+        folder, out, checkpoint=str(folder / "model.ckpt"), meta_graph=str(folder / "events.out.tfevents.1")
+    )
 
 
 def _listed(folder: pathlib.Path, out: pathlib.Path) -> object:
@@ -317,6 +324,8 @@ ALL = (
            "partitioned_embedding"),
     Target("V1 checkpoint, what it says", _stored("model.ckpt-3", stored.slices), _from_checkpoint("v1_format"), "v1_format"),
     Target("records of predict", _stored("in.tfrecord", stored.record), _predicted_records, "words", _STEP_2),
+    Target("events file, bytes", _bytes("events.out.tfevents.1"), _from_events, "odd_events_file"),
+    Target("events file, records", _stored("events.out.tfevents.1", stored.record), _from_events, "odd_events_file"),
     Target("rules file", _bytes("bert.toml", "conv1.toml", "lstm_cells.toml"), _rules, "rules", _STEP_2),
 )  # fmt: skip
 

@@ -11,12 +11,8 @@ _MERGE, _MERGED = "export_v1/passes/merge.py", ("tests/export_v1/passes/test_mer
 
 _CUTS = (
     Change(
-        _PRUNE, " | {func.name for func in attr.list.func}", "", _PRUNED, why="functions of Case branches are dropped"
-    ),
-    Change(_PRUNE, "            todo_ops.extend(node.op for node in functions[name].node_def)\n", "", _PRUNED),
-    Change(
-        _PRUNE,
-        "            todo.extend(attr for node in functions[name].node_def for attr in node.attr.values())\n",
+        "export_v1/ir/library.py",
+        "        todo.extend(callee for node in functions[name].node_def for callee in called_by(node))\n",
         "",
         _PRUNED,
     ),
