@@ -70,3 +70,24 @@ def test_a_call_is_limited_however_large_its_inputs(tmp_path):
             signature({"x": np.zeros(2**21, np.float32)})
         signature._seconds = 60
         assert signature({"x": np.float32([4])})["y"].tolist() == [12]
+
+
+GIVEN = {
+    "an object": {"x": object()},
+    "a dict in a list": {"x": [{}, 1]},
+    "rows of two lengths": {"x": [[1], [1, 2]]},
+    "half a letter": {"x": "\udcff"},
+    "None": {"x": None},
+    "nothing": {},
+    "another key": {"y": [1.0]},
+    "a key that is none": {1: [1.0]},
+    "text": {"x": "text"},
+}
+
+
+@pytest.mark.parametrize("given", GIVEN.values(), ids=GIVEN)
+def test_whatever_it_is_given_a_call_ends_with_a_load_error(given, tmp_path):
+    with SupervisedSignature(savedmodels.scale(tmp_path / "export")) as signature:
+        with pytest.raises(LoadError):
+            signature(given)
+        assert signature({"x": np.float32([4])})["y"].tolist() == [12]
