@@ -161,10 +161,10 @@ CHANGES = (
         "if node.op",
         _ROLES,
     ),
-    _change("roles", '            and "Summary" not in node.op\n', "", _ROLES),
+    _change("roles", '            and "Summary" not in visit.op\n', "", _ROLES),
     _change(
         "roles",
-        "            if node.name not in settling.backward\n            and",
+        "            if visit.name not in settling.backward\n            and",
         "            if",
         ("tests/export_v1/interface/test_interface_choice.py",),
     ),
