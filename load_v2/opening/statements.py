@@ -135,7 +135,9 @@ class _Builder:
     def _spec(self, piece: Piece) -> tuple[tuple[int | None, ...], str] | None:
         """Returns the shape and the type of what a piece gives, as far as they are known; None where it gives several."""
         (tensor, *others), graph = piece.outputs, self._context.graph
-        shape = None if others or tensor is None or tensor not in graph else graph.shape(tensor)
+        if others or tensor is None or tensor not in graph:
+            return None
+        shape = graph.shape(tensor)
         return None if shape is None else (tuple(shape), graph.dtype(tensor))
 
     def _settled(self, piece: Piece) -> Expression:

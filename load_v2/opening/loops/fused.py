@@ -77,7 +77,7 @@ class FusedLSTM:
         has_peepholes, clip = block.settings(context, tensor)
         kernel_value, bias_value = block.weights(context, tensor)
         units = len(bias_value) // 4
-        made_of = [(kernel_value, (kernel,)), (bias_value, (bias,))]
+        made_of: list[tuple[np.ndarray, tuple[Tensor, ...]]] = [(kernel_value, (kernel,)), (bias_value, (bias,))]
         if has_peepholes:
             made_of.append((np.stack([context.values.value(one) for one in peepholes]), tuple(peepholes)))
         options = {"peepholes": has_peepholes or None, "clip": clip or None}
