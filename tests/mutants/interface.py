@@ -19,6 +19,7 @@ def _change(module: str, before: str, after: str, tests: tuple[str, ...], why: s
 
 
 CHANGES = (
+    _change("given", "        if keyword.iskeyword(key):\n", "        if False:\n", _GIVEN),
     _change("mode_flags", "        verdicts.update(self._by_rate(sides))\n", "", _FLAGS),
     _change("mode_flags", "if len(set(verdicts.values())) != 1:", "if not verdicts:", _FLAGS),
     _change("mode_flags", "inference = no if training == yes else yes", "inference = no", _FLAGS),
