@@ -117,8 +117,9 @@ def inputs(index: graph.Index, given: Mapping[str, str], *, place: str, flag: st
     """Returns the inputs, or labels, given as key -> "tensor" or "tensor[shape]", in the same order.
 
     Raises:
-        ExportError: a name is not there, a key is a keyword of Python, one tensor has two keys, a type is unknown, or a shape is at odds with the
-            one that the graph records: another rank or another size. None is welcome where the graph has a size.
+        ExportError: a name is not there, a key is a keyword of Python, one tensor has two keys, a type is unknown, or
+            a shape is at odds with the one that the graph records: another rank or another size. None is welcome where
+            the graph has a size.
     """
     result: dict[str, Input] = {}
     keys: dict[str, str] = {}

@@ -375,7 +375,7 @@ CHANGES = (
     ),
     Change(
         file="export_v1/planning/plan.py",
-        before="dataclasses.replace(source, shape=signature.shapes.get(name))",
+        before="dataclasses.replace(source, shape=shapes.get(name))",
         after="variable",
         tests=("tests/export_v1/planning/test_plan.py",),
         why="the signature's own shape is not used",
