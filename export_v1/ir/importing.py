@@ -1,6 +1,6 @@
 """The one place where a graph from a file becomes a part of TensorFlow's: what was looked at is what is imported."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import tensorflow as tf
@@ -68,11 +68,19 @@ def graph_def(
         raise ValueError(error.message) from error
 
 
-def meta_graph(given: MetaGraphDef) -> None:
-    """Imports a MetaGraphDef into the current graph, as `graph_def` does; its collections come along."""
-    admitted = MetaGraphDef()
-    admitted.CopyFrom(given)
+def meta_graph(given: MetaGraphDef, own: Iterable[graph.NodeDef] = ()) -> None:
+    """Imports a MetaGraphDef into the current graph, as `graph_def` does; its collections come along.
+
+    Args:
+        given: not modified.
+        own: nodes that this package has made, beside those that were checked.
+    """
+    admitted = MetaGraphDef(saver_def=given.saver_def if given.HasField("saver_def") else None)
+    for key, collection in given.collection_def.items():
+        admitted.collection_def[key].CopyFrom(collection)
+    admitted.meta_info_def.CopyFrom(given.meta_info_def)
     admitted.graph_def.CopyFrom(checked(given.graph_def))
+    admitted.graph_def.node.extend(own)
     if not admitted.HasField("saver_def"):
         # Else TensorFlow makes a Saver, several nodes for each variable, which nobody asked for.
         admitted.saver_def.MergeFrom(_NO_SAVER)

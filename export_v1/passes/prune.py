@@ -35,8 +35,10 @@ def to_outputs(graph_def: GraphDef, outputs: Collection[str], index: Index | Non
         if target not in index:
             raise errors.unknown("Output", output, "the graph", (f"{name}:0" for name in index.nodes))
     keep = index.ancestors(targets)
+    _refuse_dangling(keep, index)
+    if len(keep) == len(index.nodes) and not graph_def.library.ByteSize():
+        return Result(graph_def)
     kept = with_nodes(graph_def, (node for name, node in index.nodes.items() if name in keep))
-    _refuse_dangling(kept, index)
     _drop_unreached_functions(kept)
     return Result(kept)
 
@@ -64,17 +66,22 @@ def needed(index: Index, outputs: Iterable[str], fed: Iterable[str]) -> set[str]
     return found
 
 
-def _refuse_dangling(graph_def: GraphDef, index: Index) -> None:
-    for node in graph_def.node:
-        for edge in node.input:
-            if parse(edge).node not in index:
+def _refuse_dangling(names: Iterable[str], index: Index) -> None:
+    nodes = index.nodes
+    for name in names:
+        data, controls = index.edges(name)
+        for target in (*(tensor.node for tensor in data), *controls):
+            if target not in nodes:
+                edge = next(edge for edge in index[name].input if parse(edge).node == target)
                 raise errors.ExportError(
-                    f"Node {node.name!r} ({node.op}) reads {edge!r}, and the graph has no such node.\n"
+                    f"Node {name!r} ({index[name].op}) reads {edge!r}, and the graph has no such node.\n"
                     "  The graph file is damaged or was cut by another tool; get a fresh copy of it."
                 )
 
 
 def _drop_unreached_functions(graph_def: GraphDef) -> None:
+    if not graph_def.library.ByteSize():
+        return
     gradients = list(graph_def.library.gradient)
     # Whoever trains the export takes gradients anew; a node that asks for one gets that of the library.
     asked = {name for node in graph.all_nodes(graph_def) if node.op == _GRADIENT for name in library.called_by(node)}

@@ -57,13 +57,22 @@ def of_loop(context: Context, loop: Tensor, attr: str = "body") -> Function:
     body = _definition(context, node.attr["body"].func.name)
     same = {
         at for at, (argument, result) in enumerate(zip(body.signature.input_arg, body.signature.output_arg, strict=True))
-        if body.ret[result.name] == argument.name
+        if _origin(body, body.ret[result.name]) == argument.name
     }  # fmt: skip
     shapes = [
         None if shape.unknown_rank else [dim.size if dim.size >= 0 else None for dim in shape.dim]
         for shape in node.attr["output_shapes"].list.shape
     ] or [None] * len(given)
     return _function(context, definition, given, same, shapes)
+
+
+def _origin(definition: function_pb2.FunctionDef, edge: str) -> str:
+    """Returns the argument, or the node, that an edge of a function comes from, past nodes that change nothing."""
+    nodes = {node.name: node for node in definition.node_def}
+    name = edge.partition(":")[0]
+    while name in nodes and nodes[name].op == "Identity":
+        name = nodes[name].input[0].partition(":")[0]
+    return name
 
 
 def of_branch(context: Context, condition: Tensor, attr: str) -> Function:
@@ -113,7 +122,7 @@ def _function(context: Context, definition, given: list[Tensor], same: set[int],
     except ValueError as error:
         raise Refused(f"the function {definition.signature.name!r} cannot be read: {error}") from error
     values = Values(graph, read)
-    inner = Context(graph, values, Sizes(graph, values))
+    inner = Context(graph, values, Sizes(graph, values, numbers=True))
     return Function(
         inner, tuple(arguments), tuple(graph.outputs[str(at)] for at in range(len(results))), tuple(given), context
     )

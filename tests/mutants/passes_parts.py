@@ -17,13 +17,13 @@ _CUTS = (
         _PRUNED,
     ),
     Change(_PRUNE, "    _drop_unreached_functions(kept)\n", "", _PRUNED),
-    Change(_PRUNE, "    _refuse_dangling(kept, index)\n", "", _PRUNED),
-    Change(_PRUNE, "_refuse_dangling(kept, index)", "_refuse_dangling(graph_def, index)", _PRUNED),
-    Change(_PRUNE, "if target not in index:", "if False:", _PRUNED),
+    Change(_PRUNE, "    _refuse_dangling(keep, index)\n", "", _PRUNED),
+    Change(_PRUNE, "_refuse_dangling(keep, index)", "_refuse_dangling(index.nodes, index)", _PRUNED),
+    Change(_PRUNE, "            if target not in nodes:\n", "            if False:\n", _PRUNED),
     Change(
         _PRUNE,
-        "for edge in node.input:",
-        "for edge in (one for one in node.input if not one.startswith('^')):",
+        "for target in (*(tensor.node for tensor in data), *controls):",
+        "for target in (tensor.node for tensor in data):",
         _PRUNED,
     ),
     Change(
