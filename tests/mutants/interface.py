@@ -20,6 +20,7 @@ def _change(module: str, before: str, after: str, tests: tuple[str, ...], why: s
 
 
 CHANGES = (
+    _change("given", "        if keyword.iskeyword(key):\n", "        if False:\n", _GIVEN),
     _change("dropout", "for _ in range(_RATE_STEPS):", "for _ in range(_RANDOM_STEPS):", _RATES),
     _change("dropout", "return tensor, bool(value) if index", "return tensor, value if index", _RATES),
     _change("results", "if roles.in_model(node.name) and self._is_class(node):", "if False:", _LOSSES),
