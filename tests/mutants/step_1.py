@@ -209,8 +209,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/proof/batch.py",
-        before='if size is None or any("[" in request.inputs.get(key, "") for key in signature.inputs):',
-        after="if size is None:",
+        before='if any("[" in request.inputs.get(key, "") for key in signature.inputs):',
+        after="if False:",
         tests=("tests/export_v1/proof/test_batch.py",),
     ),
     Change(
@@ -368,7 +368,14 @@ CHANGES = (
     ),
     Change(
         file="export_v1/planning/plan.py",
-        before="dataclasses.replace(source, shape=signature.shapes.get(name))",
+        before="for name in cuts if keyword.iskeyword(name)}",
+        after="for name in ()}",
+        tests=("tests/export_v1/planning/test_plan.py",),
+        why="an argument that tf.saved_model.load does not take",
+    ),
+    Change(
+        file="export_v1/planning/plan.py",
+        before="dataclasses.replace(source, shape=shapes.get(name))",
         after="variable",
         tests=("tests/export_v1/planning/test_plan.py",),
         why="the signature's own shape is not used",
