@@ -13,8 +13,8 @@ import tensorflow as tf
 
 import export_v1
 from export_v1 import errors
+from load_v2 import SignatureLayer, load_checkpoint_weights
 from load_v2 import __main__ as step_2
-from load_v2 import load_checkpoint_weights
 from tests.support import cases, porting_models, savedmodels, small_models
 from tests.support.graphs import v1
 
@@ -99,6 +99,28 @@ def test_a_record_without_a_variables_name(name, exported, tmp_path, capsys):
     file.write_text(json.dumps(record))
     for command in ("verify", "show"):
         assert "export_v1.json' is damaged" in _message(capsys, command, folder)
+
+
+@pytest.mark.parametrize("rank", [10**9, -1, 255, 2.0, "2", None])
+def test_a_rank_that_there_is_not(rank, tmp_path):
+    """A list of a thousand million sizes would be 8 GB."""
+    folder = pathlib.Path(savedmodels.scale(tmp_path / "m"))
+    export_v1.export(saved_model=str(folder), export_dir=str(tmp_path / "export"), sample=_sample(tmp_path))
+    file = tmp_path / "export" / "assets.extra" / "export_v1.json"
+    record = json.loads(file.read_text())
+    assert record["sample"]["ranks"] == {"y": 2}
+    # Layers on one export share what was read of it.
+    same = shutil.copytree(tmp_path / "export", tmp_path / "same")
+    assert SignatureLayer(same).output_specs["y"].shape == (None, None)
+    record["sample"]["ranks"]["y"] = rank
+    file.write_text(json.dumps(record))
+    with contextlib.suppress(errors.UserError):
+        assert SignatureLayer(tmp_path / "export").output_specs["y"].shape is None
+
+
+def _sample(tmp_path: pathlib.Path) -> str:
+    np.savez(tmp_path / "sample.npz", x=np.ones((2, 3), np.float32))
+    return str(tmp_path / "sample.npz")
 
 
 @pytest.fixture
