@@ -59,9 +59,9 @@ class Anatomy:
         self.offered: Candidates | None = None
         self.settling = settling
         roots = [
-            f"{node.name}:0"
-            for node in settling.ordered.nodes
-            if node.name not in settling.backward and not backward.is_saver(node)
+            f"{visit.name}:0"
+            for visit in settling.ordered.visits
+            if visit.name not in settling.backward and not backward.is_saver(visit.node)
         ]
         self.frozen, _ = settling.inference(frozen, cuts, roots, train)
         self.live = settling.live(self.frozen, cuts)

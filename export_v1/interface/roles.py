@@ -76,19 +76,20 @@ class Roles:
         self._frozen_graph = not any(node.op in ops.VARIABLES | ops.TREES for node in self.index.graph_def.node)
         self._local = model.local
         self.nodes = [
-            node
-            for node in settling.ordered.nodes
-            if node.name not in settling.backward
-            and node.op not in _OBSERVERS
-            and "Summary" not in node.op
-            and live.runs(node)
+            visit.node
+            for visit in settling.ordered.visits
+            if visit.name not in settling.backward
+            and visit.op not in _OBSERVERS
+            and "Summary" not in visit.op
+            and live.runs(visit.node)
         ]
         self._readers: dict[str, list[NodeDef]] = {}
         for node in self.nodes:
             for name in dict.fromkeys(tensor.node for tensor in live.data(node)):
                 self._readers.setdefault(name, []).append(node)
         # Where inputs are given, every other placeholder with a default keeps it.
-        self._entries = {node.name for node in self.nodes if not self._cuts and settling.takes_data(f"{node.name}:0")}
+        defaults = [node.name for node in self.nodes if not self._cuts and node.op == "PlaceholderWithDefault"]
+        self._entries = {name for name in defaults if settling.takes_data(f"{name}:0")}
         self.sources = self._sources()
         self._bits = {tensor: 1 << at + _FIRST_SOURCE for at, tensor in enumerate(self.sources)}
         # The bits, from the first source on, of single numbers.

@@ -20,6 +20,7 @@ def _change(module: str, before: str, after: str, tests: tuple[str, ...], why: s
 
 
 CHANGES = (
+    _change("given", "        if keyword.iskeyword(key):\n", "        if False:\n", _GIVEN),
     _change("dropout", "for _ in range(_RATE_STEPS):", "for _ in range(_RANDOM_STEPS):", _RATES),
     _change("dropout", "return tensor, bool(value) if index", "return tensor, value if index", _RATES),
     _change("results", "if roles.in_model(node.name) and self._is_class(node):", "if False:", _LOSSES),
@@ -161,10 +162,10 @@ CHANGES = (
         "if node.op",
         _ROLES,
     ),
-    _change("roles", '            and "Summary" not in node.op\n', "", _ROLES),
+    _change("roles", '            and "Summary" not in visit.op\n', "", _ROLES),
     _change(
         "roles",
-        "            if node.name not in settling.backward\n            and",
+        "            if visit.name not in settling.backward\n            and",
         "            if",
         ("tests/export_v1/interface/test_interface_choice.py",),
     ),

@@ -368,7 +368,14 @@ CHANGES = (
     ),
     Change(
         file="export_v1/planning/plan.py",
-        before="dataclasses.replace(source, shape=signature.shapes.get(name))",
+        before="for name in cuts if keyword.iskeyword(name)}",
+        after="for name in ()}",
+        tests=("tests/export_v1/planning/test_plan.py",),
+        why="an argument that tf.saved_model.load does not take",
+    ),
+    Change(
+        file="export_v1/planning/plan.py",
+        before="dataclasses.replace(source, shape=shapes.get(name))",
         after="variable",
         tests=("tests/export_v1/planning/test_plan.py",),
         why="the signature's own shape is not used",

@@ -197,6 +197,17 @@ def test_a_sparse_input_comes_as_its_three_tensors(tmp_path):
     np.testing.assert_array_equal(next(iter(got.values())), [3.0, 4.0])
 
 
+def test_an_input_whose_key_is_a_keyword_of_python_can_be_given_after_all(tmp_path):
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None], name="x")
+        v1.saved_model.simple_save(session, str(tmp_path / "model"), {"as": x}, {"as": x * 2})
+    report = export_v1.export(saved_model=str(tmp_path / "model"), export_dir=str(tmp_path / "out"))
+    assert any("input 'as'" in one["what"] and "'as_'" in one["what"] for one in report["choices"])
+    signature = tf.saved_model.load(str(tmp_path / "out")).signatures["serving_default"]
+    np.testing.assert_array_equal(signature(as_=tf.constant([1.0, 2.0]))["as"], [2.0, 4.0])
+    np.testing.assert_array_equal(load_v2.SignatureLayer(str(tmp_path / "out"))(np.float32([3.0])), [6.0])
+
+
 def test_regularization_losses_of_the_training_graph_alone_are_kept(copy, tmp_path):
     folder = copy("hub_module_tags")
     found = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
