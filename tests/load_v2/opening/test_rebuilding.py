@@ -28,7 +28,6 @@ GOLDEN = {
     "flow_scan_map_cond": {},
     "flow_decoder_stops_early": {},
     "contrib_beam_search": {"Dense": 3, "Embedding": 2},
-    "contrib_beam_attention": {},
     "contrib_block_cells": {"Dense": 4, "GRU": 1},
     "contrib_block_cells_unrolled": {"Dense": 4},
     "rebuild_both_ways": {"Bidirectional": 2, "LSTM": None, "Dense": 1},
