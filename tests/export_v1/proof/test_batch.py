@@ -15,6 +15,7 @@ from export_v1.ir.graph import Tensor
 from export_v1.passes import variables
 from export_v1.passes.result import Result
 from export_v1.proof import batch
+from tests.support import cases
 
 v1 = tf.compat.v1
 
@@ -267,3 +268,9 @@ def test_the_constant_shape_of_a_sparse_input_is_said(tmp_path, saved):
     given = {"x": np.float32(0), "indices": np.int64([[3, 1]]), "values": np.float32([2]), "shape": shape}
     answer = layer(given)
     assert np.array_equal(answer[:3], np.zeros([3, 4])) and np.any(answer[3])
+
+
+def test_rows_that_look_at_each_other_keep_the_batch_of_the_case(tmp_path):
+    report = export_v1.export(**cases.load("proof_rows_mix").flags(), export_dir=str(tmp_path / "export"))
+    [said] = [choice for choice in report["choices"] if "batch size" in choice["what"]]
+    assert said["what"].startswith("the batch size stays 4") and "may depend on other rows" in said["why"]
