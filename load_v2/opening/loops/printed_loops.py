@@ -245,6 +245,8 @@ def _while(call_: _Call, loop: Tensor, indent: int) -> _Code:
         room.update({at: Name(length) for at, length in counted.items()})
         begin = first()
     targets = f"({arguments},)" if len(changing) == 1 else arguments
+    if len(f"{tab}{targets} = ops.while_loop(") > text.WIDTH:
+        targets = "\n".join(["(", *(f"{tab}    {names[at]}," for at in changing), f"{tab})"])
     code.append(text.statement(f"{targets} = ", _repeated(proceed, take, begin), {}, indent=indent))
     values = [f"{names[at]}[:{names[grown[at]]}]" if at in grown else names[at] for at in changing]
     shapes = {at: _shape_of_list(body, at) for at in grown}
