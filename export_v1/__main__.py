@@ -1,5 +1,6 @@
 """`python -m export_v1`: a TensorFlow 1 model as a SavedModel for TensorFlow 2, Keras 3 and TensorFlow Serving."""
 
+import gc
 import json
 import sys
 
@@ -51,6 +52,8 @@ _OTHERS = (
     helping.Entry("--version", "Print versions, and end."),
     helping.Entry("--help", "Print this, and end."),
 )
+# A graph is many small objects, hardly one of which is garbage before the end. Python would look after every 700 of them.
+_COLLECTED_AFTER = 50_000
 _HELP = {"--help", "-help", "-h", "--helpshort", "--helpfull", "-helpshort", "-helpfull", "--helpxml"}
 
 
@@ -66,6 +69,7 @@ def _run(argv: list[str]) -> int:
     if as_json and (listing is None or listing):
         raise errors.ExportError("--json goes with --list alone, without a pattern.\n  Pass --list --json.")
     running.import_tensorflow(_is_verbose())
+    gc.set_threshold(_COLLECTED_AFTER)
     from export_v1 import pipeline
 
     with progress.shown():

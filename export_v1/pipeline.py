@@ -11,7 +11,7 @@ from export_v1.analysis import endless, races
 from export_v1.artifact import assembly, model_settings, recording, save, versions, warmup
 from export_v1.artifact.report import Report
 from export_v1.console import progress
-from export_v1.format import record, training_sample
+from export_v1.format import plain_path, record, training_sample
 from export_v1.format import sample as codec
 from export_v1.format.comparison import Verdict
 from export_v1.interface.anatomy import Anatomy
@@ -43,7 +43,8 @@ def export(request: Request, export_dir: str) -> Report:
     model = reading.read(request)
     # Of a folder of versions, or of checkpoints, one was chosen.
     versions.check(export_dir, [path for path in (model.checkpoint, *model.asset_dirs) if path], **place)
-    files = assets.Files(request.asset, model.asset_dirs, anywhere=model.kind == "builder")
+    own_code, is_complete = model.kind == "builder", model.kind == "saved_model"
+    files = assets.Files(request.asset, model.asset_dirs, anywhere=own_code, brings_all=is_complete)
     policy = safety.Policy(
         frozenset(request.allow_ops),
         own_paths=files.found,
@@ -89,11 +90,8 @@ def _export(
     with versions.target(export_dir, **place) as target:
         answers = [*recorded.sets, *opened.proofs] if recorded else []
 
-        def undecided() -> Mapping[str, str]:
-            asked = variant.original(opened.planned.serving, files)
-            return races.undecided(asked.graph_def, asked.outputs[planned.default])
-
-        written, not_proven = _write(assembled, answers, requests, target.folder, undecided)
+        left_open = _left_open(opened.planned, assembled.exported, files) if answers else {}
+        written, not_proven = _write(assembled, answers, requests, target.folder, left_open)
         recorded = recorded and recorded.without(not_proven)
         if request.require_proof:
             _require(recorded)
@@ -161,12 +159,20 @@ def _require(recorded: Sample | None) -> None:
         )
 
 
+def _left_open(planned: Plan, exported: save.Exported, files: assets.Files) -> dict[str, str]:
+    """Returns output key -> why its answers prove nothing, equal or not: the graph does not say what is read there."""
+    if not save.writes_variables(exported.graph_def):
+        return {}
+    asked = variant.original(planned.serving, files)
+    return races.undecided(asked.graph_def, asked.outputs[planned.default])
+
+
 def _write(
     assembled: assembly.Assembly,
     answers: list[Sample],
     requests: Mapping[int, warmup.Batch],
     folder: str,
-    undecided: Callable[[], Mapping[str, str]],
+    left_open: Mapping[str, str],
 ) -> tuple[save.Written, dict[str, str]]:
     """Writes the SavedModel after it has given the original's answers; returns which outputs prove nothing after all."""
     exported, optimized = assembled.exported, assembled.optimized is not None
@@ -174,7 +180,7 @@ def _write(
     is_rewritten = optimized or not exported.weights.variables
     remedy = checking.OPTIMIZED if optimized else checking.FROZEN if is_rewritten else checking.DEFECT
     inputs, outputs, _ = exported.signatures[DEFAULT]
-    not_proven: dict[str, str] = {}
+    not_proven = dict(left_open)
     writes = save.writes_variables(exported.graph_def)
 
     def compare(answer: Sample, session) -> None:
@@ -183,13 +189,13 @@ def _write(
                 fill(session, exported.weights)
 
         remaining = answer.without(not_proven)
-        not_proven.update(checking.check(remaining, session, inputs, outputs, refill, undecided, remedy))
+        not_proven.update(checking.check(remaining, session, inputs, outputs, refill, remedy))
 
     checks: list[Callable] = [functools.partial(compare, answer) for answer in answers]
     if answers and requests:
         checks.append(lambda session: warmup.try_out(requests, session, inputs, outputs))
     # SavedModelBuilder refuses a folder that exists, and this one has to exist to be claimed.
-    inner = os.path.join(folder, "model")
+    inner = os.path.join(plain_path.of(folder), "model")
     written = save.write(exported, inner, checks, SERVED if is_rewritten else CONFIG)
     for name in os.listdir(inner):
         os.rename(os.path.join(inner, name), os.path.join(folder, name))

@@ -4,7 +4,6 @@ There is no public way to ask these questions.
 """
 
 from tensorflow.python.framework import kernels, op_def_registry
-from tensorflow.python.training.saver import BulkSaverBuilder as BulkSaverBuilder
 
 
 def op_def(op: str):

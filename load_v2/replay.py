@@ -100,7 +100,8 @@ def _saved_model(source: Artefact, allow_ops: Collection[str]) -> Reader:
     marks += ["'object_graph_def'"] if source.is_object_graph else []
     if marks:
         raise LoadError(
-            f"The graph of {source.path!r} has marks by which TensorFlow may run something else, and step 1 writes none: "
+            f"The graph of {source.path!r} has marks by which TensorFlow may run something else, or a terminal act, and "
+            f"step 1 writes none: "
             f"{errors.quoted(marks, 3)}.\n  It was changed after step 1 wrote it. Export again."
         )
     with errors.blamed(f"{source.path!r} cannot be loaded by {SAVED_MODEL}"):

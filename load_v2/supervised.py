@@ -67,9 +67,10 @@ class SupervisedSignature:
         Raises:
             LoadError: the inputs are not the signature's, the graph fails on them, or the process ended.
         """
+        message = _message(inputs)
         with self._lock:
             self._started()
-            answer = self._ask(_arrays({key: np.asarray(value) for key, value in inputs.items()}), "answered")
+            answer = self._ask(message, "answered")
         return _read_arrays(answer)
 
     def _started(self) -> None:
@@ -129,14 +130,38 @@ def work(receive: Callable[[], bytes | None], send: Callable[[bytes], None]) -> 
 
 def _told(error: Exception) -> bytes:
     text = str(error) if isinstance(error, errors.UserError) else f"{type(error).__name__}: {errors.reason(error)}"
-    return text.encode()
+    return text.encode(errors="backslashreplace")
+
+
+def _message(inputs: Mapping[str, object]) -> bytes:
+    """Returns inputs as a message.
+
+    Raises:
+        LoadError: one of them is nothing that an array can be made of.
+    """
+    contents = {}
+    for key, value in inputs.items():
+        try:
+            contents[str(key)] = _content(np.asarray(value))
+        except (TypeError, ValueError) as error:
+            raise LoadError(
+                f"Input {key!r} cannot be made an array: {error}.\n  Pass numbers, or strings, in rows of one length."
+            ) from error
+    return _joined(contents)
 
 
 def _arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Returns arrays as a message: keys and lengths as a line of JSON, then each as a TensorProto."""
+    return _joined({key: _content(value) for key, value in arrays.items()})
+
+
+def _content(value: np.ndarray) -> bytes:
     import tensorflow as tf
 
-    contents = {key: tf.make_tensor_proto(value).SerializeToString() for key, value in arrays.items()}
+    return tf.make_tensor_proto(value).SerializeToString()
+
+
+def _joined(contents: Mapping[str, bytes]) -> bytes:
+    """Returns arrays as a message: keys and lengths as a line of JSON, then each as a TensorProto."""
     head = json.dumps({key: len(content) for key, content in contents.items()}).encode()
     return head + b"\n" + b"".join(contents.values())
 

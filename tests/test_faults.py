@@ -34,9 +34,27 @@ def test_a_row_is_not_as_promised(what, tmp_path):
 
 def test_the_command_fails_with_a_row(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(faults, "ROWS", (faults.Row("it", ("once",), (str(tmp_path / "none.py"),)),))
-    monkeypatch.setattr("sys.argv", ["faults", "--row=it"])
+    monkeypatch.setattr("sys.argv", ["faults", "it"])
     assert faults.main() == 1
     assert "NOT as promised" in capsys.readouterr().out
+
+
+def test_rows_are_chosen_by_what_was_tried(tmp_path, monkeypatch, capsys):
+    rows = [faults.Row(what, ("",), (str(tmp_path / "none.py"),)) for what in ("a link", "a kill", "a disk")]
+    monkeypatch.setattr(faults, "ROWS", tuple(rows))
+    monkeypatch.setattr("sys.argv", ["faults", "li.k", "disk"])
+    faults.main()
+    assert [line.split(" | ")[0] for line in capsys.readouterr().out.splitlines()[2:]] == ["| a link", "| a disk"]
+    monkeypatch.setattr("sys.argv", ["faults", "link", "flood"])
+    with pytest.raises(SystemExit):
+        faults.main()
+    assert "no row has a match for 'flood'; there are: 'a link'" in capsys.readouterr().err
+
+
+def test_a_row_that_does_not_end_is_not_as_promised(tmp_path, monkeypatch):
+    monkeypatch.setattr(faults, "_MOST_SECONDS", 0.1)
+    text, good = _line("passes", tmp_path)
+    assert not good and "NOT as promised: it had not ended after 0.1 seconds" in text
 
 
 def test_every_row_names_tests_that_are_there():

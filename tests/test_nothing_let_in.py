@@ -93,6 +93,29 @@ def test_an_archive_brings_no_permission_along(added, canary, tmp_path):
     assert not canary.exists()
 
 
+@pytest.mark.parametrize(
+    "added", [{"allow_ops": ["WriteFile"]}, {"policy": {"everything": True}}, {"safe_mode": False}]
+)
+def test_what_a_config_says_of_its_graph_is_no_permission(added, canary, tmp_path):
+    """Deeper in the config than where a constructor's arguments are."""
+    layer = SignatureLayer(_saved_with_write(tmp_path / "export", canary), allow_ops=["WriteFile"])
+    x = keras.Input((), name="x")
+    keras.Model(x, layer(x)).save(tmp_path / "m.keras")
+
+    def permit(content: bytes) -> bytes:
+        config = json.loads(content)
+        (inner,) = (each for each in config["config"]["layers"] if each["class_name"] == "SignatureLayer")
+        inner["config"]["description"] |= added
+        for outer in (config, config["config"], inner):
+            outer |= added
+        return json.dumps(config).encode()
+
+    _in_archive(tmp_path / "m.keras", "config.json", permit)
+    with pytest.raises(Exception, match="WriteFile|unknown|unexpected|Unrecognized|safe_mode|policy|allow_ops"):
+        keras.models.load_model(tmp_path / "m.keras")(np.ones(2, "float32"))
+    assert not canary.exists()
+
+
 def test_what_was_let_in_once_is_refused_in_safe_mode(canary, tmp_path):
     """Loaded without safe mode, and saved again: the archive that comes of it asks again."""
     layer = SignatureLayer(_saved_with_write(tmp_path / "export", canary), allow_ops=["WriteFile"])
@@ -338,6 +361,47 @@ def test_an_initializer_hides_nothing(canary, tmp_path):
     shutil.move(tmp_path / "kept.meta", f"{prefix}.meta")
     flags = {"inputs": {"x": "x:0"}, "outputs": {"y": "y:0"}, "init_missing": True}
     _refused_by_step_1(canary, tmp_path, checkpoint=prefix, **flags)
+
+
+@pytest.mark.parametrize("collection", ["update_ops", "regularization_losses"])
+def test_what_is_run_for_its_effect_hides_nothing(collection, canary, tmp_path):
+    """No output needs an update or a regularization loss; the signature for training has them."""
+
+    def build():
+        x, training = v1.placeholder(tf.float32, [None], name="x"), v1.placeholder(tf.bool, [], name="training")
+        w = v1.get_variable("w", initializer=2.0)
+        with tf.control_dependencies([_writes(canary)]):
+            late = tf.constant(0.5) + 1
+        v1.add_to_collection(collection, w.assign_add(late) if collection == "update_ops" else late * w)
+        tf.add(x * w, tf.cast(training, tf.float32), name="y")
+
+    flags = {"inputs": {"x": "x:0"}, "outputs": {"y": "y:0"}, "freeze": {"training:0": False}}
+    prefix = small_models.checkpoint(tmp_path, build)
+    canary.unlink(missing_ok=True)
+    with pytest.raises(export_v1.ExportError, match="(?s)WriteFile.*--allow_ops=WriteFile"):
+        export_v1.export(
+            checkpoint=prefix, export_dir=str(tmp_path / "out"), train_freeze={"training:0": True}, **flags
+        )
+    assert not canary.exists() and not (tmp_path / "out").exists()
+
+
+def test_a_link_in_an_archive_is_not_followed(tmp_path):
+    """A member may say that it is a link, and hold where it leads."""
+    file = _archived(tmp_path)
+    with zipfile.ZipFile(file) as whole:
+        members = {name: whole.read(name) for name in whole.namelist()}
+    (name,) = (name for name in members if name.endswith("saved_model.pb"))
+    (tmp_path / "elsewhere.pb").write_bytes(members[name])
+    with zipfile.ZipFile(file, "w") as archive:
+        for key, content in members.items():
+            info = zipfile.ZipInfo(key)
+            if key == name:
+                info.external_attr, content = 0o120777 << 16, str(tmp_path / "elsewhere.pb").encode()
+            archive.writestr(info, content)
+    with pytest.raises(ValueError, match="saved_model.pb' is damaged"):
+        keras.models.load_model(file)
+    with pytest.raises(LoadError, match="saved_model.pb' is damaged"):
+        verification.verify(file)
 
 
 @pytest.mark.parametrize("name", ["assets", "assets.extra", "variables", "saved_model.pb", "assets/0_words.txt"])

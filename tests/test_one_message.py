@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import pathlib
 import shutil
 import zipfile
@@ -12,8 +13,8 @@ import tensorflow as tf
 
 import export_v1
 from export_v1 import errors
+from load_v2 import SignatureLayer, load_checkpoint_weights
 from load_v2 import __main__ as step_2
-from load_v2 import load_checkpoint_weights
 from tests.support import cases, porting_models, savedmodels, small_models
 from tests.support.graphs import v1
 
@@ -98,6 +99,28 @@ def test_a_record_without_a_variables_name(name, exported, tmp_path, capsys):
     file.write_text(json.dumps(record))
     for command in ("verify", "show"):
         assert "export_v1.json' is damaged" in _message(capsys, command, folder)
+
+
+@pytest.mark.parametrize("rank", [10**9, -1, 255, 2.0, "2", None])
+def test_a_rank_that_there_is_not(rank, tmp_path):
+    """A list of a thousand million sizes would be 8 GB."""
+    folder = pathlib.Path(savedmodels.scale(tmp_path / "m"))
+    export_v1.export(saved_model=str(folder), export_dir=str(tmp_path / "export"), sample=_sample(tmp_path))
+    file = tmp_path / "export" / "assets.extra" / "export_v1.json"
+    record = json.loads(file.read_text())
+    assert record["sample"]["ranks"] == {"y": 2}
+    # Layers on one export share what was read of it.
+    same = shutil.copytree(tmp_path / "export", tmp_path / "same")
+    assert SignatureLayer(same).output_specs["y"].shape == (None, None)
+    record["sample"]["ranks"]["y"] = rank
+    file.write_text(json.dumps(record))
+    with contextlib.suppress(errors.UserError):
+        assert SignatureLayer(tmp_path / "export").output_specs["y"].shape is None
+
+
+def _sample(tmp_path: pathlib.Path) -> str:
+    np.savez(tmp_path / "sample.npz", x=np.ones((2, 3), np.float32))
+    return str(tmp_path / "sample.npz")
 
 
 @pytest.fixture
@@ -231,3 +254,32 @@ def test_a_path_too_deep(exported, tmp_path, capsys):
         place = place / ("a" * 5)
     place.mkdir(parents=True)
     assert step_2.main(step_2.parse(["load_v2", "show", str(folder)])) == 0
+
+
+def test_a_folder_whose_name_is_not_utf_8(exported, tmp_path, capsys):
+    """TensorFlow takes none; people have them from other systems."""
+    place = tmp_path / os.fsdecode(b"mod\xffel")
+    shutil.copytree(cases.load("lookup_vocab").folder, place)
+    flags = cases.load("lookup_vocab").flags() | {"checkpoint": str(place / "model.ckpt-3")}
+    report = export_v1.export(export_dir=str(place / "export"), **flags)
+    assert report["proof"]["verdict"] == "equal"
+    np.savez(place / "in.npz", words=cases.load("lookup_vocab").oracle("in")["words"].astype("S"))
+    for command in (
+        ["verify", place / "export"],
+        ["predict", place / "export", f"--inputs={place}/in.npz", f"--outputs={place}/out.npz"],
+        ["to_keras", place / "export", f"--keras={place}/m.keras"],
+        ["verify", place / "m.keras"],
+    ):
+        assert step_2.main(step_2.parse(["load_v2", *map(str, command)])) == 0, capsys.readouterr()
+    assert "There is no folder" in _message(capsys, "show", place / "none")
+
+
+def test_answers_do_not_go_into_the_model(exported, tmp_path, capsys):
+    folder = shutil.copytree(exported("mlp_layers"), tmp_path / "export")
+    np.savez(tmp_path / "in.npz", x=np.zeros((2, 16), "float32"))
+    before = {path: path.stat().st_mtime_ns for path in sorted(folder.rglob("*"))}
+    (tmp_path / "link").symlink_to(folder)
+    for name in ("export/assets.extra/sample.npz", "export/out.npz", "link/out.npz"):
+        said = _message(capsys, "predict", folder, f"--inputs={tmp_path}/in.npz", f"--outputs={tmp_path}/{name}")
+        assert "is in the folder of the model" in said
+    assert {path: path.stat().st_mtime_ns for path in sorted(folder.rglob("*"))} == before

@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+from tensorflow.core.framework import types_pb2
 
 from export_v1.analysis import constants
 from export_v1.ir import ops
@@ -19,6 +20,8 @@ from export_v1.ir.match import anything, made_by, match, origin
 
 # How far above a comparison its random numbers may be: uniform(a, b) is RandomUniform * (b - a) + a.
 _RANDOM_STEPS = 4
+# How far above a rate the constant may be that sets it: 1 - (1 - 0.2 * cast(is_training)), in front of a loop.
+_RATE_STEPS = 8
 _RANDOM_PATH = ops.ADDS | ops.IDENTITIES | {"Mul", "Sub", "Cast"}
 # A value in another form: of another type or shape, or alive only in a branch or a loop.
 _SAME_VALUE = ops.IDENTITIES | {"Enter", "Cast", "Reshape", "ExpandDims", "Squeeze", "Switch"}
@@ -161,13 +164,16 @@ def value_for_none(dropout: Dropout, scales: Mapping[Tensor, tuple[float, float]
 
 
 def constant_rate(index: Index, dropout: Dropout, known: Mapping[Tensor, np.ndarray]) -> tuple[Tensor, float] | None:
-    """Returns the constant that sets a dropout's rate and the value of it for which nothing is dropped, or None."""
+    """Returns the constant that sets a dropout's rate and the value of it for which nothing is dropped, or None.
+
+    The constant may be a bool that the rate is multiplied with: True in a graph that was built for training.
+    """
     names = [dropout.rate.node]
-    for _ in range(_RANDOM_STEPS):
+    for _ in range(_RATE_STEPS):
         for tensor in (Tensor(name) for name in names if index[name].op == "Const"):
             value = value_for_none(dropout, affine(index, tensor, known))
             if value in (0.0, 1.0) and not constants.equals(known.get(tensor), value):
-                return tensor, value
+                return tensor, bool(value) if index[tensor.node].attr["dtype"].type == types_pb2.DT_BOOL else value
         names = [source.node for name in names for source in data_inputs(index[name])]
     return None
 

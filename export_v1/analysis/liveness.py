@@ -30,6 +30,8 @@ from export_v1.ir.graph import Edges, GraphDef, Index, NodeDef, Tensor
 # to hold. The two sides of a predicate are neighbours, the first at an even place.
 Conditions = int
 _ALWAYS: Conditions = 0
+# Ops that may not compute with all that they read.
+_CHOOSING = ops.MERGES | ops.SWITCHES | ops.CONDITIONALS | ops.SELECTS
 
 
 class _Visit(NamedTuple):
@@ -301,14 +303,16 @@ class Liveness:
 
     def data(self, node: NodeDef) -> Sequence[Tensor]:
         """Returns what a node computes with: its live inputs, less frozen ones and the side of a choice not taken."""
-        inputs = self._ordered.inputs(node)
-        if node.op in ops.MERGES:
+        inputs, op = self._ordered.inputs(node), node.op
+        if op not in _CHOOSING:
+            pass
+        elif op in ops.MERGES:
             inputs = [inputs[at] for at in self.live_inputs(node)]
-        elif node.op in ops.SWITCHES and self.side(node) is not None:
+        elif op in ops.SWITCHES and self.side(node) is not None:
             inputs = inputs[:1]
-        elif node.op in ops.CONDITIONALS and self.branch(node) is not None:
+        elif op in ops.CONDITIONALS and self.branch(node) is not None:
             inputs = inputs[1:]
-        elif node.op in ops.SELECTS and (selected := self.selected(node)) is not None:
+        elif op in ops.SELECTS and (selected := self.selected(node)) is not None:
             inputs = [inputs[selected]]
         return [tensor for tensor in inputs if tensor not in self._frozen] if self._frozen else inputs
 

@@ -28,6 +28,8 @@ def undecided(graph_def: GraphDef, outputs: Mapping[str, str]) -> dict[str, str]
         if write.op in ops.WRITE_TWINS
         for variable in variables & references.written
     ]
+    if not written:
+        return {}
     reads = [
         (variable, reader.name)
         for tensor in (*references.roots, *references.views)

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
@@ -13,9 +14,14 @@ from export_v1.console import outcome, unfinished
 # Linux: swap two paths in one step. (renameat2(2); AT_FDCWD is -100, RENAME_EXCHANGE is 2.)
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _GRAPHS = frozenset({"saved_model.pb", "saved_model.pbtxt"})
-# What TensorFlow, Keras and Hub put into a SavedModel, beside its graph.
-_PARTS = frozenset({"variables", "assets", "assets.extra", "debug", "fingerprint.pb", "keras_metadata.pb", "model-settings.json",
-                    "tfhub_module.pb"})  # fmt: skip
+_ASSETS = "assets"
+# What TensorFlow, Keras, Hub and step 1 put into a SavedModel, beside the files that its graph names.
+_PARTS = re.compile(
+    r"""saved_model\.pb(txt)?|fingerprint\.pb|keras_metadata\.pb|model-settings\.json|tfhub_module\.pb
+    |variables(/variables\.(index|data-\d{5}-of-\d{5}))?|debug(/saved_model_debug_info\.pb)?|assets
+    |assets\.extra(/(export_v1\.json|sample\.npz|training\.npz|tf_serving_warmup_requests))?""",
+    re.VERBOSE,
+)
 
 
 @contextlib.contextmanager
@@ -110,14 +116,44 @@ def check_free(path: str, overwrite: bool) -> None:
 
 
 def _strange(path: str) -> list[str]:
-    """Returns what is in a SavedModel and no part of one."""
-    strange = [name for name in os.listdir(path) if name not in _GRAPHS | _PARTS]
-    variables = os.path.join(path, "variables")
-    if os.path.isdir(variables):
-        strange += [
-            os.path.join("variables", name) for name in os.listdir(variables) if not name.startswith("variables.")
+    """Returns what is in the folder of a SavedModel and no part of one."""
+    found = []
+    for root, folders, files in os.walk(path):
+        found += [os.path.relpath(os.path.join(root, name), path) for name in (*folders, *files)]
+    strange = [name for name in found if not _PARTS.fullmatch(name.replace(os.sep, "/"))]
+    if any(name.startswith(_ASSETS) for name in strange):
+        own = {os.path.join(_ASSETS, *name.split("/")) for name in _assets(path)}
+        strange = [
+            name for name in strange if name not in own and not any(n.startswith(f"{name}{os.sep}") for n in own)
         ]
     return sorted(strange)
+
+
+def _assets(path: str) -> set[str]:
+    """Returns the names of the files in `assets` that a SavedModel has itself; none of one that cannot be read."""
+    # Late: what is refused before costs no import of TensorFlow.
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+
+    from export_v1.source import text_format
+
+    names, saved_model = set(), saved_model_pb2.SavedModel()
+    try:
+        for name in _GRAPHS & set(os.listdir(path)):
+            with open(os.path.join(path, name), "rb") as file:
+                content = file.read()
+            if name.endswith(".pb"):
+                saved_model.MergeFromString(content)
+            else:
+                text_format.parsed(content, saved_model)
+        for meta_graph in saved_model.meta_graphs:
+            names |= {asset.filename for asset in meta_graph.asset_file_def}
+            if "saved_model_assets" in meta_graph.collection_def:
+                for packed in meta_graph.collection_def["saved_model_assets"].any_list.value:
+                    names.add(meta_graph_pb2.AssetFileDef.FromString(packed.value).filename)
+    except (OSError, DecodeError):
+        return set()
+    return names
 
 
 def check_apart(path: str, sources: Collection[str]) -> None:

@@ -14,7 +14,8 @@ def added(graph_def: GraphDef, variables: Iterable[Variable]) -> tuple[GraphDef,
     """Returns the graph with an initializer and a read per variable, and the VariableDef of each.
 
     The initializer fills with zeros, whatever the original did: values come from the checkpoint, and a graph without
-    the original's random initializers is smaller. A VariableDef needs one, and a v1 loader imports it.
+    the original's random initializers is smaller. A VariableDef needs one, and a v1 loader imports it. Variables of one
+    type have its zero in common, and those of one shape the shape.
 
     Args:
         graph_def: has a VarHandleOp named as each variable. Not modified.
@@ -22,19 +23,26 @@ def added(graph_def: GraphDef, variables: Iterable[Variable]) -> tuple[GraphDef,
     """
     names = {node.name for node in graph_def.node}
     nodes, definitions = [], []
+    shapes: dict[tuple[int, ...], Tensor] = {}
+    zeros: dict[tf.DType, Tensor] = {}
     for variable in variables:
         handle = Tensor(variable.name)
 
         def tensor(suffix: str, name: str = variable.name) -> Tensor:
             return Tensor(graph.fresh_name(f"{name}/{suffix}", names))
 
-        shape, zero, fill, assign, read = map(tensor, ("shape", "zero", "zeros", "Assign", "Read"))
-        empty = b"" if variable.dtype == tf.string else False if variable.dtype == tf.bool else 0
-        made = rewrite.node(fill.node, "Fill", [shape, zero], T=variable.dtype, index_type=tf.int32)
+        if variable.sizes not in shapes:
+            shapes[variable.sizes] = tensor("shape")
+            nodes.append(rewrite.constant(shapes[variable.sizes].node, list(variable.sizes), tf.int32))
+        if variable.dtype not in zeros:
+            zeros[variable.dtype] = tensor("zero")
+            empty = b"" if variable.dtype == tf.string else False if variable.dtype == tf.bool else 0
+            nodes.append(rewrite.constant(zeros[variable.dtype].node, empty, variable.dtype))
+        parts = [shapes[variable.sizes], zeros[variable.dtype]]
+        # Its own, since it is what is fed where a session fills the variable.
+        fill, assign, read = map(tensor, ("zeros", "Assign", "Read"))
         nodes += [
-            rewrite.constant(shape.node, list(variable.sizes), tf.int32),
-            rewrite.constant(zero.node, empty, variable.dtype),
-            made,
+            rewrite.node(fill.node, "Fill", parts, T=variable.dtype, index_type=tf.int32),
             rewrite.node(assign.node, "AssignVariableOp", [handle, fill], dtype=variable.dtype),
             rewrite.node(read.node, "ReadVariableOp", [handle], dtype=variable.dtype),
         ]

@@ -8,10 +8,10 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from export_v1 import errors
-from export_v1.artifact import initializers
+from export_v1.artifact import initializers, saver
 from export_v1.format import bundle, call_order
 from export_v1.ir import graph, importing, ops
-from export_v1.ir.graph import GraphDef
+from export_v1.ir.graph import GraphDef, NodeDef
 from export_v1.weights import stream, tables
 from export_v1.weights.restore import Weights
 from export_v1.weights.session import CONFIG, fill, refused
@@ -60,9 +60,13 @@ class Exported:
     weights: Weights
 
 
-def meta_graph(exported: Exported) -> meta_graph_pb2.MetaGraphDef:
-    """Returns a MetaGraphDef of the exported graph with its VARIABLES and REGULARIZATION_LOSSES collections."""
-    graph_def, definitions = initializers.added(exported.graph_def, exported.weights.variables)
+def meta_graph(exported: Exported, streamed: bool = False) -> tuple[meta_graph_pb2.MetaGraphDef, list[NodeDef]]:
+    """Returns a MetaGraphDef of the exported graph with its VARIABLES and REGULARIZATION_LOSSES collections.
+
+    And where the variables are streamed, the nodes to be imported beside it that restore them, as its SaverDef says.
+    """
+    variables = exported.weights.variables
+    graph_def, definitions = initializers.added(exported.graph_def, variables)
     meta = meta_graph_pb2.MetaGraphDef(graph_def=graph_def)
     if not graph_def.versions.producer:
         meta.graph_def.versions.producer = tf.version.GRAPH_DEF_VERSION
@@ -73,7 +77,12 @@ def meta_graph(exported: Exported) -> meta_graph_pb2.MetaGraphDef:
             meta.collection_def["trainable_variables"].bytes_list.value.append(content)
     if exported.losses:
         meta.collection_def["regularization_losses"].node_list.value.extend(exported.losses)
-    return meta
+    if not streamed:
+        return meta, []
+    reads = [graph.parse(definition.snapshot_name) for definition in definitions]
+    restoring, saver_def = saver.nodes(graph_def, variables, reads)
+    meta.saver_def.CopyFrom(saver_def)
+    return meta, restoring
 
 
 def write(
@@ -102,7 +111,8 @@ def write(
     streamed = exported.weights.size() > STREAMED_ABOVE
     with tf.Graph().as_default() as new_graph:
         with refused("converted"):
-            importing.meta_graph(meta_graph(exported))
+            meta, restoring = meta_graph(exported, streamed)
+            importing.meta_graph(meta, restoring)
         with v1.Session(graph=new_graph, config=config) as session:
             not_finite = [] if streamed and not checks else fill(session, exported.weights)
             for filename in exported.asset_files:
@@ -121,9 +131,9 @@ def write(
                     fill(session, exported.weights)
             orders = {key: (list(inputs), list(outputs)) for key, (inputs, outputs, _) in exported.signatures.items()}
             v1.add_to_collection(call_order.COLLECTION, call_order.to_text(orders))
-            saver = stream.Saver(exported.weights) if streamed else None
+            streaming = stream.Saver(meta.saver_def, exported.weights) if streamed else None
             try:
-                _save(session, exported, folder, init, saver)
+                _save(session, exported, folder, init, streaming)
             except tf.errors.OpError as error:
                 # The disk is full, or a file too large.
                 raise OSError(f"{type(error).__name__}: {errors.reason(error)}") from error
@@ -132,7 +142,7 @@ def write(
     checksums = (
         {variable.name: index.checksum(variable.name) for variable in exported.weights.variables} if index else {}
     )
-    return Written(checksums, tuple(saver.not_finite if saver else not_finite), streamed)
+    return Written(checksums, tuple(streaming.not_finite if streaming else not_finite), streamed)
 
 
 def _check_apart(check: Callable, exported: Exported, graph: tf.Graph, init: tf.Operation | None, config) -> None:

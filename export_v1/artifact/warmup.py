@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1 import errors, interface
+from export_v1.format import plain_path
 from export_v1.proof import asking, sample
 from export_v1.request import Request
 
@@ -141,7 +142,7 @@ def try_out(requests: Mapping[int, Batch], session, inputs: Mapping[str, str], o
 def write(requests: Mapping[int, Batch], folder: str, signature: str) -> None:
     """Writes the requests as a TFRecord of PredictionLog, the smallest first, into the folder `assets.extra`."""
     predict_pb2, prediction_log_pb2 = _protos()
-    with tf.io.TFRecordWriter(os.path.join(folder, FILE)) as records:
+    with tf.io.TFRecordWriter(os.path.join(plain_path.of(folder), FILE)) as records:
         for _, batch in sorted(requests.items()):
             request = predict_pb2.PredictRequest()
             # The server fills in its own name for the model.

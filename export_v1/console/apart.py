@@ -19,6 +19,8 @@ from export_v1.console import supervise
 
 _LENGTH = 8
 _LARGEST = 2**40
+# What is read or written at once.
+_PIECE = 2**20
 _MAIN = "import sys; from export_v1.console import apart; apart.answer(sys.argv[1])"
 
 
@@ -40,6 +42,8 @@ class Process:
             [sys.executable, "-c", _MAIN, function],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            # Nothing of a message may wait here.
+            bufsize=0,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         )
 
@@ -56,7 +60,7 @@ class Process:
         assert self._process.stdin is not None and self._process.stdout is not None, "both are pipes"
         until = None if seconds is None else time.monotonic() + seconds
         try:
-            _send(self._process.stdin, message)
+            self._write(len(message).to_bytes(_LENGTH, "big") + message, until)
             length = int.from_bytes(self._read(_LENGTH, until), "big")
             if length > _LARGEST:
                 raise EOFError
@@ -69,15 +73,33 @@ class Process:
             self.close()
             raise
 
+    def _write(self, message: bytes, until: float | None) -> None:
+        assert self._process.stdin is not None
+        left, descriptor = memoryview(message), self._process.stdin.fileno()
+        # Who waits with a limit must not wait in a write, for a process that does not read.
+        os.set_blocking(descriptor, until is None)
+        while left:
+            self._wait(descriptor, select.POLLOUT, until)
+            left = left[os.write(descriptor, left[:_PIECE]) :]
+
+    def _wait(self, descriptor: int, event: int, until: float | None) -> None:
+        """Waits until a pipe is ready, or its other end is closed."""
+        if until is None:
+            return
+        # select(2) takes no descriptor above 1,023, and a server has more of them.
+        ready = select.poll()
+        ready.register(descriptor, event)
+        left = until - time.monotonic()
+        if left < 0 or not ready.poll(left * 1000):
+            self.close()
+            raise EndedError("it exceeded its time limit")
+
     def _read(self, length: int, until: float | None) -> bytes:
         assert self._process.stdout is not None
         pieces = []
         while length:
-            left = None if until is None else until - time.monotonic()
-            if left is not None and (left < 0 or not select.select([self._process.stdout], [], [], left)[0]):
-                self.close()
-                raise EndedError("it exceeded its time limit")
-            piece = os.read(self._process.stdout.fileno(), min(length, 2**20))
+            self._wait(self._process.stdout.fileno(), select.POLLIN, until)
+            piece = os.read(self._process.stdout.fileno(), min(length, _PIECE))
             if not piece:
                 raise EOFError
             pieces.append(piece)

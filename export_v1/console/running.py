@@ -1,6 +1,7 @@
 """A command from its start to its exit code: what the user can put right is one message, never a traceback."""
 
 import contextlib
+import gc
 import logging
 import os
 import sys
@@ -23,6 +24,9 @@ def run(work: Callable[[], int], name: str, *, verbose: bool, interrupted: int =
         prefix: what the message of an error that the user can put right begins with.
     """
     outcome.forget()
+    with contextlib.suppress(AttributeError):
+        # A path may have bytes in it that no text has; stderr writes these out by itself.
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         with supervise.interruptible():
             code = work()
@@ -56,13 +60,14 @@ def import_tensorflow(verbose: bool) -> None:
 
     While it is imported, TensorFlow 2.21 says that there is no GPU, twice, before any of its log levels has an effect.
     """
-    if verbose:
-        return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    absl_logging.set_verbosity(absl_logging.WARNING)
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with _silent_stderr():
+    if not verbose:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        absl_logging.set_verbosity(absl_logging.WARNING)
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    with contextlib.nullcontext() if verbose else _silent_stderr():
         import tensorflow  # noqa: F401
+    # What was imported stays. To look for garbage in it, again and again, would take a second of a large graph's time.
+    gc.freeze()
 
 
 @contextlib.contextmanager

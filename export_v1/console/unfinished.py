@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -65,7 +66,11 @@ def _remove(path: str) -> None:
         return
     with contextlib.suppress(OSError):
         # What was replaced has come here without one.
-        with open(os.path.join(path, LOCK), "wb") as file:
+        lock = os.path.join(path, LOCK)
+        if os.path.lexists(lock) and not stat.S_ISREG(os.lstat(lock).st_mode):
+            # A link would lead to somebody's file, a pipe to waiting.
+            os.unlink(lock)
+        with open(os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
             file.write(_machine())
         for entry in list(os.scandir(path)):
             if entry.is_dir(follow_symlinks=False):
@@ -143,8 +148,12 @@ def _locked(path: str) -> int | None:
     if fcntl is None:
         return None
     try:
-        descriptor = os.open(os.path.join(path, LOCK), os.O_RDWR | os.O_NOFOLLOW)
+        descriptor = os.open(os.path.join(path, LOCK), os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
+        return None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        # A pipe that somebody has put there: what reads it waits.
+        os.close(descriptor)
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

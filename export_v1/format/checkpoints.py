@@ -48,6 +48,8 @@ def opened(prefix: str, error: type[errors.UserError] = errors.ExportError) -> O
         index = bundle.read(prefix, error)
         if index is not None:
             bundle.check_lengths(prefix, index, error)
+        else:
+            check_kind(prefix, error)
         # Where both formats have the prefix, the reader takes the bundle, and RestoreV2 the other.
         size = _check_v1(prefix, error)
         # tf.train.load_checkpoint takes a prefix that ends in "/" for a folder.
@@ -63,6 +65,43 @@ def opened(prefix: str, error: type[errors.UserError] = errors.ExportError) -> O
         if not os.path.isfile(prefix + ".index") and math.prod(shapes[key]) > size:
             raise bundle.refused(prefix, f"its {size:,} bytes cannot hold {key!r} of shape {shapes[key]}", error)
     return Opened(reader, {key: shapes[key] for key in values}, {key: dtypes[key] for key in values})
+
+
+# How files begin that people take for a checkpoint, what they are, and what to do with them.
+_OTHERS = (
+    (
+        b"\x1f\x8b",
+        "packed by gzip",
+        "Unpack it; a packed SavedModel or Hub module goes with --saved_model=FILE.tar.gz.",
+    ),
+    (b"PK\x03\x04", "an archive (.zip, .npz, .keras, PyTorch's)", "Unpack what TensorFlow 1 wrote out of it."),
+    (b"\x89HDF", "HDF5, as Keras writes it", "Load it with Keras: keras.models.load_model(FILE)."),
+    (b"\x80", "a pickle, as PyTorch and others write it", "TensorFlow 1 wrote none of these."),
+)
+
+
+def check_kind(prefix: str, error: type[errors.UserError] = errors.ExportError) -> None:
+    """Checks that the files of a prefix without an index are a V1 checkpoint: any file could be named by it.
+
+    Raises:
+        UserError: they are not; what they are, as far as that shows, and what a checkpoint is. Of class `error`.
+    """
+    for path in filter(os.path.isfile, glob.glob(plain_path.of(prefix))):
+        if table.is_one(path):
+            continue
+        with open(path, "rb") as file:
+            head = file.read(8)
+        what, remedy = next(
+            ((what, remedy) for magic, what, remedy in _OTHERS if head.startswith(magic)),
+            ("no file that TensorFlow's Saver writes", "If it is a frozen graph, pass --graph_def=FILE.")
+            if head
+            else ("empty", "Copy it again."),
+        )
+        raise error(
+            f"{prefix!r} is not a checkpoint: it is {what}.\n  {remedy}\n"
+            "  A checkpoint is PREFIX.index and PREFIX.data-00000-of-00001, or, of TensorFlow before 1.0, one file that ends "
+            "in TensorFlow's own mark, which this one has not, or has lost."
+        )
 
 
 def _check_v1(prefix: str, error: type[errors.UserError]) -> int:

@@ -6,6 +6,7 @@ Builds of TensorFlow with Snappy have compressed some of the blocks.
 Source: tensorflow/core/lib/io/table_format.txt, https://github.com/google/snappy/blob/main/format_description.txt.
 """
 
+import os
 import struct
 from collections.abc import Iterator
 
@@ -56,6 +57,15 @@ def blocks(content) -> Iterator[tuple[int, int]]:
         (at, size), _ = _handle(handle, 0)
         _check_block(content, at, size)
         yield at, size
+
+
+def is_one(path: str) -> bool:
+    """Returns whether a file ends as a table does."""
+    with open(path, "rb") as file:
+        if file.seek(0, os.SEEK_END) < _FOOTER:
+            return False
+        file.seek(-8, os.SEEK_END)
+        return struct.unpack("<Q", file.read())[0] == _MAGIC
 
 
 def _check_block(content, at: int, size: int) -> None:

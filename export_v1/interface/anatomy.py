@@ -49,6 +49,7 @@ class Anatomy:
         doubtful: sources that may be data or labels; taken for labels.
         other_ends: where the model ends if they are data.
         constants: data that is in the graph itself, where none comes from outside.
+        drawn: random numbers that one training's variables make data of for another's, as a generator does.
         handed_over: results of one training's variables that go into those of another -> the nodes that take them.
     """
 
@@ -58,9 +59,9 @@ class Anatomy:
         self.offered: Candidates | None = None
         self.settling = settling
         roots = [
-            f"{node.name}:0"
-            for node in settling.ordered.nodes
-            if node.name not in settling.backward and not backward.is_saver(node)
+            f"{visit.name}:0"
+            for visit in settling.ordered.visits
+            if visit.name not in settling.backward and not backward.is_saver(visit.node)
         ]
         self.frozen, _ = settling.inference(frozen, cuts, roots, train)
         self.live = settling.live(self.frozen, cuts)
@@ -68,11 +69,12 @@ class Anatomy:
         self.roles = Roles(settling, self.live, model, given_cuts)
         self.ends = ends.find(self.roles)
         self.handed_over = trainings.handed_over(self.roles)
+        self.drawn: list[Tensor] = [] if cuts else self._drawn(model)
         self.doubtful = self._doubtful()
         self.other_ends: list[End] = []
         if self.doubtful and not cuts:
             self.other_ends = self.ends
-            self.roles = Roles(settling, self.live, model, labels=self.doubtful)
+            self.roles = Roles(settling, self.live, model, labels=self.doubtful, drawn=self.drawn)
             self.ends = ends.find(self.roles)
         self.constants: list[Tensor] = []
         if not cuts and not self.ends and not self.roles.data:
@@ -80,6 +82,19 @@ class Anatomy:
         if self.constants:
             self.roles = Roles(settling, self.live, model, cuts=self.constants)
             self.ends = ends.find(self.roles)
+
+    def _drawn(self, model: Graph) -> list[Tensor]:
+        """Takes random numbers for data where one training makes of them what another one reads."""
+        drawn = self.roles.drawn_data()
+        if not drawn:
+            return []
+        roles = Roles(self.settling, self.live, model, drawn=drawn)
+        handed_over = trainings.handed_over(roles)
+        used = [one for one in drawn if any(one in roles.sources_of(made.node) for made in handed_over)]
+        if used:
+            self.roles, self.handed_over = roles, handed_over
+            self.ends = ends.find(roles)
+        return used
 
     def _doubtful(self) -> list[Tensor]:
         """What is combined with weights as data is, but is named like a label: a loss may look weights up by its labels."""
@@ -109,7 +124,8 @@ class Anatomy:
         return [dataclasses.replace(one, key=key) for one, key in zip(named, keys, strict=True)]
 
     def _is_nameless(self, tensor: Tensor) -> bool:
-        return not naming.is_given(self.index[tensor.node]) and self._known(tensor) is None
+        given = naming.is_given(self.index[tensor.node]) or tensor in self.drawn
+        return not given and self._known(tensor) is None
 
     def _known(self, tensor: Tensor) -> str | None:
         """What the graph calls the data of a source elsewhere; a placeholder that a person named is called that."""
@@ -122,6 +138,8 @@ class Anatomy:
         if node.op in ops.SOURCES:
             known = self._known(tensor)
             return naming.as_key(known) if known else naming.key(node, tensor.index, naming.leaf(node.name))
+        if tensor in self.drawn and not naming.is_given(node):
+            return "noise"
         if node.op in DECODERS:
             return _decoded(tensor.index, len(graph.output_types(node)))
         if node.op == "ArgMax" and not naming.is_given(node):

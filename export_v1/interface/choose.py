@@ -66,7 +66,11 @@ def _fed_by_hand(anatomy: Anatomy) -> list[End]:
     for end in anatomy.ends:
         by_sources.setdefault(tuple(anatomy.roles.needed_sources([end.tensor.node])), []).append(end)
     by_hand = [key for key in by_sources if all(map(anatomy.roles.is_plain_placeholder, key))]
-    by_queue = [key for key in by_sources if not any(map(anatomy.roles.is_plain_placeholder, key))]
+    by_queue = [
+        key
+        for key in by_sources
+        if not any(anatomy.roles.is_plain_placeholder(one) or one in anatomy.drawn for one in key)
+    ]
     if len(by_hand) == 1 and len(by_hand) + len(by_queue) == len(by_sources):
         return by_sources[by_hand[0]]
     return anatomy.ends

@@ -9,7 +9,7 @@ from tensorflow.core.framework import types_pb2
 
 from export_v1.interface import naming, states
 from export_v1.interface.results import DECODERS, NO_RESULTS, Results
-from export_v1.interface.roles import CROSS_ENTROPIES, FORMS, TRAINED, Roles, is_number
+from export_v1.interface.roles import CROSS_ENTROPIES, FORMS, PARTS, TRAINED, Roles, is_number
 from export_v1.ir import ops
 from export_v1.ir.graph import NodeDef, Tensor
 
@@ -30,7 +30,6 @@ _ARITHMETIC = ops.ADDS | {
 _SUMS = ops.ADDS | {"AddN", "ConcatV2"}
 # What scales and shifts a value, where the other input is a constant.
 _SCALES = ops.ADDS | {"Sub", "Mul", "RealDiv", "Div"}
-_PARTS = frozenset({"Slice", "StridedSlice"})
 # Of so many parts of one value that a loss compares one by one, each may be an answer; of more, none is told apart.
 _MOST_PARTS = 4
 _DIFFERENCES = frozenset({"Sub", "SquaredDifference"})
@@ -194,7 +193,7 @@ class _Finding:
         for tensor, primary in found.items():
             result[tensor] = primary
             readers = [node for node in roles.readers(tensor.node) if node.name in self._steps]
-            parts = [Tensor(node.name) for node in readers if node.op in _PARTS]
+            parts = [Tensor(node.name) for node in readers if node.op in PARTS]
             if primary and 1 < len(parts) <= _MOST_PARTS and len(parts) == len(readers):
                 if not naming.is_given(roles.index[tensor.node]):
                     result.update(dict.fromkeys((part for part in parts if self._is_value(part)), True))

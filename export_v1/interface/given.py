@@ -1,6 +1,7 @@
 """What was given on the command line or in Python, parsed and held against the graph."""
 
 import json
+import keyword
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -116,13 +117,19 @@ def inputs(index: graph.Index, given: Mapping[str, str], *, place: str, flag: st
     """Returns the inputs, or labels, given as key -> "tensor" or "tensor[shape]", in the same order.
 
     Raises:
-        ExportError: a name is not there, one tensor has two keys, a type is unknown, or a shape is at odds with the
-            one that the graph records: another rank or another size. None is welcome where the graph has a size.
+        ExportError: a name is not there, a key is a keyword of Python, one tensor has two keys, a type is unknown, or
+            a shape is at odds with the one that the graph records: another rank or another size. None is welcome where
+            the graph has a size.
     """
     result: dict[str, Input] = {}
     keys: dict[str, str] = {}
     for key, text in given.items():
         name, shape, has_shape = split_shape(text)
+        if keyword.iskeyword(key):
+            raise errors.ExportError(
+                f"{flag.capitalize()} {key!r} has a keyword of Python for a key, and tf.saved_model.load takes no argument "
+                f"of that name.\n  Give it another: --{flag}={key}_={text}"
+            )
         found = tensor(index, name, flag=flag, key=key, place=place)
         if found.name in keys:
             raise errors.ExportError(

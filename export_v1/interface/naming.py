@@ -1,5 +1,6 @@
 """What the names in a graph say: which were chosen by a person, and what key they suggest."""
 
+import keyword
 import re
 
 from export_v1.ir import graph, ops
@@ -95,8 +96,15 @@ def key(node: NodeDef, index: int, role: str) -> str:
 
 
 def as_key(name: str) -> str:
-    """Returns a name as a key may be written: letters, digits and underscores."""
-    return re.sub(r"\W", "_", name)
+    """Returns a name as a key may be written: letters, digits and underscores, and no keyword of Python.
+
+    tf.saved_model.load makes an argument of each input.
+
+    >>> as_key("conv-1"), as_key("lambda")
+    ('conv_1', 'lambda_')
+    """
+    name = re.sub(r"\W", "_", name)
+    return f"{name}_" if keyword.iskeyword(name) else name
 
 
 def unique(wanted: list[str]) -> list[str]:

@@ -53,6 +53,8 @@ def _inputs(anatomy: Anatomy, randomized: list[tuple[Tensor, str]]) -> list[Name
             why[tensor] = (
                 "a constant of the graph that is combined with weights, as data is; without this flag it stays"
             )
+        elif tensor in anatomy.drawn:
+            why[tensor] = "random numbers that are combined with weights, as data is; without this flag they are drawn"
         elif tensor in data:
             cut = anatomy.input_tensor(tensor)
             why[cut] = "it is combined with weights, as data is"
@@ -77,7 +79,8 @@ def _inputs(anatomy: Anatomy, randomized: list[tuple[Tensor, str]]) -> list[Name
 
 def _outputs(anatomy: Anatomy, randomized: list[tuple[Tensor, str]]) -> list[Named]:
     """The ends, then what one sign tells, then what has a name of its own or leaves a scope."""
-    parts, inside = anatomy.roles, Results(anatomy.roles).in_loops
+    parts, judge = anatomy.roles, Results(anatomy.roles)
+    inside = judge.in_loops
     all_ends = [*anatomy.ends, *anatomy.other_ends]
     # Of very many ends, the likeliest; then what the signs tell has a place among what is shown.
     first = len(all_ends) if len(all_ends) <= _SHOWN else _SHOWN // 2
@@ -86,6 +89,7 @@ def _outputs(anatomy: Anatomy, randomized: list[tuple[Tensor, str]]) -> list[Nam
         _handed_over(anatomy),
         _of_distributions(anatomy),
         randomized,
+        _choices(judge),
         _of_weights(anatomy),
         _ended(anatomy),
     ]
@@ -140,6 +144,15 @@ def _of_distributions(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
             if not parts.is_scalar(parameter) and parameter.index == 0:
                 found[parameter] = f"a distribution takes it for its {naming.leaf(node.name)!r}"
     return list(found.items())
+
+
+def _choices(judge: Results) -> list[tuple[Tensor, str]]:
+    """What the model chose and no loss or metric reads, such as an action."""
+    return [
+        (Tensor(node.name), "it is chosen by what the model has made")
+        for node in judge.roles.nodes
+        if judge.is_choice(node) and not judge.roles.readers(node.name)
+    ]
 
 
 def _of_weights(anatomy: Anatomy) -> list[tuple[Tensor, str]]:

@@ -6,7 +6,7 @@ from tensorflow.core.framework import types_pb2
 
 from export_v1.interface import naming
 from export_v1.interface.given import tensor_type
-from export_v1.interface.roles import KEEPERS, TRAINED, Roles, is_number
+from export_v1.interface.roles import FORMS, KEEPERS, PARTS, TRAINED, Roles, is_number
 from export_v1.ir import graph, ops
 from export_v1.ir.graph import NodeDef, Tensor
 
@@ -14,6 +14,7 @@ from export_v1.ir.graph import NodeDef, Tensor
 DECODERS = frozenset({"CTCGreedyDecoder", "CTCBeamSearchDecoder"})
 _ALL_RESULTS = DECODERS | {"ArgMax", "TopK", "TopKV2", "Unique", "UniqueV2", "Split", "SplitV", "Unpack"}
 _ACTIVATIONS = frozenset({"Softmax", "Sigmoid", "Tanh", "Relu", "Relu6", "Elu", "Selu"})
+_CHOOSERS = frozenset({"ArgMax", "ArgMin", "Multinomial"})
 # A loop's results come out of these; nothing inside a loop can be an output.
 _LOOP_RESULTS = frozenset({"Exit", "TensorArrayGatherV3", "TensorArrayConcatV3"})
 # What steers a loop or a condition, or only measures.
@@ -102,7 +103,7 @@ class Results:
         """Returns which outputs of a node that nothing reads are worth having.
 
         Numbers and texts are, integers that weights had a say in (a class, a token, an index), and what a person named. A
-        scalar is if it counts rows, or if nothing was trained: then it is no loss.
+        scalar is if it counts rows or is the class of the only row, or if nothing was trained: then it is no loss.
         """
         roles = self.roles
         types = graph.output_types(node)
@@ -121,7 +122,34 @@ class Results:
             return True
         counts = roles.is_counted(node.name) and naming.is_given(node) and self.type_of(tensor) in _INTEGERS
         kind = self.type_of(tensor)
+        if roles.in_model(node.name) and self._is_class(node):
+            return True
         return counts or (not roles.has_loss and roles.in_model(node.name) and (is_number(kind) or kind in _INTEGERS))
+
+    def _is_class(self, node: NodeDef) -> bool:
+        """Whether a node is the class that the model chose for the only row of a batch, such as the action to take.
+
+        A choice that several rows were summed up for is a metric.
+        """
+        if node.op in FORMS | PARTS:
+            node = self._formed_of(node)
+            return self.is_choice(node) and not self.roles.is_scalar(Tensor(node.name))
+        above = self._above(node)
+        return self.is_choice(node) and above is not None and above.op in FORMS | PARTS
+
+    def _formed_of(self, node: NodeDef) -> NodeDef:
+        while node.op in FORMS | PARTS and (above := self._above(node)) is not None:
+            node = above
+        return node
+
+    def _above(self, node: NodeDef) -> NodeDef | None:
+        """The node that makes a node's first input."""
+        read = self.roles.live.data(node)
+        return self.roles.index.nodes.get(read[0].node) if read else None
+
+    def is_choice(self, node: NodeDef) -> bool:
+        """Returns whether a node chooses one of several by what the model has made, or several."""
+        return node.op in _CHOOSERS and self.roles.in_model(node.name) and node.name not in self.in_loops
 
     def is_result(self, node: NodeDef, losses: Iterable[str]) -> bool:
         """Returns whether a node that nothing reads was made for its value.

@@ -30,8 +30,11 @@ _SIZED_BY_VALUE = re.compile(r"(Where|Unique|NonMaxSuppression|CTC\w+Decoder|Lis
 _CHOOSERS = frozenset({"Softmax", "LogSoftmax", "Multinomial"})
 CROSS_ENTROPIES = frozenset({"SoftmaxCrossEntropyWithLogits", "SparseSoftmaxCrossEntropyWithLogits"})
 # Ops where constant data meets weights, and those that only give data another form on the way.
-_MEETING = ops.GATHERS | {"MatMul", "BatchMatMul", "BatchMatMulV2", "Mul", "Conv2D", "SparseTensorDenseMatMul"}
+_LAYERS = frozenset({"MatMul", "BatchMatMul", "BatchMatMulV2", "Conv2D"})
+_MEETING = ops.GATHERS | _LAYERS | {"Mul", "SparseTensorDenseMatMul"}
 FORMS = frozenset({"Reshape", "Cast", "Identity", "ExpandDims", "Squeeze", "Transpose"})
+# Take a part of their first input.
+PARTS = frozenset({"Slice", "StridedSlice"})
 # Ops that put a value into a variable, a table or a queue.
 KEEPERS = ops.VARIABLE_WRITERS | ops.TABLE_INITIALIZERS | ops.REF_TABLE_INITIALIZERS | ops.ENQUEUES
 # Reading something to check it, write it down or keep it makes an op no part of the model.
@@ -49,7 +52,8 @@ _OBSERVERS = (
 class Roles:
     """The roles in one live graph.
 
-    Inputs that are given (`cuts`) are the data, and then no other source is; `labels` never are.
+    Inputs that are given (`cuts`) are the data, and then no other source is; `labels` never are. Random numbers that are
+    data (`drawn`) are sources, as if they came from outside.
 
     Attributes:
         sources: every tensor from outside that something but the gradients reads, in graph order.
@@ -65,25 +69,27 @@ class Roles:
         model: Graph,
         cuts: Iterable[Tensor] = (),
         labels: Iterable[Tensor] = (),
+        drawn: Iterable[Tensor] = (),
     ):
-        self.index, self.live, self._cuts = settling.index, live, set(cuts)
+        self.index, self.live, self._cuts, self._drawn = settling.index, live, set(cuts), set(drawn)
         self._trainable = {name for name, trained in model.trainable.items() if trained}
         self._frozen_graph = not any(node.op in ops.VARIABLES | ops.TREES for node in self.index.graph_def.node)
         self._local = model.local
         self.nodes = [
-            node
-            for node in settling.ordered.nodes
-            if node.name not in settling.backward
-            and node.op not in _OBSERVERS
-            and "Summary" not in node.op
-            and live.runs(node)
+            visit.node
+            for visit in settling.ordered.visits
+            if visit.name not in settling.backward
+            and visit.op not in _OBSERVERS
+            and "Summary" not in visit.op
+            and live.runs(visit.node)
         ]
         self._readers: dict[str, list[NodeDef]] = {}
         for node in self.nodes:
             for name in dict.fromkeys(tensor.node for tensor in live.data(node)):
                 self._readers.setdefault(name, []).append(node)
         # Where inputs are given, every other placeholder with a default keeps it.
-        self._entries = {node.name for node in self.nodes if not self._cuts and settling.takes_data(f"{node.name}:0")}
+        defaults = [node.name for node in self.nodes if not self._cuts and node.op == "PlaceholderWithDefault"]
+        self._entries = {name for name in defaults if settling.takes_data(f"{name}:0")}
         self.sources = self._sources()
         self._bits = {tensor: 1 << at + _FIRST_SOURCE for at, tensor in enumerate(self.sources)}
         # The bits, from the first source on, of single numbers.
@@ -112,7 +118,7 @@ class Roles:
 
     def _is_source(self, tensor: Tensor) -> bool:
         maker = self.index.nodes.get(tensor.node)
-        return tensor in self._cuts or (
+        return tensor in self._cuts | self._drawn or (
             maker is not None and (maker.op in ops.SOURCES or (maker.name in self._entries and tensor.index == 0))
         )
 
@@ -282,10 +288,28 @@ class Roles:
                         found.update(dict.fromkeys(self._constants_of(tensor)))
         return [tensor for tensor in found if tensor not in self._cuts]
 
-    def _constants_of(self, tensor: Tensor) -> list[Tensor]:
-        """The constants of several rows that a value is, in another form."""
+    def drawn_data(self) -> list[Tensor]:
+        """Returns the random numbers that meet trainable weights as data would, in graph order: a generator's noise."""
+        found: dict[Tensor, None] = {}
+        for node in self.nodes:
+            read = self.live.data(node)
+            if node.op in _LAYERS and any(self.tensor_mask(tensor) & TRAINED for tensor in read):
+                found.update((self._unformed(one), None) for one in read if not self.tensor_mask(one))
+        return [tensor for tensor in found if self._is_drawn(tensor)]
+
+    def _unformed(self, tensor: Tensor) -> Tensor:
         while (node := self.index.nodes.get(tensor.node)) is not None and node.op in FORMS:
             tensor = self.live.data(node)[0]
+        return tensor
+
+    def _is_drawn(self, tensor: Tensor) -> bool:
+        above = self.live.needed([tensor])
+        return any(ops.is_random(self.index[name].op) for name in above)
+
+    def _constants_of(self, tensor: Tensor) -> list[Tensor]:
+        """The constants of several rows that a value is, in another form."""
+        tensor = self._unformed(tensor)
+        node = self.index.nodes.get(tensor.node)
         shape = graph.recorded_shape(node, 0) if node is not None and node.op == "Const" else None
         if node is not None and node.op == "Const" and shape is None:
             shape = [dim.size for dim in graph.attr(node, "value").tensor.tensor_shape.dim]

@@ -19,6 +19,8 @@ from export_v1.ir.graph import Index, NodeDef, Tensor
 
 # Ops that meet values with weights.
 _WEIGHTED = frozenset({"MatMul", "Conv2D", "Conv3D", "DepthwiseConv2dNative", "BatchMatMul", "BatchMatMulV2"})
+# What a flag may be read from.
+_ADJUSTABLE = ops.PLACEHOLDERS | ops.VARIABLE_READS
 # Nodes shown of a path, at each end.
 _PATH_ENDS = 3
 
@@ -156,6 +158,8 @@ class Settling:
         asked = self.live(frozen, cuts).needed(map(graph.parse, outputs), ops.SOURCES)
         for name in asked:
             node = self.index[name]
+            if node.op not in _ADJUSTABLE:
+                continue
             # Where no inputs are given yet, this is going to be one.
             if not cuts and self.takes_data(f"{name}:0"):
                 continue

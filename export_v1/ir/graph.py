@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2
+from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2, op_def_pb2
 
 from export_v1 import private
 from export_v1.ir import ops, removed
@@ -75,12 +75,12 @@ class _Readers(NamedTuple):
     """The edges the other way round.
 
     Attributes:
-        data: node name -> (consumer, position in its `input`) of each edge that carries a tensor.
+        data: node name -> (name of the consumer, position in its `input`) of each edge that carries a tensor.
         waiting: node name -> the tuples of control edges that it is in.
         members: id of such a tuple -> names of the nodes that have it.
     """
 
-    data: dict[str, list[tuple[NodeDef, int]]]
+    data: dict[str, list[tuple[str, int]]]
     waiting: dict[str, list[tuple[str, ...]]]
     members: dict[int, list[str]]
 
@@ -97,13 +97,24 @@ class Index:
 
     def __init__(self, graph_def: GraphDef):
         self.graph_def = graph_def
-        self.nodes: dict[str, NodeDef] = {node.name: node for node in graph_def.node}
-        self.functions = {function.signature.name: function.signature for function in graph_def.library.function}
         self._edges: dict[str, Edges] = {}
-        # Thousands of nodes of a training graph wait for the same hundreds of others.
+        # Control edges as they are written -> the names in them: thousands of nodes of a training graph wait for the same
+        # hundreds of others.
         self._shared: dict[tuple[str, ...], tuple[str, ...]] = {}
+        # Only in a malformed graph do control edges not come last.
+        self._disordered: set[str] = set()
         self._consumers: dict[str, list[tuple[NodeDef, int]]] = {}
         self._made: dict[Callable[[Index], Any], Any] = {}
+
+    @functools.cached_property
+    def nodes(self) -> dict[str, NodeDef]:
+        """Node name -> node, in the graph's order."""
+        return {node.name: node for node in self.graph_def.node}
+
+    @functools.cached_property
+    def functions(self) -> dict[str, op_def_pb2.OpDef]:
+        """Function name -> its signature."""
+        return {function.signature.name: function.signature for function in self.graph_def.library.function}
 
     def __contains__(self, node: str) -> bool:
         return node in self.nodes
@@ -126,15 +137,17 @@ class Index:
         """Returns the edges into a node."""
         found = self._edges.get(node)
         if found is None:
-            data, controls = [], []
-            for edge in self.nodes[node].input:
-                tensor = parse(edge)
-                if tensor.index < 0:
-                    controls.append(tensor.node)
-                else:
-                    data.append(tensor)
-            waits = tuple(controls)
-            found = self._edges[node] = Edges(tuple(data), self._shared.setdefault(waits, waits))
+            written = list(self.nodes[node].input)
+            first = next((at for at, edge in enumerate(written) if edge.startswith("^")), len(written))
+            data, rest = written[:first], tuple(written[first:])
+            waits = self._shared.get(rest)
+            if waits is None:
+                late = [edge for edge in rest if not edge.startswith("^")]
+                if late:
+                    self._disordered.add(node)
+                    data, rest = data + late, tuple(edge for edge in rest if edge.startswith("^"))
+                waits = self._shared.setdefault(rest, tuple(edge[1:] for edge in rest))
+            found = self._edges[node] = Edges(tuple(map(parse, data)), waits)
         return found
 
     def consumers(self, node: str) -> list[tuple[NodeDef, int]]:
@@ -142,17 +155,17 @@ class Index:
         if node not in self._consumers:
             readers, waiting = self._readers.data.get(node, []), self._readers.waiting.get(node)
             if waiting:
-                waiters = [(self.nodes[name], group) for group in waiting for name in self._readers.members[id(group)]]
-                readers = [*readers, *((waiter, self._place(waiter, node, group)) for waiter, group in waiters)]
-                readers.sort(key=lambda reader: (self.order[reader[0].name], reader[1]))
-            self._consumers[node] = readers
+                waiters = [(name, group) for group in waiting for name in self._readers.members[id(group)]]
+                readers = [*readers, *((name, self._place(self.nodes[name], node, group)) for name, group in waiters)]
+                readers.sort(key=lambda reader: (self.order[reader[0]], reader[1]))
+            self._consumers[node] = [(self.nodes[name], at) for name, at in readers]
         return self._consumers[node]
 
     def _place(self, waiter: NodeDef, node: str, controls: Sequence[str]) -> int:
         """The position of the control edge out of `node` in the `input` of who waits for it."""
-        at = len(self.edges(waiter.name).data) + controls.index(node)
-        # Only in a malformed graph do control edges come first.
-        return at if waiter.input[at] == f"^{node}" else list(waiter.input).index(f"^{node}")
+        if waiter.name in self._disordered:
+            return list(waiter.input).index(f"^{node}")
+        return len(self.edges(waiter.name).data) + controls.index(node)
 
     @functools.cached_property
     def order(self) -> dict[str, int]:
@@ -165,11 +178,10 @@ class Index:
         for name, node in self.nodes.items():
             data, controls = self.edges(name)
             places: Iterable[int] = range(len(data))
-            # Only in a malformed graph do control edges come first.
-            if controls and any(node.input[at].startswith("^") for at in places):
+            if name in self._disordered:
                 places = [at for at, edge in enumerate(node.input) if not edge.startswith("^")]
             for at, tensor in zip(places, data, strict=True):
-                readers.data.setdefault(tensor.node, []).append((node, at))
+                readers.data.setdefault(tensor.node, []).append((name, at))
             if controls:
                 members = readers.members.setdefault(id(controls), [])
                 members.append(name)
@@ -180,7 +192,7 @@ class Index:
 
     def tensor_consumers(self, tensor: Tensor) -> list[tuple[NodeDef, int]]:
         """Returns (consumer, input position) of one tensor; control edges are not among them."""
-        readers = self._readers.data.get(tensor.node, [])
+        readers = [(self.nodes[name], at) for name, at in self._readers.data.get(tensor.node, [])]
         return [(node, at) for node, at in readers if parse(node.input[at]) == tensor]
 
     def ancestors(self, nodes: Iterable[str], stop: Iterable[str] = ()) -> set[str]:
@@ -211,12 +223,38 @@ class Index:
             if name in seen or name in stop:
                 continue
             seen.add(name)
-            todo += [reader.name for reader, _ in data.get(name, ())]
+            todo += [reader for reader, _ in data.get(name, ())]
             for group in waiting.get(name, ()):
                 if id(group) not in followed:
                     followed.add(id(group))
                     todo += members[id(group)]
         return seen
+
+    def depending(self, roots: Iterable[str], on: Collection[str], stop: Collection[str] = ()) -> set[str]:
+        """Returns those of `roots`, and of what they depend on, that depend on `on`: what `descendants` has of them.
+
+        Nothing that the roots do not need is looked at.
+        """
+        above = self.ancestors(roots, stop)
+        # By name; who waits for the same others is read through the number of their tuple.
+        readers: dict[str | int, list[str | int]] = {}
+        for name in above.difference(stop):
+            data, controls = self.edges(name)
+            for tensor in data:
+                readers.setdefault(tensor.node, []).append(name)
+            if controls:
+                if id(controls) not in readers:
+                    for waited in controls:
+                        readers.setdefault(waited, []).append(id(controls))
+                readers.setdefault(id(controls), []).append(name)
+        found: set[str | int] = set()
+        todo: list[str | int] = [name for name in on if name in above]
+        while todo:
+            reached = todo.pop()
+            if reached not in found:
+                found.add(reached)
+                todo += readers.get(reached, ())
+        return above & found
 
 
 def registered(op: str):

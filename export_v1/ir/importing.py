@@ -1,11 +1,12 @@
 """The one place where a graph from a file becomes a part of TensorFlow's: what was looked at is what is imported."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saver_pb2
 
+from export_v1.console import colour
 from export_v1.ir import graph, library, ops, safety
 from export_v1.ir.graph import GraphDef
 
@@ -22,6 +23,8 @@ _KEPT_MARKS = frozenset(
 _KEPT_FUNCTION_MARKS = frozenset({"_input_shapes", "_noinline", "_construction_context"})
 # How a call is to be run: other optimizers, other executors.
 _CALL_OPTIONS = ("config", "config_proto", "executor_type")
+# What an op prints, or says when it fails; strings of tensors TensorFlow escapes itself.
+_SAID = "message"
 
 
 def graph_def(
@@ -65,11 +68,19 @@ def graph_def(
         raise ValueError(error.message) from error
 
 
-def meta_graph(given: MetaGraphDef) -> None:
-    """Imports a MetaGraphDef into the current graph, as `graph_def` does; its collections come along."""
-    admitted = MetaGraphDef()
-    admitted.CopyFrom(given)
+def meta_graph(given: MetaGraphDef, own: Iterable[graph.NodeDef] = ()) -> None:
+    """Imports a MetaGraphDef into the current graph, as `graph_def` does; its collections come along.
+
+    Args:
+        given: not modified.
+        own: nodes that this package has made, beside those that were checked.
+    """
+    admitted = MetaGraphDef(saver_def=given.saver_def if given.HasField("saver_def") else None)
+    for key, collection in given.collection_def.items():
+        admitted.collection_def[key].CopyFrom(collection)
+    admitted.meta_info_def.CopyFrom(given.meta_info_def)
     admitted.graph_def.CopyFrom(checked(given.graph_def))
+    admitted.graph_def.node.extend(own)
     if not admitted.HasField("saver_def"):
         # Else TensorFlow makes a Saver, several nodes for each variable, which nobody asked for.
         admitted.saver_def.MergeFrom(_NO_SAVER)
@@ -90,7 +101,10 @@ def checked(given: GraphDef, own_files: Collection[str] = (), policy: safety.Pol
 
 
 def as_written(given: GraphDef) -> GraphDef:
-    """Returns the graph without functions that nothing calls, and without marks by which something else would run."""
+    """Returns the graph without functions that nothing calls, and without marks by which something else would run.
+
+    What ops print has no control characters in it.
+    """
     reachable = library.reachable(given)
     plain = GraphDef(versions=given.versions)
     plain.node.extend(given.node)
@@ -104,14 +118,22 @@ def as_written(given: GraphDef) -> GraphDef:
             del node.attr[key]
         for key in _options(node):
             node.attr[key].s = b""
+        if _SAID in node.attr:
+            node.attr[_SAID].s = colour.visible(_said(node)).encode()
     return plain
 
 
 def marks(given: GraphDef) -> list[str]:
     """Returns what `as_written` would leave out of functions and nodes, each mark with where it is."""
     found = [(f.signature.name, key) for f in given.library.function for key in _function_marks(f)]
-    found += [(node.name, key) for node in graph.all_nodes(given) for key in (*_marks(node), *_options(node))]
+    for node in graph.all_nodes(given):
+        found += [(node.name, key) for key in (*_marks(node), *_options(node))]
+        found += [(node.name, _SAID)] if colour.visible(_said(node)) != _said(node) else []
     return [f"{key!r} of {name!r}" for name, key in found]
+
+
+def _said(node: graph.NodeDef) -> str:
+    return node.attr[_SAID].s.decode("utf-8", "backslashreplace") if _SAID in node.attr else ""
 
 
 def _function_marks(function) -> list[str]:

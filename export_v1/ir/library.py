@@ -11,6 +11,8 @@ from export_v1.ir import graph, ops, ordering, rewrite
 # many nodes or bytes by that, or this many times what is written in it.
 MOST_NODES, MOST_BYTES = 50_000, 2**28
 MOST_TIMES = 10
+# No program nests them so deep; TensorFlow follows them by recursion, and step 1 once for each level.
+MOST_DEEP = 50
 
 
 def problems(library) -> list[str]:
@@ -109,7 +111,7 @@ def check_size(graph_def, error: type[errors.UserError] = errors.ExportError) ->
     """Checks that a graph stays of a reasonable size when its functions take the place of their calls.
 
     Raises:
-        UserError: it does not, or functions call one another without end.
+        UserError: it does not, or functions call one another without end, or too deep.
     """
     functions = {function.signature.name: function for function in graph_def.library.function}
     if not functions:
@@ -118,6 +120,15 @@ def check_size(graph_def, error: type[errors.UserError] = errors.ExportError) ->
     if ordering.unordered({name: list(called) for name, called in calls.items()}):
         raise error("The graph's functions call one another without end.\n  No TensorFlow program writes such a graph.")
     order = list(_callees_first(calls))
+    deep: dict[str, int] = {}
+    for name in order:
+        deep[name] = 1 + max((deep[callee] for callee in calls[name]), default=0)
+    deepest = max(deep, key=deep.__getitem__)
+    if deep[deepest] > MOST_DEEP:
+        raise error(
+            f"The graph's functions call one another {deep[deepest]:,} deep, from {deepest!r} on; at most {MOST_DEEP} are "
+            "taken.\n  No TensorFlow program is known that writes such a graph; get it from its author anew."
+        )
     called = _calls(graph_def.node, functions)
     for measure, unit, least in ((len, "nodes", MOST_NODES), (_bytes, "bytes", MOST_BYTES)):
         own = {name: measure(functions[name].node_def) for name in order}
@@ -135,6 +146,26 @@ def check_size(graph_def, error: type[errors.UserError] = errors.ExportError) ->
                 f"at most {most:,} are taken.\n  No TensorFlow program is known that writes such a graph; get it from its "
                 "author anew."
             )
+
+
+def hidden_state(graph_def) -> list[str]:
+    """Returns names of nodes in functions that make what nobody outside of them can hold: variables and tables.
+
+    A table does not count in a function that is called and nothing else: its body stands in the graph in the end.
+    """
+    functions = {function.signature.name: function for function in graph_def.library.function}
+    if not functions:
+        return []
+    branching = rewrite.with_nodes(
+        graph_def, (n for n in graph.all_nodes(graph_def) if n.op not in ops.CALLS and n.op not in functions)
+    )
+    kinds = ((reachable(graph_def), ops.VARIABLES), (reachable(branching), ops.TABLES | ops.REF_TABLES))
+    return [
+        node.name
+        for name, function in functions.items()
+        for node in function.node_def
+        if any(name in within and node.op in made for within, made in kinds)
+    ]
 
 
 def _bytes(nodes) -> int:
@@ -187,6 +218,10 @@ def _body(function) -> Iterator[str]:
     for node_name in function.control_ret.values():
         if node_name not in nodes:
             yield f"waits for a node {node_name!r}, and there is no such thing in it"
+    for attr in function.signature.attr:
+        # Whom such a function calls depends on who calls it, so it cannot be counted; TensorFlow ends the process over some.
+        if attr.type in ("func", "list(func)"):
+            yield f"takes a function, {attr.name!r}"
     declared = {attr.name for attr in function.signature.attr}
     for arg in (*function.signature.input_arg, *function.signature.output_arg):
         # TensorFlow ends the process over some of these.

@@ -96,7 +96,7 @@ FILLS = ENQUEUES | {
 }
 ITERATOR_READS = frozenset({"IteratorGetNext", "IteratorGetNextSync"})
 # Where a model's data can come in: a tensor that nothing in the graph computes.
-SOURCES = FED | DEQUEUES | ITERATOR_READS
+SOURCES = FED | DEQUEUES | ITERATOR_READS | {"Unstage"}
 # Brings data in without being fed.
 FEEDERS = DEQUEUES | ITERATOR_READS | {"ReaderReadV2", "ReaderRead", "Unstage", "RecvTPUEmbeddingActivations"}
 

@@ -97,5 +97,6 @@ def replace_tensors(
     controls = {old.node: new.name for old, new in replacements.items()}
     taken_over = {new.name for new in replacements.values()}
     others = (node for node in graph_def.node if node.name not in taken_over and (keep is None or node.name in keep))
-    nodes = [rewired(node, tensors, controls) for node in others]
+    changed = {edge for old in replacements for edge in (old.edge, old.name, "^" + old.node)}
+    nodes = [node if changed.isdisjoint(node.input) else rewired(node, tensors, controls) for node in others]
     return with_nodes(graph_def, [*replacements.values(), *nodes]), tensors

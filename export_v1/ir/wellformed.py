@@ -31,13 +31,24 @@ _HELD = frozenset({tf.resource, tf.variant})
 _HANDLE = "a handle or a variant in it, which only a running program has"
 
 
-def check(graph_def: GraphDef, place: str = "The graph", error: type[errors.UserError] = errors.ExportError) -> None:
+def check(
+    graph_def: GraphDef,
+    place: str = "The graph",
+    error: type[errors.UserError] = errors.ExportError,
+    index: graph.Index | None = None,
+) -> None:
     """Checks that a graph is well formed.
+
+    Args:
+        graph_def: the graph.
+        place: what it is called in the message.
+        error: class of the error.
+        index: of the graph, where there is one already.
 
     Raises:
         UserError: it is not; the first few faults, each with its node. Of class `error`.
     """
-    found = problems(graph_def)
+    found = problems(graph_def, index)
     if found:
         raise error(fault(found, place))
 
@@ -82,14 +93,14 @@ def fault(found: list[str], place: str) -> str:
     )
 
 
-def problems(graph_def: GraphDef) -> list[str]:
+def problems(graph_def: GraphDef, index: graph.Index | None = None) -> list[str]:
     """Returns what is wrong with a graph, one sentence each; empty where nothing is."""
     names = collections.Counter(node.name for node in graph_def.node)
     found = [f"{count} nodes have the name {_short(name)}" for name, count in names.items() if count > 1 or not name]
     found += library.problems(graph_def.library)
     if found:
         return found
-    index = graph.Index(graph_def)
+    index = graph.Index(graph_def) if index is None else index
     outputs: dict[str, list[int] | None] = {}
     for function in graph_def.library.function:
         place = f"in function {function.signature.name!r}"
@@ -196,19 +207,26 @@ def _values(node: NodeDef) -> Iterator[str]:
         if key.startswith("_"):
             continue
         given = value.WhichOneof("value")
-        types: Sequence[int]
-        shapes: Sequence[Any]
-        tensors: Sequence[Any]
+        types: Sequence[int] = ()
+        shapes: Sequence[Any] = ()
+        tensors: Sequence[Any] = ()
+        functions: Sequence[Any] = ()
         if given == "type":
-            types, shapes, tensors = [value.type], [], []
+            types = [value.type]
         elif given == "shape":
-            types, shapes, tensors = [], [value.shape], []
+            shapes = [value.shape]
         elif given == "tensor":
-            types, shapes, tensors = [], [], [value.tensor]
+            tensors = [value.tensor]
+        elif given == "func":
+            functions = [value.func]
         elif given == "list":
             types, shapes, tensors = value.list.type, value.list.shape, value.list.tensor
+            functions = value.list.func
         else:
             continue
+        for function in functions:
+            if any(inner.HasField("func") or inner.list.func for inner in function.attr.values()):
+                yield f"gives the function {function.name!r} another one to call"
         for data_type in types:
             if _type(data_type).startswith("number"):
                 yield f"has an attribute {key!r} of a type that there is not: {data_type}"

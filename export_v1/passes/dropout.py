@@ -28,6 +28,8 @@ def of_rate_zero(graph_def: GraphDef) -> Result:
     Args:
         graph_def: not modified; constants as `freeze` leaves them.
     """
+    if not any(node.op == "RandomUniform" for node in graph_def.node):
+        return Result(graph_def)
     index = Index(graph_def)
     values = Liveness(Ordered.of(index)).known
     replaced: dict[str, Tensor] = {}

@@ -16,6 +16,9 @@ from export_v1.ir import graph, ops, rewrite
 from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, attr, data_inputs
 from export_v1.passes.result import Notes, Result
 
+# Without any of these nothing is conditional.
+_CONDITIONAL = ops.SWITCHES | ops.MERGES | ops.CONDITIONALS | ops.SELECTS
+
 
 def conditions(graph_def: GraphDef) -> Result:
     """Returns the graph without the conditions whose predicate is a constant; notes how many nodes went with them.
@@ -26,6 +29,8 @@ def conditions(graph_def: GraphDef) -> Result:
     Args:
         graph_def: not modified; constants as `freeze` leaves them.
     """
+    if not any(node.op in _CONDITIONAL for node in graph_def.node):
+        return Result(graph_def)
     folding = _Folding(Index(graph_def))
     left = {node.name for node in folding.nodes}
     folded = sum(node.name not in left for node in graph_def.node)

@@ -43,10 +43,12 @@ def graphs(parts: Mapping[str, GraphDef]) -> GraphDef:
 
 def _filled_before(part: GraphDef, tables: set[str]) -> set[str]:
     """Returns the nodes of a part that do nothing but fill tables which another part has filled."""
-    index = Index(part)
     fillers = [
         node.name for node in part.node if node.op in ops.TABLE_INITIALIZERS and parse(node.input[0]).node in tables
     ]
+    if not fillers:
+        return set()
+    index = Index(part)
     above = index.ancestors(fillers)
     return above - index.ancestors(name for name in index.nodes if name not in above) - tables
 

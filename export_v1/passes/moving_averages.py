@@ -9,20 +9,21 @@ moving averages, kept up to date by ops that tell which variable is the average 
 The graph that TensorFlow 1 would have built with `training=False`; `ir/norms` finds such norms and has their other form.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-from export_v1.ir.graph import GraphDef
+from export_v1.ir.graph import Index
 from export_v1.ir.norms import inference_form
 from export_v1.ir.norms.training_norms import Norm
 from export_v1.passes.result import Notes, Result
 
 
-def taken(graph_def: GraphDef, norms: Iterable[Norm]) -> Result:
+def taken(index: Index, norms: Iterable[Norm], among: Collection[str] | None = None) -> Result:
     """Returns the graph with some batch norms in their inference form; notes the variables that they use.
 
     Args:
-        graph_def: a whole graph, with the update ops. Not modified.
+        index: of a whole graph, with the update ops.
         norms: of this graph; one that has a problem stays as it is.
+        among: names of the nodes that are to go by them, which is all that somebody wants of the graph; None: all of them.
     """
-    made, names = inference_form.of(graph_def, norms)
+    made, names = inference_form.of(index, norms, among)
     return Result(made, notes=Notes(moving_averages=names))

@@ -3,9 +3,12 @@
 from collections.abc import Collection, Iterable
 
 from export_v1 import errors
+from export_v1.ir import graph, library
 from export_v1.ir.graph import GraphDef, Index, Tensor, parse
 from export_v1.ir.rewrite import with_nodes
 from export_v1.passes.result import Result
+
+_GRADIENT = "SymbolicGradient"
 
 
 def to_outputs(graph_def: GraphDef, outputs: Collection[str], index: Index | None = None) -> Result:
@@ -32,8 +35,10 @@ def to_outputs(graph_def: GraphDef, outputs: Collection[str], index: Index | Non
         if target not in index:
             raise errors.unknown("Output", output, "the graph", (f"{name}:0" for name in index.nodes))
     keep = index.ancestors(targets)
+    _refuse_dangling(keep, index)
+    if len(keep) == len(index.nodes) and not graph_def.library.ByteSize():
+        return Result(graph_def)
     kept = with_nodes(graph_def, (node for name, node in index.nodes.items() if name in keep))
-    _refuse_dangling(kept, index)
     _drop_unreached_functions(kept)
     return Result(kept)
 
@@ -61,33 +66,29 @@ def needed(index: Index, outputs: Iterable[str], fed: Iterable[str]) -> set[str]
     return found
 
 
-def _refuse_dangling(graph_def: GraphDef, index: Index) -> None:
-    for node in graph_def.node:
-        for edge in node.input:
-            if parse(edge).node not in index:
+def _refuse_dangling(names: Iterable[str], index: Index) -> None:
+    nodes = index.nodes
+    for name in names:
+        data, controls = index.edges(name)
+        for target in (*(tensor.node for tensor in data), *controls):
+            if target not in nodes:
+                edge = next(edge for edge in index[name].input if parse(edge).node == target)
                 raise errors.ExportError(
-                    f"Node {node.name!r} ({node.op}) reads {edge!r}, and the graph has no such node.\n"
+                    f"Node {name!r} ({index[name].op}) reads {edge!r}, and the graph has no such node.\n"
                     "  The graph file is damaged or was cut by another tool; get a fresh copy of it."
                 )
 
 
 def _drop_unreached_functions(graph_def: GraphDef) -> None:
-    functions = {function.signature.name: function for function in graph_def.library.function}
-    reached: set[str] = set()
-    todo = [attr for node in graph_def.node for attr in node.attr.values()]
-    todo_ops = [node.op for node in graph_def.node]
-    while todo or todo_ops:
-        names = {todo_ops.pop()} if todo_ops else _called(todo.pop())
-        for name in names & functions.keys() - reached:
-            reached.add(name)
-            todo.extend(attr for node in functions[name].node_def for attr in node.attr.values())
-            todo_ops.extend(node.op for node in functions[name].node_def)
-    kept = [function for name, function in functions.items() if name in reached]
-    gradients = [gradient for gradient in graph_def.library.gradient if gradient.function_name in reached]
+    if not graph_def.library.ByteSize():
+        return
+    gradients = list(graph_def.library.gradient)
+    # Whoever trains the export takes gradients anew; a node that asks for one gets that of the library.
+    asked = {name for node in graph.all_nodes(graph_def) if node.op == _GRADIENT for name in library.called_by(node)}
+    del graph_def.library.gradient[:]
+    graph_def.library.gradient.extend(gradient for gradient in gradients if gradient.function_name in asked)
+    reached = library.reachable(graph_def)
+    kept = [function for function in graph_def.library.function if function.signature.name in reached]
     del graph_def.library.function[:], graph_def.library.gradient[:]
     graph_def.library.function.extend(kept)
-    graph_def.library.gradient.extend(gradient for gradient in gradients if gradient.gradient_func in reached)
-
-
-def _called(attr) -> set[str]:
-    return {attr.func.name} | {func.name for func in attr.list.func}
+    graph_def.library.gradient.extend(g for g in gradients if {g.function_name, g.gradient_func} <= reached)

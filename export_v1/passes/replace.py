@@ -121,12 +121,7 @@ class _Replacing:
         # Of several, only the first input differs.
         inputs = [*(data_inputs(other)[0] for other in group[1:]), *data_inputs(node)]
         waits = control_inputs(node)
-        recorded = [graph.recorded_shape_of(self._index, tensor) for tensor in inputs]
-        shapes = [
-            inferred.get(tensor.name) if shape is None else shape
-            for tensor, shape in zip(inputs, recorded, strict=True)
-        ]
-        piece = self._fragment(group, shapes)
+        piece = self._fragment(group, inferred)
         handles = [tensor for tensor in inputs if self._index.data_type(tensor) == tf.resource.as_datatype_enum]
         pivot = next((tensor for tensor in inputs if tensor not in handles), None)
         scope, nodes = self._scope(node.name), []
@@ -144,6 +139,10 @@ class _Replacing:
             self._first(other, made.outputs[at * count : (at + 1) * count], waits) for at, other in enumerate(group)
         ]
         return dataclasses.replace(made, nodes=[*nodes, *made.nodes, *firsts])
+
+    def _shape(self, tensor: Tensor, inferred: Mapping[str, tf.TensorShape]) -> tf.TensorShape:
+        recorded = graph.recorded_shape_of(self._index, tensor)
+        return tf.TensorShape(inferred.get(tensor.name) if recorded is None else recorded)
 
     def _first(self, node: NodeDef, outputs: Sequence[Tensor], waits: Iterable[str]) -> NodeDef:
         """Returns the node that has another's name and first output, and notes where its other outputs are."""
@@ -184,13 +183,21 @@ class _Replacing:
             made.ret[key] = moved.get(edge, edge)
         return [made, *called]
 
-    def _fragment(self, group: Sequence[NodeDef], shapes=None) -> Fragment:
-        """Returns what stands in for a node, or for several that differ in their first inputs alone."""
+    def _fragment(self, group: Sequence[NodeDef], inferred: Mapping[str, tf.TensorShape] | None = None) -> Fragment:
+        """Returns what stands in for a node, or for several that differ in their first inputs alone.
+
+        Args:
+            group: the nodes.
+            inferred: shapes of tensors for which TensorFlow 1 recorded none; None: the nodes are in a function.
+        """
         node, replacement = group[0], TABLE[group[0].op]
-        sites = [Site(other, self._index, self._written, self._stored, self._training) for other in group]
         types = [tf.as_dtype(data_type).base_dtype for data_type in graph.input_types(node)]
+        shapes = [tf.TensorShape(None) for _ in types]
+        if inferred is not None:
+            shapes = [self._shape(tensor, inferred) for tensor in data_inputs(node)]
+        sites = [Site(other, self._index, self._written, self._stored, shapes, self._training) for other in group]
         types = [*types[:1] * (len(group) - 1), *types]
-        shapes = [None] * len(types) if shapes is None else shapes
+        shapes = [*shapes[:1] * (len(group) - 1), *shapes]
         grouped = graph.grouped_inputs(node)
 
         def build(*tensors):
@@ -212,7 +219,9 @@ class _Replacing:
             # A result that is an input, or another result, needs a name of its own.
             return [tf.identity(result) for result in results]
 
-        specs = [tf.TensorSpec(shape, data_type) for shape, data_type in zip(shapes, types, strict=True)]
+        # Not the sizes: one may be a training batch's, and the graph may be opened to any batch.
+        ranks = [tf.TensorShape(None if shape.rank is None else [None] * shape.rank) for shape in shapes]
+        specs = [tf.TensorSpec(rank, data_type) for rank, data_type in zip(ranks, types, strict=True)]
         try:
             return fragment.traced(build, specs)
         except errors.ExportError:

@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import tensorflow as tf
 
+from export_v1 import errors
 from export_v1.analysis import kernels, liveness
-from export_v1.ir import ops, rewrite, safety, wellformed
+from export_v1.ir import library, ops, rewrite, safety, wellformed
 from export_v1.ir.graph import Index, NodeDef, parse
 from export_v1.passes import (
     any_batch,
@@ -28,6 +29,7 @@ from export_v1.passes import (
     freeze,
     functional,
     guarantees,
+    new_axes,
     outputs,
     portable,
     prune,
@@ -60,7 +62,7 @@ class Step:
 
 
 def _cut(state: State) -> State:
-    index = Index(state.graph_def)
+    index = state.index
     ends = dict(state.inputs)
     for tensor, value in state.frozen.items():
         if parse(tensor).node in index and index[parse(tensor).node].op != "Const":
@@ -73,7 +75,13 @@ def _cut(state: State) -> State:
     inits = _initializers(index, (index[name] for name in keep))
     keep |= prune.needed(index, inits, ends)
     cut = state.after(freeze.to_placeholders(state.graph_def, ends, keep))
-    wellformed.check(cut.graph_def)
+    wellformed.check(cut.graph_def, index=cut.index)
+    hidden = library.hidden_state(cut.graph_def)
+    if hidden:
+        raise errors.ExportError(
+            f"The graph makes variables or tables inside functions, where no export can hold them: {errors.quoted(hidden)}.\n"
+            "  Have its author make them outside and hand them in, or cut the graph after them with --input=KEY=TENSOR."
+        )
     return dataclasses.replace(cut, table_inits=inits)
 
 
@@ -96,7 +104,7 @@ def _always_dropping(state: State) -> State:
 
 
 def _freeze(state: State, *kinds: str) -> State:
-    index = Index(state.graph_def)
+    index = state.index
     values = {
         tensor: (index[parse(tensor).node].attr["dtype"].type, state.frozen[old])
         for old, tensor in ((old, state.name(old)) for old in state.frozen)
@@ -119,16 +127,15 @@ def _replace(state: State, unrunnable_only: bool) -> State:
 
 
 def _prune(state: State) -> State:
-    pruned = prune.to_outputs(state.graph_def, state.ends)
-    inits = _initializers(Index(state.graph_def), pruned.graph_def.node)
+    pruned = prune.to_outputs(state.graph_def, state.ends, state.index)
+    inits = _initializers(state.index, pruned.graph_def.node)
     if inits:
-        pruned = prune.to_outputs(state.graph_def, [*state.ends, *inits])
+        pruned = prune.to_outputs(state.graph_def, [*state.ends, *inits], state.index)
     return dataclasses.replace(state.after(pruned), table_inits=inits)
 
 
 def _filled(state: State) -> State:
-    index = Index(state.graph_def)
-    tables.refuse_unfilled(index, tables.initializers(index, state.graph_def.node))
+    tables.refuse_unfilled(state.index, tables.initializers(state.index, state.graph_def.node))
     return state
 
 
@@ -145,7 +152,7 @@ def _kernels(state: State) -> State:
 
 
 def _pin(state: State) -> State:
-    index = Index(state.graph_def)
+    index = state.index
     # An output of no known type is made by an op that TensorFlow 2 does not have.
     untyped = [index[parse(name).node] for name in state.fetched if index.data_type(parse(name)) is None]
     kernels.check(rewrite.with_nodes(state.graph_def, untyped))
@@ -164,7 +171,7 @@ def _unfed(state: State) -> State:
 
     Nor does what could do more than compute, so that nobody need let in what is not in the export.
     """
-    index = Index(state.graph_def)
+    index = state.index
     wanted = [parse(name) for name in (*state.fetched, *state.updates)]
     fed = [parse(name) for name in (*map(state.name, state.inputs), *state.fed)]
     reached = index.ancestors(tensor.node for tensor in wanted)
@@ -217,6 +224,11 @@ ORIGINAL = (
         "before portable: static shapes that TensorFlow 1 recorded make better replacements; before prune: not every "
         "output of a replaced op is read",
         needs=(Guarantee.CUT,),
+    ),
+    Step(
+        "new axes",
+        lambda state: state.after(new_axes.apart(state.graph_def)),
+        "for the original, too: TensorFlow may rewrite it before it runs; after the replacements, which have slices",
     ),
     Step(
         "prune",

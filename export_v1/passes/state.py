@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
-from export_v1.ir.graph import GraphDef
+from export_v1.ir.graph import GraphDef, Index
 from export_v1.passes.result import Notes, Result
 
 Shape = list[int | None] | None
@@ -32,6 +32,7 @@ class State:
         table_inits: ops that initialize the tables.
         renamed: tensor, as the graph was written -> the name that it has now, where that is another.
         notes: what the passes have said so far.
+        known: an index of the graph, where there is one.
     """
 
     graph_def: GraphDef
@@ -50,6 +51,18 @@ class State:
     table_inits: tuple[str, ...] = ()
     renamed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     notes: Notes = dataclasses.field(default_factory=Notes)
+    known: Index | None = None
+
+    def __post_init__(self) -> None:
+        # A pass that changes nothing returns the graph that it was given, and the index of that is good still.
+        if self.known is None or self.known.graph_def is not self.graph_def:
+            object.__setattr__(self, "known", Index(self.graph_def))
+
+    @property
+    def index(self) -> Index:
+        """The graph looked up by name and by edge; one for all who look at it."""
+        assert self.known is not None, "made with the state"
+        return self.known
 
     def name(self, tensor: str) -> str:
         """Returns the name that a tensor of the graph as it was written has now."""

@@ -22,6 +22,8 @@ def to_resources(graph_def: GraphDef) -> Result:
     Raises:
         ExportError: the key that a dense table reserves is no constant, so no other can be told from it.
     """
+    if not any(node.op in ops.TABLE_TWINS for node in graph_def.node):
+        return Result(graph_def)
     index = Index(graph_def)
     dense = [node for node in graph_def.node if node.op == "MutableDenseHashTable"]
     deleted = {node.name: _deleted_key(index, node) for node in dense}
@@ -133,7 +135,7 @@ def with_files(
         path = find(_text(index[named.node], frozen.get(named.name, "")), known.get(named.name))
         made[named] = rewrite.constant(named.node, path.encode(), tf.string)
         paths[named.name] = path
-    return Result(rewrite.replace_tensors(graph_def, made)[0], notes=Notes(asset_files=paths))
+    return Result(rewrite.replace_tensors(graph_def, made)[0] if made else graph_def, notes=Notes(asset_files=paths))
 
 
 def _named(index: Index, tensor: Tensor, values: Iterable[str]) -> Tensor | None:

@@ -17,7 +17,7 @@ from export_v1.errors import quoted
 from export_v1.format.record import TRAINING_SIGNATURES
 from export_v1.interface import Choice
 from export_v1.ir import ops
-from export_v1.ir.graph import parse
+from export_v1.ir.graph import Index, parse
 from export_v1.ir.norms import averages, training_norms
 from export_v1.ir.norms.training_norms import Norm
 from export_v1.model import Source
@@ -38,7 +38,7 @@ def settled(model: Source, planned: plan.Plan, request: Request) -> tuple[Source
     Raises:
         ExportError: --moving_averages is given, and no batch norm of the model can go by any.
     """
-    norms = _norms(model, planned)
+    norms, live = _norms(model, planned)
     usable = [norm for norm in norms if not norm.problem]
     if request.moving_averages and not usable:
         raise _nothing_to_use(model, norms)
@@ -46,25 +46,27 @@ def settled(model: Source, planned: plan.Plan, request: Request) -> tuple[Source
     by_itself = _answers_for_inference(model, planned)
     settled_norms = [norm for norm in usable if _goes_by_averages(norm, () if by_itself else updated, request)]
     if settled_norms:
-        model = _by_averages(model, settled_norms)
+        model = _by_averages(model, settled_norms, live)
         planned = plan.variants(model, request, planned.chosen)
     choices, warnings = _told(norms, settled_norms, updated, request, by_itself)
     return model, dataclasses.replace(planned, choices=(*planned.choices, *choices), warnings=tuple(warnings))
 
 
-def _norms(model: Source, planned: plan.Plan) -> list[Norm]:
+def _norms(model: Source, planned: plan.Plan) -> tuple[list[Norm], set[str]]:
+    """Returns the norms that the signatures for inference need, and all nodes that these need."""
     index = model.graph.index
-    if not averages.kept(index) and not any(averages.is_training(node) for node in index.graph_def.node):
-        return []
-    ordered, found = Ordered.of(index), dict[str, Norm]()
+    if not index.once(averages.kept) and not any(averages.is_training(node) for node in index.nodes.values()):
+        return [], set()
+    ordered, found, all_live = Ordered.of(index), dict[str, Norm](), set[str]()
     for variant in planned.variants:
         if variant.model is model.graph and not _TRAINING & set(variant.signatures):
             values = {parse(name): value for name, value in variant.frozen.items()}
             outputs = [parse(name) for signature in variant.signatures.values() for name in signature.outputs.values()]
             live = Liveness(ordered, values, [parse(name) for name in variant.cuts]).needed(outputs, ops.SOURCES)
+            all_live |= live.keys()
             for norm in training_norms.found(index, live, outputs):
                 found.setdefault(norm.name, norm)
-    return list(found.values())
+    return list(found.values()), all_live
 
 
 def _answers_for_inference(model: Source, planned: plan.Plan) -> str:
@@ -107,13 +109,14 @@ def _is_initial(value: np.ndarray, start: np.ndarray | None) -> bool:
     return bool(np.array_equal(np.broadcast_to(start, value.shape), value))
 
 
-def _by_averages(model: Source, norms: list[Norm]) -> Source:
-    result = moving_averages.taken(model.graph.graph_def, norms)
+def _by_averages(model: Source, norms: list[Norm], live: Collection[str]) -> Source:
+    # What trains the model need not go by them: its graph is the one as it was found.
+    result = moving_averages.taken(model.graph.index, norms, live)
     original = model.graph.original
     graph = dataclasses.replace(
         model.graph,
         graph_def=result.graph_def,
-        original=None if original is None else moving_averages.taken(original, norms).graph_def,
+        original=None if original is None else moving_averages.taken(Index(original), norms, live).graph_def,
     )
     names = result.notes.moving_averages
     return dataclasses.replace(model, graph=graph, train_graph=model.train_graph or model.graph, moving_averages=names)

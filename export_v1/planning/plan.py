@@ -1,6 +1,7 @@
 """Which signatures the export gets, and which graph answers each."""
 
 import dataclasses
+import keyword
 import re
 from collections.abc import Mapping
 
@@ -269,6 +270,9 @@ def _resolved(model: Graph, key: str, request: Request, place: str, train_freeze
     cuts, doubled = _one_key_each(
         {name: tensor for name, tensor in signature.inputs.items() if parse(tensor).name not in frozen}
     )
+    taken = set(cuts)
+    renamed = {name: graph.fresh_name(f"{name}_", taken) for name in cuts if keyword.iskeyword(name)}
+    cuts = {renamed.get(name, name): tensor for name, tensor in cuts.items()}
     defaults = (
         grouping.defaults(index, signature.outputs.values(), cuts.values()) if model.answers_with_defaults else {}
     )
@@ -281,8 +285,9 @@ def _resolved(model: Graph, key: str, request: Request, place: str, train_freeze
         freeze=freeze,
         train_freeze=train_freeze,
     )
+    shapes = {renamed.get(name, name): shape for name, shape in signature.shapes.items()}
     inputs = {
-        name: source if source.shape is not None else dataclasses.replace(source, shape=signature.shapes.get(name))
+        name: source if source.shape is not None else dataclasses.replace(source, shape=shapes.get(name))
         for name, source in chosen.inputs.items()
     }
     resolutions = [
@@ -293,6 +298,13 @@ def _resolved(model: Graph, key: str, request: Request, place: str, train_freeze
     resolutions += [
         interface.Choice(f"input {name!r} of signature {key!r} is left out", f"it is the same tensor as {other!r}")
         for name, other in doubled.items()
+    ]
+    resolutions += [
+        interface.Choice(
+            f"input {name!r} of signature {key!r} is {new!r}",
+            "a keyword of Python, which tf.saved_model.load takes for no argument's name",
+        )
+        for name, new in renamed.items()
     ]
     return dataclasses.replace(chosen, inputs=inputs, choices=(*resolutions, *chosen.choices))
 

@@ -5,7 +5,7 @@ serialized examples and the other what they are parsed into.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -144,6 +144,7 @@ def _state(variant: Variant, graph_def: GraphDef, files: assets.Files) -> State:
         stored=variant.stored,
         training=variant.training,
         kept_ops=variant.kept_ops,
+        known=variant.model.index,
     )
 
 
@@ -182,15 +183,15 @@ def update_ops(model: Graph, signature: PlannedSignature, kept_variables: set[st
     index = model.index
     cuts = {entry.tensor for entry in signature.inputs.values()} | set(signature.frozen)
     stops = {parse(name).node for name in cuts}
-    # From where they begin, since hundreds of updates have most of what is above them in common.
-    outside = index.descendants(_sources(index) - stops, stop=stops)
-    updating = index.descendants(kept_variables, stop=stops)
     nodes = [parse(name).node for name in model.update_ops]
+    # All at once, since hundreds of updates have most of what is above them in common.
+    outside = index.depending(nodes, on=_sources(index, index.ancestors(nodes, stops)) - stops, stop=stops)
+    updating = index.depending(nodes, on=kept_variables, stop=stops)
     return tuple(node for node in nodes if node in index and node in updating and node not in outside)
 
 
-def _sources(index: Index) -> set[str]:
-    return {name for name, node in index.nodes.items() if node.op in ops.PLACEHOLDERS | ops.FEEDERS}
+def _sources(index: Index, names: Iterable[str]) -> set[str]:
+    return {name for name in names if index[name].op in ops.PLACEHOLDERS | ops.FEEDERS}
 
 
 def regularization_losses(model: Graph, kept_variables: set[str]) -> tuple[str, ...]:
@@ -198,11 +199,13 @@ def regularization_losses(model: Graph, kept_variables: set[str]) -> tuple[str, 
     if not model.regularization_losses:
         return ()
     index = model.index
-    others = {name for name, node in index.nodes.items() if node.op in ops.VARIABLES} - kept_variables
-    outside = index.descendants(_sources(index) | others)
-    using = index.descendants(kept_variables)
     losses = [parse(name) for name in model.regularization_losses]
-    return tuple(loss.name for loss in losses if loss.node in index and loss.node in using and loss.node not in outside)
+    nodes = [loss.node for loss in losses]
+    above = index.ancestors(nodes)
+    others = {name for name in above if index[name].op in ops.VARIABLES} - kept_variables
+    outside = index.depending(nodes, on=others | _sources(index, above))
+    using = index.depending(nodes, on=kept_variables)
+    return tuple(loss.name for loss in losses if loss.node in using and loss.node not in outside)
 
 
 def variables_of(graph_def: GraphDef) -> set[str]:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
+from tensorflow.core.framework import types_pb2
 
 from export_v1 import errors, interface
 from export_v1.analysis import batch_axis
@@ -12,7 +13,8 @@ from export_v1.format.record import SignatureEntry, TensorEntry
 from export_v1.ir.graph import Index, parse
 from export_v1.passes import any_batch
 from export_v1.planning import plan, variant
-from export_v1.proof import asking, examples
+from export_v1.proof import asking, examples, sparse
+from export_v1.proof.reading import Reading
 from export_v1.proof.sample import Sample
 from export_v1.request import Request
 from export_v1.source import assets
@@ -78,9 +80,12 @@ def opened(
         return Opened(planned)
     signature = asked.signatures[planned.default]
     size = _fixed_size(signature.inputs)
-    if size is None and recorded is not None:
-        return Opened(planned, choices=_of_one_size_only(asked, planned.default, recorded, weights, files))
-    if size is None or any("[" in request.inputs.get(key, "") for key in signature.inputs):
+    if size is None:
+        choices = _of_constant_shape(asked, planned.default, files)
+        if recorded is not None:
+            choices += _of_one_size_only(asked, planned.default, recorded, weights, files)
+        return Opened(planned, choices=choices)
+    if any("[" in request.inputs.get(key, "") for key in signature.inputs):
         return Opened(planned)
     shown = ", ".join(f"{key} {list(one.shape)}" for key, one in signature.inputs.items() if one.shape)
     try:
@@ -97,6 +102,25 @@ def opened(
         f"with {sizes} rows the original graph answers each row as with {size}",
     )
     return Opened(wider, size, proofs, (choice,))
+
+
+def _of_constant_shape(asked: variant.Variant, key: str, files: assets.Files) -> tuple[interface.Choice, ...]:
+    """Says so where the graph has the dense shape of a sparse input as a constant: its rows are the training batch's."""
+    inputs = asked.signatures[key].inputs
+    if not any(
+        one.dtype == types_pb2.DT_INT64 and one.shape is not None and len(one.shape) == 2 for one in inputs.values()
+    ):
+        return ()
+    made = variant.original(asked, files)
+    placeholders = {name: parse(tensor).node for name, tensor in made.inputs[key].items()}
+    return tuple(
+        interface.Choice(
+            f"the batch size stays {parts.fixed[0]}: the sparse tensor of {parts.indices!r} has shape {list(parts.fixed)}",
+            f"a constant of the graph, {parts.constant!r}; --input=KEY={parts.constant} beside the others asks for it",
+        )
+        for parts in sparse.found(Reading(made.graph_def), placeholders)
+        if parts.fixed
+    )
 
 
 def _of_one_size_only(

@@ -33,14 +33,12 @@ def check(
     inputs: Mapping[str, str],
     outputs: Mapping[str, str],
     refill: Callable[[], object] = lambda: None,
-    undecided: Callable[[], Mapping[str, str]] = dict,
     remedy: str = DEFECT,
 ) -> dict[str, str]:
     """Checks that the exported graph gives the recorded answers.
 
     An output of `Sample.drawn` may have been the same by chance whenever the original was asked; it is different only if the
-    export, too, gives the same answer each time, and another one. An output that the original leaves open is not different
-    either.
+    export, too, gives the same answer each time, and another one.
 
     Args:
         sample: the original's answers, one set of them.
@@ -48,7 +46,6 @@ def check(
         inputs: input key -> tensor name there.
         outputs: output key -> tensor name there.
         refill: restores the variables, which an answer may change.
-        undecided: returns output key -> what the original leaves open, as far as it does; see `analysis.races`.
         remedy: what to do where it does not, by how the graph was made: `DEFECT`, `FROZEN` or `OPTIMIZED`.
 
     Returns:
@@ -74,8 +71,6 @@ def check(
         raise errors.ExportError(
             f"The converted graph fails{what}, where the original answers: {errors.reason(error)}\n{remedy}"
         ) from error
-    left_open = {key: why for key, why in undecided().items() if key in wrong - drawn} if wrong - drawn else {}
-    wrong -= left_open.keys()
     if wrong - drawn:
         lines = [
             f"  output {key!r} is {_shown(got[key])}, the original's is {_shown(value)}; {compared[key]}\n"
@@ -85,8 +80,7 @@ def check(
         raise errors.ExportError(
             f"The converted graph does not answer as the original does{what}:\n{''.join(lines)}{remedy}"
         )
-    random = {key: samples.is_random(sample.drawn[key]) for key in sample.outputs if key in drawn}
-    return random | left_open
+    return {key: samples.is_random(sample.drawn[key]) for key in sample.outputs if key in drawn}
 
 
 def _changes(ask: Callable[[], asking.Answers], key: str, first: np.ndarray, refill: Callable[[], object]) -> bool:

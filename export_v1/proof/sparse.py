@@ -6,7 +6,7 @@ names that tf.sparse_placeholder of TensorFlow 1.0 to 1.15 gives: NAME/indices, 
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 
 import numpy as np
 
@@ -33,6 +33,7 @@ class Parts:
         shape: of the dense tensor.
         width: how many places the last axis has, where an op says so.
         fixed: the dense shape where it is constant in the graph.
+        constant: name of the tensor that holds it there.
     """
 
     indices: str
@@ -40,6 +41,7 @@ class Parts:
     shape: str | None
     width: int | None = None
     fixed: tuple[int, ...] | None = None
+    constant: str | None = None
 
 
 def found(reading: Reading, placeholders: Mapping[str, str]) -> list[Parts]:
@@ -97,6 +99,7 @@ def _by_reader(reading: Reading, node: NodeDef, keys: Mapping[str, str]) -> Iter
                 _input(reading, operands[shape][at], keys),
                 width,
                 None if constant is None else tuple(int(size) for size in constant.ravel()),
+                None if constant is None else _origin(reading, operands[shape][at]).name,
             )
 
 
@@ -112,14 +115,17 @@ def _operands(node: NodeDef, definition) -> dict[str, list[Tensor]]:
 
 def _input(reading: Reading, tensor: Tensor, keys: Mapping[str, str]) -> str | None:
     """Returns the key of the input that a tensor is, through whatever only passes it on."""
+    return keys.get(_origin(reading, tensor, keys).node)
+
+
+def _origin(reading: Reading, tensor: Tensor, stop: Container[str] = ()) -> Tensor:
+    """Returns what a tensor is, through whatever only passes it on."""
     for _ in range(64):
-        if tensor.node in keys:
-            return keys[tensor.node]
         node = reading.index.nodes.get(tensor.node)
-        if node is None or node.op not in _PASSED or not len(node.input):
-            return None
+        if tensor.node in stop or node is None or node.op not in _PASSED or not len(node.input):
+            break
         tensor = data_inputs(node)[0]
-    return None
+    return tensor
 
 
 def examples(parts: Parts, shapes: Mapping[str, Shape], rng: np.random.Generator) -> tuple[dict[str, np.ndarray], int]:

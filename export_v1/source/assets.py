@@ -4,19 +4,30 @@ import os
 from collections.abc import Mapping, Sequence
 
 from export_v1 import errors
+from export_v1.format import plain_path
 
 
 class Files:
     """Finds asset files: where the user says, where the graph says, or beside the model."""
 
-    def __init__(self, moved: Mapping[str, str], folders: Sequence[str], anywhere: bool = False):
-        """Takes --asset, the model's folders, and whether files outside of these may be read unasked.
+    def __init__(
+        self, moved: Mapping[str, str], folders: Sequence[str], *, anywhere: bool = False, brings_all: bool = False
+    ):
+        """Takes --asset, the model's folders, and which files outside of these may be read unasked.
 
         An export carries its files along. A graph from a stranger that names a private file must not get it by itself.
+
+        Args:
+            moved: of --asset.
+            folders: of the model.
+            anywhere: whether any file may be read.
+            brings_all: whether a model of this kind brings all its files along. Else one may be at the absolute path where
+                it was when the model was trained.
         """
         self._moved = dict(moved)
         self._folders = tuple(folders)
         self._anywhere = anywhere
+        self._brings_all = brings_all
         self.choices: list[tuple[str, str]] = []
         # The paths of what was found: files that belong to the model.
         self.found: set[str] = set()
@@ -31,7 +42,7 @@ class Files:
         Raises:
             ExportError: it is not found, or is outside of the model's folder; where it was looked for.
         """
-        path = self._where(written, known)
+        path = plain_path.in_utf_8(self._where(written, known))
         self.found.add(path)
         return path
 
@@ -51,7 +62,7 @@ class Files:
         candidates.append(written)
         for path in candidates:
             if os.path.isfile(path):
-                if path == written and ".." not in path.split(os.sep):
+                if path == written and not self._brings_all and ".." not in path.split(os.sep):
                     # A checkpoint's own record of where its file was: people export where they trained.
                     why = "the file is still at its old path; the export carries a copy of it"
                 else:

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 
 from export_v1 import errors
-from export_v1.format import bundle
+from export_v1.format import bundle, checkpoints
 from export_v1.model import Source
 from export_v1.source import events, meta_graph
 
@@ -144,9 +144,10 @@ def check_files(prefix: str) -> None:
     """Checks that every file of a checkpoint is there.
 
     Raises:
-        ExportError: a data file is missing; which, and what is there. Or the index is damaged.
+        ExportError: a data file is missing; which, and what is there. Or the index is damaged, or it is no checkpoint.
     """
     if not os.path.exists(prefix + ".index"):
+        checkpoints.check_kind(prefix)
         return
     found = sorted(glob.glob(glob.escape(prefix) + ".data-*"))
     counts = {path[-5:] for path in found}

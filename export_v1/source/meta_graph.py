@@ -10,6 +10,7 @@ from tensorflow.core.framework import variable_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from export_v1 import errors
+from export_v1.format import composite
 from export_v1.ir import ops, rewrite, wellformed
 from export_v1.ir.graph import GraphDef, Index, attr
 from export_v1.model import DeclaredSignature, Graph, Restored
@@ -240,11 +241,14 @@ def _signatures(meta_graph: MetaGraphDef) -> dict[str, DeclaredSignature]:
 
 
 def _tensors(infos) -> list[tuple[str, meta_graph_pb2.TensorInfo]]:
-    """Returns key and TensorInfo of each tensor, by key; a sparse one comes as the three tensors that make it up."""
-    found = []
+    """Returns key and TensorInfo of each tensor, by key; a sparse or ragged one comes as the tensors that make it up."""
+    found: list[tuple[str, meta_graph_pb2.TensorInfo]] = []
     # A map of a proto has no order; by key is how TensorFlow's own tools list it.
     for key in sorted(infos):
         info = infos[key]
+        if info.WhichOneof("encoding") == "composite_tensor":
+            found += composite.parts(key, info)
+            continue
         if info.WhichOneof("encoding") != "coo_sparse":
             found.append((key, info))
             continue

@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from export_v1 import errors
+from export_v1.format import composite
 from export_v1.format import folder as artefact_folder
 from export_v1.model import Graph, Source
 from export_v1.source import meta_graph, text_format, unpacking
@@ -192,13 +193,16 @@ def _graph(meta: MetaGraphDef, folder: str) -> Graph:
 
 
 def _sparse(meta: MetaGraphDef) -> list[str]:
-    """Says which tensors are sparse: TensorFlow 2 calls a signature with dense ones only."""
+    """Says which tensors are sparse or ragged: TensorFlow 2 calls a signature with dense ones only."""
     notes = []
     for key, signature in sorted(meta.signature_def.items()):
         for name, info in sorted({**signature.inputs, **signature.outputs}.items()):
             if info.WhichOneof("encoding") == "coo_sparse":
                 parts = ", ".join(f"{name}_{part}" for part in ("values", "indices", "shape"))
                 notes.append(f"sparse {name!r} of signature {key!r} is {parts}: a signature's tensors are dense")
+            elif info.WhichOneof("encoding") == "composite_tensor":
+                parts = ", ".join(part for part, _ in composite.parts(name, info))
+                notes.append(f"{name!r} of signature {key!r} is made up of {parts}: a signature's tensors are dense")
     return notes
 
 

@@ -19,8 +19,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import saver_pb2
 
-from export_v1 import private
 from export_v1.console import progress
 from export_v1.format import bundle
 from export_v1.weights import restore
@@ -244,10 +244,8 @@ def _compare(items: list[_Item], written: bundle.Index, weights: Weights) -> Non
 class Saver(tf.compat.v1.train.Saver):
     """A Saver that SavedModelBuilder can be given: it restores as any other, and saves without asking the session."""
 
-    def __init__(self, weights: Weights):
-        # As SavedModelBuilder makes its own, but with one op that reads for all variables.
-        builder = private.BulkSaverBuilder(v1.train.SaverDef.V2)
-        super().__init__(sharded=True, builder=builder, allow_empty=True)
+    def __init__(self, saver_def: saver_pb2.SaverDef, weights: Weights):
+        super().__init__(saver_def=saver_def)
         self._weights = weights
         self.not_finite: list[str] = []
 

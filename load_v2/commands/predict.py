@@ -67,11 +67,9 @@ def run(args: argparse.Namespace) -> int:
     from load_v2.scoring import jobs
 
     # What is wrong with names is said before a model is loaded.
-    jobs.tasks(args.inputs, args.outputs, args.failed)
+    tasks = jobs.tasks(args.inputs, args.outputs, args.failed, args.dir)
     layer = SignatureLayer(args.dir, args.signature, allow_ops=args.allow_ops)
-    done = predict(
-        layer, args.inputs, args.outputs, args.batch_size, failed=args.failed, columns=dict(args.column)
-    )  # fmt: skip
+    done = _answered(layer, tasks, args.outputs, args.batch_size, args.failed, dict(args.column))
     text = f"{args.outputs}: {done.rows} rows, {done.rows / max(done.seconds, 1e-9):,.0f} a second"
     if "*" in args.outputs:
         text += f", of {done.files} files; {done.before} more had been answered before"
@@ -125,29 +123,36 @@ def predict(
     Raises:
         LoadError: files are missing, do not fit or cannot be written; a row has no answer.
     """
+    from load_v2.scoring import jobs
+
+    return _answered(layer, jobs.tasks(inputs, outputs, failed), outputs, batch_size, failed, columns or {})
+
+
+def _answered(
+    layer, tasks: list, outputs: str, batch_size: int | None, failed: str | None, columns: Mapping[str, str]
+) -> Done:
     from load_v2.scoring import array_files, jobs
     from load_v2.scoring.scorer import Scorer
 
-    made = jobs.tasks(inputs, outputs, failed)
-    score = _tables() if made[0].is_of_tables else array_files.score
+    score = _tables() if tasks[0].is_of_tables else array_files.score
     ledger = None
     if "*" in outputs:
-        settings = {**jobs.of_layer(layer), "columns": dict(columns or {}), "failed": failed}
-        ledger = jobs.Ledger(outputs, made, settings)
-    left = ledger.left if ledger else made
+        settings = {**jobs.of_layer(layer), "columns": dict(columns), "failed": failed}
+        ledger = jobs.Ledger(outputs, tasks, settings)
+    left = ledger.left if ledger else tasks
     scorer, start, rows, refused = Scorer(layer), time.monotonic(), 0, 0
 
     def told(count: int, total: int | None) -> None:
         total = total if len(left) == 1 else None
         progress.count_up("answering", rows + count, total, time.monotonic() - start, "rows")
 
-    options = jobs.Options(columns or {}, batch_size, told)
+    options = jobs.Options(columns, batch_size, told)
     for task in left:
         counts = score(scorer, task, options)
         if ledger:
             ledger.check_unchanged(task)
         rows, refused = rows + counts[0], refused + counts[1]
-    return Done(rows, refused, len(left), len(made) - len(left), time.monotonic() - start)
+    return Done(rows, refused, len(left), len(tasks) - len(left), time.monotonic() - start)
 
 
 def _tables() -> Callable:

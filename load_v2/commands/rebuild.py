@@ -115,7 +115,7 @@ def write(
     Raises:
         LoadError: as `rebuild`.
     """
-    from load_v2.commands import to_keras
+    from load_v2.commands import port, to_keras
     from load_v2.errors import LoadError
     from load_v2.opening import rebuilding
     from load_v2.scoring import atomic
@@ -127,7 +127,8 @@ def write(
             f"There is no {missing_ends[0]} to write: the model has all of signature {signature!r} on that side.\n"
             f"  Leave --{missing_ends[0]} out."
         )
-    with atomic.published(weights, ".weights.h5") as weights_part, atomic.published(code, ".py") as code_part:
+    size = port.room(rebuilt.model)
+    with atomic.published(weights, ".weights.h5", size) as weights_part, atomic.published(code, ".py") as code_part:
         rebuilding.write(rebuilt.source, rebuilt.model, code_part, weights_part)
     report = rebuilt.report
     if rules:
@@ -138,6 +139,6 @@ def write(
     for name, file in written.items():
         to_keras.save(to_keras.functional(getattr(rebuilt, name)), file)
     if archive:
-        with atomic.published(archive, ".keras") as part:
+        with atomic.published(archive, ".keras", size) as part:
             rebuilt.model.save(part)
     return report

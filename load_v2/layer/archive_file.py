@@ -134,10 +134,10 @@ def _stored(folder: str, name: str, path: str) -> Stored:
     layer = name.removeprefix(_ASSETS)
     try:
         source = dataclasses.replace(artefact.read(own), path=f"{path}: {layer}")
+        changed, wanted = digests.changed_files(own, LoadError), digests.weights(own, LoadError)
     except LoadError as error:
         # Nobody else knows the folder that it was unpacked into.
         raise LoadError(str(error).replace(own, f"{path}: {layer}")) from error
-    changed, wanted = digests.changed_files(own, LoadError), digests.weights(own, LoadError)
     file = os.path.join(folder, _WEIGHTS)
     if changed is None or wanted is None:
         return Stored(layer, source, None, (), file)

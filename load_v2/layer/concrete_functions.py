@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import tensorflow as tf
 
+from export_v1.format import plain_path
 from export_v1.ir import safety
 from load_v2 import errors, private
 from load_v2.errors import LoadError, quoted
@@ -157,7 +158,7 @@ def over(taken: program.Program, weights: Mapping[str, Weight], policy: safety.P
         LoadError: a table cannot be made.
     """
     held = {f"{handle}:0": weights[variable.name] for variable in taken.variables for handle in variable.handles}
-    assets = {name: tf.saved_model.Asset(file) for name, file in taken.assets.items()}
+    assets = {name: tf.saved_model.Asset(plain_path.in_utf_8(file)) for name, file in taken.assets.items()}
     with errors.blamed(f"The tables of {taken.source.path!r} cannot be made"):
         run = functools.partial(program.run_now, policy=policy)
         made = resource_tables.create_all(taken.graph_def, run, assets)

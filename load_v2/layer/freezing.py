@@ -125,7 +125,7 @@ def with_norms_in_inference(
     whole.CopyFrom(part.graph_def)
     whole.node.extend(variables)
     index = graph.Index(whole)
-    still = {average.variable for average in averages.kept(index) if average.variable in frozen}
+    still = {average.variable for average in index.once(averages.kept) if average.variable in frozen}
     if not still:
         return part
     ends = [graph.parse(spec.tensor) for spec in part.outputs.values()]
@@ -140,7 +140,7 @@ def with_norms_in_inference(
             quoted(still),
             "; ".join(sorted(problems)),
         )
-    made, _ = inference_form.of(whole, settled)
+    made, _ = inference_form.of(index, settled)
     return _with_graph(part, made)
 
 

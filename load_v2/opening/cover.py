@@ -3,13 +3,11 @@
 import dataclasses
 from collections.abc import Sequence
 
-import tensorflow as tf
-
 from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.opening import expressions, operations
 from load_v2.opening.context import Context, Piece, Refused
-from load_v2.opening.loops import bidirectional, block, printed_loops, recurrent, unrolled
+from load_v2.opening.loops import bidirectional, block, fused, printed_loops, recurrent, unrolled
 from load_v2.opening.patterns import (
     activations,
     attention,
@@ -29,6 +27,7 @@ PATTERNS: tuple[Pattern, ...] = (
     recurrent.Recurrent(),
     unrolled.Unrolled(),
     block.BlockLSTM(),
+    fused.FusedLSTM(),
     printed_loops.PrintedLoop(),
     printed_loops.PrintedCondition(),
     normalization.BatchNormalization(),
@@ -70,8 +69,6 @@ INSIDE: tuple[Pattern, ...] = (
 
 
 WRITES = "it writes variables, which a Keras model does not do in inference"
-# A form of graph that a pattern does not know may fail it in any of these ways; then it is no match, and that is told.
-_UNFORESEEN = (ValueError, TypeError, IndexError, KeyError, AttributeError, tf.errors.OpError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +134,7 @@ def cover(context: Context, patterns: Sequence[Pattern] = PATTERNS) -> Cover:
             piece = _by_pattern(context, tensor, by_root.get(op, ()), misses) or _by_op(context, tensor)
         except Refused as refused:
             nearly = [miss.reason for miss in misses if miss.node == tensor.node]
-            refusals.append(Refusal(tensor.node, op, "; ".join([str(refused), *nearly])))
+            refusals.append(Refusal(tensor.node, op, "; ".join(dict.fromkeys([str(refused), *nearly]))))
             given.add(tensor)
             todo.extend(context.sources(tensor))
             continue
@@ -159,7 +156,7 @@ def _by_pattern(context: Context, tensor: Tensor, patterns: Sequence[Pattern], m
         except (Missed, Refused) as missed:
             misses.append(Miss(pattern.name, tensor.node, str(missed)))
             continue
-        except _UNFORESEEN as error:
+        except Exception as error:  # a form of graph that the pattern does not know: no match, and that is told
             misses.append(Miss(pattern.name, tensor.node, f"a defect of this pattern, {type(error).__name__}: {error}"))
             continue
         if piece is not None:
@@ -177,5 +174,9 @@ def _by_op(context: Context, tensor: Tensor) -> Piece:
         raise Refused(WRITES)
     try:
         return operations.translated(context, tensor)
-    except _UNFORESEEN as error:
+    except Refused:
+        raise
+    except Missed as missed:
+        raise Refused(str(missed)) from missed
+    except Exception as error:  # as above
         raise Refused(f"a defect of its translation, {type(error).__name__}: {error}") from error

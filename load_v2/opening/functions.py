@@ -1,20 +1,19 @@
 """Functions of a graph's library, such as the body of a loop, as graphs of their own."""
 
 import dataclasses
-from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2
 
-from export_v1.ir import graph as ir
+from export_v1.ir import library
 from export_v1.ir.graph import GraphDef, NodeDef, Tensor
 from load_v2.opening import canonical, choices, expressions
 from load_v2.opening import graph as graphs
 from load_v2.opening.context import Context, Refused
 from load_v2.opening.sizes import Sizes
 from load_v2.opening.values import Values
-from load_v2.program import artefact, inline
+from load_v2.program import artefact
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,13 +56,22 @@ def of_loop(context: Context, loop: Tensor, attr: str = "body") -> Function:
     body = _definition(context, node.attr["body"].func.name)
     same = {
         at for at, (argument, result) in enumerate(zip(body.signature.input_arg, body.signature.output_arg, strict=True))
-        if body.ret[result.name] == argument.name
+        if _origin(body, body.ret[result.name]) == argument.name
     }  # fmt: skip
     shapes = [
         None if shape.unknown_rank else [dim.size if dim.size >= 0 else None for dim in shape.dim]
         for shape in node.attr["output_shapes"].list.shape
     ] or [None] * len(given)
     return _function(context, definition, given, same, shapes)
+
+
+def _origin(definition: function_pb2.FunctionDef, edge: str) -> str:
+    """Returns the argument, or the node, that an edge of a function comes from, past nodes that change nothing."""
+    nodes = {node.name: node for node in definition.node_def}
+    name = edge.partition(":")[0]
+    while name in nodes and nodes[name].op == "Identity":
+        name = nodes[name].input[0].partition(":")[0]
+    return name
 
 
 def of_branch(context: Context, condition: Tensor, attr: str) -> Function:
@@ -97,13 +105,14 @@ def _function(context: Context, definition, given: list[Tensor], same: set[int],
         else:
             shape = _known_shape(context, source, shapes[at])
         graph_def.node.append(graphs.placeholder(argument.name, tf.as_dtype(argument.type), shape))
-    graph_def.node.extend(_nodes(definition, graph_def))
-    results = [_edge(definition.ret[result.name], definition, graph_def) for result in definition.signature.output_arg]
+    body = library.body(graph_def, definition.signature.name)
+    graph_def.node.extend(_plain(node) for node in body.graph_def.node[len(arguments) :])
+    results = body.returned
 
     def read(variable: artefact.Variable) -> np.ndarray:
         return held[variable.key]
 
-    outputs = {str(at): ir.parse(edge) for at, edge in enumerate(results)}
+    outputs = {str(at): tensor for at, tensor in enumerate(results)}
     inputs = {argument.node: argument for argument in arguments}
     try:
         chosen = choices.with_choices(graph_def)
@@ -113,7 +122,7 @@ def _function(context: Context, definition, given: list[Tensor], same: set[int],
     except ValueError as error:
         raise Refused(f"the function {definition.signature.name!r} cannot be read: {error}") from error
     values = Values(graph, read)
-    inner = Context(graph, values, Sizes(graph, values))
+    inner = Context(graph, values, Sizes(graph, values, numbers=True))
     return Function(
         inner, tuple(arguments), tuple(graph.outputs[str(at)] for at in range(len(results))), tuple(given), context
     )
@@ -148,25 +157,12 @@ def _constant(name: str, value: np.ndarray) -> NodeDef:
     return node
 
 
-def _nodes(definition: function_pb2.FunctionDef, graph_def: GraphDef) -> list[NodeDef]:
-    nodes = []
-    for node in definition.node_def:
-        copy = NodeDef()
-        copy.CopyFrom(node)
-        del copy.input[:]
-        copy.input.extend(_edge(edge, definition, graph_def) for edge in node.input if not edge.startswith("^"))
-        for key in [key for key in copy.attr if key.startswith("_")]:
-            del copy.attr[key]
-        nodes.append(copy)
-    return nodes
-
-
-def _edge(edge: str, definition: function_pb2.FunctionDef, graph_def: GraphDef) -> str:
-    """Returns an edge of a function, "node:output:index", as one of a graph."""
-    name, *rest = edge.split(":")
-    if not rest:
-        return name
-    library: Mapping = {function.signature.name: function for function in graph_def.library.function}
-    node = next(node for node in definition.node_def if node.name == name)
-    index = inline.first_outputs(node, library)[rest[0]] + int(rest[1])
-    return f"{name}:{index}" if index else name
+def _plain(node: NodeDef) -> NodeDef:
+    """Returns a node without what it waits for, and without marks."""
+    copy = NodeDef()
+    copy.CopyFrom(node)
+    del copy.input[:]
+    copy.input.extend(edge for edge in node.input if not edge.startswith("^"))
+    for key in [key for key in copy.attr if key.startswith("_")]:
+        del copy.attr[key]
+    return copy

@@ -232,8 +232,17 @@ def reverse_sequence(scope: str) -> Layer:
     return Layer(kind="ReverseSequence", scope=scope, printed=_REVERSE_SEQUENCE)
 
 
-def of_expression(rule: str, scope: str, code: Expression) -> tuple[Layer, list[Tensor]]:
-    """Returns a layer whose call computes an expression, and the tensors to call it on."""
+def of_expression(
+    rule: str, scope: str, code: Expression, spec: tuple[tuple[int | None, ...], str] | None
+) -> tuple[Layer, list[Tensor]]:
+    """Returns a layer whose call computes an expression, and the tensors to call it on.
+
+    Args:
+        rule: of the piece of graph that it stands for.
+        scope: what it is named after.
+        code: the expression.
+        spec: shape and type of its value, where they are known.
+    """
     tensors = expressions.operands(code)
     names = {tensor: name for tensor, name in zip(tensors, _names(len(tensors)), strict=True)}
     body = text.statement("return ", code, names, indent=8)
@@ -244,6 +253,10 @@ def of_expression(rule: str, scope: str, code: Expression) -> tuple[Layer, list[
         f'    """{rule} with sizes that are only known when it runs."""\n\n'
         f"    def call(self, {arguments}):\n{body}\n"
     )
+    if len(tensors) > 1 and spec is not None:
+        # Keras, which tries a layer on made-up sizes, does not know how those of several tensors belong together.
+        source += f"\n    def compute_output_spec(self, {arguments}):\n"
+        source += f"        return keras.KerasTensor({expressions.literal_text(spec[0])}, {expressions.literal_text(spec[1])})\n"
     made = PrintedClass(title, source, "it needs the sizes of real tensors")
     return Layer(kind=title, scope=scope, printed=made), tensors
 

@@ -146,9 +146,9 @@ def slice_parts(masks: Mapping[str, int], begin, end, strides) -> list[Any] | No
         elif marked("new_axis_mask"):
             items.append("new")
         elif marked("shrink_axis_mask"):
-            if not isinstance(start, int):
-                return None
             items.append(start)
+        elif not isinstance(step, int):
+            return None
         else:
             first = None if marked("begin_mask") or (start == 0 and step == 1) else start
             items.append((first, None if marked("end_mask") else stop, step))

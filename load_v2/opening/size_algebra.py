@@ -23,6 +23,19 @@ class Axis:
 
 
 @dataclasses.dataclass(frozen=True, order=True)
+class Number:
+    """An integer that is data: a scalar tensor, or an element of a vector."""
+
+    node: str
+    output: int
+    place: int | None = None
+
+    @property
+    def tensor(self) -> Tensor:
+        return Tensor(self.node, self.output)
+
+
+@dataclasses.dataclass(frozen=True, order=True)
 class Computed:
     """A size that is no product: an infix operator or a function of two sizes."""
 
@@ -36,16 +49,17 @@ class Product:
     """A known factor times unknown sizes."""
 
     factor: int
-    unknown: tuple[Axis | Computed, ...]
+    unknown: "tuple[Atom, ...]"
 
 
+Atom: TypeAlias = Axis | Number | Computed
 Size: TypeAlias = int | Product
 
 
 def product(sizes) -> Size:
     """Returns the product of sizes."""
     factor = 1
-    unknown: list[Axis | Computed] = []
+    unknown: list[Atom] = []
     for size in sizes:
         factor *= size if isinstance(size, int) else size.factor
         unknown.extend(() if isinstance(size, int) else size.unknown)

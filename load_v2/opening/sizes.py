@@ -14,7 +14,7 @@ from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.opening.graph import Graph
 from load_v2.opening.shape_arithmetic import FLOATS, HANDLERS, INTEGERS, SLICE_MASKS, filled, objects, slice_parts
-from load_v2.opening.size_algebra import Axis, Product, Size, computed, divided, product
+from load_v2.opening.size_algebra import Axis, Number, Product, Size, computed, divided, product
 from load_v2.opening.values import Values
 
 # Integer tensors with more elements than this are no shapes.
@@ -49,10 +49,17 @@ class Sizes:
     Args:
         graph, values: of the graph.
         given: the sizes of some tensors, in terms of another graph's.
+        numbers: whether integers that are data are sizes, too; so they are where code runs on real tensors.
     """
 
-    def __init__(self, graph: Graph, values: Values, given: Mapping[Tensor, tuple[Size, ...] | None] | None = None):
-        self._graph, self._values, self._given = graph, values, given or {}
+    def __init__(
+        self,
+        graph: Graph,
+        values: Values,
+        given: Mapping[Tensor, tuple[Size, ...] | None] | None = None,
+        numbers: bool = False,
+    ):
+        self._graph, self._values, self._given, self._numbers = graph, values, given or {}, numbers
         self._axes: dict[tuple[Tensor, int], Size] = {}
         self._arrays: dict[Tensor, np.ndarray | None] = {}
 
@@ -261,8 +268,21 @@ class Sizes:
         """Returns the value of a small integer tensor as an array of sizes; None where it depends on more than shapes."""
         if tensor not in self._arrays:
             self._arrays[tensor] = None
-            self._arrays[tensor] = self._array(tensor)
+            found = self._array(tensor)
+            if found is None and self._numbers and self._values.is_data(tensor):
+                found = self._of_numbers(tensor)
+            self._arrays[tensor] = found
         return self._arrays[tensor]
+
+    def _of_numbers(self, tensor: Tensor) -> np.ndarray | None:
+        shape = self._graph.shape(tensor)
+        if self._graph.dtype(tensor) not in INTEGERS or shape is None or len(shape) > 1 or None in shape:
+            return None
+        if not shape:
+            return filled(Product(1, (Number(tensor.node, tensor.index),)))
+        places = range(shape[0] or 0) if (shape[0] or 0) <= _LARGEST else ()
+        found = [Product(1, (Number(tensor.node, tensor.index, place),)) for place in places]
+        return filled(found) if found else None
 
     def _array(self, tensor: Tensor) -> np.ndarray | None:
         graph = self._graph

@@ -97,16 +97,23 @@ def _made(layer: Layer) -> str:
 
 
 def _returned(program: Program, graph: Graph, names) -> str:
-    pairs = ", ".join(f"{expressions.literal_text(key)}: {names[tensor]}" for key, tensor in graph.inputs.items())
+    inputs = [f"{expressions.literal_text(key)}: {names[tensor]}" for key, tensor in graph.inputs.items()]
     outputs = {key: text.flat(code, names) for key, code in program.outputs.items()}
-    if len(outputs) == 1:
-        ends = next(iter(outputs.values()))
-    else:
-        ends = "{" + ", ".join(f"{expressions.literal_text(key)}: {value}" for key, value in outputs.items()) + "}"
-    whole = f"    return keras.Model({{{pairs}}}, {ends})"
+    pairs = [f"{expressions.literal_text(key)}: {value}" for key, value in outputs.items()]
+    ends = next(iter(outputs.values())) if len(outputs) == 1 else f"{{{', '.join(pairs)}}}"
+    whole = f"    return keras.Model({{{', '.join(inputs)}}}, {ends})"
     if len(whole) <= text.WIDTH:
         return whole
-    return f"    return keras.Model(\n        {{{pairs}}},\n        {ends},\n    )"
+    given = ends if len(outputs) == 1 else _entries(pairs)
+    return f"    return keras.Model(\n        {_entries(inputs)},\n        {given},\n    )"
+
+
+def _entries(pairs: list[str]) -> str:
+    """Returns a dict that is an argument of the model, with a line for each entry where one line is too long."""
+    whole = f"{{{', '.join(pairs)}}}"
+    if len(whole) + 9 <= text.WIDTH:
+        return whole
+    return "{\n" + "".join(f"            {pair},\n" for pair in pairs) + "        }"
 
 
 # Statements of a section that is worth a heading.

@@ -132,12 +132,20 @@ class _Builder:
                     heapq.heappush(ready, (*place(reader), numbers[id(reader)]))
         return done
 
+    def _spec(self, piece: Piece) -> tuple[tuple[int | None, ...], str] | None:
+        """Returns the shape and the type of what a piece gives, as far as they are known; None where it gives several."""
+        (tensor, *others), graph = piece.outputs, self._context.graph
+        if others or tensor is None or tensor not in graph:
+            return None
+        shape = graph.shape(tensor)
+        return None if shape is None else (tuple(shape), graph.dtype(tensor))
+
     def _settled(self, piece: Piece) -> Expression:
         """Returns a piece's code with constants and parameters in their places, in a printed layer if it asks for sizes."""
         code = self._valued(piece.code)
         if _asks_for_sizes(code) and not self._context.inside_call:
             # What the code asks is the shape of real tensors, and those are only seen inside the call of a layer.
-            layer, tensors = printed.of_expression(piece.rule, piece.scope, code)
+            layer, tensors = printed.of_expression(piece.rule, piece.scope, code, self._spec(piece))
             return LayerCall(layer, tuple(map(Operand, tensors)))
         return code
 

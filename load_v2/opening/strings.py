@@ -25,7 +25,7 @@ from load_v2.program.signature import Signature, Spec
 # No Keras model has such tensors inside that also runs without TensorFlow.
 _NO_NUMBERS = frozenset({"string", "resource"})
 # Beside tensors of whole numbers, what is made before the model where all that it reads is.
-_PREPARES = ("Sparse", "Ragged", "Parse", "Decode")
+_PREPARES = ("Sparse", "Ragged", "Parse", "Decode", "AudioSpectrogram", "Mfcc")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

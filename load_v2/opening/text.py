@@ -29,6 +29,16 @@ def flat(code: Expression, names: Mapping[Tensor, str]) -> str:
     return _Writer(names).flat(code)
 
 
+def head(name: str, arguments: list[str], indent: int = 0) -> str:
+    """Returns the first line of a function, or its lines where one would be too long."""
+    tab, inside = " " * indent, ", ".join(arguments)
+    whole = f"{tab}def {name}({inside}):"
+    if len(whole) <= WIDTH:
+        return whole
+    within = f"{tab}    {inside}\n" if len(inside) <= WIDTH - indent - 4 else None
+    return f"{tab}def {name}(\n{within or ''.join(f'{tab}    {one},' + chr(10) for one in arguments)}{tab}):"
+
+
 def statement(prefix: str, code: Expression, names: Mapping[Tensor, str], indent: int = 4) -> str:
     """Returns a statement that ends in an expression, on as many lines as it needs."""
     return "\n".join(_Writer(names).lines(" " * indent, prefix, code, ""))

@@ -18,6 +18,8 @@ from load_v2.errors import LoadError, quoted
 from load_v2.program import signature, subgraph
 
 MetaGraphDef: TypeAlias = meta_graph_pb2.MetaGraphDef
+# TensorShape holds no more.
+_MOST_AXES = 254
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +136,7 @@ def _with_ranks(signatures: dict[str, signature.Signature], record: Record | Non
     ranks = {
         spec.tensor: (None,) * recorded[key]
         for key, spec in (default.outputs.items() if default else ())
-        if spec.shape is None and isinstance(recorded.get(key), int)
+        if spec.shape is None and isinstance(recorded.get(key), int) and 0 <= recorded[key] <= _MOST_AXES
     }
     return {key: signature.with_output_shapes(one, ranks) for key, one in signatures.items()}
 

@@ -14,8 +14,6 @@ from export_v1.ir import graph, library, ops
 from load_v2.errors import LoadError
 from load_v2.program import subgraph
 
-# Deeper nesting than any traced code has; a function that calls itself would never end.
-_MAX_DEPTH = 50
 _RESOURCE = tf.resource.as_datatype_enum
 Functions = Mapping[str, function_pb2.FunctionDef]
 
@@ -26,15 +24,13 @@ def calls(graph_def: subgraph.GraphDef) -> subgraph.GraphDef:
     Guaranteed: tensor names of the calls' outputs stay valid, and what waited for a call waits for all the call did.
 
     Raises:
-        LoadError: functions call one another without end, or so often that the graph becomes too large.
+        LoadError: functions call one another without end, too deep, or so often that the graph becomes too large.
     """
     library.check_size(graph_def, LoadError)
     functions = {function.signature.name: function for function in graph_def.library.function}
-    for _ in range(_MAX_DEPTH):
-        if not any(_called(node, functions) for node in graph_def.node):
-            return graph_def
+    while any(_called(node, functions) for node in graph_def.node):
         graph_def = _once(graph_def, functions)
-    raise LoadError(f"The graph's functions call one another more than {_MAX_DEPTH} deep.\n  Export again.")
+    return graph_def
 
 
 def _called(node: subgraph.NodeDef, functions: Functions) -> str | None:

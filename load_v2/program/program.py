@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import tensorflow as tf
 
-from export_v1.ir import held_draws, importing, ops, safety
+from export_v1.ir import held_draws, importing, library, ops, safety
 from load_v2 import errors
 from load_v2.errors import LoadError, quoted
 from load_v2.program import artefact, inline, resource_tables, signature, subgraph, writes
@@ -80,7 +80,7 @@ def _taken(source: artefact.Artefact, key: str) -> Program:
     parts = [serve] + ([train] if train else []) + losses
     _refuse_references(parts, source.path)
     kept = _kept(full, parts)
-    _refuse_hidden_tables(kept, source.path)
+    _refuse_hidden_state(kept, source)
     held = {node.name for node in kept.node}
     variables = tuple(variable for variable in source.variables if held.intersection(variable.handles))
     by_handle = {handle: variable.name for variable in variables for handle in variable.handles}
@@ -159,16 +159,14 @@ def _refuse_references(parts: Iterable[Part], path: str) -> None:
     )
 
 
-def _refuse_hidden_tables(kept: subgraph.GraphDef, path: str) -> None:
-    hidden = [
-        node.name
-        for function in kept.library.function
-        for node in function.node_def
-        if node.op in ops.TABLES or node.op == "VarHandleOp"
-    ]
+def _refuse_hidden_state(kept: subgraph.GraphDef, source: artefact.Artefact) -> None:
+    owned = {handle for variable in source.variables for handle in variable.handles}
+    hidden = library.hidden_state(kept)
+    # These stood in a function that is no call any more.
+    hidden += [node.name for node in kept.node if node.op == "VarHandleOp" and node.name not in owned]
     if hidden:
         raise LoadError(
-            f"{path!r} makes tables or variables inside loops or conditions, where a layer cannot own them:\n"
+            f"{source.path!r} makes tables or variables inside functions, loops or conditions, where a layer cannot own them:\n"
             f"  {quoted(hidden)}.\n  Use keras.layers.TFSMLayer for it."
         )
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
+from export_v1.format import composite
 from export_v1.format.record import Record
 
 
@@ -101,8 +102,13 @@ def _specs(infos) -> dict[str, Spec]:
             specs[f"{key}_indices"] = Spec(sparse.indices_tensor_name, "int64", (None, None))
             specs[f"{key}_values"] = Spec(sparse.values_tensor_name, dtype, (None,))
             specs[f"{key}_dense_shape"] = Spec(sparse.dense_shape_tensor_name, "int64", (None,))
+        elif info.WhichOneof("encoding") == "composite_tensor":
+            specs.update({part: _spec(component) for part, component in composite.parts(key, info)})
         else:
-            shape = tf.TensorShape(info.tensor_shape)
-            known = None if shape.rank is None else tuple(shape.as_list())
-            specs[key] = Spec(info.name, tf.as_dtype(info.dtype).name, known)
+            specs[key] = _spec(info)
     return specs
+
+
+def _spec(info) -> Spec:
+    shape = tf.TensorShape(info.tensor_shape)
+    return Spec(info.name, tf.as_dtype(info.dtype).name, None if shape.rank is None else tuple(shape.as_list()))

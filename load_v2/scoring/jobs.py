@@ -60,17 +60,18 @@ class Options:
     progress: Callable[[int, int | None], None] = lambda rows, total: None
 
 
-def tasks(inputs: str, outputs: str, failed: str | None = None) -> list[Task]:
+def tasks(inputs: str, outputs: str, failed: str | None = None, model: str | None = None) -> list[Task]:
     """Returns what is to be done, in the order of the files' names.
 
     Args:
         inputs: a file, a folder or a pattern.
         outputs: a file or folder for all of them, or with a `*` for the name of each.
         failed: where rows without an answer go, likewise.
+        model: the folder of what answers.
 
     Raises:
-        LoadError: no file matches, the files are of different kinds, or an output would take the place of an input or of
-            another output.
+        LoadError: no file matches, the files are of different kinds, or an output would take the place of an input, of
+            another output or of a part of the model.
     """
     for flag, path in (("outputs", outputs), ("failed", failed or "")):
         if path.count("*") > 1:
@@ -95,7 +96,7 @@ def tasks(inputs: str, outputs: str, failed: str | None = None) -> list[Task]:
         ]
     else:
         made = [Task(tuple(found), outputs, failed)]
-    _check_apart(made)
+    _check_apart(made, model)
     return made
 
 
@@ -126,8 +127,9 @@ def _name(path: str, root: str) -> str:
     return name.removesuffix(ending)
 
 
-def _check_apart(made: Sequence[Task]) -> None:
-    """Checks that nothing is written over what is read, or written twice."""
+def _check_apart(made: Sequence[Task], model: str | None) -> None:
+    """Checks that nothing is written over what is read, into the model's folder, or twice."""
+    inside = os.path.join(os.path.realpath(model), "") if model else None
     read = {os.path.realpath(path) for task in made for path in task.inputs}
     written: dict[str, Task] = {}
     for task in made:
@@ -135,6 +137,8 @@ def _check_apart(made: Sequence[Task]) -> None:
             place = os.path.realpath(path)
             if place in read:
                 raise LoadError(f"{path!r} holds inputs, and would be replaced.\n  Name another.")
+            if inside and place.startswith(inside):
+                raise LoadError(f"{path!r} is in the folder of the model, {model!r}.\n  Name a place outside of it.")
             if place in written:
                 other = written[place]
                 named = f"{other.inputs[0]!r} and {task.inputs[0]!r}" if other is not task else "--outputs and --failed"

@@ -129,6 +129,7 @@ class _Writer:
 
     def __init__(self, part: str, ending: str):
         self._part, self._is_csv = part, ending == ".csv"
+        self._file: pyarrow.NativeFile | None = None
         self._sink: parquet.ParquetWriter | csv.CSVWriter | None = None
         self._schema: pyarrow.Schema | None = None
 
@@ -138,7 +139,8 @@ class _Writer:
         if self._sink is None:
             make = csv.CSVWriter if self._is_csv else parquet.ParquetWriter
             self._schema = table.schema
-            self._sink = make(self._part, self._schema)
+            self._file = pyarrow.OSFile(self._part, "wb")
+            self._sink = make(self._file, self._schema)
         try:
             self._sink.write_table(table.cast(self._schema))
         except pyarrow.ArrowInvalid as error:
@@ -148,8 +150,16 @@ class _Writer:
             ) from error
 
     def close(self) -> None:
-        assert self._sink is not None, "a table without rows is written, too"
+        assert self._sink is not None and self._file is not None, "a table without rows is written, too"
         self._sink.close()
+        self._file.close()
+
+    def abandon(self) -> None:
+        """Lets the file go, whatever is in it."""
+        for each in (self._sink, self._file):
+            with contextlib.suppress(OSError, pyarrow.ArrowException):
+                if each is not None:
+                    each.close()
 
 
 @contextlib.contextmanager
@@ -157,8 +167,13 @@ def _writer(path: str) -> Iterator[_Writer]:
     ending = os.path.splitext(path)[1]
     with atomic.published(path, ending) as part:
         writer = _Writer(part, ending)
-        yield writer
-        writer.close()
+        try:
+            yield writer
+            writer.close()
+        except BaseException:
+            # Else the file keeps its room on the disk for as long as somebody remembers the error.
+            writer.abandon()
+            raise
 
 
 def _as_text(table: pyarrow.Table) -> pyarrow.Table:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import tensorflow as tf
 
+from export_v1.format import plain_path
 from load_v2 import errors
 from load_v2.errors import LoadError
 from load_v2.program.signature import Spec
@@ -37,7 +38,7 @@ class Reader:
     def batches(self, size: int) -> Iterator[dict]:
         check_lengths(self._path)
         compression = "GZIP" if self._path.endswith(".gz") else None
-        records = tf.data.TFRecordDataset(self._path, compression).batch(size)
+        records = tf.data.TFRecordDataset(plain_path.of(self._path), compression).batch(size)
         if not self._raw:
             records = records.map(self._parse, num_parallel_calls=tf.data.AUTOTUNE)
         try:
@@ -108,7 +109,7 @@ def writer(path: str) -> Iterator[_Records]:
     """Yields a writer of TFRecord."""
     options = tf.io.TFRecordOptions(compression_type="GZIP" if path.endswith(".gz") else "")
     with atomic.published(path) as part:
-        records = tf.io.TFRecordWriter(part, options)
+        records = tf.io.TFRecordWriter(plain_path.of(part), options)
         try:
             yield _Records(records)
         except BaseException:

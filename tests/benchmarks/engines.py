@@ -1,18 +1,21 @@
 """Ways to score Parquet files beside each other: predict, Beam, Spark and Ray, by number of workers.
 
-    python -m tests.benchmarks engines -- [--export=DIR] [--rows=20000] [--workers=1 --workers=2] [--rounds=2]
-        [--way=predict --way=spark …] [--python=beam=PYTHON]
+    python -m tests.benchmarks engines -- [--export=DIR] [--rows=20000] [--workers=1 --workers=2] [--rounds=1]
+        [--model=0] [--way=predict --way=spark …] [--python=beam=PYTHON] [--limit=150]
 
 The rows are those of the export's sample, over and over, in eight files. Each job runs with a tenth of the rows and with
 all of them: the difference is what rows cost, the rest is start-up. A worker has one thread for TensorFlow; for `predict`,
 which has one process, workers are threads. Processor time is of all processes of a job, read from /proc ten times a second.
-`--python=WAY=PYTHON` is for an engine that is installed elsewhere.
+`--python=WAY=PYTHON` is for an engine that is installed elsewhere. `--model=0` is the cheap model alone, `--model=1` the
+expensive one: each takes about five minutes on two cores. A job that does not end in --limit seconds is ended, with all
+its processes, and its row says so.
 """
 
 import argparse
 import contextlib
 import os
 import pathlib
+import signal
 import statistics
 import subprocess
 import sys
@@ -79,8 +82,16 @@ def command(
     return [python, "-c", _RAY, export_dir, str(source), str(out), str(workers)]
 
 
-def measured(arguments: list[str], threads: int) -> tuple[float, float]:
-    """Returns the seconds that a command takes, and the processor time of all its processes."""
+class Unended(Exception):
+    """A job has not ended in its time."""
+
+
+def measured(arguments: list[str], threads: int, limit: float) -> tuple[float, float]:
+    """Returns the seconds that a command takes, and the processor time of all its processes.
+
+    Raises:
+        Unended: it takes longer than `limit` seconds, and was ended.
+    """
     mark = f"ENGINES_JOB={uuid.uuid4().hex}"
     name, _, value = mark.partition("=")
     limits = {key: str(threads) for key in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")}
@@ -90,10 +101,18 @@ def measured(arguments: list[str], threads: int) -> tuple[float, float]:
     start = time.perf_counter()
     with tempfile.TemporaryFile() as log:
         job = subprocess.Popen(arguments, env=environment, stdout=log, stderr=log)
-        while job.poll() is None:
+        while job.poll() is None and time.perf_counter() - start < limit:
             used.update(_processor_time(mark.encode()))
             time.sleep(0.1)
         took = time.perf_counter() - start
+        ended = job.poll() is not None
+        # Daemons of an engine may outlive its job.
+        for process in _processor_time(mark.encode()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(process), signal.SIGKILL)
+        job.wait()
+        if not ended:
+            raise Unended(f"not ended in {limit:.0f} s")
         if job.returncode:
             log.seek(0)
             sys.exit(log.read().decode(errors="replace")[-3000:])
@@ -130,16 +149,24 @@ def exports(folder: pathlib.Path) -> dict[str, tuple[str, int]]:
 
 
 def job(
-    way: str, python: str, export_dir: str, source: pathlib.Path, scratch: str, workers: int
-) -> tuple[float, float]:
-    """Runs a job; returns its seconds and its processor time."""
+    way: str, python: str, export_dir: str, source: pathlib.Path, scratch: str, workers: int, limit: float
+) -> tuple[float, float] | None:
+    """Runs a job; returns its seconds and its processor time, or None where it did not end in its time."""
     target = pathlib.Path(tempfile.mkdtemp(dir=scratch))
     line = command(way, python, export_dir, source, target, workers)
-    return measured(line, workers if way == "predict" else 1)
+    try:
+        return measured(line, workers if way == "predict" else 1, limit)
+    except Unended:
+        return None
 
 
-def costs(few: Sequence[tuple[float, float]], many: Sequence[tuple[float, float]], rows: Sequence[int]) -> list[str]:
+Job = tuple[float, float] | None
+
+
+def costs(few: Sequence[Job], many: Sequence[Job], rows: Sequence[int]) -> list[str]:
     """Returns the cells of a table from the jobs with few and with many rows: what starting costs, and what rows cost."""
+    if None in (*few, *many):
+        return ["not ended in its time", *("" for _ in range(4))]
     (few_wall, few_used), (wall, used) = (
         [statistics.median(column) for column in zip(*runs, strict=True)] for runs in (few, many)
     )
@@ -159,7 +186,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--export", metavar="DIR", help="a model of your own, in place of the two")
     parser.add_argument("--rows", type=int, help="rows of a job; default: as many as take a while")
     parser.add_argument("--model", type=int, action="append", help="0 or 1: only the cheap or the expensive one")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--limit", type=float, default=150.0, help="seconds that a job may take")
     parser.add_argument("--workers", type=int, action="append")
     parser.add_argument("--way", action="append", choices=WAYS)
     parser.add_argument("--python", action="append", default=[], metavar="WAY=PYTHON")
@@ -186,7 +214,7 @@ def main(argv: list[str] | None = None) -> int:
             for workers in args.workers or [1, 2]:
                 sides = {
                     (way, source): lambda way=way, source=source, to=export_dir, count=workers: job(
-                        way, pythons[way], to, source, scratch, count
+                        way, pythons[way], to, source, scratch, count, args.limit
                     )
                     for way in ways
                     for source in sources

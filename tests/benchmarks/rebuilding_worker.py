@@ -1,8 +1,9 @@
 """A process that answers batches by a rebuilt model, or by SignatureLayer, and says how long that takes; see rebuilding.py.
 
-    python tests/benchmarks/rebuilding_worker.py FOLDER SIDE
+    python tests/benchmarks/rebuilding_worker.py tensorflow|jax|onnxruntime
+    python tests/benchmarks/rebuilding_worker.py write_onnx FOLDER
 
-FOLDER has an export (1), model.py, model.weights.h5 and, for onnxruntime, model.onnx.
+FOLDER has an export (1), model.py, model.weights.h5 and, for onnxruntime, model.onnx. Requests name a folder and a side.
 """
 
 import os
@@ -12,7 +13,7 @@ import sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
 os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
-os.environ["KERAS_BACKEND"] = "jax" if sys.argv[2:] == ["jax"] else "tensorflow"
+os.environ["KERAS_BACKEND"] = "jax" if sys.argv[1:] == ["jax"] else "tensorflow"
 
 import numpy as np
 import timed
@@ -105,15 +106,15 @@ def make(folder, side):
     return call
 
 
-def main(folder, side):
+def main(process, folder=None):
     """Answers requests until there are no more, or writes the ONNX file."""
-    if side == "write_onnx":
+    if process == "write_onnx":
         model = rebuilt(folder)
         model(batch(folder))
         model.export(os.path.join(folder, "model.onnx"), format="onnx", verbose=False)
         return
-    timed.answer(lambda _: make(folder, side), warm=3)
+    timed.answer(lambda name: make(*name), warm=3)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    main(*sys.argv[1:])

@@ -16,14 +16,15 @@ def answer(make, warm=1):
     for line in sys.stdin:
         request = json.loads(line)
         name = request["name"]
-        if name not in ready:
-            ready[name] = make(name)
+        key = json.dumps(name)
+        if key not in ready:
+            ready[key] = make(name)
             for _ in range(warm):
-                ready[name]()
+                ready[key]()
         seconds, processor = [], []
         for _ in range(request["calls"]):
             begin, used = time.perf_counter(), time.process_time()
-            ready[name]()
+            ready[key]()
             processor.append(time.process_time() - used)
             seconds.append(time.perf_counter() - begin)
         print(json.dumps({"seconds": seconds, "processor": processor}))

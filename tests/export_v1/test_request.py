@@ -49,6 +49,12 @@ def test_the_kind_of_source_is_that_of_its_flag(flags, kind):
         ({"checkpoint": "c", "sample": "f", "no_sample": True}, "--sample and --no_sample"),
         ({"checkpoint": "c", "require_proof": True, "no_sample": True}, "--require_proof and --no_sample"),
         ({"checkpoint": "c", "versioned": True, "overwrite": True}, "--versioned and --overwrite"),
+        (
+            {"checkpoint": "c", "optimize": True, "resume": True},
+            "--optimize and --resume .*\n  Remove one of them, or exp",
+        ),
+        ({"checkpoint": "c", "optimize": True, "train_freeze": {"t:0": True}}, "--optimize and --train_freeze exclude"),
+        ({"graph_def": "g", "optimize": True, "unfreeze": True}, "--optimize and --unfreeze exclude"),
     ],
 )
 def test_flags_that_contradict_each_other_are_refused(flags, said):

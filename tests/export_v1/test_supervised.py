@@ -1,6 +1,8 @@
 """export(…, supervised=True): whatever the graph does, this process goes on."""
 
+import contextlib
 import os
+import resource
 import signal
 
 import numpy as np
@@ -70,6 +72,32 @@ def test_one_that_takes_too_long_is_ended():
     with pytest.raises(apart.EndedError, match="exceeded its time limit"):
         process.ask(b"x", seconds=0.5)
     assert process._process.poll() is not None
+
+
+def stops_reading(receive, send):
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def test_one_that_does_not_read_is_ended():
+    """A long message waits in the pipe: whoever writes it must not wait for good."""
+    process = apart.Process(f"{__name__}:stops_reading")
+    with pytest.raises(apart.EndedError, match="exceeded its time limit"):
+        process.ask(bytes(2**22), seconds=0.5)
+    assert process._process.poll() is not None
+
+
+def test_a_server_has_many_files_open():
+    """select(2) takes no descriptor above 1,023."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    with contextlib.ExitStack() as files:
+        files.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(1050):
+            files.enter_context(open(os.devnull))
+        process = apart.Process(f"{__name__}:prints")
+        files.callback(process.close)
+        assert process._process.stdout.fileno() > 1023
+        assert process.ask(b"abc", seconds=60) == b"cba"
 
 
 def test_what_is_printed_does_not_get_into_the_answers():

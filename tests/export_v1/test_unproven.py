@@ -114,6 +114,28 @@ def test_where_every_output_is_random_nothing_is_equal(tmp_path):
     assert load_v2.verify(tmp_path / "out").verdict is Verdict.NOT_PROVEN
 
 
+def test_what_the_graph_leaves_open_is_not_proven_although_the_answers_agree(tmp_path):
+    """A kernel that is slow today may be quick tomorrow: which of two values is read is not in the graph."""
+
+    def racing():
+        x = v1.placeholder(tf.float32, [None, 2], "x")
+        v = v1.get_variable("v", initializer=[1.0, 2.0], use_resource=False)
+        view = tf.identity(v)
+        # What is added is nothing, so that every order gives the same answer.
+        with tf.control_dependencies([view]):
+            written = v1.assign_add(v, tf.reduce_sum(x, 0) * 0.0)
+        tf.multiply(view, x, name="read")
+        tf.add(written, x, name="other")
+
+    (tmp_path / "model").mkdir()
+    checkpoint = small_models.checkpoint(tmp_path / "model", racing)
+    outputs = {"read": "read:0", "other": "other:0"}
+    out = str(tmp_path / "out")
+    report = export_v1.export(checkpoint=checkpoint, inputs={"x": "x:0"}, outputs=outputs, export_dir=out)
+    assert list(report["proof"]["not_proven"]) == ["read"] and "leaves open which is first" in report.text()
+    assert [output.key for output in load_v2.verify(out).outputs if not output.equal] == ["read"]
+
+
 def test_an_original_that_cannot_be_run_stops_no_export(picky, tmp_path, monkeypatch):
     def refuse(*_):
         raise export_v1.ExportError("TensorFlow refuses the pruned graph: why\n  Remedy.")

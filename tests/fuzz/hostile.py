@@ -8,8 +8,10 @@ import shutil
 import zipfile
 
 import tensorflow as tf
+from google.protobuf import text_format
 from tensorflow.core.framework import graph_pb2
 
+from tests.support import functions
 from tests.support.graphs import nested
 
 GraphDef = graph_pb2.GraphDef
@@ -162,8 +164,48 @@ def nested_functions(graph_def, rng):
     node.input.append(outer.name)
 
 
+def given_a_function(graph_def, rng):
+    """A function that calls what it is given, and a call that gives it one; either may stand alone."""
+    suffix, depth = str(rng.randrange(10**6)), rng.choice((1, 2, 26))
+    takes, text = rng.random() < 0.7, functions.TWICE.replace('"twice"', f'"twice_{suffix}"')
+    more = 'attr { name: "g" type: "func" }' if takes else ""
+    both = functions.HEAD.format(name=f"both_{suffix}", more=more)
+    both += functions.call("a", "x", 'placeholder: "g"', ends=False)
+    both += functions.call("b", "a:output:0", 'placeholder: "g"')
+    for body in (both, text):
+        text_format.Parse(body, graph_def.library.function.add())
+    node = _node(graph_def, rng)
+    outer = graph_def.node.add()
+    outer.CopyFrom(node)
+    outer.name, name = f"{node.name}/outer", node.name
+    node.Clear()
+    node.name, node.op = name, "PartitionedCall"
+    node.input.append(outer.name)
+    for key in ("Tin", "Tout"):
+        node.attr[key].list.type.append(_FLOAT)
+    given = node.attr["f"].func
+    for _ in range(depth):
+        given.name, given = f"both_{suffix}", given.attr["g"].func
+    given.name = f"twice_{suffix}"
+
+
+def made_in_a_function(graph_def, rng):
+    """A variable or a table that a function makes, under a name that somebody else may have."""
+    function(graph_def, rng)
+    body = graph_def.library.function[-1]
+    made = body.node_def.add(
+        name="made", op=rng.choice(("VarHandleOp", "HashTableV2", "VariableV2", "MutableHashTableV2"))
+    )
+    made.attr["shared_name"].s = rng.choice((b"w", b"dense/kernel", b""))
+    made.attr["dtype"].type, made.attr["shape"].shape.unknown_rank = _FLOAT, False
+    made.attr["key_dtype"].type, made.attr["value_dtype"].type = 7, 9
+    for key in ("dtype", "shape") if "Table" in made.op else ("key_dtype", "value_dtype"):
+        del made.attr[key]
+    body.node_def[0].input.append("^made")
+
+
 ALL = (write, write_behind_a_condition, function, function, named_like_an_op, table_from_elsewhere, marks,
-       nested_functions)  # fmt: skip
+       nested_functions, given_a_function, made_in_a_function)  # fmt: skip
 
 
 def any_of(graph_def: GraphDef, rng: random.Random) -> str:

@@ -59,3 +59,35 @@ def test_what_is_wrong_is_said_and_the_process_goes_on(tmp_path):
             signature({"ids": np.ones((1, 2), np.int32)})
         assert signature({"ids": np.ones((1, 2), np.int32), "mask": np.ones((1, 2), np.float32)})["sum"].shape == (1, 2)
         assert signature._process is process
+
+
+def test_a_call_is_limited_however_large_its_inputs(tmp_path):
+    with SupervisedSignature(savedmodels.scale(tmp_path / "export"), seconds=60) as signature:
+        assert signature({"x": np.float32([1])})["y"].tolist() == [3]
+        signature._seconds = 1
+        os.kill(signature._process._process.pid, signal.SIGSTOP)
+        with pytest.raises(LoadError, match="exceeded its time limit"):
+            signature({"x": np.zeros(2**21, np.float32)})
+        signature._seconds = 60
+        assert signature({"x": np.float32([4])})["y"].tolist() == [12]
+
+
+GIVEN = {
+    "an object": {"x": object()},
+    "a dict in a list": {"x": [{}, 1]},
+    "rows of two lengths": {"x": [[1], [1, 2]]},
+    "half a letter": {"x": "\udcff"},
+    "None": {"x": None},
+    "nothing": {},
+    "another key": {"y": [1.0]},
+    "a key that is none": {1: [1.0]},
+    "text": {"x": "text"},
+}
+
+
+@pytest.mark.parametrize("given", GIVEN.values(), ids=GIVEN)
+def test_whatever_it_is_given_a_call_ends_with_a_load_error(given, tmp_path):
+    with SupervisedSignature(savedmodels.scale(tmp_path / "export")) as signature:
+        with pytest.raises(LoadError):
+            signature(given)
+        assert signature({"x": np.float32([4])})["y"].tolist() == [12]

@@ -10,15 +10,42 @@ _LOSSES = (*_ROLES, *_CHOICE)
 _LISTING = ("tests/export_v1/interface/test_listing.py",)
 _SOURCES = ("tests/export_v1/interface/test_sources.py",)
 _TELLING = ("tests/export_v1/interface/test_telling.py",)
+_RATES = ("tests/export_v1/analysis/test_dropout.py",)
 _ODD = ("tests/export_v1/test_oddities.py",)
 
 
 def _change(module: str, before: str, after: str, tests: tuple[str, ...], why: str = "") -> Change:
-    room = "analysis" if module == "live" else "interface"
+    room = "analysis" if module in ("live", "dropout") else "interface"
     return Change(f"export_v1/{room}/{module}.py", before, after, tests, why)
 
 
 CHANGES = (
+    _change("given", "        if keyword.iskeyword(key):\n", "        if False:\n", _GIVEN),
+    _change("dropout", "for _ in range(_RATE_STEPS):", "for _ in range(_RANDOM_STEPS):", _RATES),
+    _change("dropout", "return tensor, bool(value) if index", "return tensor, value if index", _RATES),
+    _change("results", "if roles.in_model(node.name) and self._is_class(node):", "if False:", _LOSSES),
+    _change(
+        "results",
+        "return self.is_choice(node) and above is not None and above.op in FORMS | PARTS",
+        "return self.is_choice(node)",
+        _ROLES,
+    ),
+    _change(
+        "results",
+        "return self.is_choice(node) and not self.roles.is_scalar(Tensor(node.name))",
+        "return self.roles.is_scalar(Tensor(node.name))",
+        _ROLES,
+    ),
+    _change("offers", "        _choices(judge),\n", "", _ROLES),
+    _change("anatomy", "self.drawn: list[Tensor] = [] if cuts else self._drawn(model)", "self.drawn = []", _LOSSES),
+    _change(
+        "anatomy",
+        "used = [one for one in drawn if any(one in roles.sources_of(made.node) for made in handed_over)]",
+        "used = drawn",
+        _ROLES,
+    ),
+    _change("choose", "is_plain_placeholder(one) or one in anatomy.drawn for", "is_plain_placeholder(one) for", _ROLES),
+    _change("roles", "found.update((self._unformed(one), None) for", "found.update((one, None) for", _ROLES),
     _change("mode_flags", "        verdicts.update(self._by_rate(sides))\n", "", _FLAGS),
     _change("mode_flags", "if len(set(verdicts.values())) != 1:", "if not verdicts:", _FLAGS),
     _change("mode_flags", "inference = no if training == yes else yes", "inference = no", _FLAGS),
@@ -135,10 +162,10 @@ CHANGES = (
         "if node.op",
         _ROLES,
     ),
-    _change("roles", '            and "Summary" not in node.op\n', "", _ROLES),
+    _change("roles", '            and "Summary" not in visit.op\n', "", _ROLES),
     _change(
         "roles",
-        "            if node.name not in settling.backward\n            and",
+        "            if visit.name not in settling.backward\n            and",
         "            if",
         ("tests/export_v1/interface/test_interface_choice.py",),
     ),

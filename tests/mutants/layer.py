@@ -908,8 +908,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/program/signature.py",
-        before="known = None if shape.rank is None else tuple(shape.as_list())",
-        after="known = () if shape.rank is None else tuple(shape.as_list())",
+        before="None if shape.rank is None else tuple(shape.as_list())",
+        after="() if shape.rank is None else tuple(shape.as_list())",
         tests=DESCRIPTION,
     ),
     Change(

@@ -11,23 +11,19 @@ _MERGE, _MERGED = "export_v1/passes/merge.py", ("tests/export_v1/passes/test_mer
 
 _CUTS = (
     Change(
-        _PRUNE, " | {func.name for func in attr.list.func}", "", _PRUNED, why="functions of Case branches are dropped"
-    ),
-    Change(_PRUNE, "            todo_ops.extend(node.op for node in functions[name].node_def)\n", "", _PRUNED),
-    Change(
-        _PRUNE,
-        "            todo.extend(attr for node in functions[name].node_def for attr in node.attr.values())\n",
+        "export_v1/ir/library.py",
+        "        todo.extend(callee for node in functions[name].node_def for callee in called_by(node))\n",
         "",
         _PRUNED,
     ),
     Change(_PRUNE, "    _drop_unreached_functions(kept)\n", "", _PRUNED),
-    Change(_PRUNE, "    _refuse_dangling(kept, index)\n", "", _PRUNED),
-    Change(_PRUNE, "_refuse_dangling(kept, index)", "_refuse_dangling(graph_def, index)", _PRUNED),
-    Change(_PRUNE, "if target not in index:", "if False:", _PRUNED),
+    Change(_PRUNE, "    _refuse_dangling(keep, index)\n", "", _PRUNED),
+    Change(_PRUNE, "_refuse_dangling(keep, index)", "_refuse_dangling(index.nodes, index)", _PRUNED),
+    Change(_PRUNE, "            if target not in nodes:\n", "            if False:\n", _PRUNED),
     Change(
         _PRUNE,
-        "for edge in node.input:",
-        "for edge in (one for one in node.input if not one.startswith('^')):",
+        "for target in (*(tensor.node for tensor in data), *controls):",
+        "for target in (tensor.node for tensor in data):",
         _PRUNED,
     ),
     Change(

@@ -41,10 +41,17 @@ CHANGES = (
     Change(_REPLACE, "    if unrunnable_only:\n        wrong", "    if False:\n        wrong", _PASS),
     Change(
         _REPLACE,
-        "inferred.get(tensor.name) if shape is None else shape",
-        "shape",
+        "inferred.get(tensor.name) if recorded is None else recorded",
+        "recorded",
         _PASS,
         why="shapes that nobody recorded stay unknown",
+    ),
+    Change(
+        _REPLACE,
+        "else [None] * shape.rank) for shape in shapes]",
+        "else shape) for shape in shapes]",
+        _kernel("boosted_trees-00-other_batch", "gather_tree-00-other_batch"),
+        why="the size of a training batch in what stands in for an op",
     ),
     Change(
         _FRAGMENT,
@@ -268,7 +275,7 @@ CHANGES = (
     ),
     Change(
         _FOLDER + "tensor_forest.py",
-        "if width is not None and asked >= width:",
+        "if width is not None and asked.size and asked.max() >= width:",
         "if False:",
         ("tests/export_v1/passes/replacements/test_trees.py",),
         why="a tree that reads beyond its row",

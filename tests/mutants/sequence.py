@@ -8,7 +8,7 @@ _PRUNE, _VARIANT = "export_v1/passes/prune.py", "export_v1/planning/variant.py"
 _TESTS = ("tests/export_v1/passes/test_sequence.py",)
 
 CHANGES = (
-    Change(_SEQUENCE, "    wellformed.check(cut.graph_def)\n", "", _TESTS),
+    Change(_SEQUENCE, "    wellformed.check(cut.graph_def, index=cut.index)\n", "", _TESTS),
     Change(_SEQUENCE, "    keep |= prune.needed(index, inits, ends)\n", "", ("tests/export_v1/source/test_assets.py",)),
     Change(_SEQUENCE, "[*state.fetched, *state.updates], ends)", "state.fetched, ends)", _TESTS, "updates are lost"),
     Change(_SEQUENCE, "prune.needed(index, [*state.fetched, *state.updates], ends)", "set(index.nodes)", _TESTS),

@@ -13,7 +13,7 @@ import numpy as np
 import export_v1
 from load_v2.errors import LoadError
 from load_v2.opening import backends as processes
-from load_v2.opening import rebuilding
+from load_v2.opening import rebuilding, strings
 from load_v2.opening.report import Report
 from tests.support import cases
 
@@ -123,6 +123,9 @@ def _rebuilt(name: str, export: Path, case: cases.Case | None, into: Path) -> _M
     outputs, inputs = plan.context.graph.outputs, plan.context.graph.inputs
     if case is not None:
         given, answers = case.oracle("in"), case.oracle("out")
+        if plan.parts is not None and plan.parts.front is not None:
+            # The model begins where the graph has made numbers of strings.
+            given = {**given, **strings.answered(plan.parts.front, given)}
         batches.append(({key: given[key] for key in inputs}, {key: answers[key] for key in outputs if key in answers}))
     questions = processes.Questions(code, weights, [batch for batch, _ in batches], list(outputs))
     return _Made(name, plan, batches, questions, None if case is None else _tuned(model, case))

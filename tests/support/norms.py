@@ -14,4 +14,4 @@ def found(graph_def: GraphDef, output: str = "y") -> list[training_norms.Norm]:
 
 def by_averages(graph_def: GraphDef, output: str = "y") -> Result:
     """Returns the graph with each of them by its moving averages, where it has both."""
-    return moving_averages.taken(graph_def, found(graph_def, output))
+    return moving_averages.taken(Index(graph_def), found(graph_def, output))

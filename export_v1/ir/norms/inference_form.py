@@ -4,23 +4,25 @@ What reads a statistic of the batch reads the variable that is its moving averag
 renorm corrects by is 1 or 0, and nobody waits for the updates of the averages any more.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import tensorflow as tf
 
 from export_v1.ir import graph, ops, rewrite
-from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor
+from export_v1.ir.graph import Edges, GraphDef, Index, NodeDef, Tensor
 from export_v1.ir.norms.training_norms import Norm
 
 
-def of(graph_def: GraphDef, norms: Iterable[Norm]) -> tuple[GraphDef, tuple[str, ...]]:
+def of(index: Index, norms: Iterable[Norm], among: Collection[str] | None = None) -> tuple[GraphDef, tuple[str, ...]]:
     """Returns the graph with some batch norms in their inference form, and the names of the variables that they use, sorted.
 
     Args:
-        graph_def: a whole graph, with the update ops. Not modified.
+        index: of a whole graph, with the update ops.
         norms: of this graph; one that has a problem stays as it is.
+        among: names of the nodes that are to go by them, which is all that somebody wants of the graph; the rest stays as it
+            is. None: all of them.
     """
-    index, norms = Index(graph_def), [norm for norm in norms if not norm.problem]
+    graph_def, norms = index.graph_def, [norm for norm in norms if not norm.problem]
     used = {statistic: average for norm in norms for statistic, average in norm.averages.items()}
     fused = {statistic.node for statistic in used if index[statistic.node].op in ops.BATCH_NORMS}
     names = set(index.nodes)
@@ -42,12 +44,14 @@ def of(graph_def: GraphDef, norms: Iterable[Norm]) -> tuple[GraphDef, tuple[str,
         replaced[tensor] = Tensor(name)
     dropped = {update: "" for norm in norms for update in norm.updates}
     nodes = [
-        _for_inference(node, replaced)
-        if node.name in fused
+        node
+        if among is not None and name not in among
+        else _for_inference(node, replaced)
+        if name in fused
         else rewrite.rewired(node, replaced, dropped)
-        if _reads(index, node, replaced, dropped)
+        if _reads(index.edges(name), replaced, dropped)
         else node
-        for node in graph_def.node
+        for name, node in index.nodes.items()
     ]
     return rewrite.with_nodes(graph_def, [*nodes, *made]), tuple(sorted(reads))
 
@@ -59,8 +63,7 @@ def _read(variable: NodeDef, taken_names: set[str]) -> NodeDef:
     return rewrite.node(name, "Identity", [Tensor(variable.name)], T=_type(variable))
 
 
-def _reads(index: Index, node: NodeDef, tensors: Mapping[Tensor, Tensor], controls: Mapping[str, str]) -> bool:
-    edges = index.edges(node.name)
+def _reads(edges: Edges, tensors: Mapping[Tensor, Tensor], controls: Mapping[str, str]) -> bool:
     return any(tensor in tensors for tensor in edges.data) or any(name in controls for name in edges.controls)
 
 

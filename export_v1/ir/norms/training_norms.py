@@ -52,7 +52,7 @@ def found(index: Index, live: Collection[str], outputs: Iterable[Tensor]) -> lis
         live: names of the nodes that run when the outputs are computed, update ops included.
         outputs: what is wanted of the graph.
     """
-    kept = averages.kept(index)
+    kept = index.once(averages.kept)
     forward = _Forward(index, live, list(outputs))
     reached = forward.reached()
     by_statistic: dict[Tensor, list[Average]] = {}

@@ -89,6 +89,8 @@ def _convert_all(region: Region, keep: set[str], blocked: Mapping[str, str]) -> 
     frozen = {name for loop in loops.outermost(region, blocked) if loop.condition in blocked for name in loop.members}
     arrays = tensor_arrays.convert(region, keep, taken, frozen, blocked)
     _convert_loops(region, keep, taken, blocked)
+    # What reads a branch from outside would hold it there.
+    _drop_idle(region, keep | sinks)
     _convert_conditions(region, keep, taken, blocked)
     _drop_idle(region, keep | sinks)
     return arrays

@@ -5,8 +5,9 @@ How to add an op:
 1. Find or make the module of its family here. Its docstring names the op's definition and kernel in TensorFlow 1.15 as
    the source of truth. Write `def op_name(site, input, …)` in TensorFlow's public API: it takes a `Site` (attributes,
    what is around the node, values in the checkpoint) and the node's inputs in the order of the op's definition, and
-   returns its outputs. It is traced once for each node, so Python decides by attributes, types and static shapes only;
-   static shapes may be unknown. Loops are `tf.while_loop`; no variables, no eager constants made outside.
+   returns its outputs. It is traced once for each node, so Python decides by attributes, types and ranks only, which
+   may be unknown, and no size of a batch gets into what it builds. Loops are `tf.while_loop`; no variables, no eager
+   constants made outside.
 2. Add it to the module's `REPLACEMENTS`: op name -> `Replacement(build, by)`. Add a new module to `_FAMILIES` below.
 3. An op whose state is in a resource (an ensemble, a quantile stream) is replaced where the resource is used: the
    builder asks `resources.value` what the Saver restores into it, and makes constants of that. The handle itself needs

@@ -37,17 +37,15 @@ def gather_tree(
     parents = tf.concat([tf.where(is_beam, parent_ids, 0)[1:], tf.zeros_like(parent_ids)[:1]], 0)
     ancestors = tf.reshape(first + tf.where(step + 1 < lengths, parents, beam), [-1])
 
+    count = tf.size(ancestors)
+    place = tf.range(count)
+
     def further(span, ancestors):
         """From ancestors `span` beams back to those as far back again: as many rounds as the time has binary digits."""
-        below = tf.gather(ancestors, ancestors[span:] - span)
-        return 2 * span, tf.concat([below, ancestors[tf.size(ancestors) - span :]], 0)
+        back = tf.gather(ancestors, tf.minimum(place + span, count - 1)) - span
+        return 2 * span, tf.where(place < count - span, tf.gather(ancestors, tf.maximum(back, 0)), ancestors)
 
-    _, path = tf.while_loop(
-        lambda span, ancestors: span < tf.size(ancestors),
-        further,
-        (row, ancestors),
-        shape_invariants=(tf.TensorShape([]), tf.TensorShape([None])),
-    )
+    _, path = tf.while_loop(lambda span, ancestors: span < count, further, (row, ancestors))
     counts = step < lengths
     path = tf.reshape(path, tf.shape(step_ids))
     is_followed = tf.gather(tf.reshape(is_beam, [-1]), path) | ~counts | tf.equal(step, 0)

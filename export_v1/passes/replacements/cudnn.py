@@ -30,7 +30,7 @@ def rnn(
         *lengths: of each sequence, [batch]; the op's third version has them.
     """
     time_major = bool(site.attr("time_major")) if lengths else True
-    layout = _layout(site, x, input_h, input_c, time_major)
+    layout = _layout(site, time_major)
     x = tf.ensure_shape(x, [None, None, layout.input_size])
     x = x if time_major else tf.transpose(x, [1, 0, 2])
     batch = tf.shape(x)[1]
@@ -81,16 +81,17 @@ def _last(steps: tf.Tensor, initial: tf.Tensor, length: tf.Tensor | None) -> tf.
     return tf.where((length > 0)[:, tf.newaxis], found, initial)
 
 
-def _layout(site: Site, x: tf.Tensor, input_h: tf.Tensor, input_c: tf.Tensor, time_major: bool) -> Layout:
+def _layout(site: Site, time_major: bool) -> Layout:
     directions = _directions(site)
     mode, is_projected = _text(site, "rnn_mode"), bool(site.attr("num_proj")) if "V3" in site.node.op else False
     layer_axis = 0 if time_major else 1
+    x, input_h, input_c, *_ = site.shapes
     wanted = [(x, 2), (input_h, layer_axis), (input_h, 2), (input_c if is_projected else input_h, 2)]
-    sizes = [tensor.shape[axis] for tensor, axis in wanted if tensor.shape.rank == 3]
+    sizes = [shape[axis] for shape, axis in wanted if shape.rank == 3]
     if len(sizes) < len(wanted) or None in sizes:
         raise errors.ExportError(
             f"Node {site.node.name!r} ({site.node.op}) cannot be replaced: the graph does not tell the sizes of its "
-            f"input {x.shape} and its initial state {input_h.shape}.\n"
+            f"input {x} and its initial state {input_h}.\n"
             "  Give the input's shape with --input=KEY=TENSOR[SHAPE]."
         )
     input_size, many, output_size, units = (int(size) for size in sizes if size is not None)

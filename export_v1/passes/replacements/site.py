@@ -20,6 +20,7 @@ class Site:
         index: the graph that it is in, cut and pruned; of a node in a function, the graph that has the function.
         written: the whole graph as it was written, with its Saver and its initializers.
         stored: returns the value that the checkpoint has under a key, or None where it has none.
+        shapes: of the node's data inputs, in order, as TensorFlow 1 recorded or inferred them; unknown in a function.
         training: whether the graph is for training, whatever the node was made for.
     """
 
@@ -27,6 +28,7 @@ class Site:
     index: Index
     written: Index
     stored: Callable[[str], np.ndarray | None]
+    shapes: Sequence[tf.TensorShape]
     training: bool = False
 
     def attr(self, name: str):
@@ -74,12 +76,13 @@ class Replacement:
     """What stands in for an op.
 
     Attributes:
-        build: takes a `Site` and the node's inputs in the order of the op's definition (tensors of the right types,
-            with the static shapes that TensorFlow 1 recorded; a list of tensors for an input that is a list) and
+        build: takes a `Site` and the node's inputs in the order of the op's definition (tensors of the right types and,
+            where TensorFlow 1 recorded a shape, of the right rank; a list of tensors for an input that is a list) and
             returns a tensor for each output, or the one tensor of an op with one; None for an output that nobody can
-            use. It calls TensorFlow's public API alone.
+            use. It calls TensorFlow's public API alone. Sizes are left open, since a recorded one may be that of a
+            training batch; of what has one by its nature, such as a layer's units, the site tells it.
         by: what it is, for the report, such as "a loop over the steps".
-        needs_shapes: whether it cannot do without the static shapes of its inputs; they are inferred where TensorFlow 1
+        needs_shapes: whether it cannot do without the `shapes` of its site; they are inferred where TensorFlow 1
             recorded none.
         joins: whether one piece stands in for all nodes of the op that differ in their first input alone, such as the
             trees of a forest; `build` then takes a list of sites, the first site's inputs, and returns a list of what

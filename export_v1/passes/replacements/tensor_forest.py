@@ -164,6 +164,7 @@ def tree_predictions(
     dense_size = int((re.search(rb"dense_features_size: (\d+)", sites[0].attr("input_spec")) or [b"", b"0"])[1])
     sparse = (sparse_input_indices, sparse_input_values)
     batch = tf.shape(input_data)[0] if dense_size else tf.cast(sparse_input_shape[0], tf.int32)
+    _check_width(sites[0].shapes[1], tests.features[tests.features < dense_size])
     values = _features(tests.features, batch, dense_size, input_data, sparse)
     joined = trees.joined([[_children(node, tree) for node in tree] for tree in nodes])
     leaves = trees.leaves(joined, tests.columns(values), tests.column, tests.is_left)
@@ -218,6 +219,18 @@ def _paths(raw: Sequence[bytes], nodes: trees.Nodes) -> np.ndarray:
     return paths
 
 
+def _check_width(shape: tf.TensorShape, asked: np.ndarray) -> None:
+    """Raises a ValueError where trees ask for dense features that their input does not have.
+
+    So they do where tf.contrib.tensor_forest trained them with feature_bagging_fraction.
+    """
+    width = shape[1] if shape.rank == 2 else None
+    if width is not None and asked.size and asked.max() >= width:
+        raise ValueError(
+            f"its tree asks for feature {asked.max()}, and its input has {width}; TensorFlow 1 read what lies behind in memory"
+        )
+
+
 def _features(
     features: np.ndarray, batch: tf.Tensor, dense_size: int, dense: tf.Tensor, sparse: tuple[tf.Tensor, tf.Tensor]
 ) -> tf.Tensor:
@@ -225,12 +238,6 @@ def _features(
     is_dense = features < dense_size
     columns = []
     if is_dense.any():
-        width, asked = dense.shape[1] if dense.shape.rank == 2 else None, features[is_dense].max()
-        if width is not None and asked >= width:
-            # As tf.contrib.tensor_forest trains with feature_bagging_fraction: trees then ask for what they do not get.
-            raise ValueError(
-                f"its tree asks for feature {asked}, and its input has {width}; TensorFlow 1 read what lies behind in memory"
-            )
         columns.append(tf.gather(tf.ensure_shape(dense, [None, None]), features[is_dense], axis=1))
     if not is_dense.all():
         columns.append(trees.sparse_columns(sparse, batch, features[~is_dense], 0.0))

@@ -113,16 +113,7 @@ class PrintedCall:
         parts = [part for part in re.split(r"\W+|_", self._scope) if part]
         title = "".join(part.capitalize() for part in parts[-3:])
         title = title if title[:1].isalpha() else f"Loop{title}"
-        head = f"    def call(self, {', '.join(self._names.values())}):"
-        if len(head) > text.WIDTH:
-            inside = ", ".join(self._names.values())
-            head = f"    def call(\n        self, {inside}\n    ):"
-            if len(inside) > text.WIDTH - 14:
-                head = (
-                    "    def call(\n        self,\n"
-                    + "".join(f"        {n},\n" for n in self._names.values())
-                    + "    ):"
-                )
+        head = text.head("call", ["self", *self._names.values()], indent=4)
         lines = "\n".join([*self._made(), head, *body])
         source = f'{printed.REGISTERED}class {title}(layers.Layer):\n    """{says}"""\n\n{lines}\n'
         return Layer(

@@ -46,7 +46,7 @@ def lines(
 
     inner_graph = canonical.simplified(graph.with_ends(context.graph, names, outputs), read)
     values = Values(inner_graph, read)
-    inner = Context(inner_graph, values, Sizes(inner_graph, values), inside_call=True)
+    inner = Context(inner_graph, values, Sizes(inner_graph, values, numbers=True), inside_call=True)
     covered = cover.cover(inner, cover.INSIDE)
     if covered.refusals:
         raise Refused("; ".join(map(str, covered.refusals)))

@@ -12,7 +12,7 @@ from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.opening import expressions, functions, text
 from load_v2.opening.context import Context, Piece, operand
-from load_v2.opening.expressions import Expression, LayerCall, Local, Name, call
+from load_v2.opening.expressions import Expression, LayerCall, Literal, Local, Name, call
 from load_v2.opening.expressions import Sequence as Items
 from load_v2.opening.functions import Function
 from load_v2.opening.loops import printed_function, steps
@@ -211,7 +211,17 @@ def _while(call_: _Call, loop: Tensor, indent: int) -> _Code:
     changing = [at for at in range(len(body.arguments)) if not body.is_same(at)]
     names = {at: _own(call_, f"value_{place}") for place, at in enumerate(changing)}
     grown = {at: steps.counter_of(body, at) for at in changing if steps.grows(context, body, at)}
-    first = [_initial(call_, body, condition, at, grown.get(at)) for at in changing]
+    room = {at: steps.room(condition, body, at, counter) for at, counter in grown.items()}
+    counted = {at: f"{_own(call_, 'counted')}[{changing.index(grown[at])}]" for at in grown if room[at] is None}
+    room.update(dict.fromkeys(counted, Literal(0)))
+    elements = {at: _sizes_of(context, body, {}, _filled_with(body, at)) for at in changing if _is_made(body, at)}
+    unknown = [at for at, sizes in elements.items() if sizes is None]
+    elements.update({at: (Literal(1),) * len(_shape_of_element(body, at)[0]) for at in unknown})
+
+    def first() -> list[str]:
+        return [_initial(call_, body, at, room.get(at), elements.get(at) or ()) for at in changing]
+
+    begin = first()
     arguments = ", ".join(names[at] for at in changing)
     code = []
     proceed, take = _own(call_, "proceed"), _own(call_, "take")
@@ -221,75 +231,123 @@ def _while(call_: _Call, loop: Tensor, indent: int) -> _Code:
     ):
         own = {function.arguments[at]: names[at] for at in changing}
         lines = _lines(call_, function, wanted, own, indent + 4, as_tuple=name == take)[0]
-        code += [f"{' ' * indent}def {name}({arguments}):", *lines, ""]
-    repeated = call("ops.while_loop", Name(proceed), Name(take), Items(tuple(map(Name, first)), is_tuple=True))
+        code += [text.head(name, [names[at] for at in changing], indent), *lines, ""]
+    tab = " " * indent
+    if unknown:
+        tried = _own(call_, "tried")
+        code.append(f"{tab}# The first step is taken once more, for the sizes of what it gives.")
+        code.append(text.statement(f"{tried} = ", call(take, *map(Name, begin)), {}, indent=indent))
+        elements.update({at: (Name(f"*ops.shape({tried}[{changing.index(at)}])[1:]"),) for at in unknown})
+        begin = first()
+    if counted:
+        code.append(f"{tab}# Nothing says beforehand how many steps it takes: the first time, they are only counted.")
+        code.append(text.statement(f"{_own(call_, 'counted')} = ", _repeated(proceed, take, begin), {}, indent=indent))
+        room.update({at: Name(length) for at, length in counted.items()})
+        begin = first()
     targets = f"({arguments},)" if len(changing) == 1 else arguments
-    code.append(text.statement(f"{targets} = ", repeated, {}, indent=indent))
+    if len(f"{tab}{targets} = ops.while_loop(") > text.WIDTH:
+        targets = "\n".join(["(", *(f"{tab}    {names[at]}," for at in changing), f"{tab})"])
+    code.append(text.statement(f"{targets} = ", _repeated(proceed, take, begin), {}, indent=indent))
     values = [f"{names[at]}[:{names[grown[at]]}]" if at in grown else names[at] for at in changing]
-    shapes = {at: _element(body, at) for at in grown}
+    shapes = {at: _shape_of_list(body, at) for at in grown}
     return _Code(
         code, values, changing, f"Loop {loop.node!r} of the original graph.", "a loop that ends by its data", shapes
     )
 
 
-def _element(body: Function, at: int) -> tuple[tuple[int | None, ...], str]:
-    """Returns the shape and the type of a list that grows, as far as they are known."""
-    graph, value = body.context.graph, body.context.sources(body.results[at])[2]
+def _repeated(proceed: str, take: str, first: Sequence[str]) -> Expression:
+    return call("ops.while_loop", Name(proceed), Name(take), Items(tuple(map(Name, first)), is_tuple=True))
+
+
+def _is_list(body: Function, at: int) -> bool:
+    return body.outer.graph.dtype(body.given[at]) == "variant"
+
+
+def _is_made(body: Function, at: int) -> bool:
+    """Returns whether an argument of a loop is a list that begins without elements but for what is put into it."""
+    given = body.given[at]
+    while body.outer.op(given) == "TensorListSetItem":
+        given = body.outer.sources(given)[0]
+    return _is_list(body, at) and steps.is_empty(body.outer, given)
+
+
+def _filled_with(body: Function, at: int) -> Tensor:
+    """Returns what a step fills a list with."""
+    result = body.results[at]
+    if body.context.op(result) != "TensorListSetItem":
+        raise Missed("it changes a list in another way than filling it")
+    return body.context.sources(result)[2]
+
+
+def _shape_of_element(body: Function, at: int) -> tuple[tuple[int | None, ...], str]:
+    """Returns the shape and the type of what a step fills a list with, as far as they are known."""
+    graph, value = body.context.graph, _filled_with(body, at)
     shape = graph.shape(value)
     if shape is None:
         raise Missed("it fills a list with tensors of unknown rank")
-    return (None, *shape), graph.dtype(value)
+    return tuple(shape), graph.dtype(value)
 
 
-def _initial(call_: _Call, body: Function, condition: Function, at: int, counter: int | None) -> str:
-    """Returns the code for what a loop begins with; `counter` is the number of steps, for a list that grows with it."""
+def _shape_of_list(body: Function, at: int) -> tuple[tuple[int | None, ...], str]:
+    shape, dtype = _shape_of_element(body, at)
+    return (None, *shape), dtype
+
+
+def _initial(call_: _Call, body: Function, at: int, room: Expression | None, element: tuple[Expression, ...]) -> str:
+    """Returns the code for what a loop begins with.
+
+    Args:
+        call_: what is written.
+        body: of the loop.
+        at: which of its arguments.
+        room: the length of a list that the loop makes longer, None if it has one.
+        element: the sizes of what is in a list.
+    """
     context, given = call_.context, body.given[at]
-    if context.graph.dtype(given) != "variant":
+    if not _is_list(body, at):
         if context.values.kind(given) == "constant" and context.values.value(given).ndim == 0:
             number = context.values.value(given)
             return f'ops.convert_to_tensor({number.item()!r}, "{number.dtype.name}")'
         return call_.argument(given)
-    inner, result = body.context, body.results[at]
-    if inner.op(result) != "TensorListSetItem":
-        raise Missed("it changes a list in another way than filling it")
-    value = inner.sources(result)[2]
-    if counter is None:
-        code = _list(context, given, body, value)
-    else:
-        bound = steps.bound(condition, body, counter)
-        code = _zeros_of(context, body, {}, value, operand(bound) if isinstance(bound, Tensor) else shaping.size(bound))
+    code = _list(context, given, room, element, _shape_of_element(body, at)[1])
     return text.flat(code, {tensor: call_.argument(tensor) for tensor in expressions.operands(code)})
 
 
-def _list(context: Context, given: Tensor, body: Function, value: Tensor) -> Expression:
-    """Returns the tensor that stands for a list outside, whose elements are like a value inside."""
+def _list(
+    context: Context, given: Tensor, room: Expression | None, element: tuple[Expression, ...], dtype: str
+) -> Expression:
+    """Returns the tensor that stands for a list outside a loop; arguments as above."""
     op, sources = context.op(given), context.sources(given)
     if op == "TensorListFromTensor":
         return operand(sources[0])
     if op == "Placeholder" and context.inside_call:
         return operand(given)
     if op == "TensorListSetItem":
-        before = _list(context, sources[0], body, value)
+        before = _list(context, sources[0], room, element, dtype)
         place = context.values.number(sources[1])
         if place is None or context.graph.rank(sources[2]) is None:
             raise Missed("it begins with a list that is filled at computed places")
         return call("put", before, int(place), operand(sources[2]))
-    if op != "TensorListReserve":
+    if not steps.is_empty(context, given):
         raise Missed(f"it begins with a list that {op} makes")
-    length = context.sizes.array(sources[1])
-    head = operand(sources[1]) if length is None else shaping.size(length.item())
-    return _zeros_of(context, body, {}, value, head)
+    if room is None:
+        length = context.sizes.array(sources[1])
+        room = operand(sources[1]) if length is None else shaping.size(length.item())
+    return call("ops.zeros", Items((room, *element), is_tuple=True), dtype)
 
 
 def _zeros(call_: _Call, body: Function, sequences: dict[Tensor, Tensor], value: Tensor) -> str:
-    code = _zeros_of(call_.context, body, sequences, value)
+    sizes = _sizes_of(call_.context, body, sequences, value)
+    if sizes is None:
+        raise Missed("it computes a tensor whose size depends on data")
+    code = call("ops.zeros", Items(sizes, is_tuple=True), body.context.graph.dtype(value))
     return text.flat(code, {tensor: call_.argument(tensor) for tensor in expressions.operands(code)})
 
 
-def _zeros_of(
-    context: Context, body: Function, sequences: dict[Tensor, Tensor], value: Tensor, *head: Expression
-) -> Expression:
-    """Returns zeros of the shape of a value inside a loop, in terms of what the loop is given."""
+def _sizes_of(
+    context: Context, body: Function, sequences: dict[Tensor, Tensor], value: Tensor
+) -> tuple[Expression, ...] | None:
+    """Returns the sizes of a value inside a loop in terms of what the loop is given; None where they depend on more."""
     given = {argument: context.sizes.shape(tensor) for argument, tensor in zip(body.arguments, body.given, strict=True)}
     for item, sequence in sequences.items():
         whole = context.sizes.shape(sequence)
@@ -305,11 +363,10 @@ def _zeros_of(
     )
     shape = Sizes(inner.graph, inner.values, given).shape(value)
     if shape is None:
-        raise Missed("it computes a tensor of unknown rank")
-    code = call("ops.zeros", Items((*head, *map(shaping.size, shape)), is_tuple=True), inner.graph.dtype(value))
-    if not all(tensor in context.graph for tensor in expressions.operands(code)):
-        raise Missed("it computes a tensor whose size depends on data")
-    return code
+        return None
+    sizes = tuple(map(shaping.size, shape))
+    known = all(tensor in context.graph for size in sizes for tensor in expressions.operands(size))
+    return sizes if known else None
 
 
 def _lines_and_results(

@@ -7,7 +7,7 @@ from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.opening import functions
 from load_v2.opening.context import Context, operand
-from load_v2.opening.expressions import Expression
+from load_v2.opening.expressions import Expression, Literal
 from load_v2.opening.expressions import Sequence as Items
 from load_v2.opening.functions import Function
 from load_v2.opening.patterns.pattern import Missed
@@ -177,12 +177,18 @@ def _check_end(context: Context, loop: Tensor, steps: Steps) -> None:
             raise Missed("it does not take all the steps of its sequences")
 
 
+def is_empty(context: Context, given: Tensor) -> bool:
+    """Returns whether a list has no elements; the second input of the node that makes it is its length."""
+    resized = context.op(given) == "TensorListResize"
+    return context.op(context.sources(given)[0] if resized else given) == "TensorListReserve"
+
+
 def grows(context: Context, body: Function, at: int) -> bool:
-    """Returns whether an argument of a loop is a list that is empty before it."""
+    """Returns whether an argument of a loop is a list that has no length before it but for what is put into it."""
     given = body.given[at]
-    if context.op(given) not in {"TensorListResize", "TensorListReserve"}:
-        return False
-    return context.values.number(context.sources(given)[1]) == 0
+    while context.op(given) == "TensorListSetItem":
+        given = context.sources(given)[0]
+    return is_empty(context, given) and context.values.number(context.sources(given)[1]) == 0
 
 
 def counter_of(body: Function, at: int) -> int:
@@ -202,14 +208,20 @@ def counter_of(body: Function, at: int) -> int:
     raise Missed("it fills a list that grows out of order")
 
 
-def bound(condition: Function, body: Function, counter: int) -> Tensor | int:
-    """Returns how many steps a loop takes at most: a tensor outside, or the number.
+def room(condition: Function, body: Function, at: int, counter: int) -> Expression | None:
+    """Returns how many elements a list that grows has at most; None where the condition of its loop does not say so.
+
+    Args:
+        condition: of the loop.
+        body: of it.
+        at: which of its arguments is the list.
+        counter: which one says where it is filled.
 
     Raises:
-        Missed: nothing in its condition says so.
+        Missed: it does not, and the loop reads what it has filled so far.
     """
     inner, todo = condition.context, [condition.results[0]]
-    while todo:
+    while todo and _from_zero(body, counter):
         tensor = todo.pop()
         if inner.op(tensor) == "LogicalAnd":
             todo.extend(inner.sources(tensor))
@@ -217,14 +229,20 @@ def bound(condition: Function, body: Function, counter: int) -> Tensor | int:
             step, limit = inner.sources(tensor)
             if step not in condition.arguments:
                 continue
-            at = condition.arguments.index(step)
-            if not (_counts(body.context, body.arguments[at], body.results[at]) and _from_zero(body, at)):
+            place = condition.arguments.index(step)
+            if not (_counts(body.context, body.arguments[place], body.results[place]) and _from_zero(body, place)):
                 continue
             if (number := inner.values.number(limit)) is not None:
-                return int(number)
+                return Literal(int(number))
             if limit in condition.arguments and body.is_same(condition.arguments.index(limit)):
-                return condition.given[condition.arguments.index(limit)]
-    raise Missed("it fills a list of a length that is not known before; build the graph with maximum_iterations")
+                return operand(condition.given[condition.arguments.index(limit)])
+    for function in (condition, body):
+        readers = function.context.graph.index.consumers(function.arguments[at].node)
+        if any(reader.op != "TensorListSetItem" for reader, _ in readers):
+            raise Missed(
+                "it reads a list of a length that is not known before; build the graph with maximum_iterations"
+            )
+    return None
 
 
 def _from_zero(body: Function, at: int) -> bool:

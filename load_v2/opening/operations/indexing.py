@@ -1,9 +1,11 @@
 """Ops that take elements, rows and slices out of tensors."""
 
+import numpy as np
+
 from export_v1.ir.graph import Tensor
-from load_v2.opening import size_algebra, sizes
+from load_v2.opening import expressions, size_algebra, sizes
 from load_v2.opening.context import Context, Refused, operand
-from load_v2.opening.expressions import Binary, Expression, Item, Literal, Slice, call
+from load_v2.opening.expressions import Binary, Constant, Expression, Item, Literal, Slice, call
 from load_v2.opening.operations.registry import translates
 from load_v2.opening.operations.shaping import shape, size, target
 
@@ -27,8 +29,8 @@ def _strided_slice(context: Context, tensor: Tensor) -> Expression:
         if item == "new":
             parts.append(Literal(None))
             continue
-        if isinstance(item, int):
-            parts.append(Literal(item))
+        if not isinstance(item, tuple):
+            parts.append(size(item))
         else:
             start, stop, step = item
             if step < 0:
@@ -109,20 +111,21 @@ def _gather(context: Context, tensor: Tensor) -> Expression:
 @translates("OneHot")
 def _one_hot(context: Context, tensor: Tensor) -> Expression:
     indices, depth, on, off = context.sources(tensor)
-    high, low = context.values.number(on), context.values.number(off)
-    if high is None or low is None:
-        if context.graph.dtype(tensor) != "bool":
-            raise Refused("its values are computed")
-        high, low = float(bool(context.values.value(on))), float(bool(context.values.value(off)))
-    axis = context.graph.attr(tensor, "axis").i
+    if context.is_data(on) or context.is_data(off):
+        raise Refused("its values are computed")
+    high, low = (expressions.scalar(context.values.value(value)) for value in (on, off))
+    axis, dtype = context.graph.attr(tensor, "axis").i, context.graph.dtype(tensor)
+    is_scale = not low and dtype != "bool"
     code = call(
         "ops.one_hot", operand(indices), int(context.static(depth, "the depth")),
-        axis=None if axis == -1 else axis, dtype=context.graph.dtype(tensor),
+        axis=None if axis == -1 else axis, dtype=dtype if is_scale else "bool",
     )  # fmt: skip
-    if (high, low) == (1, 0):
-        return code
-    scaled = code if high - low == 1 else Binary("*", code, Literal(high - low))
-    return Binary("+", scaled, Literal(low)) if low else scaled
+    if is_scale:
+        return code if high == 1 else Binary("*", code, Literal(high))
+    if dtype == "bool":
+        return code if high and not low else call("ops.where", code, bool(high), bool(low))
+    chosen = call("ops.where", code, high, low)
+    return chosen if dtype in ("float32", "int32") else call("ops.cast", chosen, dtype)
 
 
 @translates("GatherNd")
@@ -168,6 +171,12 @@ def _segments(context: Context, tensor: Tensor) -> Expression:
 @translates("MatrixDiagPart", "DiagPart")
 def _main_diagonal(context: Context, tensor: Tensor) -> Expression:
     return call("ops.diagonal", operand(context.sources(tensor)[0]), axis1=-2, axis2=-1)
+
+
+@translates("Bucketize")
+def _bucketize(context: Context, tensor: Tensor) -> Expression:
+    boundaries = np.array(context.graph.attr(tensor, "boundaries").list.f, "float32")
+    return call("ops.digitize", operand(context.sources(tensor)[0]), Constant(boundaries, f"{tensor.node}/boundaries"))
 
 
 @translates("Roll")

@@ -3,12 +3,12 @@
 import numpy as np
 
 from export_v1.ir.graph import Tensor
-from load_v2.opening import printed, size_algebra
+from load_v2.opening import expressions, printed, size_algebra
 from load_v2.opening.context import Context, Refused, called, operand
 from load_v2.opening.expressions import Binary, Call, Expression, Item, LayerCall, Literal, Sequence, Slice, call
 from load_v2.opening.loops.affine import split_source
 from load_v2.opening.operations.registry import translates
-from load_v2.opening.size_algebra import Axis, Computed, Size
+from load_v2.opening.size_algebra import Atom, Axis, Number, Size
 
 
 def size(value: Size) -> Expression:
@@ -23,9 +23,12 @@ def size(value: Size) -> Expression:
     return code
 
 
-def _atom(atom: Axis | Computed) -> Expression:
+def _atom(atom: Atom) -> Expression:
     if isinstance(atom, Axis):
         return Item(call("ops.shape", operand(atom.tensor)), (Literal(atom.axis),))
+    if isinstance(atom, Number):
+        number = operand(atom.tensor)
+        return number if atom.place is None else Item(number, (Literal(atom.place),))
     left, right = size(atom.left), size(atom.right)
     if atom.symbol in ("max", "min"):
         return call(f"ops.{atom.symbol}imum", left, right)
@@ -130,7 +133,15 @@ def _concatenate(context: Context, tensor: Tensor) -> Expression:
 @translates("Pack")
 def _stack(context: Context, tensor: Tensor) -> Expression:
     axis = context.graph.attr(tensor, "axis").i
-    return call("ops.stack", Sequence(tuple(map(operand, context.sources(tensor)))), axis=axis)
+    return call("ops.stack", Sequence(tuple(_member(context, source) for source in context.sources(tensor))), axis=axis)
+
+
+def _member(context: Context, source: Tensor) -> Expression:
+    """Returns a tensor as a member of a stack; Keras takes plain numbers for none."""
+    if context.values.kind(source) == "constant" and context.graph.rank(source) == 0:
+        value = context.values.value(source)
+        return call("np.array", expressions.scalar(value), value.dtype.name)
+    return operand(source)
 
 
 @translates("Unpack")

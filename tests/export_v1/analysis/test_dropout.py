@@ -98,3 +98,16 @@ def test_the_constant_that_sets_a_rate(rate, expected):
     index = Index(graph.as_graph_def())
     found = dropout.constant_rate(index, dropout.at(index, "mask"), known_values(index.graph_def))
     assert found == (None if expected is None else (Tensor("constant"), expected))
+
+
+def test_the_mode_in_front_of_a_loop_that_sets_its_rate():
+    """As tensor2tensor writes it: 1 - rate * to_float(True), and 1 minus that in the cell."""
+    with graphs.tensorflow_1() as graph:
+        keep = 1.0 - raw.Cast(x=tf.constant(True, name="training"), DstT=tf.float32) * tf.constant(0.2)
+        inside = 1.0 - raw.Enter(data=keep, frame_name="loop", is_constant=True)
+        mask = raw.GreaterEqual(x=tf.random.uniform([3]), y=inside, name="mask")
+        raw.Mul(x=tf.ones([3]), y=tf.cast(mask, tf.float32))
+    index = Index(graph.as_graph_def())
+    known = {one: value for one, value in known_values(index.graph_def).items() if index[one.node].op == "Const"}
+    tensor, value = dropout.constant_rate(index, dropout.at(index, "mask"), known)
+    assert tensor == Tensor("training") and value is False

@@ -9,6 +9,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 import export_v1
 from export_v1.artifact import assembly
 from load_v2 import SignatureLayer, verify
+from load_v2.commands import show
+from load_v2.program import artefact
 from tests.support import cases, graphs
 
 CASES = ["convnet_bn_dropout", "slim_contrib_net", "lookup_vocab", "bert_tiny", "multi_io_int", "odd_control_edges"]
@@ -55,6 +57,13 @@ def test_weights_are_constants_and_norms_are_in_kernels(exported):
 def test_the_report_says_what_it_costs(tmp_path):
     report = export_v1.export(export_dir=str(tmp_path / "1"), optimize=True, **cases.load("mlp_layers").flags())
     assert "weights are constants, which cannot be trained" in str(report)
+
+
+def test_show_says_what_was_made_of_it(exported):
+    shown = list(show.describe(artefact.read(str(exported("mlp_layers", optimize=True)))))
+    [said] = [line for line in shown if "optimized" in line]
+    assert said.startswith("optimized: 4 weights are constants, which cannot be trained; ")
+    assert not any("optimized" in line for line in show.describe(artefact.read(str(exported("mlp_layers")))))
 
 
 def test_what_an_answer_writes_stays_a_variable(exported):

@@ -7,6 +7,8 @@ import shutil
 import stat
 
 import pytest
+from google.protobuf import text_format
+from tensorflow.core.protobuf import saved_model_pb2
 
 import export_v1
 from export_v1.artifact import destination, versions
@@ -162,8 +164,10 @@ THESIS = "years of work"
 
 
 @pytest.mark.parametrize(
-    "place", ["thesis.tex", "saved_model.pb/..", "src/thesis.tex", "variables/thesis.tex", ".git/thesis.tex"]
-)
+    "place",
+    ["thesis.tex", "saved_model.pb/..", "src/thesis.tex", "variables/thesis.tex", ".git/thesis.tex", "assets/thesis.tex",
+     "assets.extra/thesis.tex", "variables/variables.thesis", "variables/variables.d/thesis.tex", "debug/thesis.tex"],
+)  # fmt: skip
 @pytest.mark.parametrize("is_model", [True, False])
 def test_only_an_export_is_replaced(place, is_model, tmp_path):
     """Whatever stands beside the parts of a SavedModel belongs to somebody."""
@@ -199,6 +203,36 @@ def test_an_export_replaces_an_export(tmp_path):
     (tmp_path / "e" / "fingerprint.pb").touch()
     export_v1.export(export_dir=str(tmp_path / "e"), overwrite=True, **cases.load("mlp_layers").flags())
     assert not (tmp_path / "e" / "fingerprint.pb").exists()
+
+
+@pytest.mark.parametrize("name", ["lookup_vocab", "hub_module_tags"])
+def test_the_vocabulary_of_an_export_goes_with_it(name, tmp_path):
+    case = cases.load(name)
+    for _ in range(2):
+        export_v1.export(export_dir=str(tmp_path / "e"), overwrite=True, **case.flags())
+    for file in (tmp_path / "e" / "assets").glob("*"):
+        (tmp_path / "e" / "assets" / f"{file.name}.old").write_text(THESIS)
+        with pytest.raises(export_v1.ExportError, match=f"do not belong to an export: 'assets/{file.name}.old'"):
+            export_v1.export(export_dir=str(tmp_path / "e"), overwrite=True, **case.flags())
+
+
+@pytest.mark.parametrize("where", ["field", "collection", "text"])
+def test_a_vocabulary_is_known_from_wherever_a_graph_names_it(where, exported, tmp_path):
+    shutil.copytree(exported("lookup_vocab"), tmp_path / "e")
+    file = tmp_path / "e" / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    if where != "collection":
+        (packed,) = saved.meta_graphs[0].collection_def["saved_model_assets"].any_list.value
+        assert packed.Unpack(saved.meta_graphs[0].asset_file_def.add())
+        del saved.meta_graphs[0].collection_def["saved_model_assets"]
+    file.write_bytes(saved.SerializeToString())
+    if where == "text":
+        file.unlink()
+        (tmp_path / "e" / "saved_model.pbtxt").write_text(text_format.MessageToString(saved))
+    destination.check_free(str(tmp_path / "e"), True)
+    (tmp_path / "e" / "assets" / "thesis.tex").write_text(THESIS)
+    with pytest.raises(export_v1.ExportError, match="do not belong to an export: 'assets/thesis.tex'"):
+        destination.check_free(str(tmp_path / "e"), True)
 
 
 @pytest.mark.parametrize(

@@ -204,5 +204,5 @@ def test_writes_inside_functions_count():
 def test_a_graph_keeps_the_version_that_it_was_written_by(tmp_path, producer, written):
     given = _with_a_table(tmp_path, {"serving_default": PREDICT})
     given.graph_def.versions.producer = producer
-    assert save.meta_graph(given).graph_def.versions.producer == written
+    assert save.meta_graph(given)[0].graph_def.versions.producer == written
     assert given.graph_def.versions.producer == producer

@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -148,6 +149,32 @@ def test_a_link_is_not_followed(tmp_path):
     (parent / f"{PREFIX}abcdef12").symlink_to(tmp_path / "thesis")
     unfinished.sweep(str(parent), PREFIX)
     assert (tmp_path / "thesis" / unfinished.LOCK).exists()
+
+
+@pytest.mark.parametrize("age", [0, 2 * 24 * 3600])
+@pytest.mark.parametrize("what", ["a pipe", "a link", "a folder", "a link to a pipe"])
+def test_a_lock_that_is_none(what, age, tmp_path):
+    """Who may write to the folder that exports go to could put it there: nobody waits for it, or writes into a file by it."""
+    thesis = tmp_path / "thesis.tex"
+    thesis.write_text("years of work")
+    os.mkfifo(tmp_path / "pipe")
+    left = tmp_path / f"{PREFIX}abcdefgh"
+    left.mkdir()
+    (left / "half").touch()
+    lock = left / unfinished.LOCK
+    if what == "a pipe":
+        os.mkfifo(lock)
+    elif what == "a folder":
+        lock.mkdir()
+    else:
+        lock.symlink_to(thesis if what == "a link" else tmp_path / "pipe")
+    for path in (*left.iterdir(), left):
+        os.utime(path, (time.time() - age,) * 2, follow_symlinks=False)
+    sweeping = threading.Thread(target=unfinished.sweep, args=(str(tmp_path), PREFIX), daemon=True)
+    sweeping.start()
+    sweeping.join(60)
+    assert not sweeping.is_alive() and left.exists() == (age == 0)
+    assert thesis.read_text() == "years of work" and (tmp_path / "pipe").is_fifo()
 
 
 def test_what_was_replaced_and_not_quite_removed_is_swept(tmp_path, monkeypatch):

@@ -1,8 +1,12 @@
 """checkpoints: what TensorFlow's readers take at their word is looked at before they are asked."""
 
+import gzip
 import pathlib
+import pickle
+import shutil
 import struct
 
+import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,7 +14,8 @@ from tensorflow.core.util import saved_tensor_slice_pb2
 
 import export_v1
 from export_v1.format import checkpoints
-from tests.support import bundles, cases
+from load_v2 import LoadError, load_checkpoint_weights
+from tests.support import bundles, cases, porting_models
 
 
 def _strings(folder: pathlib.Path, lengths: list[int], content: bytes) -> str:
@@ -105,7 +110,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
     with pytest.raises(export_v1.ExportError, match="cannot be read: "):
         checkpoints.opened(str(tmp_path / "nothing"))
     (tmp_path / "text").write_bytes(b"text")
-    with pytest.raises(export_v1.ExportError, match="no table of TensorFlow's"):
+    with pytest.raises(export_v1.ExportError, match="no file that TensorFlow's Saver writes"):
         checkpoints.opened(str(tmp_path / "text"))
 
 
@@ -117,3 +122,46 @@ def test_whatever_the_reader_makes_of_a_status_is_one_message(kind, monkeypatch)
     monkeypatch.setattr(tf.compat.v1.train, "NewCheckpointReader", reader)
     with pytest.raises(export_v1.ExportError, match="cannot be read: .*Read less"):
         checkpoints.opened(cases.load("mlp_layers").flags()["checkpoint"])
+
+
+def _npz(path: pathlib.Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, w=np.zeros(9))
+
+
+def _hdf5(path: pathlib.Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["w"] = np.zeros(9)
+
+
+OTHERS = {
+    "model.ckpt.gz": (lambda path: path.write_bytes(gzip.compress(bytes(100))), "packed by gzip"),
+    "weights.npz": (_npz, "an archive"),
+    "weights.h5": (_hdf5, "HDF5.*keras.models.load_model"),
+    "model.pt": (lambda path: path.write_bytes(pickle.dumps([0.5] * 50)), "a pickle"),
+    "notes.txt": (lambda path: path.write_text("accuracy 0.9\n" * 9), "no file that TensorFlow's Saver writes"),
+    "empty": (lambda path: path.write_bytes(b""), "empty"),
+    "renamed": (lambda path: shutil.copy(cases.load("mlp_layers").folder / "model.ckpt-3.meta", path), "no file that"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_file_of_another_kind_is_no_checkpoint(name, tmp_path):
+    """Any file could be one of TensorFlow before 1.0, which has no ending; and then lacked its MetaGraphDef."""
+    write, what = OTHERS[name]
+    write(tmp_path / name)
+    told = f"(?s){name}' is not a checkpoint: it is {what}.*A checkpoint is PREFIX.index"
+    with pytest.raises(export_v1.ExportError, match=told):
+        export_v1.export(checkpoint=str(tmp_path / name), export_dir=str(tmp_path / "out"))
+    with pytest.raises(LoadError, match=told):
+        load_checkpoint_weights(porting_models.textbook(), tmp_path / name)
+
+
+def test_a_checkpoint_of_the_old_format_is_still_one(tmp_path):
+    prefix = str(tmp_path / "model.ckpt")
+    tf.raw_ops.Save(filename=prefix, tensor_names=["w"], data=[np.float32([1, 2])])
+    assert checkpoints.opened(prefix).shapes == {"w": [2]}
+    checkpoints.check_kind(prefix)
+    (tmp_path / "model.ckpt").write_bytes((tmp_path / "model.ckpt").read_bytes()[:-1])
+    with pytest.raises(export_v1.ExportError, match="which this one has not, or has lost"):
+        checkpoints.opened(prefix)

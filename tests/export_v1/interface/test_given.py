@@ -36,6 +36,12 @@ def test_a_type_that_nothing_tells_is_refused():
     assert "'lost:0'" in str(caught.value) and "frozen" in str(caught.value)
 
 
+@pytest.mark.parametrize("flag", ["input", "label"])
+def test_a_keyword_of_python_is_no_key(flag):
+    with pytest.raises(errors.ExportError, match=f"'lambda'.*\n.*--{flag}=lambda_=x:0\\[None,2\\]"):
+        given.inputs(INDEX, {"lambda": "x:0[None,2]"}, place=PLACE, flag=flag)
+
+
 @pytest.mark.parametrize("name", ["^x", "x:1", "z"])
 def test_what_is_no_tensor_is_refused(name):
     with pytest.raises(errors.ExportError) as caught:

@@ -49,6 +49,10 @@ CHOSEN = {
     "capsule_mask": ({"X": "X:0"}, {"y_proba": "y_proba:0", "y_pred": "y_pred:0"}),
     "char_rnn": ({"x": "Placeholder:0"}, {"logits": "add:0", "probabilities": "Softmax:0"}),
     "dqn": ({"s": "s:0"}, {"q": "eval_net/q/BiasAdd:0"}),
+    "dqn_staged": (
+        {"state_ph": "state_ph:0"},
+        {"Online": "Online/fully_connected_1/BiasAdd:0", "output": "strided_slice:0"},
+    ),
     "estimator_dnn": (
         {"kind": "IteratorGetNext:0", "size": "IteratorGetNext:1"},
         {
@@ -144,6 +148,7 @@ UNCLEAR = {
     "cyclegan": "more than one model",
     "dcgan": "may be an answer too",
     "facenet_softmax": "through more weights",
+    "gan_drawn_noise": "more than one model",
     "gaussian_policy": "may be an answer too",
     "gpt2": "may be an answer too",
     "likenesses": "is named like a label",

@@ -733,3 +733,71 @@ def test_one_integer_over_the_batch_beside_a_loss_is_no_output():
 
     assert "most_frequent:0" not in chosen(make)[1].values()
     assert "scores:0" in chosen(make)[1].values()
+
+
+@pytest.mark.parametrize("took", ["row", "choice", "squeezed"])
+def test_the_class_of_the_only_row_is_an_output(took):
+    """An agent that acts in one place reads a single number."""
+
+    def make(x):
+        scores = dense(x, 3)
+        if took == "row":
+            tf.argmax(tf.argmax(scores, 1)[:1], 0)
+            v1.argmax(scores[0], name="action")
+        elif took == "choice":
+            tf.cast(tf.argmax(scores, 1)[0], tf.int32, name="action")
+        else:
+            tf.squeeze(tf.argmax(scores, 1), name="action")
+        tf.reduce_mean((scores - labels()) ** 2)
+
+    assert "action:0" in chosen(make)[1].values()
+
+
+def test_a_choice_that_several_rows_were_summed_up_for_is_offered():
+    def make(x):
+        scores = dense(x, 3)
+        tf.argmax(tf.reduce_mean(scores, 0))
+        tf.reduce_mean((scores - labels()) ** 2)
+
+    offered = {one.tensor: one.why for one in interface.candidates(read(make)).outputs}
+    assert "chosen by what the model has made" in offered["ArgMax:0"]
+    assert "ArgMax:0" not in chosen(make)[1].values()
+
+
+def adversaries(make_noise):
+    """A generator and its critic, each with an optimizer of its own."""
+
+    def make(x):
+        made = tf.tanh(tf.matmul(make_noise(x), weight([5, 4], "generator")), name="made")
+        critic = weight([4, 1], "critic")
+        on_made, on_real = tf.matmul(made, critic), tf.matmul(x, critic)
+        v1.train.GradientDescentOptimizer(1.0).minimize(-tf.reduce_mean(on_made), var_list=[variable("generator")])
+        loss = tf.reduce_mean(on_made) - tf.reduce_mean(on_real)
+        v1.train.GradientDescentOptimizer(1.0).minimize(loss, var_list=[variable("critic")])
+
+    return make
+
+
+def variable(name):
+    return next(one for one in v1.global_variables() if one.op.name == name)
+
+
+def test_noise_that_a_generator_draws_is_data():
+    make = adversaries(lambda x: tf.reshape(tf.random.normal([2, 10]), [4, 5]))
+    assert "more than one model" in unclear(make)
+    found = interface.candidates(read(make))
+    (noise,) = [one for one in found.inputs if one.tensor == "random_normal:0"]
+    assert noise.key == "noise" and "without this flag they are drawn" in noise.why
+    assert "made:0" in [one.tensor for one in found.outputs]
+
+
+def test_numbers_that_one_training_alone_draws_stay_in_the_graph():
+    """Such as those that an autoencoder makes samples of beside its answer."""
+
+    def make(x):
+        decoder = weight([4, 3], "decoder")
+        tf.matmul(tf.random.normal([2, 4]), decoder)
+        loss = tf.reduce_mean((tf.matmul(x, decoder, name="out") - labels()) ** 2)
+        v1.train.GradientDescentOptimizer(1.0).minimize(loss)
+
+    assert chosen(make) == ({"x": "x:0"}, {"out": "out:0"})

@@ -48,6 +48,18 @@ def test_what_depends_on_a_node_and_what_it_depends_on():
     assert index.ancestors(["c"], stop=["c"]) == {"c"}
 
 
+def test_who_depends_on_what_is_found_among_what_somebody_needs():
+    index = Index(_graph(EDGES))
+    for roots in ({"c"}, {"odd", "b"}, set(EDGES)):
+        above = index.ancestors(roots)
+        for on in ({"a"}, {"w1"}, {"w2", "alone"}, {"c"}):
+            assert index.depending(roots, on) == above & index.descendants(on)
+    # The walk does not pass what is fed, unless that is asked about itself.
+    assert index.depending({"c"}, {"w1"}, stop={"w2", "b"}) == {"w1", "c"}
+    assert index.depending({"b"}, {"w1"}, stop={"b"}) == set()
+    assert index.depending({"c"}, {"w2"}, stop={"w2"}) == {"w2", "b", "c"}
+
+
 def test_every_node_comes_after_what_it_reads():
     order = [node.name for node in ordering.in_order(Index(_graph(EDGES)))]
     assert sorted(order) == sorted(EDGES)

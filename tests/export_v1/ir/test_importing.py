@@ -107,6 +107,11 @@ def test_functions_that_become_a_large_graph_are_refused_with_its_size():
     with pytest.raises(export_v1.ExportError, match=r"54 nodes become 134,217,7\d\d; at most 50,000"):
         library.check_size(nested(26))
     with pytest.raises(export_v1.ExportError, match="more than 10\\^15"):
+        library.check_size(nested(50, calls=3))
+    library.check_size(nested(50, calls=1))
+    with pytest.raises(export_v1.ExportError, match="51 deep, from .* at most 50 are taken"):
+        library.check_size(nested(51, calls=1))
+    with pytest.raises(export_v1.ExportError, match="5,000 deep"):
         library.check_size(nested(5000))
     branches = nested(26)
     for function in branches.library.function[:-1]:

@@ -103,6 +103,17 @@ def test_gradients_stay_where_both_functions_do():
     assert len(graph_def.library.gradient) == 3
 
 
+def test_a_gradient_that_a_node_asks_for_stays():
+    graph_def = _library("f", "grad", "other")
+    graph_def.node[0].op = "SymbolicGradient"
+    graph_def.node[0].attr["f"].func.name = "f"
+    for pair in (("f", "grad"), ("grad", "other")):
+        graph_def.library.gradient.add(function_name=pair[0], gradient_func=pair[1])
+    library = prune.to_outputs(graph_def, ["a"]).graph_def.library
+    assert [function.signature.name for function in library.function] == ["f", "grad"]
+    assert [(one.function_name, one.gradient_func) for one in library.gradient] == [("f", "grad")]
+
+
 def test_versions_stay():
     graph_def = _graph({"a": []})
     graph_def.versions.producer = 24

@@ -221,8 +221,9 @@ def _with_a_device(graph_def) -> Result:
     return Result(made)
 
 
-def _without_a_node(graph_def, wanted, real=prune.to_outputs) -> Result:
-    made = real(graph_def, wanted).graph_def
+def _without_a_node(graph_def, wanted, index, real=prune.to_outputs) -> Result:
+    made = tf.compat.v1.GraphDef()
+    made.CopyFrom(real(graph_def, wanted, index).graph_def)
     del made.node[[node.name for node in made.node].index("w")]
     return Result(made)
 

@@ -316,6 +316,14 @@ def test_a_second_key_for_one_tensor_is_left_out_and_said():
     assert "'b'" in said.what and "'a'" in said.why
 
 
+def test_a_keyword_of_python_becomes_another_key_and_that_is_said():
+    signature = DeclaredSignature({"as": "x:0", "as_": "z:0"}, {"y": "y:0"}, {"as": [7, 2]})
+    planned = plan.variants(_source(signatures={"only": signature}), Request())
+    assert {key: source.tensor for key, source in planned.serving_inputs.items()} == {"as__1": "x:0", "as_": "z:0"}
+    [said] = [one for one in planned.choices if "'as'" in one.what]
+    assert "'as__1'" in said.what and "keyword" in said.why
+
+
 def test_why_a_signature_is_left_out_is_one_line():
     signatures = {"serving_default": _signature(), "broken": _signature(y="nowhere:0")}
     planned = plan.variants(_source(signatures=signatures), Request())

@@ -8,12 +8,14 @@ import pytest
 import tensorflow as tf
 
 import export_v1
+import load_v2
 from export_v1.format import record
 from export_v1.ir import rewrite
 from export_v1.ir.graph import Tensor
 from export_v1.passes import variables
 from export_v1.passes.result import Result
 from export_v1.proof import batch
+from tests.support import cases
 
 v1 = tf.compat.v1
 
@@ -241,3 +243,34 @@ def test_a_train_signature_that_needs_the_size_keeps_both_fixed(saved, tmp_path)
     assert _shapes(report.export_dir)["x"] == [8, 6]
     (choice,) = [one for one in report["choices"] if "batch size" in one["what"]]
     assert "its signature 'train' fails: " in choice["why"]
+
+
+def test_the_constant_shape_of_a_sparse_input_is_said(tmp_path, saved):
+    """tf.sparse_placeholder(type, [2, 3]) of TensorFlow 1 is two placeholders and a constant."""
+
+    def build(x):
+        indices = v1.placeholder(tf.int64, [None, 2], "s/indices")
+        rows = tf.SparseTensor(
+            indices, v1.placeholder(tf.float32, [None], "s/values"), tf.constant([2, 3], tf.int64, name="s/shape")
+        )
+        tf.add(tf.sparse.sparse_dense_matmul(rows, _weight("w", [3, 4])), tf.reduce_sum(x), name="y")
+
+    checkpoint = saved(build, [])
+    names = {"indices": "s/indices:0", "values": "s/values:0"}
+    report = _export(checkpoint, tmp_path, inputs={"x": "x:0", **names})
+    [said] = [choice for choice in report["choices"] if "batch size" in choice["what"]]
+    assert said["what"] == "the batch size stays 2: the sparse tensor of 'indices' has shape [2, 3]"
+    assert "--input=KEY=s/shape:0 beside the others" in said["why"]
+    report = _export(checkpoint, tmp_path, inputs={"x": "x:0", **names, "shape": "s/shape:0"}, overwrite=True)
+    assert not any("batch size" in choice["what"] for choice in report["choices"])
+    shape = np.int64([4, 3])
+    layer = load_v2.SignatureLayer(tmp_path / "export")
+    given = {"x": np.float32(0), "indices": np.int64([[3, 1]]), "values": np.float32([2]), "shape": shape}
+    answer = layer(given)
+    assert np.array_equal(answer[:3], np.zeros([3, 4])) and np.any(answer[3])
+
+
+def test_rows_that_look_at_each_other_keep_the_batch_of_the_case(tmp_path):
+    report = export_v1.export(**cases.load("proof_rows_mix").flags(), export_dir=str(tmp_path / "export"))
+    [said] = [choice for choice in report["choices"] if "batch size" in choice["what"]]
+    assert said["what"].startswith("the batch size stays 4") and "may depend on other rows" in said["why"]

@@ -55,13 +55,6 @@ def test_nothing_is_run_for_a_sample_without_answers():
     )
 
 
-def test_an_answer_that_the_original_leaves_open_is_not_different():
-    assert checking.check(ONE, Session(3), *ENDS, undecided=lambda: {"y": "why", "z": "why"}) == {"y": "why"}
-    assert checking.check(ONE, Session(2), *ENDS, undecided=lambda: {"y": "why"}) == {}
-    with pytest.raises(export_v1.ExportError, match="does not answer as the original does"):
-        checking.check(ONE, Session(3), *ENDS, undecided=lambda: {"z": "why"})
-
-
 DRAWN = dataclasses.replace(ONE, drawn={"y": "RandomUniform 'r'"})
 
 

@@ -8,12 +8,13 @@ import tarfile
 
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 import export_v1
 from export_v1.source import unpacking
 from load_v2 import LoadError
 from load_v2.program import artefact
-from tests.support import cases, graphs, savedmodels
+from tests.support import cases, functions, graphs, savedmodels
 from tests.support.graphs import v1
 
 SECRET = "secret\nwords\n"
@@ -119,6 +120,37 @@ def test_a_file_that_is_still_at_its_old_path_is_taken_and_said(tmp_path, secret
     assert any(str(secret) in choice["what"] and "old path" in choice["why"] for choice in report["choices"])
 
 
+@pytest.mark.parametrize("how", ["absolute", "relative", "computed"])
+def test_a_saved_model_brings_its_files_along(how, tmp_path, secret, monkeypatch):
+    """A path that its graph names is one of whoever reads it; a relative one, too."""
+    folder = pathlib.Path(savedmodels.vocabulary(tmp_path / "one", ["a", "b"]))
+    monkeypatch.chdir(secret.parent)
+    path = "secret.txt" if how == "relative" else str(secret)
+
+    def change(graph_def):
+        file = next(node for node in graph_def.node if node.name == "words_file")
+        if how == "computed":
+            graph_def.node.add(name="other").CopyFrom(file)
+            graph_def.node[-1].name = "other"
+            file.op = "Identity"
+            file.ClearField("attr")
+            file.attr["T"].type = tf.string.as_datatype_enum
+            file.input.append("other")
+            file = graph_def.node[-1]
+        file.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(path))
+
+    functions.changed(folder, change)
+    saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    del saved.meta_graphs[0].asset_file_def[:]
+    saved.meta_graphs[0].collection_def.pop("saved_model_assets", None)
+    (folder / "saved_model.pb").write_bytes(saved.SerializeToString())
+    with pytest.raises(export_v1.ExportError, match="(?s)outside of the model's folder.*--asset=.*secret.txt"):
+        export_v1.export(saved_model=str(folder), export_dir=str(tmp_path / "export"))
+    assert not (tmp_path / "export").exists()
+    export_v1.export(saved_model=str(folder), export_dir=str(tmp_path / "export"), asset={path: str(secret)})
+    assert (tmp_path / "export" / "assets" / "secret.txt").read_text() == SECRET
+
+
 @pytest.mark.parametrize("how", ["up", "absolute", "link"])
 def test_an_export_that_names_a_file_outside_is_not_read(how, tmp_path, secret):
     folder = pathlib.Path(savedmodels.vocabulary(tmp_path / "one", ["a", "b"]))
@@ -127,7 +159,7 @@ def test_an_export_that_names_a_file_outside_is_not_read(how, tmp_path, secret):
         os.unlink(folder / "assets" / name)
         (folder / "assets" / name).symlink_to(secret)
     else:
-        from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+        from tensorflow.core.protobuf import meta_graph_pb2
 
         path = folder / "saved_model.pb"
         model = saved_model_pb2.SavedModel.FromString(path.read_bytes())

@@ -10,17 +10,19 @@ import tarfile
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2, struct_pb2
 
 import export_v1
 import load_v2
 from export_v1 import errors, pipeline
+from export_v1.format import composite
 from export_v1.interface import Input
 from export_v1.ir.graph import Index
 from export_v1.planning import grouping, variant
 from export_v1.request import Request
 from export_v1.source import saved_model, unpacking
-from tests.support import cases
+from load_v2 import SignatureLayer, verify
+from tests.support import cases, savedmodels
 
 v1 = tf.compat.v1
 MODELS = [*cases.names("saved_model"), *cases.names("hub_module")]
@@ -195,6 +197,17 @@ def test_a_sparse_input_comes_as_its_three_tensors(tmp_path):
     np.testing.assert_array_equal(next(iter(got.values())), [3.0, 4.0])
 
 
+def test_an_input_whose_key_is_a_keyword_of_python_can_be_given_after_all(tmp_path):
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None], name="x")
+        v1.saved_model.simple_save(session, str(tmp_path / "model"), {"as": x}, {"as": x * 2})
+    report = export_v1.export(saved_model=str(tmp_path / "model"), export_dir=str(tmp_path / "out"))
+    assert any("input 'as'" in one["what"] and "'as_'" in one["what"] for one in report["choices"])
+    signature = tf.saved_model.load(str(tmp_path / "out")).signatures["serving_default"]
+    np.testing.assert_array_equal(signature(as_=tf.constant([1.0, 2.0]))["as"], [2.0, 4.0])
+    np.testing.assert_array_equal(load_v2.SignatureLayer(str(tmp_path / "out"))(np.float32([3.0])), [6.0])
+
+
 def test_regularization_losses_of_the_training_graph_alone_are_kept(copy, tmp_path):
     folder = copy("hub_module_tags")
     found = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
@@ -225,6 +238,39 @@ def _asks(inputs: str, outputs: str, **frozen) -> variant.PlannedSignature:
     return variant.PlannedSignature(
         cuts, {name: f"{name}:0" for name in outputs.split()}, {f"{key}:0": value for key, value in frozen.items()}
     )
+
+
+def _ragged(folder: pathlib.Path) -> tf.Tensor:
+    """Saves lengths of words, a RaggedTensor, as TensorFlow 1.15 does."""
+    with savedmodels.session() as current:
+        x = v1.placeholder(tf.string, [None], name="x")
+        lengths = tf.ragged.map_flat_values(tf.strings.length, tf.strings.split(x))
+        twice = tf.ragged.map_flat_values(lambda flat: flat * savedmodels.variable("w", np.int32(2)), lengths)
+        current.run(v1.global_variables_initializer())
+        v1.saved_model.simple_save(current, str(folder), {"x": x}, {"lengths": twice})
+
+
+def test_a_ragged_output_comes_as_the_tensors_that_make_it_up(tmp_path):
+    _ragged(tmp_path / "m")
+    want = {"lengths_values": [2, 4, 6], "lengths_row_splits": [0, 2, 3, 3]}
+    got = SignatureLayer(tmp_path / "m")(np.array([b"a bb", b"ccc", b""]))
+    assert {key: value.numpy().tolist() for key, value in got.items()} == want
+    report = export_v1.export(saved_model=str(tmp_path / "m"), export_dir=str(tmp_path / "out"))
+    assert any("'lengths' of signature 'serving_default' is made up of" in one["what"] for one in report["choices"])
+    assert report["proof"]["verdict"] == "equal" and verify(tmp_path / "out").equal
+    got = SignatureLayer(tmp_path / "out")(np.array([b"a bb", b"ccc", b""]))
+    assert {key: value.numpy().tolist() for key, value in got.items()} == want
+
+
+def test_other_tensors_of_several_parts_are_numbered():
+    info = meta_graph_pb2.TensorInfo()
+    info.composite_tensor.type_spec.type_spec_class = struct_pb2.TypeSpecProto.OPTIONAL_SPEC
+    for name in ("a:0", "b:0"):
+        info.composite_tensor.components.add(name=name)
+    assert [(key, part.name) for key, part in composite.parts("y", info)] == [("y_0", "a:0"), ("y_1", "b:0")]
+    info.composite_tensor.type_spec.type_spec_class = struct_pb2.TypeSpecProto.RAGGED_TENSOR_SPEC
+    info.composite_tensor.components.add(name="c:0")
+    assert [key for key, _ in composite.parts("y", info)] == ["y_values", "y_row_splits_1", "y_row_splits_2"]
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,31 @@ def _a_weight(content: bytes) -> bytes:
     return file.getvalue()
 
 
+def _rows_of_a_weight(content: bytes) -> bytes:
+    file = io.BytesIO(content)
+    with h5py.File(file, "r+") as stored:
+        weight = stored["layers/signature_layer/vars/1"]
+        weight[...] = weight[...][::-1]
+    return file.getvalue()
+
+
+def _a_weight_that_is_not_stored(content: bytes) -> bytes:
+    """HDF5 gives a value for all of it."""
+    file = io.BytesIO(content)
+    with h5py.File(file, "r+") as stored:
+        group = stored["layers/signature_layer/vars"]
+        shape = group["1"].shape
+        del group["1"]
+        group.create_dataset("1", shape=shape, dtype="f4", fillvalue=7.0)
+    return file.getvalue()
+
+
+def _a_digest_less(content: bytes) -> bytes:
+    digests = json.loads(content)
+    del digests["files"]["saved_model.pb"]
+    return json.dumps(digests).encode()
+
+
 def _a_choice(content: bytes) -> bytes:
     return json.dumps(json.loads(content) | {"warnings": ["changed"]}).encode()
 
@@ -74,6 +99,9 @@ def _a_choice(content: bytes) -> bytes:
 CHANGES = {
     "a constant": (GRAPH, _a_constant, "saved_model.pb"),
     "a bit of a weight": ("model.weights.h5", _a_weight, "weight "),
+    "the order of rows": ("model.weights.h5", _rows_of_a_weight, "weight "),
+    "a weight that is not stored": ("model.weights.h5", _a_weight_that_is_not_stored, "weight "),
+    "a digest less": (DIGESTS, _a_digest_less, "saved_model.pb"),
     "the record": (RECORD, _a_choice, "assets.extra/export_v1.json"),
     "a vocabulary": (WORDS, lambda content: content[::-1], "assets/0_vocab.txt"),
 }
@@ -103,6 +131,24 @@ def test_a_change_is_told_by_name(what, archive, capsys):
     assert code == 0 and "CHANGED" in text and name in text
     with pytest.raises(Exception, match=f"changed after layer 'signature_layer' was saved: '{name}"):
         keras.models.load_model(archive)
+
+
+@pytest.mark.parametrize(
+    "name", ["assets/1_more.txt", "assets.extra/more.json", "saved_model.pbtxt", "variables/variables.index"]
+)
+def test_a_file_more_is_told_by_name(name, archive, capsys):
+    with zipfile.ZipFile(archive, "a") as stored:
+        stored.writestr(f"assets/layers/signature_layer/{name}", b"more")
+    code, text = _run(capsys, "verify", archive)
+    assert code == 1 and (f"{name} was CHANGED" in text or "variables" in name and "damaged" in text), text
+    with pytest.raises(ValueError, match="was changed after layer|damaged"):
+        keras.models.load_model(archive)
+
+
+def test_digests_that_are_none_are_named_where_they_are(archive, capsys):
+    _change(archive, **{DIGESTS: lambda _: b"{}"})
+    code, text = _run(capsys, "show", archive)
+    assert code == 1 and f"{archive}: layers/signature_layer/assets.extra/digests.json' is damaged" in text
 
 
 def test_an_archive_of_an_earlier_version_has_no_digests(archive, capsys):

@@ -241,6 +241,25 @@ def test_the_op_that_takes_all_steps_is_an_lstm(output):
     assert_rebuilt(build, {"x": numbers(STEPS, 3, 3)}, "LSTM")
 
 
+@pytest.mark.parametrize("count", [STEPS, 2])
+@pytest.mark.parametrize("op", ["BlockLSTM", "BlockLSTMV2"])
+def test_the_op_with_peepholes_is_a_layer_that_gives_every_state(op, count):
+    def build():
+        x = placeholder("x", [STEPS, None, 3])
+        kernel, bias, *peepholes = _weights((3 + UNITS, 4 * UNITS), (4 * UNITS,), *[(UNITS,)] * 3)
+        state = tf.zeros([tf.shape(x)[1], UNITS]) + x[0, :, :1]
+        more = {"forget_bias": 0.5} if op == "BlockLSTM" else {}
+        given = getattr(tf.raw_ops, op)(
+            seq_len_max=tf.constant(count, tf.int64), x=x, cs_prev=state, h_prev=tf.tanh(state), w=kernel,
+            wci=peepholes[0], wcf=peepholes[1], wco=peepholes[2], b=bias, cell_clip=0.3, use_peephole=True, **more,
+        )  # fmt: skip
+        return {"x": x}, {"h": given.h, "c": given.cs}
+
+    _, layers = code_of(case(build))
+    assert "FusedLSTM" in {layer.kind for layer in layers}
+    assert_rebuilt(build, {"x": numbers(STEPS, 3, 3)}, *(layer.kind for layer in layers))
+
+
 def _loop_of(step, sizes):
     def build():
         x = placeholder("x", [None, STEPS, 3])
@@ -368,11 +387,11 @@ def _growing(limit):
         outputs = tf.TensorArray("float32", 0, dynamic_size=True, element_shape=[None, 3])
 
         def body(at, h, outputs):
-            h = tf.tanh(tf.matmul(h, kernel))
+            h = 0.4 * tf.tanh(tf.matmul(h, kernel))
             return at + 1, h, outputs.write(at, h)
 
         def proceed(at, h, _):
-            going = tf.reduce_sum(tf.abs(h)) > 0.5
+            going = tf.reduce_sum(tf.abs(h)) > 0.05
             return going if limit is None else tf.logical_and(at < limit, going)
 
         at, _, outputs = tf.while_loop(proceed, body, [0, x, outputs])
@@ -388,9 +407,63 @@ def test_a_list_that_grows_is_as_long_as_the_loop_took_steps():
         assert_rebuilt(_growing(9), {"x": scale * numbers(2, 3)}, *(layer.kind for layer in layers))
 
 
-def test_a_list_that_grows_without_a_bound_is_refused():
-    (refusal, *_) = cover.cover(case(_growing(None)).context).refusals
-    assert "maximum_iterations" in refusal.reason
+def test_a_list_that_grows_without_a_bound_has_its_steps_counted_first():
+    code, layers = code_of(case(_growing(None)))
+    assert code.count("ops.while_loop(") == 2
+    for scale in (1.0, 0.3):
+        assert_rebuilt(_growing(None), {"x": scale * numbers(2, 3)}, *(layer.kind for layer in layers))
+
+
+def test_a_list_that_begins_at_another_place_has_room_for_all_it_is_given():
+    def build():
+        x = placeholder("x", [None, 3])
+        outputs = tf.TensorArray("float32", 0, dynamic_size=True, element_shape=[None, 3])
+        body = lambda at, place, h, outputs: (at + 1, place + 1, h * 2.0, outputs.write(place, h))  # noqa: E731
+        loop = tf.while_loop(lambda at, *_: at < 4, body, [0, 3, x, outputs])
+        return {"x": x}, {"y": loop[3].stack()}
+
+    _, layers = code_of(case(build))
+    assert_rebuilt(build, {"x": numbers(2, 3)}, *(layer.kind for layer in layers))
+
+
+def test_what_a_loop_hands_on_unchanged_is_known_in_it():
+    def build():
+        x, most = placeholder("x", [None, 3]), tf.constant(3)
+        body = lambda at, most, h: (at + 1, tf.identity(most), h * 2.0)  # noqa: E731
+        loop = tf.while_loop(lambda at, most, h: (at < most) & (tf.reduce_sum(h) < 9.0), body, [0, most, x])
+        return {"x": x}, {"y": loop[2]}
+
+    code, layers = code_of(case(build))
+    assert "< 3" in code
+    assert_rebuilt(build, {"x": numbers(2, 3)}, *(layer.kind for layer in layers))
+
+
+def test_a_list_that_begins_with_an_element_grows_after_it():
+    def build():
+        x = placeholder("x", [None, 3])
+        outputs = tf.TensorArray("float32", 0, dynamic_size=True, element_shape=[None, 3]).write(0, x)
+        body = lambda at, h, outputs: (at + 1, h * 0.5, outputs.write(at, h))  # noqa: E731
+        loop = tf.while_loop(lambda at, h, _: tf.reduce_max(h) > 0.1, body, [1, x + 1.0, outputs])
+        return {"x": x}, {"y": loop[2].stack()}
+
+    _, layers = code_of(case(build))
+    assert_rebuilt(build, {"x": numbers(2, 3)}, *(layer.kind for layer in layers))
+
+
+def test_a_list_that_is_read_while_it_grows_without_a_bound_is_refused():
+    def build():
+        x = placeholder("x", [None, 3])
+        outputs = tf.TensorArray("float32", 0, dynamic_size=True, element_shape=[None, 3], clear_after_read=False)
+        outputs = outputs.write(0, x)
+
+        def body(at, h, outputs):
+            h = tf.tanh(outputs.read(at - 1) + h)
+            return at + 1, h, outputs.write(at, h)
+
+        loop = tf.while_loop(lambda at, h, _: tf.reduce_sum(h) < 9.0, body, [1, x, outputs])
+        return {"x": x}, {"y": loop[2].stack()}
+
+    assert cover.cover(case(build).context).refusals
 
 
 def test_a_loop_over_several_sequences_of_any_length_runs():

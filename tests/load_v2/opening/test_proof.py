@@ -75,3 +75,12 @@ def test_a_match_that_fails_gives_way(monkeypatch):
     result = rebuilding.proven(built.context, sample)
     assert all(piece.layer is None for piece in result.pieces)
     assert {miss.reason for miss in result.misses} == {"other"}
+
+
+def test_a_pattern_that_fails_is_no_match(monkeypatch):
+    def fails(self, context, tensor):
+        raise AssertionError("unforeseen")
+
+    monkeypatch.setattr(cover.weighted.Weighted, "find", fails)
+    result = cover.cover(case(_square_dense).context)
+    assert not result.refusals and any("AssertionError: unforeseen" in miss.reason for miss in result.misses)

@@ -9,7 +9,7 @@ from load_v2.opening import rebuilding, strings
 from load_v2.program import artefact, program
 from tests.support import cases
 
-SPLIT = ("lookup_vocab", "parse_example")
+SPLIT = ("lookup_vocab", "parse_example", "rebuild_sounds")
 
 
 @pytest.mark.parametrize("name", SPLIT)

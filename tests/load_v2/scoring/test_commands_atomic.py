@@ -18,9 +18,10 @@ import pytest
 import export_v1
 from export_v1.artifact import destination
 from export_v1.console import unfinished
-from load_v2 import LoadError, scoring
+from load_v2 import LoadError, SignatureLayer, scoring
+from load_v2.commands import predict, rebuild
 from load_v2.scoring import atomic
-from tests.support import cases
+from tests.support import cases, savedmodels
 
 COMMANDS = ("export", "export over another", "to_keras", "port", "predict", "report")
 OLD = b"what stood there before"
@@ -259,6 +260,32 @@ def test_a_full_disk_under_predict(name, small_disk):
             for _ in range(40):
                 writer.write({"y": np.random.default_rng(1).random((1000, 2))})
     assert os.listdir(small_disk) == []
+
+
+@needs_root
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_a_full_disk_under_tables(name, small_disk, tmp_path):
+    """No file stays open, which would keep its room, and the disk from being taken away."""
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = np.random.default_rng(1).random((4000, 2))
+    columns = {"ids": np.ones((4000, 2), np.int32).tolist(), "mask": rows.tolist()}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "in.parquet")
+    layer = SignatureLayer(savedmodels.two_inputs(tmp_path / "export"))
+    with pytest.raises(LoadError, match=f"{name}' cannot be written: .*No space left"):
+        predict.predict(layer, str(tmp_path / "in.parquet"), str(small_disk / name))
+    assert os.listdir(small_disk) == []
+
+
+@needs_root
+def test_a_full_disk_under_rebuild(small_disk, exported):
+    """HDF5 ends the process over it, so there is asked for room before."""
+    (small_disk / "others").write_bytes(bytes(24 * 1024))
+    with pytest.raises(LoadError, match="m.weights.h5' cannot be written: No space left"):
+        rebuild.write(
+            exported("mlp_layers"), str(small_disk / "m.py"), str(small_disk / "m.weights.h5"), backends=["tensorflow"]
+        )
+    assert os.listdir(small_disk) == ["others"]
 
 
 @needs_root

@@ -1,8 +1,11 @@
 """tfrecords: the length of a record is looked at before TensorFlow makes room for it."""
 
 import gzip
+import os
+import pathlib
 import struct
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -65,3 +68,19 @@ def test_what_is_not_packed_is_refused_as_such(content, tmp_path):
         return
     with pytest.raises(LoadError, match="cannot be read: "):
         _read(tmp_path / "a.tfrecord.gz")
+
+
+@pytest.mark.parametrize("name", ["a.tfrecord", "a.tfrecord.gz"])
+def test_every_record_is_in_the_file_before_it_has_its_name(name, tmp_path, monkeypatch):
+    """What TensorFlow still holds would come when it lets the file go, and an error then would be nobody's."""
+    named, replace = {}, os.replace
+
+    def seen(part, path):
+        named[path] = pathlib.Path(part).read_bytes()
+        replace(part, path)
+
+    monkeypatch.setattr(os, "replace", seen)
+    path = str(tmp_path / name)
+    with tfrecords.writer(path) as writer:
+        writer.write({"y": np.ones((3, 2), np.float32)})
+    assert named[path] == pathlib.Path(path).read_bytes() and len(_read(path)) == 3

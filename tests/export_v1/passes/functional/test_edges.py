@@ -257,6 +257,37 @@ def test_an_effect_needed_beside_its_branch_stays(drawn):
         assert result.notes.converted["cond"] == 1 and find(result.graph_def, "beside").input[0] == "within"
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_recurrence_in_a_branch_that_asserts_its_lengths_is_no_reason_to_stay(nested):
+    """As tf.contrib.crf decodes: what is left of the arrays reads the branch, and must not hold its assertion there."""
+
+    def recurrence(x):
+        lengths = v1.shape(x)[:1]
+        with tf.control_dependencies([v1.assert_greater(lengths, 0)]):
+            count = tf.identity(lengths)[0]
+        array = v1.TensorArray(tf.float32, count, dynamic_size=False).unstack(x)
+        made = v1.TensorArray(tf.float32, count)
+        _, _, made = v1.while_loop(
+            lambda at, y, made: at < count,
+            lambda at, y, made: (at + 1, y + array.read(at), made.write(at, y)),
+            [0, tf.zeros([2]), made],
+        )
+        return tf.reduce_sum(made.stack(), 0)
+
+    def chosen(x):
+        return v1.cond(tf.shape(x)[0] > 1, lambda: recurrence(x), lambda: x[0])
+
+    def make(x):
+        if not nested:
+            return chosen(x)
+        return v1.while_loop(lambda i, y: i < 2, lambda i, y: (i + 1, y + chosen(x)), [0, tf.zeros([2])])[1]
+
+    for rows in (3, 1):
+        model = build(make, X[:rows], static=False)
+        convert(model.graph_def, *model.outputs)
+        check(model)
+
+
 def test_three_branches_and_unlike_branches_stay():
     def make():
         p, q = v1.placeholder(tf.bool, [], "p"), v1.placeholder(tf.bool, [], "q")

@@ -9,14 +9,14 @@ from google.protobuf import text_format
 
 from export_v1.ir import graph, rewrite
 from export_v1.ir.graph import GraphDef, NodeDef
-from export_v1.passes import prune, replace
+from export_v1.passes import portable, prune, replace
 from export_v1.passes.replacements import TABLE
 
 FILES = sorted((pathlib.Path(__file__).parents[4] / "fixtures" / "replacements").glob("*.npz"))
 
 
 def _cases():
-    """Yields file, case and whether shapes are known: of each op the first case with known shapes, too."""
+    """Yields file, case and whether shapes are recorded: of each op the first case with those of another batch, too."""
     seen = set()
     for path in FILES:
         with np.load(path) as stored:
@@ -26,7 +26,7 @@ def _cases():
             yield pytest.param(path, name, False, id=f"{path.stem}-{name}")
             if ops[name] not in seen:
                 seen.add(ops[name])
-                yield pytest.param(path, name, True, id=f"{path.stem}-{name}-static")
+                yield pytest.param(path, name, True, id=f"{path.stem}-{name}-other_batch")
 
 
 def _read(path, name):
@@ -42,7 +42,10 @@ def _numbered(values, side):
 
 
 def _graph(node, inputs, shapes, constants, state):
-    """Returns the graph of a node whose inputs are fed, with the shapes that TensorFlow 1 would have recorded, or none."""
+    """Returns the graph of a node whose inputs are fed, with shapes as TensorFlow 1 recorded them, or none.
+
+    What is recorded is of larger data than what is fed: of a training batch, when the graph is opened to any.
+    """
     made = text_format.Parse(state, GraphDef())
     for at, data_type in enumerate(graph.input_types(node)):
         if any(other.name == f"in_{at}" for other in made.node):
@@ -52,7 +55,12 @@ def _graph(node, inputs, shapes, constants, state):
             continue
         placeholder = made.node.add(name=f"in_{at}", op="Placeholder")
         placeholder.attr["dtype"].type = data_type
-        shape = np.shape(inputs[at]) if shapes else _needed_shape(node, at, np.shape(inputs[at]))
+        shape = _needed_shape(node, at, np.shape(inputs[at]))
+        if shapes:
+            needed = shape or [None] * np.ndim(inputs[at])
+            shape = [
+                size + 1 if kept is None else kept for size, kept in zip(np.shape(inputs[at]), needed, strict=True)
+            ]
         if shape is not None:
             placeholder.attr["_output_shapes"].list.shape.append(tf.TensorShape(shape).as_proto())
     made.node.append(node)
@@ -141,7 +149,7 @@ def _imported(whole, node):
     ]
     # What fills a resource is needed no more.
     pruned = prune.to_outputs(result.graph_def, [*names.values(), *inputs]).graph_def
-    tf.graph_util.import_graph_def(pruned, name="")
+    tf.graph_util.import_graph_def(portable.nodes(pruned).graph_def, name="")
     return names
 
 

@@ -37,7 +37,7 @@ def _saver(handle="trees"):
 
 def _value(graph_def, stored=None, node=PREDICT, index=None):
     whole = Index(graph_def)
-    site = Site(node, whole if index is None else index, whole, lambda key: (stored or {}).get(key))
+    site = Site(node, whole if index is None else index, whole, lambda key: (stored or {}).get(key), ())
     return resources.value(site, RESTORED_BY, MADE_BY).item()
 
 
