@@ -13,7 +13,10 @@ from tests.support import cases
 
 # The command, held where a folder has just been made or the export is written, until a signal comes.
 HELD = """
-import sys
+import signal, sys
+# Whoever runs the tests in the background may have these ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from absl import app
 from export_v1 import __main__ as command
 from export_v1.artifact import destination
