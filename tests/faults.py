@@ -1,7 +1,7 @@
 """What was tried against both steps, how often, and what came out: prints a table in Markdown.
 
     python -m tests.faults                      minutes
-    python -m tests.faults --full               hours: 50 kills of each command, 2,000 mutations, 10,000 layers
+    python -m tests.faults --full               an hour: 50 kills of each command, 2,000 mutations, 10,000 layers
     python -m tests.faults --full kill link     only the rows that have such a regular expression in their first column
 
 Each row is tests that can be run by themselves: pytest with what stands in the last column. What a test prints after
@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).parent.parent
 _SAID = "came out: "
-# The longest row takes an hour on a machine that has nothing else to do.
+# The longest row takes some ten minutes on a machine that has nothing else to do, and one may have much.
 _MOST_SECONDS = 4 * 3600
 
 
