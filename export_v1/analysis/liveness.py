@@ -229,6 +229,18 @@ class Liveness:
         """Returns whether a node ever runs."""
         return node.name not in self._dead_nodes
 
+    def excludes(self, one: str, other: str) -> bool:
+        """Returns whether two nodes never run in one run of the graph: they stand on two sides of one condition.
+
+        A condition inside a loop, or behind one, does not count: each side may have its turn.
+        """
+        both = self._conditions.get(one, _ALWAYS) | self._conditions.get(other, _ALWAYS)
+        opposed = [predicate for predicate, place in self._places.items() if both >> place & 0b11 == 0b11]
+        return any(
+            not any(node.op in ops.WAYS_BACK for node in map(self._index.__getitem__, self._index.ancestors([name])))
+            for name in (predicate.node for predicate in opposed)
+        )
+
     def is_dead(self, tensor: Tensor) -> bool:
         """Returns whether a tensor is never computed; frozen and fed ones always are there."""
         return (tensor.node in self._dead_nodes or tensor in self._dead) and tensor not in self.stops

@@ -7,6 +7,7 @@ its own way.
 
 from collections.abc import Mapping
 
+from export_v1.analysis.liveness import Liveness, Ordered
 from export_v1.analysis.references import References
 from export_v1.ir import ops
 from export_v1.ir.graph import GraphDef, parse
@@ -16,16 +17,18 @@ def undecided(graph_def: GraphDef, outputs: Mapping[str, str]) -> dict[str, str]
     """Returns the outputs that are computed from a variable before or after it is written -> who reads it and who writes it.
 
     Args:
-        graph_def: as the original runs: with reference variables, and nothing in it but what is run.
+        graph_def: as the original runs: with reference variables, frozen values as constants, and nothing in it that no
+            output needs.
         outputs: key -> tensor name.
     """
     references = References(graph_def)
     index = references.index
+    live = Liveness(Ordered.of(index))
     written = [
         (variable, write.name)
         for tensor, variables in references.roots.items()
         for write, _ in index.tensor_consumers(tensor)
-        if write.op in ops.WRITE_TWINS
+        if write.op in ops.WRITE_TWINS and live.runs(write)
         for variable in variables & references.written
     ]
     if not written:
@@ -34,7 +37,7 @@ def undecided(graph_def: GraphDef, outputs: Mapping[str, str]) -> dict[str, str]
         (variable, reader.name)
         for tensor in (*references.roots, *references.views)
         for reader, at in index.tensor_consumers(tensor)
-        if reader.op not in ops.WRITE_TWINS and parse(f"{reader.name}:0") not in references
+        if reader.op not in ops.WRITE_TWINS and parse(f"{reader.name}:0") not in references and live.runs(reader)
         for variable in references.variables(tensor)
     ]
     before = {name: index.ancestors([name]) for _, name in (*written, *reads)}
@@ -42,7 +45,10 @@ def undecided(graph_def: GraphDef, outputs: Mapping[str, str]) -> dict[str, str]
         (reader, write, variable)
         for variable, reader in reads
         for other, write in written
-        if variable == other and reader not in before[write] and write not in before[reader]
+        if variable == other
+        and reader not in before[write]
+        and write not in before[reader]
+        and not live.excludes(reader, write)
     ]
     found = {}
     for key, name in outputs.items():

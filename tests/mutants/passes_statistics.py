@@ -134,13 +134,31 @@ _ROW_CHANGES = (
 _RACES = (
     Change(
         "export_v1/analysis/races.py",
-        "reader not in before[write] and ",
+        "        and not live.excludes(reader, write)\n",
         "",
         ("tests/export_v1/analysis/test_races.py",),
     ),
     Change(
         "export_v1/analysis/races.py",
-        " and write not in before[reader]",
+        " and live.runs(write)",
+        "",
+        ("tests/export_v1/analysis/test_races.py",),
+    ),
+    Change(
+        "export_v1/analysis/liveness.py",
+        "            not any(node.op in ops.WAYS_BACK for node in map(self._index.__getitem__",
+        "            True or not any(node.op in ops.WAYS_BACK for node in map(self._index.__getitem__",
+        ("tests/export_v1/analysis/test_races.py",),
+    ),
+    Change(
+        "export_v1/analysis/races.py",
+        "        and reader not in before[write]\n",
+        "",
+        ("tests/export_v1/analysis/test_races.py",),
+    ),
+    Change(
+        "export_v1/analysis/races.py",
+        "        and write not in before[reader]\n",
         "",
         ("tests/export_v1/analysis/test_races.py",),
     ),

@@ -47,3 +47,62 @@ def test_a_view_that_is_read_whenever_is_not():
     assert _undecided(_left_open) == {
         "read": "'mul' reads variable 'v', 'AssignAdd' writes it, and the graph leaves open which is first"
     }
+
+
+def _on_two_sides(predicate):
+    """An average that one side of a condition moves, and the other reads, through a view that was made before both."""
+
+    def build(x, v):
+        view = tf.identity(v)
+
+        def moved():
+            with tf.control_dependencies([v1.assign_add(v, x)]):
+                return x * 2.0
+
+        return {"read": v1.cond(predicate(x), moved, lambda: view * x)}
+
+    return build
+
+
+def test_two_sides_of_a_condition_never_meet():
+    assert _undecided(_on_two_sides(lambda x: x[0] > 0)) == {}
+
+
+def test_what_never_runs_races_with_nothing():
+    def frozen(x, v):
+        view = tf.identity(v)
+
+        def moved():
+            with tf.control_dependencies([v1.assign_add(v, x)]):
+                return x * 2.0
+
+        return {"read": v1.cond(tf.constant(False), moved, lambda: x) + view * 1.0}
+
+    assert _undecided(frozen) == {}
+
+
+def test_a_side_that_writes_races_with_what_is_read_outside():
+    def outside(x, v):
+        view = tf.identity(v)
+
+        def moved():
+            with tf.control_dependencies([v1.assign_add(v, x)]):
+                return x * 2.0
+
+        return {"read": v1.cond(x[0] > 0, moved, lambda: x) + view * 1.0}
+
+    assert list(_undecided(outside)) == ["read"]
+
+
+def test_two_sides_of_a_condition_in_a_loop_both_have_their_turn():
+    def turns(x, v):
+        def step(i, total):
+            def moved():
+                with tf.control_dependencies([v1.assign_add(v, x)]):
+                    return total + 0.0
+
+            return i + 1, v1.cond(tf.equal(i % 2, 0), moved, lambda: total + tf.identity(v) * 1.0)
+
+        return {"read": v1.while_loop(lambda i, _: i < 4, step, [0, x])[1]}
+
+    assert list(_undecided(turns)) == ["read"]
