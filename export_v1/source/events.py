@@ -11,6 +11,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow.core.util import event_pb2
 
 from export_v1 import errors
+from export_v1.format import plain_path
 
 MetaGraphDef: TypeAlias = meta_graph_pb2.MetaGraphDef
 
@@ -79,7 +80,7 @@ def _parsed(meta_graph: MetaGraphDef, content: bytes, graph: bytes = b"") -> Met
 
 
 def _events(path: str) -> Iterator[event_pb2.Event]:
-    records = tf.data.TFRecordDataset(path).take(_whole_records(path))
+    records = tf.data.TFRecordDataset(plain_path.of(path)).take(_whole_records(path))
     for record in records.as_numpy_iterator():
         try:
             yield event_pb2.Event.FromString(record)

@@ -1,5 +1,6 @@
 """events: the graph of a training that kept its checkpoint and its events file, and no .meta."""
 
+import os
 import pathlib
 import shutil
 import struct
@@ -73,6 +74,13 @@ def test_a_file_that_was_still_being_written_counts_up_to_its_last_whole_record(
     # A record that claims more bytes than any file has is not made room for.
     (tmp_path / "e").write_bytes(whole + struct.pack("<QI", 2**62, 0))
     assert events.read(str(tmp_path / "e"))[0] == events.read(str(EVENTS))[0]
+
+
+def test_a_folder_whose_name_is_not_utf_8(tmp_path):
+    folder = os.path.join(os.fsencode(tmp_path), b"mod\xe8le")
+    shutil.copytree(os.fsencode(CASE.folder), folder)
+    path = os.path.join(os.fsdecode(folder), EVENTS.name)
+    assert events.read(path)[0] == events.read(str(EVENTS))[0]
 
 
 def test_a_changed_byte_is_found(tmp_path):
