@@ -72,22 +72,30 @@ def _graph_of(folder: pathlib.Path, change) -> None:
     file.write_bytes(saved.SerializeToString())
 
 
+def _archive_that_writes(folder: pathlib.Path, canary: pathlib.Path, permit) -> None:
+    """Saves a model whose layer writes the canary as m.keras; `permit` changes its config, given that of the layer, too."""
+    layer = SignatureLayer(_saved_with_write(folder / "export", canary), allow_ops=["WriteFile"])
+    x = keras.Input((), name="x")
+    keras.Model(x, layer(x)).save(folder / "m.keras")
+
+    def change(content: bytes) -> bytes:
+        config = json.loads(content)
+        (inner,) = (each for each in config["config"]["layers"] if each["class_name"] == "SignatureLayer")
+        permit(config, inner)
+        return json.dumps(config).encode()
+
+    _in_archive(folder / "m.keras", "config.json", change)
+
+
 # What a config may not say: a permission, a path, or anything else that the layer's constructor takes.
 @pytest.mark.parametrize(
     "added", [{"allow_ops": ["WriteFile"]}, {"allow_ops": "WriteFile"}, {"path": "elsewhere"}, {"supervised": False}]
 )
 def test_an_archive_brings_no_permission_along(added, canary, tmp_path):
-    layer = SignatureLayer(_saved_with_write(tmp_path / "export", canary), allow_ops=["WriteFile"])
-    x = keras.Input((), name="x")
-    keras.Model(x, layer(x)).save(tmp_path / "m.keras")
-
-    def permit(content: bytes) -> bytes:
-        config = json.loads(content)
-        (inner,) = (each for each in config["config"]["layers"] if each["class_name"] == "SignatureLayer")
+    def permit(config, inner):
         inner["config"] |= added
-        return json.dumps(config).encode()
 
-    _in_archive(tmp_path / "m.keras", "config.json", permit)
+    _archive_that_writes(tmp_path, canary, permit)
     with pytest.raises(Exception, match=next(iter(added))):
         keras.models.load_model(tmp_path / "m.keras")(np.ones(2, "float32"))
     assert not canary.exists()
@@ -98,19 +106,13 @@ def test_an_archive_brings_no_permission_along(added, canary, tmp_path):
 )
 def test_what_a_config_says_of_its_graph_is_no_permission(added, canary, tmp_path):
     """Deeper in the config than where a constructor's arguments are."""
-    layer = SignatureLayer(_saved_with_write(tmp_path / "export", canary), allow_ops=["WriteFile"])
-    x = keras.Input((), name="x")
-    keras.Model(x, layer(x)).save(tmp_path / "m.keras")
 
-    def permit(content: bytes) -> bytes:
-        config = json.loads(content)
-        (inner,) = (each for each in config["config"]["layers"] if each["class_name"] == "SignatureLayer")
+    def permit(config, inner):
         inner["config"]["description"] |= added
         for outer in (config, config["config"], inner):
             outer |= added
-        return json.dumps(config).encode()
 
-    _in_archive(tmp_path / "m.keras", "config.json", permit)
+    _archive_that_writes(tmp_path, canary, permit)
     with pytest.raises(Exception, match="WriteFile|unknown|unexpected|Unrecognized|safe_mode|policy|allow_ops"):
         keras.models.load_model(tmp_path / "m.keras")(np.ones(2, "float32"))
     assert not canary.exists()

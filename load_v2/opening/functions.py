@@ -106,7 +106,7 @@ def _function(context: Context, definition, given: list[Tensor], same: set[int],
             shape = _known_shape(context, source, shapes[at])
         graph_def.node.append(graphs.placeholder(argument.name, tf.as_dtype(argument.type), shape))
     body = library.body(graph_def, definition.signature.name)
-    graph_def.node.extend(_plain(node) for node in body.graph_def.node[len(arguments) :])
+    graph_def.node.extend(graphs.plain(node) for node in body.graph_def.node[len(arguments) :])
     results = body.returned
 
     def read(variable: artefact.Variable) -> np.ndarray:
@@ -155,14 +155,3 @@ def _constant(name: str, value: np.ndarray) -> NodeDef:
     node.attr["dtype"].type = tf.as_dtype(value.dtype).as_datatype_enum
     node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
     return node
-
-
-def _plain(node: NodeDef) -> NodeDef:
-    """Returns a node without what it waits for, and without marks."""
-    copy = NodeDef()
-    copy.CopyFrom(node)
-    del copy.input[:]
-    copy.input.extend(edge for edge in node.input if not edge.startswith("^"))
-    for key in [key for key in copy.attr if key.startswith("_")]:
-        del copy.attr[key]
-    return copy

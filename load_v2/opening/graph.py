@@ -185,14 +185,20 @@ def placeholder(name: str, dtype: tf.DType, shape) -> NodeDef:
     return node
 
 
-def _canonical(node: NodeDef, by_handle: Mapping[str, artefact.Variable]) -> list[NodeDef]:
-    """Returns what stands for a node: without control edges, reads of variables as aliases of their values."""
+def plain(node: NodeDef) -> NodeDef:
+    """Returns a node without what it waits for, and without marks."""
     copy = NodeDef()
     copy.CopyFrom(node)
     del copy.input[:]
     copy.input.extend(edge for edge in node.input if not edge.startswith("^"))
     for key in [key for key in copy.attr if key.startswith("_")]:
         del copy.attr[key]
+    return copy
+
+
+def _canonical(node: NodeDef, by_handle: Mapping[str, artefact.Variable]) -> list[NodeDef]:
+    """Returns what stands for a node: without control edges, reads of variables as aliases of their values."""
+    copy = plain(node)
     held = bool(copy.input) and ir.parse(copy.input[0]).node in by_handle
     if node.op == "NoOp":
         return []

@@ -49,17 +49,22 @@ def test_a_view_that_is_read_whenever_is_not():
     }
 
 
+def _moving(x, v):
+    """A side of a condition that moves an average."""
+
+    def moved():
+        with tf.control_dependencies([v1.assign_add(v, x)]):
+            return x * 2.0
+
+    return moved
+
+
 def _on_two_sides(predicate):
     """An average that one side of a condition moves, and the other reads, through a view that was made before both."""
 
     def build(x, v):
         view = tf.identity(v)
-
-        def moved():
-            with tf.control_dependencies([v1.assign_add(v, x)]):
-                return x * 2.0
-
-        return {"read": v1.cond(predicate(x), moved, lambda: view * x)}
+        return {"read": v1.cond(predicate(x), _moving(x, v), lambda: view * x)}
 
     return build
 
@@ -71,12 +76,7 @@ def test_two_sides_of_a_condition_never_meet():
 def test_what_never_runs_races_with_nothing():
     def frozen(x, v):
         view = tf.identity(v)
-
-        def moved():
-            with tf.control_dependencies([v1.assign_add(v, x)]):
-                return x * 2.0
-
-        return {"read": v1.cond(tf.constant(False), moved, lambda: x) + view * 1.0}
+        return {"read": v1.cond(tf.constant(False), _moving(x, v), lambda: x) + view * 1.0}
 
     assert _undecided(frozen) == {}
 
@@ -84,12 +84,7 @@ def test_what_never_runs_races_with_nothing():
 def test_a_side_that_writes_races_with_what_is_read_outside():
     def outside(x, v):
         view = tf.identity(v)
-
-        def moved():
-            with tf.control_dependencies([v1.assign_add(v, x)]):
-                return x * 2.0
-
-        return {"read": v1.cond(x[0] > 0, moved, lambda: x) + view * 1.0}
+        return {"read": v1.cond(x[0] > 0, _moving(x, v), lambda: x) + view * 1.0}
 
     assert list(_undecided(outside)) == ["read"]
 
