@@ -15,6 +15,20 @@ _RULES = ("tests/load_v2/opening/test_weight_rules.py",)
 
 CHANGES = (
     Change(
+        "load_v2/opening/sizes.py",
+        "if len(data) != 1 or any(isinstance(size, int) and size <= 0 for size in found):",
+        "if len(data) != 1:",
+        _OPERATIONS,
+        why="a size is taken to follow from others where one of them is open, or none",
+    ),
+    Change(
+        "load_v2/opening/sizes.py",
+        "        if found is not None or self._numbers:\n",
+        "        if True:\n",
+        _OPERATIONS,
+        why="no Reshape has a size that is data",
+    ),
+    Change(
         "load_v2/opening/rebuilding.py",
         "atomic.temporary(atomic.room(model))",
         "atomic.temporary()",
