@@ -131,7 +131,7 @@ class _Writer:
                 made = self._opened(indent, f"{prefix}{code.layer.constructor}(", items, end)
                 if len(made[-1]) <= WIDTH:
                     return made
-                given = [("", Name(argument)) for argument in self._call(code)[1]]
+                given: list[tuple[str, Expression]] = [("", Name(one)) for one in self._call(code)[1]]
                 return [*made[:-1], *self._opened(indent, ")(", given, f"){suffix}")]
         if isinstance(code, (Call, LayerCall)):
             items = [
