@@ -30,6 +30,7 @@ from export_v1.passes import (
     functional,
     guarantees,
     new_axes,
+    old_arrays,
     outputs,
     portable,
     prune,
@@ -195,6 +196,12 @@ def _is_in_loop(index: Index, name: str) -> bool:
     return any(index[ancestor].op in ops.ENTERS for ancestor in index.ancestors([name]))
 
 
+def _old_arrays(state: State) -> State:
+    """The constants that flows began at are read by nobody then."""
+    result = old_arrays.to_v3(state.graph_def, state.index)
+    return state if result.graph_def is state.graph_def else _prune(state.after(result))
+
+
 def _functional(state: State) -> State:
     return state.after(functional.convert(state.graph_def, keep=[*state.ends, *state.table_inits]))
 
@@ -314,6 +321,13 @@ EXPORT = (
         "tables",
         lambda state: state.after(tables.to_resources(state.graph_def)),
         "before functional control flow: a function takes a table's handle as a resource, not as a reference",
+    ),
+    Step(
+        "old TensorArrays",
+        _old_arrays,
+        "after the record: what old ops answer proves what stands for them; before variables: their handles may be references",
+        needs=(Guarantee.PRUNED,),
+        gives=(Guarantee.PRUNED,),
     ),
     Step(
         "RefSelect",
