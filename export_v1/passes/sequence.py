@@ -326,8 +326,6 @@ EXPORT = (
         "old TensorArrays",
         _old_arrays,
         "after the record: what old ops answer proves what stands for them; before variables: their handles may be references",
-        needs=(Guarantee.PRUNED,),
-        gives=(Guarantee.PRUNED,),
     ),
     Step(
         "RefSelect",
