@@ -16,6 +16,27 @@ _RULES = ("tests/load_v2/opening/test_weight_rules.py",)
 CHANGES = (
     Change(
         "load_v2/opening/text.py",
+        '            base = self._operand(indent, prefix, code.left, "", own + 1)\n',
+        '            base = self._operand(indent, prefix, code.left, "", own)\n',
+        ("tests/load_v2/opening/test_text.py",),
+        why="a power of a power is grouped the other way",
+    ),
+    Change(
+        "load_v2/opening/text.py",
+        'return self._operand(indent, f"{prefix}-", code.value, suffix, _UNARY)',
+        "return [whole]",
+        ("tests/load_v2/opening/test_text.py",),
+        why="what is negated has one line",
+    ),
+    Change(
+        "load_v2/opening/rebuilding.py",
+        "        if written := _written(taken):\n",
+        "        if written := []:\n",
+        _WHOLE,
+        why="a rank is asked for in vain",
+    ),
+    Change(
+        "load_v2/opening/text.py",
         "                if len(made[-1]) <= WIDTH:\n",
         "                if True:\n",
         _WHOLE,
@@ -233,7 +254,7 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/rebuilding.py",
-        "refusals=(*written, *covered.refusals))",
+        "refusals=(*_written(taken), *covered.refusals))",
         "refusals=covered.refusals)",
         _WHOLE,
         why="what inference writes is lost in silence",
