@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -27,6 +26,7 @@ from load_v2.opening import (
     proof,
     refusing,
     regularizers,
+    repertoire,
     source,
     statements,
     strings,
@@ -43,6 +43,7 @@ from load_v2.opening.sizes import Sizes
 from load_v2.opening.strings import Split
 from load_v2.program import artefact, program, subgraph
 from load_v2.program.program import Program
+from load_v2.scoring import atomic
 
 # Inputs, and the answers to them.
 Batch: TypeAlias = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
@@ -128,7 +129,7 @@ def rebuild(
     plan_ = plan(path, signature, static)
     model = execute(plan_.source)
     fill(model, plan_.layers)
-    with tempfile.TemporaryDirectory() as folder:
+    with atomic.temporary(atomic.room(model)) as folder:
         code, weights = os.path.join(folder, "model.py"), os.path.join(folder, "model.weights.h5")
         write(plan_.source, model, code, weights)
         proofs, notes = prove(plan_, code, weights, processes.chosen(backends))
@@ -235,7 +236,7 @@ def _context(taken: Program, sizes: Mapping[str, tuple] | None) -> Context:
     graph, placed = dropouts.with_dropouts(graph, training.planned(taken))
     graph = canonical.simplified(graph, reader)
     known = values.Values(graph, reader)
-    context = Context(graph, known, Sizes(graph, known))
+    context = Context(graph, known, Sizes(graph, known), repertoire.ALL)
     context.training = dataclasses.replace(training.averages(taken), dropouts=placed)
     return context
 
@@ -252,7 +253,7 @@ def proven(context: Context, sample: codec.Arrays | None) -> Cover:
             return covered
         context.rejected.update(wrong)
         context.start_anew()
-        patterns = {pattern.name for pattern in cover.PATTERNS}
+        patterns = {pattern.name for pattern in context.patterns.of_model}
         stubborn = {key: why for key, why in wrong.items() if key[0] not in patterns}
         if stubborn:
             refusals = tuple(
