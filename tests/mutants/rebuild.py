@@ -9,6 +9,7 @@ _PROOF = ("tests/load_v2/opening/test_proof.py",)
 _WHOLE = ("tests/load_v2/opening/test_rebuilding.py",)
 _LOOPS = ("tests/load_v2/opening/test_loops.py",)
 _TRAINING = ("tests/load_v2/opening/test_training.py",)
+_VALUES = ("tests/load_v2/opening/test_values.py",)
 _BLOCKS = ("tests/load_v2/opening/test_blocks.py",)
 _FULL = ("tests/load_v2/scoring/test_commands_atomic.py::test_a_full_temporary_folder_under_rebuild",)
 _RULES = ("tests/load_v2/opening/test_weight_rules.py",)
@@ -125,6 +126,34 @@ CHANGES = (
         "    if function is not None:\n",
         _LOOPS,
         why="a loop in a condition that reads a weight is refused",
+    ),
+    Change(
+        "load_v2/opening/sizes.py",
+        "                whole = rank - at - sum(",
+        "                whole = 1 + 0 * sum(",
+        _OPERATIONS,
+        why="the sizes of axes that a slice does not name are those of others",
+    ),
+    Change(
+        "load_v2/opening/context.py",
+        "tuple(map(self.values.formula, tensors)))",
+        "tensors)",
+        _TRAINING,
+        why="a layer for two inputs becomes two",
+    ),
+    Change(
+        "load_v2/opening/values.py",
+        "            known = len(ir.data_inputs(node)) == len(weights) + ",
+        "            known = len(ir.data_inputs(node)) >= len(weights) + ",
+        _VALUES,
+        why="a constant beside a weight would be trained along",
+    ),
+    Change(
+        "load_v2/opening/values.py",
+        "        return (node.op, attrs, sources)",
+        "        return (node.op, attrs, sources, name)",
+        _VALUES,
+        why="what is made twice of a variable is taken for two things",
     ),
     Change(
         "load_v2/opening/refusing.py",

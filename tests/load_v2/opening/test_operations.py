@@ -227,6 +227,16 @@ def test_channels_become_pixels_of_images_of_any_size(name):
     assert_rebuilt_in_any_layers(build, {"x": numbers(2, 4, 6, 4)})
 
 
+def test_sizes_are_followed_past_axes_that_a_slice_does_not_name():
+    def build():
+        x = placeholder("x", [None, None, None])
+        steps, both = tf.shape(x[..., 0])[1], tf.shape(x[..., tf.newaxis, 0])
+        y = tf.reshape(x, [-1, steps * tf.shape(x)[2]])
+        return {"x": x}, {"y": y, "z": tf.reshape(x, [both[0] * both[1], -1])}
+
+    assert_rebuilt_in_any_layers(build, {"x": numbers(2, 3, 5)})
+
+
 def test_a_diagonal_of_any_size_and_numbers_between_two():
     def build():
         x = placeholder("x", [None, None, None])
