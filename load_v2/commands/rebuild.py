@@ -38,7 +38,7 @@ def add_flags(parser: Parser) -> None:
     )
     for name, what in (
         ("front", "before the model, makes its inputs of strings"),
-        ("back", "behind it, makes strings"),
+        ("back", "behind it, makes strings, draws or decodes"),
     ):
         parser.add_argument(
             f"--{name}",

@@ -60,8 +60,8 @@ class Rebuilt:
         source: the Python code that builds it.
         report: what it is made of, and how it was proven.
         plan: what it was built from.
-        front, back: layers that make the model's inputs of the signature's, and the signature's strings of what the model
-            gives; None where the model takes and gives numbers as the signature does.
+        front, back: layers that make the model's inputs of the signature's, and the rest of the signature's outputs, such as
+            strings, of what the model gives; None where the model takes and gives what the signature does.
     """
 
     model: keras.Model
@@ -163,11 +163,13 @@ def survey(path: str | os.PathLike, signature: str = "serving_default", static: 
     sample = _sample(path, taken)
     if not read.signatures[signature].inputs:
         raise LoadError(f"Signature {signature!r} of {path!r} has no inputs, and a Keras model needs one.")
+    whole = taken, sample
     parts = strings.split(taken)
-    if parts is not None:
-        taken, sample = parts.core, parts.sample(sample)
-    context = _context(taken, _sizes(taken, sample) if static else _ranks(taken, sample, parts is not None))
-    covered = proven(context, sample)
+    taken, sample, context, covered = _covered(*whole, parts, static)
+    behind = strings.left_behind(whole[0], (refusal.node for refusal in covered.refusals))
+    if behind and (left := strings.split(whole[0], behind)) is not None:
+        parts = left
+        taken, sample, context, covered = _covered(*whole, parts, static)
     written = [cover.Refusal(name, op, cover.WRITES) for name, op in graphs.writers(taken.serve)]
     covered = dataclasses.replace(covered, refusals=(*written, *covered.refusals))
     body = statements.program(context, covered.pieces)
@@ -179,6 +181,16 @@ def survey(path: str | os.PathLike, signature: str = "serving_default", static: 
     code = source.write(body, context.graph, specs, source.title(taken))
     notes = (*(parts.notes if parts else _fixed(taken)), *left_out, *_notes(taken, context, layers))
     return Plan(taken, context, covered, code, tuple(layers), sample, notes, parts)
+
+
+def _covered(
+    taken: Program, sample: codec.Arrays | None, parts: Split | None, static: bool
+) -> tuple[Program, codec.Arrays | None, Context, Cover]:
+    """Returns the part of a signature that becomes a model, with its sample, its graph and the pieces of that."""
+    if parts is not None:
+        taken, sample = parts.core, parts.sample(sample)
+    context = _context(taken, _sizes(taken, sample) if static else _ranks(taken, sample, parts is not None))
+    return taken, sample, context, proven(context, sample)
 
 
 def _sample(path: str, taken: Program) -> codec.Arrays | None:
