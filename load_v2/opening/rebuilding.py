@@ -481,4 +481,9 @@ def _notes(taken: Program, context: Context, layers: Sequence[Layer]) -> list[st
         notes.append(
             f"each of these variables is in several layers, which training would change independently: {quoted(copies)}"
         )
+    if context.computed:
+        notes.append(
+            "layers hold what the graph computes of these variables, and training changes that in the place of the"
+            f" variables: {quoted(sorted(context.computed))}"
+        )
     return notes
