@@ -92,6 +92,7 @@ class Context:
         virtual: tensors that the graph does not have, such as the sequence between two stacked layers -> what gives them.
         as_recorded: tensors that are no numbers of any kind, such as masks; pieces that read them are proven with the sample's.
         masks: tensor that is true for the valid steps of sequences -> their lengths, and how many steps they have at most.
+        computed: variables of which a layer holds something else than their own numbers.
         notes: what patterns remember of the graph, under keys of their own.
     """
 
@@ -105,6 +106,7 @@ class Context:
         self.masks: dict[Tensor, tuple[Tensor, Size]] = {}
         self.notes: dict[Any, Any] = {}
         self.as_recorded: set[Tensor] = set()
+        self.computed: set[str] = set()
 
     def start_anew(self) -> None:
         """Forgets the layers made so far; what was rejected stays rejected."""
@@ -112,6 +114,7 @@ class Context:
         self.virtual.clear()
         self.masks.clear()
         self.notes.clear()
+        self.computed.clear()
 
     # Reading the graph.
 
@@ -176,6 +179,11 @@ class Context:
 
     # Making code.
 
+    def held(self, tensor: Tensor) -> None:
+        """Remembers that a layer holds the value of a tensor."""
+        if not self.values.is_data(tensor) and not self.values.is_rearranged(tensor):
+            self.computed.update(variable.name for variable in self.values.variables(tensor) if variable.trainable)
+
     def layer(
         self,
         kind: str,
@@ -196,7 +204,10 @@ class Context:
         """
         weights = [(value, tuple(tensors)) for value, tensors in weights]
         options = {key: value for key, value in (options or {}).items() if value is not None}
-        content = tuple((zlib.crc32(np.ascontiguousarray(value).tobytes()), tensors) for value, tensors in weights)
+        content = tuple(
+            (zlib.crc32(np.ascontiguousarray(value).tobytes()), tuple(map(self.values.formula, tensors)))
+            for value, tensors in weights
+        )
         key = (kind, repr(arguments), repr(options), content)
         if not weights or key not in self.layers:
             variables = [v for _, tensors in weights for tensor in tensors for v in self.values.variables(tensor)]
@@ -217,6 +228,9 @@ class Context:
             )
             if not weights:
                 return made
+            for _, tensors in weights:
+                for tensor in tensors:
+                    self.held(tensor)
             self.layers[key] = made
         return self.layers[key]
 

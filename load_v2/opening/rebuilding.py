@@ -165,13 +165,18 @@ def survey(path: str | os.PathLike, signature: str = "serving_default", static: 
         raise LoadError(f"Signature {signature!r} of {path!r} has no inputs, and a Keras model needs one.")
     whole = taken, sample
     parts = strings.split(taken)
-    taken, sample, context, covered = _covered(*whole, parts, static)
+    try:
+        taken, sample, context, covered = _covered(*whole, parts, static)
+    except LoadError as error:
+        if written := _written(taken):
+            # What can be put right, such as a rank that is not known, would be put right in vain.
+            raise refusing.error(path, signature, written) from error
+        raise
     behind = strings.left_behind(whole[0], (refusal.node for refusal in covered.refusals))
     if behind and (left := strings.split(whole[0], behind)) is not None:
         parts = left
         taken, sample, context, covered = _covered(*whole, parts, static)
-    written = [cover.Refusal(name, op, cover.WRITES) for name, op in graphs.writers(taken.serve)]
-    covered = dataclasses.replace(covered, refusals=(*written, *covered.refusals))
+    covered = dataclasses.replace(covered, refusals=(*_written(taken), *covered.refusals))
     body = statements.program(context, covered.pieces)
     layers = statements.layers_of(body.statements)
     if covered.refusals:
@@ -181,6 +186,10 @@ def survey(path: str | os.PathLike, signature: str = "serving_default", static: 
     code = source.write(body, context.graph, specs, source.title(taken))
     notes = (*(parts.notes if parts else _fixed(taken)), *left_out, *_notes(taken, context, layers))
     return Plan(taken, context, covered, code, tuple(layers), sample, notes, parts)
+
+
+def _written(taken: Program) -> list[cover.Refusal]:
+    return [cover.Refusal(name, op, cover.WRITES) for name, op in graphs.writers(taken.serve)]
 
 
 def _covered(
@@ -471,5 +480,10 @@ def _notes(taken: Program, context: Context, layers: Sequence[Layer]) -> list[st
     if copies:
         notes.append(
             f"each of these variables is in several layers, which training would change independently: {quoted(copies)}"
+        )
+    if context.computed:
+        notes.append(
+            "layers hold what the graph computes of these variables, and training changes that in the place of the"
+            f" variables: {quoted(sorted(context.computed))}"
         )
     return notes

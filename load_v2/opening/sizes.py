@@ -250,10 +250,17 @@ class Sizes:
 
     def _of_slice(self, tensor: Tensor, axis: int, sources: list[Tensor], own):
         found = slice_items(self._graph, self, tensor)
-        if found is None:
+        rank = self._graph.rank(sources[0])
+        if found is None or rank is None:
             return own
         at, out = 0, 0
-        for item in found:
+        for place, item in enumerate(found):
+            if item == "all":
+                whole = rank - at - sum(other != "new" for other in found[place + 1 :])
+                if axis < out + whole:
+                    break
+                at, out = at + whole, out + whole
+                continue
             if item == "new":
                 out += 1
                 continue
