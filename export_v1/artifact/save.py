@@ -189,7 +189,8 @@ def _save(
         },
         assets_collection=v1.get_collection(v1.GraphKeys.ASSET_FILEPATHS),
         main_op=init,
-        clear_devices=True,
+        # No node has a device; to clear them takes all nodes apart once more.
+        clear_devices=False,
         saver=saver,
     )
     builder.save()
