@@ -75,7 +75,7 @@ def _cut(state: State) -> State:
     # What fills a table reads it; no output depends on that.
     inits = _initializers(index, (index[name] for name in keep))
     keep |= prune.needed(index, inits, ends)
-    cut = state.after(freeze.to_placeholders(state.graph_def, ends, keep))
+    cut = state.after(freeze.to_placeholders(state.graph_def, ends, keep, index))
     wellformed.check(cut.graph_def, index=cut.index)
     hidden = library.hidden_state(cut.graph_def)
     if hidden:
@@ -153,17 +153,23 @@ def _kernels(state: State) -> State:
 
 
 def _pin(state: State) -> State:
-    index = state.index
+    index: Index | None = state.index
     # An output of no known type is made by an op that TensorFlow 2 does not have.
-    untyped = [index[parse(name).node] for name in state.fetched if index.data_type(parse(name)) is None]
+    untyped = [state.index[parse(name).node] for name in state.fetched if state.index.data_type(parse(name)) is None]
     kernels.check(rewrite.with_nodes(state.graph_def, untyped))
     graph_def, pins = state.graph_def, {}
     for key, tensors in state.outputs.items():
-        pinned = outputs.pinned(graph_def, tensors, state.updates)
-        graph_def, pins[key] = pinned.graph_def, pinned.renamed
-    losses = outputs.pinned(graph_def, {f"regularization_loss_{at}": name for at, name in enumerate(state.losses)})
+        pinned = outputs.pinned(graph_def, tensors, state.updates, index)
+        graph_def, pins[key], index = pinned.graph_def, pinned.renamed, pinned.index
+    names = {f"regularization_loss_{at}": name for at, name in enumerate(state.losses)}
+    losses = outputs.pinned(graph_def, names, index=index)
     return dataclasses.replace(
-        state, graph_def=losses.graph_def, outputs=pins, losses=tuple(losses.renamed.values()), updates=()
+        state,
+        graph_def=losses.graph_def,
+        outputs=pins,
+        losses=tuple(losses.renamed.values()),
+        updates=(),
+        known=losses.index,
     )
 
 
@@ -245,7 +251,7 @@ ORIGINAL = (
     ),
     Step(
         "portable",
-        lambda state: state.after(portable.nodes(state.graph_def)),
+        lambda state: state.after(portable.nodes(state.graph_def, state.index)),
         "last of what the original needs: TensorFlow refuses a graph with shapes and devices of another machine",
         gives=(Guarantee.PORTABLE,),
     ),
@@ -334,7 +340,7 @@ EXPORT = (
     ),
     Step(
         "variables",
-        lambda state: state.after(variables.to_resources(state.graph_def)),
+        lambda state: state.after(variables.to_resources(state.graph_def, state.index)),
         "after prune: ops of training use references in ways that have no counterpart for resources",
         needs=(Guarantee.PRUNED,),
         gives=(Guarantee.RESOURCES,),
