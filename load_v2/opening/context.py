@@ -3,7 +3,7 @@
 import dataclasses
 import zlib
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -47,11 +47,44 @@ class Piece:
         return next((part.layer for part in expressions.walk(self.code) if isinstance(part, LayerCall)), None)
 
 
+class Pattern(Protocol):
+    """A piece of graph that is a layer.
+
+    Attributes:
+        name: for reports.
+        roots: ops that the last node of the piece can be.
+    """
+
+    name: ClassVar[str]
+    roots: ClassVar[frozenset[str]]
+
+    def find(self, context: "Context", tensor: Tensor) -> Piece | None:
+        """Returns the piece that ends in a tensor, None where there is nothing like it.
+
+        Raises:
+            Missed: it is like the layer, but not the same.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class Patterns:
+    """The patterns that may take a piece, in order: the first that fits does.
+
+    Attributes:
+        of_model: where a layer is one of the model's.
+        of_call: inside the call of a layer, whose parts such layers then are.
+    """
+
+    of_model: tuple[Pattern, ...]
+    of_call: tuple[Pattern, ...]
+
+
 class Context:
     """A graph with all that is known of it, and the layers made so far.
 
     Attributes:
         graph, values, sizes: of one graph.
+        patterns: that may take pieces of it, and of the functions that it calls.
         inside_call: whether the code stands in the call of a layer, where tensors have real shapes and no layer is made.
         training: what the training graph tells.
         layers: one for each use of the same weights in the same way: a layer called twice is one layer.
@@ -59,11 +92,12 @@ class Context:
         virtual: tensors that the graph does not have, such as the sequence between two stacked layers -> what gives them.
         as_recorded: tensors that are no numbers of any kind, such as masks; pieces that read them are proven with the sample's.
         masks: tensor that is true for the valid steps of sequences -> their lengths, and how many steps they have at most.
+        computed: variables of which a layer holds something else than their own numbers.
         notes: what patterns remember of the graph, under keys of their own.
     """
 
-    def __init__(self, graph: Graph, values: Values, sizes: Sizes, inside_call: bool = False):
-        self.inside_call = inside_call
+    def __init__(self, graph: Graph, values: Values, sizes: Sizes, patterns: Patterns, inside_call: bool = False):
+        self.patterns, self.inside_call = patterns, inside_call
         self.training = Training()
         self.graph, self.values, self.sizes = graph, values, sizes
         self.layers: dict[Any, Layer] = {}
@@ -72,6 +106,7 @@ class Context:
         self.masks: dict[Tensor, tuple[Tensor, Size]] = {}
         self.notes: dict[Any, Any] = {}
         self.as_recorded: set[Tensor] = set()
+        self.computed: set[str] = set()
 
     def start_anew(self) -> None:
         """Forgets the layers made so far; what was rejected stays rejected."""
@@ -79,6 +114,7 @@ class Context:
         self.virtual.clear()
         self.masks.clear()
         self.notes.clear()
+        self.computed.clear()
 
     # Reading the graph.
 
@@ -143,6 +179,11 @@ class Context:
 
     # Making code.
 
+    def held(self, tensor: Tensor) -> None:
+        """Remembers that a layer holds the value of a tensor."""
+        if not self.values.is_data(tensor) and not self.values.is_rearranged(tensor):
+            self.computed.update(variable.name for variable in self.values.variables(tensor) if variable.trainable)
+
     def layer(
         self,
         kind: str,
@@ -163,7 +204,10 @@ class Context:
         """
         weights = [(value, tuple(tensors)) for value, tensors in weights]
         options = {key: value for key, value in (options or {}).items() if value is not None}
-        content = tuple((zlib.crc32(np.ascontiguousarray(value).tobytes()), tensors) for value, tensors in weights)
+        content = tuple(
+            (zlib.crc32(np.ascontiguousarray(value).tobytes()), tuple(map(self.values.formula, tensors)))
+            for value, tensors in weights
+        )
         key = (kind, repr(arguments), repr(options), content)
         if not weights or key not in self.layers:
             variables = [v for _, tensors in weights for tensor in tensors for v in self.values.variables(tensor)]
@@ -184,6 +228,9 @@ class Context:
             )
             if not weights:
                 return made
+            for _, tensors in weights:
+                for tensor in tensors:
+                    self.held(tensor)
             self.layers[key] = made
         return self.layers[key]
 

@@ -7,6 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
+import keras
+
 from export_v1.ir.graph import Tensor
 from load_v2.opening import expressions, printed
 from load_v2.opening.expressions import Call, Expression, LayerCall, Sequence
@@ -18,16 +20,21 @@ RESERVED = frozenset({"build", "keras", "layers", "np", "ops", *printed.HELPERS,
 # The function of the call that stands for a repeated block; it has an option for each tensor that is carried.
 BLOCK = "block"
 _LOOKS_LIKE_A_DIGIT = frozenset("lo")
-# Names that Keras gives by itself to layers that the code gives none.
+# Names that Keras gives by itself to layers that the code gives none, and to calls of `keras.ops`.
 _AUTOMATIC = re.compile(
-    r"(flatten|reshape|dynamic_\w+|(global_)?(max|average)_pooling\d_?d|zero_padding\d_?d|up_sampling\d_?d|functional|dropout)"
-    r"(_\d+)?"
+    r"(flatten|reshape|dynamic_\w+|(global_)?(max|average)_pooling\d_?d|zero_padding\d_?d|up_sampling\d_?d|functional|dropout"
+    rf"|get_item|{'|'.join(name for name in dir(keras.ops) if not name.startswith('_'))})(_\d+)?"
 )
 
 
-def name_layers(layers: Iterable[Layer]) -> None:
-    """Gives each layer with weights a name that no other has; Keras allows no "/" in it, on PyTorch no "." either."""
-    taken: set[str] = set()
+def name_layers(layers: Iterable[Layer], inputs: Iterable[str] = ()) -> None:
+    """Gives each layer with weights a name that no other has; Keras allows no "/" in it, on PyTorch no "." either.
+
+    Args:
+        layers: of the model.
+        inputs: its keys, which are names of layers, too.
+    """
+    taken = set(inputs)
     for layer in layers:
         if not layer.weights:
             continue

@@ -52,6 +52,8 @@ def parameter(context: Context, tensor: Tensor | None, value: np.ndarray, name: 
         name: what the layer is named after where no variable is behind it.
     """
     variables = context.values.variables(tensor) if tensor is not None else ()
+    if tensor is not None:
+        context.held(tensor)
     # PyTorch has no gradients of integers.
     trainable = value.dtype.kind in "fc" and any(variable.trainable for variable in variables)
     return Layer(

@@ -116,30 +116,37 @@ class _Writer:
             inside: whether it stands between brackets already, so that it may go on in the next line.
         """
         whole = f"{indent}{prefix}{self.flat(code)}{suffix}"
-        items: list[tuple[str, Expression]]
         if len(whole) <= WIDTH:
             return [whole]
+        items: list[tuple[str, Expression]] = []
+        if isinstance(code, (Call, LayerCall)):
+            items += (("", argument) for argument in code.arguments)
+            items += ((f"{key}=", value) for key, value in code.options)
         if isinstance(code, LayerCall) and code.layer.function is not None:
-            items = [("", Name(argument)) for argument in self._call(code)[1]]
-            return self._opened(indent, f"{prefix}{code.layer.kind}(", items, f"){suffix}")
+            named: list[tuple[str, Expression]] = [("", Name(one)) for one in self._call(code)[1]]
+            return self._opened(indent, f"{prefix}{code.layer.kind}(", named, f"){suffix}")
         head = len(f"{indent}{prefix}{self._call(code)[0]}(") if isinstance(code, LayerCall) else 0
         if isinstance(code, LayerCall) and not code.layer.variable and head > WIDTH:
             arguments = constructor_arguments(code.layer)
             if arguments:
                 end = f")({', '.join(self._call(code)[1])}){suffix}"
-                items = [("", Name(argument)) for argument in arguments]
-                return self._opened(indent, f"{prefix}{code.layer.constructor}(", items, end)
+                named = [("", Name(argument)) for argument in arguments]
+                made = self._opened(indent, f"{prefix}{code.layer.constructor}(", named, end)
+                if len(made[-1]) <= WIDTH:
+                    return made
+                return [*made[:-1], *self._opened(indent, ")(", items, f"){suffix}")]
         if isinstance(code, (Call, LayerCall)):
-            items = [
-                *(("", argument) for argument in code.arguments),
-                *((f"{key}=", value) for key, value in code.options),
-            ]
             return self._opened(indent, f"{prefix}{self._call(code)[0]}(", items, f"){suffix}")
         if isinstance(code, Sequence) or (isinstance(code, Literal) and isinstance(code.value, (tuple, list))):
             is_tuple = code.is_tuple if isinstance(code, Sequence) else isinstance(code.value, tuple)
             members = code.items if isinstance(code, Sequence) else tuple(map(Literal, code.value))
             ends = "()" if is_tuple else "[]"
             return self._opened(indent, f"{prefix}{ends[0]}", [("", item) for item in members], f"{ends[1]}{suffix}")
+        if isinstance(code, Negative):
+            return self._operand(indent, f"{prefix}-", code.value, suffix, _UNARY)
+        if isinstance(code, Item):
+            places = self.flat(Item(Name(""), code.items))
+            return self._operand(indent, prefix, code.value, f"{places}{suffix}", _WHOLE)
         if isinstance(code, Binary) and inside:
             return self._chain(indent, prefix, code, suffix)
         if inside:
@@ -162,6 +169,10 @@ class _Writer:
         while isinstance(left, Binary) and _PRECEDENCE[left.symbol] == own and left.symbol != "**":
             parts.insert(0, (f"{left.symbol} ", left.right))
             left = left.left
+        if code.symbol == "**":
+            # Powers group to the right.
+            base = self._operand(indent, prefix, code.left, "", own + 1)
+            return [*base, *self._operand(indent, "** ", code.right, suffix, own)]
         lines = self._operand(indent, prefix, left, "", own)
         for at, (symbol, right) in enumerate(parts):
             lines += self._operand(indent, symbol, right, suffix if at == len(parts) - 1 else "", own + 1)

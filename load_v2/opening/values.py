@@ -19,6 +19,12 @@ from load_v2.program import artefact
 Kind = Literal["constant", "weight", "data"]
 # Their answer does not follow from their inputs.
 _STATEFUL = frozenset({"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"}) | ops.TABLES
+# Ops after which the elements of a weight are what they were.
+_REARRANGING = ops.ADDS | {
+    "Cast", "ExpandDims", "Reshape", "ReverseV2", "Slice", "Split", "SplitV", "Squeeze", "StridedSlice", "Sub", "Transpose",
+    "Unpack",
+}  # fmt: skip
+_PUT_TOGETHER = frozenset({"Concat", "ConcatV2", "Pack"})
 _ORDER: tuple[Kind, ...] = ("constant", "weight", "data")
 
 
@@ -32,7 +38,9 @@ class Values:
         self._known: dict[Tensor, np.ndarray] = {}
         self._held: dict[str, np.ndarray] = {}
         self._session: tf.compat.v1.Session | None = None
-        for name in in_order(graph):
+        self._formulas: dict[str, int] = {}
+        self._order = in_order(graph)
+        for name in self._order:
             self._classify(name)
 
     def _classify(self, name: str) -> None:
@@ -60,6 +68,50 @@ class Values:
         """Returns the variables that a tensor depends on, in the order of the graph."""
         names = self._variables[tensor.node]
         return tuple(v for v in dict.fromkeys(self._graph.weights.values()) if v.name in names)
+
+    def formula(self, tensor: Tensor) -> tuple[int, int]:
+        """Returns what two tensors that are no data have in common if the same is done to the same variables in both."""
+        if not self._formulas:
+            known: dict[tuple, int] = {}
+            for name in self._order:
+                if self._kinds[name] != "data":
+                    self._formulas[name] = known.setdefault(self._done(name), len(known))
+        return self._formulas[tensor.node], tensor.index
+
+    def is_rearranged(self, tensor: Tensor) -> bool:
+        """Returns whether a tensor that is no data has what its variables hold in another order, or with a constant added.
+
+        Then training changes it as it changes them; where it is scaled, masked or normalized, it does not.
+        """
+        if tensor.node in self._graph.weights:
+            return True
+        node = self._graph.index[tensor.node]
+        weights = [source for source in ir.data_inputs(node) if self._kinds[source.node] == "weight"]
+        if node.op in _PUT_TOGETHER:
+            # The last, or the first, is the axis; any other constant would be trained along with the variables.
+            known = len(ir.data_inputs(node)) == len(weights) + (node.op != "Pack")
+        else:
+            known = node.op in _REARRANGING and len(weights) == 1
+        return bool(known) and all(map(self.is_rearranged, weights))
+
+    def _done(self, name: str) -> tuple:
+        """Returns what a node does, and to what; numbers that may be a weight, with the variables gone, are themselves."""
+        if name in self._graph.weights:
+            return ("variable", self._graph.weights[name].name)
+        node = self._graph.index[name]
+        if (
+            node.op == "Const"
+            and self._graph.rank(Tensor(name))
+            and self._graph.dtype(Tensor(name)).startswith("float")
+        ):
+            return ("constant", name)
+        attrs = tuple(
+            (key, node.attr[key].SerializeToString(deterministic=True))
+            for key in sorted(node.attr)
+            if not key.startswith("_")
+        )
+        sources = tuple((self._formulas[source.node], source.index) for source in ir.data_inputs(node))
+        return (node.op, attrs, sources)
 
     def constant(self, tensor: Tensor) -> np.ndarray | None:
         """Returns the value of a constant, None for any other tensor."""

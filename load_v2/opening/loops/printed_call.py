@@ -127,8 +127,10 @@ class PrintedCall:
 
 
 def _given(function: Function | None, context: Context, tensor: Tensor) -> Tensor | None:
-    """Returns what a function is given for the first argument that a tensor in it is made of."""
-    assert function is not None
+    """Returns what a function is given for the first argument that a tensor in it is made of; None while there is none."""
+    if function is None:
+        # What is only tried, to see what it reads, stands in no function yet.
+        return None
     above = context.graph.index.ancestors([tensor.node]) if tensor in context.graph else set()
     pairs = zip(function.arguments, function.given, strict=True)
     return next((given for argument, given in pairs if argument.node in above), None)

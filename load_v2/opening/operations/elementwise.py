@@ -5,6 +5,7 @@ import numpy as np
 from export_v1.ir.graph import Tensor
 from load_v2.opening.context import Context, Refused, operand
 from load_v2.opening.expressions import Binary, Call, Expression, Literal, Negative, call
+from load_v2.opening.operations import sums
 from load_v2.opening.operations.registry import translates
 
 _FUNCTIONS = {
@@ -45,25 +46,11 @@ def _negative(context: Context, tensor: Tensor) -> Expression:
 
 def infix(context: Context, symbol: str, function: str, left: Tensor, right: Tensor) -> Expression:
     """Returns two tensors joined by an operator, or by a function: beside an array, NumPy's operator could be asked first."""
-    if symbol == "+" and _looks_like_bias(context, right) and not _looks_like_bias(context, left):
-        left, right = right, left
-    if _is_array(context, left) or _is_array(context, right):
+    if symbol == "+":
+        return sums.total(context, (left, right))
+    if sums.is_array(context, left) or sums.is_array(context, right):
         return call(f"ops.{function}", operand(left), operand(right))
     return Binary(symbol, operand(left), operand(right))
-
-
-def _looks_like_bias(context: Context, tensor: Tensor) -> bool:
-    """Returns whether Keras on TensorFlow could take the second term of a sum for a bias although it is none.
-
-    It adds a term with one axis of more than one element to the channels of the first, if the sizes agree: one number
-    for each of three members of a batch, [3, 1], to the columns of [3, 3].
-    """
-    shape = context.graph.shape(tensor)
-    return shape is not None and len(shape) > 1 and shape[-1] == 1 and sum(size != 1 for size in shape) == 1
-
-
-def _is_array(context: Context, tensor: Tensor) -> bool:
-    return context.values.kind(tensor) == "constant" and context.graph.rank(tensor) != 0
 
 
 @translates(*_INFIX)
@@ -102,14 +89,7 @@ def _zero_wins(context: Context, tensor: Tensor) -> Expression:
 
 @translates("AddN")
 def _sum_of_many(context: Context, tensor: Tensor) -> Expression:
-    sources = sorted(
-        context.sources(tensor), key=lambda source: (_is_array(context, source), not _looks_like_bias(context, source))
-    )
-    total: Expression = operand(sources[0])
-    for source in sources[1:]:
-        other = operand(source)
-        total = call("ops.add", total, other) if _is_array(context, source) else Binary("+", total, other)
-    return total
+    return sums.total(context, context.sources(tensor))
 
 
 @translates("Softmax")

@@ -3,6 +3,7 @@
 from export_v1.ir.graph import Tensor
 from load_v2.opening.context import Context, Refused, operand
 from load_v2.opening.expressions import Binary, Expression, call
+from load_v2.opening.operations import sums
 from load_v2.opening.operations.elementwise import infix
 from load_v2.opening.operations.registry import translates
 
@@ -27,10 +28,14 @@ def _einsum(context: Context, tensor: Tensor) -> Expression:
 def _bias(context: Context, tensor: Tensor) -> Expression:
     value, bias = context.sources(tensor)
     if context.graph.attr(tensor, "data_format").s == b"NCHW":
-        rank = context.graph.rank(value)
-        if rank is None:
+        shape = context.sizes.shape(value)
+        if shape is None:
             raise Refused("it adds to the channels of a tensor of unknown rank")
-        return Binary("+", operand(value), call("ops.reshape", operand(bias), (-1,) + (1,) * (rank - 2)))
+        around = (1,) * (len(shape) - 2)
+        channels = call("ops.reshape", operand(bias), (-1, *around))
+        if sums.taken_for_bias(shape, (shape[1], *around)):
+            return Binary("-", operand(value), call("ops.negative", channels))
+        return Binary("+", operand(value), channels)
     return infix(context, "+", "add", value, bias)
 
 

@@ -57,7 +57,10 @@ def target(context: Context, tensor: Tensor, shape_tensor: Tensor) -> list[Size]
 @translates("Reshape")
 def _reshape(context: Context, tensor: Tensor) -> Expression:
     source, shape_tensor = context.sources(tensor)
-    wanted = target(context, tensor, shape_tensor)
+    sizes = context.sizes.reshaped(shape_tensor)
+    if sizes is None:
+        raise Refused("its shape is computed from data")
+    wanted = list(sizes.reshape(-1))
     given = context.sizes.shape(source)
     if given is not None and -1 in wanted:
         rest = size_algebra.divided(
@@ -218,6 +221,21 @@ def _range(context: Context, tensor: Tensor) -> Expression:
     return call("ops.arange", start, limit, *(() if delta == Literal(1) else (delta,)), dtype=dtype)
 
 
+@translates("LinSpace")
+def _evenly_spaced(context: Context, tensor: Tensor) -> Expression:
+    start, stop, count = context.sources(tensor)
+    first, last = (context.values.number(end) for end in (start, stop))
+    counted, dtype = context.sizes.array(count), context.graph.dtype(tensor)
+    if first is None or last is None or counted is None:
+        raise Refused("its limits are computed from data")
+    many = size(counted.item())
+    if isinstance(many, Literal):
+        return call("ops.linspace", first, last, many, dtype=dtype)
+    steps = call("ops.cast", call("ops.maximum", Binary("-", many, Literal(1)), 1), dtype)
+    share = Binary("/", call("ops.arange", many, dtype=dtype), steps)
+    return Binary("+", Literal(first), Binary("*", share, Literal(last - first)))
+
+
 @translates("Shape", "Size", "Rank")
 def _shape(context: Context, tensor: Tensor) -> Expression:
     values = context.sizes.array(tensor)
@@ -243,19 +261,24 @@ def _pad(context: Context, tensor: Tensor) -> Expression:
 @translates("SpaceToDepth", "DepthToSpace")
 def _depth_and_space(context: Context, tensor: Tensor) -> Expression:
     source, block = context.sources(tensor)[0], context.graph.attr(tensor, "block_size").i
-    known = context.graph.shape(source)
-    if known is None or None in known[1:] or context.graph.attr(tensor, "data_format").s not in (b"", b"NHWC"):
-        raise Refused("it needs height, width and channels, last")
-    _, height, width, channels = known
+    sizes = context.sizes.shape(source)
+    if (
+        sizes is None
+        or not isinstance(sizes[3], int)
+        or context.graph.attr(tensor, "data_format").s not in (b"", b"NHWC")
+    ):
+        raise Refused("it needs to know how many channels there are, last")
+    _, height, width, channels = sizes
     if context.op(tensor) == "DepthToSpace":
         depth = channels // block**2
         middle, order = (-1, height, width, block, block, depth), (0, 1, 3, 2, 4, 5)
-        last = (-1, height * block, width * block, depth)
+        last = (-1, size_algebra.product([height, block]), size_algebra.product([width, block]), depth)
     else:
-        middle, order = (-1, height // block, block, width // block, block, channels), (0, 1, 3, 2, 4, 5)
-        last = (-1, height // block, width // block, channels * block**2)
-    code = call("ops.transpose", call("ops.reshape", operand(source), middle), order)
-    return call("ops.reshape", code, last)
+        rows, columns = (size_algebra.computed("//", whole, block) for whole in (height, width))
+        middle, order = (-1, rows, block, columns, block, channels), (0, 1, 3, 2, 4, 5)
+        last = (-1, rows, columns, channels * block**2)
+    code = call("ops.transpose", call("ops.reshape", operand(source), shape(middle)), order)
+    return call("ops.reshape", code, shape(last))
 
 
 @translates("SpaceToBatchND", "BatchToSpaceND")
@@ -273,11 +296,16 @@ def _reverse(context: Context, tensor: Tensor) -> Expression:
 @translates("MatrixDiag")
 def _diagonal(context: Context, tensor: Tensor) -> Expression:
     source = context.sources(tensor)[0]
-    known = context.graph.shape(source)
-    if not known or known[-1] is None:
-        raise Refused("it makes a matrix of unknown size")
-    identity = call("ops.eye", known[-1], dtype=context.graph.dtype(tensor))
-    return Binary("*", call("ops.expand_dims", operand(source), -1), identity)
+    sizes = context.sizes.shape(source)
+    if not sizes:
+        raise Refused("it makes a matrix of a tensor of unknown rank")
+    if isinstance(sizes[-1], int):
+        identity = call("ops.eye", sizes[-1], dtype=context.graph.dtype(tensor))
+        return Binary("*", call("ops.expand_dims", operand(source), -1), identity)
+    places = call("ops.arange", size(sizes[-1]))
+    on_diagonal = call("ops.equal", call("ops.expand_dims", places, -1), places)
+    diagonal = call("ops.expand_dims", operand(source), -1)
+    return call("ops.where", on_diagonal, diagonal, call("ops.zeros_like", diagonal))
 
 
 @translates("MatrixBandPart")

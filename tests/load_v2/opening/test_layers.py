@@ -275,6 +275,19 @@ def test_products_with_weights_one_by_one_are_layers(name):
     assert_rebuilt(_of_x([None, *shape[1:]], build), _x(*shape), kind)
 
 
+@pytest.mark.parametrize("scope", ["inputs", "softmax", "add_1"])
+def test_a_layer_has_no_name_that_an_input_or_an_op_of_keras_has(scope):
+    """Of TensorFlow 1's scopes some are called like a key of the signature, or like what Keras calls a sum."""
+
+    def build():
+        x = placeholder("inputs", [None, 4])
+        with tf.name_scope(scope):
+            kernel = tf.constant(numbers(4, 3), name="kernel")
+        return {"inputs": x}, {"y": tf.nn.softmax(tf.matmul(x, kernel)) + x[:, :3] + x[:, 1:]}
+
+    assert_rebuilt(build, {"inputs": numbers(2, 4)}, "Dense")
+
+
 def test_a_sum_over_another_axis_is_no_dense():
     code = assert_rebuilt(
         _of_x([None, 5, 20], lambda x: tf.reduce_sum(x * numbers(20), 1)), _x(4, 5, 20), "EinsumDense"

@@ -341,6 +341,22 @@ def _condition(one, other):
     return build
 
 
+def test_a_loop_in_a_condition_reads_a_large_constant():
+    def build():
+        x = placeholder("x", [None, STEPS, 5])
+        changes = tf.constant(numbers(5, 5))
+
+        def scanned():
+            steps = tf.transpose(x, [1, 0, 2])
+            return tf.scan(lambda h, step: tf.tanh(step + tf.reduce_max(h[:, :, None] + changes, 1)), steps)[-1]
+
+        return {"x": x}, {"y": tf.cond(tf.reduce_sum(x) > 0.0, scanned, lambda: x[:, 0])}
+
+    _, layers = code_of(case(build))
+    for sign in (1, -1):
+        assert_rebuilt(build, {"x": sign * np.abs(numbers(3, STEPS, 5))}, *(layer.kind for layer in layers))
+
+
 def test_a_branch_that_may_fail_is_only_run_where_it_is_taken():
     build = _condition(lambda h: tf.gather(h, [1]), lambda h: tf.gather(h, [0]))
     code, layers = code_of(case(build))

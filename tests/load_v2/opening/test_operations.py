@@ -177,6 +177,76 @@ def test_a_number_for_each_row_is_not_taken_for_a_bias():
     assert_rebuilt_in_any_layers(build, {"x": numbers(3, 3)})
 
 
+SUMS = {
+    "a row and a column": ([None, 4, 1], lambda x: x + tf.transpose(x * 2.0, [0, 2, 1]), (1, 4, 1)),
+    "a column and a row": ([None, 4, 1], lambda x: tf.transpose(x, [0, 2, 1]) + x * 2.0, (1, 4, 1)),
+    "as many steps as channels": ([None, None, 3], lambda x: x + tf.reduce_sum(x, 2, keepdims=True), (1, 3, 3)),
+    "a third term": ([None, 3], lambda x: x * 2.0 + x + tf.reduce_sum(x, 1, keepdims=True), (3, 3)),
+    "a number for each row of an array": ([None, 3, 3], lambda x: x + numbers(3, 1), (2, 3, 3)),
+    "more axes": ([3, 4], lambda x: x + numbers(1, 1, 4), (3, 4)),
+    "channels first": (
+        [None, 3, 2, 3], lambda x: tf.raw_ops.BiasAdd(value=x, bias=tf.reduce_sum(x, [0, 2, 3]), data_format="NCHW"),
+        (2, 3, 2, 3)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_no_term_of_a_sum_is_taken_for_a_bias(name):
+    shape, sum_of, given = SUMS[name]
+
+    def build():
+        x = placeholder("x", shape)
+        return {"x": x}, {"y": sum_of(x)}
+
+    assert_rebuilt_in_any_layers(build, {"x": numbers(*given)})
+
+
+def test_a_bias_is_added_as_a_person_would():
+    def build():
+        x = placeholder("x", [None, None, 4])
+        of_steps = tf.reduce_sum(x, 2, keepdims=True)
+        return {"x": x}, {"y": tf.tanh(x) + np.float32([1, 2, 3, 4])[None, None], "z": tf.tanh(x) + of_steps}
+
+    code = assert_rebuilt(build, {"x": numbers(2, 3, 4)})
+    assert "negative" not in code
+
+
+IN_SPACE = {
+    "out of channels": lambda x: tf.nn.depth_to_space(x, 2),
+    "into channels": lambda x: tf.nn.space_to_depth(x, 2),
+    "both": lambda x: tf.nn.depth_to_space(tf.nn.space_to_depth(x, 2) * 2.0, 4),
+}
+
+
+@pytest.mark.parametrize("name", IN_SPACE)
+def test_channels_become_pixels_of_images_of_any_size(name):
+    def build():
+        x = placeholder("x", [None, None, None, 4])
+        return {"x": x}, {"y": IN_SPACE[name](x)}
+
+    assert_rebuilt_in_any_layers(build, {"x": numbers(2, 4, 6, 4)})
+
+
+def test_sizes_are_followed_past_axes_that_a_slice_does_not_name():
+    def build():
+        x = placeholder("x", [None, None, None])
+        steps, both = tf.shape(x[..., 0])[1], tf.shape(x[..., tf.newaxis, 0])
+        y = tf.reshape(x, [-1, steps * tf.shape(x)[2]])
+        return {"x": x}, {"y": y, "z": tf.reshape(x, [both[0] * both[1], -1])}
+
+    assert_rebuilt_in_any_layers(build, {"x": numbers(2, 3, 5)})
+
+
+def test_a_diagonal_of_any_size_and_numbers_between_two():
+    def build():
+        x = placeholder("x", [None, None, None])
+        here = tf.raw_ops.LinSpace(start=-1.0, stop=1.0, num=tf.shape(x)[1])
+        ones = tf.raw_ops.MatrixDiag(diagonal=tf.ones([tf.shape(x)[1]]))
+        return {"x": x}, {"y": x + ones, "z": tf.raw_ops.MatrixDiag(diagonal=x[:, 0]) * here}
+
+    assert_rebuilt_in_any_layers(build, {"x": numbers(2, 3, 3)})
+
+
 def test_a_slice_backwards_is_a_flip_which_every_backend_has():
     def build():
         x = placeholder("x", [None, 6])
@@ -184,3 +254,23 @@ def test_a_slice_backwards_is_a_flip_which_every_backend_has():
 
     code = assert_rebuilt(build, {"x": numbers(2, 6)})
     assert "ops.flip(x, axis=1)[:, 1:4]" in code and ":-1" not in code
+
+
+def test_one_size_that_is_data_follows_from_the_others():
+    def build():
+        x, shape = placeholder("x", [None, 4]), placeholder("shape", [2], "int32")
+        y = tf.reshape(x, tf.concat([shape[:1] * 2, [2]], 0))
+        return {"x": x, "shape": shape}, {"y": tf.tanh(y)}
+
+    assert_rebuilt(build, {"x": numbers(3, 4), "shape": np.int32([3, 9])})
+
+
+@pytest.mark.parametrize("other", [0, -1, "data"])
+def test_sizes_that_are_data_and_follow_from_nothing_are_refused(other):
+    def build():
+        x, shape = placeholder("x", [None, 4]), placeholder("shape", [2], "int32")
+        return {"x": x, "shape": shape}, {
+            "y": tf.reshape(x, tf.stack([shape[0], shape[1] if other == "data" else other]))
+        }
+
+    assert "computed from data" in str(cover.cover(case(build).context).refusals)

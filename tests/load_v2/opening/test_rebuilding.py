@@ -9,6 +9,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from load_v2.errors import LoadError
 from load_v2.opening import backends, rebuilding, strings
@@ -27,6 +28,7 @@ GOLDEN = {
     "seq2seq_greedy": {},
     "flow_scan_map_cond": {},
     "flow_decoder_stops_early": {},
+    "contrib_beam_attention": {"Dense": 5, "Embedding": 2},
     "contrib_beam_search": {"Dense": 3, "Embedding": 2},
     "contrib_block_cells": {"Dense": 4, "GRU": 1},
     "contrib_block_cells_unrolled": {"Dense": 4},
@@ -118,6 +120,17 @@ def test_a_model_that_answers_something_else_is_not_returned(exported, monkeypat
 def test_a_graph_that_writes_variables_is_refused(exported):
     with pytest.raises(LoadError, match="writes variables"):
         rebuilding.plan(exported("stateful_counter"))
+
+
+def test_a_graph_that_writes_variables_is_refused_before_its_ranks_are_asked_for(tmp_path):
+    module = tf.Module()
+    module.total = tf.Variable(0.0)
+    add = tf.function(
+        lambda x: {"y": module.total.assign_add(tf.reduce_sum(x))}, [tf.TensorSpec(None, tf.float32, "x")]
+    )
+    tf.saved_model.save(module, str(tmp_path), {"serving_default": add})
+    with pytest.raises(LoadError, match="writes variables"):
+        rebuilding.plan(tmp_path)
 
 
 @pytest.fixture

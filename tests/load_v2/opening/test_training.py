@@ -13,7 +13,7 @@ from tests.support.rebuilding import case, code_of, numbers, placeholder
 v1 = tf.compat.v1
 TRAINED = (
     "rebuild_norms", "rebuild_averages", "rebuild_unrolled", "rebuild_both_ways", "rebuild_tf_keras", "rebuild_masked",
-    "rebuild_attention",
+    "rebuild_attention", "rebuild_shared",
     "convnet_bn_finetune", "lstm_dynamic_rnn", "flow_rnn_both_ways",
 )  # fmt: skip
 
@@ -41,6 +41,7 @@ def test_fine_tuning_is_tensorflow_1s(name, exported):
         trained.reset_metrics()
         losses.append(float(np.ravel(trained.train_on_batch(inputs, oracle["target"]))[0]))
     np.testing.assert_allclose(losses, oracle["losses"], rtol=1e-5)
+    assert not any("training" in note and "change" in note for note in planned.notes)
     after = keras.ops.convert_to_numpy(trained(inputs, training=False))
     np.testing.assert_allclose(after, oracle["out_after"], rtol=1e-4, atol=1e-5)
     assert rebuilding.report(planned).share == 1
