@@ -26,6 +26,19 @@ def _ask(function):
     return lambda inputs, seconds=0: function(inputs)
 
 
+def test_noise_is_more_than_one_nudged_input_shows():
+    """Where all inputs are 1, one is the next float in one of 64 elements at least."""
+    x = np.ones(64, np.float32)
+    noise = rounding.noise(_ask(lambda inputs: {"y": inputs["x"]}), {"x": x}, {"y": x})
+    assert noise == {"y": 16 * 2.0**-23}
+
+
+@pytest.mark.parametrize(("dtype", "most"), [(np.float16, 0.04), (np.float32, 0.01)])
+def test_how_much_noise_would_still_let_a_wrong_answer_show(dtype, most):
+    ones = np.ones(8, dtype)
+    assert rounding.is_solid(ones, most * 0.9) and not rounding.is_solid(ones, most * 1.1)
+
+
 def test_an_integer_that_flips_is_never_solid():
     def ask(inputs):
         return {"k": np.int64([inputs["x"].astype("d").sum() > 1]), "still": np.int64([7])}
