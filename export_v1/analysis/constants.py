@@ -4,10 +4,14 @@ Nothing here is asked of a large tensor, unless `--optimize` asks for what scale
 computed ahead beyond this is left to TensorFlow's own Grappler, which runs wherever the graph does.
 """
 
+import contextlib
+import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
 
 from export_v1.ir.graph import NodeDef, attr
 
@@ -66,8 +70,17 @@ _CANNOT_WORK = (ValueError, TypeError, IndexError, KeyError, OverflowError)
 
 def is_small(node: NodeDef, most: float = MOST_ELEMENTS) -> bool:
     """Returns whether a Const has few enough elements to be followed."""
-    sizes = [dim.size for dim in attr(node, "value").tensor.tensor_shape.dim]
-    return bool(np.prod(sizes, dtype=np.int64) <= most)
+    return _count(attr(node, "value").tensor) <= most
+
+
+def _count(tensor: tensor_pb2.TensorProto) -> int:
+    return math.prod(dim.size for dim in tensor.tensor_shape.dim)
+
+
+# A graph has the same axes, shapes and rates thousands of times, and to make an array of each is slow.
+@functools.lru_cache(maxsize=2**14)
+def _array(serialized: bytes) -> np.ndarray:
+    return tf.make_ndarray(tensor_pb2.TensorProto.FromString(serialized))
 
 
 def evaluated(
@@ -82,10 +95,10 @@ def evaluated(
         operands: the value of each data input, None where it is unknown.
         most: elements that a value may have.
     """
-    if node.op not in _DECIDED_BY_ONE and any(operand is None for operand in operands):
+    if operands and node.op not in _DECIDED_BY_ONE and any(operand is None for operand in operands):
         return None
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore") if operands else contextlib.nullcontext():
             value = _value(node, operands, most)
     except _CANNOT_WORK:
         return None
@@ -94,7 +107,10 @@ def evaluated(
 
 def _value(node: NodeDef, operands: Sequence[np.ndarray | None], most: float):
     if node.op == "Const":
-        return tf.make_ndarray(attr(node, "value").tensor) if is_small(node, most) else None
+        tensor = attr(node, "value").tensor
+        if (count := _count(tensor)) > most:
+            return None
+        return _array(tensor.SerializeToString()) if count <= MOST_ELEMENTS else tf.make_ndarray(tensor)
     if node.op in _DECIDED_BY_ONE:
         # `x and False` is False whatever x is, and `x or True` is True. Only a scalar decides alone, and what it
         # decides counts as a scalar: its true shape is the other operand's.

@@ -13,6 +13,7 @@ exported graph once it is pruned.
 """
 
 import functools
+import itertools
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -32,6 +33,8 @@ Conditions = int
 _ALWAYS: Conditions = 0
 # Ops that may not compute with all that they read.
 _CHOOSING = ops.MERGES | ops.SWITCHES | ops.CONDITIONALS | ops.SELECTS
+# Ops that decide something; any other matters only behind one of them.
+_DECIDING = ops.MERGES | ops.SWITCHES | ops.EXITS | constants.EVALUATORS.keys()
 
 
 class _Visit(NamedTuple):
@@ -64,6 +67,8 @@ class Ordered:
         index: the graph.
         nodes: all nodes, each after what it reads.
         constants: tensor -> value, for every small Const.
+        visits: what a walk asks about each node, in this order.
+        deciding: places in `visits` of the ops that decide something.
     """
 
     def __init__(self, index: Index):
@@ -71,17 +76,31 @@ class Ordered:
         self.nodes = ordering.in_order(index)
         self.constants: dict[Tensor, np.ndarray] = {}
         self.visits: list[_Visit] = []
-        for node in self.nodes:
-            name, op = node.name, node.op
-            value = constants.evaluated(node) if op == "Const" else None
-            if value is not None:
+        self.deciding: list[int] = []
+        # Node name -> the values it was last given, and what it made of them.
+        self._results: dict[str, tuple[list[np.ndarray | None], np.ndarray | None]] = {}
+        kinds = index.kinds
+        for at, node in enumerate(self.nodes):
+            name = node.name
+            op = kinds[name]
+            if op == "Const" and (value := constants.evaluated(node)) is not None:
                 self.constants[Tensor(name)] = value
+            elif op in _DECIDING:
+                self.deciding.append(at)
             self.visits.append(_Visit(node, name, op, index.edges(name)))
 
     @classmethod
     def of(cls, index: Index) -> "Ordered":
         """Returns the one of an index."""
         return index.once(cls)
+
+    def evaluated(self, node: NodeDef, name: str, operands: list[np.ndarray | None]) -> np.ndarray | None:
+        """Returns `constants.evaluated` of a node; looks that differ in a few values compute most others once."""
+        given, result = self._results.get(name, ([], None))
+        if len(given) != len(operands) or any(one is not other for one, other in zip(given, operands, strict=True)):
+            result = constants.evaluated(node, operands)
+            self._results[name] = operands, result
+        return result
 
     def inputs(self, node: NodeDef) -> Sequence[Tensor]:
         """Returns `graph.data_inputs` of a node."""
@@ -130,8 +149,7 @@ class Liveness:
         self._conditions: dict[str | Tensor, Conditions] = {}
         # Predicate -> the place of its first side among the bits.
         self._places: dict[Tensor, int] = {}
-        for visit in ordered.visits:
-            self._visit(*visit)
+        self._walk()
         self._reads: dict[str, Reads] = {}
 
     def _of_own_type(self, tensor: Tensor, value: object) -> np.ndarray:
@@ -141,6 +159,19 @@ class Liveness:
         return np.asarray(value, kind.as_numpy_dtype if kind is not None and kind != tf.string else None)
 
     # What a walk over the graph finds out about one node after the other.
+
+    def _walk(self) -> None:
+        visits, rest = self._ordered.visits, 0
+        for at in self._ordered.deciding:
+            self._visit(*visits[at])
+            if self._dead or self._dead_nodes or self._conditions:
+                # From here on it counts what a node reads, whatever its op.
+                rest = at + 1
+                break
+        else:
+            return
+        for visit in itertools.islice(visits, rest, None):
+            self._visit(*visit)
 
     def _visit(self, node: NodeDef, name: str, op: str, edges: Edges) -> None:
         inputs, controls = edges
@@ -158,7 +189,7 @@ class Liveness:
             elif op in ops.EXITS:
                 self._leave_loop(node, inputs)
             elif op in constants.EVALUATORS and any(tensor in self.known for tensor in inputs):
-                value = constants.evaluated(node, [self.known.get(tensor) for tensor in inputs])
+                value = self._ordered.evaluated(node, name, [self.known.get(tensor) for tensor in inputs])
                 if value is not None:
                     self.known.setdefault(Tensor(name), value)
 
@@ -353,19 +384,23 @@ class Liveness:
             if tensor not in self.stops and tensor.node not in asked_by:
                 asked_by[tensor.node] = None
                 todo.append(tensor.node)
-        nodes = self._index.nodes
+        nodes, kinds, stops = self._index.nodes, self._index.kinds, self.stops
         # Many nodes wait for the same others, in one tuple.
         waited: set[int] = set()
         while todo:
             name = todo.popleft()
-            node = nodes[name]
-            if ends and node.op in ends:
+            op = kinds[name]
+            if op in ends:
                 continue
-            data, controls, guard = self.reads(node)
-            sources = [tensor.node for tensor in data]
+            data: Sequence[Tensor]
+            data, controls = self._index.edges(name)
+            guard = None
+            if op in _CHOOSING:
+                data, _, guard = self.reads(nodes[name])
+            sources = [tensor.node for tensor in data if tensor not in stops]
             if controls and id(controls) not in waited:
                 waited.add(id(controls))
-                sources += controls
+                sources += [one for one in controls if one not in self._stop_nodes and one not in self._dead_nodes]
             if guard is not None:
                 sources.append(guard.node)
             for source in sources:

@@ -21,8 +21,8 @@ class References:
         views: tensor that shares the buffer of a written variable -> names of the variables.
     """
 
-    def __init__(self, graph_def: GraphDef):
-        self.index = Index(graph_def)
+    def __init__(self, graph_def: GraphDef, index: Index | None = None):
+        self.index = index or Index(graph_def)
         self.roots = self._find_roots()
         self.written = self._find_written()
         self.views = self._find_views()
@@ -61,7 +61,7 @@ class References:
         return next(tensor for tensor, is_ref in zip(data_inputs(write), refs, strict=True) if is_ref)
 
     def _find_roots(self) -> dict[Tensor, frozenset[str]]:
-        names = [node.name for node in self.index.graph_def.node if node.op in ops.REF_VARIABLES]
+        names = [name for name, op in self.index.kinds.items() if op in ops.REF_VARIABLES]
         roots = {Tensor(name): frozenset([name]) for name in names}
         todo = list(roots)
         while todo:

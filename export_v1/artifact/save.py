@@ -189,7 +189,8 @@ def _save(
         },
         assets_collection=v1.get_collection(v1.GraphKeys.ASSET_FILEPATHS),
         main_op=init,
-        clear_devices=True,
+        # Only a Saver that TensorFlow makes has nodes with a device; to clear them takes every node apart once more.
+        clear_devices=saver is None,
         saver=saver,
     )
     builder.save()

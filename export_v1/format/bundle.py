@@ -31,6 +31,7 @@ _MASK = 0xA282EAD8
 _POLYNOMIAL = 0x82F63B78
 # What TensorFlow counts elements and bytes by, the axes that a shape of it has at most, and the first type that is a reference.
 _MOST, _MOST_AXES, _REFERENCES = 2**63, 254, 100
+_TYPES = frozenset(types_pb2.DataType.values())
 _BY_LENGTH = frozenset({types_pb2.DT_STRING, types_pb2.DT_VARIANT})
 _LENGTHS = 2**16
 # Five digits in the names of the files.
@@ -179,7 +180,7 @@ def _check(index: Index) -> None:
 
 
 def _check_entry(what: str, entry: Entry, shards: int) -> None:
-    if entry.dtype not in types_pb2.DataType.values() or not 0 < entry.dtype < _REFERENCES:
+    if entry.dtype not in _TYPES or not 0 < entry.dtype < _REFERENCES:
         raise table.DamagedError(f"{what} is of type {entry.dtype}, and there is no such type")
     sizes, elements = _sizes(entry), 1
     if entry.shape.unknown_rank or len(sizes) > _MOST_AXES or any(size < 0 for size in sizes):

@@ -61,7 +61,7 @@ class Anatomy:
         roots = [
             f"{visit.name}:0"
             for visit in settling.ordered.visits
-            if visit.name not in settling.backward and not backward.is_saver(visit.node)
+            if visit.name not in settling.backward and not backward.is_saver(visit.name)
         ]
         self.frozen, _ = settling.inference(frozen, cuts, roots, train)
         self.live = settling.live(self.frozen, cuts)

@@ -1,9 +1,10 @@
 """Which nodes came from tf.gradients and the optimizer: they read the model, they are no part of it."""
 
+import functools
 import re
 
 from export_v1.ir import ops
-from export_v1.ir.graph import Index, NodeDef
+from export_v1.ir.graph import Index
 
 # tf.gradients opens the scope "gradients" unless told otherwise; every gradient op of TensorFlow ends in Grad.
 _SCOPE = re.compile(r"(^|/)gradients(_\d+)?/")
@@ -15,18 +16,19 @@ _ACCUMULATORS = frozenset({"Const", "EmptyTensorList", "TensorListReserve"})
 
 def nodes(index: Index) -> set[str]:
     """Returns the names of all nodes that the gradients, or what is done with them, consist of."""
-    return index.descendants(node.name for node in index.graph_def.node if _is_gradient(node))
+    return index.descendants(name for name, op in index.kinds.items() if _is_gradient(name, op))
 
 
-def is_saver(node: NodeDef) -> bool:
-    """Returns whether a node is part of a Saver."""
-    return bool(_SAVER.search(node.name))
+def is_saver(name: str) -> bool:
+    """Returns whether a node of this name is part of a Saver."""
+    return "save" in name and bool(_SAVER.search(name))
 
 
-def _is_gradient(node: NodeDef) -> bool:
-    if ops.is_optimizer_step(node.op):
-        return True
-    if _SCOPE.search(node.name):
-        return node.op not in _ACCUMULATORS
+def _is_gradient(name: str, op: str) -> bool:
+    return _is_gradient_op(op) or ("gradients" in name and op not in _ACCUMULATORS and bool(_SCOPE.search(name)))
+
+
+@functools.cache
+def _is_gradient_op(op: str) -> bool:
     # A transposed convolution is a forward op that TensorFlow calls by the gradient's name.
-    return bool(_GRADIENT_OP.search(node.op)) and "Backprop" not in node.op
+    return ops.is_optimizer_step(op) or (bool(_GRADIENT_OP.search(op)) and "Backprop" not in op)

@@ -51,7 +51,7 @@ def text(model: Graph, variables: Iterable, pattern: str = "", looked: Anatomy |
 def _matching(index: Index, variables: list, pattern: re.Pattern) -> list[str]:
     tensors = []
     for node in index.graph_def.node:
-        if node.op in ops.VARIABLES | {"Const", "NoOp"} or is_saver(node) or not pattern.search(node.name):
+        if node.op in ops.VARIABLES | {"Const", "NoOp"} or is_saver(node.name) or not pattern.search(node.name):
             continue
         for at, dtype in enumerate(graph.output_types(node)):
             key = naming.key(node, at, naming.leaf(node.name))

@@ -72,7 +72,7 @@ def _inputs(anatomy: Anatomy, randomized: list[tuple[Tensor, str]]) -> list[Name
             )
     for node in parts.nodes:
         tensor = Tensor(node.name)
-        if node.op == "PlaceholderWithDefault" and tensor.name not in anatomy.frozen and not is_saver(node):
+        if node.op == "PlaceholderWithDefault" and tensor.name not in anatomy.frozen and not is_saver(node.name):
             why.setdefault(tensor, "a placeholder whose default is computed")
     return anatomy.named_inputs(list(why), why)
 

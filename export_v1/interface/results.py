@@ -37,10 +37,11 @@ class Results:
         self._with_labels: set[str] = set()
         self._with_weights: set[str] = set()
         for node in roles.nodes:
-            if roles.meets_label(node.name):
-                self._with_labels.update(naming.scopes(node.name))
-            if node.name in roles.mixing:
-                self._with_weights.update(naming.scopes(node.name))
+            name = node.name
+            if roles.meets_label(name):
+                self._with_labels.update(naming.scopes(name))
+            if name in roles.mixing:
+                self._with_weights.update(naming.scopes(name))
 
     def type_of(self, tensor: Tensor) -> int | None:
         """Returns the DataType of a tensor, or None."""
@@ -184,7 +185,7 @@ class Results:
 
 
 def _in_loops(roles: Roles) -> set[str]:
-    inside, todo = set(), [node.name for node in roles.index.graph_def.node if node.op in ops.ENTERS]
+    inside, todo = set(), [name for name, op in roles.index.kinds.items() if op in ops.ENTERS]
     while todo:
         name = todo.pop()
         if name not in inside and roles.index[name].op not in ops.EXITS:

@@ -6,9 +6,11 @@ others labels, and the model ends where labels come in or, where a loss has none
 comes as late as a label: a mask of the actions allowed, which changes what the last Softmax or ArgMax reads.
 """
 
+import functools
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from tensorflow.core.framework import types_pb2
 
@@ -29,6 +31,8 @@ _SIZED_BY_VALUE = re.compile(r"(Where|Unique|NonMaxSuppression|CTC\w+Decoder|Lis
 # Make an answer of their first input.
 _CHOOSERS = frozenset({"Softmax", "LogSoftmax", "Multinomial"})
 CROSS_ENTROPIES = frozenset({"SoftmaxCrossEntropyWithLogits", "SparseSoftmaxCrossEntropyWithLogits"})
+# What an answer is made of, or a loss; a source may come in as late as here.
+_LATE = _CHOOSERS | CROSS_ENTROPIES | {"ArgMax"}
 # Ops where constant data meets weights, and those that only give data another form on the way.
 _LAYERS = frozenset({"MatMul", "BatchMatMul", "BatchMatMulV2", "Conv2D"})
 _MEETING = ops.GATHERS | _LAYERS | {"Mul", "SparseTensorDenseMatMul"}
@@ -47,6 +51,15 @@ _OBSERVERS = (
         "IteratorToStringHandle IsVariableInitialized VarIsInitializedOp WriteFile".split()
     )
 )
+
+
+class _Step(NamedTuple):
+    """What is asked about each live node, again and again."""
+
+    node: NodeDef
+    name: str
+    op: str
+    data: Sequence[Tensor]
 
 
 class Roles:
@@ -73,22 +86,23 @@ class Roles:
     ):
         self.index, self.live, self._cuts, self._drawn = settling.index, live, set(cuts), set(drawn)
         self._trainable = {name for name, trained in model.trainable.items() if trained}
-        self._frozen_graph = not any(node.op in ops.VARIABLES | ops.TREES for node in self.index.graph_def.node)
+        self._frozen_graph = (ops.VARIABLES | ops.TREES).isdisjoint(self.index.kinds.values())
         self._local = model.local
-        self.nodes = [
-            visit.node
+        self._steps = [
+            _Step(visit.node, visit.name, visit.op, live.data(visit.node))
             for visit in settling.ordered.visits
             if visit.name not in settling.backward
             and visit.op not in _OBSERVERS
             and "Summary" not in visit.op
             and live.runs(visit.node)
         ]
+        self.nodes = [step.node for step in self._steps]
         self._readers: dict[str, list[NodeDef]] = {}
-        for node in self.nodes:
-            for name in dict.fromkeys(tensor.node for tensor in live.data(node)):
-                self._readers.setdefault(name, []).append(node)
+        for step in self._steps:
+            for name in {tensor.node for tensor in step.data}:
+                self._readers.setdefault(name, []).append(step.node)
         # Where inputs are given, every other placeholder with a default keeps it.
-        defaults = [node.name for node in self.nodes if not self._cuts and node.op == "PlaceholderWithDefault"]
+        defaults = [step.name for step in self._steps if not self._cuts and step.op == "PlaceholderWithDefault"]
         self._entries = {name for name in defaults if settling.takes_data(f"{name}:0")}
         self.sources = self._sources()
         self._bits = {tensor: 1 << at + _FIRST_SOURCE for at, tensor in enumerate(self.sources)}
@@ -96,7 +110,7 @@ class Roles:
         self._numbers = sum(bit for tensor, bit in self._bits.items() if self.is_scalar(tensor)) >> _FIRST_SOURCE
         self._mask: dict[str, int] = {}
         self._spread()
-        self.mixing = {node.name for node in self.nodes if self._mixes(node)}
+        self.mixing = {step.name for step in self._steps if self._mixes(step)}
         met = set(self._cuts or self._met()) - set(labels)
         if not self._cuts:
             met |= self._late(met) - set(labels)
@@ -104,32 +118,34 @@ class Roles:
         self.labels = [tensor for tensor in self.sources if tensor not in met]
         self.data_mask = self._mask_of(self.data)
         self._label_mask = self._mask_of(self.labels)
-        self.has_loss = bool(settling.backward) or any(self._meets_model(node) for node in self.nodes)
+        self.has_loss = bool(settling.backward) or any(self._meets_model(step.name) for step in self._steps)
 
-    def _meets_model(self, node: NodeDef) -> bool:
-        return bool(self.mask(node.name) & TRAINED) and self.meets_label(node.name)
+    def _meets_model(self, name: str) -> bool:
+        return bool(self.mask(name) & TRAINED) and self.meets_label(name)
 
     def _sources(self) -> list[Tensor]:
-        found: dict[Tensor, None] = {}
-        for node in self.nodes:
-            if node.name not in self._entries:
-                found.update(dict.fromkeys(tensor for tensor in self.live.data(node) if self._is_source(tensor)))
-        return list(found)
+        read = dict.fromkeys(tensor for step in self._steps if step.name not in self._entries for tensor in step.data)
+        return [tensor for tensor in read if self._is_source(tensor)]
 
     def _is_source(self, tensor: Tensor) -> bool:
-        maker = self.index.nodes.get(tensor.node)
-        return tensor in self._cuts | self._drawn or (
-            maker is not None and (maker.op in ops.SOURCES or (maker.name in self._entries and tensor.index == 0))
+        made_by = self.index.kinds.get(tensor.node)
+        return (
+            made_by in ops.SOURCES
+            or tensor in self._cuts
+            or tensor in self._drawn
+            or (tensor.node in self._entries and tensor.index == 0)
         )
 
     def _late(self, met: set[Tensor]) -> set[Tensor]:
         """The sources that change what an answer is made of, after the weights, and are no labels of it."""
         late, labels = 0, 0
-        for node in self.nodes:
-            read = [self.tensor_mask(tensor) for tensor in self.live.data(node)]
-            if node.op in CROSS_ENTROPIES:
+        for step in self._steps:
+            if step.op not in _LATE:
+                continue
+            read = [self.tensor_mask(tensor) for tensor in step.data]
+            if step.op in CROSS_ENTROPIES:
                 labels |= read[1]
-            elif not (node.op in _CHOOSERS or (node.op == "ArgMax" and not self._leads_to_scalar(node.name))):
+            elif step.op == "ArgMax" and self._leads_to_scalar(step.name):
                 continue
             late |= read[0] if read and read[0] & TRAINED else 0
         return {tensor for tensor, bit in self._bits.items() if late & ~labels & bit and tensor not in met}
@@ -137,12 +153,11 @@ class Roles:
     def margins(self) -> list[str]:
         """Returns the losses that compare with a label what the label has changed before, as those of embeddings do."""
         found = []
-        for node in self.nodes:
-            read = self.live.data(node)
-            if node.op in CROSS_ENTROPIES and len(read) == 2:
-                scores, target = map(self.tensor_mask, read)
+        for step in self._steps:
+            if step.op in CROSS_ENTROPIES and len(step.data) == 2:
+                scores, target = map(self.tensor_mask, step.data)
                 if scores & target & self._label_mask and scores & TRAINED:
-                    found.append(node.name)
+                    found.append(step.name)
         return found
 
     def towers(self, lookups: bool) -> list[frozenset[Tensor]]:
@@ -201,44 +216,42 @@ class Roles:
 
     def _spread(self) -> None:
         """Follows dependence through the graph, round by round until loops bring nothing new."""
+        masks, bits = self._mask, self._bits
+        own = {step.name: self._own(step) for step in self._steps}
+        steps = [step for step in self._steps if step.op not in ops.SOURCES and step.name not in self._entries]
         changed = True
         while changed:
             changed = False
-            for node in self.nodes:
-                made = self._own(node)
+            for _, name, op, data in steps:
+                made = own[name]
                 # What a predicate is computed from decides whether a value is there, not what it is made of.
-                reads = self.live.data(node)[:1] if node.op in ops.SWITCHES else self.live.data(node)
-                for tensor in reads:
-                    mask = self.tensor_mask(tensor)
-                    made |= mask if node.op not in _SIZES or mask & _SIZED else 0
-                if made & TRAINED and _SIZED_BY_VALUE.match(node.op):
+                for tensor in data[:1] if op in ops.SWITCHES else data:
+                    mask = bits[tensor] if tensor in bits else masks.get(tensor.node, 0)
+                    made |= mask if op not in _SIZES or mask & _SIZED else 0
+                if made & TRAINED and _is_sized_by_value(op):
                     made |= _SIZED
-                if (
-                    node.op not in ops.SOURCES
-                    and node.name not in self._entries
-                    and made != self._mask.get(node.name, 0)
-                ):
-                    self._mask[node.name] = made
+                if made != masks.get(name, 0):
+                    masks[name] = made
                     changed = True
 
-    def _own(self, node: NodeDef) -> int:
+    def _own(self, step: _Step) -> int:
         """The mask of a variable or of trees, or in a graph without any, of a constant as big as a weight."""
-        if node.op in ops.TREES:
+        if step.op in ops.TREES:
             return TRAINED
-        if node.op in ops.VARIABLES:
-            return TRAINED if not self._trainable or node.name in self._trainable else OTHER_VARIABLE
-        if self._frozen_graph and node.op == "Const" and is_number(node.attr["dtype"].type):
-            sizes = [dim.size for dim in node.attr["value"].tensor.tensor_shape.dim]
+        if step.op in ops.VARIABLES:
+            return TRAINED if not self._trainable or step.name in self._trainable else OTHER_VARIABLE
+        if self._frozen_graph and step.op == "Const" and is_number(step.node.attr["dtype"].type):
+            sizes = [dim.size for dim in step.node.attr["value"].tensor.tensor_shape.dim]
             return TRAINED if math.prod(sizes) > constants.MOST_ELEMENTS else 0
         return 0
 
-    def _mixes(self, node: NodeDef) -> bool:
+    def _mixes(self, step: _Step) -> bool:
         """Whether a node combines something from outside with weights alone. A penalty on a loss does not count."""
-        if node.op in CROSS_ENTROPIES:
+        if len(step.data) < 2 or step.op in CROSS_ENTROPIES:
             return False
         weights: list[Tensor] = []
         others: list[Tensor] = []
-        for tensor in self.live.data(node):
+        for tensor in step.data:
             mask = self.tensor_mask(tensor)
             outside = mask >> _FIRST_SOURCE
             # A weight that a number from outside scales, a temperature or a rate of decay, is a weight still.
@@ -246,7 +259,7 @@ class Roles:
                 others.append(tensor)
             elif mask & TRAINED:
                 weights.append(tensor)
-        if node.op in _ADDITIONS and all(self.is_scalar(tensor) for tensor in weights):
+        if step.op in _ADDITIONS and all(self.is_scalar(tensor) for tensor in weights):
             return False
         return bool(weights) and any(not self.is_scalar(tensor) for tensor in others)
 
@@ -280,10 +293,9 @@ class Roles:
     def constant_data(self) -> list[Tensor]:
         """Returns the constants that meet trainable weights as data would, in graph order."""
         found: dict[Tensor, None] = {}
-        for node in self.nodes:
-            read = self.live.data(node)
-            if node.op in _MEETING and any(self.tensor_mask(tensor) & TRAINED for tensor in read):
-                for tensor in read:
+        for step in self._steps:
+            if step.op in _MEETING and any(self.tensor_mask(tensor) & TRAINED for tensor in step.data):
+                for tensor in step.data:
                     if not self.tensor_mask(tensor):
                         found.update(dict.fromkeys(self._constants_of(tensor)))
         return [tensor for tensor in found if tensor not in self._cuts]
@@ -291,10 +303,9 @@ class Roles:
     def drawn_data(self) -> list[Tensor]:
         """Returns the random numbers that meet trainable weights as data would, in graph order: a generator's noise."""
         found: dict[Tensor, None] = {}
-        for node in self.nodes:
-            read = self.live.data(node)
-            if node.op in _LAYERS and any(self.tensor_mask(tensor) & TRAINED for tensor in read):
-                found.update((self._unformed(one), None) for one in read if not self.tensor_mask(one))
+        for step in self._steps:
+            if step.op in _LAYERS and any(self.tensor_mask(tensor) & TRAINED for tensor in step.data):
+                found.update((self._unformed(one), None) for one in step.data if not self.tensor_mask(one))
         return [tensor for tensor in found if self._is_drawn(tensor)]
 
     def _unformed(self, tensor: Tensor) -> Tensor:
@@ -321,12 +332,12 @@ class Roles:
         changed = True
         while changed:
             changed = False
-            for node in self.nodes:
-                made = reached.get(node.name, 0)
-                for tensor in self.live.data(node) if node.op not in _SIZES else ():
+            for _, name, op, data in self._steps:
+                made = reached.get(name, 0)
+                for tensor in data if op not in _SIZES else ():
                     made |= reached.get(tensor.node, 0)
-                if made != reached.get(node.name, 0):
-                    reached[node.name] = made
+                if made != reached.get(name, 0):
+                    reached[name] = made
                     changed = True
         return reached
 
@@ -343,7 +354,7 @@ class Roles:
 
     def terminals(self) -> list[NodeDef]:
         """Returns the nodes that nothing but gradients and observers reads."""
-        return [node for node in self.nodes if not self.readers(node.name)]
+        return [step.node for step in self._steps if step.name not in self._readers]
 
     def needed_sources(self, names: Iterable[str]) -> list[Tensor]:
         """Returns the sources that some nodes depend on, in graph order."""
@@ -359,6 +370,11 @@ class Roles:
     def is_plain_placeholder(self, tensor: Tensor) -> bool:
         """Returns whether a source is a placeholder, not a queue or an iterator."""
         return self.index[tensor.node].op in ops.PLACEHOLDERS
+
+
+@functools.cache
+def _is_sized_by_value(op: str) -> bool:
+    return bool(_SIZED_BY_VALUE.match(op))
 
 
 def is_number(dtype: int | None) -> bool:

@@ -106,10 +106,34 @@ class Index:
         self._consumers: dict[str, list[tuple[NodeDef, int]]] = {}
         self._made: dict[Callable[[Index], Any], Any] = {}
 
+    def all_nodes(self) -> Iterable[tuple[str, NodeDef]]:
+        """Returns the name and the node of every node, also of those that in a malformed graph have one name."""
+        if len(self.nodes) == len(self.graph_def.node):
+            return self.nodes.items()
+        return [(node.name, node) for node in self.graph_def.node]
+
+    def followed_by(self, graph_def: GraphDef, changed: Collection[str] = ()) -> "Index":
+        """Returns the index of a graph that was made of this one.
+
+        Args:
+            graph_def: the graph; every node of it whose name is in this graph, too, reads what it reads here.
+            changed: names of the nodes of which this is not so.
+        """
+        index, edges = Index(graph_def), self._edges
+        index._edges = {name: edges[name] for name in index.nodes if name in edges and name not in changed}
+        # Who waits for the same others shares their tuple in both.
+        index._shared, index._disordered = dict(self._shared), self._disordered.difference(changed)
+        return index
+
     @functools.cached_property
     def nodes(self) -> dict[str, NodeDef]:
         """Node name -> node, in the graph's order."""
         return {node.name: node for node in self.graph_def.node}
+
+    @functools.cached_property
+    def kinds(self) -> dict[str, str]:
+        """Node name -> its op, in the graph's order."""
+        return {name: node.op for name, node in self.nodes.items()}
 
     @functools.cached_property
     def functions(self) -> dict[str, op_def_pb2.OpDef]:
@@ -137,18 +161,31 @@ class Index:
         """Returns the edges into a node."""
         found = self._edges.get(node)
         if found is None:
-            written = list(self.nodes[node].input)
-            first = next((at for at, edge in enumerate(written) if edge.startswith("^")), len(written))
-            data, rest = written[:first], tuple(written[first:])
-            waits = self._shared.get(rest)
-            if waits is None:
-                late = [edge for edge in rest if not edge.startswith("^")]
-                if late:
-                    self._disordered.add(node)
-                    data, rest = data + late, tuple(edge for edge in rest if edge.startswith("^"))
-                waits = self._shared.setdefault(rest, tuple(edge[1:] for edge in rest))
+            data = list(self.nodes[node].input)
+            waits: tuple[str, ...] = ()
+            # Most nodes wait for nothing.
+            if "^" in "".join(data):
+                data, waits = self._apart(node, data)
             found = self._edges[node] = Edges(tuple(map(parse, data)), waits)
         return found
+
+    def _apart(self, node: str, written: list[str]) -> tuple[list[str], tuple[str, ...]]:
+        """The edges of a node that carry tensors, and the names of the nodes that it waits for."""
+        first = next((at for at, edge in enumerate(written) if edge.startswith("^")), len(written))
+        data, rest = written[:first], tuple(written[first:])
+        waits = self._shared.get(rest)
+        if waits is None:
+            late = [edge for edge in rest if not edge.startswith("^")]
+            if late:
+                self._disordered.add(node)
+                data, rest = data + late, tuple(edge for edge in rest if edge.startswith("^"))
+            waits = self._shared.setdefault(rest, tuple(edge[1:] for edge in rest))
+        return data, waits
+
+    def is_disordered(self, node: str) -> bool:
+        """Returns whether a node has a control edge before an edge that carries a tensor, as no op may have."""
+        self.edges(node)
+        return node in self._disordered
 
     def consumers(self, node: str) -> list[tuple[NodeDef, int]]:
         """Returns (consumer, position in its `input`) for every edge out of `node`, control edges included."""
@@ -192,8 +229,12 @@ class Index:
 
     def tensor_consumers(self, tensor: Tensor) -> list[tuple[NodeDef, int]]:
         """Returns (consumer, input position) of one tensor; control edges are not among them."""
-        readers = [(self.nodes[name], at) for name, at in self._readers.data.get(tensor.node, [])]
-        return [(node, at) for node, at in readers if parse(node.input[at]) == tensor]
+        readers = self._readers.data.get(tensor.node, [])
+        return [(self.nodes[name], at) for name, at in readers if self._reads(name, at) == tensor]
+
+    def _reads(self, node: str, at: int) -> Tensor:
+        """The tensor that a node reads at a position in its `input`."""
+        return parse(self.nodes[node].input[at]) if node in self._disordered else self.edges(node).data[at]
 
     def ancestors(self, nodes: Iterable[str], stop: Iterable[str] = ()) -> set[str]:
         """Returns every node that `nodes` depend on, themselves included; the walk does not pass `stop`."""

@@ -4,6 +4,7 @@ An op that TensorFlow 1 has twice, for references and for values or resources, i
 set says otherwise. A set that encodes the rule of one module (which ops end a layer, say) belongs to that module.
 """
 
+import functools
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -152,6 +153,7 @@ VARIABLE_READS = frozenset({"Identity", "ReadVariableOp"})
 _OPTIMIZER_STEP = re.compile(r"(Resource)?(Sparse)?Apply")
 
 
+@functools.cache
 def is_optimizer_step(op: str) -> bool:
     """Returns whether an op changes a variable by a gradient, as every optimizer's Apply… ops do."""
     return bool(_OPTIMIZER_STEP.match(op))

@@ -17,7 +17,7 @@ def in_order(index: Index) -> list[NodeDef]:
     """
     nodes, order = index.nodes, []
     # What is done, or is never come to by an edge.
-    ways_back = {name for name, node in nodes.items() if node.op in ops.WAYS_BACK}
+    ways_back = {name for name, op in index.kinds.items() if op in ops.WAYS_BACK}
     done = set(ways_back)
     # Tuples of names that many nodes wait for; each is followed once.
     waited: set[int] = set()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 import numpy as np
 import tensorflow as tf
 
-from export_v1.ir.graph import GraphDef, NodeDef, Tensor, parse
+from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, parse
 
 
 def with_nodes(graph_def: GraphDef, nodes: Iterable[NodeDef]) -> GraphDef:
@@ -81,22 +81,28 @@ def rewired(
 
 
 def replace_tensors(
-    graph_def: GraphDef, replacements: Mapping[Tensor, NodeDef], keep: Collection[str] | None = None
-) -> tuple[GraphDef, dict[Tensor, Tensor]]:
+    index: Index, replacements: Mapping[Tensor, NodeDef], keep: Collection[str] | None = None
+) -> tuple[Index, dict[Tensor, Tensor]]:
     """Returns the graph with each tensor made by its new node's first output, and where each tensor went.
 
     A new node that carries the name of the node it replaces takes its place. Who waited for a replaced node waits for
     the new one.
 
     Args:
-        graph_def: not modified.
+        index: of the graph, which is not modified.
         replacements: tensor -> the node that makes it from now on.
         keep: names of the other nodes to keep, nothing of which reads one that is not kept; None: all of them.
     """
     tensors = {old: Tensor(new.name, 0) for old, new in replacements.items()}
     controls = {old.node: new.name for old, new in replacements.items()}
     taken_over = {new.name for new in replacements.values()}
-    others = (node for node in graph_def.node if node.name not in taken_over and (keep is None or node.name in keep))
-    changed = {edge for old in replacements for edge in (old.edge, old.name, "^" + old.node)}
-    nodes = [node if changed.isdisjoint(node.input) else rewired(node, tensors, controls) for node in others]
-    return with_nodes(graph_def, [*replacements.values(), *nodes]), tensors
+    changed, nodes = set(taken_over), list(replacements.values())
+    for name, node in index.all_nodes():
+        if name in taken_over or (keep is not None and name not in keep):
+            continue
+        data, waits = index.edges(name)
+        if not (tensors.keys().isdisjoint(data) and controls.keys().isdisjoint(waits)):
+            node = rewired(node, tensors, controls)
+            changed.add(name)
+        nodes.append(node)
+    return index.followed_by(with_nodes(index.graph_def, nodes), changed), tensors

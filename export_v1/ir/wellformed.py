@@ -10,7 +10,7 @@ import contextlib
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import tensorflow as tf
 
@@ -26,6 +26,8 @@ _MOST_AXES = 254
 _FIELDS = {"type": "type", "int": "i", "float": "f", "bool": "b", "string": "s", "shape": "shape", "tensor": "tensor",
            "func": "func"}  # fmt: skip
 _REFERENCE = 100
+# Fields of an attribute that may hold anything; None: it is empty.
+_PLAIN = frozenset({"i", "f", "b", "s", "placeholder", None})
 # Handles lead to whatever the process holds under a name, and what a variant is made of is not looked at by who uses it.
 _HELD = frozenset({tf.resource, tf.variant})
 _HANDLE = "a handle or a variant in it, which only a running program has"
@@ -107,17 +109,18 @@ def problems(graph_def: GraphDef, index: graph.Index | None = None) -> list[str]
         found += [
             f"node {_short(node.name)} ({_short(node.op)}) {place} {what}"
             for node in function.node_def
-            for what in _values(node)
+            for what in _values(node, _given(node))
         ]
-    for node in graph_def.node:
-        faults = [*_attributes(node), *_values(node)]
-        outputs[node.name] = None if faults else _outputs(node, index)
-        found += [f"node {_short(node.name)} ({_short(node.op)}) {what}" for what in faults]
+    for name, node in index.nodes.items():
+        given = _given(node)
+        faults = [*_attributes(index.kinds[name], given), *_values(node, given)]
+        outputs[name] = None if faults else _outputs(node, index)
+        found += [f"node {_short(name)} ({_short(node.op)}) {what}" for what in faults]
     if found:
         return found
-    for node in graph_def.node:
-        found += [f"node {_short(node.name)} ({node.op}) {what}" for what in _edges(node, index, outputs)]
-    return found or _cycle(graph_def)
+    for name, node in index.nodes.items():
+        found += [f"node {_short(name)} ({node.op}) {what}" for what in _edges(node, index, outputs)]
+    return found or _cycle(index)
 
 
 def _short(name: str) -> str:
@@ -173,14 +176,21 @@ def _of_registered(op: str) -> tuple[tuple[_Attribute, ...], frozenset[str]]:
     return tuple(attributes), frozenset(numbers)
 
 
-def _attributes(node: NodeDef) -> Iterator[str]:
-    for attribute in _known(node.op)[0]:
-        if attribute.name not in node.attr:
+# Key -> an attribute's value, and the name of the field that holds it.
+_Given: TypeAlias = dict[str, tuple[graph.AttrValue, str | None]]
+
+
+def _given(node: NodeDef) -> _Given:
+    return {key: (value, value.WhichOneof("value")) for key, value in node.attr.items()}
+
+
+def _attributes(op: str, attributes: _Given) -> Iterator[str]:
+    for attribute in _known(op)[0]:
+        if attribute.name not in attributes:
             if not attribute.has_default:
                 yield f"has no attribute {attribute.name!r}"
             continue
-        value = node.attr[attribute.name]
-        given = value.WhichOneof("value")
+        value, given = attributes[attribute.name]
         # A placeholder stands where a function takes the value from its caller.
         if attribute.field and given not in (attribute.field, "placeholder"):
             yield f"has an attribute {attribute.name!r} that is no {attribute.kind}"
@@ -202,11 +212,10 @@ def _type(data_type: int) -> str:
         return f"number {data_type}"
 
 
-def _values(node: NodeDef) -> Iterator[str]:
-    for key, value in node.attr.items():
-        if key.startswith("_"):
+def _values(node: NodeDef, attributes: _Given) -> Iterator[str]:
+    for key, (value, given) in attributes.items():
+        if given in _PLAIN or key.startswith("_"):
             continue
-        given = value.WhichOneof("value")
         types: Sequence[int] = ()
         shapes: Sequence[Any] = ()
         tensors: Sequence[Any] = ()
@@ -219,11 +228,9 @@ def _values(node: NodeDef) -> Iterator[str]:
             tensors = [value.tensor]
         elif given == "func":
             functions = [value.func]
-        elif given == "list":
+        else:
             types, shapes, tensors = value.list.type, value.list.shape, value.list.tensor
             functions = value.list.func
-        else:
-            continue
         for function in functions:
             if any(inner.HasField("func") or inner.list.func for inner in function.attr.values()):
                 yield f"gives the function {function.name!r} another one to call"
@@ -277,18 +284,29 @@ def _tensor(tensor) -> str:
     return f"{given:,} values for a tensor of {count:,}" if given > count * (2 if dtype.is_complex else 1) else ""
 
 
-def _edges(node: NodeDef, index: graph.Index, outputs) -> Iterator[str]:
-    data: list[graph.Tensor] = []
-    for at, edge in enumerate(node.input):
+def _lost(node: NodeDef, index: graph.Index) -> str:
+    """Returns which of a node's edges comes from nowhere, or after an edge that it may not come after."""
+    waits = False
+    for edge in node.input:
         tensor = graph.parse(edge)
         if tensor.node not in index:
-            yield f"reads {_short(edge)}, and there is no such node"
-            return
-        if tensor.index >= 0 and at > len(data):
-            yield f"reads {_short(edge)} after a control edge"
-            return
-        if tensor.index >= 0:
-            data.append(tensor)
+            return f"reads {_short(edge)}, and there is no such node"
+        if waits and tensor.index >= 0:
+            return f"reads {_short(edge)} after a control edge"
+        waits = waits or tensor.index < 0
+    raise AssertionError(f"the edges of {node.name!r} are as they should be")
+
+
+def _edges(node: NodeDef, index: graph.Index, outputs) -> Iterator[str]:
+    data, controls = index.edges(node.name)
+    nodes = index.nodes
+    if (
+        index.is_disordered(node.name)
+        or not all(each.node in nodes for each in data)
+        or not nodes.keys() >= {*controls}
+    ):
+        yield _lost(node, index)
+        return
     if not _is_op(node, index):
         return
     function = index.functions.get(node.op)
@@ -309,14 +327,13 @@ def _edges(node: NodeDef, index: graph.Index, outputs) -> Iterator[str]:
             )
 
 
-def _cycle(graph_def: GraphDef) -> list[str]:
-    loops = {node.name for node in graph_def.node if node.op in ops.WAYS_BACK}
-    unordered = ordering.unordered(
-        {
-            node.name: [name for name in (graph.parse(edge).node for edge in node.input) if name not in loops]
-            for node in graph_def.node
-        }
-    )
+def _cycle(index: graph.Index) -> list[str]:
+    loops = {name for name, op in index.kinds.items() if op in ops.WAYS_BACK}
+    needed = {}
+    for name in index.nodes:
+        data, controls = index.edges(name)
+        needed[name] = [each for each in (*(tensor.node for tensor in data), *controls) if each not in loops]
+    unordered = ordering.unordered(needed)
     return [f"nodes depend on themselves: {errors.quoted(map(_shortened, unordered), 5)}"] if unordered else []
 
 

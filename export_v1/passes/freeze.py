@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 import tensorflow as tf
 
 from export_v1.ir import graph, ops, rewrite, safety
-from export_v1.ir.graph import GraphDef, NodeDef, Tensor, parse
+from export_v1.ir.graph import GraphDef, Index, NodeDef, Tensor, parse
 from export_v1.passes.result import Result
 
 
@@ -13,6 +13,7 @@ def to_placeholders(
     graph_def: GraphDef,
     inputs: Mapping[str, tuple[int, list[int | None] | None]],
     keep: Collection[str] | None = None,
+    index: Index | None = None,
 ) -> Result:
     """Returns the graph cut at `inputs`.
 
@@ -23,22 +24,23 @@ def to_placeholders(
         graph_def: not modified.
         inputs: tensor name -> DataType and static shape (None: unknown rank; a None in it: unknown size).
         keep: names of the other nodes to keep; None: all of them.
+        index: of the graph, where there is one already.
 
     Returns:
         The graph; `renamed` has every input.
     """
-    makers = _makers(graph_def, inputs)
-    taken = {node.name for node in graph_def.node}
+    index = index or Index(graph_def)
+    taken = set(index.nodes)
     made = {}
     for name, (data_type, shape) in inputs.items():
         tensor = parse(name)
         made[tensor] = rewrite.node(
-            _new_name(makers.get(tensor.node), tensor, taken),
+            _new_name(index.nodes.get(tensor.node), tensor, taken),
             "Placeholder",
             dtype=tf.as_dtype(data_type),
             shape=tf.TensorShape(shape),
         )
-    return _replaced(graph_def, made, keep)
+    return _replaced(index, made, keep)
 
 
 def to_constants(graph_def: GraphDef, values: Mapping[str, tuple[int, object]]) -> Result:
@@ -51,14 +53,14 @@ def to_constants(graph_def: GraphDef, values: Mapping[str, tuple[int, object]]) 
     Returns:
         The graph; `renamed` has every tensor of `values`.
     """
-    makers = _makers(graph_def, values)
-    taken = {node.name for node in graph_def.node}
+    index = Index(graph_def)
+    taken = set(index.nodes)
     made = {}
     for name, (data_type, value) in values.items():
         tensor = parse(name)
-        new_name = _new_name(makers.get(tensor.node), tensor, taken)
+        new_name = _new_name(index.nodes.get(tensor.node), tensor, taken)
         made[tensor] = rewrite.constant(new_name, value, tf.as_dtype(data_type))
-    return _replaced(graph_def, made)
+    return _replaced(index, made)
 
 
 def to_nothing(graph_def: GraphDef, names: Collection[str]) -> Result:
@@ -107,17 +109,12 @@ def _empty(node: NodeDef, never: str, taken: set[str]) -> list[NodeDef]:
     return [*made, end]
 
 
-def _makers(graph_def: GraphDef, names: Collection[str]) -> dict[str, NodeDef]:
-    wanted = {parse(name).node for name in names}
-    return {node.name: node for node in graph_def.node if node.name in wanted}
-
-
 def _new_name(maker: NodeDef | None, tensor: Tensor, taken: set[str]) -> str:
     if maker is not None and tensor.index == 0 and len(graph.output_types(maker)) == 1:
         return tensor.node
     return graph.fresh_name(f"{tensor.node}_{tensor.index}", taken)
 
 
-def _replaced(graph_def: GraphDef, made: Mapping[Tensor, NodeDef], keep: Collection[str] | None = None) -> Result:
-    new, tensors = rewrite.replace_tensors(graph_def, made, keep)
-    return Result(new, {old.name: tensor.name for old, tensor in tensors.items()})
+def _replaced(index: Index, made: Mapping[Tensor, NodeDef], keep: Collection[str] | None = None) -> Result:
+    new, tensors = rewrite.replace_tensors(index, made, keep)
+    return Result(new.graph_def, {old.name: tensor.name for old, tensor in tensors.items()}, index=new)

@@ -76,6 +76,8 @@ def _copy(node: NodeDef, renamed: Mapping[str, str], calls: Mapping[str, str]) -
 
 
 def _rename_calls(node: NodeDef, calls: Mapping[str, str]) -> None:
+    if not calls:
+        return
     node.op = calls.get(node.op, node.op)
     for value in node.attr.values():
         for func in [value.func, *value.list.func] if value.WhichOneof("value") in ("func", "list") else ():

@@ -9,7 +9,9 @@ from export_v1.ir.graph import GraphDef, Tensor, parse
 from export_v1.passes.result import Result
 
 
-def pinned(graph_def: GraphDef, outputs: Mapping[str, str], waits: Iterable[str] = ()) -> Result:
+def pinned(
+    graph_def: GraphDef, outputs: Mapping[str, str], waits: Iterable[str] = (), index: graph.Index | None = None
+) -> Result:
     """Returns the graph with an Identity per output.
 
     The Identity reads a variable that is an output itself, keeps an output apart from the input or the constant it may
@@ -19,11 +21,14 @@ def pinned(graph_def: GraphDef, outputs: Mapping[str, str], waits: Iterable[str]
         graph_def: not modified.
         outputs: key -> tensor name.
         waits: nodes that have to run whenever an output does, such as update ops.
+        index: of the graph, where there is one already.
 
     Returns:
         The graph; `renamed` is output key -> tensor name, because two keys may be for one tensor.
     """
-    index = graph.Index(graph_def)
+    index = index or graph.Index(graph_def)
+    if not outputs:
+        return Result(graph_def, index=index)
     taken, made = set(index.nodes), {}
     nodes = []
     for key, name in outputs.items():
@@ -33,4 +38,5 @@ def pinned(graph_def: GraphDef, outputs: Mapping[str, str], waits: Iterable[str]
         pin.input.extend("^" + parse(wait).node for wait in waits)
         nodes.append(pin)
         made[key] = Tensor(pin.name).name
-    return Result(rewrite.with_nodes(graph_def, [*graph_def.node, *nodes]), made)
+    new = rewrite.with_nodes(graph_def, [*graph_def.node, *nodes])
+    return Result(new, made, index=index.followed_by(new))

@@ -1,7 +1,7 @@
 """portable: removes from each node what ties it to the machine and the graph that it came from."""
 
 from export_v1.ir import graph
-from export_v1.ir.graph import GraphDef
+from export_v1.ir.graph import GraphDef, Index
 from export_v1.ir.rewrite import with_nodes
 from export_v1.passes.result import Result
 
@@ -17,11 +17,16 @@ MARKS = (
 )  # fmt: skip
 
 
-def nodes(graph_def: GraphDef) -> Result:
-    """Returns the graph without devices, colocation, recorded shapes and cluster marks, in functions too."""
+def nodes(graph_def: GraphDef, index: Index | None = None) -> Result:
+    """Returns the graph without devices, colocation, recorded shapes and cluster marks, in functions too.
+
+    Args:
+        graph_def: not modified.
+        index: of the graph, where there is one already.
+    """
     new = with_nodes(graph_def, graph_def.node)
     for node in graph.all_nodes(new):
         node.device = ""
-        for mark in MARKS:
-            node.attr.pop(mark, None)
-    return Result(new)
+        for mark in [key for key in node.attr if key in MARKS]:
+            del node.attr[mark]
+    return Result(new, index=index and index.followed_by(new))

@@ -40,7 +40,7 @@ def to_outputs(graph_def: GraphDef, outputs: Collection[str], index: Index | Non
         return Result(graph_def)
     kept = with_nodes(graph_def, (node for name, node in index.nodes.items() if name in keep))
     _drop_unreached_functions(kept)
-    return Result(kept)
+    return Result(kept, index=index.followed_by(kept))
 
 
 def needed(index: Index, outputs: Iterable[str], fed: Iterable[str]) -> set[str]:
@@ -62,7 +62,9 @@ def needed(index: Index, outputs: Iterable[str], fed: Iterable[str]) -> set[str]
         if tensor in ends or tensor in waits or tensor.node in found or tensor.node not in index:
             continue
         found.add(tensor.node)
-        todo.extend(parse(edge) for edge in index[tensor.node].input)
+        data, controls = index.edges(tensor.node)
+        todo += data
+        todo += [Tensor(name, -1) for name in controls]
     return found
 
 

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from export_v1.format.record import Replaced
-from export_v1.ir.graph import GraphDef
+from export_v1.ir.graph import GraphDef, Index
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +54,10 @@ class Result:
         renamed: tensor name -> name of the tensor that has its value in the new graph; every other tensor that is
             still computed keeps its name.
         notes: what the pass has to say for the record.
+        index: of the new graph, where there is one already.
     """
 
     graph_def: GraphDef
     renamed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     notes: Notes = dataclasses.field(default_factory=Notes)
+    index: Index | None = None

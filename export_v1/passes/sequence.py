@@ -30,6 +30,7 @@ from export_v1.passes import (
     functional,
     guarantees,
     new_axes,
+    old_arrays,
     outputs,
     portable,
     prune,
@@ -74,7 +75,7 @@ def _cut(state: State) -> State:
     # What fills a table reads it; no output depends on that.
     inits = _initializers(index, (index[name] for name in keep))
     keep |= prune.needed(index, inits, ends)
-    cut = state.after(freeze.to_placeholders(state.graph_def, ends, keep))
+    cut = state.after(freeze.to_placeholders(state.graph_def, ends, keep, index))
     wellformed.check(cut.graph_def, index=cut.index)
     hidden = library.hidden_state(cut.graph_def)
     if hidden:
@@ -152,17 +153,23 @@ def _kernels(state: State) -> State:
 
 
 def _pin(state: State) -> State:
-    index = state.index
+    index: Index | None = state.index
     # An output of no known type is made by an op that TensorFlow 2 does not have.
-    untyped = [index[parse(name).node] for name in state.fetched if index.data_type(parse(name)) is None]
+    untyped = [state.index[parse(name).node] for name in state.fetched if state.index.data_type(parse(name)) is None]
     kernels.check(rewrite.with_nodes(state.graph_def, untyped))
     graph_def, pins = state.graph_def, {}
     for key, tensors in state.outputs.items():
-        pinned = outputs.pinned(graph_def, tensors, state.updates)
-        graph_def, pins[key] = pinned.graph_def, pinned.renamed
-    losses = outputs.pinned(graph_def, {f"regularization_loss_{at}": name for at, name in enumerate(state.losses)})
+        pinned = outputs.pinned(graph_def, tensors, state.updates, index)
+        graph_def, pins[key], index = pinned.graph_def, pinned.renamed, pinned.index
+    names = {f"regularization_loss_{at}": name for at, name in enumerate(state.losses)}
+    losses = outputs.pinned(graph_def, names, index=index)
     return dataclasses.replace(
-        state, graph_def=losses.graph_def, outputs=pins, losses=tuple(losses.renamed.values()), updates=()
+        state,
+        graph_def=losses.graph_def,
+        outputs=pins,
+        losses=tuple(losses.renamed.values()),
+        updates=(),
+        known=losses.index,
     )
 
 
@@ -193,6 +200,12 @@ def _unfed(state: State) -> State:
 
 def _is_in_loop(index: Index, name: str) -> bool:
     return any(index[ancestor].op in ops.ENTERS for ancestor in index.ancestors([name]))
+
+
+def _old_arrays(state: State) -> State:
+    """The constants that flows began at are read by nobody then."""
+    result = old_arrays.to_v3(state.graph_def, state.index)
+    return state if result.graph_def is state.graph_def else _prune(state.after(result))
 
 
 def _functional(state: State) -> State:
@@ -238,7 +251,7 @@ ORIGINAL = (
     ),
     Step(
         "portable",
-        lambda state: state.after(portable.nodes(state.graph_def)),
+        lambda state: state.after(portable.nodes(state.graph_def, state.index)),
         "last of what the original needs: TensorFlow refuses a graph with shapes and devices of another machine",
         gives=(Guarantee.PORTABLE,),
     ),
@@ -316,13 +329,18 @@ EXPORT = (
         "before functional control flow: a function takes a table's handle as a resource, not as a reference",
     ),
     Step(
+        "old TensorArrays",
+        _old_arrays,
+        "after the record: what old ops answer proves what stands for them; before variables: their handles may be references",
+    ),
+    Step(
         "RefSelect",
         lambda state: state.after(ref_select.to_conditions(state.graph_def)),
         "before variables: a reference that a condition gives has a counterpart, one that is selected has none",
     ),
     Step(
         "variables",
-        lambda state: state.after(variables.to_resources(state.graph_def)),
+        lambda state: state.after(variables.to_resources(state.graph_def, state.index)),
         "after prune: ops of training use references in ways that have no counterpart for resources",
         needs=(Guarantee.PRUNED,),
         gives=(Guarantee.RESOURCES,),

@@ -99,4 +99,5 @@ class State:
             losses=tuple(new.get(tensor, tensor) for tensor in self.losses),
             renamed={**new, **{old: new.get(tensor, tensor) for old, tensor in self.renamed.items()}},
             notes=self.notes + result.notes,
+            known=result.index or self.known,
         )

@@ -135,7 +135,10 @@ def with_files(
         path = find(_text(index[named.node], frozen.get(named.name, "")), known.get(named.name))
         made[named] = rewrite.constant(named.node, path.encode(), tf.string)
         paths[named.name] = path
-    return Result(rewrite.replace_tensors(graph_def, made)[0] if made else graph_def, notes=Notes(asset_files=paths))
+    if not made:
+        return Result(graph_def)
+    new, _ = rewrite.replace_tensors(index, made)
+    return Result(new.graph_def, notes=Notes(asset_files=paths), index=new)
 
 
 def _named(index: Index, tensor: Tensor, values: Iterable[str]) -> Tensor | None:

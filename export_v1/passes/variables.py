@@ -28,18 +28,19 @@ from export_v1.ir.graph import GraphDef, NodeDef, Tensor, attr, control_inputs, 
 from export_v1.passes.result import Result
 
 
-def to_resources(graph_def: GraphDef) -> Result:
+def to_resources(graph_def: GraphDef, index: graph.Index | None = None) -> Result:
     """Returns the graph with a VarHandleOp for each reference variable; no reference type is left in it.
 
     Every variable keeps its name, dtype and shape; "w:0" is its handle now. All other tensors keep their names.
 
     Args:
         graph_def: pruned; what the outputs do not need may take references in ways that have no twin. Not modified.
+        index: of the graph, where there is one already.
 
     Raises:
         ExportError: an op writes through a reference and has no resource twin; all of them are named.
     """
-    converting = _Converting(graph_def)
+    converting = _Converting(graph_def, index)
     for node in graph_def.node:
         converting.visit(node)
     converting.refuse_leftovers()
@@ -47,22 +48,23 @@ def to_resources(graph_def: GraphDef) -> Result:
 
 
 class _Converting:
-    def __init__(self, graph_def: GraphDef):
+    def __init__(self, graph_def: GraphDef, index: graph.Index | None):
         self.nodes: list[NodeDef] = []
-        self._references = References(graph_def)
+        self._references = References(graph_def, index)
         self._index = self._references.index
         self._taken = set(self._index.nodes)
         self._entered: dict[str, Tensor] = {}
         self._resistant: list[str] = []
 
     def visit(self, node: NodeDef) -> None:
-        inputs = data_inputs(node)
-        if node.op in ops.REF_VARIABLES:
+        name = node.name
+        op, inputs = self._index.kinds[name], self._index.edges(name).data
+        if op in ops.REF_VARIABLES:
             self._variable(node)
-        elif node.op in ops.ALIAS_TWINS and inputs[0] in self._references:
+        elif op in ops.ALIAS_TWINS and inputs[0] in self._references:
             self._alias(node)
-        elif node.op == "Identity" and inputs[0] in self._references:
-            self._read(node.name, inputs[0], control_inputs(node), attr(node, "T").type)
+        elif op == "Identity" and inputs[0] in self._references:
+            self._read(name, inputs[0], control_inputs(node), attr(node, "T").type)
         elif not any(tensor in self._references for tensor in inputs):
             self.nodes.append(node)
         elif any(graph.ref_inputs(node)):

@@ -12,10 +12,9 @@ from collections.abc import Collection
 import numpy as np
 
 from export_v1 import errors
-from export_v1.analysis.liveness import Liveness, Ordered
 from export_v1.errors import quoted
 from export_v1.format.record import TRAINING_SIGNATURES
-from export_v1.interface import Choice
+from export_v1.interface import Choice, resolving
 from export_v1.ir import ops
 from export_v1.ir.graph import Index, parse
 from export_v1.ir.norms import averages, training_norms
@@ -57,12 +56,11 @@ def _norms(model: Source, planned: plan.Plan) -> tuple[list[Norm], set[str]]:
     index = model.graph.index
     if not index.once(averages.kept) and not any(averages.is_training(node) for node in index.nodes.values()):
         return [], set()
-    ordered, found, all_live = Ordered.of(index), dict[str, Norm](), set[str]()
+    settling, found, all_live = resolving.of(model.graph), dict[str, Norm](), set[str]()
     for variant in planned.variants:
         if variant.model is model.graph and not _TRAINING & set(variant.signatures):
-            values = {parse(name): value for name, value in variant.frozen.items()}
             outputs = [parse(name) for signature in variant.signatures.values() for name in signature.outputs.values()]
-            live = Liveness(ordered, values, [parse(name) for name in variant.cuts]).needed(outputs, ops.SOURCES)
+            live = settling.live(variant.frozen, variant.cuts).needed(outputs, ops.SOURCES)
             all_live |= live.keys()
             for norm in training_norms.found(index, live, outputs):
                 found.setdefault(norm.name, norm)

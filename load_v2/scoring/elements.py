@@ -211,7 +211,13 @@ def _whole(item: object) -> object:
 
 
 def _name(array: np.ndarray) -> str:
-    return {"S": "string", "U": "string", "O": "of mixed or unknown type"}.get(array.dtype.kind, array.dtype.name)
+    """Returns what an array holds, as a message says it."""
+    if array.dtype != object:
+        return "string" if array.dtype.kind in "SU" else array.dtype.name
+    kinds = {type(item).__name__ for item in array.ravel().tolist()}
+    if "NoneType" in kinds:
+        return "partly null"
+    return f"of type {', '.join(sorted(kinds))}"
 
 
 def shown(element: Any) -> str:

@@ -3,10 +3,12 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
+import numpy as np
 import pyarrow
 import pyarrow.compute
+import tensorflow as tf
 from pyarrow import csv, parquet
 
 from load_v2.errors import LoadError, unknown
@@ -15,6 +17,8 @@ from load_v2.scoring import array_files, atomic, elements, jobs, tables, threads
 from load_v2.scoring.scorer import BATCH_SIZE, Scorer
 
 _REASON = "reason"
+# What a number in CSV is that is not there, as Arrow has it: nothing, NA, null and others.
+_NULLS = csv.ConvertOptions().null_values
 # Rows that are read, answered and written together, as far as a batch is not larger.
 _ROWS = 4096
 
@@ -23,8 +27,9 @@ def score(scorer: Scorer, task: jobs.Task, options: jobs.Options) -> tuple[int, 
     """Answers the rows of tables, one after the other; what is written appears whole, or not at all.
 
     The answers have the columns that are no inputs beside them, in the order of the rows. In CSV, what is no single value
-    is a list as JSON has it, and strings are UTF-8. Rows without an answer come as they are, with a column `reason`. The
-    next rows are read while some are answered, and answers are written behind them.
+    is a list as JSON has it, strings are UTF-8, and what a column holds is what its input takes. Rows without an answer
+    come as they are, with a column `reason`. The next rows are read while some are answered, and answers are written
+    behind them.
 
     Returns:
         How many rows there were, and how many of them have no answer.
@@ -36,6 +41,7 @@ def score(scorer: Scorer, task: jobs.Task, options: jobs.Options) -> tuple[int, 
     for path in filter(None, (task.output, task.failed)):
         array_files.check_ending(path, jobs.TABLES, "tables are written to")
     chosen = elements.columns_of(scorer.inputs, options.columns)
+    is_text = all(path.endswith(".csv") for path in filter(None, (task.output, task.failed)))
     total, count, refusals = _total(task.inputs), 0, 0
     names: list[str] = []
     size = max(_ROWS, scorer.fixed or options.batch_size or BATCH_SIZE)
@@ -45,7 +51,7 @@ def score(scorer: Scorer, task: jobs.Task, options: jobs.Options) -> tuple[int, 
         later = stack.enter_context(threads.write_behind())
         for path in task.inputs:
             first = count
-            for table in threads.read_ahead(_batches(path, size)):
+            for table in threads.read_ahead(_batches(path, size, chosen.values(), is_text)):
                 answers = tables.answer(scorer, _given(table, chosen, scorer.inputs, path), options.batch_size)
                 refused = answers.reasons.is_valid()
                 at = refused.index(pyarrow.scalar(True)).as_py() if answers.reasons.null_count < len(table) else -1
@@ -79,11 +85,20 @@ def _total(paths: Sequence[str]) -> int | None:
     return None
 
 
-def _batches(path: str, size: int) -> Iterator[pyarrow.Table]:
-    """Yields the rows of a file, some at a time; of a file without rows, a table without rows."""
+def _batches(path: str, size: int, texts: Collection[str], is_text: bool) -> Iterator[pyarrow.Table]:
+    """Yields the rows of a file, some at a time; of a file without rows, a table without rows.
+
+    Args:
+        path: of the file.
+        size: how many rows at most.
+        texts: columns that come as the text that they are in CSV, since only the signature knows what they hold.
+        is_text: the other columns of CSV do, too; else their first rows tell their types.
+    """
     try:
         if path.endswith(".csv"):
             with csv.open_csv(path) as stream:
+                kinds = {field.name: _text_type(field) for field in stream.schema if is_text or field.name in texts}
+            with csv.open_csv(path, convert_options=csv.ConvertOptions(column_types=kinds)) as stream:
                 empty = stream.schema.empty_table()
                 for batch in stream:
                     for start in range(0, len(batch), size):
@@ -101,27 +116,68 @@ def _batches(path: str, size: int) -> Iterator[pyarrow.Table]:
         raise LoadError(f"{path!r} cannot be read: {str(error).splitlines()[0]}") from error
 
 
+def _text_type(field: pyarrow.Field) -> pyarrow.DataType:
+    # Arrow takes text that is no UTF-8 for bytes.
+    return field.type if pyarrow.types.is_binary(field.type) else pyarrow.string()
+
+
 def _given(table: pyarrow.Table, chosen: Mapping[str, str], specs: Mapping[str, Spec], path: str) -> dict:
     given = {}
     for key, name in chosen.items():
         if name not in table.column_names:
             raise unknown("Column", name, repr(path), table.column_names, f"Pass --column={key}=NAME.")
-        column = table[name]
-        spec = specs[key]
-        is_listed = spec.shape is None or len(spec.shape) > 1
-        if path.endswith(".csv") and is_listed and pyarrow.types.is_string(column.type):
-            column = pyarrow.array([_parsed(cell) for cell in column.to_pylist()])
-        given[key] = column
+        if table.column_names.count(name) > 1:
+            raise LoadError(
+                f"{path!r} has {table.column_names.count(name)} columns {name!r}, of which one is asked for."
+            )
+        given[key] = _meant(table[name], specs[key]) if path.endswith(".csv") else table[name]
     return given
 
 
-def _parsed(cell: str | None):
-    """Returns the list that a cell of CSV is, None where it is none."""
+def _meant(column: pyarrow.ChunkedArray, spec: Spec) -> pyarrow.ChunkedArray | pyarrow.Array | np.ndarray:
+    """Returns a column of text as what an input of CSV holds; a cell that is nothing of the kind stays text."""
+    dtype = tf.as_dtype(spec.dtype)
+    if spec.shape is None or len(spec.shape) > 1:
+        return _column([_parsed(cell) for cell in column.to_pylist()])
+    if dtype == tf.string:
+        return column
+    kind = (
+        pyarrow.bool_() if dtype.is_bool else pyarrow.from_numpy_dtype("float64" if dtype.is_floating else dtype.name)
+    )
+    whole = _cast(column, kind)
+    if whole is not None:
+        return whole
+    single = [_cast(column[at : at + 1], kind) for at in range(len(column))]
+    return _column([column[at].as_py() if cell is None else cell[0].as_py() for at, cell in enumerate(single)])
+
+
+def _cast(column: pyarrow.ChunkedArray, kind: pyarrow.DataType) -> pyarrow.ChunkedArray | None:
+    """Returns a column of text as one of numbers, None where a cell is no number."""
     try:
-        value = json.loads(cell or "null")
-    except ValueError:
+        trimmed = pyarrow.compute.utf8_trim_whitespace(column)
+        nulls = pyarrow.compute.is_in(trimmed, value_set=pyarrow.array(_NULLS))
+        return pyarrow.compute.if_else(nulls, pyarrow.scalar(None, pyarrow.string()), trimmed).cast(kind)
+    except pyarrow.ArrowException:
         return None
-    return value if isinstance(value, list) else None
+
+
+def _column(cells: list) -> pyarrow.Array | np.ndarray:
+    with contextlib.suppress(pyarrow.ArrowException):
+        return pyarrow.array(cells)
+    objects = np.empty(len(cells), dtype=object)
+    objects[:] = cells
+    return objects
+
+
+def _parsed(cell: str | bytes):
+    """Returns what a cell of CSV says in JSON, the cell where that is nothing, and None for what stands for a null."""
+    if cell in _NULLS:
+        return None
+    try:
+        value = json.loads(cell)
+    except ValueError:
+        return cell
+    return cell if isinstance(value, (str, dict)) else value
 
 
 class _Writer:

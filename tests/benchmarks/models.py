@@ -109,12 +109,13 @@ def _convolution(name, x, given, made, stride, is_training):
     with tf.variable_scope(name):
         kernel = tf.get_variable("kernel", [3, 3, given, made], use_resource=False)
         h = tf.nn.conv2d(x, kernel, [1, stride, stride, 1], "SAME")
-        names = ("gamma", "beta", "moving_mean", "moving_variance")
+        names, at_one = ("gamma", "beta", "moving_mean", "moving_variance"), ("gamma", "moving_variance")
         gamma, beta, mean, variance = (
             tf.get_variable(
                 one,
                 [made],
-                initializer=tf.ones_initializer() if one in ("gamma", "moving_variance") else tf.zeros_initializer(),
+                # Not ones and zeros, which no training leaves and whose ops TensorFlow would drop.
+                initializer=tf.random_uniform_initializer(*((0.5, 1.5) if one in at_one else (-0.5, 0.5))),
                 trainable=one in ("gamma", "beta"),
                 use_resource=False,
             )

@@ -89,11 +89,11 @@ CHANGES = (
         "value = default",
         ("tests/export_v1/interface/test_interface.py",),
     ),
-    _change("backward", 'and "Backprop" not in node.op', "", _FLAGS),
+    _change("backward", ' and "Backprop" not in op', "", _FLAGS),
     _change(
         "backward",
-        "return index.descendants(node.name for node in index.graph_def.node if _is_gradient(node))",
-        "return {node.name for node in index.graph_def.node if _is_gradient(node)}",
+        "return index.descendants(name for name, op in index.kinds.items() if _is_gradient(name, op))",
+        "return {name for name, op in index.kinds.items() if _is_gradient(name, op)}",
         _FLAGS,
     ),
     _change("backward", '_SAVER = re.compile(r"(^|/)save', '_SAVER = re.compile(r"save', _FLAGS),
@@ -142,7 +142,7 @@ CHANGES = (
     _change("doubts", "    if anatomy.doubtful:\n", "    if False:\n", _CHOICE),
     _change(
         "roles",
-        "        if node.op in _ADDITIONS and all(self.is_scalar(tensor) for tensor in weights):\n            return False\n",
+        "        if step.op in _ADDITIONS and all(self.is_scalar(tensor) for tensor in weights):\n            return False\n",
         "",
         _ROLES,
     ),
@@ -152,14 +152,14 @@ CHANGES = (
         "bool(others)",
         _ROLES,
     ),
-    _change("roles", "made |= mask if node.op not in _SIZES or mask & _SIZED else 0", "made |= mask", _ROLES),
+    _change("roles", "made |= mask if op not in _SIZES or mask & _SIZED else 0", "made |= mask", _ROLES),
     _change(
-        "roles", "TRAINED if not self._trainable or node.name in self._trainable else OTHER_VARIABLE", "TRAINED", _ROLES
+        "roles", "TRAINED if not self._trainable or step.name in self._trainable else OTHER_VARIABLE", "TRAINED", _ROLES
     ),
     _change(
         "roles",
-        "if self._frozen_graph and node.op",
-        "if node.op",
+        "if self._frozen_graph and step.op",
+        "if step.op",
         _ROLES,
     ),
     _change("roles", '            and "Summary" not in visit.op\n', "", _ROLES),
@@ -185,7 +185,9 @@ CHANGES = (
     _change("offers", "    if not parts.data or anatomy.constants:\n", "    if False:\n", _ROLES),
     _change("roles", "            met |= self._late(met) - set(labels)\n", "            pass\n", _ROLES),
     _change("roles", "late & ~labels & bit", "late & bit", _ROLES),
-    _change("roles", "        if node.op in CROSS_ENTROPIES:\n            return False\n", "", _LOSSES),
+    _change(
+        "roles", " or step.op in CROSS_ENTROPIES:\n            return False\n", ":\n            return False\n", _LOSSES
+    ),
     _change(
         "roles",
         "if scores & target & self._label_mask and",
@@ -193,7 +195,7 @@ CHANGES = (
         _ROLES,
         "a mask is no margin",
     ),
-    _change("roles", "if made & TRAINED and _SIZED_BY_VALUE", "if _SIZED_BY_VALUE", _LOSSES),
+    _change("roles", "if made & TRAINED and _is_sized_by_value", "if _is_sized_by_value", _LOSSES),
     _change("doubts", "    if roles.margins():\n", "    if False:\n", _ROLES),
     _change("doubts", "    if pair:\n", "    if False:\n", _ROLES),
     _change("doubts", "        if reading:\n", "        if False:\n", _ROLES),
@@ -224,7 +226,7 @@ CHANGES = (
     ),
     _change("settle", "        if above & _WEIGHTED:\n            return False\n", "", _ROLES),
     _change("settle", "            if not cuts and self.takes_data", "            if self.takes_data", _ROLES),
-    _change("backward", "        return node.op not in _ACCUMULATORS\n", "        return True\n", _CHOICE),
+    _change("backward", " and op not in _ACCUMULATORS and", " and", _CHOICE),
     _change("telling", "if not choices or _HEADING in text:", "if not choices:", _TELLING),
     _change("telling", "dict.fromkeys(lines)", "lines", _TELLING),
     _change("listing", "if len(members) < _ALIKE:", "if True:", _LISTING),

@@ -294,7 +294,7 @@ CHANGES = (
     ),
     Change(
         "export_v1/interface/roles.py",
-        "        if node.op in ops.TREES:\n            return TRAINED\n",
+        "        if step.op in ops.TREES:\n            return TRAINED\n",
         "",
         ("tests/export_v1/interface/test_roles.py",),
     ),

@@ -18,7 +18,9 @@ CHANGES = (
     Change(_SEQUENCE, "_run((*ORIGINAL, UNFED, *RUNNABLE), state)", "_run(ORIGINAL, state)", _TESTS),
     Change(_SEQUENCE, "_run((*ORIGINAL, UNFED, *RUNNABLE), state)", "_run(EXPORT, state)", _TESTS),
     Change(_SEQUENCE, "    *RUNNABLE,\n", "", _TESTS),
-    Change(_SEQUENCE, "pinned(graph_def, tensors, state.updates)", "pinned(graph_def, tensors)", _TESTS),
+    Change(
+        _SEQUENCE, "pinned(graph_def, tensors, state.updates, index)", "pinned(graph_def, tensors, (), index)", _TESTS
+    ),
     Change(_SEQUENCE, "frozen=state.fed, find", "frozen={}, find", _TESTS),
     Change(_SEQUENCE, "    tables.refuse_unfilled(", "    (lambda *_: None)(", _TESTS),
     Change(_SEQUENCE, '_verify(f"before {step.name!r}", step.needs, state)', "pass", _TESTS),

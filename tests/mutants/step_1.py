@@ -1161,7 +1161,7 @@ CHANGES = (
     ),
     Change(
         file="export_v1/ir/graph.py",
-        before="                    self._disordered.add(node)\n",
+        before="                self._disordered.add(node)\n",
         after="",
         tests=("tests/export_v1/ir/test_graph.py",),
     ),
@@ -1192,8 +1192,20 @@ CHANGES = (
     ),
     Change(
         file="export_v1/ir/graph.py",
-        before="if parse(node.input[at]) == tensor]",
-        after="if parse(node.input[at]).node == tensor.node]",
+        before="if name in edges and name not in changed}",
+        after="if name in edges}",
+        tests=("tests/export_v1/ir/test_graph.py",),
+    ),
+    Change(
+        file="export_v1/ir/graph.py",
+        before="self._disordered.difference(changed)",
+        after="set()",
+        tests=("tests/export_v1/ir/test_graph.py",),
+    ),
+    Change(
+        file="export_v1/ir/graph.py",
+        before="if self._reads(name, at) == tensor]",
+        after="if self._reads(name, at).node == tensor.node]",
         tests=("tests/export_v1/test_request.py",),
     ),
     Change(
@@ -1265,7 +1277,7 @@ CHANGES = (
     ),
     Change(
         file="export_v1/ir/rewrite.py",
-        before="if node.name not in taken_over and (",
+        before="if name in taken_over or (",
         after="if (",
         tests=("tests/export_v1/test_request.py",),
     ),

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from export_v1.ir import graph, ops
-from export_v1.ir.graph import Index, NodeDef, Tensor, data_inputs
+from export_v1.ir.graph import Index, NodeDef, Tensor
 from export_v1.ir.match import Pattern, anything, behind, either, exactly, made_by, match, matches, origin
 from export_v1.ir.norms import moments
 
@@ -40,14 +40,13 @@ def kept(index: Index) -> list[Average]:
     One statistic may have several: what renorm corrects by, and what inference uses.
     """
     found: list[Average] = []
-    for update in index.graph_def.node:
-        if update.op in _UPDATES and len(data_inputs(update)) == 2:
-            variable = origin(index, data_inputs(update)[0], _COPIES)
+    for update, op in index.kinds.items():
+        if op in _UPDATES and len(read := index.edges(update).data) == 2:
+            variable = origin(index, read[0], _COPIES)
             if variable.node in index and _has_channels(index[variable.node]):
-                value = data_inputs(update)[1]
                 found += [
-                    Average(statistic, variable.node, update.name)
-                    for statistic in _averaged(index, update.op, Tensor(variable.node), value)
+                    Average(statistic, variable.node, update)
+                    for statistic in _averaged(index, op, Tensor(variable.node), read[1])
                     if _is_statistic(index, statistic)
                 ]
     return _as_read(index, list(dict.fromkeys(found)))
@@ -61,18 +60,20 @@ def _as_read(index: Index, found: list[Average]) -> list[Average]:
     """
     averaged = {average.variable: average for average in found}
     computed: dict[str, Average] = {}
-    for update in index.graph_def.node:
-        if update.op in ops.ASSIGNS | ops.ASSIGN_SUBS and len(data_inputs(update)) == 2:
-            variable = origin(index, data_inputs(update)[0], _COPIES)
+    if not found:
+        return found
+    for update, op in index.kinds.items():
+        if op in ops.ASSIGNS | ops.ASSIGN_SUBS and len(read := index.edges(update).data) == 2:
+            variable = origin(index, read[0], _COPIES)
             for source, is_square in ((_DIVIDED, False), (_SQUARED, True)):
-                fits = match(index, data_inputs(update)[1], behind(_COPIES, _stored(update.op, variable, source)))
+                fits = match(index, read[1], behind(_COPIES, _stored(op, variable, source)))
                 average = averaged.get(fits["average"].node) if fits else None
                 statistic = average and (_variance_of(index, average.statistic) if is_square else average.statistic)
                 if average and statistic and average.variable != variable.node:
-                    computed[average.variable] = Average(statistic, variable.node, update.name)
+                    computed[average.variable] = Average(statistic, variable.node, update)
     # What TensorFlow calls "biased" is no average before it is divided.
-    read = [average for average in found if average.variable in computed or not average.variable.endswith("/biased")]
-    return [computed.get(average.variable, average) for average in read]
+    kept = [average for average in found if average.variable in computed or not average.variable.endswith("/biased")]
+    return [computed.get(average.variable, average) for average in kept]
 
 
 def _stored(op: str, variable: Tensor, value: Pattern) -> Pattern:

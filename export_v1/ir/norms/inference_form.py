@@ -26,7 +26,9 @@ def of(index: Index, norms: Iterable[Norm], among: Collection[str] | None = None
     used = {statistic: average for norm in norms for statistic, average in norm.averages.items()}
     fused = {statistic.node for statistic in used if index[statistic.node].op in ops.BATCH_NORMS}
     names = set(index.nodes)
-    reads = {variable: _read(index[variable], names) for variable in {average.variable for average in used.values()}}
+    reads = {
+        variable: _read(index[variable], names) for variable in dict.fromkeys(one.variable for one in used.values())
+    }
     made, replaced = list(reads.values()), {}
     for statistic, average in used.items():
         read = reads[average.variable]

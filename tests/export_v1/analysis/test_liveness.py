@@ -300,3 +300,13 @@ def test_a_constant_of_a_type_that_numpy_lacks_is_not_known():
     node = graph_def.node.add(name="handle", op="Const")
     node.attr["dtype"].type = node.attr["value"].tensor.dtype = tf.resource.as_datatype_enum
     assert known_values(graph_def) == {}
+
+
+def test_what_one_look_has_computed_is_computed_again_for_other_values():
+    with graphs.tensorflow_1() as graph:
+        keep = v1.placeholder_with_default(0.5, [], "keep")
+        tf.multiply(tf.constant(4.0), keep, name="scaled")
+    ordered = Ordered.of(Index(graph.as_graph_def()))
+    looks = [Liveness(ordered, {Tensor("keep"): value}).known[Tensor("scaled")] for value in (1.0, 0.25, 1.0)]
+    assert looks == [4.0, 1.0, 4.0]
+    assert Tensor("scaled") not in Liveness(ordered).known

@@ -5,6 +5,9 @@ import dataclasses
 import tensorflow as tf
 
 from export_v1 import interface
+from export_v1.interface.listing import _slots
+from export_v1.ir import rewrite
+from export_v1.ir.graph import GraphDef, Index, Tensor
 from tests.export_v1.interface.test_interface import load
 
 
@@ -38,6 +41,26 @@ def test_what_optimizers_keep_is_only_counted():
     assert slots and f"    {len(slots)} more are optimizer slots" in text
     assert not any(f"    {name} " in text for name in slots)
     assert "    global_step " in text and "    embedding/W " in text
+
+
+def test_a_variable_that_is_the_gradient_of_another_is_no_slot():
+    """The gradient of sum(a * b) by a is b itself."""
+    graph_def = GraphDef(
+        node=[
+            rewrite.node("a", "VariableV2", dtype=tf.float32, shape=tf.TensorShape([2])),
+            rewrite.node("b", "VariableV2", dtype=tf.float32, shape=tf.TensorShape([2])),
+            rewrite.node("m", "VariableV2", dtype=tf.float32, shape=tf.TensorShape([2])),
+            rewrite.constant("rate", 0.1, tf.float32),
+            rewrite.node("step_a", "ApplyGradientDescent", [Tensor("a"), Tensor("rate"), Tensor("b")], T=tf.float32),
+            rewrite.node(
+                "step_b",
+                "ApplyMomentum",
+                [Tensor("b"), Tensor("m"), Tensor("rate"), Tensor("a"), Tensor("rate")],
+                T=tf.float32,
+            ),
+        ]
+    )
+    assert _slots(Index(graph_def)) == {"m"}
 
 
 def test_a_pattern_lists_every_tensor_and_variable_with_it_and_nothing_else():

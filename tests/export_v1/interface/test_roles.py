@@ -37,9 +37,13 @@ def chosen(make, **given):
 
 def unclear(make):
     """Returns the reason, the first line of the message."""
+    return message(make).splitlines()[0]
+
+
+def message(make):
     with pytest.raises(errors.ExportError) as caught:
         interface.resolve(read(make), place=PLACE)
-    return str(caught.value).splitlines()[0]
+    return str(caught.value)
 
 
 def weight(shape, name="w"):
@@ -397,6 +401,31 @@ def test_a_margin_that_labels_set_is_no_mask():
         v1.losses.softmax_cross_entropy(wanted, scores - 0.5 * wanted)
 
     assert "labels change" in unclear(make)
+
+
+def test_a_label_that_another_answer_is_made_of_sets_no_margin():
+    """What comes second is told the first label, as in teacher forcing, and is compared with a label of its own."""
+
+    def make(x):
+        first, second = labels(), v1.placeholder(tf.float32, [None, 3], "second")
+        hidden = dense(x, 3)
+        v1.losses.softmax_cross_entropy(first, hidden)
+        v1.losses.softmax_cross_entropy(second, dense(tf.concat([hidden, first], 1), 3, "v"))
+
+    assert anatomy(make).roles.margins() == []
+
+
+def test_a_label_that_meets_weights_in_its_loss_alone_is_no_data():
+    """A bandit's policy: weights without data."""
+
+    def make(_):
+        v1.nn.softmax_cross_entropy_with_logits_v2(labels=labels(), logits=tf.reshape(weight([3]), [1, 3]))
+
+    assert "seen:0   float32 [None,3]; it is not combined with weights" in message(make)
+
+
+def test_a_summary_is_no_output():
+    assert "histogram" not in message(lambda x: v1.summary.histogram("histogram", dense(x, 3)))
 
 
 def test_a_mask_on_what_a_softmax_reads_is_data():

@@ -78,6 +78,23 @@ def test_the_feature_column_that_reads_it_names_it(scopes, name):
     assert sources.name(_index(make), Tensor("IteratorGetNext", 0)) == name
 
 
+def test_what_stands_in_the_scope_of_all_columns_is_none():
+    def make():
+        one, _ = _read(tf.data.Dataset.from_tensor_slices((tf.zeros([4]), tf.zeros([4]))))
+        tf.identity(one, name="input_layer/concat")
+
+    assert sources.name(_index(make), Tensor("IteratorGetNext", 0)) is None
+
+
+def test_a_mapped_function_may_hand_components_on_in_another_order():
+    def make():
+        parts = v1.placeholder(tf.float32, [None, 3], "features"), v1.placeholder(tf.int64, [None], "ages")
+        _read(tf.data.Dataset.from_tensor_slices(parts).map(lambda features, ages: (ages, features)))
+
+    index = _index(make)
+    assert [sources.name(index, Tensor("IteratorGetNext", at)) for at in (0, 1)] == ["ages", "features"]
+
+
 def test_unnamed_data_has_no_name():
     index = _index(lambda: _read(tf.data.Dataset.from_tensor_slices((tf.zeros([4]), tf.ones([4])))))
     assert sources.name(index, Tensor("IteratorGetNext", 1)) is None

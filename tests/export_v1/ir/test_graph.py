@@ -76,3 +76,20 @@ def test_what_is_made_of_an_index_is_made_once():
         return [len(given.nodes)]
 
     assert index.once(make) is index.once(make) and made == [index]
+
+
+def test_an_index_that_follows_another_has_the_edges_of_its_own_graph():
+    old = Index(_graph({"a": [], "b": ["a", "^a"], "c": ["b:1"], "d": ["^b", "a"], "e": ["c"]}))
+    before = {name: old.edges(name) for name in old.nodes}
+    new = _graph({"a": [], "b": ["a", "^a"], "c": ["a"], "d": ["^b", "a"], "f": ["d", "^a"]})
+    following = old.followed_by(new, changed={"c"})
+    fresh = Index(new)
+    for name in new.node:
+        assert following.edges(name.name) == fresh.edges(name.name)
+        assert following.is_disordered(name.name) == fresh.is_disordered(name.name) == (name.name == "d")
+        assert [(reader.name, at) for reader, at in following.consumers(name.name)] == [
+            (reader.name, at) for reader, at in fresh.consumers(name.name)
+        ]
+    # What is new there is not in the graph that it was made of.
+    assert {name: old.edges(name) for name in old.nodes} == before
+    assert old.followed_by(new, changed={"c", "d"}).is_disordered("d")

@@ -214,7 +214,7 @@ def _unchanged(graph_def, *args, **kwargs) -> Result:
     return Result(graph_def)
 
 
-def _with_a_device(graph_def) -> Result:
+def _with_a_device(graph_def, *_) -> Result:
     made = type(graph_def)()
     made.CopyFrom(graph_def)
     made.node[0].device = "/gpu:0"
@@ -228,15 +228,16 @@ def _without_a_node(graph_def, wanted, index, real=prune.to_outputs) -> Result:
     return Result(made)
 
 
-def _not_pinned(graph_def, tensors, waits=()) -> Result:
+def _not_pinned(graph_def, tensors, *_, **__) -> Result:
     return Result(graph_def, dict(tensors))
 
 
-def _not_cut(graph_def, inputs, keep, real=freeze.to_placeholders) -> Result:
+def _not_cut(graph_def, inputs, keep, index, real=freeze.to_placeholders) -> Result:
     return real(
         graph_def,
         {name: one for name, one in inputs.items() if name != "training:0"},
         {*keep, "training", "training/input"},
+        index,
     )
 
 

@@ -171,8 +171,8 @@ def test_an_export_has_to_give_the_answers_in_other_batches_too(saved, tmp_path,
         zeros = tf.raw_ops.Fill(dims=[rows, 1], value=tf.constant(0.0, name="excess"))
         tf.identity(tf.tanh(x @ _weight("dense", [6, 2])) + zeros, "y")
 
-    def broken(graph_def, real=variables.to_resources):
-        made = real(graph_def)
+    def broken(graph_def, index, real=variables.to_resources):
+        made = real(graph_def, index)
         others = [node for node in made.graph_def.node if node.name != "excess"]
         if len(others) < len(made.graph_def.node):
             more = rewrite.node("more", "Sub", [Tensor("rows"), Tensor("eight")], T=tf.int32)

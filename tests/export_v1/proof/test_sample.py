@@ -40,8 +40,8 @@ def flags(tmp_path) -> dict[str, object]:
 def _broken_pass(monkeypatch, change) -> None:
     """Makes one pass of the conversion do a `change` to each node beside its work."""
 
-    def broken(graph_def, real=variables.to_resources):
-        made = real(graph_def)
+    def broken(graph_def, index, real=variables.to_resources):
+        made = real(graph_def, index)
         for node in made.graph_def.node:
             change(node)
         return made

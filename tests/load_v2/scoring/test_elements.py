@@ -72,7 +72,7 @@ def test_an_array_is_the_row_of_the_only_input():
         ({"id": 1.5, "image": np.ones([2, 3])}, r"input 'id' is float64; the signature has int64 \[None\]"),
         ({"id": "7", "image": np.ones([2, 3])}, r"Record \{id='7'\}: input 'id' is string; the signature has int64"),
         ({"id": None, "image": np.ones([2, 3])}, r"input 'id' is null; the signature has int64"),
-        ({"id": {}, "image": np.ones([2, 3])}, r"input 'id' is of mixed or unknown type"),
+        ({"id": {}, "image": np.ones([2, 3])}, r"input 'id' is of type dict"),
         ({"id": 7, "image": [[1, 2], [3]]}, r"input 'image' is no array: .*the signature has float32"),
         (_example(image=[1.0, 2.0], id=[7]), r"Record \{id=7.*\}: input 'image' has 2 values; one row .* is \[2, 3\]"),
         (_example(image=[1.0] * 6), r"input 'id' is missing; it has 'image'"),

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import export_v1
 import load_v2
@@ -245,3 +246,71 @@ def test_a_table_without_rows_has_a_table_of_answers_without_rows(ending, export
     read = parquet.read_table if ending == "parquet" else csv.read_csv
     assert read(str(tmp_path / f"out.{ending}")).column_names == ["id", "logits", "probs"]
     assert read(str(tmp_path / f"failed.{ending}")).column_names == ["id", "x", "reason"]
+
+
+@pytest.fixture(scope="module")
+def words_and_numbers(tmp_path_factory):
+    """A SavedModel that TensorFlow wrote: word string, n float32 and flag bool [None] -> size, double, negated."""
+    folder = str(tmp_path_factory.mktemp("words_and_numbers"))
+    module = tf.Module()
+    kinds = {"word": tf.string, "n": tf.float32, "flag": tf.bool}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], kind, key) for key, kind in kinds.items()])
+    def serve(word, n, flag):
+        return {"size": tf.strings.length(word), "double": n * 2, "negated": tf.logical_not(flag)}
+
+    tf.saved_model.save(module, folder, signatures=serve)
+    return folder
+
+
+def _scored(folder, lines, tmp_path):
+    (tmp_path / "in.csv").write_text("\n".join(("id,word,n,flag", *lines)) + "\n")
+    ends = {name: str(tmp_path / f"{name}.csv") for name in ("in", "out", "failed")}
+    predict.predict(load_v2.SignatureLayer(folder), ends["in"], ends["out"], failed=ends["failed"])
+    texts = csv.ConvertOptions(column_types=dict.fromkeys(("id", "word", "n", "flag"), pyarrow.string()))
+    return [csv.read_csv(ends[name], convert_options=texts).to_pylist() for name in ("out", "failed")]
+
+
+def test_what_a_column_of_csv_holds_is_what_its_input_takes(words_and_numbers, tmp_path):
+    words = ["0012", "1e5", "2020-01-01", "true", "", "null"]
+    lines = [f"00{at},{word},{at}, TRUE " for at, word in enumerate(words)]
+    answered, failed = _scored(words_and_numbers, lines, tmp_path)
+    assert not failed and [row["size"] for row in answered] == [len(word) for word in words]
+    assert [row["id"] for row in answered] == [f"00{at}" for at in range(len(words))]
+    assert [row["double"] for row in answered] == [2 * at for at in range(len(words))]
+
+
+def test_a_cell_of_csv_that_is_no_number_is_the_failure_of_its_row_alone(words_and_numbers, tmp_path):
+    lines = ["a,w,+1.5,1", "b,w,two,1", "c,w,007,0", "d,w,,1", "e,w,4,maybe"]
+    answered, failed = _scored(words_and_numbers, lines, tmp_path)
+    assert [(row["id"], row["double"], row["negated"]) for row in answered] == [("a", 3.0, False), ("c", 14.0, True)]
+    assert [(row["id"], row["n"], row["flag"]) for row in failed] == [
+        ("b", "two", "1"), ("d", "", "1"), ("e", "4", "maybe")
+    ]  # fmt: skip
+    for row, message in zip(failed, ("'n' is string", "'n' is null", "'flag' is string"), strict=True):
+        assert message in row["reason"]
+
+
+def test_the_first_rows_of_csv_do_not_say_what_the_last_hold(words_and_numbers, tmp_path):
+    # More than the megabyte by which Arrow tells types.
+    count = 60_000
+    lines = [f"{at},word {at},1,1" for at in range(count)]
+    answered, failed = _scored(words_and_numbers, [*lines, "last,0,0.5,0"], tmp_path)
+    assert not failed and len(answered) == count + 1
+    assert (answered[-1]["id"], answered[-1]["double"], answered[-1]["negated"]) == ("last", 1.0, True)
+
+
+def test_a_column_that_is_there_twice_is_refused(exported, tmp_path):
+    twice = pyarrow.Table.from_arrays([pyarrow.array([[0.5] * 16])] * 2, names=["x", "x"])
+    parquet.write_table(twice, tmp_path / "in.parquet")
+    with pytest.raises(load_v2.LoadError, match="has 2 columns 'x'"):
+        predict.predict(
+            load_v2.SignatureLayer(str(exported("mlp_layers"))), f"{tmp_path}/in.parquet", f"{tmp_path}/out.parquet"
+        )
+
+
+def test_a_type_that_no_input_takes_is_named(mlp):
+    times = pyarrow.array([[0] * 16], pyarrow.list_(pyarrow.timestamp("s")))
+    for column, message in ((times, "of type datetime"), (pyarrow.array([[0.0, None]]), "partly null")):
+        [reason] = tables.answer(mlp, {"x": column}).reasons.to_pylist()
+        assert f"input 'x' is {message}; the signature has float32" in reason

@@ -363,3 +363,14 @@ def test_what_only_the_next_iteration_waits_for_happens_in_each():
     find(graph, "while/NextIteration_1").input.append("^while/push")
     made = convert(graph, "times:0")
     assert graphs.run(made, "times:0", values={"count": 0.0}) == 3.0
+
+
+def test_what_a_branch_has_a_copy_of_is_not_left_behind():
+    def make():
+        p, x = v1.placeholder(tf.bool, [], "p"), v1.placeholder(tf.float32, [2], "x")
+        small = v1.constant(3.0, name="small")
+        v1.identity(v1.cond(p, lambda: x * small, lambda: x + 1.0), name="y")
+
+    # The Switch of the predicate itself is read by nobody, and stays.
+    made = {node.name for node in functional.convert(node_defs.built(make), keep=("y:0",)).graph_def.node}
+    assert {"p", "x", "y"} <= made and "small" not in made and "cond/pred_id" not in made
