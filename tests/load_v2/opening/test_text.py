@@ -61,3 +61,16 @@ def test_statements_fit_their_lines_and_say_what_one_line_does(seed):
         written = text.statement(prefix, code, names)
         assert max(map(len, written.splitlines())) <= text.WIDTH, written
         assert ast.dump(ast.parse(written.strip())) == ast.dump(ast.parse(prefix + text.flat(code, names))), written
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_a_long_power_of_a_power_keeps_its_side(left):
+    long = [Operand(Tensor(letter * 50)) for letter in "abc"]
+    code = (
+        Binary("**", Binary("**", long[0], long[1]), long[2])
+        if left
+        else Binary("**", long[0], Binary("**", *long[1:]))
+    )
+    written = text.statement("y = ", code, _Names())
+    assert max(map(len, written.splitlines())) <= text.WIDTH
+    assert ast.dump(ast.parse(written.strip())) == ast.dump(ast.parse("y = " + text.flat(code, _Names())))
