@@ -280,6 +280,13 @@ def test_what_a_column_of_csv_holds_is_what_its_input_takes(words_and_numbers, t
     assert [row["double"] for row in answered] == [2 * at for at in range(len(words))]
 
 
+def test_from_csv_to_parquet_inputs_are_text_and_the_other_columns_have_types(words_and_numbers, tmp_path):
+    (tmp_path / "in.csv").write_text("id,word,n,flag\n7,0012,1,1\n")
+    predict.predict(load_v2.SignatureLayer(words_and_numbers), f"{tmp_path}/in.csv", f"{tmp_path}/out.parquet")
+    [row] = parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    assert (row["id"], row["size"], row["double"]) == (7, 4, 2.0)
+
+
 def test_a_cell_of_csv_that_is_no_number_is_the_failure_of_its_row_alone(words_and_numbers, tmp_path):
     lines = ["a,w,+1.5,1", "b,w,two,1", "c,w,007,0", "d,w,,1", "e,w,4,maybe"]
     answered, failed = _scored(words_and_numbers, lines, tmp_path)
