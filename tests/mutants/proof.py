@@ -69,6 +69,8 @@ CHANGES = (
     _proof("rounding", "np.array_equal(before, after) else np.inf", "np.array_equal(before, after) else 0.0"),
     _proof("rounding", "comparison.scale(value.astype(np.complex128)) < _NOISY_BELOW", "True"),
     _proof("rounding", "    return bool(np.isfinite(noise)) and", "    return True or"),
+    _proof("rounding", "range(max(nudges, -(-_ELEMENTS // fewest)))", "range(nudges)", "a number that stays by chance"),
+    _proof("rounding", "if turn >= nudges and time.monotonic() - began > _FAST_SECONDS:", "if False:"),
     # checking
     _proof("checking", "    if wrong - drawn:\n", "    if len(wrong) > 1:\n"),
     _proof("checking", "except tf.errors.OpError as error", "except KeyError as error", "a bare error of TensorFlow"),
