@@ -183,3 +183,35 @@ def test_what_takes_a_file_at_its_word_is_called_in_one_place():
     }
     assert found == {(name, place) for name, place in ONE_PLACE.items() if name in {name for name, _ in found}}
     assert {"import_graph_def", "NewCheckpointReader"} <= {name for name, _ in found}
+
+
+def _cycles(package: str, root: pathlib.Path = ROOT) -> list[list[str]]:
+    """Returns the modules of a package that import each other, whatever is between them; each such set once."""
+    below: dict[str, set[str]] = {}
+    for module, imported in _arrows(package, root):
+        below.setdefault(module, set()).add(imported)
+    reached: dict[str, set[str]] = {}
+    for module in below:
+        todo = [*below[module]]
+        reached[module] = set()
+        while todo:
+            name = todo.pop()
+            if name not in reached[module]:
+                reached[module].add(name)
+                todo += below.get(name, ())
+    knots = {
+        tuple(sorted(other for other in reached[m] if m in reached.get(other, ()))) for m in below if m in reached[m]
+    }
+    return sorted(map(list, knots))
+
+
+def test_no_modules_of_the_rebuild_import_each_other():
+    assert [knot for knot in _cycles("load_v2") if knot[0].startswith("load_v2.opening")] == []
+
+
+def test_modules_that_import_each_other_are_found(tmp_path):
+    room = tmp_path / "load_v2" / "opening"
+    room.mkdir(parents=True)
+    for name, other in (("cover", "loops"), ("loops", "calls"), ("calls", "cover"), ("report", "cover")):
+        (room / f"{name}.py").write_text(f"from load_v2.opening import {other}\n")
+    assert _cycles("load_v2", tmp_path) == [[f"load_v2.opening.{name}" for name in ("calls", "cover", "loops")]]

@@ -18,14 +18,20 @@ def sources(index: Index, tensors: Mapping[str, str], given: Collection[str] = (
         tensors: any key -> tensor name; a tensor that is not in the graph depends on nothing.
         given: nodes whose value comes from elsewhere, so that nothing before them counts.
     """
-    drawing = _drawing_functions(index.graph_def)
+    draws = drawing(index)
     found = {}
     for key, tensor in tensors.items():
-        reached = sorted(index.ancestors([parse(tensor).node], stop=given))
-        draws = next(filter(None, (_draw(index[name], drawing) for name in reached if name not in given)), None)
-        if draws is not None:
-            found[key] = draws
+        reached = index.ancestors([parse(tensor).node], stop=given) & draws.keys()
+        if first := min(reached - set(given), default=None):
+            found[key] = draws[first]
     return found
+
+
+def drawing(index: Index) -> dict[str, str]:
+    """Returns the nodes that draw random numbers themselves, or by what they call: name -> the op, as `sources` has it."""
+    functions = _drawing_functions(index.graph_def)
+    draws = ((node.name, _draw(node, functions)) for node in index.graph_def.node)
+    return {name: draw for name, draw in draws if draw is not None}
 
 
 def _draw(node: NodeDef, drawing: Mapping[str, str]) -> str | None:

@@ -203,19 +203,9 @@ def _save(model, weights: str | None, archive: str | None) -> None:
     """Writes what is asked for under other names and moves it into place: it is there whole, or not at all."""
     from load_v2.scoring import atomic
 
-    size = room(model)
+    size = atomic.room(model)
     with contextlib.ExitStack() as files:
         if weights:
             model.save_weights(files.enter_context(atomic.published(weights, _TAIL, size)))
         if archive:
             model.save(files.enter_context(atomic.published(archive, ".keras", size)))
-
-
-def room(model) -> int:
-    """Returns how many bytes a file of a model's weights may take: HDF5 crashes where the disk has fewer."""
-    # What HDF5 adds to the numbers themselves is some kilobytes for each weight.
-    return sum(_bytes(weight) + 4096 for weight in model.weights)
-
-
-def _bytes(weight) -> int:
-    return weight.value.dtype.size * (weight.value.shape.num_elements() or 0)

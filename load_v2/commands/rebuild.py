@@ -38,7 +38,7 @@ def add_flags(parser: Parser) -> None:
     )
     for name, what in (
         ("front", "before the model, makes its inputs of strings"),
-        ("back", "behind it, makes strings"),
+        ("back", "behind it, makes strings, draws or decodes"),
     ):
         parser.add_argument(
             f"--{name}",
@@ -115,7 +115,7 @@ def write(
     Raises:
         LoadError: as `rebuild`.
     """
-    from load_v2.commands import port, to_keras
+    from load_v2.commands import to_keras
     from load_v2.errors import LoadError
     from load_v2.opening import rebuilding
     from load_v2.scoring import atomic
@@ -127,7 +127,7 @@ def write(
             f"There is no {missing_ends[0]} to write: the model has all of signature {signature!r} on that side.\n"
             f"  Leave --{missing_ends[0]} out."
         )
-    size = port.room(rebuilt.model)
+    size = atomic.room(rebuilt.model)
     with atomic.published(weights, ".weights.h5", size) as weights_part, atomic.published(code, ".py") as code_part:
         rebuilding.write(rebuilt.source, rebuilt.model, code_part, weights_part)
     report = rebuilt.report

@@ -5,13 +5,13 @@ import importlib.util
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from load_v2.errors import LoadError, quoted
+from load_v2.scoring import atomic
 
 KNOWN = ("tensorflow", "jax", "torch")
 # For each model: loads the generated code and its weights, answers every batch of inputs, and writes the answers down, or
@@ -92,7 +92,7 @@ def chosen(requested: Sequence[str] | None) -> tuple[str, ...]:
 
 def answers(backend: str, asked: Sequence[Questions]) -> list[Answers]:
     """Returns what models answer on a backend, batch by batch; what went wrong instead where one could not."""
-    with tempfile.TemporaryDirectory() as folder:
+    with atomic.temporary() as folder:
         for number, questions in enumerate(asked):
             given: dict[str, Any] = {
                 f"{at}/{key}": value for at, batch in enumerate(questions.batches) for key, value in batch.items()

@@ -3,7 +3,7 @@
 import dataclasses
 import zlib
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -47,11 +47,44 @@ class Piece:
         return next((part.layer for part in expressions.walk(self.code) if isinstance(part, LayerCall)), None)
 
 
+class Pattern(Protocol):
+    """A piece of graph that is a layer.
+
+    Attributes:
+        name: for reports.
+        roots: ops that the last node of the piece can be.
+    """
+
+    name: ClassVar[str]
+    roots: ClassVar[frozenset[str]]
+
+    def find(self, context: "Context", tensor: Tensor) -> Piece | None:
+        """Returns the piece that ends in a tensor, None where there is nothing like it.
+
+        Raises:
+            Missed: it is like the layer, but not the same.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class Patterns:
+    """The patterns that may take a piece, in order: the first that fits does.
+
+    Attributes:
+        of_model: where a layer is one of the model's.
+        of_call: inside the call of a layer, whose parts such layers then are.
+    """
+
+    of_model: tuple[Pattern, ...]
+    of_call: tuple[Pattern, ...]
+
+
 class Context:
     """A graph with all that is known of it, and the layers made so far.
 
     Attributes:
         graph, values, sizes: of one graph.
+        patterns: that may take pieces of it, and of the functions that it calls.
         inside_call: whether the code stands in the call of a layer, where tensors have real shapes and no layer is made.
         training: what the training graph tells.
         layers: one for each use of the same weights in the same way: a layer called twice is one layer.
@@ -62,8 +95,8 @@ class Context:
         notes: what patterns remember of the graph, under keys of their own.
     """
 
-    def __init__(self, graph: Graph, values: Values, sizes: Sizes, inside_call: bool = False):
-        self.inside_call = inside_call
+    def __init__(self, graph: Graph, values: Values, sizes: Sizes, patterns: Patterns, inside_call: bool = False):
+        self.patterns, self.inside_call = patterns, inside_call
         self.training = Training()
         self.graph, self.values, self.sizes = graph, values, sizes
         self.layers: dict[Any, Layer] = {}

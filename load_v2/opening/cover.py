@@ -6,67 +6,9 @@ from collections.abc import Sequence
 from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.opening import expressions, operations
-from load_v2.opening.context import Context, Piece, Refused
-from load_v2.opening.loops import bidirectional, block, fused, printed_loops, recurrent, unrolled
-from load_v2.opening.patterns import (
-    activations,
-    attention,
-    dropout,
-    embedding,
-    group_normalization,
-    normalization,
-    pooling,
-    positions,
-    scaling,
-    weighted,
-)
-from load_v2.opening.patterns.pattern import Missed, Pattern
-
-# In order: the first that fits takes the piece.
-PATTERNS: tuple[Pattern, ...] = (
-    recurrent.Recurrent(),
-    unrolled.Unrolled(),
-    block.BlockLSTM(),
-    fused.FusedLSTM(),
-    printed_loops.PrintedLoop(),
-    printed_loops.PrintedCondition(),
-    normalization.BatchNormalization(),
-    normalization.LayerNormalization(),
-    group_normalization.GroupNormalization(),
-    embedding.Embedding(),
-    activations.Gelu(),
-    activations.Swish(),
-    activations.LeakyRelu(),
-    activations.ParametricRelu(),
-    attention.MultiHeadAttention(),
-    weighted.Weighted(),
-    scaling.Scaling(),
-    scaling.WeightedSum(),
-    positions.Positions(),
-    positions.FirstPositions(),
-    dropout.DropsOut(),
-    dropout.DropsNothing(),
-    pooling.Pooling(),
-    pooling.GlobalPooling(),
-    pooling.ZeroPadding(),
-)
-
-
-# In the call of a layer: activations, and layers with weights, which then are parts of that layer.
-INSIDE: tuple[Pattern, ...] = (
-    printed_loops.PrintedLoop(),
-    printed_loops.PrintedCondition(),
-    normalization.BatchNormalization(),
-    normalization.LayerNormalization(),
-    embedding.Embedding(),
-    activations.Gelu(),
-    activations.Swish(),
-    activations.LeakyRelu(),
-    weighted.Weighted(),
-    scaling.Scaling(),
-    scaling.WeightedSum(),
-)
-
+from load_v2.opening.context import Context, Pattern, Piece, Refused
+from load_v2.opening.loops import bidirectional
+from load_v2.opening.patterns.pattern import Missed
 
 WRITES = "it writes variables, which a Keras model does not do in inference"
 
@@ -104,14 +46,15 @@ class Cover:
     misses: tuple[Miss, ...]
 
 
-def cover(context: Context, patterns: Sequence[Pattern] = PATTERNS) -> Cover:
+def cover(context: Context) -> Cover:
     """Returns the pieces whose code gives the graph's outputs.
 
     Guaranteed: each tensor that a piece reads is an input of the graph, no data, or given by another piece; unless
     something was refused, and then everything that would be refused is told.
     """
     by_root: dict[str, list[Pattern]] = {}
-    for pattern in patterns:
+    known = context.patterns
+    for pattern in known.of_call if context.inside_call else known.of_model:
         for op in pattern.roots:
             by_root.setdefault(op, []).append(pattern)
     given: set[Tensor] = set(context.graph.inputs.values())

@@ -122,7 +122,7 @@ def _function(context: Context, definition, given: list[Tensor], same: set[int],
     except ValueError as error:
         raise Refused(f"the function {definition.signature.name!r} cannot be read: {error}") from error
     values = Values(graph, read)
-    inner = Context(graph, values, Sizes(graph, values, numbers=True))
+    inner = Context(graph, values, Sizes(graph, values, numbers=True), context.patterns)
     return Function(
         inner, tuple(arguments), tuple(graph.outputs[str(at)] for at in range(len(results))), tuple(given), context
     )

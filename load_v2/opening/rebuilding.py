@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -27,6 +26,7 @@ from load_v2.opening import (
     proof,
     refusing,
     regularizers,
+    repertoire,
     source,
     statements,
     strings,
@@ -43,6 +43,7 @@ from load_v2.opening.sizes import Sizes
 from load_v2.opening.strings import Split
 from load_v2.program import artefact, program, subgraph
 from load_v2.program.program import Program
+from load_v2.scoring import atomic
 
 # Inputs, and the answers to them.
 Batch: TypeAlias = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
@@ -59,8 +60,8 @@ class Rebuilt:
         source: the Python code that builds it.
         report: what it is made of, and how it was proven.
         plan: what it was built from.
-        front, back: layers that make the model's inputs of the signature's, and the signature's strings of what the model
-            gives; None where the model takes and gives numbers as the signature does.
+        front, back: layers that make the model's inputs of the signature's, and the rest of the signature's outputs, such as
+            strings, of what the model gives; None where the model takes and gives what the signature does.
     """
 
     model: keras.Model
@@ -128,7 +129,7 @@ def rebuild(
     plan_ = plan(path, signature, static)
     model = execute(plan_.source)
     fill(model, plan_.layers)
-    with tempfile.TemporaryDirectory() as folder:
+    with atomic.temporary(atomic.room(model)) as folder:
         code, weights = os.path.join(folder, "model.py"), os.path.join(folder, "model.weights.h5")
         write(plan_.source, model, code, weights)
         proofs, notes = prove(plan_, code, weights, processes.chosen(backends))
@@ -162,11 +163,13 @@ def survey(path: str | os.PathLike, signature: str = "serving_default", static: 
     sample = _sample(path, taken)
     if not read.signatures[signature].inputs:
         raise LoadError(f"Signature {signature!r} of {path!r} has no inputs, and a Keras model needs one.")
+    whole = taken, sample
     parts = strings.split(taken)
-    if parts is not None:
-        taken, sample = parts.core, parts.sample(sample)
-    context = _context(taken, _sizes(taken, sample) if static else _ranks(taken, sample, parts is not None))
-    covered = proven(context, sample)
+    taken, sample, context, covered = _covered(*whole, parts, static)
+    behind = strings.left_behind(whole[0], (refusal.node for refusal in covered.refusals))
+    if behind and (left := strings.split(whole[0], behind)) is not None:
+        parts = left
+        taken, sample, context, covered = _covered(*whole, parts, static)
     written = [cover.Refusal(name, op, cover.WRITES) for name, op in graphs.writers(taken.serve)]
     covered = dataclasses.replace(covered, refusals=(*written, *covered.refusals))
     body = statements.program(context, covered.pieces)
@@ -178,6 +181,16 @@ def survey(path: str | os.PathLike, signature: str = "serving_default", static: 
     code = source.write(body, context.graph, specs, source.title(taken))
     notes = (*(parts.notes if parts else _fixed(taken)), *left_out, *_notes(taken, context, layers))
     return Plan(taken, context, covered, code, tuple(layers), sample, notes, parts)
+
+
+def _covered(
+    taken: Program, sample: codec.Arrays | None, parts: Split | None, static: bool
+) -> tuple[Program, codec.Arrays | None, Context, Cover]:
+    """Returns the part of a signature that becomes a model, with its sample, its graph and the pieces of that."""
+    if parts is not None:
+        taken, sample = parts.core, parts.sample(sample)
+    context = _context(taken, _sizes(taken, sample) if static else _ranks(taken, sample, parts is not None))
+    return taken, sample, context, proven(context, sample)
 
 
 def _sample(path: str, taken: Program) -> codec.Arrays | None:
@@ -235,7 +248,7 @@ def _context(taken: Program, sizes: Mapping[str, tuple] | None) -> Context:
     graph, placed = dropouts.with_dropouts(graph, training.planned(taken))
     graph = canonical.simplified(graph, reader)
     known = values.Values(graph, reader)
-    context = Context(graph, known, Sizes(graph, known))
+    context = Context(graph, known, Sizes(graph, known), repertoire.ALL)
     context.training = dataclasses.replace(training.averages(taken), dropouts=placed)
     return context
 
@@ -252,7 +265,7 @@ def proven(context: Context, sample: codec.Arrays | None) -> Cover:
             return covered
         context.rejected.update(wrong)
         context.start_anew()
-        patterns = {pattern.name for pattern in cover.PATTERNS}
+        patterns = {pattern.name for pattern in context.patterns.of_model}
         stubborn = {key: why for key, why in wrong.items() if key[0] not in patterns}
         if stubborn:
             refusals = tuple(

@@ -66,6 +66,15 @@ def product(sizes) -> Size:
     return Product(factor, tuple(sorted(unknown, key=repr))) if unknown and factor else factor
 
 
+def is_data(size: Size) -> bool:
+    """Returns whether a size is, or is computed from, an integer that is data."""
+    atoms = [] if isinstance(size, int) else [*size.unknown]
+    return any(
+        isinstance(atom, Number) or (isinstance(atom, Computed) and (is_data(atom.left) or is_data(atom.right)))
+        for atom in atoms
+    )
+
+
 def divided(size: Size, by: Size) -> Size | None:
     """Returns an exact quotient, None where it is not known to be one."""
     left, right = _as_product(size), _as_product(by)

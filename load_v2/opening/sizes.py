@@ -14,7 +14,7 @@ from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.opening.graph import Graph
 from load_v2.opening.shape_arithmetic import FLOATS, HANDLERS, INTEGERS, SLICE_MASKS, filled, objects, slice_parts
-from load_v2.opening.size_algebra import Axis, Number, Product, Size, computed, divided, product
+from load_v2.opening.size_algebra import Axis, Number, Product, Size, computed, divided, is_data, product
 from load_v2.opening.values import Values
 
 # Integer tensors with more elements than this are no shapes.
@@ -109,7 +109,7 @@ class Sizes:
         if op in _BROADCASTING:
             return self._broadcast(tensor, axis, len(shape), sources)
         if op in {"Reshape", "Fill", "BroadcastTo"}:
-            target = self.array(sources[0] if op == "Fill" else sources[1])
+            target = self.reshaped(sources[1]) if op == "Reshape" else self.array(sources[op == "BroadcastTo"])
             if target is None:
                 return own
             size = target[axis]
@@ -273,6 +273,19 @@ class Sizes:
                 found = self._of_numbers(tensor)
             self._arrays[tensor] = found
         return self._arrays[tensor]
+
+    def reshaped(self, shape_tensor: Tensor) -> np.ndarray | None:
+        """Returns the sizes that a Reshape asks for, as `array`; one that is data is -1, since it follows from the others."""
+        found = self.array(shape_tensor)
+        if found is not None or self._numbers:
+            return found
+        found = Sizes(self._graph, self._values, self._given, numbers=True).array(shape_tensor)
+        if found is None:
+            return None
+        data = [at for at, size in enumerate(found) if is_data(size)]
+        if len(data) != 1 or any(isinstance(size, int) and size <= 0 for size in found):
+            return None
+        return filled([-1 if at in data else size for at, size in enumerate(found)])
 
     def _of_numbers(self, tensor: Tensor) -> np.ndarray | None:
         shape = self._graph.shape(tensor)

@@ -1,20 +1,23 @@
 """A graph with strings, tables or files, in three: what is before the first numbers, numbers alone, what is behind the last.
 
-The parts at the ends stay what they are, a SignatureLayer each; the part between them becomes a Keras model.
+What draws random numbers, or gives what it finds, as a decoder does, can be left behind, too. The parts at the ends stay
+what they are, a SignatureLayer each; the part between them becomes a Keras model.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
 from export_v1.format import comparison
 from export_v1.format import sample as codec
+from export_v1.ir import ops, randomness
 from export_v1.ir.graph import NodeDef, Tensor
 from load_v2.errors import LoadError, quoted
 from load_v2.layer.signature_layer import SignatureLayer
+from load_v2.opening import expressions, naming
 from load_v2.opening import graph as graphs
-from load_v2.opening import naming
 from load_v2.opening.graph import Graph
 from load_v2.opening.statements import hint
 from load_v2.opening.values import in_order
@@ -26,6 +29,8 @@ from load_v2.program.signature import Signature, Spec
 _NO_NUMBERS = frozenset({"string", "resource"})
 # Beside tensors of whole numbers, what is made before the model where all that it reads is.
 _PREPARES = ("Sparse", "Ragged", "Parse", "Decode", "AudioSpectrogram", "Mfcc")
+# Ops that give as much as they find: no backend but TensorFlow has tensors of such sizes in a model.
+_FINDS = ("CTCGreedyDecoder", "CTCBeamSearchDecoder", "NonMaxSuppression", "CombinedNonMaxSuppression")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,14 +40,17 @@ class Split:
     Attributes:
         core: the part that becomes a model.
         front: what gives the model's inputs, None where they are all the signature's own.
-        back: what makes the signature's strings of numbers that the model gives, None where it has none.
+        back: what makes the rest of the signature's outputs, such as strings, of numbers that the model gives; None where
+            the model gives all of them.
         outputs: of the signature, by key.
+        drawn: those that random numbers stand before -> the op.
     """
 
     core: Program
     front: Program | None
     back: Program | None
     outputs: tuple[str, ...]
+    drawn: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def ends(self) -> tuple[Program | None, Program | None]:
@@ -61,7 +69,8 @@ class Split:
                 notes.append(f"`front` holds weights, which it reads by the values of sparse tensors: {held}")
         if self.back:
             read, made = quoted(list(signature_of(self.back).inputs)), quoted(list(signature_of(self.back).outputs))
-            notes.append(f"`back`, a SignatureLayer, makes the strings {made} of {read} (--back=…)")
+            notes.append(f"`back`, a SignatureLayer, makes {made} of {read}, which the model gives (--back=…)")
+        notes += [f"output {key!r} is random, {op}, and compared with nothing" for key, op in self.drawn.items()]
         return tuple(notes)
 
     def sample(self, recorded: codec.Arrays | None) -> codec.Arrays | None:
@@ -75,7 +84,11 @@ class Split:
         known = {key: np.asarray(value) for key, value in recorded.inputs.items()}
         for part in filter(None, (self.front, self.core, self.back)):
             known.update(answered(part, known))
-        compared = [comparison.compare(key, recorded.outputs[key], known[key]) for key in recorded.outputs]
+        compared = [
+            comparison.compare(key, recorded.outputs[key], known[key])
+            for key in recorded.outputs
+            if key not in self.drawn
+        ]
         if wrong := [str(found) for found in compared if not found.equal]:
             raise LoadError(
                 "The graph in parts, strings apart from numbers, gives other answers.\n  "
@@ -99,10 +112,26 @@ def answered(part: Program, inputs: Mapping[str, np.ndarray]) -> dict[str, np.nd
     return {key: np.asarray(value) for key, value in given.items()}
 
 
-def split(taken: Program) -> Split | None:
-    """Returns the parts of a signature, None where it has no strings, or numbers become strings and numbers again."""
+def left_behind(taken: Program, nodes: Iterable[str]) -> frozenset[str]:
+    """Returns those of some nodes that a model can do without: they draw random numbers, or give what they find."""
+    index = graphs.of_part(taken, taken.serve).index
+    draws = randomness.drawing(index)
+    return frozenset(name for name in nodes if name in draws or index[name].op.startswith(_FINDS))
+
+
+def split(taken: Program, behind: Collection[str] = ()) -> Split | None:
+    """Returns the parts of a signature.
+
+    Args:
+        taken: the signature.
+        behind: nodes of numbers that are left behind the model all the same, with what is made of them.
+
+    Returns:
+        None where all is numbers; where numbers become strings and numbers again; where weights would be left behind; and
+        where each output that is not is random.
+    """
     graph = graphs.of_part(taken, taken.serve)
-    sides = _Sides(graph)
+    sides = _Sides(graph, behind)
     if not (sides.front or sides.back) or sides.mixed:
         return None
     signature = signature_of(taken)
@@ -143,7 +172,10 @@ def split(taken: Program) -> Split | None:
     whole = dataclasses.replace(taken.source, signatures=signatures)
     parts = {name: program.take(whole, name) if s.outputs else None for name, s in signatures.items()}
     assert parts["core"] is not None
-    return Split(parts["core"], parts["front"], parts["back"], tuple(signature.outputs))
+    drawn = randomness.sources(graph.index, {key: tensor.name for key, tensor in graph.outputs.items()})
+    if sides.holds_weights() or (drawn and not any(tensor.node in middle for tensor in ends)):
+        return None
+    return Split(parts["core"], parts["front"], parts["back"], tuple(signature.outputs), drawn)
 
 
 class _Sides:
@@ -153,24 +185,29 @@ class _Sides:
         inputs: nodes that are the graph's inputs.
         data: names of nodes that depend on data, each after those that it reads.
         front: strings and what is made of them before the first numbers of the model, string inputs among it.
-        back: strings that are made of numbers.
+        back: strings that are made of numbers; and what is in `behind`.
+        behind: nodes that are left behind the model, what is made of them, and the shapes that only these ask for.
         mixed: whether numbers are made of those in turn.
     """
 
-    def __init__(self, graph: Graph):
+    def __init__(self, graph: Graph, behind: Collection[str]):
         self._graph = graph
         self.inputs = {tensor.node for tensor in graph.inputs.values()}
         self.front: set[str] = set()
         self.back: set[str] = set()
+        self.behind: set[str] = set()
         self.mixed = False
         self.data: dict[str, None] = {}
         for name in in_order(graph):
             node = graph.index[name]
             above = {tensor.node for tensor in graph.sources(Tensor(name)) if tensor.node in self.data}
-            if not above and name not in self.inputs:
+            if not above and name not in self.inputs and name not in behind:
                 continue
             self.data[name] = None
-            if name in self.inputs:
+            if name in behind or above & self.behind:
+                self.behind.add(name)
+                self.back.add(name)
+            elif name in self.inputs:
                 self.front.update({name} if graph.dtype(Tensor(name)) in _NO_NUMBERS else ())
             elif self._touches(node):
                 (self.front if above <= self.front | self.inputs else self.back).add(name)
@@ -178,6 +215,31 @@ class _Sides:
                 self.front.add(name)
             self.mixed = self.mixed or (bool(above & self.back) and name not in self.back)
         self._take_sparse_sums()
+        if self.behind:
+            self._leave_shapes()
+
+    def _leave_shapes(self) -> None:
+        """Moves what is computed of shapes alone, for nothing but what is left behind, there, too."""
+        ends = {tensor.node for tensor in self._graph.outputs.values()}
+        shapes: set[str] = set()
+        for name in self.data:
+            above = {tensor.node for tensor in self._graph.sources(Tensor(name)) if tensor.node in self.data}
+            if self._graph.index[name].op in ops.SIZES or (above and above <= shapes):
+                shapes.add(name)
+        for name in reversed([*self.data]):
+            readers = {reader.name for reader, _ in self._graph.index.consumers(name)}
+            if name in shapes - self.back - ends and readers <= self.behind:
+                self.behind.add(name)
+                self.back.add(name)
+
+    def holds_weights(self) -> bool:
+        """Returns whether weights, as variables or as constants, are in what is left behind."""
+        graph = self._graph
+        read = {t.node for name in self.behind for t in graph.sources(Tensor(name)) if t.node not in self.data}
+        return any(
+            name in graph.weights or _elements(graph, name) > expressions.LARGEST_LITERAL
+            for name in graph.index.ancestors(read)
+        )
 
     def _take_sparse_sums(self) -> None:
         """Moves sums over the values of sparse tensors to the front, with all that is in them: a model has rows of one length."""
@@ -217,3 +279,10 @@ class _Sides:
         members = set(nodes)
         tensors = (t for name in self.data if name in members for t in self._graph.sources(Tensor(name)))
         return list(dict.fromkeys(t for t in tensors if t.node in self.data and t.node not in members))
+
+
+def _elements(graph: Graph, name: str) -> int:
+    """Returns how many numbers a constant has, 0 for any other node."""
+    if graph.index[name].op != "Const":
+        return 0
+    return math.prod(dim.size for dim in graph.index[name].attr["value"].tensor.tensor_shape.dim)

@@ -128,7 +128,11 @@ class _Writer:
             if arguments:
                 end = f")({', '.join(self._call(code)[1])}){suffix}"
                 items = [("", Name(argument)) for argument in arguments]
-                return self._opened(indent, f"{prefix}{code.layer.constructor}(", items, end)
+                made = self._opened(indent, f"{prefix}{code.layer.constructor}(", items, end)
+                if len(made[-1]) <= WIDTH:
+                    return made
+                given: list[tuple[str, Expression]] = [("", Name(one)) for one in self._call(code)[1]]
+                return [*made[:-1], *self._opened(indent, ")(", given, f"){suffix}")]
         if isinstance(code, (Call, LayerCall)):
             items = [
                 *(("", argument) for argument in code.arguments),

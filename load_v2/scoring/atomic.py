@@ -1,7 +1,9 @@
 """Files and folders that appear whole, when they are finished, or not at all."""
 
 import contextlib
+import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -70,6 +72,36 @@ def scratch(path: str) -> Iterator[str]:
     path = os.path.realpath(path)
     with _told(path), unfinished.folder(_beside(path), _PREFIX) as parts:
         yield parts
+
+
+@contextlib.contextmanager
+def temporary(size: int = 0) -> Iterator[str]:
+    """Yields a folder among the system's temporary ones that goes away when the block ends.
+
+    Raises:
+        LoadError: there is no room for `size` bytes, or the block found none for what it wrote.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="load_v2_") as path:
+            _refuse_without_room(os.path.join(path, "room"), size)
+            yield path
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise LoadError(
+            f"There is no room for temporary files in {tempfile.gettempdir()!r}: {error.strerror}.\n"
+            "  Free some space there, or name a folder on another disk: TMPDIR=DIR"
+        ) from error
+
+
+def room(model) -> int:
+    """Returns how many bytes a file of a Keras model's weights may take."""
+    # What HDF5 adds to the numbers themselves is some kilobytes for each weight.
+    return sum(_bytes(weight) + 4096 for weight in model.weights)
+
+
+def _bytes(weight) -> int:
+    return weight.value.dtype.size * (weight.value.shape.num_elements() or 0)
 
 
 def _beside(path: str) -> str:

@@ -308,6 +308,25 @@ def test_signatures_of_inference_and_training_share_a_vocabulary(tmp_path):
     )
 
 
+def test_words_are_looked_up_in_one_table_in_inference_and_in_training(exported):
+    case = cases.load("odd_vocabulary_training")
+    folder = exported(case.name)
+    assert sorted(path.name for path in (folder / "assets").iterdir()) == ["vocab.txt"]
+    words, layer = tf.constant(case.oracle("in")["words"]), load_v2.SignatureLayer(folder)
+    cases.assert_equal({"y": layer(words)}, case.oracle())
+    cases.assert_equal({"y": layer(words, training=True)}, case.oracle("train"))
+
+
+def test_a_box_drawn_at_random_is_no_danger_and_what_it_crops_is_not_compared(tmp_path):
+    case = cases.load("odd_distorted_boxes")
+    names = {"inputs": case.config["inputs"], "outputs": case.config["outputs"]}
+    report = export_v1.export(checkpoint=_checkpoint(case.name), export_dir=str(tmp_path / "out"), **names)
+    assert set(report["proof"]["not_proven"]) == {"y"}
+    answers = _answers(tmp_path / "out", case.oracle("in"))
+    cases.assert_equal({"brightness": answers["brightness"]}, case.oracle())
+    assert answers["y"].shape == case.oracle("random")["y"].shape
+
+
 def _frozen(name: str, path) -> str:
     """Writes the graph of a checkpoint, frozen as TensorFlow 1's freeze_graph does it."""
     case = cases.load(name)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from export_v1.ir import graph as ir
 from export_v1.ir.graph import Tensor
-from load_v2.opening import canonical, cover, graph, rebuilding, source, statements, values
+from load_v2.opening import canonical, cover, graph, rebuilding, repertoire, source, statements, values
 from load_v2.opening.context import Context
 from load_v2.opening.cover import Cover
 from load_v2.opening.sizes import Sizes
@@ -42,7 +42,7 @@ def case(build: Build) -> Case:
     graph_def = imported.as_graph_def()
     simple = canonical.simplified(graph.without_aliases(graph_def, ends, found, {}), _no_variable)
     known = values.Values(simple, _no_variable)
-    return Case(Context(simple, known, Sizes(simple, known)), imported, inputs, outputs)
+    return Case(Context(simple, known, Sizes(simple, known), repertoire.ALL), imported, inputs, outputs)
 
 
 def _no_variable(variable):

@@ -46,8 +46,9 @@ def lines(
 
     inner_graph = canonical.simplified(graph.with_ends(context.graph, names, outputs), read)
     values = Values(inner_graph, read)
-    inner = Context(inner_graph, values, Sizes(inner_graph, values, numbers=True), inside_call=True)
-    covered = cover.cover(inner, cover.INSIDE)
+    sizes = Sizes(inner_graph, values, numbers=True)
+    inner = Context(inner_graph, values, sizes, context.patterns, inside_call=True)
+    covered = cover.cover(inner)
     if covered.refusals:
         raise Refused("; ".join(map(str, covered.refusals)))
     program = statements.program(inner, covered.pieces)

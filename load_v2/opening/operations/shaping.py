@@ -57,7 +57,10 @@ def target(context: Context, tensor: Tensor, shape_tensor: Tensor) -> list[Size]
 @translates("Reshape")
 def _reshape(context: Context, tensor: Tensor) -> Expression:
     source, shape_tensor = context.sources(tensor)
-    wanted = target(context, tensor, shape_tensor)
+    sizes = context.sizes.reshaped(shape_tensor)
+    if sizes is None:
+        raise Refused("its shape is computed from data")
+    wanted = list(sizes.reshape(-1))
     given = context.sizes.shape(source)
     if given is not None and -1 in wanted:
         rest = size_algebra.divided(

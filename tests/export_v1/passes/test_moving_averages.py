@@ -8,29 +8,33 @@ import export_v1
 from export_v1.ir.graph import Index
 from tests.support import cases, graphs, norms
 
-CASE = "odd_training_only"
+CASES = ["odd_training_only", "odd_training_norms"]
+
+
+@pytest.fixture(scope="module", params=CASES)
+def case(request):
+    return cases.load(request.param)
 
 
 @pytest.fixture(scope="module")
-def layer(exported):
+def layer(exported, case):
     from load_v2 import SignatureLayer
 
-    return SignatureLayer(exported(CASE, moving_averages=True, batch_statistics=False))
+    return SignatureLayer(exported(case.name, moving_averages=True, batch_statistics=False))
 
 
-def test_answers_are_those_of_the_same_code_built_for_inference(layer):
-    case = cases.load(CASE)
+def test_answers_are_those_of_the_same_code_built_for_inference(layer, case):
     answer = layer(case.oracle("in")["x"]).numpy()
     np.testing.assert_allclose(answer, case.oracle("averages")["y"], rtol=1e-5, atol=1e-6)
     assert np.abs(answer - case.oracle("out")["y"]).max() > 0.1, "the graph as it was found answers something else"
 
 
-def test_training_goes_on_as_tensorflow_1_would(exported):
+def test_training_goes_on_as_tensorflow_1_would(exported, case):
     import keras
 
     from load_v2 import SignatureLayer
 
-    case, layer = cases.load(CASE), SignatureLayer(exported(CASE, moving_averages=True, batch_statistics=False))
+    layer = SignatureLayer(exported(case.name, moving_averages=True, batch_statistics=False))
     x, oracle = case.oracle("in")["x"], case.oracle("averages")
     optimizer, losses = keras.optimizers.SGD(0.05), []
     for _ in range(3):
@@ -43,9 +47,9 @@ def test_training_goes_on_as_tensorflow_1_would(exported):
     np.testing.assert_allclose(layer(x).numpy(), oracle["out_after"], rtol=1e-4, atol=1e-5)
 
 
-def test_inference_writes_no_variable(layer):
+def test_inference_writes_no_variable(layer, case):
     before = [weight.numpy() for weight in layer.weights]
-    layer(cases.load(CASE).oracle("in")["x"])
+    layer(case.oracle("in")["x"])
     for weight, value in zip(layer.weights, before, strict=True):
         np.testing.assert_array_equal(weight.numpy(), value, err_msg=weight.name)
 

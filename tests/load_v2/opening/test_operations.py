@@ -184,3 +184,23 @@ def test_a_slice_backwards_is_a_flip_which_every_backend_has():
 
     code = assert_rebuilt(build, {"x": numbers(2, 6)})
     assert "ops.flip(x, axis=1)[:, 1:4]" in code and ":-1" not in code
+
+
+def test_one_size_that_is_data_follows_from_the_others():
+    def build():
+        x, shape = placeholder("x", [None, 4]), placeholder("shape", [2], "int32")
+        y = tf.reshape(x, tf.concat([shape[:1] * 2, [2]], 0))
+        return {"x": x, "shape": shape}, {"y": tf.tanh(y)}
+
+    assert_rebuilt(build, {"x": numbers(3, 4), "shape": np.int32([3, 9])})
+
+
+@pytest.mark.parametrize("other", [0, -1, "data"])
+def test_sizes_that_are_data_and_follow_from_nothing_are_refused(other):
+    def build():
+        x, shape = placeholder("x", [None, 4]), placeholder("shape", [2], "int32")
+        return {"x": x, "shape": shape}, {
+            "y": tf.reshape(x, tf.stack([shape[0], shape[1] if other == "data" else other]))
+        }
+
+    assert "computed from data" in str(cover.cover(case(build).context).refusals)

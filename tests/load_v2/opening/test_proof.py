@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from load_v2.opening import cover, proof, rebuilding
 from load_v2.opening.context import Context
+from load_v2.opening.patterns import weighted
 from tests.support.rebuilding import case, covered, numbers, placeholder
 
 
@@ -81,6 +82,6 @@ def test_a_pattern_that_fails_is_no_match(monkeypatch):
     def fails(self, context, tensor):
         raise AssertionError("unforeseen")
 
-    monkeypatch.setattr(cover.weighted.Weighted, "find", fails)
+    monkeypatch.setattr(weighted.Weighted, "find", fails)
     result = cover.cover(case(_square_dense).context)
     assert not result.refusals and any("AssertionError: unforeseen" in miss.reason for miss in result.misses)

@@ -27,6 +27,7 @@ GOLDEN = {
     "seq2seq_greedy": {},
     "flow_scan_map_cond": {},
     "flow_decoder_stops_early": {},
+    "contrib_beam_attention": {"Dense": 5, "Embedding": 2},
     "contrib_beam_search": {"Dense": 3, "Embedding": 2},
     "contrib_block_cells": {"Dense": 4, "GRU": 1},
     "contrib_block_cells_unrolled": {"Dense": 4},

@@ -71,3 +71,91 @@ def test_parts_that_give_other_answers_are_told(tmp_path, exported):
     sample.outputs["label"][0] = b"another"
     with pytest.raises(LoadError, match="in parts"):
         planned.parts.sample(sample)
+
+
+FRAMES, COUNTS = tf.TensorSpec([None, 6, 3], tf.float32, "x"), tf.TensorSpec([None], tf.int32, "n")
+
+
+def _saved(tmp_path, function, *specs):
+    """Returns the folder of a model whose function reads a kernel, and a batch for it with the answers."""
+    folder, module = str(tmp_path / "saved"), tf.Module()
+    module.kernel = tf.Variable(np.random.default_rng(3).normal(size=(3, 5)).astype("float32"), name="kernel")
+    traced = tf.function(lambda *given: function(module.kernel, *given), input_signature=specs)
+    tf.saved_model.save(module, folder, {"serving_default": traced})
+    given = {"x": np.random.default_rng(4).normal(size=(2, 6, 3)).astype("float32"), "n": np.int32([6, 4])}
+    given = {spec.name: given[spec.name] for spec in specs}
+    return folder, given, traced(*map(tf.constant, given.values()))
+
+
+def _in_a_row(plan, given):
+    """Returns what a model and what is behind it give."""
+    model = rebuilding.execute(plan.source)
+    rebuilding.fill(model, plan.layers)
+    outputs = model({key: given[key] for key in plan.context.graph.inputs})
+    outputs = outputs if isinstance(outputs, dict) else {next(iter(plan.context.graph.outputs)): outputs}
+    known = {**given, **{key: np.asarray(value) for key, value in outputs.items()}}
+    return outputs, {**known, **strings.answered(plan.parts.back, known)}
+
+
+@pytest.mark.parametrize("beams", [0, 4])
+def test_what_a_decoder_finds_is_left_behind_the_model(beams, tmp_path):
+    """Its paths are as long as the longest one, which no backend but TensorFlow has in a model."""
+
+    def function(kernel, x, n):
+        scores = tf.transpose(x @ kernel, [1, 0, 2])
+        if beams:
+            found, likely = tf.nn.ctc_beam_search_decoder(scores, n, beams, 2)
+        else:
+            found, likely = tf.nn.ctc_greedy_decoder(scores, n)
+        path = found[-1]
+        return {"at": path.indices, "path": path.values, "dense": tf.sparse.to_dense(path, -1), "likely": likely}
+
+    folder, given, want = _saved(tmp_path, function, FRAMES, COUNTS)
+    plan = rebuilding.plan(folder)
+    outputs, known = _in_a_row(plan, given)
+    assert [layer.kind for layer in plan.layers] == ["Dense"] and set(
+        strings.signature_of(plan.parts.back).outputs
+    ) == {*want}
+    for key in want:
+        np.testing.assert_allclose(known[key], want[key], rtol=1e-5, err_msg=key)
+    assert any("`back`" in note and "'path'" in note and list(outputs)[0] in note for note in plan.notes)
+    assert not plan.parts.drawn
+
+
+def _with_a_draw(kernel, x):
+    scores = tf.reduce_sum(x, 1) @ kernel
+    rows = tf.stack([tf.shape(scores)[0], 2])
+    return {"scores": scores, "drawn": tf.random.uniform(rows) + tf.cast(tf.random.categorical(scores, 2), "float32")}
+
+
+def test_what_is_drawn_is_left_behind_the_model(tmp_path):
+    folder, given, want = _saved(tmp_path, _with_a_draw, FRAMES)
+    plan = rebuilding.plan(folder)
+    _, known = _in_a_row(plan, given)
+    np.testing.assert_allclose(known["scores"], want["scores"], rtol=1e-5)
+    assert known["drawn"].shape == (2, 2) and set(strings.signature_of(plan.parts.core).outputs) == {"scores"}
+    assert list(plan.parts.drawn) == ["drawn"]
+    assert any("output 'drawn' is random" in note and "compared with nothing" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize("what", ["each output", "weights behind it"])
+def test_a_model_that_draws_in_its_middle_is_refused(what, tmp_path):
+    def function(kernel, x):
+        noisy = tf.reduce_sum(x, 1) + tf.random.normal([3])
+        return {"y": noisy @ kernel, "x2": x * 2.0} if what == "weights behind it" else {"y": noisy * 2.0}
+
+    folder, *_ = _saved(tmp_path, function, FRAMES)
+    with pytest.raises(LoadError, match="draws random numbers"):
+        rebuilding.plan(folder)
+
+
+def test_large_constants_behind_a_draw_are_weights(tmp_path):
+    """A frozen graph has no variables."""
+
+    def function(kernel, x):
+        y = x @ tf.constant(np.ones((3, 4), "float32")) + tf.random.normal([4])
+        return {"y": y @ tf.constant(np.ones((4, 5), "float32")), "x2": x @ kernel}
+
+    folder, *_ = _saved(tmp_path, function, FRAMES)
+    with pytest.raises(LoadError, match="draws random numbers"):
+        rebuilding.plan(folder)

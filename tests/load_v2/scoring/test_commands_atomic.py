@@ -289,6 +289,21 @@ def test_a_full_disk_under_rebuild(small_disk, exported):
 
 
 @needs_root
+def test_a_full_temporary_folder_under_rebuild(small_disk, exported, tmp_path, subprocess_env):
+    """HDF5 would end the process there, too, and the reason given would be a crash of TensorFlow's."""
+    (small_disk / "others").write_bytes(bytes(16 * 1024))
+    files = [f"--code={tmp_path / 'm.py'}", f"--weights={tmp_path / 'm.weights.h5'}"]
+    command = [sys.executable, "-m", "load_v2", "rebuild", exported("mlp_layers"), "--backends=tensorflow", *files]
+    env = {**subprocess_env, "TMPDIR": str(small_disk)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"no room for temporary files in '{small_disk}': No space left" in done.stderr, done.stderr
+    assert "TMPDIR=DIR" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "m.py").exists() and not (tmp_path / "m.weights.h5").exists()
+    assert os.listdir(small_disk) == ["others"]
+
+
+@needs_root
 @pytest.mark.parametrize("name", ["out.tfrecord", "out", "out.npz", "out.npy"])
 def test_a_disk_that_is_full_at_the_last_byte(name, small_disk):
     rows = {"y": np.random.default_rng(1).random((200, 2))}
