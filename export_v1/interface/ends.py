@@ -32,7 +32,7 @@ _SUMS = ops.ADDS | {"AddN", "ConcatV2"}
 _SCALES = ops.ADDS | {"Sub", "Mul", "RealDiv", "Div"}
 # Of so many parts of one value that a loss compares one by one, each may be an answer; of more, none is told apart.
 _MOST_PARTS = 4
-_DIFFERENCES = frozenset({"Sub", "SquaredDifference"})
+DIFFERENCES = frozenset({"Sub", "SquaredDifference"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,10 +200,18 @@ class _Finding:
         return result
 
     def _with_bases(self, found: dict[Tensor, bool]) -> dict[Tensor, bool]:
-        """The ends, and beside each class what it was chosen by, where a person named that."""
+        """The ends, and beside each class what it was chosen by, where a person named that.
+
+        The log of a softmax that only losses read is half of a cross entropy: beside it stand the scores it was made of.
+        """
         roles, result = self._roles, dict(found)
         for tensor, primary in found.items():
             node = roles.index[tensor.node]
+            if node.op == "LogSoftmax" and not naming.is_given(node) and tensor not in roles.sources:
+                scores = roles.live.data(node)[0]
+                if primary and self._is_value(scores):
+                    result[scores] = primary
+                continue
             while node.op in FORMS and tensor not in roles.sources:
                 tensor = roles.live.data(node)[0]
                 node = roles.index[tensor.node]
@@ -227,7 +235,7 @@ class _Finding:
         A difference compares, a cross entropy, and the product in the one of a sigmoid.
         """
         roles = self._roles
-        made = _ARITHMETIC if reader.op in _DIFFERENCES | CROSS_ENTROPIES else _SUMS if reader.op == "Mul" else ()
+        made = _ARITHMETIC if reader.op in DIFFERENCES | CROSS_ENTROPIES else _SUMS if reader.op == "Mul" else ()
         if not made:
             return None
         others = [roles.tensor_mask(other) for other in roles.live.data(reader) if other != tensor]

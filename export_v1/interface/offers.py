@@ -87,6 +87,8 @@ def _outputs(anatomy: Anatomy, randomized: list[tuple[Tensor, str]]) -> list[Nam
     why = {end.tensor: end.why for end in all_ends[:first]}
     signs = [
         _handed_over(anatomy),
+        _beside_data(anatomy, judge),
+        _drawn_choices(judge, randomized),
         _of_distributions(anatomy),
         randomized,
         _choices(judge),
@@ -135,6 +137,31 @@ def _randomized(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
     return found
 
 
+def _drawn_choices(judge: Results, randomized: list[tuple[Tensor, str]]) -> list[tuple[Tensor, str]]:
+    """What is chosen by randomized scores, whatever else reads it: the largest of logits with noise is a drawn class."""
+    readers = [reader for tensor, _ in randomized for reader in judge.roles.readers(tensor.node)]
+    return [
+        (Tensor(node.name), "it is drawn at random by what the model has made")
+        for node in readers
+        if judge.is_choice(node)
+    ]
+
+
+def _beside_data(anatomy: Anatomy, judge: Results) -> list[tuple[Tensor, str]]:
+    """What a loss holds against data that goes into the model itself, as a decoder is held against what it is fed."""
+    parts, found = anatomy.roles, {}
+    for node in parts.nodes:
+        if node.op not in ends.DIFFERENCES | roles.CROSS_ENTROPIES:
+            continue
+        read = parts.live.data(node)
+        made = [tensor for tensor in read if parts.tensor_mask(tensor) & roles.TRAINED]
+        plain = [tensor for tensor in read if tensor in parts.data]
+        if len(made) != 1 or len(plain) != 1 or made[0].node in judge.in_loops or parts.is_scalar(made[0]):
+            continue
+        found[made[0]] = f"the loss compares it with {plain[0].name!r}, which is data, too"
+    return list(found.items())
+
+
 def _of_distributions(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
     """What the model gives to a distribution for a parameter: the mean and the deviation of a decoder, of an action."""
     parts, found = anatomy.roles, {}
@@ -147,11 +174,11 @@ def _of_distributions(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
 
 
 def _choices(judge: Results) -> list[tuple[Tensor, str]]:
-    """What the model chose and no loss or metric reads, such as an action."""
+    """What the model chose: an action that no loss or metric reads, the classes that come out of a condition."""
     return [
         (Tensor(node.name), "it is chosen by what the model has made")
         for node in judge.roles.nodes
-        if judge.is_choice(node) and not judge.roles.readers(node.name)
+        if (judge.is_choice(node) and not judge.roles.readers(node.name)) or judge.is_decided(node)
     ]
 
 

@@ -152,6 +152,18 @@ class Results:
         """Returns whether a node chooses one of several by what the model has made, or several."""
         return node.op in _CHOOSERS and self.roles.in_model(node.name) and node.name not in self.in_loops
 
+    def is_decided(self, node: NodeDef) -> bool:
+        """Returns whether integers that weights had a say in come out of a condition, such as the tags of a decoder."""
+        tensor = Tensor(node.name)
+        return (
+            node.op in ops.MERGES
+            and self.type_of(tensor) in _INTEGERS
+            and bool(self.roles.mask(node.name) & TRAINED)
+            and self.roles.in_model(node.name)
+            and node.name not in self.in_loops
+            and not self.roles.is_scalar(tensor)
+        )
+
     def is_result(self, node: NodeDef, losses: Iterable[str]) -> bool:
         """Returns whether a node that nothing reads was made for its value.
 

@@ -4,6 +4,7 @@ The difference of two things that are equal but for rounding is noise, which no 
 was computed as small as it is moves by its own last bits only.
 """
 
+import time
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,6 +15,10 @@ from export_v1.proof.asking import Answers, Ask
 
 # An answer whose root mean square is below this may be made of rounding noise alone, so its noise is measured.
 _NOISY_BELOW = 1e-2
+# A single number may stay where it is although its input moves, so answers of few elements are asked for more often, as
+# long as the model is fast.
+_ELEMENTS = 8
+_FAST_SECONDS = 1.0
 # Two graphs round differently in many places, a nudged input in few: how much larger the first may be than the second.
 _FACTOR = 16
 # Noise of this many times the tolerance hides what a wrong answer would show.
@@ -32,14 +37,18 @@ def noise(
         ask: the graph.
         inputs: by key.
         answers: to these inputs, those that are to be measured.
-        nudges: how often the inputs are moved.
+        nudges: how often the inputs are moved, at least.
     """
     floats = {key: value for key, value in inputs.items() if _is_float(value)}
     if not answers or not floats:
         return {}
     largest = dict.fromkeys(answers, 0.0)
     random = np.random.default_rng(0)
-    for _ in range(nudges):
+    fewest = min(max(value.size, 1) for value in answers.values())
+    began = time.monotonic()
+    for turn in range(max(nudges, -(-_ELEMENTS // fewest))):
+        if turn >= nudges and time.monotonic() - began > _FAST_SECONDS:
+            break
         nudged = {key: _nudged(np.asarray(value), random) for key, value in floats.items()}
         try:
             moved: Answers = ask({**inputs, **nudged})

@@ -37,6 +37,11 @@ CHANGES = (
         _ROLES,
     ),
     _change("offers", "        _choices(judge),\n", "", _ROLES),
+    _change("offers", "        _beside_data(anatomy, judge),\n", "", _ROLES),
+    _change("offers", "        _drawn_choices(judge, randomized),\n", "", _ROLES),
+    _change("offers", " or judge.is_decided(node)\n", "\n", _ROLES),
+    _change("ends", "                    result[scores] = primary\n", "                    pass\n", _ROLES),
+    _change("ends", 'if node.op == "LogSoftmax" and not naming.is_given(node)', 'if node.op == "LogSoftmax"', _ROLES),
     _change("anatomy", "self.drawn: list[Tensor] = [] if cuts else self._drawn(model)", "self.drawn = []", _LOSSES),
     _change(
         "anatomy",

@@ -71,6 +71,8 @@ CHANGES = (
     _proof("rounding", "    return bool(np.isfinite(noise)) and", "    return True or"),
     _proof("rounding", "return {key: _FACTOR * size for", "return {key: size for"),
     _proof("rounding", "_HIDES_IN_SHORT_TYPES if value.dtype.name in", "_HIDES if value.dtype.name in"),
+    _proof("rounding", "range(max(nudges, -(-_ELEMENTS // fewest)))", "range(nudges)", "a number that stays by chance"),
+    _proof("rounding", "if turn >= nudges and time.monotonic() - began > _FAST_SECONDS:", "if False:"),
     # checking
     _proof("checking", "    if wrong - drawn:\n", "    if len(wrong) > 1:\n"),
     _proof("checking", "except tf.errors.OpError as error", "except KeyError as error", "a bare error of TensorFlow"),

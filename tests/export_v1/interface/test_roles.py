@@ -572,6 +572,67 @@ def test_what_a_named_class_was_chosen_by_is_an_answer_where_it_has_a_name():
     assert {"Chances:0", "Picked:0"} <= set(chosen(make)[1].values())
 
 
+@pytest.mark.parametrize("loss", ["log_softmax", "named", "beside_a_penalty"])
+def test_scores_stand_beside_the_log_of_their_softmax(loss):
+    """A cross entropy that is written out reads the log; who predicts reads the scores, as beside a fused one."""
+
+    def make(x):
+        scores = dense(x, 3)
+        logs = tf.nn.log_softmax(scores, name="Chances" if loss == "named" else None)
+        entropy = -tf.reduce_sum(labels() * logs, -1)
+        tf.reduce_mean(entropy) if loss != "beside_a_penalty" else tf.reduce_mean(entropy) + tf.reduce_mean(scores**2)
+
+    found = chosen(make)[1].values()
+    assert set(found) == ({"Chances:0"} if loss == "named" else {"LogSoftmax:0", "Add:0"})
+
+
+def test_what_a_loss_holds_against_data_is_offered_beside_what_it_holds_against_labels():
+    """A decoder that is fed the frames before, and predicts them, beside what is made of its answer."""
+
+    def make(x):
+        hidden = dense(x, 4)
+        frames = hidden + tf.constant([1.0, 2.0, 3.0, 4.0])
+        last = dense(tf.nn.relu(frames), 3, "v")
+        tf.reduce_mean(abs(frames - x)) + tf.reduce_mean(abs(last - labels()))
+
+    offered = {one.tensor: one.why for one in interface.candidates(read(make)).outputs}
+    assert offered["add:0"] == "the loss compares it with 'x:0', which is data, too"
+
+
+def test_a_class_that_noise_on_the_scores_decides_is_offered_whatever_reads_it():
+    """A policy that acts at random, and asks how likely what it did was."""
+
+    def make(x):
+        scores = dense(x, 3)
+        noisy = scores - tf.math.log(-tf.math.log(tf.random.uniform(tf.shape(scores))))
+        action = tf.argmax(noisy, -1, name="action")
+        likely = v1.nn.softmax_cross_entropy_with_logits(labels=tf.one_hot(action, 3), logits=scores)
+        tf.identity(likely, name="likely")
+        tf.reduce_mean((scores - labels()) ** 2)
+
+    offered = {one.tensor: one.why for one in interface.candidates(read(make)).outputs}
+    assert offered["action:0"] == "it is drawn at random by what the model has made"
+
+
+def test_classes_out_of_a_condition_are_offered_whatever_reads_them():
+    """A decoder with a side for sequences of one step, and an accuracy that counts in a loop."""
+
+    def make(x):
+        scores = dense(x, 3)
+        lengths = v1.placeholder(tf.int32, [None], "lengths")
+        tags = tf.cond(
+            tf.equal(tf.shape(x)[0], 1),
+            lambda: tf.argmax(scores, 1),
+            lambda: tf.reverse(tf.argmax(scores[::-1], 1), [0]),
+        )
+        right = tf.equal(tags, tf.argmax(labels(), 1))
+        tf.while_loop(lambda at, _: at < tf.shape(lengths)[0], lambda at, hit: (at + 1, right[at] | hit), (0, False))
+        v1.nn.softmax_cross_entropy_with_logits(labels=labels(), logits=scores)
+
+    offered = {one.tensor: one.why for one in interface.candidates(read(make)).outputs}
+    assert "cond/Merge:0" in offered
+
+
 def test_what_a_decoder_is_given_can_be_cut_where_noise_meets_the_mean():
     def make(x):
         mean, deviation = dense(x, 2), tf.exp(dense(x, 2, "v"))

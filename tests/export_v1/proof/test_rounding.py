@@ -39,6 +39,29 @@ def test_how_much_noise_would_still_let_a_wrong_answer_show(dtype, most):
     assert rounding.is_solid(ones, most * 0.9) and not rounding.is_solid(ones, most * 1.1)
 
 
+def test_a_single_number_is_asked_for_until_it_has_moved():
+    """Of one element it takes chance for the inputs to move in a way that shows."""
+    turns = []
+
+    def ask(inputs):
+        turns.append(inputs)
+        return {"y": np.float32([1e-3 if len(turns) < 5 else 2e-3])}
+
+    assert rounding.noise(_ask(ask), {"x": X}, {"y": np.float32([1e-3])})["y"] > 1e-3
+    turns.clear()
+    assert rounding.noise(_ask(ask), {"x": X}, {"y": np.full(8, 1e-3, np.float32)}, nudges=1) == {}
+    assert len(turns) == 1
+
+
+def test_a_slow_model_is_asked_no_oftener_than_has_to_be(monkeypatch):
+    turns = []
+    monkeypatch.setattr(rounding, "_FAST_SECONDS", -1.0)
+    rounding.noise(
+        lambda inputs, seconds=0: turns.append(1) or {"y": np.float32([1])}, {"x": X}, {"y": np.float32([1])}
+    )
+    assert len(turns) == 2
+
+
 def test_an_integer_that_flips_is_never_solid():
     def ask(inputs):
         return {"k": np.int64([inputs["x"].astype("d").sum() > 1]), "still": np.int64([7])}
