@@ -219,7 +219,7 @@ CHANGES = (
         "if not any(others):",
         _LOSSES,
     ),
-    _change("ends", "_ARITHMETIC if reader.op in _DIFFERENCES | CROSS_ENTROPIES else", "() if True else", _ROLES),
+    _change("ends", "_ARITHMETIC if reader.op in DIFFERENCES | CROSS_ENTROPIES else", "() if True else", _ROLES),
     _change(
         "ends", 'return any(matching.op in ("Equal", "NotEqual") for matching in readers)', "return False", _CHOICE
     ),

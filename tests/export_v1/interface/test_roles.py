@@ -591,12 +591,12 @@ def test_what_a_loss_holds_against_data_is_offered_beside_what_it_holds_against_
 
     def make(x):
         hidden = dense(x, 4)
-        frames = hidden + tf.constant([1.0, 2.0, 3.0, 4.0])
+        frames = tf.add(hidden, tf.constant([1.0, 2.0, 3.0, 4.0]), name="frames")
         last = dense(tf.nn.relu(frames), 3, "v")
         tf.reduce_mean(abs(frames - x)) + tf.reduce_mean(abs(last - labels()))
 
     offered = {one.tensor: one.why for one in interface.candidates(read(make)).outputs}
-    assert offered["add:0"] == "the loss compares it with 'x:0', which is data, too"
+    assert offered["frames:0"] == "the loss compares it with 'x:0', which is data, too"
 
 
 def test_a_class_that_noise_on_the_scores_decides_is_offered_whatever_reads_it():
