@@ -148,11 +148,11 @@ def help_text(columns: int = 0) -> str:
 
 def _parsed(argv: list[str]) -> list[str]:
     """Returns what is left of the command line; prints help or version where they are asked for."""
-    asked = set(argv[1 : argv.index("--") if "--" in argv else None])
-    if asked & _HELP:
+    options = set(argv[1 : argv.index("--") if "--" in argv else None])
+    if options & _HELP:
         helping.show(help_text())
         sys.exit(0)
-    if "--version" in asked:
+    if "--version" in options:
         helping.show(version.text())
         sys.exit(0)
     try:

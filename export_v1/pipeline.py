@@ -163,8 +163,8 @@ def _left_open(planned: Plan, exported: save.Exported, files: assets.Files) -> d
     """Returns output key -> why its answers prove nothing, equal or not: the graph does not say what is read there."""
     if not save.writes_variables(exported.graph_def):
         return {}
-    asked = variant.original(planned.serving, files)
-    return races.undecided(asked.graph_def, asked.outputs[planned.default])
+    serving = variant.original(planned.serving, files)
+    return races.undecided(serving.graph_def, serving.outputs[planned.default])
 
 
 def _write(
@@ -217,8 +217,8 @@ def listed(request: Request) -> dict:
     """Returns what `--list --json` prints, as plain JSON values; writes nothing."""
     with _looked_at(request) as (model, looked):
         reaching_out = _reaching_out(model, request, interface.offered(looked))
-        found = interface.listed(model.graph, located.listed(model), looked)
-        return {**found, "needs_permission": {where: dict(ops) for where, ops in reaching_out}}
+        candidates = interface.listed(model.graph, located.listed(model), looked)
+        return {**candidates, "needs_permission": {where: dict(ops) for where, ops in reaching_out}}
 
 
 @contextlib.contextmanager
@@ -232,11 +232,11 @@ def _looked_at(request: Request) -> Iterator[tuple[Source, Anatomy]]:
 
 
 def _reaching_out(
-    model: Source, request: Request, found: interface.Candidates
+    model: Source, request: Request, candidates: interface.Candidates
 ) -> Iterator[tuple[str, dict[str, list[str]]]]:
     """Yields where a model has ops that `--allow_ops` would have to let in, and these."""
     index = model.graph.index
-    outputs, inputs = ([candidate.tensor for candidate in side] for side in (found.outputs, found.inputs))
+    outputs, inputs = ([candidate.tensor for candidate in side] for side in (candidates.outputs, candidates.inputs))
     outputs = [parse(tensor).name for tensor in request.outputs.values()] or outputs
     # Where nothing is known to be an output, any node may be.
     outputs = outputs or list(index.nodes)

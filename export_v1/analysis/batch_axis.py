@@ -37,15 +37,15 @@ def mixing(
         written: the graph with the shapes that TensorFlow 1 recorded, which tell what is in a loop.
     """
     values = {graph.parse(name): value for name, value in frozen.items()}
-    index, found = Index(graph_def), {}
+    index, mixed = Index(graph_def), {}
     states = _Following(index, {graph.parse(name): Rows(0) for name in inputs}, values, written).states
     for key, name in outputs.items():
         state = states.get(graph.parse(name), FREE)
         if isinstance(state, Mixed):
-            found[key] = f"{state.node!r} ({index[state.node].op})"
+            mixed[key] = f"{state.node!r} ({index[state.node].op})"
         elif not isinstance(state, Free) and not (isinstance(state, Rows) and state.axis == 0):
-            found[key] = f"{name!r}, whose first axis is not the batch"
-    return found
+            mixed[key] = f"{name!r}, whose first axis is not the batch"
+    return mixed
 
 
 class _Following:
@@ -102,8 +102,8 @@ class _Following:
         # Of all rows together: a bound on a loop's steps, and nothing else.
         bounds = node.op not in ops.SWITCHES and any(isinstance(state, Last | Done) for state in states)
         rule = (endings.RULES if bounds else _RULES).get(node.op)
-        found = rule(Look(self._index, self._shapes, node, sources, states, self._live.known)) if rule else None
-        return Mixed(node.name) if found is None else found
+        state = rule(Look(self._index, self._shapes, node, sources, states, self._live.known)) if rule else None
+        return Mixed(node.name) if state is None else state
 
     def _called(self, node: NodeDef, sources: list[Tensor], states: list[State]) -> list[State]:
         """Returns the states of what comes out of a functional loop, of a functional condition or of a call."""
@@ -130,7 +130,7 @@ class _Following:
         answers = [self._inside(node, function.name, shapes, states[first:]) for function in functions]
         together = answers[0]
         for answer in answers[1:]:
-            together = [either(one, other, node.name) for one, other in zip(together, answer, strict=True)]
+            together = [either(state, other, node.name) for state, other in zip(together, answer, strict=True)]
         return together
 
     def _inside(self, node: NodeDef, function: str, shapes: list[Shape], states: list[State]) -> list[State]:
@@ -139,8 +139,8 @@ class _Following:
         for argument, shape in zip(body.graph_def.node, shapes, strict=False):
             argument.attr["shape"].shape.CopyFrom(tf.TensorShape(shape).as_proto())
         inside = _Following(Index(body.graph_def), dict(zip(body.arguments, states, strict=True))).states
-        found = [inside.get(tensor, FREE) for tensor in body.returned]
-        return [Mixed(node.name) if isinstance(state, Mixed) and state not in states else state for state in found]
+        returned = [inside.get(tensor, FREE) for tensor in body.returned]
+        return [Mixed(node.name) if isinstance(state, Mixed) and state not in states else state for state in returned]
 
 
 def _static_shapes(graph_def: GraphDef, written: Index | None) -> dict[Tensor, Shape]:

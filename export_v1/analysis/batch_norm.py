@@ -24,14 +24,14 @@ def moving(index: Index, names: set[str]) -> set[str]:
 
         scale = rsqrt(variance + epsilon) * gamma;    y = x * scale + (beta - mean * scale)
     """
-    found = set()
+    statistics = set()
     for name in names:
         reading = readers(index, name)
         if any(reader.op in ops.BATCH_NORMS and at in _STATISTICS for reader, at in reading):
-            found.add(name)
+            statistics.add(name)
         elif any(_is_variance(index, reader) or _is_mean(index, reader) for reader, _ in reading):
-            found.add(name)
-    return found
+            statistics.add(name)
+    return statistics
 
 
 def readers(index: Index, name: str) -> list[tuple[NodeDef, int]]:

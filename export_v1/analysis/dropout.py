@@ -78,9 +78,9 @@ def at(index: Index, name: str) -> Dropout | None:
     if name not in index or index[name].op not in _MAKERS:
         return None
     for form, off, exact in _FORMS:
-        found = match(index, Tensor(name), form)
-        if found:
-            return Dropout(name, found["numbers"], found["rate"], off, exact)
+        captured = match(index, Tensor(name), form)
+        if captured:
+            return Dropout(name, captured["numbers"], captured["rate"], off, exact)
     return None
 
 
@@ -115,17 +115,17 @@ def unit_uniform(index: Index, tensor: Tensor, values: Mapping[Tensor, np.ndarra
 
 def affine(index: Index, tensor: Tensor, known: Mapping[Tensor, np.ndarray]) -> dict[Tensor, tuple[float, float]]:
     """Returns tensor -> (a, b) for every tensor that is a * `tensor` + b with constant a and b."""
-    found, todo = {tensor: (1.0, 0.0)}, [tensor]
+    factors, todo = {tensor: (1.0, 0.0)}, [tensor]
     while todo:
         source = todo.pop()
         for reader, position in index.tensor_consumers(source):
-            pair = _through(reader, position, found[source], known)
+            pair = _through(reader, position, factors[source], known)
             for output in range(2 if reader.op == "Switch" else 1):
                 made = Tensor(reader.name, output)
-                if pair is not None and made not in found:
-                    found[made] = pair
+                if pair is not None and made not in factors:
+                    factors[made] = pair
                     todo.append(made)
-    return found
+    return factors
 
 
 def _through(
@@ -180,5 +180,5 @@ def constant_rate(index: Index, dropout: Dropout, known: Mapping[Tensor, np.ndar
 
 def all_in(index: Index, nodes: Iterable[NodeDef]) -> list[Dropout]:
     """Returns every dropout whose mask is made by one of some nodes, and multiplied with data or selects it."""
-    found = (at(index, made.name) for made in nodes if made.op in _MAKERS and is_mask(index, made.name))
-    return [dropout for dropout in found if dropout is not None]
+    dropouts = (at(index, made.name) for made in nodes if made.op in _MAKERS and is_mask(index, made.name))
+    return [dropout for dropout in dropouts if dropout is not None]

@@ -20,10 +20,10 @@ def check(graph_def: GraphDef) -> None:
     Raises:
         ExportError: one has; its name, and what to do.
     """
-    found = loops(graph_def)
-    if found:
+    endless = loops(graph_def)
+    if endless:
         raise errors.ExportError(
-            f"The outputs need an endless loop, whose condition is always true: {errors.quoted(found, 3)}.\n"
+            f"The outputs need an endless loop, whose condition is always true: {errors.quoted(endless, 3)}.\n"
             "  Cut the graph after it with --input=KEY=TENSOR, or pass --no_sample to export it unproven."
         )
 
@@ -31,14 +31,14 @@ def check(graph_def: GraphDef) -> None:
 def loops(graph_def: GraphDef) -> list[str]:
     """Returns names of the loops of a graph and its functions whose condition is constantly true."""
     functions = {function.signature.name: function for function in graph_def.library.function}
-    found = []
+    names = []
     for body in (graph_def, *map(_body, functions.values())):
         ends = [node for node in body.node if node.op == "LoopCond" and len(node.input)]
         values = liveness.known_values(body) if ends else {}
-        found += [node.name.removesuffix("/LoopCond") for node in ends if _is_true(values, node.input[0])]
+        names += [node.name.removesuffix("/LoopCond") for node in ends if _is_true(values, node.input[0])]
         calls = ((node.name, functions.get(node.attr["cond"].func.name)) for node in body.node if node.op in ops.WHILES)
-        found += [name for name, condition in calls if condition is not None and _is_constantly_true(condition)]
-    return found
+        names += [name for name, condition in calls if condition is not None and _is_constantly_true(condition)]
+    return names
 
 
 def _is_constantly_true(condition) -> bool:

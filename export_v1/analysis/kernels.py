@@ -93,7 +93,9 @@ def _without_kernel(nodes: Iterable[NodeDef]) -> Iterator[tuple[NodeDef, str]]:
             continue
         if node.op not in kernels:
             kernels[node.op] = private.kernels_of(node.op)
-            constrained[node.op] = sorted({one.name for kernel in kernels[node.op] for one in kernel.constraint})
+            constrained[node.op] = sorted(
+                {constraint.name for kernel in kernels[node.op] for constraint in kernel.constraint}
+            )
         # Large graphs are of few kinds of nodes, and some ops have dozens of kernels: each kind is asked for once.
         kind = (node.op, *(_types_at(node, name) for name in constrained[node.op]))
         if kind not in runs:
@@ -106,7 +108,7 @@ def _without_kernel(nodes: Iterable[NodeDef]) -> Iterator[tuple[NodeDef, str]]:
 def _missing(node: NodeDef, kernels: list, devices: set[str]) -> str:
     if any(kernel.device_type in devices for kernel in kernels):
         return f" of {', '.join(_types(node))}"
-    elsewhere = sorted({one.device_type for one in kernels if not one.device_type.startswith("XLA")})
+    elsewhere = sorted({kernel.device_type for kernel in kernels if not kernel.device_type.startswith("XLA")})
     return f" for {', '.join(elsewhere)} only" if elsewhere else " (no kernel)"
 
 
@@ -126,7 +128,10 @@ def _takes(kernel, node: NodeDef) -> bool:
         if allowed and types == _NO_TYPE:
             # Of an op whose old version has no such attribute: TensorFlow finds no kernel for it, either.
             return False
-        if allowed and not {tf.as_dtype(one).base_dtype.as_datatype_enum for one in types if one} <= allowed:
+        if (
+            allowed
+            and not {tf.as_dtype(data_type).base_dtype.as_datatype_enum for data_type in types if data_type} <= allowed
+        ):
             return False
     return True
 

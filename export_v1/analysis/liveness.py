@@ -97,7 +97,7 @@ class Ordered:
     def evaluated(self, node: NodeDef, name: str, operands: list[np.ndarray | None]) -> np.ndarray | None:
         """Returns `constants.evaluated` of a node; looks that differ in a few values compute most others once."""
         given, result = self._results.get(name, ([], None))
-        if len(given) != len(operands) or any(one is not other for one, other in zip(given, operands, strict=True)):
+        if len(given) != len(operands) or any(value is not other for value, other in zip(given, operands, strict=True)):
             result = constants.evaluated(node, operands)
             self._results[name] = operands, result
         return result
@@ -260,12 +260,12 @@ class Liveness:
         """Returns whether a node ever runs."""
         return node.name not in self._dead_nodes
 
-    def excludes(self, one: str, other: str) -> bool:
+    def excludes(self, node: str, other: str) -> bool:
         """Returns whether two nodes never run in one run of the graph: they stand on two sides of one condition.
 
         A condition inside a loop, or behind one, does not count: each side may have its turn.
         """
-        both = self._conditions.get(one, _ALWAYS) | self._conditions.get(other, _ALWAYS)
+        both = self._conditions.get(node, _ALWAYS) | self._conditions.get(other, _ALWAYS)
         opposed = [predicate for predicate, place in self._places.items() if both >> place & 0b11 == 0b11]
         return any(
             not any(node.op in ops.WAYS_BACK for node in map(self._index.__getitem__, self._index.ancestors([name])))
@@ -361,16 +361,16 @@ class Liveness:
 
     def reads(self, node: NodeDef) -> Reads:
         """Returns what a node waits for, less what is fed."""
-        found = self._reads.get(node.name)
-        if found is None:
+        reads = self._reads.get(node.name)
+        if reads is None:
             data, controls, guard = self.data(node), self.live_controls(node), self.guard(node)
             if self.stops:
                 data = [tensor for tensor in data if tensor not in self.stops]
                 if not self._stop_nodes.isdisjoint(controls):
                     controls = [name for name in controls if name not in self._stop_nodes]
                 guard = None if guard in self.stops else guard
-            found = self._reads[node.name] = Reads(tuple(data), tuple(controls), guard)
-        return found
+            reads = self._reads[node.name] = Reads(tuple(data), tuple(controls), guard)
+        return reads
 
     def needed(self, roots: Iterable[Tensor], ends: Collection[str] = ()) -> dict[str, str | None]:
         """Returns every node that `roots` need -> the node that asked for it first; None for a root.
@@ -400,7 +400,11 @@ class Liveness:
             sources = [tensor.node for tensor in data if tensor not in stops]
             if controls and id(controls) not in waited:
                 waited.add(id(controls))
-                sources += [one for one in controls if one not in self._stop_nodes and one not in self._dead_nodes]
+                sources += [
+                    control
+                    for control in controls
+                    if control not in self._stop_nodes and control not in self._dead_nodes
+                ]
             if guard is not None:
                 sources.append(guard.node)
             for source in sources:
@@ -429,17 +433,17 @@ def _any_of(alternatives: Iterable[Conditions]) -> Conditions | None:
         return _ALWAYS
     todo = list(left)
     while todo and len(left) > 1:
-        one = todo.pop()
-        if one not in left:
+        conjunction = todo.pop()
+        if conjunction not in left:
             continue
         # Two sets that are one without a predicate differ in nothing else.
-        asked = one if len(left) > 2 else one & _pair_of(functools.reduce(int.__xor__, left))
-        for literal, opposite in _literals(asked):
-            other = one & ~literal | opposite
+        literals = conjunction if len(left) > 2 else conjunction & _pair_of(functools.reduce(int.__xor__, left))
+        for literal, opposite in _literals(literals):
+            other = conjunction & ~literal | opposite
             if other in left:
-                left -= {one, other}
-                left.add(one & ~literal)
-                todo.append(one & ~literal)
+                left -= {conjunction, other}
+                left.add(conjunction & ~literal)
+                todo.append(conjunction & ~literal)
                 break
     return left.pop() if len(left) == 1 else None
 

@@ -50,12 +50,12 @@ def undecided(graph_def: GraphDef, outputs: Mapping[str, str]) -> dict[str, str]
         and write not in before[reader]
         and not live.excludes(reader, write)
     ]
-    found = {}
+    reasons = {}
     for key, name in outputs.items():
         above = index.ancestors([parse(name).node])
         for reader, write, variable in races:
             if reader in above:
-                found[key] = (
+                reasons[key] = (
                     f"{reader!r} reads variable {variable!r}, {write!r} writes it, and the graph leaves open which is first"
                 )
-    return found
+    return reasons

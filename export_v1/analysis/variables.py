@@ -39,14 +39,14 @@ def readers(index: Index, name: str, passed: Collection[str] = _READS) -> list[t
         name: of the variable or constant.
         passed: ops that are seen through, by their first input.
     """
-    found, todo, seen = [], [name], {name}
+    uses, todo, seen = [], [name], {name}
     while todo:
         for reader, at in index.consumers(todo.pop()):
             if reader.input[at].startswith("^"):
                 continue
             if reader.op not in passed:
-                found.append((reader, at))
+                uses.append((reader, at))
             elif at == 0 and reader.name not in seen:
                 seen.add(reader.name)
                 todo.append(reader.name)
-    return found
+    return uses

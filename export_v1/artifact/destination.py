@@ -117,10 +117,10 @@ def check_free(path: str, overwrite: bool) -> None:
 
 def _strange(path: str) -> list[str]:
     """Returns what is in the folder of a SavedModel and no part of one."""
-    found = []
+    paths = []
     for root, folders, files in os.walk(path):
-        found += [os.path.relpath(os.path.join(root, name), path) for name in (*folders, *files)]
-    strange = [name for name in found if not _PARTS.fullmatch(name.replace(os.sep, "/"))]
+        paths += [os.path.relpath(os.path.join(root, name), path) for name in (*folders, *files)]
+    strange = [name for name in paths if not _PARTS.fullmatch(name.replace(os.sep, "/"))]
     if any(name.startswith(_ASSETS) for name in strange):
         own = {os.path.join(_ASSETS, *name.split("/")) for name in _assets(path)}
         strange = [

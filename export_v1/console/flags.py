@@ -57,8 +57,8 @@ def field(kind: str, group: str, text: str, form: str = "", *, name: str = "", e
 def table(described: type) -> dict[str, Flag]:
     """Returns field name -> flag of a dataclass made of such fields, in their order."""
     fields = dataclasses.fields(described)
-    found = {field.name: field.metadata["flag"] for field in fields}
-    return {key: flag if flag.name else dataclasses.replace(flag, name=key) for key, flag in found.items()}
+    flags = {field.name: field.metadata["flag"] for field in fields}
+    return {key: flag if flag.name else dataclasses.replace(flag, name=key) for key, flag in flags.items()}
 
 
 class _Size(flags.ArgumentParser):
@@ -133,12 +133,12 @@ def _pairs(flag: Flag, given: Sequence[str]) -> dict[str, str]:
     """Splits KEY=VALUE flags at the first "="; keys have to differ."""
     pairs: dict[str, str] = {}
     for text in given:
-        key, equals, found = text.partition("=")
-        if not (key and equals and found):
+        key, equals, value = text.partition("=")
+        if not (key and equals and value):
             raise errors.ExportError(f"--{flag.name}={text} is malformed.\n  Write it as --{flag.name}={flag.example}.")
         if key in pairs:
-            raise errors.ExportError(f"--{flag.name} names {key!r} twice: {pairs[key]!r} and {found!r}.")
-        pairs[key] = found
+            raise errors.ExportError(f"--{flag.name} names {key!r} twice: {pairs[key]!r} and {value!r}.")
+        pairs[key] = value
     return pairs
 
 

@@ -120,8 +120,10 @@ def sweep(parent: str, prefix: str) -> None:
     """Removes what runs that ended before their time left in `parent` under a prefix: folders, named as they are here."""
     named = re.compile(re.escape(prefix) + "[a-z0-9_]{8}")
     with os.scandir(parent) as entries:
-        found = [entry.path for entry in entries if named.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)]
-    for path in found:
+        left_over = [
+            entry.path for entry in entries if named.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+        ]
+    for path in left_over:
         with contextlib.suppress(OSError):
             _sweep_one(path)
 

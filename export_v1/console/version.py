@@ -8,7 +8,7 @@ _NAME = "tf1-to-keras3"
 
 def text() -> str:
     """Returns one line: the version of this project, and of what it runs on."""
-    parts = [f"{name} {found}" for name in ("tensorflow", "keras") if (found := _of(name))]
+    parts = [f"{name} {version}" for name in ("tensorflow", "keras") if (version := _of(name))]
     return f"{_NAME} {_of(_NAME) or '(not installed)'}; {', '.join([*parts, f'Python {platform.python_version()}'])}"
 
 

@@ -131,7 +131,7 @@ def check_lengths(prefix: str, index: Index, error: type[errors.UserError]) -> N
         OSError: a file that is there cannot be read.
         UserError: they are not. Of class `error`.
     """
-    parts = ((name, entry) for name, found in index.slices.items() for entry in found.values())
+    parts = ((name, entry) for name, slices in index.slices.items() for entry in slices.values())
     for name, entry in (*index.tensors.items(), *parts):
         path = data_file(prefix, entry.shard_id, index.shards)
         count = math.prod(dim.size for dim in entry.shape.dim)
@@ -172,8 +172,8 @@ def _check(index: Index) -> None:
             raise table.DamagedError(f"tensor {name!r} has a part twice")
         for part in parts:
             _check_part(name, entry, part, index.slices.get(name, {}).get(part))
-    for name, found in index.slices.items():
-        for part, entry in found.items():
+    for name, slices in index.slices.items():
+        for part, entry in slices.items():
             _check_entry(f"a part of {name!r}", entry, index.shards)
             if name in index.tensors:
                 _check_part(name, index.tensors[name], part, entry)
@@ -223,10 +223,10 @@ def _shown(sizes: Sequence) -> str:
 
 
 def _extents(part) -> Part:
-    found = tuple((extent.start, extent.length if extent.HasField("length") else None) for extent in part.extent)
-    if any(length is not None and length < 0 for _, length in found):
-        raise table.DamagedError(f"part {_shown(found)} of a tensor has a negative size")
-    return tuple((start, -1 if length is None else length) for start, length in found)
+    extents = tuple((extent.start, extent.length if extent.HasField("length") else None) for extent in part.extent)
+    if any(length is not None and length < 0 for _, length in extents):
+        raise table.DamagedError(f"part {_shown(extents)} of a tensor has a negative size")
+    return tuple((start, -1 if length is None else length) for start, length in extents)
 
 
 def _slice_key(key: bytes) -> tuple[str, Part]:

@@ -50,14 +50,14 @@ def weights(folder: str, error: type[errors.UserError]) -> list[tuple[str, str]]
 
 
 def _of_files(folder: str) -> dict[str, str]:
-    found = {}
+    digests = {}
     for root, _, files in os.walk(folder):
         for file in files:
             path = os.path.join(root, file)
             name = os.path.relpath(path, folder).replace(os.sep, "/")
             if name != PATH.replace(os.sep, "/"):
-                found[name] = of_file(path)
-    return found
+                digests[name] = of_file(path)
+    return digests
 
 
 def of_file(path: str) -> str:

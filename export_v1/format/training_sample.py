@@ -97,8 +97,8 @@ def compare_gradient(
     """
     rows = max(_rows(*want), _rows(*have))
     whole = want[1] is None and have[1] is None
-    one, other = (want[0], have[0]) if whole else (_summed(*want, rows), _summed(*have, rows))
-    return comparison.compare(what, one, other, noise=noise, sides=sides)
+    expected, actual = (want[0], have[0]) if whole else (_summed(*want, rows), _summed(*have, rows))
+    return comparison.compare(what, expected, actual, noise=noise, sides=sides)
 
 
 def _rows(values: np.ndarray, indices: np.ndarray | None) -> int:

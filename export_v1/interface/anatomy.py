@@ -90,7 +90,7 @@ class Anatomy:
             return []
         roles = Roles(self.settling, self.live, model, drawn=drawn)
         handed_over = trainings.handed_over(roles)
-        used = [one for one in drawn if any(one in roles.sources_of(made.node) for made in handed_over)]
+        used = [tensor for tensor in drawn if any(tensor in roles.sources_of(made.node) for made in handed_over)]
         if used:
             self.roles, self.handed_over = roles, handed_over
             self.ends = ends.find(roles)
@@ -100,8 +100,8 @@ class Anatomy:
         """What is combined with weights as data is, but is named like a label: a loss may look weights up by its labels."""
         if all(end.kind == "unread" for end in self.ends):
             return []
-        found = [tensor for tensor in self.roles.data if _LABEL_NAME.search(tensor.node)]
-        return found if len(found) < len(self.roles.data) else []
+        labels = [tensor for tensor in self.roles.data if _LABEL_NAME.search(tensor.node)]
+        return labels if len(labels) < len(self.roles.data) else []
 
     def named(
         self, tensors: list[Tensor], why: Mapping[Tensor, str], keyed: Mapping[Tensor, str] = MappingProxyType({})
@@ -110,18 +110,18 @@ class Anatomy:
         # What a person named has the first claim on that name.
         order = sorted(tensors, key=lambda tensor: not naming.is_given(self.index[tensor.node]))
         keys = naming.unique([keyed.get(tensor) or self.key(tensor) for tensor in order])
-        found = dict(zip(order, keys, strict=True))
-        return [Named(found[tensor], tensor.name, why[tensor]) for tensor in tensors]
+        key_of = dict(zip(order, keys, strict=True))
+        return [Named(key_of[tensor], tensor.name, why[tensor]) for tensor in tensors]
 
     def named_inputs(self, tensors: list[Tensor], why: Mapping[Tensor, str]) -> list[Named]:
         """Returns the tensors with keys; one alone that nobody named is "x", which says as much as "Placeholder"."""
         named = self.named(tensors, why)
         labels = self.roles.labels
-        nameless = [at for at, one in enumerate(tensors) if self._is_nameless(one) and one not in labels]
+        nameless = [at for at, tensor in enumerate(tensors) if self._is_nameless(tensor) and tensor not in labels]
         if len(nameless) != 1:
             return named
-        keys = naming.unique(["x" if at == nameless[0] else one.key for at, one in enumerate(named)])
-        return [dataclasses.replace(one, key=key) for one, key in zip(named, keys, strict=True)]
+        keys = naming.unique(["x" if at == nameless[0] else choice.key for at, choice in enumerate(named)])
+        return [dataclasses.replace(choice, key=key) for choice, key in zip(named, keys, strict=True)]
 
     def _is_nameless(self, tensor: Tensor) -> bool:
         given = naming.is_given(self.index[tensor.node]) or tensor in self.drawn
@@ -161,7 +161,7 @@ class Anatomy:
 
         Then one says in another way what the other says.
         """
-        met = [self.roles.mixing.intersection(self.live.needed([one])) for one in (tensor, other)]
+        met = [self.roles.mixing.intersection(self.live.needed([end])) for end in (tensor, other)]
         return met[0] == met[1]
 
     def input_tensor(self, tensor: Tensor) -> Tensor:

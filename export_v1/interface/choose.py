@@ -30,7 +30,9 @@ def outputs(anatomy: Anatomy) -> tuple[list[Named], str]:
 
 
 def _why_output(anatomy: Anatomy, end: End) -> str:
-    read = [one.tensor for one in anatomy.ends if one.kind != "unread" and anatomy.reads(end.tensor, [one.tensor])]
+    read = [
+        other.tensor for other in anatomy.ends if other.kind != "unread" and anatomy.reads(end.tensor, [other.tensor])
+    ]
     if end.kind != "unread" or not read:
         return end.why
     return f"it is computed from {read[0].name}, which the loss uses, and {end.why}"
@@ -38,23 +40,23 @@ def _why_output(anatomy: Anatomy, end: End) -> str:
 
 def _chosen(anatomy: Anatomy) -> tuple[list[End], str]:
     """The ends that are answers, less those that another says better; or what else may be an answer too."""
-    found = _fed_by_hand(anatomy)
-    taken = [end for end in found if end.kind != "unread"]
-    for end in found:
+    ends = _fed_by_hand(anatomy)
+    answers = [end for end in ends if end.kind != "unread"]
+    for end in ends:
         if end.kind != "unread":
             continue
         if (
-            not taken
+            not answers
             or naming.is_given(anatomy.index[end.tensor.node])
-            or anatomy.reads(end.tensor, [other.tensor for other in taken])
-            or any(anatomy.same_weights(end.tensor, other.tensor) for other in taken if other.kind != "unread")
+            or anatomy.reads(end.tensor, [other.tensor for other in answers])
+            or any(anatomy.same_weights(end.tensor, other.tensor) for other in answers if other.kind != "unread")
         ):
-            taken.append(end)
-        elif all(one.kind == "unread" for one in taken):
-            taken.append(end)
+            answers.append(end)
+        elif all(answer.kind == "unread" for answer in answers):
+            answers.append(end)
         else:
             return [], f"{end.tensor.name!r} may be an answer too: nothing reads it"
-    return [end for end in taken if not _said_better(anatomy, end, taken)], ""
+    return [end for end in answers if not _said_better(anatomy, end, answers)], ""
 
 
 def _fed_by_hand(anatomy: Anatomy) -> list[End]:
@@ -69,19 +71,19 @@ def _fed_by_hand(anatomy: Anatomy) -> list[End]:
     by_queue = [
         key
         for key in by_sources
-        if not any(anatomy.roles.is_plain_placeholder(one) or one in anatomy.drawn for one in key)
+        if not any(anatomy.roles.is_plain_placeholder(source) or source in anatomy.drawn for source in key)
     ]
     if len(by_hand) == 1 and len(by_hand) + len(by_queue) == len(by_sources):
         return by_sources[by_hand[0]]
     return anatomy.ends
 
 
-def _said_better(anatomy: Anatomy, end: End, taken: list[End]) -> bool:
+def _said_better(anatomy: Anatomy, end: End, answers: list[End]) -> bool:
     """Whether another answer is this one with a name of its own, or its Sigmoid, which loses nothing, with one."""
     if naming.is_given(anatomy.index[end.tensor.node]):
         return False
     for reader, _ in anatomy.index.tensor_consumers(end.tensor):
-        if any(reader.name == other.tensor.node for other in taken):
+        if any(reader.name == other.tensor.node for other in answers):
             if (naming.is_answer(reader) and reader.op != "ArgMax") or (
                 reader.op == "Sigmoid" and naming.is_given(reader)
             ):
@@ -98,7 +100,7 @@ def _first_token_encoder(anatomy: Anatomy, tensors: list[Tensor]) -> Tensor | No
         return None
     at, seen_slice = anatomy.index[tensors[0].node], False
     while at is not None:
-        above = [anatomy.index[one.node] for one in anatomy.live.data(at) if anatomy.roles.in_model(one.node)]
+        above = [anatomy.index[source.node] for source in anatomy.live.data(at) if anatomy.roles.in_model(source.node)]
         if len(above) != 1:
             return None
         at = above[0]
@@ -129,8 +131,8 @@ def inputs(anatomy: Anatomy, tensors: list[str], frozen: Mapping[str, object], t
     entries = settling.entries(settled, tensors)
     needed = [graph.parse(name) for name in (*entries, *settling.unfed(settled, entries, tensors))]
     needed.sort(key=lambda tensor: (order[tensor.node], tensor.index))
-    found = [anatomy.input_tensor(tensor) for tensor in needed if not given.is_bool(anatomy.index, tensor)]
-    return anatomy.named_inputs(found, {tensor: _why_input(anatomy, tensor) for tensor in found})
+    fed = [anatomy.input_tensor(tensor) for tensor in needed if not given.is_bool(anatomy.index, tensor)]
+    return anatomy.named_inputs(fed, {tensor: _why_input(anatomy, tensor) for tensor in fed})
 
 
 def undecided(settling: Settling, name: str) -> str:
@@ -149,4 +151,4 @@ def _why_input(anatomy: Anatomy, tensor: Tensor) -> str:
 
 def as_choices(what: str, chosen: list[Named]) -> list[Choice]:
     """Returns the record of a choice of inputs or outputs."""
-    return [Choice(f"{what} {one.key!r} is {one.tensor}", one.why) for one in chosen]
+    return [Choice(f"{what} {choice.key!r} is {choice.tensor}", choice.why) for choice in chosen]

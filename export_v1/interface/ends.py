@@ -91,7 +91,7 @@ def _passed_on(roles: Roles, tensor: Tensor, ends: set[str]) -> bool:
 def scope_results(roles: Roles) -> list[Tensor]:
     """Returns what each outermost scope of the model gives to nodes outside it, the last first."""
     results = Results(roles)
-    found = []
+    given_out = []
     for node in reversed(roles.nodes):
         tensor, within = Tensor(node.name), naming.scopes(node.name)
         if not within or not roles.in_model(node.name) or roles.is_scalar(tensor) or node.op in NO_RESULTS:
@@ -101,8 +101,8 @@ def scope_results(roles: Roles) -> list[Tensor]:
             continue
         outside = [reader for reader in roles.readers(node.name) if not reader.name.startswith(within[0] + "/")]
         if outside and is_number(results.type_of(tensor)) and not results.in_loss_scope(node):
-            found.append(tensor)
-    return found
+            given_out.append(tensor)
+    return given_out
 
 
 class _Finding:
@@ -117,16 +117,16 @@ class _Finding:
 
         Where none of them looks like a result, it is what meets a label, whatever it looks like.
         """
-        found, compared = self._up_from_losses(frozenset())
+        ends, compared = self._up_from_losses(frozenset())
         if compared:
             # What one op compares ends the way up from every other op of the same loss.
-            found, _ = self._up_from_losses(compared)
-        return self._with_bases(self._with_parts(self._without_scales(found)))
+            ends, _ = self._up_from_losses(compared)
+        return self._with_bases(self._with_parts(self._without_scales(ends)))
 
     def _up_from_losses(self, ends: Collection[Tensor]) -> tuple[dict[Tensor, bool], set[Tensor]]:
         """What `before_loss` finds with `ends` for ends, and what arithmetic has made that is compared with a label."""
         roles = self._roles
-        found: dict[Tensor, bool] = {}
+        met: dict[Tensor, bool] = {}
         direct: dict[Tensor, bool] = {}
         made: set[Tensor] = set()
         # What a class was chosen by -> the class; metrics compute it several times.
@@ -147,32 +147,32 @@ class _Finding:
                 if not labelled and self._is_class(above, node):
                     classes.setdefault(roles.live.data(above)[0], Tensor(above.name))
                 if tensor in ends:
-                    found[tensor] = True
+                    met[tensor] = True
                     continue
                 if not labelled and (compared := self._compared(tensor, node)) is not None:
-                    found[compared] = True
+                    met[compared] = True
                     made.add(compared)
                     continue
                 still = labelled or (primary and not roles.is_scalar(tensor))
                 if not labelled and self._results.is_presentable(above, tensor, node):
                     for result in self._all(above, tensor):
-                        found[result] = found.get(result, False) or still
+                        met[result] = met.get(result, False) or still
                     if is_number(self._results.type_of(tensor)) or above.op in DECODERS:
                         continue
                 if labelled or roles.in_model(above.name):
                     todo.append((above, still))
                     if not labelled and roles.meets_label(node.name) and self._is_value(tensor):
                         direct[tensor] = True
-        found.update(dict.fromkeys(classes.values(), True))
-        return (found if any(found.values()) or not direct else {**found, **direct}), made
+        met.update(dict.fromkeys(classes.values(), True))
+        return (met if any(met.values()) or not direct else {**met, **direct}), made
 
-    def _without_scales(self, found: dict[Tensor, bool]) -> dict[Tensor, bool]:
+    def _without_scales(self, ends: dict[Tensor, bool]) -> dict[Tensor, bool]:
         """The ends, with one in the place of several that a loss has made of it with constants."""
-        unnamed = [tensor for tensor in found if not naming.is_given(self._roles.index[tensor.node])]
+        unnamed = [tensor for tensor in ends if not naming.is_given(self._roles.index[tensor.node])]
         base = {tensor: self._unscaled(tensor) for tensor in unnamed}
-        several = {one for one, count in Counter(base.values()).items() if count > 1 and self._is_value(one)}
+        several = {value for value, count in Counter(base.values()).items() if count > 1 and self._is_value(value)}
         result: dict[Tensor, bool] = {}
-        for tensor, primary in found.items():
+        for tensor, primary in ends.items():
             end = base[tensor] if base.get(tensor) in several else tensor
             result[end] = result.get(end, False) or primary
         return result
@@ -187,10 +187,10 @@ class _Finding:
             tensor = made[0]
         return tensor
 
-    def _with_parts(self, found: dict[Tensor, bool]) -> dict[Tensor, bool]:
+    def _with_parts(self, ends: dict[Tensor, bool]) -> dict[Tensor, bool]:
         """The ends, and beside each that a loss takes apart, such as boxes and their classes, its parts."""
         roles, result = self._roles, {}
-        for tensor, primary in found.items():
+        for tensor, primary in ends.items():
             result[tensor] = primary
             readers = [node for node in roles.readers(tensor.node) if node.name in self._steps]
             parts = [Tensor(node.name) for node in readers if node.op in PARTS]
@@ -199,13 +199,13 @@ class _Finding:
                     result.update(dict.fromkeys((part for part in parts if self._is_value(part)), True))
         return result
 
-    def _with_bases(self, found: dict[Tensor, bool]) -> dict[Tensor, bool]:
+    def _with_bases(self, ends: dict[Tensor, bool]) -> dict[Tensor, bool]:
         """The ends, and beside each class what it was chosen by, where a person named that.
 
         The log of a softmax that only losses read is half of a cross entropy: beside it stand the scores it was made of.
         """
-        roles, result = self._roles, dict(found)
-        for tensor, primary in found.items():
+        roles, result = self._roles, dict(ends)
+        for tensor, primary in ends.items():
             node = roles.index[tensor.node]
             if node.op == "LogSoftmax" and not naming.is_given(node) and tensor not in roles.sources:
                 scores = roles.live.data(node)[0]
@@ -276,7 +276,7 @@ class _Finding:
         """Returns the results that nothing reads, or only what is no result: a summary, a shape, a step."""
         roles, results = self._roles, self._results
         losses = {scope for name in self._steps for scope in naming.scopes(name)[-1:]}
-        found: dict[Tensor, None] = {}
+        unread: dict[Tensor, None] = {}
         dropped: set[str] = set()
         left: dict[str, int] = {}
         todo = collections.deque(node for node in roles.terminals() if not self._is_loss(node))
@@ -287,14 +287,14 @@ class _Finding:
             peeled = bool(roles.readers(node.name))
             if results.is_result(node, losses) and (outputs := results.outputs(node)):
                 if not peeled or self._stands_out(node):
-                    found.update(dict.fromkeys([*outputs, *self._made_of(node)]))
+                    unread.update(dict.fromkeys([*outputs, *self._made_of(node)]))
                     continue
             dropped.add(node.name)
             for name in dict.fromkeys(tensor.node for tensor in roles.live.data(node)):
                 left[name] = left.get(name, len(roles.readers(name))) - 1
                 if not left[name] and roles.in_model(name):
                     todo.append(roles.index[name])
-        return list(found)
+        return list(unread)
 
     def _stands_out(self, node: NodeDef) -> bool:
         """Whether a node is a result although something reads it: a person named it."""
@@ -308,7 +308,7 @@ class _Finding:
             return []
         if roles.is_counted(node.name) and roles.is_scalar(Tensor(node.name)):
             return []
-        found: list[Tensor] = []
+        parts: list[Tensor] = []
         seen: set[str] = set()
         todo = [node]
         while todo:
@@ -322,12 +322,12 @@ class _Finding:
                     continue
                 number = is_number(results.type_of(tensor))
                 if number and (reader.op == "ArgMax" or results.is_presentable(above, tensor, reader)):
-                    found += [tensor] if kind != types_pb2.DT_STRING else []
+                    parts += [tensor] if kind != types_pb2.DT_STRING else []
                     continue
                 if above.op == "ArgMax" and naming.is_given(above):
-                    found.append(tensor)
+                    parts.append(tensor)
                 todo.append(above)
-        return found
+        return parts
 
     def leads_on(self, tensor: Tensor, others) -> bool:
         """Returns whether further weights lie between `tensor` and another end."""

@@ -80,18 +80,18 @@ def tensor(index: graph.Index, text: str, *, flag: str, key: str, place: str) ->
     Raises:
         ExportError: no such node, or the node has no such output.
     """
-    found = graph.parse(text)
+    parsed = graph.parse(text)
     what = flag.capitalize() if flag in (*_KEYED, "loss") else "Tensor"
-    if found.index < 0 or found.node not in index:
+    if parsed.index < 0 or parsed.node not in index:
         known = _nameable(index)
-        near = errors.closest(found.name, known)
+        near = errors.closest(parsed.name, known)
         raise errors.unknown(what, text, place, known, _paste(flag, key, near[0] if near else None))
-    types = graph.output_types(index[found.node])
-    if graph.op_def(index[found.node].op) and found.index >= len(types):
-        names = [f"{found.node}:{at}" for at in range(len(types))]
-        remedy = _paste(flag, key, names[0]) if names else f"{index[found.node].op} gives no tensor."
-        raise errors.unknown(what, found.name, place, names, remedy)
-    return found
+    types = graph.output_types(index[parsed.node])
+    if graph.op_def(index[parsed.node].op) and parsed.index >= len(types):
+        names = [f"{parsed.node}:{at}" for at in range(len(types))]
+        remedy = _paste(flag, key, names[0]) if names else f"{index[parsed.node].op} gives no tensor."
+        raise errors.unknown(what, parsed.name, place, names, remedy)
+    return parsed
 
 
 def _nameable(index: graph.Index) -> list[str]:
@@ -130,23 +130,23 @@ def inputs(index: graph.Index, given: Mapping[str, str], *, place: str, flag: st
                 f"{flag.capitalize()} {key!r} has a keyword of Python for a key, and tf.saved_model.load takes no argument "
                 f"of that name.\n  Give it another: --{flag}={key}_={text}"
             )
-        found = tensor(index, name, flag=flag, key=key, place=place)
-        if found.name in keys:
+        source = tensor(index, name, flag=flag, key=key, place=place)
+        if source.name in keys:
             raise errors.ExportError(
-                f"{flag.capitalize()}s {keys[found.name]!r} and {key!r} are both {found.name!r}.\n"
+                f"{flag.capitalize()}s {keys[source.name]!r} and {key!r} are both {source.name!r}.\n"
                 "  Give one of them another tensor."
             )
-        keys[found.name] = key
-        dtype = tensor_type(index, found)
+        keys[source.name] = key
+        dtype = tensor_type(index, source)
         if dtype is None:
             raise errors.ExportError(
-                f"The type of {flag} {key!r}, {found.name!r} in {place}, is not known: "
-                f"op {index[found.node].op!r} is not registered.\n  Pass --op_library=FILE that registers it."
+                f"The type of {flag} {key!r}, {source.name!r} in {place}, is not known: "
+                f"op {index[source.node].op!r} is not registered.\n  Pass --op_library=FILE that registers it."
             )
-        recorded = graph.recorded_shape(index[found.node], found.index)
+        recorded = graph.recorded_shape(index[source.node], source.index)
         if shape is not None:
-            _check_shape(key, found.name, shape, recorded, place, flag)
-        result[key] = Input(found.name, dtype, shape if has_shape else recorded)
+            _check_shape(key, source.name, shape, recorded, place, flag)
+        result[key] = Input(source.name, dtype, shape if has_shape else recorded)
     return result
 
 
@@ -182,12 +182,12 @@ def values(index: graph.Index, given: Mapping[str, object], *, flag: str, place:
     """
     result = {}
     for name, value in given.items():
-        found = tensor(index, name, flag=flag, key="", place=place)
-        dtype = tensor_type(index, found)
+        target = tensor(index, name, flag=flag, key="", place=place)
+        dtype = tensor_type(index, target)
         if dtype is None:
-            raise errors.ExportError(f"The type of {found.name!r} in {place} is not known, so it cannot be frozen.")
-        shape = graph.recorded_shape(index[found.node], found.index)
-        result[found.name] = convert(value, dtype, shape, name=found.name, flag=flag)
+            raise errors.ExportError(f"The type of {target.name!r} in {place} is not known, so it cannot be frozen.")
+        shape = graph.recorded_shape(index[target.node], target.index)
+        result[target.name] = convert(value, dtype, shape, name=target.name, flag=flag)
     return result
 
 

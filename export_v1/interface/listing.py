@@ -35,10 +35,10 @@ def text(model: Graph, variables: Iterable, pattern: str = "", looked: Anatomy |
     if pattern:
         return "\n".join(_matching(model.index, list(variables), re.compile(pattern)))
     anatomy = looked or offers.look(model)
-    found = offers.of(anatomy)
+    candidates = offers.of(anatomy)
     lines = _signatures(model) if model.signatures else _chosen(anatomy)
-    lines += offers.section("Inputs", found.inputs, _SHOWN) + offers.section("Outputs", found.outputs, _SHOWN)
-    lines += offers.section("Frozen", found.freeze, _SHOWN)
+    lines += offers.section("Inputs", candidates.inputs, _SHOWN) + offers.section("Outputs", candidates.outputs, _SHOWN)
+    lines += offers.section("Frozen", candidates.freeze, _SHOWN)
     rows = list(variables)
     slots = _slots(model.index)
     lines += _variables([row for row in rows if row.name not in slots], len(rows))
@@ -92,8 +92,10 @@ def _slots(index: Index) -> set[str]:
     trained = {name for step in steps for name in _variables_of(index, graph.data_inputs(step)[:1])}
     slots = {name for step in steps for name in _variables_of(index, graph.data_inputs(step)[1:])} - trained
     suffixes = {name.rpartition("/")[2] for name in slots if name.rpartition("/")[0] in trained}
-    found = {node.name for node in index.graph_def.node if node.op in ops.VARIABLES}
-    return slots | {name for name in found if name.rpartition("/")[2] in suffixes and name.rpartition("/")[0] in found}
+    variables = {node.name for node in index.graph_def.node if node.op in ops.VARIABLES}
+    return slots | {
+        name for name in variables if name.rpartition("/")[2] in suffixes and name.rpartition("/")[0] in variables
+    }
 
 
 def _variables_of(index: Index, tensors: Iterable[Tensor]) -> Iterator[str]:
@@ -143,18 +145,19 @@ def _choice(anatomy: Anatomy) -> tuple[list[Named], list[Named], str]:
 
 def data(model: Graph, variables: Iterable, anatomy: Anatomy) -> dict[str, Any]:
     """Returns what `text` says, as plain JSON values: `signatures`, or `chosen` and `unclear`; candidates; `variables`."""
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     if model.signatures:
-        found["signatures"] = {
-            key: {"inputs": dict(one.inputs), "outputs": dict(one.outputs)} for key, one in model.signatures.items()
+        result["signatures"] = {
+            key: {"inputs": dict(signature.inputs), "outputs": dict(signature.outputs)}
+            for key, signature in model.signatures.items()
         }
     else:
         inputs, outputs, doubt = _choice(anatomy)
         sides = {"inputs": inputs, "outputs": outputs}
-        found["chosen"] = {name: {named.key: named.tensor for named in side} for name, side in sides.items()}
-        found["unclear"] = doubt
-    found["candidates"] = offers.of(anatomy).to_json()
-    found["variables"] = [
+        result["chosen"] = {name: {named.key: named.tensor for named in side} for name, side in sides.items()}
+        result["unclear"] = doubt
+    result["candidates"] = offers.of(anatomy).to_json()
+    result["variables"] = [
         {
             "name": row.name,
             "dtype": row.dtype.name,
@@ -163,4 +166,4 @@ def data(model: Graph, variables: Iterable, anatomy: Anatomy) -> dict[str, Any]:
         }
         for row in variables
     ]
-    return found
+    return result

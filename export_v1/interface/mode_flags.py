@@ -100,8 +100,8 @@ class Flags:
 
     def _keep(self, tensor: Tensor) -> Flag | None:
         scales = dropout.affine(self._index, tensor, self._ordered.constants)
-        found = {place.node: dropout.value_for_none(place, scales) for place in self.dropouts}
-        values = {name: value for name, value in found.items() if value is not None}
+        by_node = {place.node: dropout.value_for_none(place, scales) for place in self.dropouts}
+        values = {name: value for name, value in by_node.items() if value is not None}
         if len(set(values.values())) != 1:
             return None
         value, places = next(iter(values.values())), list(values)

@@ -113,5 +113,5 @@ def unique(wanted: list[str]) -> list[str]:
     >>> unique(["x", "y", "x"])
     ['x', 'y', 'x_1']
     """
-    taken: set[str] = set()
-    return [graph.fresh_name(name, taken) for name in wanted]
+    keys: set[str] = set()
+    return [graph.fresh_name(name, keys) for name in wanted]

@@ -46,7 +46,7 @@ def _candidate(anatomy: Anatomy, named: Named) -> Candidate:
 def _inputs(anatomy: Anatomy, randomized: list[tuple[Tensor, str]]) -> list[Named]:
     parts = anatomy.roles
     order, data = anatomy.index.order, set(parts.data)
-    ranked = sorted(parts.sources, key=lambda one: (one not in data, order[one.node], one.index))
+    ranked = sorted(parts.sources, key=lambda source: (source not in data, order[source.node], source.index))
     why: dict[Tensor, str] = {}
     for tensor in ranked:
         if tensor in anatomy.constants:
@@ -122,7 +122,7 @@ def _randomized(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
     dropped = anatomy.index.ancestors(dropout.node for dropout in dropouts)
     noise = {node.name: 1 for node in parts.nodes if ops.is_random(node.op) and node.name not in dropped}
     drawn = parts.spread(noise)
-    found = []
+    candidates = []
     for node in parts.nodes:
         above = [tensor.node for tensor in parts.live.data(node)]
         if not parts.in_model(node.name) or not any(map(parts.in_model, above)) or node.name in dropped:
@@ -130,11 +130,11 @@ def _randomized(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
         # A deviation times noise is not yet what is drawn; the mean is added to it.
         shifted = node.op in ops.ADDS and any(parts.in_model(name) and not drawn.get(name) for name in above)
         if node.name in noise:
-            found.append((Tensor(node.name), "it is sampled at random from the model's output"))
+            candidates.append((Tensor(node.name), "it is sampled at random from the model's output"))
         elif any(drawn.get(name) and (shifted or not parts.in_model(name)) for name in above):
             if node.op != "Mul" and not parts.is_scalar(Tensor(node.name)):
-                found.append((Tensor(node.name), "random numbers are combined with the model's output here"))
-    return found
+                candidates.append((Tensor(node.name), "random numbers are combined with the model's output here"))
+    return candidates
 
 
 def _drawn_choices(judge: Results, randomized: list[tuple[Tensor, str]]) -> list[tuple[Tensor, str]]:
@@ -149,7 +149,7 @@ def _drawn_choices(judge: Results, randomized: list[tuple[Tensor, str]]) -> list
 
 def _beside_data(anatomy: Anatomy, judge: Results) -> list[tuple[Tensor, str]]:
     """What a loss holds against data that goes into the model itself, as a decoder is held against what it is fed."""
-    parts, found = anatomy.roles, {}
+    parts, reasons = anatomy.roles, {}
     for node in parts.nodes:
         if node.op not in ends.DIFFERENCES | roles.CROSS_ENTROPIES:
             continue
@@ -158,19 +158,19 @@ def _beside_data(anatomy: Anatomy, judge: Results) -> list[tuple[Tensor, str]]:
         plain = [tensor for tensor in read if tensor in parts.data]
         if len(made) != 1 or len(plain) != 1 or made[0].node in judge.in_loops or parts.is_scalar(made[0]):
             continue
-        found[made[0]] = f"the loss compares it with {plain[0].name!r}, which is data, too"
-    return list(found.items())
+        reasons[made[0]] = f"the loss compares it with {plain[0].name!r}, which is data, too"
+    return list(reasons.items())
 
 
 def _of_distributions(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
     """What the model gives to a distribution for a parameter: the mean and the deviation of a decoder, of an action."""
-    parts, found = anatomy.roles, {}
+    parts, parameters = anatomy.roles, {}
     for node in parts.nodes:
         if node.op == "Identity" and naming.leaf(node.name) in _PARAMETERS and parts.in_model(node.name):
             parameter = parts.live.data(node)[0]
             if not parts.is_scalar(parameter) and parameter.index == 0:
-                found[parameter] = f"a distribution takes it for its {naming.leaf(node.name)!r}"
-    return list(found.items())
+                parameters[parameter] = f"a distribution takes it for its {naming.leaf(node.name)!r}"
+    return list(parameters.items())
 
 
 def _choices(judge: Results) -> list[tuple[Tensor, str]]:
@@ -184,22 +184,22 @@ def _choices(judge: Results) -> list[tuple[Tensor, str]]:
 
 def _of_weights(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
     """What depends on variables alone: word vectors and their likenesses; a transition matrix that the loss reads."""
-    parts, found = anatomy.roles, {}
+    parts, candidates = anatomy.roles, {}
     for node in reversed(parts.nodes):
         kept = any(reader.op in roles.KEEPERS for reader, _ in anatomy.index.consumers(node.name))
         if parts.readers(node.name) or kept or naming.is_step(node.name) or not _is_of_weights(anatomy, node):
             continue
         if naming.is_given(node):
-            found[Tensor(node.name)] = "it has a name of its own, and depends on variables alone"
+            candidates[Tensor(node.name)] = "it has a name of its own, and depends on variables alone"
         elif node.op not in ops.VARIABLE_READS and not parts.is_scalar(Tensor(node.name)):
-            found[Tensor(node.name)] = "nothing reads it, and it depends on variables alone"
+            candidates[Tensor(node.name)] = "nothing reads it, and it depends on variables alone"
             for above in parts.live.data(node):
                 made = anatomy.index.nodes.get(above.node)
                 if made is not None and made.op not in ops.VARIABLE_READS and _is_of_weights(anatomy, made):
-                    found[above] = "it depends on variables alone"
+                    candidates[above] = "it depends on variables alone"
     if not parts.data or anatomy.constants:
-        found.update(_trained_alone(anatomy))
-    return [*found.items(), *_only_in_loss(anatomy)]
+        candidates.update(_trained_alone(anatomy))
+    return [*candidates.items(), *_only_in_loss(anatomy)]
 
 
 def _trained_alone(anatomy: Anatomy) -> Iterator[tuple[Tensor, str]]:
@@ -290,21 +290,23 @@ def look(model: Graph) -> Anatomy:
 
 def unclear(anatomy: Anatomy, reason: str, place: str) -> errors.ExportError:
     """Returns the error for a choice that is not clear: why, and what there is, as flags to paste."""
-    found = of(anatomy)
+    candidates = of(anatomy)
     lines = [f"What goes in and what comes out is not clear in {place}: {reason}."]
-    lines += section("Inputs", found.inputs, _SHOWN) + section("Outputs", found.outputs, _SHOWN)
-    lines += section("Frozen", found.freeze, _SHOWN)
+    lines += section("Inputs", candidates.inputs, _SHOWN) + section("Outputs", candidates.outputs, _SHOWN)
+    lines += section("Frozen", candidates.freeze, _SHOWN)
     lines.append("  Pass the --output flags you want; the inputs they need follow from them. --list shows everything.")
     return errors.ExportError("\n".join(lines))
 
 
-def section(title: str, found: Iterable[Candidate], limit: int | None = None) -> list[str]:
+def section(title: str, candidates: Iterable[Candidate], limit: int | None = None) -> list[str]:
     """Returns one heading and one line for each candidate, as a flag; at most `limit` of them."""
-    found = list(found)
-    lines = [f"  {title} ({len(found)}):" if found else f"  {title}: none found."]
-    lines += aligned([(_flag(title, candidate), f"{_type(candidate)}; {candidate.why}") for candidate in found[:limit]])
-    if limit is not None and len(found) > limit:
-        lines.append(f"    … and {len(found) - limit} more")
+    candidates = list(candidates)
+    lines = [f"  {title} ({len(candidates)}):" if candidates else f"  {title}: none found."]
+    lines += aligned(
+        [(_flag(title, candidate), f"{_type(candidate)}; {candidate.why}") for candidate in candidates[:limit]]
+    )
+    if limit is not None and len(candidates) > limit:
+        lines.append(f"    … and {len(candidates) - limit} more")
     return lines
 
 

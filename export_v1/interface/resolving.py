@@ -44,12 +44,12 @@ def resolve(
     wanted = given.outputs(index, outputs or {}, place=place)
     frozen = given.values(index, freeze or {}, flag="freeze", place=place)
     train = given.values(index, train_freeze or {}, flag="train_freeze", place=place)
-    _refuse_both([one.tensor for one in fed.values()], {**frozen, **train})
+    _refuse_both([source.tensor for source in fed.values()], {**frozen, **train})
     with telling() as told:
         if not fed or not wanted:
             fed, wanted, chosen = _completed(model, settling, fed, wanted, frozen, train, place)
             told.extend(chosen)
-        cuts, names = [one.tensor for one in fed.values()], list(wanted.values())
+        cuts, names = [source.tensor for source in fed.values()], list(wanted.values())
         all_frozen, choices = settling.inference(frozen, cuts, names, train)
         told.extend([*choices, *_without_effect(index, {**frozen, **train}, cuts, names)])
         settling.refuse_unfed(settling.unfed(all_frozen, cuts, names), wanted, place, "freeze")
@@ -74,20 +74,20 @@ def _without_effect(
 def _completed(model, settling: Settling, fed, wanted, frozen, train, place: str):
     """Returns the inputs, the outputs and the choices made, where one of the two was not given, or neither."""
     nothing_given = not fed and not wanted
-    anatomy = Anatomy(model, settling, frozen, [one.tensor for one in fed.values()], train)
+    anatomy = Anatomy(model, settling, frozen, [source.tensor for source in fed.values()], train)
     chosen: list[Choice] = []
     if not wanted:
         named, doubt = choose.outputs(anatomy)
         if doubt:
             raise offers.unclear(anatomy, doubt, place)
-        wanted = {one.key: one.tensor for one in named}
+        wanted = {choice.key: choice.tensor for choice in named}
         chosen = choose.as_choices("output", named)
     if not fed:
         named = choose.inputs(anatomy, list(wanted.values()), frozen, train)
-        fed = given.inputs(settling.index, {one.key: one.tensor for one in named}, place=place)
+        fed = given.inputs(settling.index, {choice.key: choice.tensor for choice in named}, place=place)
         chosen = choose.as_choices("input", named) + chosen
     if nothing_given:
-        cuts, names = [one.tensor for one in fed.values()], list(wanted.values())
+        cuts, names = [choice.tensor for choice in fed.values()], list(wanted.values())
         settled, _ = settling.inference(frozen, cuts, names, train)
         for name in settling.unfed(settled, cuts, names):
             raise offers.unclear(anatomy, choose.undecided(settling, name), place)

@@ -108,14 +108,14 @@ class Results:
         """
         roles = self.roles
         types = graph.output_types(node)
-        found = []
+        results = []
         for at, dtype in enumerate(types if node.op in _ALL_RESULTS else types[:1]):
             tensor = Tensor(node.name, at)
             chosen = dtype in _INTEGERS and bool(roles.mask(node.name) & TRAINED)
             wanted = any_type or is_number(dtype) or dtype == types_pb2.DT_STRING or chosen or naming.is_given(node)
             if (wanted or node.op in _ALL_RESULTS) and self._has_size(node, tensor):
-                found.append(tensor)
-        return found
+                results.append(tensor)
+        return results
 
     def _has_size(self, node: NodeDef, tensor: Tensor) -> bool:
         roles = self.roles

@@ -152,13 +152,13 @@ class Roles:
 
     def margins(self) -> list[str]:
         """Returns the losses that compare with a label what the label has changed before, as those of embeddings do."""
-        found = []
+        losses = []
         for step in self._steps:
             if step.op in CROSS_ENTROPIES and len(step.data) == 2:
                 scores, target = map(self.tensor_mask, step.data)
                 if scores & target & self._label_mask and scores & TRAINED:
-                    found.append(step.name)
-        return found
+                    losses.append(step.name)
+        return losses
 
     def towers(self, lookups: bool) -> list[frozenset[Tensor]]:
         """Returns the sets of inputs that meet the same weights, each alone: a pair that is compared, a triplet.
@@ -170,7 +170,7 @@ class Roles:
         labels = set(self.labels)
         for name in self.mixing:
             node = self.index[name]
-            sources = [one for one in self.needed_sources([name]) if one not in labels]
+            sources = [source for source in self.needed_sources([name]) if source not in labels]
             if len(sources) != 1 or (node.op in ops.GATHERS) != lookups:
                 continue
             for tensor in self.live.data(node):
@@ -178,7 +178,7 @@ class Roles:
                     variable = self._variable(tensor)
                     if variable:
                         by_variable.setdefault(variable, set()).add(sources[0])
-        return list(dict.fromkeys(frozenset(found) for found in by_variable.values() if len(found) > 1))
+        return list(dict.fromkeys(frozenset(sources) for sources in by_variable.values() if len(sources) > 1))
 
     def _variable(self, tensor: Tensor) -> str | None:
         """The variable that a tensor is the value of."""
@@ -292,21 +292,21 @@ class Roles:
 
     def constant_data(self) -> list[Tensor]:
         """Returns the constants that meet trainable weights as data would, in graph order."""
-        found: dict[Tensor, None] = {}
+        constants: dict[Tensor, None] = {}
         for step in self._steps:
             if step.op in _MEETING and any(self.tensor_mask(tensor) & TRAINED for tensor in step.data):
                 for tensor in step.data:
                     if not self.tensor_mask(tensor):
-                        found.update(dict.fromkeys(self._constants_of(tensor)))
-        return [tensor for tensor in found if tensor not in self._cuts]
+                        constants.update(dict.fromkeys(self._constants_of(tensor)))
+        return [tensor for tensor in constants if tensor not in self._cuts]
 
     def drawn_data(self) -> list[Tensor]:
         """Returns the random numbers that meet trainable weights as data would, in graph order: a generator's noise."""
-        found: dict[Tensor, None] = {}
+        tensors: dict[Tensor, None] = {}
         for step in self._steps:
             if step.op in _LAYERS and any(self.tensor_mask(tensor) & TRAINED for tensor in step.data):
-                found.update((self._unformed(one), None) for one in step.data if not self.tensor_mask(one))
-        return [tensor for tensor in found if self._is_drawn(tensor)]
+                tensors.update((self._unformed(tensor), None) for tensor in step.data if not self.tensor_mask(tensor))
+        return [tensor for tensor in tensors if self._is_drawn(tensor)]
 
     def _unformed(self, tensor: Tensor) -> Tensor:
         while (node := self.index.nodes.get(tensor.node)) is not None and node.op in FORMS:
@@ -361,11 +361,11 @@ class Roles:
         mask = 0
         for name in names:
             mask |= self.mask(name)
-        found, mask = [], mask >> _FIRST_SOURCE
+        needed, mask = [], mask >> _FIRST_SOURCE
         while mask:
-            found.append(self.sources[(mask & -mask).bit_length() - 1])
+            needed.append(self.sources[(mask & -mask).bit_length() - 1])
             mask &= mask - 1
-        return found
+        return needed
 
     def is_plain_placeholder(self, tensor: Tensor) -> bool:
         """Returns whether a source is a placeholder, not a queue or an iterator."""

@@ -47,27 +47,27 @@ class Settling:
 
     def entries(self, values: Mapping[str, object], outputs: Iterable[str]) -> list[str]:
         """Returns the placeholders with a default that `outputs` need and that data is meant to replace."""
-        asked = self.live(values, ()).needed(map(graph.parse, outputs), ops.SOURCES)
-        return [f"{name}:0" for name in asked if self.takes_data(f"{name}:0")]
+        names = self.live(values, ()).needed(map(graph.parse, outputs), ops.SOURCES)
+        return [f"{name}:0" for name in names if self.takes_data(f"{name}:0")]
 
     def unfed(self, values: Mapping[str, object], cuts: Iterable[str], outputs: Iterable[str]) -> dict[str, list[str]]:
         """Returns each tensor from outside that `outputs` need and do not get -> the nodes on the way to it."""
         running = self.live(values, cuts)
-        asked = running.needed(map(graph.parse, outputs), ops.SOURCES)
+        needed = running.needed(map(graph.parse, outputs), ops.SOURCES)
         wanted: dict[str, set[Tensor]] = {
-            name: set() for name in asked if self.index[name].op in ops.SOURCES and self.index[name].op not in ops.FED
+            name: set() for name in needed if self.index[name].op in ops.SOURCES and self.index[name].op not in ops.FED
         }
         if wanted:
-            for tensor in [*map(graph.parse, outputs), *self._read(running, asked, wanted)]:
+            for tensor in [*map(graph.parse, outputs), *self._read(running, needed, wanted)]:
                 if tensor.node in wanted:
                     wanted[tensor.node].add(tensor)
-        found = {}
-        for name in asked:
+        ways = {}
+        for name in needed:
             if self.index[name].op in ops.FED:
-                found[f"{name}:0"] = path(asked, name)
-            for tensor in sorted(wanted.get(name, ()), key=lambda one: one.index):
-                found[tensor.name] = path(asked, name)
-        return found
+                ways[f"{name}:0"] = path(needed, name)
+            for tensor in sorted(wanted.get(name, ()), key=lambda entry: entry.index):
+                ways[tensor.name] = path(needed, name)
+        return ways
 
     def _read(self, running: Liveness, readers: Iterable[str], sources: Mapping[str, object]) -> Iterator[Tensor]:
         """Yields what some nodes read, and what of the sources they wait for."""
@@ -143,20 +143,20 @@ class Settling:
             return {}
         running = self.live(frozen, cuts)
         needed = running.needed(map(graph.parse, outputs), ops.SOURCES)
-        found = {}
+        changes = {}
         for dropout in self.flags.dropouts:
             rate = constants.scalar(running.known.get(dropout.rate))
             if dropout.node in needed and rate is not None and rate != dropout.off:
                 constant = self.flags.constant_rate(dropout)
                 if constant is not None:
-                    found[constant[0].name] = constant[1]
-        return found
+                    changes[constant[0].name] = constant[1]
+        return changes
 
     def _adjustable(self, frozen, cuts, outputs, left_alone: set[str]) -> list[str]:
         """The needed tensors that may be flags: placeholders, and scalar variables that are read."""
         names = []
-        asked = self.live(frozen, cuts).needed(map(graph.parse, outputs), ops.SOURCES)
-        for name in asked:
+        needed = self.live(frozen, cuts).needed(map(graph.parse, outputs), ops.SOURCES)
+        for name in needed:
             node = self.index[name]
             if node.op not in _ADJUSTABLE:
                 continue

@@ -29,21 +29,23 @@ def name(index: Index, tensor: Tensor) -> str | None:
 
 def _column(index: Index, tensor: Tensor) -> str | None:
     """The feature column that reads a tensor; of several, one that is not a cross of others."""
-    found: dict[str, None] = {}
+    columns: dict[str, None] = {}
     seen: set[str] = set()
     near = [tensor]
     for _ in range(_NEAR):
-        readers = [reader for one in near for reader, _ in index.tensor_consumers(one) if reader.name not in seen]
+        readers = [
+            reader for reached in near for reader, _ in index.tensor_consumers(reached) if reader.name not in seen
+        ]
         seen.update(reader.name for reader in readers)
         inside = {reader.name: column for reader in readers if (column := _column_of(reader.name))}
-        found.update(dict.fromkeys(inside.values()))
+        columns.update(dict.fromkeys(inside.values()))
         near = [
             Tensor(reader.name, at)
             for reader in readers
             if reader.name not in inside
             for at in range(len(graph.output_types(reader)))
         ]
-    simple = [column for column in found if "_X_" not in column]
+    simple = [column for column in columns if "_X_" not in column]
     return simple[0] if len(simple) == 1 else None
 
 
@@ -142,14 +144,14 @@ def _key(node: NodeDef, at: int, value) -> str | None:
 
 def _keys(node: NodeDef, value) -> dict[str, list[str]]:
     if node.op == "ParseSingleExample":
-        found = {kind: list(graph.attr(node, f"{kind}_keys").list.s) for kind in ("sparse", "dense")}
+        keys = {kind: list(graph.attr(node, f"{kind}_keys").list.s) for kind in ("sparse", "dense")}
     elif node.op == "ParseExampleV2":
-        found = {"sparse": value(node.input[2]), "dense": value(node.input[3])}
+        keys = {"sparse": value(node.input[2]), "dense": value(node.input[3])}
     else:
         count = graph.attr(node, "Nsparse").i
-        found = {"sparse": _each(value, node.input[2 : 2 + count])}
-        found["dense"] = _each(value, node.input[2 + count : 2 + count + graph.attr(node, "Ndense").i])
-    return {kind: [text.decode(errors="replace") for text in texts] for kind, texts in found.items()}
+        keys = {"sparse": _each(value, node.input[2 : 2 + count])}
+        keys["dense"] = _each(value, node.input[2 + count : 2 + count + graph.attr(node, "Ndense").i])
+    return {kind: [text.decode(errors="replace") for text in texts] for kind, texts in keys.items()}
 
 
 def _each(value, edges) -> list[bytes]:

@@ -22,16 +22,16 @@ def ended(roles: Roles) -> list[Tensor]:
 
 def new(roles: Roles) -> dict[Tensor, Tensor]:
     """Returns what a loop ends with -> the source that it starts with, for the loops that start with one as it is."""
-    found: dict[Tensor, Tensor] = {}
+    starts: dict[Tensor, Tensor] = {}
     for tensor in ended(roles):
         start = _start(roles, roles.index[tensor.node])
         assert start is not None, "only loops with a start are told"
         source = _source(roles, start)
         # A loop over nothing but its own start computes an answer; a state meets other data on its way.
-        others = [one for one in roles.sources_of(tensor.node) if one != source]
-        if source in roles.data and any(one in roles.data for one in others):
-            found[tensor] = source  # type: ignore[assignment]
-    return found
+        others = [other_source for other_source in roles.sources_of(tensor.node) if other_source != source]
+        if source in roles.data and any(other_source in roles.data for other_source in others):
+            starts[tensor] = source  # type: ignore[assignment]
+    return starts
 
 
 def _start(roles: Roles, exit_node: NodeDef) -> Tensor | None:

@@ -20,17 +20,17 @@ _FORMS = frozenset({"Concat", "ConcatV2", "Reshape", "Identity", "Cast", "Expand
 
 def groups(index: Index) -> list[set[str]]:
     """Returns the sets of variables that optimizers train together; two that share one are one."""
-    found: dict[str, set[str]] = {}
+    by_scope: dict[str, set[str]] = {}
     for node in index.graph_def.node:
         if ops.is_optimizer_step(node.op):
             scope = _gradients(index, node)
             variable = _variable(index, node)
             if scope is not None and variable is not None:
-                found.setdefault(scope, set()).add(variable)
+                by_scope.setdefault(scope, set()).add(variable)
     merged: list[set[str]] = []
-    for names in found.values():
-        sharing = [one for one in merged if one & names]
-        merged = [one for one in merged if one not in sharing] + [names.union(*sharing)]
+    for names in by_scope.values():
+        sharing = [group for group in merged if group & names]
+        merged = [group for group in merged if group not in sharing] + [names.union(*sharing)]
     return merged
 
 
@@ -65,7 +65,7 @@ def handed_over(roles: Roles) -> dict[Tensor, set[str]]:
     bits = {name: 1 << at for at, names in enumerate(parts) for name in names}
     reached = roles.spread(bits)
     results = Results(roles)
-    found: dict[Tensor, set[str]] = {}
+    makers: dict[Tensor, set[str]] = {}
     for node in roles.nodes:
         own = [tensor for tensor in roles.live.data(node) if not roles.has_sources(tensor.node)]
         weights = _any(reached, own)
@@ -75,8 +75,8 @@ def handed_over(roles: Roles) -> dict[Tensor, set[str]]:
                 continue
             for result in _parts_of(roles, tensor):
                 if reached.get(result.node, 0) and _is_number(roles, results, result):
-                    found.setdefault(result, set()).add(node.name)
-    return found
+                    makers.setdefault(result, set()).add(node.name)
+    return makers
 
 
 def _any(reached: dict[str, int], tensors: list[Tensor]) -> int:
@@ -88,15 +88,15 @@ def _any(reached: dict[str, int], tensors: list[Tensor]) -> int:
 
 def _parts_of(roles: Roles, tensor: Tensor) -> list[Tensor]:
     """What a tensor is put together from, so far as nothing is computed."""
-    found, todo = [], [tensor]
+    parts, todo = [], [tensor]
     while todo:
-        one = todo.pop()
-        node = roles.index[one.node]
-        if node.op in _FORMS and one not in roles.sources:
+        part = todo.pop()
+        node = roles.index[part.node]
+        if node.op in _FORMS and part not in roles.sources:
             todo += [above for above in roles.live.data(node) if roles.has_sources(above.node)]
         else:
-            found.append(one)
-    return found
+            parts.append(part)
+    return parts
 
 
 def _is_number(roles: Roles, results: Results, tensor: Tensor) -> bool:

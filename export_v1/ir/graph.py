@@ -159,15 +159,15 @@ class Index:
 
     def edges(self, node: str) -> "Edges":
         """Returns the edges into a node."""
-        found = self._edges.get(node)
-        if found is None:
+        edges = self._edges.get(node)
+        if edges is None:
             data = list(self.nodes[node].input)
             waits: tuple[str, ...] = ()
             # Most nodes wait for nothing.
             if "^" in "".join(data):
                 data, waits = self._apart(node, data)
-            found = self._edges[node] = Edges(tuple(map(parse, data)), waits)
-        return found
+            edges = self._edges[node] = Edges(tuple(map(parse, data)), waits)
+        return edges
 
     def _apart(self, node: str, written: list[str]) -> tuple[list[str], tuple[str, ...]]:
         """The edges of a node that carry tensors, and the names of the nodes that it waits for."""
@@ -288,14 +288,14 @@ class Index:
                     for waited in controls:
                         readers.setdefault(waited, []).append(id(controls))
                 readers.setdefault(id(controls), []).append(name)
-        found: set[str | int] = set()
+        dependent: set[str | int] = set()
         todo: list[str | int] = [name for name in on if name in above]
         while todo:
             reached = todo.pop()
-            if reached not in found:
-                found.add(reached)
+            if reached not in dependent:
+                dependent.add(reached)
                 todo += readers.get(reached, ())
-        return above & found
+        return above & dependent
 
 
 def registered(op: str):
@@ -353,8 +353,8 @@ def _arg_types(node: NodeDef, side: str, functions: Mapping = MappingProxyType({
                 data_type = (node.attr[type_attr] if type_attr in node.attr else default_type).type
             number = (node.attr[number_attr] if number_attr in node.attr else default_number).i if number_attr else 1
             types = [data_type] * min(number, MOST_ENDS)
-        for one in types:
-            yield one, is_ref
+        for data_types in types:
+            yield data_types, is_ref
 
 
 def output_types(node: NodeDef, functions: Mapping = MappingProxyType({})) -> list[int]:

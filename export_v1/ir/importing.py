@@ -125,11 +125,11 @@ def as_written(given: GraphDef) -> GraphDef:
 
 def marks(given: GraphDef) -> list[str]:
     """Returns what `as_written` would leave out of functions and nodes, each mark with where it is."""
-    found = [(f.signature.name, key) for f in given.library.function for key in _function_marks(f)]
+    places = [(f.signature.name, key) for f in given.library.function for key in _function_marks(f)]
     for node in graph.all_nodes(given):
-        found += [(node.name, key) for key in (*_marks(node), *_options(node))]
-        found += [(node.name, _SAID)] if colour.visible(_said(node)) != _said(node) else []
-    return [f"{key!r} of {name!r}" for name, key in found]
+        places += [(node.name, key) for key in (*_marks(node), *_options(node))]
+        places += [(node.name, _SAID)] if colour.visible(_said(node)) != _said(node) else []
+    return [f"{key!r} of {name!r}" for name, key in places]
 
 
 def _said(node: graph.NodeDef) -> str:

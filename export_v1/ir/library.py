@@ -23,10 +23,10 @@ def problems(library) -> list[str]:
     """
     names = collections.Counter(function.signature.name for function in library.function)
     twice = sorted(name for name, count in names.items() if count > 1 or not name)
-    found = [f"two functions have the name {name!r}" for name in twice]
-    found += [f"function {name!r} has the name of an op" for name in names if name and graph.op_def(name) is not None]
+    faults = [f"two functions have the name {name!r}" for name in twice]
+    faults += [f"function {name!r} has the name of an op" for name in names if name and graph.op_def(name) is not None]
     for function in library.function:
-        found += [f"function {function.signature.name!r} {what}" for what in _body(function)]
+        faults += [f"function {function.signature.name!r} {what}" for what in _body(function)]
     gradients = {gradient.function_name: gradient.gradient_func for gradient in library.gradient}
     calls = {}
     for function in library.function:
@@ -34,7 +34,7 @@ def problems(library) -> list[str]:
         called |= {gradients[name] for name in (*called, function.signature.name) if name in gradients}
         calls[function.signature.name] = [name for name in called if name in names]
     around = ordering.unordered(calls)
-    return found + [f"function {name!r} calls itself" for name in around if not twice][:3]
+    return faults + [f"function {name!r} calls itself" for name in around if not twice][:3]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,16 +95,16 @@ def reachable(graph_def) -> set[str]:
     """Returns names of the functions that the graph's nodes call, directly, through other functions or by a gradient."""
     functions = {function.signature.name: function for function in graph_def.library.function}
     gradients = {gradient.function_name: gradient.gradient_func for gradient in graph_def.library.gradient}
-    found: set[str] = set()
+    reached: set[str] = set()
     todo = [name for node in graph_def.node for name in called_by(node)] if functions else []
     while todo:
         name = todo.pop()
-        if name in found or name not in functions:
+        if name in reached or name not in functions:
             continue
-        found.add(name)
+        reached.add(name)
         todo.extend(callee for node in functions[name].node_def for callee in called_by(node))
         todo.extend([gradients[name]] if name in gradients else [])
-    return found
+    return reached
 
 
 def check_size(graph_def, error: type[errors.UserError] = errors.ExportError) -> None:
@@ -232,7 +232,9 @@ def _body(function) -> Iterator[str]:
     loops = {name for name, node in nodes.items() if node.op in ops.WAYS_BACK}
     edges = {
         name: [
-            one for one in (edge.lstrip("^").split(":")[0] for edge in node.input) if one in nodes and one not in loops
+            source
+            for source in (edge.lstrip("^").split(":")[0] for edge in node.input)
+            if source in nodes and source not in loops
         ]
         for name, node in nodes.items()
     }

@@ -96,8 +96,8 @@ def _all_fit(search: _Search, pairs: list[tuple[Pattern, Tensor]], captures: dic
         yield captures
         return
     (pattern, tensor), *others = pairs
-    for found in pattern(search, tensor, captures, depth):
-        yield from _all_fit(search, others, found, depth)
+    for captured in pattern(search, tensor, captures, depth):
+        yield from _all_fit(search, others, captured, depth)
 
 
 def anything(

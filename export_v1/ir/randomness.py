@@ -19,12 +19,12 @@ def sources(index: Index, tensors: Mapping[str, str], given: Collection[str] = (
         given: nodes whose value comes from elsewhere, so that nothing before them counts.
     """
     draws = drawing(index)
-    found = {}
+    result = {}
     for key, tensor in tensors.items():
         reached = index.ancestors([parse(tensor).node], stop=given) & draws.keys()
         if first := min(reached - set(given), default=None):
-            found[key] = draws[first]
-    return found
+            result[key] = draws[first]
+    return result
 
 
 def drawing(index: Index) -> dict[str, str]:

@@ -50,9 +50,9 @@ def check(
     Raises:
         UserError: it is not; the first few faults, each with its node. Of class `error`.
     """
-    found = problems(graph_def, index)
-    if found:
-        raise error(fault(found, place))
+    faults = problems(graph_def, index)
+    if faults:
+        raise error(fault(faults, place))
 
 
 def check_names(meta_graph, place: str, error: type[errors.UserError] = errors.ExportError) -> None:
@@ -64,10 +64,10 @@ def check_names(meta_graph, place: str, error: type[errors.UserError] = errors.E
     Raises:
         UserError: one has; the first few. Of class `error`.
     """
-    found = [repr(name[:120]) for name in _names(meta_graph) if colour.CONTROL.search(name)]
-    if found:
+    names = [repr(name[:120]) for name in _names(meta_graph) if colour.CONTROL.search(name)]
+    if names:
         raise error(
-            f"{place} has names with control characters in them: {', '.join(found[:3])}.\n"
+            f"{place} has names with control characters in them: {', '.join(names[:3])}.\n"
             "  No program of TensorFlow's gives such names. If you trust where it comes from, have its author rename them."
         )
 
@@ -85,10 +85,10 @@ def _names(meta_graph) -> Iterator[str]:
             yield node.name
 
 
-def fault(found: list[str], place: str) -> str:
+def fault(faults: list[str], place: str) -> str:
     """Returns the message for a graph with these problems."""
-    shown = "\n".join(f"    {problem}" for problem in found[:3])
-    more = f"\n    … and {len(found) - 3} more" if len(found) > 3 else ""
+    shown = "\n".join(f"    {problem}" for problem in faults[:3])
+    more = f"\n    … and {len(faults) - 3} more" if len(faults) > 3 else ""
     return (
         f"{place} is malformed:\n{shown}{more}\n"
         "  The file is damaged, or was changed by another tool; get a fresh copy of it."
@@ -98,15 +98,15 @@ def fault(found: list[str], place: str) -> str:
 def problems(graph_def: GraphDef, index: graph.Index | None = None) -> list[str]:
     """Returns what is wrong with a graph, one sentence each; empty where nothing is."""
     names = collections.Counter(node.name for node in graph_def.node)
-    found = [f"{count} nodes have the name {_short(name)}" for name, count in names.items() if count > 1 or not name]
-    found += library.problems(graph_def.library)
-    if found:
-        return found
+    wrong = [f"{count} nodes have the name {_short(name)}" for name, count in names.items() if count > 1 or not name]
+    wrong += library.problems(graph_def.library)
+    if wrong:
+        return wrong
     index = graph.Index(graph_def) if index is None else index
     outputs: dict[str, list[int] | None] = {}
     for function in graph_def.library.function:
         place = f"in function {function.signature.name!r}"
-        found += [
+        wrong += [
             f"node {_short(node.name)} ({_short(node.op)}) {place} {what}"
             for node in function.node_def
             for what in _values(node, _given(node))
@@ -115,12 +115,12 @@ def problems(graph_def: GraphDef, index: graph.Index | None = None) -> list[str]
         given = _given(node)
         faults = [*_attributes(index.kinds[name], given), *_values(node, given)]
         outputs[name] = None if faults else _outputs(node, index)
-        found += [f"node {_short(name)} ({_short(node.op)}) {what}" for what in faults]
-    if found:
-        return found
+        wrong += [f"node {_short(name)} ({_short(node.op)}) {what}" for what in faults]
+    if wrong:
+        return wrong
     for name, node in index.nodes.items():
-        found += [f"node {_short(name)} ({node.op}) {what}" for what in _edges(node, index, outputs)]
-    return found or _cycle(index)
+        wrong += [f"node {_short(name)} ({node.op}) {what}" for what in _edges(node, index, outputs)]
+    return wrong or _cycle(index)
 
 
 def _short(name: str) -> str:
@@ -356,7 +356,7 @@ def blamed(graph_defs: Callable[[], Iterable[GraphDef]], place: str) -> Iterator
         raise
     except Exception as error:
         for graph_def in graph_defs():
-            found = problems(graph_def)
-            if found:
-                raise errors.ExportError(fault(found, place)) from error
+            faults = problems(graph_def)
+            if faults:
+                raise errors.ExportError(fault(faults, place)) from error
         raise

@@ -146,7 +146,7 @@ class _Folding:
 
         In between may stand what only takes axes of size 1 away, before the channels; it has None.
         """
-        found: list[tuple[NodeDef, _Step | None]] = []
+        steps: list[tuple[NodeDef, _Step | None]] = []
         rank, last = _RANKS.get(node.op, 4), 0
         for reader, at in self._chain(node):
             step = self._step(reader, at, axis, count, rank)
@@ -155,9 +155,9 @@ class _Folding:
                 if not squeezed or {-1, rank - 1} & set(squeezed):
                     break
                 rank -= len(squeezed)
-            found.append((reader, step))
-            last = last if step is None else len(found)
-        return found[:last]
+            steps.append((reader, step))
+            last = last if step is None else len(steps)
+        return steps[:last]
 
     def _chain(self, node: NodeDef) -> Iterator[tuple[NodeDef, int]]:
         """Yields what alone reads a node's output, what alone reads that, …, and at which input."""
@@ -175,9 +175,9 @@ class _Folding:
         """Returns by what a node multiplies each channel of its input `at`, and what it then adds; None: it does not."""
         inputs = data_inputs(node)
         if node.op in ops.BATCH_NORMS | {"BiasAdd"}:
-            found = [self._value(tensor) for tensor in inputs[1:]]
-            values = [value.astype(np.float64) for value in found if value is not None]
-            if at or _layout(node)[1] != axis or len(values) < len(found):
+            operands = [self._value(tensor) for tensor in inputs[1:]]
+            values = [value.astype(np.float64) for value in operands if value is not None]
+            if at or _layout(node)[1] != axis or len(values) < len(operands):
                 return None
             return self._norm(node, values) if len(values) > 1 else (1, values[0])
         if node.op not in ops.ADDS | {"Mul", "Sub", "RealDiv"}:
@@ -211,7 +211,7 @@ class _Folding:
             data, controls = self._index.edges(tensor.node) if node is not None else ((), ())
             if node is None or controls or tensor.index or depth > _DEEPEST:
                 return None
-            operands = [self._value(one, depth + 1) for one in data]
+            operands = [self._value(operand, depth + 1) for operand in data]
             self._values[tensor] = constants.evaluated(node, operands, most=math.inf)
         return self._values[tensor]
 

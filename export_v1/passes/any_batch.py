@@ -229,15 +229,15 @@ def _resized(node: NodeDef, sizes: np.ndarray, shape: Tensor, nodes: list[NodeDe
         return rewrite.rewired(node, {data_inputs(node)[1]: shape})
     value = tf.make_ndarray(attr(node, "value").tensor).flat[0]
     dtype = tf.as_dtype(attr(node, "dtype").type)
-    one = rewrite.constant(graph.fresh_name(f"{node.name}/any_batch/value", names), value, dtype)
-    nodes.append(one)
-    return rewrite.node(node.name, "Fill", [shape, Tensor(one.name)], T=dtype, index_type=tf.as_dtype(sizes.dtype))
+    rows = rewrite.constant(graph.fresh_name(f"{node.name}/any_batch/value", names), value, dtype)
+    nodes.append(rows)
+    return rewrite.node(node.name, "Fill", [shape, Tensor(rows.name)], T=dtype, index_type=tf.as_dtype(sizes.dtype))
 
 
 def _is_outside(index: Index, node: NodeDef) -> bool:
     """Returns whether a node is in no loop and no condition, where nothing of the data's rows is at hand."""
     above = [index[name] for name in index.ancestors([node.name])]
-    return not any(one.op in ops.V1_CONTROL_FLOW or control_inputs(one) for one in above)
+    return not any(ancestor.op in ops.V1_CONTROL_FLOW or control_inputs(ancestor) for ancestor in above)
 
 
 def _is_joined(index: Index, node: NodeDef, dependent: Collection[str], sizes: np.ndarray) -> bool:

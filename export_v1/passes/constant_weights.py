@@ -54,7 +54,7 @@ def of(graph_def: GraphDef, values: Mapping[str, Callable[[], np.ndarray]]) -> R
         values: name of a variable, one of `constant`, -> returns its value.
     """
     index = Index(graph_def)
-    taken = set(index.nodes)
+    used_names = set(index.nodes)
     # A read that waits for nothing is the constant.
     reads = {
         Tensor(node.name): Tensor(parse(node.input[0]).node)
@@ -68,14 +68,14 @@ def of(graph_def: GraphDef, values: Mapping[str, Callable[[], np.ndarray]]) -> R
             nodes.append(rewrite.constant(node.name, values[node.name](), dtype))
         elif node.op in _READERS and parse(node.input[0]).node in values:
             if Tensor(node.name) not in reads:
-                nodes += _reading(node, reads, taken)
+                nodes += _reading(node, reads, used_names)
         else:
             nodes.append(rewrite.rewired(node, reads, {old.node: new.node for old, new in reads.items()}))
     made = rewrite.with_nodes(graph_def, nodes)
     return Result(made, {old.name: new.name for old, new in reads.items()})
 
 
-def _reading(node: NodeDef, reads: Mapping[Tensor, Tensor], taken: set[str]) -> Iterable[NodeDef]:
+def _reading(node: NodeDef, reads: Mapping[Tensor, Tensor], used_names: set[str]) -> Iterable[NodeDef]:
     """Yields a reader of a handle as a reader of a value, under the same name."""
     value, *others = (reads.get(tensor, tensor) for tensor in data_inputs(node))
     waits = [Tensor(reads.get(Tensor(name), Tensor(name)).node, -1) for name in control_inputs(node)]
@@ -88,7 +88,7 @@ def _reading(node: NodeDef, reads: Mapping[Tensor, Tensor], taken: set[str]) -> 
         made.attr["Tindices"].type = attr(node, "Tindices").type
     if node.op == "ResourceGather":
         batch = attr(node, "batch_dims").i
-        axis = rewrite.constant(graph.fresh_name(f"{node.name}/axis", taken), batch, tf.int32)
+        axis = rewrite.constant(graph.fresh_name(f"{node.name}/axis", used_names), batch, tf.int32)
         yield axis
         made.attr["Taxis"].type = tf.int32.as_datatype_enum
         made.attr["batch_dims"].i = batch

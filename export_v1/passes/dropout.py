@@ -115,10 +115,10 @@ def _without_mask(product: NodeDef, index: Index, values: Values) -> Tensor | No
     """Returns what a multiplication by a mask of ones amounts to, or None where it is something else."""
     pair = data_inputs(product)
     for data, mask in (pair, reversed(pair)):
-        found = dropout.of_mask(index, mask)
-        if found is None or not found.exact or not constants.equals(values.get(found.rate), found.off):
+        dropped = dropout.of_mask(index, mask)
+        if dropped is None or not dropped.exact or not constants.equals(values.get(dropped.rate), dropped.off):
             continue
-        uniform = _uniform(index, found, values)
+        uniform = _uniform(index, dropped, values)
         if uniform is None:
             continue
         unscaled = _unscaled(data, index, values)
@@ -130,8 +130,8 @@ def _without_mask(product: NodeDef, index: Index, values: Values) -> Tensor | No
     return None
 
 
-def _uniform(index: Index, found: dropout.Dropout | None, values: Values) -> NodeDef | None:
-    return dropout.unit_uniform(index, found.numbers, values) if found is not None else None
+def _uniform(index: Index, dropped: dropout.Dropout | None, values: Values) -> NodeDef | None:
+    return dropout.unit_uniform(index, dropped.numbers, values) if dropped is not None else None
 
 
 def _recorded_sizes(index: Index, tensor: Tensor) -> list[int] | None:
@@ -142,8 +142,8 @@ def _recorded_sizes(index: Index, tensor: Tensor) -> list[int] | None:
 def _unscaled(tensor: Tensor, index: Index, values: Values) -> Tensor:
     """Returns the tensor without a scale of exactly 1."""
     scale = made_by(("Mul", "RealDiv"), anything("data"), _one(values))
-    found = match(index, tensor, either(scale, made_by("Mul", _one(values), anything("data"))))
-    return found["data"] if found else tensor
+    captured = match(index, tensor, either(scale, made_by("Mul", _one(values), anything("data"))))
+    return captured["data"] if captured else tensor
 
 
 def _one(values: Values) -> Pattern:

@@ -30,12 +30,12 @@ def to_placeholders(
         The graph; `renamed` has every input.
     """
     index = index or Index(graph_def)
-    taken = set(index.nodes)
+    used_names = set(index.nodes)
     made = {}
     for name, (data_type, shape) in inputs.items():
         tensor = parse(name)
         made[tensor] = rewrite.node(
-            _new_name(index.nodes.get(tensor.node), tensor, taken),
+            _new_name(index.nodes.get(tensor.node), tensor, used_names),
             "Placeholder",
             dtype=tf.as_dtype(data_type),
             shape=tf.TensorShape(shape),
@@ -54,11 +54,11 @@ def to_constants(graph_def: GraphDef, values: Mapping[str, tuple[int, object]]) 
         The graph; `renamed` has every tensor of `values`.
     """
     index = Index(graph_def)
-    taken = set(index.nodes)
+    used_names = set(index.nodes)
     made = {}
     for name, (data_type, value) in values.items():
         tensor = parse(name)
-        new_name = _new_name(index.nodes.get(tensor.node), tensor, taken)
+        new_name = _new_name(index.nodes.get(tensor.node), tensor, used_names)
         made[tensor] = rewrite.constant(new_name, value, tf.as_dtype(data_type))
     return _replaced(index, made)
 
@@ -75,8 +75,8 @@ def to_nothing(graph_def: GraphDef, names: Collection[str]) -> Result:
     """
     if not names:
         return Result(graph_def)
-    taken = {node.name for node in graph_def.node}
-    no, switch, never = (Tensor(graph.fresh_name(f"never{part}", taken)) for part in ("/predicate", "/switch", ""))
+    used_names = {node.name for node in graph_def.node}
+    no, switch, never = (Tensor(graph.fresh_name(f"never{part}", used_names)) for part in ("/predicate", "/switch", ""))
     made = [
         rewrite.constant(no.node, False, tf.bool),
         rewrite.node(switch.node, "Switch", [no, no], T=tf.bool),
@@ -84,7 +84,7 @@ def to_nothing(graph_def: GraphDef, names: Collection[str]) -> Result:
     ]
     for node in graph_def.node:
         if node.name in names and not safety.is_harmless(node.op) and node.op not in ops.SOURCES:
-            made += _empty(node, never.node, taken)
+            made += _empty(node, never.node, used_names)
             continue
         if node.name in names:
             node = rewrite.rewired(node, {})
@@ -93,11 +93,11 @@ def to_nothing(graph_def: GraphDef, names: Collection[str]) -> Result:
     return Result(rewrite.with_nodes(graph_def, made))
 
 
-def _empty(node: NodeDef, never: str, taken: set[str]) -> list[NodeDef]:
+def _empty(node: NodeDef, never: str, used_names: set[str]) -> list[NodeDef]:
     """Returns nodes that take a node's place, of the same outputs, and that never run."""
     types = graph.output_types(node)
     made = [
-        rewrite.node(graph.fresh_name(f"{node.name}/nothing", taken), "Placeholder", dtype=tf.as_dtype(data_type))
+        rewrite.node(graph.fresh_name(f"{node.name}/nothing", used_names), "Placeholder", dtype=tf.as_dtype(data_type))
         for data_type in types
     ]
     end = NodeDef(name=node.name, op="IdentityN" if types else "NoOp")
@@ -109,10 +109,10 @@ def _empty(node: NodeDef, never: str, taken: set[str]) -> list[NodeDef]:
     return [*made, end]
 
 
-def _new_name(maker: NodeDef | None, tensor: Tensor, taken: set[str]) -> str:
+def _new_name(maker: NodeDef | None, tensor: Tensor, used_names: set[str]) -> str:
     if maker is not None and tensor.index == 0 and len(graph.output_types(maker)) == 1:
         return tensor.node
-    return graph.fresh_name(f"{tensor.node}_{tensor.index}", taken)
+    return graph.fresh_name(f"{tensor.node}_{tensor.index}", used_names)
 
 
 def _replaced(index: Index, made: Mapping[Tensor, NodeDef], keep: Collection[str] | None = None) -> Result:

@@ -21,20 +21,20 @@ def graphs(parts: Mapping[str, GraphDef]) -> GraphDef:
     """
     merged = GraphDef()
     shared: dict[tuple[str, str], str] = {}
-    taken: set[str] = set()
+    used_names: set[str] = set()
     for prefix, part in parts.items():
         moved = _functions(merged, part, prefix)
         # Within one part, too: a graph rebuilt under a scope has handle nodes that share a resource by name.
         standing: dict[str, str] = {}
         for node in part.node:
             if node.op in SHARED:
-                standing[node.name] = shared.setdefault(_identity(node), _new_name(node, prefix, taken, shared))
-        filled = _filled_before(part, {name for name, new in standing.items() if new in taken})
+                standing[node.name] = shared.setdefault(_identity(node), _new_name(node, prefix, used_names, shared))
+        filled = _filled_before(part, {name for name, new in standing.items() if new in used_names})
         renamed = {node.name: standing.get(node.name, prefix + node.name) for node in part.node}
         for node in part.node:
-            if node.name in filled or (node.name in standing and renamed[node.name] in taken):
+            if node.name in filled or (node.name in standing and renamed[node.name] in used_names):
                 continue
-            taken.add(renamed[node.name])
+            used_names.add(renamed[node.name])
             merged.node.append(_copy(node, renamed, moved))
     # Ops that were withdrawn at some version run only in a graph that says it is older.
     merged.versions.producer = min((part.versions.producer for part in parts.values()), default=0)
@@ -58,9 +58,9 @@ def _identity(node: NodeDef) -> tuple[str, str]:
     return node.op, shared_name or node.name
 
 
-def _new_name(node: NodeDef, prefix: str, taken: set[str], shared: dict) -> str:
+def _new_name(node: NodeDef, prefix: str, used_names: set[str], shared: dict) -> str:
     # A handle keeps its bare name where nobody else has it: a variable's name is what its users know.
-    return node.name if node.name not in taken else prefix + node.name
+    return node.name if node.name not in used_names else prefix + node.name
 
 
 def _copy(node: NodeDef, renamed: Mapping[str, str], calls: Mapping[str, str]) -> NodeDef:
@@ -87,13 +87,13 @@ def _rename_calls(node: NodeDef, calls: Mapping[str, str]) -> None:
 
 def _functions(merged: GraphDef, part: GraphDef, prefix: str) -> dict[str, str]:
     """Adds a part's function library to the merged one; returns the names that had to change."""
-    there = {function.signature.name: function for function in merged.library.function}
+    present = {function.signature.name: function for function in merged.library.function}
     same = {
         function.signature.name
         for function in part.library.function
-        if function.signature.name in there and _content(function) == _content(there[function.signature.name])
+        if function.signature.name in present and _content(function) == _content(present[function.signature.name])
     }
-    clashing = {function.signature.name for function in part.library.function} & there.keys() - same
+    clashing = {function.signature.name for function in part.library.function} & present.keys() - same
     # A function of the same content that calls one which is renamed does something else, and is renamed as well.
     calls = {function.signature.name: _called(function) for function in part.library.function}
     while more := {name for name in same - clashing if calls[name] & clashing}:
@@ -107,10 +107,10 @@ def _functions(merged: GraphDef, part: GraphDef, prefix: str) -> dict[str, str]:
         copy.signature.name = renamed.get(copy.signature.name, copy.signature.name)
         for node in copy.node_def:
             _rename_calls(node, renamed)
-    for one in part.library.gradient:
-        copy = type(one)(
-            function_name=renamed.get(one.function_name, one.function_name),
-            gradient_func=renamed.get(one.gradient_func, one.gradient_func),
+    for gradient in part.library.gradient:
+        copy = type(gradient)(
+            function_name=renamed.get(gradient.function_name, gradient.function_name),
+            gradient_func=renamed.get(gradient.gradient_func, gradient.gradient_func),
         )
         if copy not in merged.library.gradient:
             merged.library.gradient.append(copy)

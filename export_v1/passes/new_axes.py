@@ -44,12 +44,12 @@ def _adds(node: NodeDef) -> bool:
 def _apart(nodes, output: str) -> list[NodeDef]:
     """Returns nodes of a graph or of a function; there, `output` is how a node's first output is written."""
     ones = {node.name: _count_of_ones(node) for node in nodes if node.op == "Const"}
-    taken, result = {node.name for node in nodes}, []
+    used_names, result = {node.name for node in nodes}, []
     for node in nodes:
         count = ones.get(node.input[3].split(":")[0]) if _adds(node) else None
         if count and _takes(node, count):
             added = _with_masks(node, begin_mask=2**count - 1, end_mask=2**count - 1, shrink_axis_mask=0)
-            added.name = graph.fresh_name(f"{node.name}/new_axes", taken)
+            added.name = graph.fresh_name(f"{node.name}/new_axes", used_names)
             # Of an axis that is new, all that there is: one.
             new = attr(node, "new_axis_mask").i
             begin, end, shrunk = (attr(node, f"{name}_mask").i for name in ("begin", "end", "shrink_axis"))

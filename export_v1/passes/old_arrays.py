@@ -49,13 +49,13 @@ def to_v3(graph_def: GraphDef, index: Index) -> Result:
     """
     if not any(node.op in _OLD for node in graph_def.node):
         return Result(graph_def)
-    passed, flows, taken = _passed(index), _flows(index), set(index.nodes)
+    passed, flows, used_names = _passed(index), _flows(index), set(index.nodes)
     readers = {name for name, _ in flows}
     nodes: list[NodeDef] = []
     for node in graph_def.node:
         made = _with_flows(node, index, flows) if node.name in readers else node
         if node.op in _OLD:
-            nodes += _renewed(made, taken)
+            nodes += _renewed(made, used_names)
         else:
             nodes.append(_of_resource(made) if node.name in passed else made)
     return Result(rewrite.with_nodes(graph_def, nodes))
@@ -63,20 +63,20 @@ def to_v3(graph_def: GraphDef, index: Index) -> Result:
 
 def _passed(index: Index) -> set[str]:
     """Returns the names of the nodes that hand on the handle of an old array."""
-    found: set[str] = set()
+    passing: set[str] = set()
     todo = [node.name for node in index.graph_def.node if node.op in _HANDLES]
     while todo:
         for reader, at in index.consumers(todo.pop()):
             is_data = not reader.input[at].startswith("^")
-            if is_data and at == 0 and reader.op in _PASSES and reader.name not in found:
-                found.add(reader.name)
+            if is_data and at == 0 and reader.op in _PASSES and reader.name not in passing:
+                passing.add(reader.name)
                 todo.append(reader.name)
-    return found
+    return passing
 
 
 def _flows(index: Index) -> dict[tuple[str, int], str]:
     """Returns (reader, which input) -> the array whose flow begins there, where that is a constant."""
-    found: dict[tuple[str, int], set[str]] = {}
+    arrays_at: dict[tuple[str, int], set[str]] = {}
     for node in index.graph_def.node:
         at = _OLD.get(node.op, ("", None))[1]
         if at is None:
@@ -86,8 +86,8 @@ def _flows(index: Index) -> dict[tuple[str, int], str]:
             if index[tensor.node].op == "Const":
                 # A constant that is made within a loop is in a frame where the array is not.
                 arrays = {name for name, deep in makers if index[name].op in _MAKERS and deep == depth}
-                found.setdefault(place, set()).update(arrays)
-    return {place: min(arrays) for place, arrays in found.items() if len(arrays) == 1}
+                arrays_at.setdefault(place, set()).update(arrays)
+    return {place: min(arrays) for place, arrays in arrays_at.items() if len(arrays) == 1}
 
 
 def _beginnings(index: Index, name: str, at: int) -> Iterator[tuple[tuple[str, int], Tensor, int]]:
@@ -129,7 +129,7 @@ def _of_resource(node: NodeDef) -> NodeDef:
     return made
 
 
-def _renewed(node: NodeDef, taken: set[str]) -> list[NodeDef]:
+def _renewed(node: NodeDef, used_names: set[str]) -> list[NodeDef]:
     """Returns the op of a V3 array in a node's place, behind what makes the numbers of all rows where it took all."""
     made = NodeDef()
     made.CopyFrom(node)
@@ -141,12 +141,12 @@ def _renewed(node: NodeDef, taken: set[str]) -> list[NodeDef]:
     rows: list[NodeDef] = []
 
     def add(part: str, op: str, inputs: list[Tensor], **attrs: object) -> Tensor:
-        rows.append(rewrite.node(graph.fresh_name(f"{node.name}/{part}", taken), op, inputs, **attrs))
+        rows.append(rewrite.node(graph.fresh_name(f"{node.name}/{part}", used_names), op, inputs, **attrs))
         return Tensor(rows[-1].name)
 
     def constant(part: str, value: object) -> Tensor:
         # In the loop or the branch where the flow is.
-        rows.append(rewrite.constant(graph.fresh_name(f"{node.name}/{part}", taken), value, tf.int32, [flow.node]))
+        rows.append(rewrite.constant(graph.fresh_name(f"{node.name}/{part}", used_names), value, tf.int32, [flow.node]))
         return Tensor(rows[-1].name)
 
     if what == "Pack":

@@ -60,11 +60,11 @@ def without_identities(graph_def: GraphDef, keep: Collection[str]) -> tuple[Resu
 
 def _origins(passed_on: Mapping[Tensor, Tensor]) -> dict[Tensor, Tensor]:
     """Returns tensor -> what it passes on, where that passes nothing on itself."""
-    found: dict[Tensor, Tensor] = {}
+    origins: dict[Tensor, Tensor] = {}
     for tensor in passed_on:
         way = []
-        while tensor in passed_on and tensor not in found:
+        while tensor in passed_on and tensor not in origins:
             way.append(tensor)
             tensor = passed_on[tensor]
-        found.update(dict.fromkeys(way, found.get(tensor, tensor)))
-    return found
+        origins.update(dict.fromkeys(way, origins.get(tensor, tensor)))
+    return origins

@@ -29,11 +29,11 @@ def pinned(
     index = index or graph.Index(graph_def)
     if not outputs:
         return Result(graph_def, index=index)
-    taken, made = set(index.nodes), {}
+    used_names, made = set(index.nodes), {}
     nodes = []
     for key, name in outputs.items():
         tensor = parse(name)
-        pin = rewrite.node(graph.fresh_name(f"output/{key}", taken), "Identity", [tensor])
+        pin = rewrite.node(graph.fresh_name(f"output/{key}", used_names), "Identity", [tensor])
         pin.attr["T"].type = tf.as_dtype(index.data_type(tensor)).base_dtype.as_datatype_enum
         pin.input.extend("^" + parse(wait).node for wait in waits)
         nodes.append(pin)

@@ -56,16 +56,16 @@ def needed(index: Index, outputs: Iterable[str], fed: Iterable[str]) -> set[str]
     """
     ends = {parse(name) for name in fed}
     waits = {Tensor(tensor.node, -1) for tensor in ends}
-    found, todo = set(), [parse(name) for name in outputs]
+    reached, todo = set(), [parse(name) for name in outputs]
     while todo:
         tensor = todo.pop()
-        if tensor in ends or tensor in waits or tensor.node in found or tensor.node not in index:
+        if tensor in ends or tensor in waits or tensor.node in reached or tensor.node not in index:
             continue
-        found.add(tensor.node)
+        reached.add(tensor.node)
         data, controls = index.edges(tensor.node)
         todo += data
         todo += [Tensor(name, -1) for name in controls]
-    return found
+    return reached
 
 
 def _refuse_dangling(names: Iterable[str], index: Index) -> None:
@@ -86,9 +86,9 @@ def _drop_unreached_functions(graph_def: GraphDef) -> None:
         return
     gradients = list(graph_def.library.gradient)
     # Whoever trains the export takes gradients anew; a node that asks for one gets that of the library.
-    asked = {name for node in graph.all_nodes(graph_def) if node.op == _GRADIENT for name in library.called_by(node)}
+    called = {name for node in graph.all_nodes(graph_def) if node.op == _GRADIENT for name in library.called_by(node)}
     del graph_def.library.gradient[:]
-    graph_def.library.gradient.extend(gradient for gradient in gradients if gradient.function_name in asked)
+    graph_def.library.gradient.extend(gradient for gradient in gradients if gradient.function_name in called)
     reached = library.reachable(graph_def)
     kept = [function for function in graph_def.library.function if function.signature.name in reached]
     del graph_def.library.function[:], graph_def.library.gradient[:]

@@ -24,14 +24,14 @@ def to_conditions(graph_def: GraphDef) -> Result:
     """
     if not any(node.op == "RefSelect" for node in graph_def.node):
         return Result(graph_def)
-    taken = {node.name for node in graph_def.node}
+    used_names = {node.name for node in graph_def.node}
     nodes: list[NodeDef] = []
     for node in graph_def.node:
-        nodes += _decided(node, taken) if node.op == "RefSelect" else [node]
+        nodes += _decided(node, used_names) if node.op == "RefSelect" else [node]
     return Result(rewrite.with_nodes(graph_def, nodes))
 
 
-def _decided(select: NodeDef, taken: set[str]) -> list[NodeDef]:
+def _decided(select: NodeDef, used_names: set[str]) -> list[NodeDef]:
     index, *references = graph.data_inputs(select)
     kind = tf.as_dtype(select.attr["T"].type)
     before = [*graph.control_inputs(select), *(tensor.node for tensor in references)]
@@ -43,7 +43,7 @@ def _decided(select: NodeDef, taken: set[str]) -> list[NodeDef]:
         return Tensor(name)
 
     def fresh(part: str) -> str:
-        return graph.fresh_name(f"{select.name}/{part}", taken)
+        return graph.fresh_name(f"{select.name}/{part}", used_names)
 
     if len(references) == 1:
         add(select.name, "RefIdentity", references, T=kind)

@@ -67,13 +67,13 @@ def initializers(index: Index, nodes: Iterable[NodeDef]) -> dict[str, str | None
     return {node.name: _initializer(index, node.name) for node in nodes if node.op in _EITHER_TABLE}
 
 
-def refuse_unfilled(index: Index, found: Mapping[str, str | None]) -> None:
+def refuse_unfilled(index: Index, filled_by: Mapping[str, str | None]) -> None:
     """Checks what `initializers` found.
 
     Raises:
         ExportError: a table that no checkpoint fills has no initializer in the graph.
     """
-    for handle, initializer in found.items():
+    for handle, initializer in filled_by.items():
         if initializer is None and "Mutable" not in index[handle].op:
             raise errors.ExportError(
                 f"Table {handle!r} ({index[handle].op}) has no initializer in the graph.\n"

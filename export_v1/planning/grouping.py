@@ -19,15 +19,15 @@ def groups(index: Index, signatures: Mapping[str, variant.PlannedSignature]) -> 
 
     >>> # key -> (inputs, outputs): a (x -> y), b (example -> y), c (x2 -> y2)   gives [["a", "c"], ["b"]]
     """
-    found: list[list[str]] = []
+    grouped: list[list[str]] = []
     for key, signature in signatures.items():
-        for group in found:
+        for group in grouped:
             if _share(index, [*(signatures[other] for other in group), signature]):
                 group.append(key)
                 break
         else:
-            found.append([key])
-    return found
+            grouped.append([key])
+    return grouped
 
 
 def _share(index: Index, signatures: list[variant.PlannedSignature]) -> bool:
@@ -72,7 +72,7 @@ def reached(index: Index, outputs: Iterable[str], stops: Collection[str]) -> set
 def defaults(index: Index, outputs: Iterable[str], stops: Iterable[str]) -> dict[str, object]:
     """Returns tensor name -> value of the placeholders with a constant default that outputs reach."""
     names = reached(index, outputs, {parse(name).name for name in stops})
-    found = {}
+    values = {}
     for name in sorted(names):
         node = index[parse(name).node]
         if node.op == "PlaceholderWithDefault" and name == f"{node.name}:0":
@@ -81,6 +81,6 @@ def defaults(index: Index, outputs: Iterable[str], stops: Iterable[str]) -> dict
                 source = index.nodes.get(data_inputs(source)[0].node)
             if source is not None and source.op == "Const":
                 value = tf.make_ndarray(source.attr["value"].tensor)
-                found[name] = value.item() if value.ndim == 0 else value
+                values[name] = value.item() if value.ndim == 0 else value
     fed = {parse(name).name for name in stops}
-    return {name: value for name, value in found.items() if name not in fed}
+    return {name: value for name, value in values.items() if name not in fed}

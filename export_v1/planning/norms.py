@@ -56,15 +56,15 @@ def _norms(model: Source, planned: plan.Plan) -> tuple[list[Norm], set[str]]:
     index = model.graph.index
     if not index.once(averages.kept) and not any(averages.is_training(node) for node in index.nodes.values()):
         return [], set()
-    settling, found, all_live = resolving.of(model.graph), dict[str, Norm](), set[str]()
+    settling, norms, all_live = resolving.of(model.graph), dict[str, Norm](), set[str]()
     for variant in planned.variants:
         if variant.model is model.graph and not _TRAINING & set(variant.signatures):
             outputs = [parse(name) for signature in variant.signatures.values() for name in signature.outputs.values()]
             live = settling.live(variant.frozen, variant.cuts).needed(outputs, ops.SOURCES)
             all_live |= live.keys()
             for norm in training_norms.found(index, live, outputs):
-                found.setdefault(norm.name, norm)
-    return list(found.values()), all_live
+                norms.setdefault(norm.name, norm)
+    return list(norms.values()), all_live
 
 
 def _answers_for_inference(model: Source, planned: plan.Plan) -> str:

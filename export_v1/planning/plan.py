@@ -60,15 +60,15 @@ class Plan:
 
     def described(self) -> dict[str, SignatureEntry]:
         """Returns, by signature key, its inputs and outputs as the record has them, in call order."""
-        found = {}
+        entries = {}
         for planned_variant in self.variants:
             index = planned_variant.model.index
             for key, signature in planned_variant.signatures.items():
                 inputs = {name: _entry(cut.tensor, cut.dtype, cut.shape) for name, cut in signature.inputs.items()}
                 outputs = {name: _described(index, tensor) for name, tensor in signature.outputs.items()}
                 for name in (key, *self.aliases.get(key, ())):
-                    found[name] = SignatureEntry(inputs, outputs)
-        return found
+                    entries[name] = SignatureEntry(inputs, outputs)
+        return entries
 
 
 def _described(index: Index, name: str) -> TensorEntry:
@@ -270,8 +270,8 @@ def _resolved(model: Graph, key: str, request: Request, place: str, train_freeze
     cuts, doubled = _one_key_each(
         {name: tensor for name, tensor in signature.inputs.items() if parse(tensor).name not in frozen}
     )
-    taken = set(cuts)
-    renamed = {name: graph.fresh_name(f"{name}_", taken) for name in cuts if keyword.iskeyword(name)}
+    names = set(cuts)
+    renamed = {name: graph.fresh_name(f"{name}_", names) for name in cuts if keyword.iskeyword(name)}
     cuts = {renamed.get(name, name): tensor for name, tensor in cuts.items()}
     defaults = (
         grouping.defaults(index, signature.outputs.values(), cuts.values()) if model.answers_with_defaults else {}

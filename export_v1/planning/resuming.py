@@ -73,16 +73,16 @@ def variants(
     named = given.tensor(index, request.loss, flag="loss", key="", place=place).name if request.loss else None
     left = request.leave_behind
     seek = step.loss_alone if OPTIMIZER in left else step.find
-    found = seek(model, named, {*freeze, *train}, place)
-    loss = named or _only(found, place)
-    differentiated = list(dict.fromkeys([loss, *found.losses]))
+    train_step = seek(model, named, {*freeze, *train}, place)
+    loss = named or _only(train_step, place)
+    differentiated = list(dict.fromkeys([loss, *train_step.losses]))
     cuts = [entry.tensor for entry in (*inputs.values(), *labels.values())]
-    obstacles = leaving.of(index, found, differentiated, [*cuts, *freeze, *train])
+    obstacles = leaving.of(index, train_step, differentiated, [*cuts, *freeze, *train])
     leaving.refuse(obstacles, left, place)
     computed = {settle.key(name): name for name in leaving.label_names(obstacles)}
     replaced = given.inputs(index, computed, place=place)
     cuts += [entry.tensor for entry in replaced.values()]
-    frozen, choices = settling.training(freeze, train, cuts, [*differentiated, *found.before])
+    frozen, choices = settling.training(freeze, train, cuts, [*differentiated, *train_step.before])
     labels, label_choices = _labels(settling, labels, {**inputs, **replaced}, frozen, differentiated, place)
     labels = {**labels, **replaced}
     kinds: tuple[optimizers.Optimizer, ...] = ()
@@ -90,9 +90,9 @@ def variants(
         obstacles.append(leaving.Obstacle(OPTIMIZER, "the optimizer, its slots and its schedule"))
         grads = gradients.of_loss(index, loss, model.trainable)
     else:
-        grads = gradients.of(index, found, model.trainable, place)
-        kinds = optimizers.of(index, found, grads)
-    building = _Building(model, index, found, grads, kinds, frozen, prefix)
+        grads = gradients.of(index, train_step, model.trainable, place)
+        kinds = optimizers.of(index, train_step, grads)
+    building = _Building(model, index, train_step, grads, kinds, frozen, prefix)
     keys = {name: LOSS if name == loss else f"{LOSS}_{at}" for at, name in enumerate(differentiated)}
     made = [building.loss({**inputs, **labels}, keys)]
     made += building.validation(serving, settling, {**inputs, **labels}, loss, freeze, train)
@@ -103,8 +103,8 @@ def variants(
     why = "given" if named else "the graph has gradients of it, and of nothing else"
     reported = [interface.Choice(f"the loss is {loss}", why), *choices]
     if kinds:
-        how = f"training goes on as {found.train_op or 'the updates'} did: {_summary(kinds)}"
-        reported.append(interface.Choice(how, f"{len(grads)} gradients of {found.losses[0]} go into it"))
+        how = f"training goes on as {train_step.train_op or 'the updates'} did: {_summary(kinds)}"
+        reported.append(interface.Choice(how, f"{len(grads)} gradients of {train_step.losses[0]} go into it"))
     dropped = [
         interface.Choice(f"left behind: {obstacle.what}; {obstacle.without}", f"--leave_behind={obstacle.word}")
         for obstacle in obstacles
@@ -114,12 +114,12 @@ def variants(
     return Resumed(tuple(made), entry, frozen, (*reported, *label_choices, *dropped))
 
 
-def _only(found: TrainStep, place: str) -> str:
-    if len(found.losses) == 1:
-        return found.losses[0]
-    flags = "\n".join(f"    --loss={name}" for name in found.losses)
+def _only(train_step: TrainStep, place: str) -> str:
+    if len(train_step.losses) == 1:
+        return train_step.losses[0]
+    flags = "\n".join(f"    --loss={name}" for name in train_step.losses)
     raise errors.ExportError(
-        f"The gradients in {place} are of {len(found.losses)} losses; it is not clear which one to report.\n"
+        f"The gradients in {place} are of {len(train_step.losses)} losses; it is not clear which one to report.\n"
         f"  Pass one of them, or their sum:\n{flags}"
     )
 
@@ -137,10 +137,8 @@ def _labels(settling: Settling, labels, inputs, frozen, wanted: list[str], place
             settling.refuse_unfed({name: unfed[name]}, {LOSS: wanted[0]}, place, "train_freeze")
         key = graph.fresh_name(settle.key(name), {*inputs, *chosen})
         chosen[key] = name
-    found = given.inputs(settling.index, chosen, place=place)
-    return found, [
-        interface.Choice(f"label {key!r} is {name}", "the loss depends on it") for key, name in chosen.items()
-    ]
+    fed = given.inputs(settling.index, chosen, place=place)
+    return fed, [interface.Choice(f"label {key!r} is {name}", "the loss depends on it") for key, name in chosen.items()]
 
 
 def _summary(kinds: tuple[optimizers.Optimizer, ...]) -> str:
@@ -156,19 +154,19 @@ def _summary(kinds: tuple[optimizers.Optimizer, ...]) -> str:
 
 
 class _Building:
-    def __init__(self, model: Graph, index: Index, found: TrainStep, grads, kinds, frozen, prefix):
-        self._index, self._step, self._prefix = index, found, prefix
+    def __init__(self, model: Graph, index: Index, train_step: TrainStep, grads, kinds, frozen, prefix):
+        self._index, self._step, self._prefix = index, train_step, prefix
         self._model = model
         self._gradients: tuple[Gradient, ...] = grads
         self._optimizers: tuple[optimizers.Optimizer, ...] = kinds
         self._frozen = frozen
-        taken = set(index.nodes)
-        self._done = graph.fresh_name("update/done", taken)
+        used_names = set(index.nodes)
+        self._done = graph.fresh_name("update/done", used_names)
         done = rewrite.constant(self._done, True, tf.bool)
         self._update = dataclasses.replace(
-            model, graph_def=rewrite.with_nodes(found.update, [*found.update.node, done]), original=None
+            model, graph_def=rewrite.with_nodes(train_step.update, [*train_step.update.node, done]), original=None
         )
-        self._detached = dataclasses.replace(model, graph_def=found.detached, original=None)
+        self._detached = dataclasses.replace(model, graph_def=train_step.detached, original=None)
         rates = [
             name for name in optimizers.rates(self._optimizers) if not step.is_conditional(index, parse(name).node)
         ]

@@ -40,10 +40,10 @@ def _floats(dtype: tf.DType, sizes: list[int], domain: Domain | None, rng, varia
         # A rate, a probability or a temperature more often than not.
         return 0.1 + 0.8 * rng.random(sizes)
     scale, is_signed = _SCALES[variation % len(_SCALES)]
-    found = (rng.standard_normal(sizes) if is_signed else rng.random(sizes)) * scale
+    numbers = (rng.standard_normal(sizes) if is_signed else rng.random(sizes)) * scale
     if dtype.is_complex:
-        found = found + 1j * scale * rng.random(sizes)
-    return found
+        numbers = numbers + 1j * scale * rng.random(sizes)
+    return numbers
 
 
 def _limits(domain: Domain):
@@ -67,14 +67,14 @@ def _integers(domain: Domain, sizes: list[int], rng) -> np.ndarray:
         low, high = np.full(sizes, np.min(low)), np.full(sizes, max(np.min(high), np.min(low) + 1))
     if domain.order and len(sizes) > 0 and int(np.prod(sizes)):
         return _in_order(domain.order, low, high, sizes, rng)
-    found = rng.integers(low, high, size=sizes)
-    if found.size > 1 and np.all(found == found.flat[0]):
+    numbers = rng.integers(low, high, size=sizes)
+    if numbers.size > 1 and np.all(numbers == numbers.flat[0]):
         # Lengths that are all alike, or one row looked up again and again, show less.
-        for at in range(found.size - 1, -1, -1):
+        for at in range(numbers.size - 1, -1, -1):
             if high.flat[at] - low.flat[at] > 1:
-                found.flat[at] = low.flat[at] if found.flat[at] != low.flat[at] else high.flat[at] - 1
+                numbers.flat[at] = low.flat[at] if numbers.flat[at] != low.flat[at] else high.flat[at] - 1
                 break
-    return found
+    return numbers
 
 
 def _in_order(order: str, low: np.ndarray, high: np.ndarray, sizes: list[int], rng) -> np.ndarray:
@@ -84,12 +84,12 @@ def _in_order(order: str, low: np.ndarray, high: np.ndarray, sizes: list[int], r
     count = int(np.prod(sizes))
     if order in ("distinct", "rows"):
         pool = rng.permutation(np.arange(least, max(end, least + 1)))
-        found = np.resize(pool, count)
-        return (np.sort(found) if order == "rows" else found).reshape(sizes)
+        numbers = np.resize(pool, count)
+        return (np.sort(numbers) if order == "rows" else numbers).reshape(sizes)
     if order == "splits":
-        found = np.sort(rng.integers(least, end, count))
-        found[0], found[-1] = least, end - 1
-        return found.reshape(sizes)
+        numbers = np.sort(rng.integers(least, end, count))
+        numbers[0], numbers[-1] = least, end - 1
+        return numbers.reshape(sizes)
     # Rising by one at most, so that no number below the largest is left out.
     steps = rng.integers(0, 2, count)
     steps[0] = 0

@@ -137,11 +137,11 @@ class Original:
         with contextlib.suppress(*FAILURES):
             return run(self._opened, inputs, feeds, {name: name for name in names}, frozen)
         # A draw in a branch that is not taken has no value, and then none of all has.
-        found: dict[str, np.ndarray] = {}
+        numbers: dict[str, np.ndarray] = {}
         for name in names:
             with contextlib.suppress(*FAILURES):
-                found |= run(self._opened, inputs, feeds, {name: name}, frozen)
-        return found
+                numbers |= run(self._opened, inputs, feeds, {name: name}, frozen)
+        return numbers
 
     @property
     def draws_out_of_reach(self) -> bool:

@@ -75,19 +75,19 @@ def opened(
         files: finds table files.
         request: tells which shapes were given.
     """
-    asked = next((one for one in planned.variants if planned.default in one.signatures), None)
-    if asked is None:
+    serving = next((candidate for candidate in planned.variants if planned.default in candidate.signatures), None)
+    if serving is None:
         return Opened(planned)
-    signature = asked.signatures[planned.default]
+    signature = serving.signatures[planned.default]
     size = _fixed_size(signature.inputs)
     if size is None:
-        choices = _of_constant_shape(asked, planned.default, files)
+        choices = _of_constant_shape(serving, planned.default, files)
         if recorded is not None:
-            choices += _of_one_size_only(asked, planned.default, recorded, weights, files)
+            choices += _of_one_size_only(serving, planned.default, recorded, weights, files)
         return Opened(planned, choices=choices)
     if any("[" in request.inputs.get(key, "") for key in signature.inputs):
         return Opened(planned)
-    shown = ", ".join(f"{key} {list(one.shape)}" for key, one in signature.inputs.items() if one.shape)
+    shown = ", ".join(f"{key} {list(spec.shape)}" for key, spec in signature.inputs.items() if spec.shape)
     try:
         if recorded is None:
             raise _Kept("no sample is recorded, so nothing shows whether another gives the same answers")
@@ -104,14 +104,14 @@ def opened(
     return Opened(wider, size, proofs, (choice,))
 
 
-def _of_constant_shape(asked: variant.Variant, key: str, files: assets.Files) -> tuple[interface.Choice, ...]:
+def _of_constant_shape(serving: variant.Variant, key: str, files: assets.Files) -> tuple[interface.Choice, ...]:
     """Says so where the graph has the dense shape of a sparse input as a constant: its rows are the training batch's."""
-    inputs = asked.signatures[key].inputs
+    inputs = serving.signatures[key].inputs
     if not any(
-        one.dtype == types_pb2.DT_INT64 and one.shape is not None and len(one.shape) == 2 for one in inputs.values()
+        spec.dtype == types_pb2.DT_INT64 and spec.shape is not None and len(spec.shape) == 2 for spec in inputs.values()
     ):
         return ()
-    made = variant.original(asked, files)
+    made = variant.original(serving, files)
     placeholders = {name: parse(tensor).node for name, tensor in made.inputs[key].items()}
     return tuple(
         interface.Choice(
@@ -124,21 +124,21 @@ def _of_constant_shape(asked: variant.Variant, key: str, files: assets.Files) ->
 
 
 def _of_one_size_only(
-    asked: variant.Variant, key: str, recorded: Sample, weights: Weights, files: assets.Files
+    serving: variant.Variant, key: str, recorded: Sample, weights: Weights, files: assets.Files
 ) -> tuple[interface.Choice, ...]:
     """Says so where a signature of any batch belongs to a graph that runs for the size of its training batch alone.
 
     Only of a graph that was built for some size, a queue's, is that to be expected, and only such a one is tried.
     """
-    inputs = asked.signatures[key].inputs
-    index = Index(asked.model.graph_def)
+    inputs = serving.signatures[key].inputs
+    index = Index(serving.model.graph_def)
     batched = [name for name, cut in inputs.items() if cut.shape and cut.shape[0] is None]
     if not batched or any_batch.training_size(index, [parse(inputs[name].tensor) for name in batched]) is None:
         return ()
     values = {name: np.asarray(value) for name, value in recorded.inputs.items()}
     more = {name: np.concatenate([value, value[:1]]) if name in batched else value for name, value in values.items()}
     try:
-        with asking.asking(asked, key, weights, files) as (ask, _):
+        with asking.asking(serving, key, weights, files) as (ask, _):
             ask(more)
     except (*asking.FAILURES, errors.ExportError) as error:
         rows = len(values[batched[0]])
@@ -149,25 +149,29 @@ def _of_one_size_only(
 
 def _fixed_size(inputs: Mapping[str, interface.Input]) -> int | None:
     """Returns the first size that all inputs with a shape share; scalars have none, and None is an open one."""
-    sizes = {one.shape[0] if one.shape else None for one in inputs.values() if one.shape != []}
+    sizes = {spec.shape[0] if spec.shape else None for spec in inputs.values() if spec.shape != []}
     return sizes.pop() if len(sizes) == 1 else None
 
 
 def _relaxed(planned: plan.Plan, inputs: Mapping[str, interface.Input], size: int) -> plan.Plan:
     """Returns the plan with an open first size for some inputs, in every signature that has them."""
-    tensors = {one.tensor for one in inputs.values() if one.shape}
+    tensors = {spec.tensor for spec in inputs.values() if spec.shape}
 
-    def wide(one: interface.Input) -> interface.Input:
-        return dataclasses.replace(one, shape=[None, *one.shape[1:]]) if one.shape and one.tensor in tensors else one
+    def opened_size(spec: interface.Input) -> interface.Input:
+        return (
+            dataclasses.replace(spec, shape=[None, *spec.shape[1:]]) if spec.shape and spec.tensor in tensors else spec
+        )
 
     def wider(signature: variant.PlannedSignature) -> variant.PlannedSignature:
-        return dataclasses.replace(signature, inputs={key: wide(one) for key, one in signature.inputs.items()})
+        return dataclasses.replace(signature, inputs={key: opened_size(spec) for key, spec in signature.inputs.items()})
 
     return dataclasses.replace(
         planned,
         variants=tuple(
-            dataclasses.replace(one, signatures={key: wider(signature) for key, signature in one.signatures.items()})
-            for one in planned.variants
+            dataclasses.replace(
+                candidate, signatures={key: wider(signature) for key, signature in candidate.signatures.items()}
+            )
+            for candidate in planned.variants
         ),
     )
 
@@ -176,36 +180,36 @@ def _proofs(
     wider: plan.Plan, default: str, recorded: Sample, size: int, weights: Weights, files: assets.Files
 ) -> tuple[Sample, ...]:
     """Returns the relaxed original's answers at two other sizes, which have been found to be the recorded ones."""
-    asked = next(one for one in wider.variants if default in one.signatures)
-    inputs = asked.signatures[default].inputs
+    serving = next(candidate for candidate in wider.variants if default in candidate.signatures)
+    inputs = serving.signatures[default].inputs
     if not recorded.outputs:
         raise _Kept("its answers change from run to run, so they cannot be compared")
-    _refuse_mixing(asked, default, inputs, files)
+    _refuse_mixing(serving, default, inputs, files)
     try:
-        with asking.asking(asked, default, weights, files) as (ask, graph_def):
+        with asking.asking(serving, default, weights, files) as (ask, graph_def):
             known = [(recorded.inputs, recorded.outputs)]
             if size == 1:
                 # Copies of a single row would not show an answer that mixes rows.
-                other = _another(asked, graph_def, recorded, inputs)
+                other = _another(serving, graph_def, recorded, inputs)
                 known.append((other, _stable(ask(other), recorded)))
-            found = []
+            proofs = []
             for count in (1, size + 1) if size > 1 else (2, 3):
                 batch, expected = _recut(known, inputs, size, count)
-                found.append(_proved(_stable(ask(batch), recorded), batch, expected, recorded, size))
+                proofs.append(_proved(_stable(ask(batch), recorded), batch, expected, recorded, size))
     except (*asking.FAILURES, errors.ExportError) as error:
         raise _Kept(f"with another, the original graph fails: {errors.reason(error)}") from error
-    _try_others(wider, default, found, weights, files)
-    return tuple(found)
+    _try_others(wider, default, proofs, weights, files)
+    return tuple(proofs)
 
 
 def _refuse_mixing(
-    asked: variant.Variant, key: str, inputs: Mapping[str, interface.Input], files: assets.Files
+    serving: variant.Variant, key: str, inputs: Mapping[str, interface.Input], files: assets.Files
 ) -> None:
     """Two batches that happen to agree prove nothing: the graph has to show that no row reads another."""
     try:
-        original = variant.original(asked, files)
+        original = variant.original(serving, files)
         batched = [original.inputs[key][name] for name, cut in inputs.items() if cut.shape]
-        outputs, written = original.outputs[key], asked.model.index
+        outputs, written = original.outputs[key], serving.model.index
         mixing = batch_axis.mixing(original.graph_def, batched, outputs, original.frozen, written)
     except (*asking.FAILURES, errors.ExportError) as error:
         raise _Kept(f"with another, TensorFlow refuses the graph: {errors.reason(error)}") from error
@@ -213,10 +217,10 @@ def _refuse_mixing(
         raise _Kept(f"output {name!r} may depend on other rows, which {where} puts together")
 
 
-def _another(asked: variant.Variant, graph_def, recorded: Sample, inputs: Mapping[str, interface.Input]):
+def _another(serving: variant.Variant, graph_def, recorded: Sample, inputs: Mapping[str, interface.Input]):
     shapes = {key: list(np.shape(value)) for key, value in recorded.inputs.items()}
-    like = {key: dataclasses.replace(one, shape=shapes[key]) for key, one in inputs.items()}
-    other = next(iter(examples.attempts(asked.model.graph_def, graph_def, like, seed=2)))
+    like = {key: dataclasses.replace(spec, shape=shapes[key]) for key, spec in inputs.items()}
+    other = next(iter(examples.attempts(serving.model.graph_def, graph_def, like, seed=2)))
     if all(np.array_equal(other[key], recorded.inputs[key]) for key in inputs):
         raise _Kept("no second row could be generated to try it with")
     return other
@@ -253,7 +257,7 @@ def _proved(got, batch, expected, recorded: Sample, size: int) -> Sample:
     for key, value in got.items():
         rows, whole = expected[key], recorded.outputs[key]
         if not any(known is not None and _equal(recorded, key, known, value) for known in (rows, whole)):
-            count = max(len(one) for one in batch.values() if np.ndim(one))
+            count = max(len(value) for value in batch.values() if np.ndim(value))
             kind = "is not one answer for each row" if rows is None or rows.shape != value.shape else "changes"
             raise _Kept(f"output {key!r} {kind}: {list(value.shape)} for {count} rows, {list(whole.shape)} for {size}")
     return Sample(batch, got, origin="the recorded one, in another batch", noise=recorded.noise)
@@ -263,21 +267,23 @@ def _equal(recorded: Sample, key: str, known: np.ndarray, value: np.ndarray) -> 
     return comparison.compare(key, known, value, noise=recorded.noise.get(key, 0.0)).equal
 
 
-def _try_others(wider: plan.Plan, default: str, found: list[Sample], weights: Weights, files: assets.Files) -> None:
+def _try_others(wider: plan.Plan, default: str, proofs: list[Sample], weights: Weights, files: assets.Files) -> None:
     """Runs the other signatures on the same inputs, so that none of them needs the size that is left open."""
-    values = next(one.signatures[default].inputs for one in wider.variants if default in one.signatures)
-    keys = {one.tensor: key for key, one in values.items()}
-    for one in wider.variants:
-        for name, signature in one.signatures.items():
+    values = next(
+        candidate.signatures[default].inputs for candidate in wider.variants if default in candidate.signatures
+    )
+    keys = {spec.tensor: key for key, spec in values.items()}
+    for built in wider.variants:
+        for name, signature in built.signatures.items():
             if name == default or not all(cut.tensor in keys for cut in signature.inputs.values()):
                 continue
             try:
-                with asking.asking(one, name, weights, files) as (ask, _):
-                    for proof in found:
+                with asking.asking(built, name, weights, files) as (ask, _):
+                    for proof in proofs:
                         ask({key: proof.inputs[keys[cut.tensor]] for key, cut in signature.inputs.items()})
             except (*asking.FAILURES, errors.ExportError) as error:
                 raise _Kept(f"with another, its signature {name!r} fails: {errors.reason(error)}") from error
 
 
 def _rows(values: Mapping[str, np.ndarray], inputs: Mapping[str, interface.Input]) -> int:
-    return next(len(values[key]) for key, one in inputs.items() if one.shape)
+    return next(len(values[key]) for key, spec in inputs.items() if spec.shape)

@@ -230,13 +230,13 @@ class Search:
 
     def _repeated_numbers(self) -> list[int]:
         """Returns what stands first in constant shapes: a batch size that was built in."""
-        found: collections.Counter = collections.Counter()
+        numbers: collections.Counter = collections.Counter()
         for node in self._reading.graph_def.node:
             if node.op == "Const" and attr(node, "value").tensor.tensor_shape.dim:
                 value = self._reading.value(Tensor(node.name))
                 if value is not None and value.dtype.kind == "i" and value.ndim == 1 and 1 < value.size < 6:
-                    found[int(value[0])] += 1
-        return [number for number, _ in found.most_common(4) if 1 < number <= 512 and number not in (BATCH, SIZES[0])]
+                    numbers[int(value[0])] += 1
+        return [number for number, _ in numbers.most_common(4) if 1 < number <= 512 and number not in (BATCH, SIZES[0])]
 
     def _searched(self) -> Iterator[Candidate]:
         """Yields shapes that fit together, the open axes of each input but the batch settled by trying every size."""
@@ -298,9 +298,9 @@ def _changes(
                 if len(same) > 1:
                     yield from (changed([place], other) for place in same)
     # A size that another was made of: as much more as it fell short by.
-    for one, other in itertools.permutations(numbers[:2], 2):
+    for size, other in itertools.permutations(numbers[:2], 2):
         for name, axis in axes:
-            if sizes_[name][axis] + other - one > 0:
-                yield changed([(name, axis)], sizes_[name][axis] + other - one)
+            if sizes_[name][axis] + other - size > 0:
+                yield changed([(name, axis)], sizes_[name][axis] + other - size)
     for number in numbers:
         yield from (changed([place], number) for place in axes)

@@ -116,10 +116,10 @@ class _Maker:
         self.inputs = inputs
         self.reading = Reading(cut)
         names = {node.name for node in cut.node}
-        self.placeholders = {key: _placeholder(parse(one.tensor), names) for key, one in inputs.items()}
-        self.shapes = {self.placeholders[key]: told.shape(original, one) for key, one in inputs.items()}
+        self.placeholders = {key: _placeholder(parse(spec.tensor), names) for key, spec in inputs.items()}
+        self.shapes = {self.placeholders[key]: told.shape(original, spec) for key, spec in inputs.items()}
         self.reading.assume(self.shapes)
-        self._dtypes = {key: tf.as_dtype(one.dtype).base_dtype for key, one in inputs.items()}
+        self._dtypes = {key: tf.as_dtype(spec.dtype).base_dtype for key, spec in inputs.items()}
         self.integers = {self.placeholders[key] for key, dtype in self._dtypes.items() if dtype.is_integer}
         # Of any rank, a bool is a flag, and a string one of a batch.
         likely: dict[tf.DType, Shape] = {tf.bool: [], tf.string: [None]}
@@ -153,23 +153,23 @@ class _Maker:
         variation = variation or candidate.variation
         seed += candidate.variation
         sizes = dict(candidate.sizes)
-        found: Sample = {}
+        example: Sample = {}
         for parts in self._parts():
             rng = np.random.default_rng([zlib.crc32(parts.indices.encode()), seed])
             shapes = {key: self.shapes[name] for key, name in self.placeholders.items()}
             pieces, count = sparse.examples(parts, shapes, rng)
-            found |= pieces
+            example |= pieces
             if parts.values is not None:
                 sizes[self.placeholders[parts.values]] = [count]
-        sizes |= {self.placeholders[key]: list(value.shape) for key, value in found.items()}
-        self.reading.assume(sizes, {self.placeholders[key]: value for key, value in found.items()})
+        sizes |= {self.placeholders[key]: list(value.shape) for key, value in example.items()}
+        self.reading.assume(sizes, {self.placeholders[key]: value for key, value in example.items()})
         # Scalars first: an axis or a count says what the vectors beside it have to be.
         for key in sorted(keys, key=lambda key: int(np.prod(sizes[self.placeholders[key]], dtype=np.int64))):
-            if key not in found:
-                found[key] = self._array(key, sizes[self.placeholders[key]], candidate, seed, variation)
+            if key not in example:
+                example[key] = self._array(key, sizes[self.placeholders[key]], candidate, seed, variation)
                 if self._dtypes[key].is_integer:
-                    self.reading.settle(self.placeholders[key], found[key])
-        return {key: found[key] for key in keys}
+                    self.reading.settle(self.placeholders[key], example[key])
+        return {key: example[key] for key in keys}
 
     def _array(self, key: str, sizes: list[int], candidate: Candidate, seed: int, variation: int) -> np.ndarray:
         rng = np.random.default_rng([zlib.crc32(key.encode()), seed])

@@ -96,17 +96,17 @@ class _Flat:
 
     def _loop_variables(self, node: NodeDef, inputs: list[Tensor]) -> list[Tensor]:
         types, shapes = attr(node, "T").list.type, attr(node, "output_shapes").list.shape
-        found = []
+        tensors = []
         for at, tensor in enumerate(inputs):
             if types[at] in _HANDLES:
-                found.append(tensor)
+                tensors.append(tensor)
                 continue
             # Has the shape that every iteration agrees on, whatever the first one is given.
             name = f"{node.name}/variable_{at}"
             shape = tf.TensorShape(shapes[at]) if at < len(shapes) else tf.TensorShape(None)
             self._append(name, "PlaceholderWithDefault", [tensor], tf.as_dtype(types[at]), shape=shape)
-            found.append(Tensor(name))
-        return found
+            tensors.append(Tensor(name))
+        return tensors
 
     def _merge(self, node: NodeDef, results: list) -> None:
         for at, (data_type, alternatives) in enumerate(zip(output_types(node), results, strict=False)):

@@ -46,20 +46,20 @@ def of(graph: tf.Graph, entries: Sequence[GradientEntry], outputs: Mapping[str, 
         ExportError: a loss does not depend on a variable that was trained by it.
     """
     with graph.as_default():
-        found: dict[str, object] = {}
+        gradients: dict[str, object] = {}
         for loss in dict.fromkeys(entry.loss for entry in entries):
             own = [entry for entry in entries if entry.loss == loss]
             handles = [graph.get_tensor_by_name(f"{entry.variable}:0") for entry in own]
             given = tf.gradients(graph.get_tensor_by_name(outputs[loss]), handles)
-            found |= {entry.values: gradient for entry, gradient in zip(own, given, strict=True)}
-    missing = [entry.variable for entry in entries if found[entry.values] is None]
+            gradients |= {entry.values: gradient for entry, gradient in zip(own, given, strict=True)}
+    missing = [entry.variable for entry in entries if gradients[entry.values] is None]
     if missing:
         raise errors.ExportError(
             f"The loss does not depend on {errors.quoted(missing)} in the export, though the original was trained by "
             f"its gradient.\n"
             f"{REMEDY}"
         )
-    return found
+    return gradients
 
 
 def compared(

@@ -110,8 +110,8 @@ class _Op:
 
     def numbers(self, axis: int) -> list[int]:
         """Returns the sizes that this op could mean: those of its other inputs, in its attributes and its constants."""
-        found = [*self._of_inputs(axis), *self._of_attributes(), *self._of_constants()]
-        usual = [number for number in dict.fromkeys(found) if 1 < number < _ABSURD]
+        sizes = [*self._of_inputs(axis), *self._of_attributes(), *self._of_constants()]
+        usual = [number for number in dict.fromkeys(sizes) if 1 < number < _ABSURD]
         return [*usual[:_MOST_CANDIDATES], 1]
 
     def _of_inputs(self, axis: int) -> Iterator[int]:

@@ -28,21 +28,21 @@ def moved(original: Original, inputs: Mapping[str, np.ndarray], first: Answers, 
         first: its answers to them.
         suspects: output keys.
     """
-    found: set[str] = set()
+    moving: set[str] = set()
     for drawn in _extremes(original, inputs):
-        if not suspects - found:
+        if not suspects - moving:
             break
         try:
             answers = original(inputs, drawn=drawn)
         except asking.FAILURES:
             # What fails for some numbers depends on them.
             return suspects
-        found |= differing(first, answers) & suspects
+        moving |= differing(first, answers) & suspects
     for _ in range(1, DRAWS if original.draws_out_of_reach else 1):
-        if not suspects - found:
+        if not suspects - moving:
             break
-        found |= differing(first, original(inputs)) & suspects
-    return found
+        moving |= differing(first, original(inputs)) & suspects
+    return moving
 
 
 def differing(first: Answers, second: Answers) -> set[str]:

@@ -119,11 +119,11 @@ class Reading:
             return [int(number) for number in np.ravel(value)] if value.dtype.kind in "iu" and value.ndim <= 1 else None
         node = self.index.nodes.get(tensor.node)
         if node is not None and node.op == "Pack":
-            found: list[int | None] = []
+            elements: list[int | None] = []
             for operand in data_inputs(node):
                 known = self._scalar(operand)
-                found.append(known)
-            return found
+                elements.append(known)
+            return elements
         if node is not None and node.op == "ConcatV2":
             pieces = [self.parts(operand) for operand in data_inputs(node)[:-1]]
             return (

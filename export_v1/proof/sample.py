@@ -239,11 +239,11 @@ def read(path: str, inputs: Mapping[str, Input | None]) -> dict[str, np.ndarray]
         ExportError: it cannot be read, or lacks a key.
     """
     stored = codec.arrays(path, errors.ExportError, "Pass --sample=FILE.npz with one array per input key.")
-    found = {name.removeprefix("in/"): value for name, value in stored.items() if not codec.is_about_another(name)}
+    arrays = {name.removeprefix("in/"): value for name, value in stored.items() if not codec.is_about_another(name)}
     for key in inputs:
-        if key not in found:
-            raise errors.unknown("Input key", key, f"sample {path!r}", found, "Name the arrays as the inputs.")
-    return {key: _as_fed(found[key], cut) for key, cut in inputs.items()}
+        if key not in arrays:
+            raise errors.unknown("Input key", key, f"sample {path!r}", arrays, "Name the arrays as the inputs.")
+    return {key: _as_fed(arrays[key], cut) for key, cut in inputs.items()}
 
 
 def _as_fed(value: np.ndarray, cut: Input | None) -> np.ndarray:

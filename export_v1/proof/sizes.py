@@ -66,9 +66,9 @@ def elements(reading: Reading, tensor: Tensor) -> int | None:
             parts = reading.parts(data_inputs(node)[1])
             return _product([size for size in parts if size is None or size > 0]) if parts else None
         if node.op in _FLOW | _ELEMENTWISE and at == 0:
-            found = elements(reading, Tensor(node.name))
-            if found is not None:
-                return found
+            count = elements(reading, Tensor(node.name))
+            if count is not None:
+                return count
     return None
 
 
@@ -99,24 +99,24 @@ class _Search:
             except (ValueError, IndexError):
                 # Operands that do not fit each other: TensorFlow says so when it judges the shapes.
                 return so_far
-        found = probe.wanted(self.reading, node, at, so_far)
-        if node.op in _BROADCASTING and (found is None or None in found):
-            further = self._through(node, lambda shape: shape, found, depth)
+        wanted = probe.wanted(self.reading, node, at, so_far)
+        if node.op in _BROADCASTING and (wanted is None or None in wanted):
+            further = self._through(node, lambda shape: shape, wanted, depth)
             # An output has the larger rank of the two.
-            return found if found is not None and further is not None and len(further) != len(found) else further
+            return wanted if wanted is not None and further is not None and len(further) != len(wanted) else further
         if node.op == "TensorArrayScatterV3" and at == 2:
-            return merged(found, self._elements(array_reads(self.reading, node), depth))
+            return merged(wanted, self._elements(array_reads(self.reading, node), depth))
         if node.op == "Pack":
             axis = attr(node, "axis").i
-            return self._through(node, lambda shape: _without(shape, axis), found, depth)
-        return found
+            return self._through(node, lambda shape: _without(shape, axis), wanted, depth)
+        return wanted
 
     def _through(self, node: NodeDef, back: Callable[[list], Shape], so_far: Shape, depth: int) -> Shape:
         """Returns what the readers of a node's outputs say of its input."""
         for index in range(2 if node.op in ops.SWITCHES else 1):
             # What is known of the input is in the output's static shape already, or is settled in another round.
-            found = self.of(Tensor(node.name, index), None, depth + 1)
-            so_far = merged(so_far, None if found is None else back(found))
+            wanted = self.of(Tensor(node.name, index), None, depth + 1)
+            so_far = merged(so_far, None if wanted is None else back(wanted))
         return so_far
 
     def _elements(self, readers: Iterable[Tensor], depth: int) -> Shape:
@@ -254,14 +254,14 @@ def _without(shape: list, axis: int) -> Shape:
 
 def array_reads(reading: Reading, node: NodeDef) -> list[Tensor]:
     """Returns the elements read from the TensorArray that a node fills."""
-    handles, found = [data_inputs(node)[0]], []
+    handles, reads = [data_inputs(node)[0]], []
     while handles:
         for reader, at in reading.readers(handles.pop()):
             if reader.op in _FLOW and at == 0:
                 handles.append(Tensor(reader.name))
             elif reader.op == "TensorArrayReadV3" and at == 0:
-                found.append(Tensor(reader.name))
-    return found
+                reads.append(Tensor(reader.name))
+    return reads
 
 
 def list_reads(reading: Reading, tensor: Tensor) -> list[Tensor]:

@@ -148,8 +148,10 @@ def examples(parts: Parts, shapes: Mapping[str, Shape], rng: np.random.Generator
         if parts.width:
             indices[:, -1] = rng.integers(0, dense[-1], count)
     else:
-        taken = np.sort(rng.permutation(min(places, 100_000))[:count]) if places >= count else np.arange(count) % places
-        indices = np.stack(np.unravel_index(taken, dense), axis=-1)
+        positions = (
+            np.sort(rng.permutation(min(places, 100_000))[:count]) if places >= count else np.arange(count) % places
+        )
+        indices = np.stack(np.unravel_index(positions, dense), axis=-1)
     made = {parts.indices: indices}
     if parts.shape is not None:
         made[parts.shape] = np.array(dense, np.int64)

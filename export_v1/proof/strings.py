@@ -72,10 +72,10 @@ def _reader(reading: Reading, tensor: Tensor) -> NodeDef | None:
                 following = readers_sizes.array_reads(reading, node)
             elif node.op == "TensorListFromTensor" and at == 0:
                 following = readers_sizes.list_reads(reading, Tensor(node.name))
-            for one in following:
-                if one not in seen:
-                    seen.add(one)
-                    todo.append(one)
+            for reader in following:
+                if reader not in seen:
+                    seen.add(reader)
+                    todo.append(reader)
     return None
 
 

@@ -23,12 +23,12 @@ def shape(original: Index, wanted: Input) -> Shape:
         original: the graph as it was written.
         wanted: the cut, perhaps with a shape of its own, which comes first.
     """
-    found = _shape(original, wanted)
+    static = _shape(original, wanted)
     node = original.nodes.get(parse(wanted.tensor).node)
-    if found and found[0] is None and node is not None and node.op == "DecodeWav":
+    if static and static[0] is None and node is not None and node.op == "DecodeWav":
         # Its first axis is no batch.
-        return [_SAMPLES, *found[1:]]
-    return found
+        return [_SAMPLES, *static[1:]]
+    return static
 
 
 def _shape(original: Index, wanted: Input) -> Shape:
@@ -78,7 +78,7 @@ def _inferred(original: Index, tensor) -> Shape:
         for key in [key for key in node.attr if key.startswith("_")]:
             del node.attr[key]
     try:
-        found = judge.imported(part, {}).get_tensor_by_name(tensor.name).shape
+        static = judge.imported(part, {}).get_tensor_by_name(tensor.name).shape
     except (ValueError, TypeError, KeyError, tf.errors.OpError):
         return None
-    return None if found.rank is None else found.as_list()
+    return None if static.rank is None else static.as_list()

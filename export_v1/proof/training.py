@@ -66,7 +66,7 @@ class _Proving:
     def __init__(self, planned: Plan, graph_def: GraphDef, signatures: Signatures, weights, files):
         assert planned.resume is not None, "there is a training to be proven"
         self._train_op = planned.resume.train_op
-        self._by_key = {key: one for one in planned.variants for key in one.signatures}
+        self._by_key = {key: built for built in planned.variants for key in built.signatures}
         self._graph_def, self._signatures = held_draws.held(graph_def), signatures
         # Without the optimizer there is no update, and nothing to say of what goes into it.
         self._is_whole = UPDATE in self._by_key
@@ -89,12 +89,12 @@ class _Proving:
         too_large = memory.lacking(self._weights.size(), 2 * self._weights.size(trained))
         if too_large:
             return Proof(f"{Verdict.NOT_PROVEN}: {too_large}")
-        asked = self._with_gradients()
+        differentiated = self._with_gradients()
         drawn = next((op for key, op in self._left.items() if key.startswith(LOSS)), None)
         # What the loss draws, its gradients depend on.
-        random = dict.fromkeys(asked.signatures[LOSS].outputs, drawn) if drawn else {}
+        random = dict.fromkeys(differentiated.signatures[LOSS].outputs, drawn) if drawn else {}
         try:
-            recorded = sample.record(asked, LOSS, self._weights, self._files, random=random)
+            recorded = sample.record(differentiated, LOSS, self._weights, self._files, random=random)
         except asking.Unanswered as unanswered:
             return Proof(f"{Verdict.NOT_PROVEN}: {unanswered.why.rstrip('.')}")
         _, outputs, _ = self._signatures[LOSS]
@@ -104,7 +104,7 @@ class _Proving:
         entries = [entry for entry in self._entries if not set(gradients.keys(entry)) & set(recorded.not_proven)]
         step = _step(recorded, outputs, entries)
         after, exceptions = (
-            self._after(asked, step) if self._is_whole and len(entries) == len(self._entries) else ({}, "")
+            self._after(differentiated, step) if self._is_whole and len(entries) == len(self._entries) else ({}, "")
         )
         exceptions = exceptions if self._is_whole else ", all but the optimizer, which was left behind"
         with session.opened(lambda: importing.graph_def(self._graph_def)) as opened:
@@ -135,7 +135,7 @@ class _Proving:
             updates=(),
         )
 
-    def _after(self, asked: variant.Variant, step: Step) -> tuple[dict[str, np.ndarray], str]:
+    def _after(self, differentiated: variant.Variant, step: Step) -> tuple[dict[str, np.ndarray], str]:
         """Returns variables after a step of the original with its own gradients, those that are the same each time; and what
         is to be said of it."""
         unfit = next((op for key, op in self._left.items() if key.startswith(UPDATE)), None)
@@ -143,7 +143,7 @@ class _Proving:
             return {}, f", all but the update: {sample.is_random(unfit)}"
         loss, update = self._by_key[LOSS], self._by_key[UPDATE]
         ends = (self._train_op,) if self._train_op else (*loss.updates, *update.updates)
-        stepping = dataclasses.replace(asked, updates=ends)
+        stepping = dataclasses.replace(differentiated, updates=ends)
         written = _written(loss.model.index, ends) & {variable.name for variable in self._weights.variables}
         # The gradients are held, and what each of the steps writes.
         too_large = memory.lacking(self._weights.size(), step.gradient_bytes + 2 * _STEPS * self._weights.size(written))

@@ -47,15 +47,15 @@ class _Search:
 
     def of(self, tensor: Tensor, depth: int) -> Domain | None:
         """Returns what the readers of a tensor say about its values."""
-        found = None
+        domain = None
         if depth > _DEEPEST:
             return None
         for node, at in self.reading.readers(tensor):
             if (node.name, at) in self._seen or len(self._seen) > _MOST_READERS:
                 continue
             self._seen.add((node.name, at))
-            found = both(found, self._said(node, at, depth))
-        return found
+            domain = both(domain, self._said(node, at, depth))
+        return domain
 
     def _said(self, node: NodeDef, at: int, depth: int) -> Domain | None:
         domain = rules.said(self.reading, node, at)
@@ -64,13 +64,13 @@ class _Search:
         if node.op in _KEPT:
             return self._outputs(node, depth) if at == 0 or node.op in ops.MERGES else None
         if node.op in _MOVED and (at == 0 or node.op in ("Minimum", "Maximum", "Select", "SelectV2")):
-            found = self._outputs(node, depth)
-            if node.op == "StridedSlice" and found is not None:
-                return self._placed(node, found)
-            return found if found is None or found.is_uniform or self._same_shape(node) else None
+            wanted = self._outputs(node, depth)
+            if node.op == "StridedSlice" and wanted is not None:
+                return self._placed(node, wanted)
+            return wanted if wanted is None or wanted.is_uniform or self._same_shape(node) else None
         if node.op in ("Pack", "ConcatV2"):
-            found = self._outputs(node, depth)
-            return None if found is None else self._part(node, at, found)
+            wanted = self._outputs(node, depth)
+            return None if wanted is None else self._part(node, at, wanted)
         if node.op in ops.ADDS | {"Sub", "Mul", "FloorDiv"} and len(node.input) >= 2:
             return self._computed(node, at, depth)
         if node.op == "TensorArrayScatterV3" and at == 2:
@@ -82,10 +82,10 @@ class _Search:
     def _outputs(self, node: NodeDef, depth: int) -> Domain | None:
         outputs = {"Unpack": attr(node, "num").i, "Split": attr(node, "num_split").i}
         count = 2 if node.op in ops.SWITCHES else outputs.get(node.op, 1)
-        found = None
+        domain = None
         for index in range(min(count, 64)):
-            found = both(found, self.of(Tensor(node.name, index), depth + 1))
-        return found
+            domain = both(domain, self.of(Tensor(node.name, index), depth + 1))
+        return domain
 
     def _same_shape(self, node: NodeDef) -> bool:
         before = self.reading.shape(data_inputs(node)[0])
@@ -127,24 +127,24 @@ class _Search:
         if number is None or number.size != 1 or number.dtype.kind not in "iuf":
             return None
         by = number.ravel()[0].item()
-        found = self._outputs(node, depth)
-        if found is None:
+        domain = self._outputs(node, depth)
+        if domain is None:
             return None
         if node.op in ops.ADDS:
-            return found.shifted(lambda limit: limit - by)
+            return domain.shifted(lambda limit: limit - by)
         if node.op == "Sub":
-            return found.shifted(lambda limit: limit + by) if at == 0 else None
+            return domain.shifted(lambda limit: limit + by) if at == 0 else None
         if node.op == "Mul" and by > 0:
-            return found.shifted(lambda limit: -(-limit // by))
-        return found.shifted(lambda limit: limit * by) if node.op == "FloorDiv" and at == 0 and by > 0 else None
+            return domain.shifted(lambda limit: -(-limit // by))
+        return domain.shifted(lambda limit: limit * by) if node.op == "FloorDiv" and at == 0 and by > 0 else None
 
     def _elements(self, handle: Tensor, op: str, depth: int) -> Domain | None:
-        handles, found = [handle], None
+        handles, elements = [handle], None
         while handles:
             for reader, at in self.reading.readers(handles.pop()):
                 if reader.op in _KEPT and at == 0:
                     handles.append(Tensor(reader.name))
                 elif reader.op == op and at == 0:
                     domain = self.of(Tensor(reader.name), depth + 1)
-                    found = both(found, domain if domain is None or domain.is_uniform else None)
-        return found
+                    elements = both(elements, domain if domain is None or domain.is_uniform else None)
+        return elements

@@ -86,7 +86,9 @@ def _function(module: str, name: str, spec: str) -> Callable:
         imported = importlib.import_module(module)
     function = getattr(imported, name, None)
     if not callable(function):
-        known = [one for one, value in vars(imported).items() if inspect.isfunction(value) and not one.startswith("_")]
+        known = [
+            name for name, value in vars(imported).items() if inspect.isfunction(value) and not name.startswith("_")
+        ]
         near = errors.closest(name, known)
         remedy = f"Pass --builder={spec.rpartition(':')[0]}:{near[0] if near else 'FUNCTION'}."
         raise errors.unknown("Function", name, f"module {module!r}", known, remedy)

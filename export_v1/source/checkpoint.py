@@ -98,9 +98,9 @@ def _v1_patterns(stem: str) -> list[str]:
 
 
 def _prefixes(folder: str) -> list[str]:
-    found = [path.removesuffix(".index") for path in glob.glob(os.path.join(glob.escape(folder), "*.index"))]
-    found += [path.removesuffix(".index") for path in glob.glob(os.path.join(glob.escape(folder), ".index"))]
-    return sorted(found)
+    prefixes = [path.removesuffix(".index") for path in glob.glob(os.path.join(glob.escape(folder), "*.index"))]
+    prefixes += [path.removesuffix(".index") for path in glob.glob(os.path.join(glob.escape(folder), ".index"))]
+    return sorted(prefixes)
 
 
 def _in_folder(folder: str) -> tuple[str, tuple[str, ...]]:
@@ -113,31 +113,31 @@ def _in_folder(folder: str) -> tuple[str, tuple[str, ...]]:
     for prefix in (latest, os.path.join(folder, os.path.basename(latest))):
         if latest and _exists(prefix):
             return prefix, (f"checkpoint {prefix!r}: the latest, by {os.path.join(folder, 'checkpoint')!r}",)
-    found = _prefixes(folder) or _v1_prefixes(folder)
-    if len(found) == 1:
-        return found[0], (f"checkpoint {found[0]!r}: the only one in {folder!r}",)
-    if not found:
+    prefixes = _prefixes(folder) or _v1_prefixes(folder)
+    if len(prefixes) == 1:
+        return prefixes[0], (f"checkpoint {prefixes[0]!r}: the only one in {folder!r}",)
+    if not prefixes:
         raise errors.ExportError(
             f"Folder {folder!r} holds no checkpoint.\n"
             f"  Found: {errors.quoted(os.listdir(folder)) or 'nothing'}.\n"
             "  A checkpoint is PREFIX.index, PREFIX.data-00000-of-00001 and PREFIX.meta."
         )
     raise errors.ExportError(
-        f"Folder {folder!r} holds {len(found)} checkpoints and no record of the latest.\n"
-        f"  Found: {errors.quoted(found)}.\n"
-        f"  Pass --checkpoint={found[-1]}."
+        f"Folder {folder!r} holds {len(prefixes)} checkpoints and no record of the latest.\n"
+        f"  Found: {errors.quoted(prefixes)}.\n"
+        f"  Pass --checkpoint={prefixes[-1]}."
     )
 
 
 def _v1_prefixes(folder: str) -> list[str]:
-    found = set()
+    prefixes = set()
     for path in glob.glob(os.path.join(glob.escape(folder), "*.meta")):
         stem = path.removesuffix(".meta")
         shards = glob.glob(glob.escape(stem) + "-[0-9][0-9][0-9][0-9][0-9]-of-*")
-        found |= {_V1_SHARD.sub(r"-?????-of-\1", shard) for shard in shards} or (
+        prefixes |= {_V1_SHARD.sub(r"-?????-of-\1", shard) for shard in shards} or (
             {stem} if os.path.isfile(stem) else set()
         )
-    return sorted(found)
+    return sorted(prefixes)
 
 
 def check_files(prefix: str) -> None:
@@ -149,14 +149,14 @@ def check_files(prefix: str) -> None:
     if not os.path.exists(prefix + ".index"):
         checkpoints.check_kind(prefix)
         return
-    found = sorted(glob.glob(glob.escape(prefix) + ".data-*"))
-    counts = {path[-5:] for path in found}
+    files = sorted(glob.glob(glob.escape(prefix) + ".data-*"))
+    counts = {path[-5:] for path in files}
     if len(counts) == 1:
         count = int(counts.pop())
         wanted = [f"{prefix}.data-{shard:05d}-of-{count:05d}" for shard in range(count)]
-        missing = sorted(set(wanted) - set(found))
+        missing = sorted(set(wanted) - set(files))
     else:
-        missing = [f"{prefix}.data-00000-of-00001"] if not found else []
+        missing = [f"{prefix}.data-00000-of-00001"] if not files else []
     if missing:
         raise errors.ExportError(
             f"Checkpoint {prefix!r} is not complete. Missing: {errors.quoted(missing)}.\n"

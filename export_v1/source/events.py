@@ -40,20 +40,20 @@ def read(path: str) -> tuple[MetaGraphDef, tuple[str, ...]]:
         ExportError: no graph is in it, or a record's checksum is not that of its bytes.
     """
     try:
-        found = _graphs(path)
+        graphs = _graphs(path)
     except tf.errors.DataLossError as error:
         raise errors.ExportError(
             f"Events file {path!r} is damaged: {error.message}\n"
             "  Copy it again, or name another file with --meta_graph=FILE."
         ) from error
-    if not found:
+    if not graphs:
         raise errors.ExportError(
             f"Events file {path!r} holds no graph.\n"
             "  tf.summary.FileWriter(folder, graph) writes one; others of that training may hold it: try each of"
             f" {os.path.join(os.path.dirname(path) or '.', 'events.out.tfevents.*')!r} with --meta_graph=FILE."
         )
-    note = f"graph: the last of {len(found)} in {path!r}, which has {len(found[-1].graph_def.node)} nodes"
-    return found[-1], (note,) if len(found) > 1 else ()
+    note = f"graph: the last of {len(graphs)} in {path!r}, which has {len(graphs[-1].graph_def.node)} nodes"
+    return graphs[-1], (note,) if len(graphs) > 1 else ()
 
 
 def _graphs(path: str) -> list[MetaGraphDef]:
@@ -65,9 +65,9 @@ def _graphs(path: str) -> list[MetaGraphDef]:
             with_collections[event.meta_graph_def] = None
         elif event.graph_def:
             alone[event.graph_def] = None
-    found = [_parsed(MetaGraphDef(), content) for content in with_collections]
-    found = found or [_parsed(MetaGraphDef(), b"", content) for content in alone]
-    return [meta_graph for meta_graph in found if meta_graph is not None and meta_graph.graph_def.node]
+    graphs = [_parsed(MetaGraphDef(), content) for content in with_collections]
+    graphs = graphs or [_parsed(MetaGraphDef(), b"", content) for content in alone]
+    return [meta_graph for meta_graph in graphs if meta_graph is not None and meta_graph.graph_def.node]
 
 
 def _parsed(meta_graph: MetaGraphDef, content: bytes, graph: bytes = b"") -> MetaGraphDef | None:

@@ -40,8 +40,8 @@ def flag_of(path: str) -> str:
 
 def _of_folder(folder: str) -> str:
     def has(*patterns: str) -> list[str]:
-        found = [one for pattern in patterns for one in glob.glob(os.path.join(glob.escape(folder), pattern))]
-        return sorted(os.path.relpath(one, folder) for one in found)
+        paths = [path for pattern in patterns for path in glob.glob(os.path.join(glob.escape(folder), pattern))]
+        return sorted(os.path.relpath(path, folder) for path in paths)
 
     saved = has(*_SAVED_MODELS, *(os.path.join("[0-9]*", name) for name in _SAVED_MODELS))
     checkpoints = has(*_CHECKPOINTS)

@@ -121,7 +121,7 @@ def name(variable: variable_pb2.VariableDef) -> str:
 
 def variable_defs(meta_graph: MetaGraphDef, collection: str) -> list[variable_pb2.VariableDef]:
     """Returns the VariableDefs of a collection, those that parse."""
-    found = []
+    variables = []
     for content in (
         meta_graph.collection_def[collection].bytes_list.value if collection in meta_graph.collection_def else ()
     ):
@@ -131,8 +131,8 @@ def variable_defs(meta_graph: MetaGraphDef, collection: str) -> list[variable_pb
         except DecodeError:
             continue
         if variable.variable_name:
-            found.append(variable)
-    return found
+            variables.append(variable)
+    return variables
 
 
 def _trainable(meta_graph: MetaGraphDef) -> dict[str, bool]:
@@ -146,16 +146,16 @@ def _trainable(meta_graph: MetaGraphDef) -> dict[str, bool]:
 
 def _sliced(meta_graph: MetaGraphDef) -> dict[str, Restored]:
     """Returns where the parts of partitioned variables are in a checkpoint, as their VariableDefs say."""
-    found = {}
+    parts = {}
     for collection in VARIABLE_COLLECTIONS:
         for variable in variable_defs(meta_graph, collection):
             info = variable.save_slice_info_def
             if info.full_name:
-                found[name(variable)] = Restored(
+                parts[name(variable)] = Restored(
                     info.full_name,
                     tuple((start, size) for start, size in zip(info.var_offset, info.var_shape, strict=True)),
                 )
-    return found
+    return parts
 
 
 def _restored_by_saver(meta_graph: MetaGraphDef) -> dict[str, Restored]:
@@ -165,7 +165,7 @@ def _restored_by_saver(meta_graph: MetaGraphDef) -> dict[str, Restored]:
     MetaGraphDef counts: there may be others in the graph, for pre-trained parts say.
     """
     nodes = {node.name: node for node in meta_graph.graph_def.node}
-    found: dict[str, Restored] = {}
+    keys: dict[str, Restored] = {}
     todo = [meta_graph.saver_def.restore_op_name.split(":")[0]]
     seen = set()
     texts = functools.cache(lambda name: _texts(nodes.get(name)))
@@ -178,10 +178,10 @@ def _restored_by_saver(meta_graph: MetaGraphDef) -> dict[str, Restored]:
             variable, value = (_through_identity(edge, nodes) for edge in node.input[:2])
             restored = _restore_op_output(value, nodes, texts)
             if restored is not None:
-                found[variable.split(":")[0]] = restored
+                keys[variable.split(":")[0]] = restored
         elif node.op == "NoOp":
             todo.extend(edge[1:] for edge in node.input if edge.startswith("^"))
-    return found
+    return keys
 
 
 def _through_identity(edge: str, nodes) -> str:
@@ -227,7 +227,7 @@ def _names(collections, key: str) -> tuple[str, ...]:
 
 
 def _signatures(meta_graph: MetaGraphDef) -> dict[str, DeclaredSignature]:
-    found = {}
+    signatures = {}
     # A map of a proto has no order of its own.
     for key, signature_def in sorted(meta_graph.signature_def.items()):
         inputs, shapes = {}, {}
@@ -236,21 +236,21 @@ def _signatures(meta_graph: MetaGraphDef) -> dict[str, DeclaredSignature]:
             if info.HasField("tensor_shape") and not info.tensor_shape.unknown_rank:
                 shapes[name] = [dim.size if dim.size >= 0 else None for dim in info.tensor_shape.dim]
         outputs = {name: info.name for name, info in _tensors(signature_def.outputs)}
-        found[key] = DeclaredSignature(inputs, outputs, signature_def.method_name, shapes)
-    return found
+        signatures[key] = DeclaredSignature(inputs, outputs, signature_def.method_name, shapes)
+    return signatures
 
 
 def _tensors(infos) -> list[tuple[str, meta_graph_pb2.TensorInfo]]:
     """Returns key and TensorInfo of each tensor, by key; a sparse or ragged one comes as the tensors that make it up."""
-    found: list[tuple[str, meta_graph_pb2.TensorInfo]] = []
+    tensors: list[tuple[str, meta_graph_pb2.TensorInfo]] = []
     # A map of a proto has no order; by key is how TensorFlow's own tools list it.
     for key in sorted(infos):
         info = infos[key]
         if info.WhichOneof("encoding") == "composite_tensor":
-            found += composite.parts(key, info)
+            tensors += composite.parts(key, info)
             continue
         if info.WhichOneof("encoding") != "coo_sparse":
-            found.append((key, info))
+            tensors.append((key, info))
             continue
         sparse = info.coo_sparse
         parts = {
@@ -258,5 +258,5 @@ def _tensors(infos) -> list[tuple[str, meta_graph_pb2.TensorInfo]]:
             "indices": sparse.indices_tensor_name,
             "shape": sparse.dense_shape_tensor_name,
         }
-        found += [(f"{key}_{part}", meta_graph_pb2.TensorInfo(name=name)) for part, name in parts.items()]
-    return found
+        tensors += [(f"{key}_{part}", meta_graph_pb2.TensorInfo(name=name)) for part, name in parts.items()]
+    return tensors

@@ -72,11 +72,11 @@ def _folder(path: str, named: str) -> tuple[str, tuple[str, ...]]:
         return latest, (f"SavedModel {latest!r}: the latest version in {named!r}",)
     if len(inner) == 1:
         return os.path.join(path, inner[0]), (f"SavedModel {inner[0]!r}: the only one in {named!r}",)
-    found = [os.path.join(named, name) for name in inner]
+    folders = [os.path.join(named, name) for name in inner]
     raise errors.ExportError(
         f"Folder {named!r} holds no SavedModel: neither 'saved_model.pb' nor 'saved_model.pbtxt' is in it.\n"
         f"  Found: {errors.quoted(os.listdir(path)) or 'nothing'}.\n"
-        + (f"  Pass --saved_model={found[0]}." if found else _other_remedy(path))
+        + (f"  Pass --saved_model={folders[0]}." if folders else _other_remedy(path))
     )
 
 
@@ -231,8 +231,8 @@ def _assets(meta: MetaGraphDef, folder: str) -> dict[str, str]:
         if is_asset:
             listed.append(asset)
     return {
-        one.tensor_info.name: os.path.abspath(os.path.join(folder, "assets", os.path.basename(one.filename)))
-        for one in listed
+        asset.tensor_info.name: os.path.abspath(os.path.join(folder, "assets", os.path.basename(asset.filename)))
+        for asset in listed
     }
 
 
@@ -246,11 +246,11 @@ def _variables(meta: MetaGraphDef, folder: str, path: str) -> str | None:
     if not wanted:
         return None
     beside = os.path.dirname(prefix)
-    found = "there is no such folder"
+    state = "there is no such folder"
     if os.path.isdir(beside):
-        found = f"there is: {errors.quoted(os.listdir(beside)) or 'nothing'}"
+        state = f"there is: {errors.quoted(os.listdir(beside)) or 'nothing'}"
     raise errors.ExportError(
         f"SavedModel {path!r} is not complete: its graph has {len(wanted)} variables, and "
-        f"'variables/variables.index' is missing.\n  In 'variables/' {found}.\n"
+        f"'variables/variables.index' is missing.\n  In 'variables/' {state}.\n"
         "  Copy the whole folder, variables/ included."
     )

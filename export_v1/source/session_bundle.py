@@ -38,7 +38,7 @@ def signatures(meta_graph: meta_graph_pb2.MetaGraphDef) -> dict[str, DeclaredSig
     """
     if _COLLECTION not in meta_graph.collection_def:
         return {}
-    found: dict[str, DeclaredSignature] = {}
+    declared: dict[str, DeclaredSignature] = {}
     for content in meta_graph.collection_def[_COLLECTION].any_list.value:
         try:
             message = MESSAGES.parse("Signatures", content.value)
@@ -47,11 +47,13 @@ def signatures(meta_graph: meta_graph_pb2.MetaGraphDef) -> dict[str, DeclaredSig
         named = {entry.key: entry.value for entry in message.named_signatures}
         complete = {"serving_default": _whole(message.default_signature)}
         complete |= {key: _whole(signature) for key, signature in named.items()}
-        found |= {key: signature for key, signature in complete.items() if signature is not None}
+        declared |= {key: signature for key, signature in complete.items() if signature is not None}
         inputs, outputs = (dict(_generic(named[side])) if side in named else {} for side in ("inputs", "outputs"))
         if inputs and outputs:
-            found["predict" if "serving_default" in found else "serving_default"] = DeclaredSignature(inputs, outputs)
-    return found
+            declared["predict" if "serving_default" in declared else "serving_default"] = DeclaredSignature(
+                inputs, outputs
+            )
+    return declared
 
 
 def _whole(message) -> DeclaredSignature | None:

@@ -112,8 +112,10 @@ def _makes_product(index: Index, tensor: Tensor) -> bool:
 
 
 def _with_variables(graph_def: GraphDef, names: set[str]) -> GraphDef:
-    taken = {node.name for node in graph_def.node}
-    reads = {Tensor(name): Tensor(graph.fresh_name(f"{name}/Read/{_READ_RESOURCE}", taken)) for name in sorted(names)}
+    used_names = {node.name for node in graph_def.node}
+    reads = {
+        Tensor(name): Tensor(graph.fresh_name(f"{name}/Read/{_READ_RESOURCE}", used_names)) for name in sorted(names)
+    }
     nodes = []
     for node in graph_def.node:
         if node.name not in names:

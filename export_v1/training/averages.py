@@ -15,7 +15,7 @@ def of_weights(index: Index, step: TrainStep) -> dict[str, str]:
 
     Recognised is `average -= (average - variable) * (1 - decay)`, which is what TensorFlow computes.
     """
-    found = {}
+    average_of = {}
     for name in sorted(index.ancestors(step.runs)):
         node = index[name]
         if node.op not in ops.ASSIGN_SUBS:
@@ -28,5 +28,5 @@ def of_weights(index: Index, step: TrainStep) -> dict[str, str]:
         change = match(index, data_inputs(node)[1], made_by("Mul", difference, anything(), any_order=True))
         variable = variables.read_by(index, change["value"]) if change else None
         if variable is not None and variable != average:
-            found[variable] = average
-    return found
+            average_of[variable] = average
+    return average_of

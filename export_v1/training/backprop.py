@@ -42,9 +42,9 @@ def calls(index: Index) -> list[Backprop]:
         scope, _, leaf = node.name.rpartition("/")
         if node.op == "Fill" and scope and _FILL.fullmatch(leaf) and _is_start(index, node, scope + "/"):
             starts.setdefault(scope + "/", []).append(node.name)
-    found = [Backprop(scope, tuple(names), _differentiated(index, scope, names)) for scope, names in starts.items()]
+    backprops = [Backprop(scope, tuple(names), _differentiated(index, scope, names)) for scope, names in starts.items()]
     # People fill tensors with ones, too.
-    return [call for call in found if call.differentiated]
+    return [call for call in backprops if call.differentiated]
 
 
 def _is_start(index: Index, node, scope: str) -> bool:
@@ -56,13 +56,13 @@ def _is_start(index: Index, node, scope: str) -> bool:
 
 
 def _differentiated(index: Index, scope: str, starts: list[str]) -> tuple[str, ...]:
-    found: dict[str, None] = {}
+    differentiated: dict[str, None] = {}
     for start in starts:
         terms = [operation_of(index, scope, consumer.name) for consumer, _ in index.consumers(start)]
         operations = list(dict.fromkeys(name for name in terms if name is not None))
         total = _sum_of(index, operations) if len(operations) > 1 else None
-        found |= dict.fromkeys(Tensor(name).name for name in ([total] if total else operations))
-    return tuple(found)
+        differentiated |= dict.fromkeys(Tensor(name).name for name in ([total] if total else operations))
+    return tuple(differentiated)
 
 
 def _sum_of(index: Index, terms: list[str]) -> str | None:
@@ -115,8 +115,8 @@ def operation_of(index: Index, scope: str, name: str) -> str | None:
 class Scopes:
     """Which scope of tf.gradients a node is in, asked again and again."""
 
-    def __init__(self, found: list[Backprop]):
-        self._by_scope = {call.scope: call for call in found}
+    def __init__(self, calls: list[Backprop]):
+        self._by_scope = {call.scope: call for call in calls}
 
     @functools.lru_cache(maxsize=None)  # noqa: B019 - lives as long as one look at one graph
     def of(self, node: str) -> Backprop | None:

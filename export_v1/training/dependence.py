@@ -46,8 +46,8 @@ class Dependence:
                 continue
             done = todo.pop()
             own = self._waits(done)
-            found = (done,) if self._stays(done) else [late for wait in own for late in self._instead_of[wait]]
-            self._instead_of[done] = tuple(dict.fromkeys(found))
+            remaining = (done,) if self._stays(done) else [late for wait in own for late in self._instead_of[wait]]
+            self._instead_of[done] = tuple(dict.fromkeys(remaining))
         return self._instead_of[name]
 
     def _waits(self, name: str) -> list[str]:

@@ -53,12 +53,12 @@ def of(index: Index, step: TrainStep, trainable: Mapping[str, bool], place: str)
     Raises:
         ExportError: a gradient goes into several variables in the same way, or nobody can tell which variable it is of.
     """
-    found = _Matching(index, step, trainable, place).run()
-    if not found:
+    gradients = _Matching(index, step, trainable, place).run()
+    if not gradients:
         raise errors.ExportError(
             f"No gradient in {place} goes into a variable in a way that can be followed.\n{LEAVE_IT}"
         )
-    return found
+    return gradients
 
 
 class _Matching:
@@ -74,14 +74,14 @@ class _Matching:
                 self._writers.setdefault(variable, []).append(writer)
 
     def run(self) -> tuple[Gradient, ...]:
-        found: dict[tuple[str, str], set[Tensor]] = {}
+        cuts_of: dict[tuple[str, str], set[Tensor]] = {}
         for writer in self._step.writers:
             inputs = data_inputs(self._index[writer])
             variable = variables.read_by(self._index, inputs[0]) if inputs else None
             if variable in self._trained:
                 for cut in sorted(self._reached(inputs[1:]), key=lambda cut: cut.name):
-                    found.setdefault((variable, self._scope(cut)), set()).add(cut)
-        gradients = [self._gradient(variable, cuts) for (variable, _), cuts in found.items()]
+                    cuts_of.setdefault((variable, self._scope(cut)), set()).add(cut)
+        gradients = [self._gradient(variable, cuts) for (variable, _), cuts in cuts_of.items()]
         self._refuse_shared(gradients)
         return tuple(gradients)
 
@@ -91,7 +91,7 @@ class _Matching:
         return call.scope
 
     def _reached(self, tensors: list[Tensor]) -> set[Tensor]:
-        seen, found, todo = set(), set(), list(tensors)
+        seen, reached, todo = set(), set(), list(tensors)
         while todo:
             tensor = todo.pop()
             if tensor in seen or tensor.node not in self._index:
@@ -99,14 +99,14 @@ class _Matching:
             seen.add(tensor)
             node = self._index[tensor.node]
             if tensor in self._cuts:
-                found.add(tensor)
+                reached.add(tensor)
             elif node.op in ops.VARIABLES:
                 # Gradients may be gathered in a variable for some steps before they are applied.
                 gathered = () if node.name in self._trained else self._writers.get(node.name, ())
                 todo.extend(source for writer in gathered for source in data_inputs(self._index[writer])[1:])
             else:
                 todo.extend(data_inputs(node))
-        return found
+        return reached
 
     def _gradient(self, variable: str, cuts: set[Tensor]) -> Gradient:
         floats = [cut for cut in cuts if self._dtype(cut).is_floating]

@@ -51,19 +51,21 @@ def of(index: Index, step: TrainStep, losses: Collection[str], given: Collection
     reached = index.ancestors([*(parse(name).node for name in losses), *step.before], stop=stops) - stops
     python = [node for node in index.graph_def.node if node.name in reached and node.op in ops.PYTHON_CALLS]
     sampling = [node for node in index.graph_def.node if node.name in reached and node.op in ops.SAMPLERS]
-    found = []
+    obstacles = []
     if python:
         names = {node.name for node in python}
-        found.append(Obstacle(PYTHON, f"the loss calls Python, {_listed(python)}", _read_of(index, names, reached)))
+        obstacles.append(Obstacle(PYTHON, f"the loss calls Python, {_listed(python)}", _read_of(index, names, reached)))
     if sampling:
-        found.append(Obstacle(SAMPLING, f"the loss draws the classes that it compares with, by {_listed(sampling)}"))
+        obstacles.append(
+            Obstacle(SAMPLING, f"the loss draws the classes that it compares with, by {_listed(sampling)}")
+        )
     if step.dropped:
         fills = [index[name] for name in step.dropped]
         queues = {_queue(node) for node in fills}
         taking = {name for name in reached if index[name].op in ops.FEEDERS and _queue(index[name]) in queues}
         what = f"the step fills queues from the forward pass, by {_listed(fills)}"
-        found.append(Obstacle(QUEUES, what, _read_of(index, taking, reached)))
-    return found
+        obstacles.append(Obstacle(QUEUES, what, _read_of(index, taking, reached)))
+    return obstacles
 
 
 def _read_of(index: Index, names: Collection[str], readers: Collection[str]) -> tuple[str, ...]:

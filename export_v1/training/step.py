@@ -227,7 +227,7 @@ class _Finding:
         run either first. Its executor has the count done while it is still at the loss, so the new value is what a
         schedule reads, nearly always; here it is so each time.
         """
-        found: dict[str, list[str]] = {}
+        waiting: dict[str, list[str]] = {}
         for name in sorted(region):
             if not ops.writes_variable(self._index[name].op) or name in self._depends.gradient_dependent:
                 continue
@@ -237,8 +237,8 @@ class _Finding:
             readers = variables.readers(self._index, variable) if variable else ()
             for reader in dict.fromkeys(node.name for node, _ in readers):
                 if reader in region and reader not in before:
-                    found.setdefault(reader, []).append(name)
-        return found
+                    waiting.setdefault(reader, []).append(name)
+        return waiting
 
     def _before(self, ends: list[str]) -> tuple[str, ...]:
         """Returns what writes a variable from the data on the way to the train op."""

@@ -30,7 +30,7 @@ def values(
     Raises:
         ExportError: the restore ops cannot be run here.
     """
-    index, found = Index(graph_def), {}
+    index, derived = Index(graph_def), {}
     for name in wanted:
         for assign, at in index.consumers(name):
             if assign.op not in ops.ASSIGNS or at != 0:
@@ -38,17 +38,17 @@ def values(
             value = data_inputs(assign)[1]
             restored = _restored(index, value)
             if restored and all(part.key in checkpoint.shapes for part in restored.values()):
-                found[name] = (
+                derived[name] = (
                     _computed(graph_def, value, restored, checkpoint),
                     [restored_tensor.key for restored_tensor in restored.values()],
                 )
                 break
-    return found
+    return derived
 
 
 def _restored(index: Index, value: Tensor) -> dict[Tensor, Restored]:
     """Returns which tensors come out of a checkpoint, of those that a value is computed from."""
-    found: dict[Tensor, Restored] = {}
+    restored: dict[Tensor, Restored] = {}
     for name in index.ancestors([value.node]):
         for tensor in map(parse, index[name].input):
             if tensor.index >= 0 and tensor.node in index and index[tensor.node].op == "RestoreV2":
@@ -60,8 +60,8 @@ def _restored(index: Index, value: Tensor) -> dict[Tensor, Restored]:
                 # A slice would be one of a partitioned variable, which is saved as it is.
                 if spec:
                     return {}
-                found[tensor] = Restored(key.decode())
-    return found
+                restored[tensor] = Restored(key.decode())
+    return restored
 
 
 def _computed(

@@ -114,8 +114,8 @@ def _random(index: Index) -> set[str]:
 
 def initializers(index: Index) -> list[str]:
     """Returns the names of the ops that give a graph's variables their initial values."""
-    found = (initializer(index, name) for name, node in index.nodes.items() if node.op in ops.VARIABLES)
-    return [name for name in found if name is not None]
+    names = (initializer(index, name) for name, node in index.nodes.items() if node.op in ops.VARIABLES)
+    return [name for name in names if name is not None]
 
 
 def _initial_tensor(index: Index, variable: str) -> Tensor:

@@ -38,10 +38,14 @@ def of(graph_def: GraphDef, model: Source, request: Request) -> Found:
         return Found(Weights(_shaped(wanted, values), None, values), ())
     checkpoint = Checkpoint(model.checkpoint)
     renames = restore.parse_renames(request.rename)
-    missing = [one.name for one in wanted if restore.location(one.name, checkpoint, model.graph, renames) is None]
+    missing = [
+        variable.name
+        for variable in wanted
+        if restore.location(variable.name, checkpoint, model.graph, renames) is None
+    ]
     derived = derived_values.values(missing, model.graph.graph_def, checkpoint)
     located, choices = restore.locate(
-        [one for one in wanted if one.name not in derived],
+        [variable for variable in wanted if variable.name not in derived],
         checkpoint,
         model.graph,
         renames=renames,

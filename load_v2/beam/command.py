@@ -127,10 +127,12 @@ def _files(output: str) -> str:
 
     stem, ending = _split(output)
     try:
-        found = FileSystems.match([f"{stem}-*-of-*{ending}"])[0].metadata_list
+        files = FileSystems.match([f"{stem}-*-of-*{ending}"])[0].metadata_list
     except Exception:  # Each file system has errors of its own, and the job is done.
         return ""
-    return f", {len(found)} {'file' if len(found) == 1 else 'files'}, {sum(one.size_in_bytes for one in found):,} bytes"
+    return (
+        f", {len(files)} {'file' if len(files) == 1 else 'files'}, {sum(file.size_in_bytes for file in files):,} bytes"
+    )
 
 
 def _split(output: str) -> tuple[str, str]:

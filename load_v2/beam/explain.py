@@ -23,9 +23,9 @@ def reason(error: BaseException) -> str | None:
         return "A file that --input names is not a TFRecord, or is damaged.\n  Parquet files have to end in .parquet."
     if "Parquet magic bytes not found" in text or "Parquet file size is" in text:
         return "A file that --input names is not a Parquet file, or is damaged."
-    if found := _JOB_SERVER.search(text):
+    if job_server := _JOB_SERVER.search(text):
         return (
-            f"The runner's job server cannot be fetched from {found[1]}.\n"
+            f"The runner's job server cannot be fetched from {job_server[1]}.\n"
             "  Fetch it where there is a network and pass --flink_job_server_jar=FILE or --spark_job_server_jar=FILE, or "
             "pass --job_endpoint=HOST:PORT of a job server that runs."
         )

@@ -58,8 +58,13 @@ def data(source) -> dict[str, Any]:
             for key, signature in source.signatures.items()
         },
         "variables": [
-            {"name": one.name, "dtype": one.dtype, "shape": list(one.shape), "trainable": one.trainable}
-            for one in source.variables
+            {
+                "name": variable.name,
+                "dtype": variable.dtype,
+                "shape": list(variable.shape),
+                "trainable": variable.trainable,
+            }
+            for variable in source.variables
         ],
         "assets": dict(source.assets),
         "needs_permission": _reaching_out(source),
@@ -78,8 +83,8 @@ def _reaching_out(source) -> dict[str, list[str]]:
     """Returns the ops that could touch files, network or Python, and the nodes that are such."""
     from export_v1.ir import ops, safety
 
-    found = safety.refused(source.meta_graph.graph_def, source.assets) if not source.is_object_graph else {}
-    return {op: list(nodes) for op, nodes in sorted(found.items()) if op not in ops.SAVES | ops.RESTORES}
+    reaching_out = safety.refused(source.meta_graph.graph_def, source.assets) if not source.is_object_graph else {}
+    return {op: list(nodes) for op, nodes in sorted(reaching_out.items()) if op not in ops.SAVES | ops.RESTORES}
 
 
 def describe(source) -> Iterator[str]:

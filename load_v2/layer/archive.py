@@ -16,7 +16,8 @@ from export_v1.format import digests
 from export_v1.format import record as record_file
 from load_v2.errors import LoadError, quoted
 from load_v2.layer import description
-from load_v2.program import artefact, program, signature
+from load_v2.program import artefact, signature
+from load_v2.program import program as programs
 
 # File -> what was read from it, and (file, key) -> the program of a signature, as long as a layer holds on to them. A
 # program holds what it was taken from, so nothing here may hold a program.
@@ -40,53 +41,53 @@ class OwnFolder:
         self._finalizer = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
-def shared(path: str | os.PathLike, key: str) -> program.Program:
+def shared(path: str | os.PathLike, key: str) -> programs.Program:
     """Returns the program of a signature of an export; layers on the same, unchanged export share what was read."""
     file = os.path.join(os.path.realpath(os.fspath(path)), "saved_model.pb")
     try:
         status = os.stat(file)
     except OSError:
-        return program.take(artefact.read(path), key)
+        return programs.take(artefact.read(path), key)
     identity = (file, status.st_mtime_ns, status.st_size, status.st_ino)
     with _LOCK:
-        taken = _TAKEN.get((identity, key))
-        if taken is None:
+        program = _TAKEN.get((identity, key))
+        if program is None:
             source = _READ.get(identity)
             if source is None:
                 source = _READ[identity] = artefact.read(path)
-            taken = _TAKEN[identity, key] = program.take(source, key)
-        return taken
+            program = _TAKEN[identity, key] = programs.take(source, key)
+        return program
 
 
-def write(taken: program.Program, folder: str) -> None:
+def write(program: programs.Program, folder: str) -> None:
     """Writes what `read` needs; beside the weights, which Keras keeps, it is a SavedModel of its own."""
     meta_graph = artefact.MetaGraphDef()
     meta_graph.meta_info_def.tags.append("serve")
-    meta_graph.meta_info_def.tensorflow_version = taken.source.meta_graph.meta_info_def.tensorflow_version
-    meta_graph.graph_def.CopyFrom(taken.graph_def)
-    for key, part in [(taken.key, taken.serve)] + ([(program.TRAIN, taken.train)] if taken.train else []):
+    meta_graph.meta_info_def.tensorflow_version = program.source.meta_graph.meta_info_def.tensorflow_version
+    meta_graph.graph_def.CopyFrom(program.graph_def)
+    for key, part in [(program.key, program.serve)] + ([(programs.TRAIN, program.train)] if program.train else []):
         definition = meta_graph.signature_def[key]
         definition.method_name = "tensorflow/serving/predict"
-        inputs = dict(zip(taken.source.signatures[taken.key].inputs, part.inputs, strict=True))
+        inputs = dict(zip(program.source.signatures[program.key].inputs, part.inputs, strict=True))
         _write_specs(definition.inputs, inputs)
         _write_specs(definition.outputs, part.outputs)
-    _write_variables(meta_graph, taken)
-    held = {node.name for node in taken.graph_def.node}
-    losses = [name for name in taken.source.regularization_losses if name.partition(":")[0] in held]
+    _write_variables(meta_graph, program)
+    held = {node.name for node in program.graph_def.node}
+    losses = [name for name in program.source.regularization_losses if name.partition(":")[0] in held]
     meta_graph.collection_def["regularization_losses"].node_list.value.extend(losses)
-    _write_assets(meta_graph, taken, folder)
+    _write_assets(meta_graph, program, folder)
     os.makedirs(os.path.join(folder, "assets.extra"), exist_ok=True)
-    record_file.write(_record(taken), os.path.join(folder, record_file.PATH))
+    record_file.write(_record(program), os.path.join(folder, record_file.PATH))
     with open(os.path.join(folder, "saved_model.pb"), "wb") as stream:
         model = saved_model_pb2.SavedModel(saved_model_schema_version=1, meta_graphs=[meta_graph])
         stream.write(model.SerializeToString(deterministic=True))
 
 
-def _record(taken: program.Program) -> record_file.Record:
-    record = taken.source.record or record_file.Record()
-    specs = taken.source.signatures[taken.key]
+def _record(program: programs.Program) -> record_file.Record:
+    record = program.source.record or record_file.Record()
+    specs = program.source.signatures[program.key]
     entry = record_file.SignatureEntry(_entries(specs.inputs), _entries(specs.outputs))
-    return dataclasses.replace(record, signatures={**record.signatures, taken.key: entry})
+    return dataclasses.replace(record, signatures={**record.signatures, program.key: entry})
 
 
 def _entries(specs: Mapping[str, signature.Spec]) -> dict[str, record_file.TensorEntry]:
@@ -100,8 +101,8 @@ def _write_specs(infos, specs) -> None:
         infos[key].tensor_shape.CopyFrom(tf.TensorShape(spec.shape).as_proto())
 
 
-def _write_variables(meta_graph: artefact.MetaGraphDef, taken: program.Program) -> None:
-    for variable in taken.variables:
+def _write_variables(meta_graph: artefact.MetaGraphDef, program: programs.Program) -> None:
+    for variable in program.variables:
         definition = variable_pb2.VariableDef(
             variable_name=f"{variable.handles[0]}:0", is_resource=True, trainable=variable.trainable
         ).SerializeToString()
@@ -110,8 +111,8 @@ def _write_variables(meta_graph: artefact.MetaGraphDef, taken: program.Program) 
             meta_graph.collection_def["trainable_variables"].bytes_list.value.append(definition)
 
 
-def _write_assets(meta_graph: artefact.MetaGraphDef, taken: program.Program, folder: str) -> None:
-    for index, (name, file) in enumerate(taken.assets.items()):
+def _write_assets(meta_graph: artefact.MetaGraphDef, program: programs.Program, folder: str) -> None:
+    for index, (name, file) in enumerate(program.assets.items()):
         stored = f"{index}_{os.path.basename(file)}"
         os.makedirs(os.path.join(folder, "assets"), exist_ok=True)
         if not os.path.isfile(file):
@@ -121,7 +122,7 @@ def _write_assets(meta_graph: artefact.MetaGraphDef, taken: program.Program, fol
         definition.tensor_info.name = name
 
 
-def moved(folder: str, key: str, own: OwnFolder | None) -> program.Program:
+def moved(folder: str, key: str, own: OwnFolder | None) -> programs.Program:
     """Returns a program that `write` stored; the files it reads are copied, because Keras deletes its own folder."""
     source = artefact.read(folder)
     if source.assets and own is not None:
@@ -130,10 +131,10 @@ def moved(folder: str, key: str, own: OwnFolder | None) -> program.Program:
             tensor: os.path.join(own.path, "assets", os.path.basename(file)) for tensor, file in source.assets.items()
         }
         source = dataclasses.replace(source, assets=files)
-    return program.take(source, key)
+    return programs.take(source, key)
 
 
-def read(folder: str | None, expected: description.Description, name: str) -> tuple[program.Program, OwnFolder | None]:
+def read(folder: str | None, expected: description.Description, name: str) -> tuple[programs.Program, OwnFolder | None]:
     """Returns the program that `write` stored, and the folder its files were copied to (Keras deletes its own).
 
     Raises:
@@ -145,15 +146,15 @@ def read(folder: str | None, expected: description.Description, name: str) -> tu
             f"  Save the whole model: model.save(FILE.keras)."
         )
     own = OwnFolder() if os.path.isdir(os.path.join(folder, "assets")) else None
-    taken = moved(folder, expected.signature, own)
-    differences = expected.same_as(description.of_program(taken, expected.supports_jit))
+    program = moved(folder, expected.signature, own)
+    differences = expected.same_as(description.of_program(program, expected.supports_jit))
     if differences:
         listed = "\n".join(f"    {item}" for item in differences[:10])
         raise LoadError(
             f"The graph in the archive is not the one of layer {name!r}; config and graph differ:\n{listed}\n"
             "  The archive was changed after it was saved. Save the model again."
         )
-    return taken, own
+    return program, own
 
 
 def check_digests(folder: str, have: Mapping[str, str] | None, name: str) -> None:

@@ -45,8 +45,8 @@ class Stored:
         """Returns what is to be said about its digests."""
         if self.changed is None:
             return [f"digests of {self.name}: none; an earlier version saved it"]
-        found = [f"digests of {self.name}: {name} was CHANGED after the archive was saved" for name in self.changed]
-        return found or [
+        lines = [f"digests of {self.name}: {name} was CHANGED after the archive was saved" for name in self.changed]
+        return lines or [
             f"digests of {self.name}: graph, record, files and {len(self.weights)} weights are what was saved "
             "(which proves nothing against somebody who changes the digests, too)"
         ]
@@ -85,10 +85,10 @@ def opened(path: str | os.PathLike) -> Iterator[list[Stored]]:
     try:
         with _blamed(path), zipfile.ZipFile(path) as archive:
             names = _unpacked(archive, folder, path)
-        found = sorted(os.path.dirname(name) for name in names if os.path.basename(name) == _GRAPH)
-        if not found:
+        folders = sorted(os.path.dirname(name) for name in names if os.path.basename(name) == _GRAPH)
+        if not folders:
             raise LoadError(f"{path!r} holds no graph: no layer of it is a SignatureLayer.")
-        yield [_stored(folder, name, path) for name in found]
+        yield [_stored(folder, name, path) for name in folders]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

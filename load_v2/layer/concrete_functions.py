@@ -11,7 +11,8 @@ from export_v1.ir import safety
 from load_v2 import errors, private
 from load_v2.errors import LoadError, quoted
 from load_v2.layer.weights import Weight
-from load_v2.program import program, resource_tables, signature, subgraph
+from load_v2.program import program as programs
+from load_v2.program import resource_tables, signature, subgraph
 
 
 class Functions:
@@ -28,7 +29,7 @@ class Functions:
 
     def __init__(
         self,
-        taken: program.Program,
+        program: programs.Program,
         weights: Mapping[str, Weight],
         tables: Mapping[str, resource_tables.Table],
         assets: Mapping[str, tf.saved_model.Asset],
@@ -41,7 +42,7 @@ class Functions:
         assets: tensor name of a path -> the file.
         policy: which ops may be in a part; None: those that only compute.
         """
-        self._program = taken
+        self._program = program
         self._weights = weights
         self.tables = tables
         self.assets = assets
@@ -50,13 +51,13 @@ class Functions:
         self._lock = threading.RLock()
         self.is_distributed = any(isinstance(w.value, tf.distribute.DistributedValues) for w in weights.values())
 
-    def __call__(self, part: program.Part, tensors: Sequence, shapes: tuple | None = None) -> Sequence:
+    def __call__(self, part: programs.Part, tensors: Sequence, shapes: tuple | None = None) -> Sequence:
         """Returns the outputs of a part for tensors in its input order; `shapes` as for `get`."""
         if part.v1_control_flow:
             return self._without_gradient(part, tensors, shapes)
         return private.call(self.get(part, shapes), tensors)
 
-    def _without_gradient(self, part: program.Part, tensors: Sequence, shapes: tuple | None) -> Sequence:
+    def _without_gradient(self, part: programs.Part, tensors: Sequence, shapes: tuple | None) -> Sequence:
         """Calls a part with a TensorFlow 1 loop or condition in it; whoever asks for its gradient is told why not.
 
         TensorFlow would fail inside its own gradient code, and as soon as a tape is there, wanted or not.
@@ -79,7 +80,7 @@ class Functions:
 
         return run(*tensors, *weights)
 
-    def get(self, part: program.Part, shapes: tuple | None = None) -> tf.types.experimental.ConcreteFunction:
+    def get(self, part: programs.Part, shapes: tuple | None = None) -> tf.types.experimental.ConcreteFunction:
         """Returns the function of a part: tensors in the part's input order to a tuple of tensors.
 
         Args:
@@ -89,15 +90,15 @@ class Functions:
         handles = self._handles() if self.is_distributed else None
         replica = id(next(iter(handles.values()))) if handles else None
         key = (id(part), shapes, replica)
-        found = self._cache.get(key)
-        if found is None:
+        function = self._cache.get(key)
+        if function is None:
             with self._lock:
-                found = self._cache.get(key)
-                if found is None:
-                    found = self._cache[key] = self._build(part, shapes, handles or self._handles())
-        return found
+                function = self._cache.get(key)
+                if function is None:
+                    function = self._cache[key] = self._build(part, shapes, handles or self._handles())
+        return function
 
-    def output_shapes(self, part: program.Part, tensors: Sequence) -> tuple[tuple | None, ...]:
+    def output_shapes(self, part: programs.Part, tensors: Sequence) -> tuple[tuple | None, ...]:
         """Returns the shapes of a part's outputs as far as the shapes of its inputs tell them; None: unknown rank."""
         given = tuple(tuple(tensor.shape) for tensor in tensors)
         declared = tuple(spec.shape for spec in part.outputs.values())
@@ -118,7 +119,7 @@ class Functions:
     def _handles(self) -> dict[str, tf.Tensor]:
         return {name: _handle(weight) for name, weight in self._weights.items()}
 
-    def _build(self, part: program.Part, shapes: tuple | None, handles: Mapping[str, tf.Tensor]):
+    def _build(self, part: programs.Part, shapes: tuple | None, handles: Mapping[str, tf.Tensor]):
         known: Sequence = shapes or [spec.shape for spec in part.inputs]
         specs = [tf.TensorSpec(shape, spec.dtype) for shape, spec in zip(known, part.inputs, strict=True)]
         used = _names_used(part)
@@ -130,7 +131,7 @@ class Functions:
             feeds |= {name: table.resource_handle for name, table in self.tables.items() if name in used}
             files = {name: asset.asset_path for name, asset in self.assets.items() if name in used}
             names = [spec.tensor for spec in part.outputs.values()]
-            outputs = program.import_into_current(part.graph_def, names, feeds, files, self._policy)
+            outputs = programs.import_into_current(part.graph_def, names, feeds, files, self._policy)
             for output, spec in zip(outputs, part.outputs.values(), strict=True):
                 output.set_shape(spec.shape)
             self._watch(used)
@@ -151,19 +152,19 @@ class Functions:
                 building.watch_variable(weight.value)
 
 
-def over(taken: program.Program, weights: Mapping[str, Weight], policy: safety.Policy) -> Functions:
+def over(program: programs.Program, weights: Mapping[str, Weight], policy: safety.Policy) -> Functions:
     """Returns the functions of a program over weights that are given by the name of their variable; makes its tables.
 
     Raises:
         LoadError: a table cannot be made.
     """
-    held = {f"{handle}:0": weights[variable.name] for variable in taken.variables for handle in variable.handles}
-    assets = {name: tf.saved_model.Asset(plain_path.in_utf_8(file)) for name, file in taken.assets.items()}
-    with errors.blamed(f"The tables of {taken.source.path!r} cannot be made"):
-        run = functools.partial(program.run_now, policy=policy)
-        made = resource_tables.create_all(taken.graph_def, run, assets)
+    held = {f"{handle}:0": weights[variable.name] for variable in program.variables for handle in variable.handles}
+    assets = {name: tf.saved_model.Asset(plain_path.in_utf_8(file)) for name, file in program.assets.items()}
+    with errors.blamed(f"The tables of {program.source.path!r} cannot be made"):
+        run = functools.partial(programs.run_now, policy=policy)
+        made = resource_tables.create_all(program.graph_def, run, assets)
     tables = {f"{name}:0": table for name, table in made.items()}
-    return Functions(taken, held, tables, assets, policy)
+    return Functions(program, held, tables, assets, policy)
 
 
 def _finish_with(handles: Iterable[tf.Tensor]) -> None:
@@ -177,7 +178,7 @@ def _finish_with(handles: Iterable[tf.Tensor]) -> None:
     ends.extend(dict.fromkeys(operation for handle in handles for operation in handle.consumers()))
 
 
-def _names_used(part: program.Part) -> set[str]:
+def _names_used(part: programs.Part) -> set[str]:
     ends = {spec.tensor for spec in part.outputs.values()}
     return ends | {subgraph.tensor_name(edge) for node in part.graph_def.node for edge in node.input}
 
@@ -191,7 +192,7 @@ def _handle(weight: Weight) -> tf.Tensor:
     return variable.handle
 
 
-def finer_shapes(part: program.Part, tensors: Sequence) -> tuple | None:
+def finer_shapes(part: programs.Part, tensors: Sequence) -> tuple | None:
     """Returns the static shapes of tensors where, beside the leading size, they say more than the graph; else None.
 
     The leading size stays as the graph has it, so that a last, smaller batch makes no new function.
@@ -224,7 +225,7 @@ class Penalty:
         weight: whose regularizer this is.
     """
 
-    def __init__(self, functions: Functions, losses: Sequence[tuple[Sequence[Weight], program.Part]], weight: Weight):
+    def __init__(self, functions: Functions, losses: Sequence[tuple[Sequence[Weight], programs.Part]], weight: Weight):
         self._functions = functions
         self._losses = losses
         self._weight = weight
@@ -233,14 +234,14 @@ class Penalty:
         """Whether one of the losses counts with the weight as things are."""
         return bool(self._due())
 
-    def _due(self) -> list[program.Part]:
+    def _due(self) -> list[programs.Part]:
         return [part for held, part in self._losses if next((w for w in held if w.trainable), None) is self._weight]
 
     def __call__(self, _, /) -> tf.Tensor:
         return tf.add_n([self._functions(part, ())[0] for part in self._due()])
 
 
-def add_penalties(functions: Functions, taken: program.Program, weights: Mapping[str, Weight]) -> None:
+def add_penalties(functions: Functions, program: programs.Program, weights: Mapping[str, Weight]) -> None:
     """Gives each weight the regularization losses of the graph that it has a part in.
 
     Args:
@@ -248,7 +249,7 @@ def add_penalties(functions: Functions, taken: program.Program, weights: Mapping
         taken: the program.
         weights: by the name of their variable.
     """
-    losses = [([weights[name] for name in names], part) for names, part in taken.regularizers]
+    losses = [([weights[name] for name in names], part) for names, part in program.regularizers]
     for weight in weights.values():
         held = [loss for loss in losses if any(other is weight for other in loss[0])]
         weight.penalty = Penalty(functions, held, weight) if held else None

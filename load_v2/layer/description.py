@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from load_v2.errors import LoadError
-from load_v2.program import artefact, program
+from load_v2.program import artefact
+from load_v2.program import program as programs
 from load_v2.program.signature import Spec
 
 
@@ -57,23 +58,23 @@ class Description:
             mine, its = ({k: (s.dtype, s.shape) for k, s in getattr(d, side).items()} for d in (self, other))
             if list(mine.items()) != list(its.items()):
                 differences.append(f"{side}: {mine} and {its}")
-        here, there = ([(v.name, v.dtype, v.shape) for v in d.variables] for d in (self, other))
-        differences += [f"variable {a} and {b}" for a, b in zip(here, there, strict=False) if a != b]
-        if len(here) != len(there):
-            differences.append(f"{len(here)} variables and {len(there)}")
+        ours, theirs = ([(v.name, v.dtype, v.shape) for v in d.variables] for d in (self, other))
+        differences += [f"variable {a} and {b}" for a, b in zip(ours, theirs, strict=False) if a != b]
+        if len(ours) != len(theirs):
+            differences.append(f"{len(ours)} variables and {len(theirs)}")
         return differences
 
 
-def of_program(taken: program.Program, supports_jit: bool) -> Description:
+def of_program(program: programs.Program, supports_jit: bool) -> Description:
     """Returns the description of a program."""
     return Description(
-        signature=taken.key,
-        inputs=taken.source.signatures[taken.key].inputs,
-        outputs=taken.serve.outputs,
-        variables=taken.variables,
-        written=taken.written,
+        signature=program.key,
+        inputs=program.source.signatures[program.key].inputs,
+        outputs=program.serve.outputs,
+        variables=program.variables,
+        written=program.written,
         supports_jit=supports_jit,
-        is_ordered=taken.source.is_ordered,
+        is_ordered=program.source.is_ordered,
     )
 
 

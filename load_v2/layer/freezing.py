@@ -10,7 +10,8 @@ from export_v1.ir import graph, ops
 from export_v1.ir.norms import averages, inference_form, training_norms
 from load_v2.errors import LoadError, closest, quoted
 from load_v2.layer.weights import Weight
-from load_v2.program import program, subgraph, writes
+from load_v2.program import program as programs
+from load_v2.program import subgraph, writes
 
 
 def matching(patterns: Sequence[str], weights: Sequence[Weight], of_what: str) -> list[Weight]:
@@ -69,7 +70,7 @@ def unfreeze(patterns: Sequence[str], weights: Sequence[Weight], of_what: str) -
     return [weight.name for weight in changed]
 
 
-def without_writes(part: program.Part, handles: Collection[str], of_what: str, remedy: str) -> program.Part:
+def without_writes(part: programs.Part, handles: Collection[str], of_what: str, remedy: str) -> programs.Part:
     """Returns the part without the ops that change some variables; what waited for these ops goes on at once.
 
     What was computed for such an op alone is left out, too.
@@ -108,8 +109,8 @@ def without_writes(part: program.Part, handles: Collection[str], of_what: str, r
 
 
 def with_norms_in_inference(
-    part: program.Part, variables: Iterable[subgraph.NodeDef], frozen: Collection[str], of_what: str
-) -> program.Part:
+    part: programs.Part, variables: Iterable[subgraph.NodeDef], frozen: Collection[str], of_what: str
+) -> programs.Part:
     """Returns the part with each batch norm in its inference form that goes by frozen moving averages alone.
 
     As in Keras, where a BatchNormalization that is not trainable normalizes by its averages in training, too. A batch
@@ -129,11 +130,11 @@ def with_norms_in_inference(
     if not still:
         return part
     ends = [graph.parse(spec.tensor) for spec in part.outputs.values()]
-    found = training_norms.found(index, index.nodes.keys(), ends)
-    settled = [norm for norm in found if not norm.problem and set(norm.variables) <= set(frozen)]
+    norms = training_norms.found(index, index.nodes.keys(), ends)
+    settled = [norm for norm in norms if not norm.problem and set(norm.variables) <= set(frozen)]
     still -= {name for norm in settled for name in norm.variables}
     if still:
-        problems = {norm.problem for norm in found if norm.problem} or {"its other moving averages are not frozen"}
+        problems = {norm.problem for norm in norms if norm.problem} or {"its other moving averages are not frozen"}
         logging.warning(
             "%s: moving averages %s are frozen, but batch norm goes on to normalize by the batch: %s.",
             of_what,
@@ -144,7 +145,7 @@ def with_norms_in_inference(
     return _with_graph(part, made)
 
 
-def _with_graph(part: program.Part, graph_def: subgraph.GraphDef) -> program.Part:
+def _with_graph(part: programs.Part, graph_def: subgraph.GraphDef) -> programs.Part:
     """Returns the part with another graph, of which it has what its outputs need; handles are given from outside."""
     held = {node.name for node in graph_def.node if node.op != "VarHandleOp"}
     edges = [edge for node in graph_def.node for edge in node.input if not edge.startswith("^")]
@@ -164,9 +165,9 @@ class Parts:
     def __init__(self, of_what: str, remedy: str):
         self._of_what = of_what
         self._remedy = remedy
-        self._made: dict[tuple[int, frozenset[str]], program.Part] = {}
+        self._made: dict[tuple[int, frozenset[str]], programs.Part] = {}
 
-    def get(self, taken: program.Program, part: program.Part, frozen: Collection[str]) -> program.Part:
+    def get(self, program: programs.Program, part: programs.Part, frozen: Collection[str]) -> programs.Part:
         """Returns a part of a program, as it is while the variables of these names are frozen.
 
         Raises:
@@ -176,8 +177,8 @@ class Parts:
             return part
         place = (id(part), frozenset(frozen))
         if place not in self._made:
-            handles = {handle for v in taken.variables if v.name in place[1] for handle in v.handles}
-            variables = [node for node in taken.graph_def.node if node.op == "VarHandleOp"]
+            handles = {handle for v in program.variables if v.name in place[1] for handle in v.handles}
+            variables = [node for node in program.graph_def.node if node.op == "VarHandleOp"]
             made = with_norms_in_inference(part, variables, handles, self._of_what)
             self._made[place] = without_writes(made, handles, self._of_what, self._remedy)
         return self._made[place]

@@ -89,10 +89,10 @@ def _losses(loaded: Any) -> dict[str, object]:
     graph = _graph(loaded)
     if graph is None:
         return {}
-    found = {}
+    losses = {}
     for index, tensor in enumerate(graph.get_collection(tf.compat.v1.GraphKeys.REGULARIZATION_LOSSES)):
-        found[f"{_LOSS}{index}"] = loaded.prune([], tensor)
-    return found
+        losses[f"{_LOSS}{index}"] = loaded.prune([], tensor)
+    return losses
 
 
 def _with_plain_names(function: Any) -> Any:
@@ -108,12 +108,12 @@ def _with_plain_names(function: Any) -> Any:
     return run
 
 
-def _with_keys(found: signature.Signature, function: Any) -> signature.Signature:
+def _with_keys(declared: signature.Signature, function: Any) -> signature.Signature:
     """Returns the signature with the keys that the function has instead of `_with_plain_names`'."""
     inputs, outputs = function.structured_input_signature[1], function.structured_outputs
     return signature.Signature(
-        {key: found.inputs[f"input_{index}"] for index, key in enumerate(inputs)},
-        {key: found.outputs[f"output_{index}"] for index, key in enumerate(outputs)},
+        {key: declared.inputs[f"input_{index}"] for index, key in enumerate(inputs)},
+        {key: declared.outputs[f"output_{index}"] for index, key in enumerate(outputs)},
     )
 
 
@@ -122,8 +122,8 @@ def _source(loaded: Any, path: str, functions: Mapping[str, Any], losses: list[s
     graph = _graph(loaded)
     orders = call_order.from_items(graph.get_collection(call_order.COLLECTION)) if graph is not None else {}
     signatures = {
-        key: signature.in_order(_with_keys(found, functions[key]), orders.get(key, ((), ())))
-        for key, found in source.signatures.items()
+        key: signature.in_order(_with_keys(declared, functions[key]), orders.get(key, ((), ())))
+        for key, declared in source.signatures.items()
         if key not in losses
     }
     return dataclasses.replace(

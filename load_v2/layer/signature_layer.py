@@ -27,7 +27,8 @@ from load_v2.layer import (
     loaded,
     weights,
 )
-from load_v2.program import artefact, program, xla
+from load_v2.program import artefact, xla
+from load_v2.program import program as programs
 
 # What a config may hold: what `get_config` writes, and nothing that lets a graph do more than compute. Permissions are
 # given where a layer is made or loaded, and never travel.
@@ -88,7 +89,7 @@ class SignatureLayer(freezable.FreezableLayer):
         # What a graph that comes in an archive may do, whatever the layer's own has been allowed.
         self._of_archive = safety.Policy(remedy=_how_to_load, error=LoadError)
         self._extra = binding.known_extra(extra)
-        self._program: program.Program | None = None
+        self._program: programs.Program | None = None
         self._functions: concrete_functions.Functions | None = None
         # Tables and files, once there is a graph: TensorFlow saves what a module holds.
         self._resources = tf.Module()
@@ -98,18 +99,18 @@ class SignatureLayer(freezable.FreezableLayer):
             f"Layer {self.name!r}", "Leave them out of the pattern, or freeze the whole layer: layer.trainable = False."
         )
         from_config = isinstance(path, description.Description)
-        with contextlib.nullcontext((None, None)) if from_config else loaded.opened(path, signature) as (taken, kept):
+        with contextlib.nullcontext((None, None)) if from_config else loaded.opened(path, signature) as (program, kept):
             bundle = None
-            if taken is None:
+            if program is None:
                 assert isinstance(path, description.Description), "else there is a program"
                 self._description = path
             else:
-                self._policy = dataclasses.replace(self._policy, place=f"The graph of {taken.source.path!r} holds")
+                self._policy = dataclasses.replace(self._policy, place=f"The graph of {program.source.path!r} holds")
                 # Before any weight is made; what is imported is checked again, where it is imported.
-                self._policy.check(taken.graph_def, taken.assets)
-                weights.check(taken.variables, taken.source)
-                self._description = description.of_program(taken, xla.may_be_tried(taken.graph_def))
-                bundle = taken.source.bundle
+                self._policy.check(program.graph_def, program.assets)
+                weights.check(program.variables, program.source)
+                self._description = description.of_program(program, xla.may_be_tried(program.graph_def))
+                bundle = program.source.bundle
             if any(spec.dtype == "string" for spec in self._description.inputs.values()):
                 private.let_models_take_strings()
             self.supports_jit = self._description.supports_jit
@@ -117,19 +118,19 @@ class SignatureLayer(freezable.FreezableLayer):
             self._own = weights.create(self._description.variables, self.name, self._description.written, bundle)
         self.trainable = trainable
         self.built = True
-        if taken is not None:
-            self._attach(taken, kept)
+        if program is not None:
+            self._attach(program, kept)
 
-    def _attach(self, taken: program.Program, keep: object = None) -> None:
+    def _attach(self, program: programs.Program, keep: object = None) -> None:
         """Takes the graph: `keep` is what must live as long as the layer (a folder of its own for assets)."""
         by_name = {weight.name: weight for weight in self._own}
-        functions = concrete_functions.over(taken, by_name, self._policy)
+        functions = concrete_functions.over(program, by_name, self._policy)
         self._resources.tables = list(dict.fromkeys(functions.tables.values()))
         self._resources.assets = list(functions.assets.values())
         self._resources.kept = archive.Kept(keep)
-        self._program = taken
+        self._program = program
         self._functions = functions
-        concrete_functions.add_penalties(functions, taken, by_name)
+        concrete_functions.add_penalties(functions, program, by_name)
 
     @property
     def input_specs(self) -> dict:
@@ -221,31 +222,31 @@ class SignatureLayer(freezable.FreezableLayer):
         outputs = self._description.outputs
         return results[0] if len(results) == 1 else dict(zip(outputs, results, strict=True))
 
-    def _part(self, training) -> program.Part:
-        taken = self._ready()
+    def _part(self, training) -> programs.Part:
+        program = self._ready()
         if not training or not self.trainable:
-            return taken.serve
-        if taken.custom_gradients:
+            return program.serve
+        if program.custom_gradients:
             self._say_once(
                 "Layer %r: %d nodes had a gradient of their own, a Python function that is in no file; TensorFlow's "
                 "gradient of what they compute is used: %s.",
-                len(taken.custom_gradients),
-                quoted(taken.custom_gradients),
+                len(program.custom_gradients),
+                quoted(program.custom_gradients),
             )
-        if taken.train is None:
+        if program.train is None:
             self._say_once(
                 "Layer %r has no training graph: training runs the inference graph (no dropout, moving averages "
                 "fixed). Step 1 makes one with --train_freeze."
             )
-            return taken.serve
-        return self._parts.get(taken, taken.train, freezing.names(self._own))
+            return program.serve
+        return self._parts.get(program, program.train, freezing.names(self._own))
 
     def _say_once(self, message: str, *values) -> None:
         if message not in self._said:
             self._said.add(message)
             logging.warning(message, self.name, *values)
 
-    def _ready(self) -> program.Program:
+    def _ready(self) -> programs.Program:
         model = self._model() if self._model is not None else None
         if self._program is None and model is not None and model._program is not None:
             # Its graph is in this process already, let in by whoever made that layer.
@@ -338,13 +339,13 @@ class SignatureLayer(freezable.FreezableLayer):
         return ((weight.name, digests.of_array(keras.ops.convert_to_numpy(weight))) for weight in self._saved_order())
 
     def load_assets(self, dir_path):
-        taken, kept = archive.read(dir_path, self._description, self.name)
+        program, kept = archive.read(dir_path, self._description, self.name)
         self._policy = self._of_archive
-        self._policy.check(taken.graph_def, taken.assets)
+        self._policy.check(program.graph_def, program.assets)
         # Replicas are averaged when they are read, and that may round.
         is_mirrored = any(isinstance(weight.value, tf.distribute.DistributedValues) for weight in self._own)
         archive.check_digests(dir_path, None if is_mirrored else dict(self._digests()), self.name)
-        self._attach(taken, kept)
+        self._attach(program, kept)
 
     def load_own_variables(self, store):
         weights.check_stored(self._saved_order(), store, self.name)

@@ -90,31 +90,31 @@ def chosen(requested: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(requested)
 
 
-def answers(backend: str, asked: Sequence[Questions]) -> list[Answers]:
+def answers(backend: str, all_questions: Sequence[Questions]) -> list[Answers]:
     """Returns what models answer on a backend, batch by batch; what went wrong instead where one could not."""
     with atomic.temporary() as folder:
-        for number, questions in enumerate(asked):
+        for number, questions in enumerate(all_questions):
             given: dict[str, Any] = {
                 f"{at}/{key}": value for at, batch in enumerate(questions.batches) for key, value in batch.items()
             }
             np.savez(os.path.join(folder, f"{number}.in.npz"), **given)
         env = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        files = [os.path.abspath(file) for questions in asked for file in (questions.code, questions.weights)]
+        files = [os.path.abspath(file) for questions in all_questions for file in (questions.code, questions.weights)]
         done = subprocess.run(
             [sys.executable, "-c", _SCRIPT, *files], env=env, cwd=folder, capture_output=True, text=True
         )
-        return [_answered(folder, number, questions, done) for number, questions in enumerate(asked)]
+        return [_answered(folder, number, questions, done) for number, questions in enumerate(all_questions)]
 
 
 def _answered(folder: str, number: int, questions: Questions, done: subprocess.CompletedProcess) -> Answers:
-    found, failed = (os.path.join(folder, f"{number}.{ending}") for ending in ("out.npz", "txt"))
+    answers_file, failed = (os.path.join(folder, f"{number}.{ending}") for ending in ("out.npz", "txt"))
     if os.path.exists(failed):
         with open(failed) as stream:
             return stream.read()
-    if not os.path.exists(found):
+    if not os.path.exists(answers_file):
         lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
         return lines[-1] if lines else f"it exited with {done.returncode}"
-    with np.load(found) as file:
+    with np.load(answers_file) as file:
         stored = {name: file[name] for name in file.files}
     keys = questions.outputs
     single = keys[0] if len(keys) == 1 else None

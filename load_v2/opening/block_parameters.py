@@ -100,9 +100,9 @@ def of(blocks: Sequence[Sequence[Statement]]) -> Parameters | None:
     places = [(at, number) for at, layers in enumerate(rows[0]) for number in range(len(layers))]
     columns = {place: tuple(row[place[0]][place[1]] for row in rows) for place in places}
     named = [place for place in places if columns[place][0].name]
-    taken = {"name", *naming.RESERVED, "x", "h"}
-    settings, values = _settings(columns, taken)
-    names = _names([[columns[place][r].name for place in named] for r in range(len(blocks))], taken)
+    used_names = {"name", *naming.RESERVED, "x", "h"}
+    settings, values = _settings(columns, used_names)
+    names = _names([[columns[place][r].name for place in named] for r in range(len(blocks))], used_names)
     if names is None:
         return None
     templates, given, prefixes = names
@@ -115,7 +115,7 @@ def of(blocks: Sequence[Sequence[Statement]]) -> Parameters | None:
     )
 
 
-def _settings(columns: Mapping[tuple[int, int], tuple[Layer, ...]], taken: set[str]):
+def _settings(columns: Mapping[tuple[int, int], tuple[Layer, ...]], used_names: set[str]):
     """Returns the name of each setting that differs, and its values; settings that always agree have one name."""
     settings: dict[tuple[int, int, Any], str] = {}
     values: dict[str, tuple[Any, ...]] = {}
@@ -128,7 +128,7 @@ def _settings(columns: Mapping[tuple[int, int], tuple[Layer, ...]], taken: set[s
                 continue
             content = repr(column)
             if content not in known:
-                known[content] = naming.fresh(_setting_name(first, key), taken)
+                known[content] = naming.fresh(_setting_name(first, key), used_names)
                 values[known[content]] = column
             settings[at, number, key] = known[content]
     return settings, values
@@ -145,7 +145,7 @@ def _setting_name(layer: Layer, key: Any) -> str:
 
 
 def _names(
-    rows: list[list[str]], taken: set[str]
+    rows: list[list[str]], used_names: set[str]
 ) -> tuple[list[str], dict[str, tuple[Any, ...]], tuple[str, ...]] | None:
     """Returns the layers' names with parameters in braces, what each block gives for these, and how its names begin.
 
@@ -165,16 +165,16 @@ def _names(
     templates: list[str] = []
     given: dict[str, tuple[Any, ...]] = {}
     for column in zip(*rows, strict=True):
-        template = _numbered(column, given, taken)
+        template = _numbered(column, given, used_names)
         if template is None:
-            parameter = naming.fresh("name", taken if "name" in given else taken - {"name"})
+            parameter = naming.fresh("name", used_names if "name" in given else used_names - {"name"})
             given[parameter] = column
             template = f"{{{parameter}}}"
         templates.append(template)
     return (templates, given, prefixes) if len(given) <= _MOST_NAMES else None
 
 
-def _numbered(column: tuple[str, ...], given: dict[str, tuple[Any, ...]], taken: set[str]) -> str | None:
+def _numbered(column: tuple[str, ...], given: dict[str, tuple[Any, ...]], used_names: set[str]) -> str | None:
     """Returns "conv2d_{n + 1}" for "conv2d_4", "conv2d_7", … where n is 3, 6, …; None for names that differ in more."""
     parted = _varying_number(column)
     if parted is None:
@@ -186,7 +186,7 @@ def _numbered(column: tuple[str, ...], given: dict[str, tuple[Any, ...]], taken:
             offset = offsets.pop()
             code = parameter if not offset else f"{parameter} {'+' if offset > 0 else '-'} {abs(offset)}"
             return f"{head}{{{code}}}{tail}"
-    parameter = naming.fresh("n", taken)
+    parameter = naming.fresh("n", used_names)
     given[parameter] = numbers
     return f"{head}{{{parameter}}}{tail}"
 

@@ -15,17 +15,17 @@ def function(made: Function) -> str:
     """Returns the definition of a function."""
     ends = frozenset(made.results)
     items = block_loops.found(made.statements, ends)
-    taken = {"name", *naming.RESERVED, *made.parameters}
+    used_names = {"name", *naming.RESERVED, *made.parameters}
     given = {made.inputs[0]: "x"} if made.inputs else {}
-    taken.add("x")
+    used_names.add("x")
     for tensor in made.inputs:
         if tensor not in given:
-            given[tensor] = naming.fresh(naming.identifier(hint(tensor.node)), taken)
+            given[tensor] = naming.fresh(naming.identifier(hint(tensor.node)), used_names)
     outputs = {str(at): Operand(tensor) for at, tensor in enumerate(made.results)}
     program = Program(tuple(map(as_statement, items)), dict(outputs))
     common = naming.common_scopes(statement.scope for statement in made.statements)
     within = "".join(f"{scope}/" for scope in common)
-    names = naming.name_values(program, {}, given, shared=taken, within=within)
+    names = naming.name_values(program, {}, given, shared=used_names, within=within)
     lines = body(items, outputs, names, frozenset(made.inputs))
     last = lines[-1]
     if len(made.results) == 1 and last.startswith(f"    {names[made.results[0]]} = "):

@@ -82,12 +82,12 @@ def factored(program: Program) -> tuple[tuple[Statement, ...], tuple[Function, .
     The layers have their names already.
     """
     sequences = [_Sequence(list(program.statements), program.ends)]
-    taken = {*naming.RESERVED}
+    used_names = {*naming.RESERVED}
     while len(sequences) <= _MOST_FUNCTIONS:
-        found = _best(sequences)
-        if found is None:
+        repeated = _best(sequences)
+        if repeated is None:
             break
-        _extract(sequences, found, taken)
+        _extract(sequences, repeated, used_names)
     functions = [
         dataclasses.replace(sequence.function, statements=tuple(sequence.statements))
         for sequence in sequences
@@ -113,37 +113,37 @@ def _callees_first(functions: list[Function]) -> list[Function]:
     return list(ordered.values())
 
 
-def _extract(sequences: list[_Sequence], found: _Found, taken: set[str]) -> None:
+def _extract(sequences: list[_Sequence], repeated: _Found, used_names: set[str]) -> None:
     """Puts a function's calls in the places of its blocks, and its body among the sequences."""
-    first = found.places[0]
-    body = sequences[first.sequence].statements[first.begin : first.begin + found.length]
-    defaults = _defaults(found.parameters)
-    parameters = sorted(found.parameters.values, key=lambda name: name in defaults)
-    prefixes = found.parameters.prefixes
+    first = repeated.places[0]
+    body = sequences[first.sequence].statements[first.begin : first.begin + repeated.length]
+    defaults = _defaults(repeated.parameters)
+    parameters = sorted(repeated.parameters.values, key=lambda name: name in defaults)
+    prefixes = repeated.parameters.prefixes
     function = Function(
-        name=naming.fresh(_title(body, prefixes), taken),
-        inputs=found.inputs[0],
+        name=naming.fresh(_title(body, prefixes), used_names),
+        inputs=repeated.inputs[0],
         parameters=tuple(parameters),
         defaults=defaults,
-        statements=tuple(found.parameters.generic(at, statement) for at, statement in enumerate(body)),
-        results=tuple(_target(body[at], index) for at, index in found.results),
+        statements=tuple(repeated.parameters.generic(at, statement) for at, statement in enumerate(body)),
+        results=tuple(_target(body[at], index) for at, index in repeated.results),
         firsts=(prefixes[0], prefixes[-1]),
-        count=len(found.places),
+        count=len(repeated.places),
     )
-    for number in reversed(range(len(found.places))):
-        place = found.places[number]
+    for number in reversed(range(len(repeated.places))):
+        place = repeated.places[number]
         statements = sequences[place.sequence].statements
-        block = statements[place.begin : place.begin + found.length]
-        given = {name: found.parameters.values[name][number] for name in parameters}
+        block = statements[place.begin : place.begin + repeated.length]
+        given = {name: repeated.parameters.values[name][number] for name in parameters}
         name = given.pop(NAME, "")
         layer = Layer(kind=function.name, scope=_scope(block), options=given, name=name, function=function)
         call = Statement(
-            targets=tuple(_target(block[at], index) for at, index in found.results),
-            code=LayerCall(layer, tuple(map(Operand, found.inputs[number]))),
+            targets=tuple(_target(block[at], index) for at, index in repeated.results),
+            code=LayerCall(layer, tuple(map(Operand, repeated.inputs[number]))),
             scope=layer.scope,
             nodes=sum(statement.nodes for statement in block),
         )
-        statements[place.begin : place.begin + found.length] = [call]
+        statements[place.begin : place.begin + repeated.length] = [call]
     sequences.append(_Sequence(list(function.statements), frozenset(function.results), function))
 
 
@@ -221,12 +221,12 @@ def _best(sequences: list[_Sequence]) -> _Found | None:
     last = [_last_reads(sequence) for sequence in sequences]
     best: _Found | None = None
     # Long runs can be cut anywhere; where is decided by what flows between the blocks, so equals are all looked at.
-    for saved, length, places in sorted(possible, key=lambda one: (-one[0], one[1])):
+    for saved, length, places in sorted(possible, key=lambda candidate: (-candidate[0], candidate[1])):
         if best is not None and saved <= best.saved:
             break
-        for found in _of_equal_flow(sequences, last, length, places):
-            if found.saved >= _LEAST_SAVED and (best is None or found.saved > best.saved):
-                best = found
+        for repeated in _of_equal_flow(sequences, last, length, places):
+            if repeated.saved >= _LEAST_SAVED and (best is None or repeated.saved > best.saved):
+                best = repeated
     return best
 
 

@@ -36,7 +36,7 @@ def simplified(result: Graph, read: Reader) -> Graph:
 
 def _static(result: Graph, values: Values, sizes: Sizes) -> dict[tuple[str, int], np.ndarray]:
     """Returns the shape inputs that are computed, and whose value is known but for at most one size of a Reshape."""
-    found = {}
+    inputs = {}
     for node in result.graph_def.node:
         position = _SHAPES.get(node.op)
         if position is None:
@@ -57,8 +57,8 @@ def _static(result: Graph, values: Values, sizes: Sizes) -> dict[tuple[str, int]
         if None in entries or (node.op == "Slice" and not entries):
             continue
         dtype = tf.as_dtype(result.dtype(shape)).as_numpy_dtype
-        found[node.name, position] = np.array(entries, dtype).reshape(array.shape)
-    return found
+        inputs[node.name, position] = np.array(entries, dtype).reshape(array.shape)
+    return inputs
 
 
 def _filled_in(sizes: Sizes, source: Tensor, wanted: list) -> list:
@@ -72,7 +72,7 @@ def _filled_in(sizes: Sizes, source: Tensor, wanted: list) -> list:
 
 def _idle(result: Graph, values: Values, sizes: Sizes) -> dict[Tensor, Tensor]:
     """Returns tensors that are the same as an input of their node."""
-    found = {}
+    passed_on = {}
     for node in result.graph_def.node:
         tensor = Tensor(node.name)
         if node.op not in _CAN_BE_IDLE or not values.is_data(tensor):
@@ -92,8 +92,8 @@ def _idle(result: Graph, values: Values, sizes: Sizes) -> dict[Tensor, Tensor]:
             amounts = values.constant(sources[1])
             same = amounts is not None and not amounts.any()
         if same:
-            found[tensor] = sources[0]
-    return found
+            passed_on[tensor] = sources[0]
+    return passed_on
 
 
 _CAN_BE_IDLE = frozenset({"Transpose", "Reshape", "BroadcastTo", "Cast", "AddN", "ConcatV2", "Pad"})

@@ -121,6 +121,6 @@ def _is_stretched(graph: Graph, node: NodeDef) -> bool:
     if first is None or second is None or len(first) != len(second):
         return True
     return any(
-        one != other and not (None in (one, other) and 1 not in (one, other))
-        for one, other in zip(first, second, strict=True)
+        size != other and not (None in (size, other) and 1 not in (size, other))
+        for size, other in zip(first, second, strict=True)
     )

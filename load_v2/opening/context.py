@@ -148,7 +148,7 @@ class Context:
         names = self.graph.index.ancestors([output.node], stop=stop) - stop - {output.node}
         return [Tensor(name) for name in names if self.is_data(Tensor(name))]
 
-    def inner(self, nodes: Collection[Tensor], output: Tensor, asked: Iterable[Tensor] | None = None) -> bool:
+    def inner(self, nodes: Collection[Tensor], output: Tensor, private: Iterable[Tensor] | None = None) -> bool:
         """Returns whether tensors are read by nothing but what makes `output`, so that they need no code.
 
         Args:
@@ -160,7 +160,7 @@ class Context:
         ends = {tensor.node for tensor in self.graph.outputs.values()} - {output.node}
         return not any(
             tensor.node in ends or any(reader.name not in mine for reader, _ in self.graph.index.consumers(tensor.node))
-            for tensor in (nodes if asked is None else asked)
+            for tensor in (nodes if private is None else private)
         )
 
     def static(self, tensor: Tensor, what: str) -> np.ndarray:

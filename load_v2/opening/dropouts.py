@@ -57,7 +57,7 @@ class Dropout:
 def in_training(train: GraphDef) -> list[Dropout]:
     """Returns each dropout of a training graph whose rate is a number above zero."""
     index = Index(train)
-    found = []
+    result = []
     for node in train.node:
         if node.op not in _ENDS:
             continue
@@ -67,9 +67,9 @@ def in_training(train: GraphDef) -> list[Dropout]:
             if rate and shared is not None and not _is_constant(index, fit["x"]):
                 readers = tuple(_readers(index, node.name))
                 scope = node.name.removeprefix(_PREFIX).rpartition("/")[0] or node.name
-                found.append(Dropout(scope, rate, shared, readers))
+                result.append(Dropout(scope, rate, shared, readers))
                 break
-    return found
+    return result
 
 
 def undropped(index: Index, tensor: Tensor) -> Tensor | None:

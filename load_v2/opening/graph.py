@@ -103,7 +103,7 @@ class Graph:
         return self._tensors[tensor]
 
 
-def of_part(taken: Program, part: Part, sizes: Mapping[str, tuple] | None = None) -> Graph:
+def of_part(program: Program, part: Part, sizes: Mapping[str, tuple] | None = None) -> Graph:
     """Returns the canonical graph of a part of a program; of what writes a variable, nothing is left but its output.
 
     Args:
@@ -115,12 +115,12 @@ def of_part(taken: Program, part: Part, sizes: Mapping[str, tuple] | None = None
         LoadError: the part has loops or conditions of TensorFlow 1, which step 1 could not convert.
     """
     _refuse_control_flow(part)
-    by_handle = {handle: variable for variable in taken.variables for handle in variable.handles}
+    by_handle = {handle: variable for variable in program.variables for handle in variable.handles}
     _refuse_captures(part, by_handle)
     result = GraphDef(versions=part.graph_def.versions, library=part.graph_def.library)
     renamed: dict[str, str] = {}
     inputs, weights = {}, {}
-    for key, spec in zip(taken.source.signatures[taken.key].inputs, part.inputs, strict=True):
+    for key, spec in zip(program.source.signatures[program.key].inputs, part.inputs, strict=True):
         name = _INPUT + re.sub(r"[^A-Za-z0-9_]", "_", key)
         result.node.append(placeholder(name, tf.as_dtype(spec.dtype), (sizes or {}).get(key, spec.shape)))
         renamed[spec.tensor] = name
@@ -132,15 +132,15 @@ def of_part(taken: Program, part: Part, sizes: Mapping[str, tuple] | None = None
     for node in part.graph_def.node:
         result.node.extend(_canonical(node, by_handle))
     _rewire(result, renamed, by_handle)
-    result.node.extend(_held(result, taken))
+    result.node.extend(_held(result, program))
     outputs = {key: ir.parse(renamed.get(spec.tensor, spec.tensor)) for key, spec in part.outputs.items()}
     return without_aliases(result, inputs, outputs, weights)
 
 
-def _held(result: GraphDef, taken: Program) -> list[NodeDef]:
+def _held(result: GraphDef, program: Program) -> list[NodeDef]:
     """Returns placeholders for what a layer would hold beside variables: tables, and names of asset files."""
     present = {node.name for node in result.node}
-    known = {node.name: node for node in taken.graph_def.node}
+    known = {node.name: node for node in program.graph_def.node}
     missing = {ir.parse(edge).node for node in result.node for edge in node.input} - present
     return [
         placeholder(name, tf.as_dtype(ir.output_types(known[name])[0]), ()) for name in sorted(missing) if name in known

@@ -34,25 +34,25 @@ def name_layers(layers: Iterable[Layer], inputs: Iterable[str] = ()) -> None:
         layers: of the model.
         inputs: its keys, which are names of layers, too.
     """
-    taken = set(inputs)
+    used_names = set(inputs)
     for layer in layers:
         if not layer.weights:
             continue
         base = re.sub(r"\W+", "_", layer.scope).strip("_") or "layer"
         if _AUTOMATIC.fullmatch(base):
             base += "_layer"
-        layer.name = fresh(base, taken)
+        layer.name = fresh(base, used_names)
 
 
 def name_classes(layers: Iterable[Layer]) -> None:
     """Gives printed classes that do different things different names."""
-    taken: set[str] = set()
+    used_names: set[str] = set()
     given: dict[str, PrintedClass] = {}
     for layer in layers:
         if layer.printed is None:
             continue
         if layer.printed.source not in given:
-            name = fresh(layer.printed.name, taken)
+            name = fresh(layer.printed.name, used_names)
             source = layer.printed.source.replace(f"class {layer.printed.name}(", f"class {name}(", 1)
             given[layer.printed.source] = dataclasses.replace(layer.printed, name=name, source=source)
         layer.printed = given[layer.printed.source]
@@ -75,9 +75,9 @@ def name_values(
         shared: names that are taken.
         within: the scope that all is in, which no name has to tell.
     """
-    taken = {*RESERVED, *shared, *(given or {}).values()}
-    names = {**(given or {}), **{tensor: fresh(identifier(key), taken) for key, tensor in inputs.items()}}
-    passing = fresh("x" if "x" not in taken else "h", taken)
+    used_names = {*RESERVED, *shared, *(given or {}).values()}
+    names = {**(given or {}), **{tensor: fresh(identifier(key), used_names) for key, tensor in inputs.items()}}
+    passing = fresh("x" if "x" not in used_names else "h", used_names)
     reads = Counter(
         tensor
         for code in [*(statement.code for statement in program.statements), *program.outputs.values()]
@@ -98,7 +98,7 @@ def name_values(
                 scope = statement.scope if named else target.node
                 if is_loop:
                     scope = re.sub(r"_?\d+$", "", scope)
-                names[target] = fresh(identifier(hint(scope.removeprefix(within))), taken)
+                names[target] = fresh(identifier(hint(scope.removeprefix(within))), used_names)
     return names
 
 
@@ -118,14 +118,14 @@ def name_shared_layers(program: Program) -> list[Layer]:
         for part in expressions.walk(statement.code)
         if isinstance(part, LayerCall) and part.layer.weights
     )
-    taken = set(RESERVED)
-    found = {}
+    used_names = set(RESERVED)
+    layers = {}
     for statement in program.statements:
         for part in expressions.walk(statement.code):
-            if isinstance(part, LayerCall) and calls[id(part.layer)] > 1 and id(part.layer) not in found:
-                found[id(part.layer)] = part.layer
-                part.layer.variable = fresh(f"{identifier(hint(part.layer.scope))}_layer", taken)
-    return list(found.values())
+            if isinstance(part, LayerCall) and calls[id(part.layer)] > 1 and id(part.layer) not in layers:
+                layers[id(part.layer)] = part.layer
+                part.layer.variable = fresh(f"{identifier(hint(part.layer.scope))}_layer", used_names)
+    return list(layers.values())
 
 
 def common_scopes(scopes: Iterable[str]) -> list[str]:
@@ -150,11 +150,11 @@ def identifier(text: str) -> str:
     return f"x_{name}" if name[0].isdigit() else name
 
 
-def fresh(base: str, taken: set[str]) -> str:
+def fresh(base: str, used_names: set[str]) -> str:
     """Returns a name that is not taken yet, and takes it."""
     name, count = base, 1
-    while name in taken:
+    while name in used_names:
         count += 1
         name = f"{base}{count}" if base[0].isupper() else f"{base}_{count}"
-    taken.add(name)
+    used_names.add(name)
     return name

@@ -72,15 +72,15 @@ class Evaluator:
         return self._function(code.function)(*arguments, **options)
 
     def _function(self, name: str) -> Callable:
-        found: Any = {"ops": keras.ops, "np": np, "keras": keras}.get(name.partition(".")[0])
-        if found is None:
+        value: Any = {"ops": keras.ops, "np": np, "keras": keras}.get(name.partition(".")[0])
+        if value is None:
             # A function that the code defines for itself.
             namespace: dict[str, Any] = {"keras": keras, "ops": keras.ops}
             exec(printed.HELPERS[name], namespace)
             return namespace[name]
         for part in name.split(".")[1:]:
-            found = getattr(found, part)
-        return found
+            value = getattr(value, part)
+        return value
 
     def _fixed(self, tensor: Tensor) -> Any:
         value = self._context.values.value(tensor)
@@ -92,7 +92,7 @@ class Evaluator:
     def _layer(self, layer: Layer, arguments: list[Any], options: Mapping[str, Any]) -> keras.Layer:
         if id(layer) not in self._made:
             namespace: dict[str, Any] = {"keras": keras, "layers": keras.layers, "ops": keras.ops, "np": np}
-            inside = [one for one in text.constructor_arguments(layer) if not one.startswith("name=")]
+            inside = [argument for argument in text.constructor_arguments(layer) if not argument.startswith("name=")]
             definitions = [layer.printed.source] if layer.printed else []
             for definition in [*printed.helpers("\n".join([*definitions, *inside])), *definitions]:
                 exec(definition, namespace)
@@ -167,8 +167,8 @@ def _difference(context: Context, evaluator: Evaluator, piece: Piece, given, fee
     try:
         have = evaluator.evaluate(piece.code, {t: keras.ops.convert_to_tensor(value) for t, value in given.items()})
     except Exception as error:  # whatever Keras and its backend raise, the piece has no such code
-        said = [line.strip() for line in str(error).splitlines() if line.strip()][:2]
-        return f"Keras refuses it: {type(error).__name__}: {' '.join(said)}"
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()][:2]
+        return f"Keras refuses it: {type(error).__name__}: {' '.join(lines)}"
     members = list(have) if len(piece.outputs) > 1 else [have]
     for output, wanted, member in zip(
         outputs, want, [m for m, output in zip(members, piece.outputs, strict=True) if output is not None], strict=True

@@ -41,7 +41,8 @@ from load_v2.opening.layers import Layer
 from load_v2.opening.report import Report
 from load_v2.opening.sizes import Sizes
 from load_v2.opening.strings import Split
-from load_v2.program import artefact, program, subgraph
+from load_v2.program import artefact, subgraph
+from load_v2.program import program as programs
 from load_v2.program.program import Program
 from load_v2.scoring import atomic
 
@@ -159,65 +160,65 @@ def survey(path: str | os.PathLike, signature: str = "serving_default", static: 
     """
     path = path_of(path)
     read = artefact.read(path)
-    taken = program.take(read, signature)
-    sample = _sample(path, taken)
+    program = programs.take(read, signature)
+    sample = _sample(path, program)
     if not read.signatures[signature].inputs:
         raise LoadError(f"Signature {signature!r} of {path!r} has no inputs, and a Keras model needs one.")
-    whole = taken, sample
-    parts = strings.split(taken)
+    whole = program, sample
+    parts = strings.split(program)
     try:
-        taken, sample, context, covered = _covered(*whole, parts, static)
+        program, sample, context, covered = _covered(*whole, parts, static)
     except LoadError as error:
-        if written := _written(taken):
+        if written := _written(program):
             # What can be put right, such as a rank that is not known, would be put right in vain.
             raise refusing.error(path, signature, written) from error
         raise
     behind = strings.left_behind(whole[0], (refusal.node for refusal in covered.refusals))
     if behind and (left := strings.split(whole[0], behind)) is not None:
         parts = left
-        taken, sample, context, covered = _covered(*whole, parts, static)
-    covered = dataclasses.replace(covered, refusals=(*_written(taken), *covered.refusals))
+        program, sample, context, covered = _covered(*whole, parts, static)
+    covered = dataclasses.replace(covered, refusals=(*_written(program), *covered.refusals))
     body = statements.program(context, covered.pieces)
     layers = statements.layers_of(body.statements)
     if covered.refusals:
-        return Plan(taken, context, covered, "", tuple(layers), sample)
-    left_out = _regularized(taken, layers)
-    specs = taken.source.signatures[taken.key].inputs
-    code = source.write(body, context.graph, specs, source.title(taken))
-    notes = (*(parts.notes if parts else _fixed(taken)), *left_out, *_notes(taken, context, layers))
-    return Plan(taken, context, covered, code, tuple(layers), sample, notes, parts)
+        return Plan(program, context, covered, "", tuple(layers), sample)
+    left_out = _regularized(program, layers)
+    specs = program.source.signatures[program.key].inputs
+    code = source.write(body, context.graph, specs, source.title(program))
+    notes = (*(parts.notes if parts else _fixed(program)), *left_out, *_notes(program, context, layers))
+    return Plan(program, context, covered, code, tuple(layers), sample, notes, parts)
 
 
-def _written(taken: Program) -> list[cover.Refusal]:
-    return [cover.Refusal(name, op, cover.WRITES) for name, op in graphs.writers(taken.serve)]
+def _written(program: Program) -> list[cover.Refusal]:
+    return [cover.Refusal(name, op, cover.WRITES) for name, op in graphs.writers(program.serve)]
 
 
 def _covered(
-    taken: Program, sample: codec.Arrays | None, parts: Split | None, static: bool
+    program: Program, sample: codec.Arrays | None, parts: Split | None, static: bool
 ) -> tuple[Program, codec.Arrays | None, Context, Cover]:
     """Returns the part of a signature that becomes a model, with its sample, its graph and the pieces of that."""
     if parts is not None:
-        taken, sample = parts.core, parts.sample(sample)
-    context = _context(taken, _sizes(taken, sample) if static else _ranks(taken, sample, parts is not None))
-    return taken, sample, context, proven(context, sample)
+        program, sample = parts.core, parts.sample(sample)
+    context = _context(program, _sizes(program, sample) if static else _ranks(program, sample, parts is not None))
+    return program, sample, context, proven(context, sample)
 
 
-def _sample(path: str, taken: Program) -> codec.Arrays | None:
+def _sample(path: str, program: Program) -> codec.Arrays | None:
     """Returns what was recorded, if it is of this signature."""
     file = os.path.join(path, codec.PATH)
     if not os.path.exists(file):
         return None
     sample = codec.read(file, LoadError, "Export again.")
-    spec = taken.source.signatures[taken.key]
+    spec = program.source.signatures[program.key]
     fits = set(spec.inputs) <= set(sample.inputs) and set(spec.outputs) & set(sample.outputs)
     return sample if fits else None
 
 
-def _sizes(taken: Program, sample: codec.Arrays | None) -> dict[str, tuple]:
+def _sizes(program: Program, sample: codec.Arrays | None) -> dict[str, tuple]:
     if sample is None:
         raise LoadError("--static takes sizes from the recorded sample, and there is none.\n  Leave it out.")
     fixed = {}
-    for key, spec in taken.source.signatures[taken.key].inputs.items():
+    for key, spec in program.source.signatures[program.key].inputs.items():
         shape = np.shape(sample.inputs[key])
         known = spec.shape if spec.shape is not None else (None,) * len(shape)
         fixed[key] = tuple(
@@ -226,7 +227,7 @@ def _sizes(taken: Program, sample: codec.Arrays | None) -> dict[str, tuple]:
     return fixed
 
 
-def _ranks(taken: Program, sample: codec.Arrays | None, made: bool) -> dict[str, tuple]:
+def _ranks(program: Program, sample: codec.Arrays | None, made: bool) -> dict[str, tuple]:
     """Returns the sample's sizes, but for the batch, for inputs of which the graph does not tell the rank.
 
     Args:
@@ -237,10 +238,10 @@ def _ranks(taken: Program, sample: codec.Arrays | None, made: bool) -> dict[str,
     Raises:
         LoadError: there is such an input, and no sample that its owner gave.
     """
-    unknown = [key for key, spec in taken.source.signatures[taken.key].inputs.items() if spec.shape is None]
+    unknown = [key for key, spec in program.source.signatures[program.key].inputs.items() if spec.shape is None]
     if made and sample is not None:
         return {key: (None,) * np.ndim(sample.inputs[key]) for key in unknown}
-    record = taken.source.record
+    record = program.source.record
     given = record is not None and record.sample is not None and record.sample.origin == "given"
     if unknown and (sample is None or not given):
         raise LoadError(
@@ -251,14 +252,14 @@ def _ranks(taken: Program, sample: codec.Arrays | None, made: bool) -> dict[str,
     return {key: (None, *shape[1:]) if shape else () for key, shape in shapes.items()}
 
 
-def _context(taken: Program, sizes: Mapping[str, tuple] | None) -> Context:
-    reader = values.reader(taken.source.bundle)
-    graph = choices.of_shared_weights(graphs.of_part(taken, taken.serve, sizes))
-    graph, placed = dropouts.with_dropouts(graph, training.planned(taken))
+def _context(program: Program, sizes: Mapping[str, tuple] | None) -> Context:
+    reader = values.reader(program.source.bundle)
+    graph = choices.of_shared_weights(graphs.of_part(program, program.serve, sizes))
+    graph, placed = dropouts.with_dropouts(graph, training.planned(program))
     graph = canonical.simplified(graph, reader)
     known = values.Values(graph, reader)
     context = Context(graph, known, Sizes(graph, known), repertoire.ALL)
-    context.training = dataclasses.replace(training.averages(taken), dropouts=placed)
+    context.training = dataclasses.replace(training.averages(program), dropouts=placed)
     return context
 
 
@@ -332,12 +333,12 @@ def prove(
     """
     if plan_.sample is None:
         return {}, ("no answers of this signature were recorded, so nothing is proven",)
-    asked, notes = batches(plan_)
+    samples, notes = batches(plan_)
     outputs = list(plan_.context.graph.outputs)
-    questions = processes.Questions(code, weights, [batch for batch, _ in asked], outputs)
+    questions = processes.Questions(code, weights, [batch for batch, _ in samples], outputs)
     proofs, wrong = {}, []
     for backend in progress.counted(backends, "proving it", unit="backends"):
-        proofs[backend], different = compared(plan_, asked, processes.answers(backend, [questions])[0])
+        proofs[backend], different = compared(plan_, samples, processes.answers(backend, [questions])[0])
         wrong += [f"{backend}: {line}" for line in different]
     if wrong:
         raise LoadError(
@@ -350,12 +351,14 @@ def prove(
     return proofs, tuple(notes)
 
 
-def compared(plan_: Plan, asked: Sequence[Batch], found: processes.Answers) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def compared(
+    plan_: Plan, samples: Sequence[Batch], answers: processes.Answers
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Returns a line for each answer, and those of them, or what went wrong, that are no proof."""
-    if isinstance(found, str):
-        return (), (f"it does not run: {found}",)
+    if isinstance(answers, str):
+        return (), (f"it does not run: {answers}",)
     lines, wrong = [], []
-    for (batch, want), have in zip(asked, found, strict=True):
+    for (batch, want), have in zip(samples, answers, strict=True):
         rows = next((len(value) for value in batch.values() if np.ndim(value)), 0)
         for key in want:
             got = _of_type(have[key], want[key])
@@ -452,31 +455,31 @@ def _outside(plan_: Plan) -> int:
     return sum(int(np.prod(v.shape)) for name, v in variables.items() if name not in known)
 
 
-def _regularized(taken: Program, layers: Sequence[Layer]) -> list[str]:
+def _regularized(program: Program, layers: Sequence[Layer]) -> list[str]:
     """Gives layers the regularizers of their variables, and returns what to know of those that no layer has."""
-    reader = values.reader(taken.source.bundle)
-    wanted, others = regularizers.penalties(taken)
-    known = {variable.name: reader(variable) for variable in taken.variables if variable.name in wanted}
+    reader = values.reader(program.source.bundle)
+    wanted, others = regularizers.penalties(program)
+    known = {variable.name: reader(variable) for variable in program.variables if variable.name in wanted}
     left = regularizers.add(layers, wanted, known)
-    found = [f"regularization losses of these variables are not in the model: {quoted(left)}"] if left else []
+    notes = [f"regularization losses of these variables are not in the model: {quoted(left)}"] if left else []
     if others:
-        found.append(
+        notes.append(
             f"{others} regularization losses are no sums of absolute values or squares, and are not in the model"
         )
-    return found
+    return notes
 
 
-def _fixed(taken: Program) -> list[str]:
+def _fixed(program: Program) -> list[str]:
     """Returns a note on the sizes that are the sample's."""
-    fixed = [key for key, spec in taken.source.signatures[taken.key].inputs.items() if spec.shape is None]
+    fixed = [key for key, spec in program.source.signatures[program.key].inputs.items() if spec.shape is None]
     return [f"the graph does not tell the rank of {quoted(fixed)}; its sizes are the sample's"] if fixed else []
 
 
-def _notes(taken: Program, context: Context, layers: Sequence[Layer]) -> list[str]:
+def _notes(program: Program, context: Context, layers: Sequence[Layer]) -> list[str]:
     """Returns what to know before the model is trained."""
     uses = Counter(name for layer in layers for name in layer.variables)
     copies = [name for name, count in uses.items() if count > 1]
-    notes = training.notes(taken, context.training, layers)
+    notes = training.notes(program, context.training, layers)
     if copies:
         notes.append(
             f"each of these variables is in several layers, which training would change independently: {quoted(copies)}"

@@ -21,7 +21,7 @@ def islands(context: Context, refusals: Sequence[Refusal]) -> list[str]:
     """Returns a line for each piece of graph without code: how many nodes of which ops, what it reads, what reads it."""
     index = context.graph.index
     left = dict.fromkeys(refusal.node for refusal in refusals if refusal.node in index.nodes)
-    found = []
+    lines = []
     while left:
         todo, island = [next(iter(left))], dict[str, None]()
         while todo:
@@ -36,13 +36,13 @@ def islands(context: Context, refusals: Sequence[Refusal]) -> list[str]:
         kinds = ", ".join(f"{count} {op}" for op, count in Counter(index[name].op for name in island).items())
         sources = [name for name in dict.fromkeys(read) if name not in island]
         targets = [name for name in dict.fromkeys(readers) if name not in island]
-        found.append(
+        lines.append(
             f"{kinds}"
             + (f"; reads {quoted(sources)}" if sources else "")
             + (f"; read by {quoted(targets)}" if targets else "")
             + (f"; gives output {quoted(ends)}" if ends else "")
         )
-    return found
+    return lines
 
 
 def error(path: str, signature: str, refusals: Sequence[Refusal]) -> LoadError:

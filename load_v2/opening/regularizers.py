@@ -45,17 +45,17 @@ class Penalty:
         return Name(f"keras.regularizers.L1({self.l1!r})" if self.l1 else f"keras.regularizers.L2({self.l2!r})")
 
 
-def penalties(taken: Program) -> tuple[dict[str, Penalty], int]:
+def penalties(program: Program) -> tuple[dict[str, Penalty], int]:
     """Returns variable name -> what it adds to the loss, and how many losses are nothing of that kind."""
-    found: dict[str, Penalty] = {}
+    by_variable: dict[str, Penalty] = {}
     others = 0
-    for names, part in taken.regularizers:
-        penalty = _penalty(taken, part, names) if len(names) == 1 and names[0] not in found else None
+    for names, part in program.regularizers:
+        penalty = _penalty(program, part, names) if len(names) == 1 and names[0] not in by_variable else None
         if penalty is None:
             others += 1
         else:
-            found[names[0]] = penalty
-    return found, others
+            by_variable[names[0]] = penalty
+    return by_variable, others
 
 
 def add(layers: Sequence[Layer], wanted: Mapping[str, Penalty], values: Mapping[str, np.ndarray]) -> list[str]:
@@ -68,17 +68,17 @@ def add(layers: Sequence[Layer], wanted: Mapping[str, Penalty], values: Mapping[
     """
     places: dict[str, list[tuple[Layer, int]]] = {name: [] for name in wanted}
     wrappers = [layer for layer in layers if layer.kind == "Bidirectional"]
-    for layer in [part for one in layers for part in (one.parts if one in wrappers else (one,))]:
+    for layer in [part for outer in layers for part in (outer.parts if outer in wrappers else (outer,))]:
         for at in range(len(layer.weights)):
             for name in layer.origins[at] if at < len(layer.origins) else ():
                 if name in places:
                     places[name].append((layer, at))
     left = []
     for name, penalty in wanted.items():
-        found = places[name]
-        alone = all(layer.origins[at] == (name,) and at < len(_ROLES.get(layer.kind, ())) for layer, at in found)
-        if alone and found and _same_sums([layer.weights[at] for layer, at in found], values[name]):
-            for layer, at in found:
+        uses = places[name]
+        alone = all(layer.origins[at] == (name,) and at < len(_ROLES.get(layer.kind, ())) for layer, at in uses)
+        if alone and uses and _same_sums([layer.weights[at] for layer, at in uses], values[name]):
+            for layer, at in uses:
                 layer.options = {**layer.options, f"{_ROLES[layer.kind][at]}_regularizer": penalty.code}
         else:
             left.append(name)
@@ -95,9 +95,9 @@ def _same_sums(parts: list[np.ndarray], whole: np.ndarray) -> bool:
     return bool(np.array_equal(have, want))
 
 
-def _penalty(taken: Program, part: Part, names: tuple[str, ...]) -> Penalty | None:
+def _penalty(program: Program, part: Part, names: tuple[str, ...]) -> Penalty | None:
     """Returns the penalty that a loss is, told by its values for multiples of random numbers."""
-    variable = next(variable for variable in taken.variables if variable.name == names[0])
+    variable = next(variable for variable in program.variables if variable.name == names[0])
     evaluate = _evaluator(part, variable)
     if evaluate is None:
         return None

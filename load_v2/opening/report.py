@@ -69,8 +69,8 @@ class Report:
         )
         lines += [f"no code: {island}" for island in self.islands]
         lines += [f"not a layer: {miss}" for miss in self.misses]
-        for backend, found in self.proofs.items():
-            lines += [f"{backend}: {line}" for line in found]
+        for backend, findings in self.proofs.items():
+            lines += [f"{backend}: {line}" for line in findings]
         return lines + [f"note: {note}" for note in self.notes]
 
 

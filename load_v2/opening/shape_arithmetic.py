@@ -39,7 +39,7 @@ def _elementwise(symbol: str):
     def apply(_, __, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         result = np.empty(np.broadcast_shapes(left.shape, right.shape), object)
         pairs: Any = np.broadcast(left, right)
-        result.reshape(-1)[:] = [computed(symbol, one, other) for one, other in pairs]
+        result.reshape(-1)[:] = [computed(symbol, left, right) for left, right in pairs]
         return result
 
     return apply
@@ -51,7 +51,7 @@ def _quotient(graph: Graph, tensor: Tensor, left: np.ndarray, right: np.ndarray)
         return _elementwise("//")(graph, tensor, left, right)
     pairs: Any = np.broadcast(left, right)
     result = np.empty(np.broadcast_shapes(left.shape, right.shape), object)
-    result.reshape(-1)[:] = [divided(one, other) for one, other in pairs]
+    result.reshape(-1)[:] = [divided(left, right) for left, right in pairs]
     return None if any(size is None for size in result.reshape(-1)) else result
 
 
@@ -95,10 +95,10 @@ def _broadcast_shape(_, __, left: np.ndarray, right: np.ndarray) -> np.ndarray |
     longer, shorter = (left, right) if len(left) >= len(right) else (right, left)
     result = longer.copy()
     for at in range(1, len(shorter) + 1):
-        one, other = longer[-at], shorter[-at]
-        if one == 1:
+        size, other = longer[-at], shorter[-at]
+        if size == 1:
             result[-at] = other
-        elif other not in (1, one):
+        elif other not in (1, size):
             return None
     return result
 

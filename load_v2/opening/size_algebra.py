@@ -82,7 +82,7 @@ def divided(size: Size, by: Size) -> Size | None:
     rest.subtract(right.unknown)
     if right.factor == 0 or left.factor % right.factor or any(count < 0 for count in rest.values()):
         return None
-    return product([left.factor // right.factor, *(Product(1, (one,)) for one in rest.elements())])
+    return product([left.factor // right.factor, *(Product(1, (atom,)) for atom in rest.elements())])
 
 
 def _as_product(size: Size) -> Product:
@@ -105,14 +105,14 @@ def computed(symbol: str, left: Size, right: Size) -> Size:
         return product([left, right])
     if symbol == "min":
         # min(n, max(1, n)) is n, which is how dynamic_rnn bounds its steps.
-        for one, other in ((left, right), (right, left)):
+        for side, other in ((left, right), (right, left)):
             atom = (
                 other.unknown[0]
                 if isinstance(other, Product) and other.factor == 1 and len(other.unknown) == 1
                 else None
             )
-            if isinstance(atom, Computed) and atom.symbol == "max" and one in (atom.left, atom.right):
-                return one
+            if isinstance(atom, Computed) and atom.symbol == "max" and side in (atom.left, atom.right):
+                return side
     if symbol in "+-" and right == 0:
         return left
     if symbol == "+" and left == 0:

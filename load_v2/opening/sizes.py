@@ -73,12 +73,12 @@ class Sizes:
         path = []
         while (tensor, axis) not in self._axes:
             path.append((tensor, axis))
-            found = self._step(tensor, axis)
-            if isinstance(found, tuple) and (found not in path):
-                tensor, axis = found
+            origin = self._step(tensor, axis)
+            if isinstance(origin, tuple) and (origin not in path):
+                tensor, axis = origin
                 continue
             self._axes[path[-1]] = (
-                Product(1, (Axis(tensor.node, tensor.index, axis),)) if isinstance(found, tuple) else found
+                Product(1, (Axis(tensor.node, tensor.index, axis),)) if isinstance(origin, tuple) else origin
             )
             break
         result = self._axes[tensor, axis]
@@ -249,14 +249,14 @@ class Sizes:
         return sources[0], [at for at in range(rank) if at not in gone][axis]
 
     def _of_slice(self, tensor: Tensor, axis: int, sources: list[Tensor], own):
-        found = slice_items(self._graph, self, tensor)
+        items = slice_items(self._graph, self, tensor)
         rank = self._graph.rank(sources[0])
-        if found is None or rank is None:
+        if items is None or rank is None:
             return own
         at, out = 0, 0
-        for place, item in enumerate(found):
+        for place, item in enumerate(items):
             if item == "all":
-                whole = rank - at - sum(other != "new" for other in found[place + 1 :])
+                whole = rank - at - sum(other != "new" for other in items[place + 1 :])
                 if axis < out + whole:
                     break
                 at, out = at + whole, out + whole
@@ -275,24 +275,24 @@ class Sizes:
         """Returns the value of a small integer tensor as an array of sizes; None where it depends on more than shapes."""
         if tensor not in self._arrays:
             self._arrays[tensor] = None
-            found = self._array(tensor)
-            if found is None and self._numbers and self._values.is_data(tensor):
-                found = self._of_numbers(tensor)
-            self._arrays[tensor] = found
+            sizes = self._array(tensor)
+            if sizes is None and self._numbers and self._values.is_data(tensor):
+                sizes = self._of_numbers(tensor)
+            self._arrays[tensor] = sizes
         return self._arrays[tensor]
 
     def reshaped(self, shape_tensor: Tensor) -> np.ndarray | None:
         """Returns the sizes that a Reshape asks for, as `array`; one that is data is -1, since it follows from the others."""
-        found = self.array(shape_tensor)
-        if found is not None or self._numbers:
-            return found
-        found = Sizes(self._graph, self._values, self._given, numbers=True).array(shape_tensor)
-        if found is None:
+        sizes = self.array(shape_tensor)
+        if sizes is not None or self._numbers:
+            return sizes
+        sizes = Sizes(self._graph, self._values, self._given, numbers=True).array(shape_tensor)
+        if sizes is None:
             return None
-        data = [at for at, size in enumerate(found) if is_data(size)]
-        if len(data) != 1 or any(isinstance(size, int) and size <= 0 for size in found):
+        data = [at for at, size in enumerate(sizes) if is_data(size)]
+        if len(data) != 1 or any(isinstance(size, int) and size <= 0 for size in sizes):
             return None
-        return filled([-1 if at in data else size for at, size in enumerate(found)])
+        return filled([-1 if at in data else size for at, size in enumerate(sizes)])
 
     def _of_numbers(self, tensor: Tensor) -> np.ndarray | None:
         shape = self._graph.shape(tensor)
@@ -301,8 +301,8 @@ class Sizes:
         if not shape:
             return filled(Product(1, (Number(tensor.node, tensor.index),)))
         places = range(shape[0] or 0) if (shape[0] or 0) <= _LARGEST else ()
-        found = [Product(1, (Number(tensor.node, tensor.index, place),)) for place in places]
-        return filled(found) if found else None
+        sizes = [Product(1, (Number(tensor.node, tensor.index, place),)) for place in places]
+        return filled(sizes) if sizes else None
 
     def _array(self, tensor: Tensor) -> np.ndarray | None:
         graph = self._graph

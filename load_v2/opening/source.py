@@ -56,10 +56,10 @@ def write(program: Program, graph: Graph, specs: Mapping[str, Spec], title: str)
     return f"{says}\n\n{_imports(module + definitions)}{definitions}\n\n{_HEADER}{module}\n"
 
 
-def title(taken: programs.Program) -> str:
+def title(program: programs.Program) -> str:
     """Returns the docstring of the module: where the model comes from, and how to load and to check it."""
-    record = taken.source.record
-    lines = [f"Signature {taken.key!r} of a TensorFlow 1 graph, in Keras's own layers.", ""]
+    record = program.source.record
+    lines = [f"Signature {program.key!r} of a TensorFlow 1 graph, in Keras's own layers.", ""]
     if record is not None and record.source is not None:
         name = os.path.basename(os.path.normpath(record.source.path))
         lines.append(f"Source: {record.source.kind.replace('_', ' ')} {name!r}; the layers are named after its scopes.")

@@ -386,5 +386,5 @@ _SAYS_LITTLE = frozenset("add mul sub truediv div strided_slice reshape transpos
 
 def layers_of(statements: tuple[Statement, ...]) -> list[Layer]:
     """Returns the layers of statements, each once, in the order in which they are first called."""
-    found = [part.layer for s in statements for part in expressions.walk(s.code) if isinstance(part, LayerCall)]
-    return list({id(layer): layer for layer in found}.values())
+    layers = [part.layer for s in statements for part in expressions.walk(s.code) if isinstance(part, LayerCall)]
+    return list({id(layer): layer for layer in layers}.values())

@@ -21,7 +21,7 @@ from load_v2.opening import graph as graphs
 from load_v2.opening.graph import Graph
 from load_v2.opening.statements import hint
 from load_v2.opening.values import in_order
-from load_v2.program import program
+from load_v2.program import program as programs
 from load_v2.program.program import Program
 from load_v2.program.signature import Signature, Spec
 
@@ -89,7 +89,7 @@ class Split:
             for key in recorded.outputs
             if key not in self.drawn
         ]
-        if wrong := [str(found) for found in compared if not found.equal]:
+        if wrong := [str(comparison) for comparison in compared if not comparison.equal]:
             raise LoadError(
                 "The graph in parts, strings apart from numbers, gives other answers.\n  "
                 + "\n  ".join(wrong)
@@ -112,14 +112,14 @@ def answered(part: Program, inputs: Mapping[str, np.ndarray]) -> dict[str, np.nd
     return {key: np.asarray(value) for key, value in given.items()}
 
 
-def left_behind(taken: Program, nodes: Iterable[str]) -> frozenset[str]:
+def left_behind(program: Program, nodes: Iterable[str]) -> frozenset[str]:
     """Returns those of some nodes that a model can do without: they draw random numbers, or give what they find."""
-    index = graphs.of_part(taken, taken.serve).index
+    index = graphs.of_part(program, program.serve).index
     draws = randomness.drawing(index)
     return frozenset(name for name in nodes if name in draws or index[name].op.startswith(_FINDS))
 
 
-def split(taken: Program, behind: Collection[str] = ()) -> Split | None:
+def split(program: Program, behind: Collection[str] = ()) -> Split | None:
     """Returns the parts of a signature.
 
     Args:
@@ -130,11 +130,11 @@ def split(taken: Program, behind: Collection[str] = ()) -> Split | None:
         None where all is numbers; where numbers become strings and numbers again; where weights would be left behind; and
         where each output that is not is random.
     """
-    graph = graphs.of_part(taken, taken.serve)
+    graph = graphs.of_part(program, program.serve)
     sides = _Sides(graph, behind)
     if not (sides.front or sides.back) or sides.mixed:
         return None
-    signature = signature_of(taken)
+    signature = signature_of(program)
     names = {tensor: input_key for input_key, tensor in graph.inputs.items()}
     outputs = {tensor: output_key for output_key, tensor in graph.outputs.items()}
     specs = {tensor: signature.inputs[input_key] for tensor, input_key in names.items()}
@@ -169,8 +169,8 @@ def split(taken: Program, behind: Collection[str] = ()) -> Split | None:
         "core": ends_of(middle, wanted),
         "back": ends_of(sides.back, [t for t in ends if t.node in sides.back]),
     }
-    whole = dataclasses.replace(taken.source, signatures=signatures)
-    parts = {name: program.take(whole, name) if s.outputs else None for name, s in signatures.items()}
+    whole = dataclasses.replace(program.source, signatures=signatures)
+    parts = {name: programs.take(whole, name) if s.outputs else None for name, s in signatures.items()}
     assert parts["core"] is not None
     drawn = randomness.sources(graph.index, {key: tensor.name for key, tensor in graph.outputs.items()})
     if sides.holds_weights() or (drawn and not any(tensor.node in middle for tensor in ends)):
@@ -249,11 +249,11 @@ class _Sides:
                 self.front |= above
 
     def _outputs(self, node: NodeDef) -> list[Tensor]:
-        found, index = [], 0
+        tensors, index = [], 0
         while (tensor := Tensor(node.name, index)) in self._graph:
-            found.append(tensor)
+            tensors.append(tensor)
             index += 1
-        return found
+        return tensors
 
     def _touches(self, node: NodeDef) -> bool:
         tensors = [*self._graph.sources(Tensor(node.name)), *self._outputs(node)]

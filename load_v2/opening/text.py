@@ -36,7 +36,7 @@ def head(name: str, arguments: list[str], indent: int = 0) -> str:
     if len(whole) <= WIDTH:
         return whole
     within = f"{tab}    {inside}\n" if len(inside) <= WIDTH - indent - 4 else None
-    return f"{tab}def {name}(\n{within or ''.join(f'{tab}    {one},' + chr(10) for one in arguments)}{tab}):"
+    return f"{tab}def {name}(\n{within or ''.join(f'{tab}    {argument},' + chr(10) for argument in arguments)}{tab}):"
 
 
 def statement(prefix: str, code: Expression, names: Mapping[Tensor, str], indent: int = 4) -> str:
@@ -123,7 +123,7 @@ class _Writer:
             items += (("", argument) for argument in code.arguments)
             items += ((f"{key}=", value) for key, value in code.options)
         if isinstance(code, LayerCall) and code.layer.function is not None:
-            named: list[tuple[str, Expression]] = [("", Name(one)) for one in self._call(code)[1]]
+            named: list[tuple[str, Expression]] = [("", Name(argument)) for argument in self._call(code)[1]]
             return self._opened(indent, f"{prefix}{code.layer.kind}(", named, f"){suffix}")
         head = len(f"{indent}{prefix}{self._call(code)[0]}(") if isinstance(code, LayerCall) else 0
         if isinstance(code, LayerCall) and not code.layer.variable and head > WIDTH:

@@ -32,18 +32,18 @@ class Training:
     dropouts: Mapping[str, Dropout] = dataclasses.field(default_factory=dict)
 
 
-def averages(taken: Program) -> Training:
+def averages(program: Program) -> Training:
     """Returns how the training graph moves variables towards averages of the batch; nothing where there is none."""
-    if taken.train is None:
+    if program.train is None:
         return Training()
-    index = Index(taken.train.graph_def)
-    names = {handle: variable.name for variable in taken.variables for handle in variable.handles}
+    index = Index(program.train.graph_def)
+    names = {handle: variable.name for variable in program.variables for handle in variable.handles}
     momenta, unbiased = {}, set()
-    for node in taken.train.graph_def.node:
+    for node in program.train.graph_def.node:
         handle = ir.parse(node.input[0]).node if node.input else ""
-        found = _moved(index, node, handle) if handle in names else None
-        if found is not None:
-            value, momentum = found
+        moved = _moved(index, node, handle) if handle in names else None
+        if moved is not None:
+            value, momentum = moved
             momenta[names[handle]] = float(f"{np.float32(momentum):.6g}")
             source = origin(index, value, ALIASES)
             maker = index.nodes.get(source.node)
@@ -63,29 +63,29 @@ def _moved(index: Index, node: NodeDef, handle: str) -> tuple[Tensor, float] | N
         change = made_by(ops.ADDS, *parts, any_order=True)
     else:
         return None
-    for found in matches(index, ir.data_inputs(node)[1], behind(ALIASES, change)):
-        share = number(index, found["rate"])
-        keeps = number(index, found["kept"]) if "kept" in found.captures else None
+    for captured in matches(index, ir.data_inputs(node)[1], behind(ALIASES, change)):
+        share = number(index, captured["rate"])
+        keeps = number(index, captured["kept"]) if "kept" in captured.captures else None
         if share is not None and 0 < share < 1 and (keeps is None or abs(keeps + share - 1) < 1e-6):
-            return found["value"], 1 - share
+            return captured["value"], 1 - share
     return None
 
 
-def notes(taken: Program, training: Training, layers: Iterable[Layer]) -> list[str]:
+def notes(program: Program, training: Training, layers: Iterable[Layer]) -> list[str]:
     """Returns what to know before the layers of a model are trained."""
-    found = []
+    lines = []
     whole = [part for layer in layers for part in (layer, *layer.parts)]
     names = [layer.origins[-1] for layer in whole if layer.kind == "BatchNormalization"]
     if any(not training.momenta.keys() & set(origins) for origins in names):
-        why = "there is no `train` signature" if taken.train is None else "the training graph does so, too"
-        found.append(f"batch norm normalizes by its averages in training, since {why}")
-    if taken.train is not None:
-        drawn = [n for n in subgraph.all_nodes(taken.train.graph_def) if ops.is_random(n.op)]
+        why = "there is no `train` signature" if program.train is None else "the training graph does so, too"
+        lines.append(f"batch norm normalizes by its averages in training, since {why}")
+    if program.train is not None:
+        drawn = [n for n in subgraph.all_nodes(program.train.graph_def) if ops.is_random(n.op)]
         if len(drawn) > len(training.dropouts):
-            found.append("the training graph draws random numbers in places where the rebuilt model does not")
-    return found
+            lines.append("the training graph draws random numbers in places where the rebuilt model does not")
+    return lines
 
 
-def planned(taken: Program) -> list[Dropout]:
+def planned(program: Program) -> list[Dropout]:
     """Returns the dropouts of the training graph."""
-    return [] if taken.train is None else dropouts.in_training(taken.train.graph_def)
+    return [] if program.train is None else dropouts.in_training(program.train.graph_def)

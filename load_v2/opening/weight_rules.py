@@ -111,9 +111,9 @@ def _of_layer(layer: Layer, paths: Sequence[str], whole: _Variables) -> Iterator
             yield table
             at = end
             continue
-        found = _transform([whole.value(name) for name in origins[at]], layer.weights[at])
-        if found is not None:
-            yield {"key": _one([re.escape(name) for name in origins[at]]), "weight": paths[at], "transform": found}
+        transform = _transform([whole.value(name) for name in origins[at]], layer.weights[at])
+        if transform is not None:
+            yield {"key": _one([re.escape(name) for name in origins[at]]), "weight": paths[at], "transform": transform}
         at += 1
 
 

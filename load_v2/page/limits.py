@@ -57,8 +57,8 @@ def _without_answers(source: artefact.Artefact, in_archive: bool) -> Iterator[Li
 
 
 def _running(source: artefact.Artefact) -> Iterator[Limit]:
-    found = {} if source.is_object_graph else safety.refused(source.meta_graph.graph_def, source.assets)
-    outside = sorted(set(found) - ops.SAVES - ops.RESTORES)
+    refused = {} if source.is_object_graph else safety.refused(source.meta_graph.graph_def, source.assets)
+    outside = sorted(set(refused) - ops.SAVES - ops.RESTORES)
     if outside:
         yield Limit(
             "Run it without permission",

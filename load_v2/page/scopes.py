@@ -134,7 +134,7 @@ def _called(node) -> Iterable[tuple[str, str]]:
 
 def _connect(nodes: list, place: Mapping[str, tuple[Scope, ...]]) -> None:
     """Puts each edge where the ways of its two ends part: between two children of one scope."""
-    found: dict[int, Counter] = {}
+    edges: dict[int, Counter] = {}
     holders: dict[int, Scope] = {}
     position: dict[int, int] = {}
     for way in place.values():
@@ -152,8 +152,8 @@ def _connect(nodes: list, place: Mapping[str, tuple[Scope, ...]]) -> None:
                 continue
             common = next(at for at, (a, b) in enumerate(zip(source, target, strict=False)) if a is not b)
             pair = position[id(source[common])], position[id(target[common])]
-            found.setdefault(id(source[common - 1]), Counter())[pair] += 1
-    for key, counted in found.items():
+            edges.setdefault(id(source[common - 1]), Counter())[pair] += 1
+    for key, counted in edges.items():
         holders[key].edges = [(a, b, count) for (a, b), count in counted.items()]
 
 

@@ -84,8 +84,10 @@ class Report:
             lines.append(f"  … and {len(self.misfits) - SHOWN} more that do not fit.")
         lines += _listed("Missing in the checkpoint", [_sized(p, self.weights[p].shape) for p in self.missing])
         lines += _listed("Left over in the checkpoint", [_sized(k, self.entries[k].shape) for k in self.left_over])
-        for found in self.ambiguous[:SHOWN]:
-            lines.append(f"  Undecided: {found.layer!r} could be {' or '.join(map(repr, found.candidates[:SHOWN]))}.")
+        for ambiguity in self.ambiguous[:SHOWN]:
+            lines.append(
+                f"  Undecided: {ambiguity.layer!r} could be {' or '.join(map(repr, ambiguity.candidates[:SHOWN]))}."
+            )
         lines += [f"  Matched nothing: {unused}." for unused in self.unused_rules[:SHOWN]]
         return lines
 

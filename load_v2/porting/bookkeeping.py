@@ -26,21 +26,21 @@ def reasons(entries: Mapping[str, Entry]) -> dict[str, str]:
     A name alone is not enough for a slot or an average: the variable that it belongs to must be in the checkpoint too,
     under the rest of the name.
     """
-    found = {}
+    why = {}
     for key, entry in entries.items():
         base, _, leaf = key.rpartition("/")
         owner = _owner(base, entries)
         if leaf == AVERAGE and base in entries:
-            found[key] = f"moving average of {base!r}"
+            why[key] = f"moving average of {base!r}"
         elif owner and _SLOT.fullmatch(leaf) and _fits(entry, entries[owner]):
-            found[key] = f"optimizer slot of {owner!r}"
+            why[key] = f"optimizer slot of {owner!r}"
         elif leaf in ("biased", "local_step") and base.removesuffix(f"/{AVERAGE}") in entries:
-            found[key] = f"bookkeeping of a debiased average, {base!r}"
+            why[key] = f"bookkeeping of a debiased average, {base!r}"
         elif not entry.shape and (match := _SCALARS.fullmatch(key)):
-            found[key] = "training step counter" if match["name"] == "global_step" else "optimizer's own scalar"
+            why[key] = "training step counter" if match["name"] == "global_step" else "optimizer's own scalar"
         elif _OBJECT_GRAPH.fullmatch(key):
-            found[key] = "checkpoint's own record"
-    return found
+            why[key] = "checkpoint's own record"
+    return why
 
 
 def averages(entries: Mapping[str, Entry]) -> dict[str, str]:

@@ -30,19 +30,19 @@ def choose(entries: Mapping[str, Entry], ema: bool | None) -> Chosen:
     Raises:
         LoadError: averages are wanted, and there are none.
     """
-    found = bookkeeping.averages(entries)
-    alone = {name: key for name, key in found.items() if name not in entries}
-    if ema and not found:
+    averages = bookkeeping.averages(entries)
+    alone = {name: key for name, key in averages.items() if name not in entries}
+    if ema and not averages:
         raise LoadError(
             f"The checkpoint has no moving averages: none of its {len(entries)} variables ends with "
             f"/{bookkeeping.AVERAGE}.\n  Leave out ema."
         )
-    stand_ins = found if ema else alone
+    stand_ins = averages if ema else alone
     whole = {key: entry for key, entry in entries.items() if key not in alone.values()}
     whole.update({name: replace(entries[key], key=name) for name, key in stand_ins.items()})
     choice = ""
-    if found and ema is None and len(alone) < len(found):
-        choice = f"plain values, although there are moving averages of {len(found)} variables: ema=True takes those"
+    if averages and ema is None and len(alone) < len(averages):
+        choice = f"plain values, although there are moving averages of {len(averages)} variables: ema=True takes those"
     elif alone:
         choice = f"moving averages of {len(alone)} variables, because their plain values are not there"
     return Chosen(dict(sorted(whole.items())), stand_ins, frozenset(entries), choice)
@@ -54,10 +54,10 @@ def settle(plan: Plan, chosen: Chosen) -> None:
         plan.choices.append(chosen.choice)
     keys = chosen.stand_ins
     plan.assignments = [
-        replace(found, terms=tuple(replace(term, key=keys.get(term.key, term.key)) for term in found.terms))
-        for found in plan.assignments
+        replace(assignment, terms=tuple(replace(term, key=keys.get(term.key, term.key)) for term in assignment.terms))
+        for assignment in plan.assignments
     ]
-    used = {key for found in plan.assignments for key in found.keys}
+    used = {key for assignment in plan.assignments for key in assignment.keys}
     for name, key in keys.items():
         if key in used:
             plan.skipped.pop(key, None)

@@ -44,15 +44,15 @@ def _in_folder(folder: str) -> str:
     for prefix in wanted:
         if tf.io.gfile.exists(f"{prefix}.index") or _is_v1(prefix):
             return prefix
-    found = sorted(name[: -len(".index")] for name in tf.io.gfile.glob(os.path.join(folder, "*.index")))
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    prefixes = sorted(name[: -len(".index")] for name in tf.io.gfile.glob(os.path.join(folder, "*.index")))
+    if len(prefixes) == 1:
+        return prefixes[0]
+    if not prefixes:
         raise LoadError(f"Folder {folder!r} holds no checkpoint.\n  Give a prefix such as {folder!r}/model.ckpt-3.")
-    names = [os.path.basename(name) for name in found]
+    names = [os.path.basename(name) for name in prefixes]
     raise LoadError(
-        f"Folder {folder!r} holds {len(found)} checkpoints and does not say which is the latest.\n"
-        f"  Known ({len(names)}): {quoted(names)}.\n  Give one of them, such as {found[-1]!r}."
+        f"Folder {folder!r} holds {len(prefixes)} checkpoints and does not say which is the latest.\n"
+        f"  Known ({len(names)}): {quoted(names)}.\n  Give one of them, such as {prefixes[-1]!r}."
     )
 
 
@@ -92,13 +92,13 @@ class Checkpoint:
 
 def _joined(entries: dict[str, Entry]) -> dict[str, tuple[tuple[str, ...], int]]:
     """Returns the whole variables: name -> (keys of its parts in order, axis)."""
-    found: dict[str, dict[int, str]] = {}
+    parts: dict[str, dict[int, str]] = {}
     for key in entries:
         match = _PART.fullmatch(key)
         if match:
-            found.setdefault(match["name"] + (match["rest"] or ""), {})[int(match["number"])] = key
+            parts.setdefault(match["name"] + (match["rest"] or ""), {})[int(match["number"])] = key
     whole = {}
-    for name, numbered in found.items():
+    for name, numbered in parts.items():
         keys = tuple(numbered[number] for number in sorted(numbered))
         axis = _axis([entries[key].shape for key in keys])
         if name not in entries and sorted(numbered) == list(range(len(keys))) and axis is not None:

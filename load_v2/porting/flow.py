@@ -25,7 +25,7 @@ class Flow:
     def nearest(self, names: Iterable[str]) -> frozenset[str]:
         """Returns the variables met first when going back from what uses `names`; `names` are not among them."""
         start = {operation for name in names for operation in self.operations.get(name, ())}
-        own, seen, found = set(names), set(start), set()
+        own, seen, met = set(names), set(start), set()
         stack = [source for operation in start for source in self.feeds.get(operation, ())]
         while stack:
             operation = stack.pop()
@@ -34,10 +34,10 @@ class Flow:
             seen.add(operation)
             users = self._users.get(operation, set()) - own
             if users:
-                found |= users
+                met |= users
             else:
                 stack.extend(self.feeds.get(operation, ()))
-        return frozenset(found)
+        return frozenset(met)
 
     def after(self, names: Iterable[str]) -> frozenset[str]:
         """Returns every variable that `names` cannot do without: those used upstream, however far."""
@@ -47,7 +47,7 @@ class Flow:
         return self._upstream[start]
 
     def _reached(self, start: frozenset[Hashable]) -> frozenset[str]:
-        stack, reached, found = (
+        stack, reached, users = (
             [source for operation in start for source in self.feeds.get(operation, ())],
             set(),
             set(),
@@ -56,9 +56,9 @@ class Flow:
             operation = stack.pop()
             if operation not in reached:
                 reached.add(operation)
-                found |= self._users.get(operation, set())
+                users |= self._users.get(operation, set())
                 stack.extend(self.feeds.get(operation, ()))
-        return frozenset(found)
+        return frozenset(users)
 
     def knows(self, names: Iterable[str]) -> bool:
         """Tells whether the graph has all these variables."""

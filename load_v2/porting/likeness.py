@@ -26,17 +26,17 @@ def words(name: str) -> list[Word]:
     >>> words("Mixed_3a/Branch_1/Conv2d_0b_1x1")
     [Word('mixed', '3a'), Word('branch', '1'), Word('conv', '0b'), Word('', '1x1')]
     """
-    found: list[Word] = []
+    parts: list[Word] = []
     for part in filter(None, _PARTS.split(name.split("#")[0])):
         matched = _WORD.fullmatch(part.lower())
         word = Word(*(matched.group(1), matched.group(2) or "")) if matched else Word(part.lower(), "")
         if _AXES.fullmatch(word.number):
             word = Word(word.letters, "")
-        if found and not word.letters and word.number and found[-1].letters and not found[-1].number:
-            found[-1] = Word(found[-1].letters, word.number)
+        if parts and not word.letters and word.number and parts[-1].letters and not parts[-1].number:
+            parts[-1] = Word(parts[-1].letters, word.number)
         else:
-            found.append(word)
-    return found
+            parts.append(word)
+    return parts
 
 
 class Likeness:
@@ -50,15 +50,15 @@ class Likeness:
     def __init__(self, sources: Iterable[str], targets: Iterable[str]):
         self._words: dict[str, list[Word]] = {name: words(name) for name in (*sources, *targets)}
         self._total = max(len(self._words), 1)
-        self._count = Counter(word for found in self._words.values() for word in set(found))
+        self._count = Counter(word for words in self._words.values() for word in set(words))
 
     def of(self, source: str, target: str) -> float:
         """Returns how alike two names are, from 0 to 1: words that agree, in their order, by how rare they are."""
         ours, theirs = self._words[source], self._words[target]
         best = [[0.0] * (len(theirs) + 1) for _ in range(len(ours) + 1)]
-        for i, one in enumerate(ours, 1):
+        for i, word in enumerate(ours, 1):
             for j, other in enumerate(theirs, 1):
-                together = best[i - 1][j - 1] + _alike(one, other) * min(self._weight(one), self._weight(other))
+                together = best[i - 1][j - 1] + _alike(word, other) * min(self._weight(word), self._weight(other))
                 best[i][j] = max(together, best[i - 1][j], best[i][j - 1])
         wanted, given = (sum(map(self._weight, side)) for side in (theirs, ours))
         # What the checkpoint's longer names have besides counts, but less than what the model's names lack.
@@ -78,38 +78,38 @@ class Likeness:
         return (0.25 + rare) * (2.0 if word.number else 1.0)
 
 
-def _alike(one: Word, other: Word) -> float:
+def _alike(word: Word, other: Word) -> float:
     """Returns how much two words are one, from 0 to 1."""
-    if one == other:
+    if word == other:
         return 1.0
-    if one.number and other.number and one.number != other.number:
+    if word.number and other.number and word.number != other.number:
         return 0.0
-    letters = _same_letters(one.letters, other.letters)
-    if not one.number and not other.number:
+    letters = _same_letters(word.letters, other.letters)
+    if not word.number and not other.number:
         return letters
-    for short, long in ((one, other), (other, one)):
+    for short, long in ((word, other), (other, word)):
         if len(short.letters) == 1 and not short.number and long.number[1:] == short.letters:
             # `a` of `Conv2d_0a`.
             return 0.6
-    if one.number != other.number:
+    if word.number != other.number:
         # One of them has no number: the same word, perhaps.
         return 0.4 * letters
     # The same number behind two words: `layer_11`, `encoder_11`.
-    return 0.4 + 0.6 * letters if letters or not (one.letters and other.letters) else 0.25
+    return 0.4 + 0.6 * letters if letters or not (word.letters and other.letters) else 0.25
 
 
-def _same_letters(one: str, other: str) -> float:
-    if one == other:
+def _same_letters(letters: str, other: str) -> float:
+    if letters == other:
         return 1.0
-    if not one or not other:
+    if not letters or not other:
         return 0.3
-    short, long = sorted((one, other), key=len)
+    short, long = sorted((letters, other), key=len)
     if long.startswith(short):
         return 0.9
     if short[0] == long[0] and _is_inside(short, long):
         # `bn` in `batchnorm`, `dw` in `depthwise`.
         return 0.8
-    ratio = difflib.SequenceMatcher(None, one, other).ratio()
+    ratio = difflib.SequenceMatcher(None, letters, other).ratio()
     return ratio if ratio > 0.75 else 0.0
 
 

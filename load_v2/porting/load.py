@@ -57,7 +57,7 @@ def load_checkpoint_weights(
         raise report.refusal()
     values.rehearse(report.assignments, source.read, variables)
     # Only answers can still go wrong from here on; without any to give, nothing needs to be kept.
-    touched = [variables[found.weight] for found in report.assignments]
+    touched = [variables[assignment.weight] for assignment in report.assignments]
     with values.backup(touched if expected and strict else []):
         values.assign(report.assignments, source.read, variables)
         _prove(report, source, variables, model, expected, strict)

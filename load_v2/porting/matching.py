@@ -116,7 +116,7 @@ class _Stage:
         done = {id(group) for scope, layer, _ in self.found for group in (scope, layer)}
         sources = [group for group in self.sources if id(group) not in done]
         targets = [group for group in self.targets if id(group) not in done]
-        found = []
+        result = []
         while targets:
             these, those = [targets.pop(0)], []
             grown = True
@@ -129,23 +129,23 @@ class _Stage:
                 these += also
                 grown = bool(more or also)
             if those:
-                found.append(Class(tuple(those), tuple(these)))
-        return found
+                result.append(Class(tuple(those), tuple(these)))
+        return result
 
     def ambiguous(self) -> list[Ambiguity]:
-        found = []
+        ambiguities = []
         for group in self.classes():
             for target in group.targets:
                 fits = [source for source in group.sources if weight_roles.alike(source, target)]
                 whole = len(target.members) > 1
                 name = target.path if whole else target.members[0][2]
                 names = tuple(source.path if whole else source.members[0][2] for source in fits)
-                found.append(Ambiguity(name, names, whole))
-        return found
+                ambiguities.append(Ambiguity(name, names, whole))
+        return ambiguities
 
     def undecided(self) -> set[str]:
         """Returns the names of the variables and weights of classes that could not be told apart."""
-        groups = [group for found in self.classes() for group in (*found.sources, *found.targets)]
+        groups = [group for part in self.classes() for group in (*part.sources, *part.targets)]
         return {name for group in groups for _, _, name in group.members}
 
     def _add(self, pairs: list[tuple[Group, Group]], how: str) -> bool:
@@ -156,10 +156,10 @@ class _Stage:
         # A complete match that is the only one always has a member with a single partner (a leaf), so taking leaves
         # away one after another finds it, and finds nothing where there are two.
         pairs = []
-        for found in self.classes():
-            for target in found.targets if found.even else ():
-                fits = [source for source in found.sources if weight_roles.alike(source, target)]
-                if len(fits) == 1 and _solvable(found, fits[0], target):
+        for part in self.classes():
+            for target in part.targets if part.even else ():
+                fits = [source for source in part.sources if weight_roles.alike(source, target)]
+                if len(fits) == 1 and _solvable(part, fits[0], target):
                     pairs.append((fits[0], target))
         return self._add(pairs, "only one fits")
 
@@ -167,21 +167,21 @@ class _Stage:
         if self.source_flow is None or self.target_flow is None:
             return False
         matched = [(source, target) for source, target, _ in self.found]
-        classes = [(found.sources, found.targets) for found in self.classes()]
+        classes = [(part.sources, part.targets) for part in self.classes()]
         pairs = refine.told_apart(matched, classes, self.source_flow, self.target_flow)
         return self._add([(s, t) for s, t in pairs if weight_roles.alike(s, t)], "same place in both graphs")
 
     def _by_names(self) -> bool:
         added = False
-        for found in self.classes():
-            pairs = by_names(found.sources, found.targets) if found.even else same_names(found.sources, found.targets)
-            if pairs and all(weight_roles.alike(s, t) for s, t in pairs) and not self._against_order(found, pairs):
+        for part in self.classes():
+            pairs = by_names(part.sources, part.targets) if part.even else same_names(part.sources, part.targets)
+            if pairs and all(weight_roles.alike(s, t) for s, t in pairs) and not self._against_order(part, pairs):
                 added = self._add(pairs, "same name")
         return added
 
-    def _against_order(self, found: Class, pairs) -> bool:
+    def _against_order(self, part: Class, pairs) -> bool:
         """Tells whether the scopes' numbers and the layers' order contradict a match by names."""
-        ordered = numbered(found.sources)
+        ordered = numbered(part.sources)
         chain = chained([target for _, target in pairs], self.target_flow)
         if ordered is None or chain is None:
             return False
@@ -193,14 +193,14 @@ class _Stage:
             return False
         owners = {source.path: target for source, target, _ in self.found if source.path}
         pairs = []
-        for found in self.classes():
-            inside = {id(source): owners.get(_enclosing(source.path, owners)) for source in found.sources}
-            for source in found.sources:
+        for part in self.classes():
+            inside = {id(source): owners.get(_enclosing(source.path, owners)) for source in part.sources}
+            for source in part.sources:
                 owner = inside[id(source)]
                 if owner is None or sum(other is owner for other in inside.values()) > 1:
                     continue
                 weights = {name for _, _, name in owner.members}
-                after = [t for t in found.targets if weight_roles.alike(source, t) and self._follows(t, weights)]
+                after = [t for t in part.targets if weight_roles.alike(source, t) and self._follows(t, weights)]
                 if len(after) == 1:
                     pairs.append((source, after[0]))
         unique = len({id(target) for _, target in pairs}) == len(pairs)
@@ -211,10 +211,10 @@ class _Stage:
         return bool(nearest) and nearest <= weights
 
     def _by_order(self) -> bool:
-        for found in self.classes():
-            if not found.even or not all(weight_roles.alike(s, t) for s in found.sources for t in found.targets):
+        for part in self.classes():
+            if not part.even or not all(weight_roles.alike(s, t) for s in part.sources for t in part.targets):
                 continue
-            sources, targets = numbered(found.sources), chained(found.targets, self.target_flow)
+            sources, targets = numbered(part.sources), chained(part.targets, self.target_flow)
             if sources and targets and _names_agree(sources, targets) and self._family_agrees(sources, targets):
                 return self._add(list(zip(sources, targets, strict=True)), "same order")
         return False
@@ -235,9 +235,9 @@ def _names_agree(sources: list[Group], targets: list[Group]) -> bool:
     return (not named or [target for _, target in named] == targets) and order in (None, targets)
 
 
-def _solvable(found: Class, source: Group, target: Group) -> bool:
+def _solvable(part: Class, source: Group, target: Group) -> bool:
     """Tells whether the rest of a class can still be matched completely (Kuhn's augmenting paths)."""
-    rest = [group for group in found.sources if group is not source]
+    rest = [group for group in part.sources if group is not source]
     partner: dict[int, Group] = {}
 
     def place(wanted: Group, tried: set[int]) -> bool:
@@ -251,7 +251,7 @@ def _solvable(found: Class, source: Group, target: Group) -> bool:
                 return True
         return False
 
-    return all(place(wanted, set()) for wanted in found.targets if wanted is not target)
+    return all(place(wanted, set()) for wanted in part.targets if wanted is not target)
 
 
 def by_names(sources: Sequence[Group], targets: Sequence[Group]) -> list[tuple[Group, Group]]:

@@ -19,16 +19,16 @@ def of(rule: Rule, entries: Mapping[str, Entry], used: Collection[str]) -> str:
         entries: all variables.
         used: those that earlier rules have taken.
     """
-    return next((found for pattern in rule.key if (found := _one(pattern, rule, entries, used))), "nothing is like it")
+    return next((miss for pattern in rule.key if (miss := _one(pattern, rule, entries, used))), "nothing is like it")
 
 
 def _one(pattern: str, rule: Rule, entries: Mapping[str, Entry], used: Collection[str]) -> str:
     names = _scopes(entries) if rule.preset else list(entries)
     compiled = re.compile(pattern)
     whole = [name for name in names if compiled.fullmatch(name)]
-    taken = [name for name in whole if name in used or any(key.startswith(f"{name}/") for key in used)]
-    if taken:
-        return f"an earlier rule has taken {quoted(taken, _SHOWN)}; write more = true there if both are meant"
+    used_names = [name for name in whole if name in used or any(key.startswith(f"{name}/") for key in used)]
+    if used_names:
+        return f"an earlier rule has taken {quoted(used_names, _SHOWN)}; write more = true there if both are meant"
     if whole and rule.preset:
         return f"scope {whole[0]!r} has not the variables that preset {rule.preset!r} needs: {_below(whole[0], rule, entries)}"
     if rule.preset and (inside := [key for key in entries if compiled.fullmatch(key)]):

@@ -88,11 +88,11 @@ class _Planner:
             used = True
             try:
                 target = self._layer(match.expand(rule.targets[0]), beneath=preset in presets.RECURRENT)
-                found = presets.expand(preset, source, target, rule.forget_bias)
+                assignments = presets.expand(preset, source, target, rule.forget_bias)
             except LoadError as error:
                 self._refuse(f"{label}: {scope!r}: {error}", [entry.key for entry in source.values()])
                 continue
-            for assignment in found:
+            for assignment in assignments:
                 self._assign(assignment, f"{label}, preset {preset}", rule.more)
         return used
 
@@ -151,42 +151,42 @@ class _Planner:
             return [template]
         return [path for path in self.weights if path.split("#")[0].endswith(f"/{template}")]
 
-    def _nameless(self, template: str, found: list[str]) -> str:
-        if found:
-            return f"weight {template!r} could be any of {errors.quoted(found)}; write more of its path"
+    def _nameless(self, template: str, weights: list[str]) -> str:
+        if weights:
+            return f"weight {template!r} could be any of {errors.quoted(weights)}; write more of its path"
         near = errors.closest(template, self.weights)
         return f"weight {template!r} is not in the model" + (f"; closest: {', '.join(map(repr, near))}" if near else "")
 
     def _layer(self, template: str, *, beneath: bool) -> dict[str, Weight]:
         """Returns the weights of the layer with that path, or of the one cell beneath it, by role."""
-        found: dict[str, list[Weight]] = {}
+        by_role: dict[str, list[Weight]] = {}
         for path, weight in self.weights.items():
             owner = weight_roles.scope_of(path)
             if f"/{owner}".endswith(f"/{template}") or (beneath and f"/{template}/" in f"/{owner}/"):
                 role = weight_roles.role_of(path)
-                found.setdefault(role if role != weight_roles.UNKNOWN else path.rsplit("/", 1)[-1], []).append(weight)
+                by_role.setdefault(role if role != weight_roles.UNKNOWN else path.rsplit("/", 1)[-1], []).append(weight)
         several = sorted(
-            {weight_roles.scope_of(weight.path) for same in found.values() if len(same) > 1 for weight in same}
+            {weight_roles.scope_of(weight.path) for same in by_role.values() if len(same) > 1 for weight in same}
         )
         if several:
             raise LoadError(f"layer {template!r} could be any of {errors.quoted(several)}; write more of its path")
-        if not found:
+        if not by_role:
             layers = {weight_roles.scope_of(path) for path in self.weights}
             near = errors.closest(template, layers)
             raise LoadError(
                 f"layer {template!r} is not in the model" + (f"; closest: {', '.join(map(repr, near))}" if near else "")
             )
-        return {role: same[0] for role, same in found.items()}
+        return {role: same[0] for role, same in by_role.items()}
 
     def match(self, source_flow: Flow | None, target_flow: Flow | None) -> None:
         """Matches by itself what the rules have not mentioned."""
         used = {key for assignment in self.filled.values() for key in assignment.keys}
         entries = [entry for key, entry in self.free().items() if key not in self.reasons and key not in used]
         weights = [w for path, w in self.weights.items() if path not in self.filled and path not in self.failed_weights]
-        found = matching.match(entries, weights, source_flow, target_flow)
-        for pair in found.pairs:
+        matched = matching.match(entries, weights, source_flow, target_flow)
+        for pair in matched.pairs:
             self._assign(Assignment(pair.weight, (Term(pair.key),)), pair.how)
-        self.plan.ambiguous = found.ambiguous
+        self.plan.ambiguous = matched.ambiguous
 
     def finish(self) -> Plan:
         """Accounts for every variable and every weight."""
@@ -202,7 +202,7 @@ class _Planner:
 
     def _pair_misshapen(self) -> None:
         """Turns a missing weight and a left over variable of the same name and role into one misfit."""
-        undecided = {name for found in self.plan.ambiguous for name in (found.layer, *found.candidates)}
+        undecided = {name for ambiguity in self.plan.ambiguous for name in (ambiguity.layer, *ambiguity.candidates)}
         for path in list(self.plan.missing):
             weight, layer = self.weights[path], weight_roles.scope_of(path)
             same = [

@@ -35,7 +35,7 @@ _GRU_ORDER = Reorder(-1, (1, 0, 2))
 
 def members(preset: str, scope: str, entries: Mapping[str, Entry]) -> dict[str, Entry] | None:
     """Returns the scope's variables by role (`gates/kernel` for nested ones), or None if the preset cannot mean it."""
-    found = {}
+    by_role = {}
     for key, entry in entries.items():
         if not key.startswith(f"{scope}/"):
             continue
@@ -45,11 +45,11 @@ def members(preset: str, scope: str, entries: Mapping[str, Entry]) -> dict[str, 
             continue
         role = weight_roles.role_of(inside)
         head = inside.rpartition("/")[0]
-        found["/".join(filter(None, (head, role if role != weight_roles.UNKNOWN else inside.rsplit("/", 1)[-1])))] = (
+        by_role["/".join(filter(None, (head, role if role != weight_roles.UNKNOWN else inside.rsplit("/", 1)[-1])))] = (
             entry
         )
     wanted = [name for names in _MARKS[preset] for name in names]
-    return found if found and all(name in found for name in wanted) else None
+    return by_role if by_role and all(name in by_role for name in wanted) else None
 
 
 def expand(
@@ -77,14 +77,14 @@ def expand(
 
 
 def _plain(source, target, heads):
-    found = []
+    assignments = []
     for role, entry in source.items():
         if role not in target:
             raise LoadError(f"the layer has no {role!r} for {entry.key!r}; it has {quoted(target)}")
         weight = target[role]
         steps = (Heads(weight.shape),) if heads and entry.shape != weight.shape else ()
-        found.append(Assignment(weight.path, (Term(entry.key),), steps))
-    return found
+        assignments.append(Assignment(weight.path, (Term(entry.key),), steps))
+    return assignments
 
 
 def _check_recurrent(preset, target):

@@ -95,7 +95,7 @@ class Expected:
         """
         answers, rest = self.ask(model), dict(self.outputs)
         named = {key: rest.pop(key) for key in list(answers) if key in rest}
-        found = []
+        differences = []
         for key, value in answers.items():
             candidates = {key: named[key]} if key in named else rest
             fits = [
@@ -111,8 +111,8 @@ class Expected:
                 )
             best = min(fits, key=lambda compared: (not compared.equal, np.nan_to_num(compared.largest, nan=np.inf)))
             rest.pop(best.key, None)
-            found.append(best)
-        return found
+            differences.append(best)
+        return differences
 
 
 def _of_type(value: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -67,14 +67,14 @@ def propose(entries: Sequence[Entry], weights: Sequence[Weight]) -> list[Proposa
         )
         for at, weight in enumerate(weights)
     ]
-    found = _by_layer(sources, targets)
-    taken = {name for proposal in found for name in (proposal.key, proposal.weight)}
-    found += _one_by_one(
-        [member for member in sources if member.name not in taken],
-        [member for member in targets if member.name not in taken],
+    proposals = _by_layer(sources, targets)
+    used_names = {name for proposal in proposals for name in (proposal.key, proposal.weight)}
+    proposals += _one_by_one(
+        [member for member in sources if member.name not in used_names],
+        [member for member in targets if member.name not in used_names],
     )
     order = {weight.path: at for at, weight in enumerate(weights)}
-    return sorted(found, key=lambda proposal: order[proposal.weight])
+    return sorted(proposals, key=lambda proposal: order[proposal.weight])
 
 
 def _by_layer(sources: Sequence[_Member], targets: Sequence[_Member]) -> list[Proposal]:
@@ -89,11 +89,11 @@ def _by_layer(sources: Sequence[_Member], targets: Sequence[_Member]) -> list[Pr
             if pairs and len(wanted) > 1:
                 score = likeness.of(scope, wanted[0].layer) - sum(way.cost for _, _, way in pairs) / len(pairs)
                 ranked.append((score, -_apart(held, wanted), scope, path, pairs))
-    ranked.sort(key=lambda one: (-one[0], -one[1], one[2], one[3]))
+    ranked.sort(key=lambda candidate: (-candidate[0], -candidate[1], candidate[2], candidate[3]))
     rivals: dict[str, list[tuple[float, str]]] = {}
     for score, _, scope, path, _ in ranked:
         rivals.setdefault(path, []).append((score, scope))
-    found: list[Proposal] = []
+    proposals: list[Proposal] = []
     used: set[str] = set()
     for score, _, scope, path, pairs in ranked:
         if scope in used or path in used:
@@ -104,13 +104,13 @@ def _by_layer(sources: Sequence[_Member], targets: Sequence[_Member]) -> list[Pr
         for source, target, way in pairs:
             leaf = source.name.rpartition("/")[2]
             others = tuple(f"{other}/{leaf}" for other in near[:_OTHERS])
-            found.append(Proposal(source.name, target.name, way.steps, why, others))
-    return found
+            proposals.append(Proposal(source.name, target.name, way.steps, why, others))
+    return proposals
 
 
 def _one_by_one(sources: Sequence[_Member], targets: Sequence[_Member]) -> list[Proposal]:
-    names = [f"{one.layer}/{one.name.rpartition('/')[2]}" for one in targets]
-    likeness = Likeness([one.name for one in sources], names)
+    names = [f"{weight.layer}/{weight.name.rpartition('/')[2]}" for weight in targets]
+    likeness = Likeness([variable.name for variable in sources], names)
     ranked = []
     for target, name in zip(targets, names, strict=True):
         for source in sources:
@@ -118,21 +118,21 @@ def _one_by_one(sources: Sequence[_Member], targets: Sequence[_Member]) -> list[
             if way is not None:
                 score = likeness.of(source.name, name) - way.cost + (0.3 if source.role == target.role else 0.0)
                 ranked.append((score, -abs(source.at - target.at), source, target, name, way))
-    ranked.sort(key=lambda one: (-one[0], -one[1], one[2].name, one[3].name))
+    ranked.sort(key=lambda candidate: (-candidate[0], -candidate[1], candidate[2].name, candidate[3].name))
     rivals: dict[int, list[tuple[float, _Member]]] = {}
     for score, _, source, target, *_ in ranked:
         rivals.setdefault(id(target), []).append((score, source))
-    found: list[Proposal] = []
+    proposals: list[Proposal] = []
     used: set[str] = set()
     for score, _, source, target, name, way in ranked:
         if source.name in used or target.name in used:
             continue
         used |= {source.name, target.name}
         near = [other.name for points, other in rivals[id(target)] if other is not source and points > score - _NEAR]
-        found.append(
+        proposals.append(
             Proposal(source.name, target.name, way.steps, _why(likeness, source.name, name), tuple(near[:_OTHERS]))
         )
-    return found
+    return proposals
 
 
 def _pairs(held: Sequence[_Member], wanted: Sequence[_Member]) -> list[tuple[_Member, _Member, reshaping.Way]] | None:

@@ -16,7 +16,7 @@ Pairs = list[tuple[Group, Group]]
 
 
 def told_apart(
-    matched: Pairs, classes: list[tuple[tuple[Group, ...], tuple[Group, ...]]], one: Flow, other: Flow
+    matched: Pairs, classes: list[tuple[tuple[Group, ...], tuple[Group, ...]]], source_flow: Flow, target_flow: Flow
 ) -> Pairs:
     """Returns the pairs, out of the classes, that are the only ones in the same place of both graphs.
 
@@ -33,7 +33,7 @@ def told_apart(
     if any(len(sources) != len(targets) for sources, targets in everything):
         return []
     sides = []
-    for flow, index in ((one, 0), (other, 1)):
+    for flow, index in ((source_flow, 0), (target_flow, 1)):
         groups = [(group, colour) for colour, pair in enumerate(everything) for group in pair[index]]
         if not all(flow.knows(_names(group)) for group, _ in groups):
             return []
@@ -69,13 +69,13 @@ def _names(group: Group) -> list[str]:
 def _neighbours(groups: Iterable[Group], flow: Flow) -> dict[int, tuple[set[int], set[int]]]:
     """Returns, for each group, the groups nearest upstream and nearest downstream."""
     owner = {name: id(group) for group in groups for name in _names(group)}
-    found: dict[int, tuple[set[int], set[int]]] = {id(group): (set(), set()) for group in groups}
+    neighbours: dict[int, tuple[set[int], set[int]]] = {id(group): (set(), set()) for group in groups}
     for group in groups:
         for name in flow.nearest(_names(group)):
             if name in owner and owner[name] != id(group):
-                found[id(group)][0].add(owner[name])
-                found[owner[name]][1].add(id(group))
-    return found
+                neighbours[id(group)][0].add(owner[name])
+                neighbours[owner[name]][1].add(id(group))
+    return neighbours
 
 
 def _refined(side, colours: dict[int, int]) -> dict[int, tuple]:

@@ -29,10 +29,10 @@ def way(entry: Entry, weight: Weight) -> Way | None:
     >>> way(Entry("a", (1, 1, 8, 4), "float32"), Weight("b", (8, 4), "float32"))
     Way(steps=('{ squeeze = [0, 1] }',), cost=0.05)
     """
-    found = _of_shapes(entry.shape, weight.shape)
-    if found is None or shape_fitting.widens(entry.dtype, weight.dtype):
-        return found
-    return Way((*found.steps, f'{{ cast = "{weight.dtype}" }}'), found.cost + 0.1)
+    fitting = _of_shapes(entry.shape, weight.shape)
+    if fitting is None or shape_fitting.widens(entry.dtype, weight.dtype):
+        return fitting
+    return Way((*fitting.steps, f'{{ cast = "{weight.dtype}" }}'), fitting.cost + 0.1)
 
 
 def _of_shapes(shape: Shape, wanted: Shape) -> Way | None:

@@ -65,11 +65,11 @@ def _writes(op: str) -> bool:
 
 
 def _consumers(inputs: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    consumers: dict[str, list[str]] = {}
     for name, sources in inputs.items():
         for source in sources:
-            found.setdefault(source, []).append(name)
-    return found
+            consumers.setdefault(source, []).append(name)
+    return consumers
 
 
 def _active(kinds: Mapping[str, str], inputs) -> set[str]:
@@ -92,17 +92,17 @@ def _active(kinds: Mapping[str, str], inputs) -> set[str]:
 def _users(inputs, keys: Mapping[str, str], active: set[str]) -> dict[str, set[str]]:
     """Returns, for each variable, the active nodes that take it, or what is computed from it alone."""
     consumers = _consumers(inputs)
-    found: dict[str, set[str]] = {}
+    users: dict[str, set[str]] = {}
     for node, key in keys.items():
         seen, stack = {node}, [node]
         while stack:
             for name in consumers.get(stack.pop(), ()):
                 if name in active:
-                    found.setdefault(key, set()).add(name)
+                    users.setdefault(key, set()).add(name)
                 elif name not in seen:
                     seen.add(name)
                     stack.append(name)
-    return found
+    return users
 
 
 def _first(kinds, inputs, users: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:
@@ -110,46 +110,46 @@ def _first(kinds, inputs, users: Mapping[str, set[str]]) -> dict[str, frozenset[
     every = sorted(set().union(*users.values()))
     bits = {name: 1 << number for number, name in enumerate(every)}
     upstream = _upstream(_unrolled(kinds, inputs), bits)
-    found = {}
+    nearest = {}
     for key, names in users.items():
         mask = sum(bits[name] for name in names)
-        found[key] = frozenset(name for name in names if not upstream[name] & mask)
-    return found
+        nearest[key] = frozenset(name for name in names if not upstream[name] & mask)
+    return nearest
 
 
 def _unrolled(kinds: Mapping[str, str], inputs) -> dict[str, list[str]]:
     """Returns the inputs without cycles: what a v1 loop's NextIteration gives goes to its Exit, not to its Merge."""
-    found = {}
+    acyclic = {}
     for name, sources in inputs.items():
         if kinds[name] in ops.MERGES:
-            found[name] = [source for source in sources if kinds.get(source) not in ops.WAYS_BACK]
+            acyclic[name] = [source for source in sources if kinds.get(source) not in ops.WAYS_BACK]
         elif kinds[name] in ops.EXITS:
             merges = [merge for switch in sources for merge in inputs.get(switch, ())]
             again = [source for merge in merges for source in inputs.get(merge, ())]
-            found[name] = sources + [source for source in again if kinds.get(source) in ops.WAYS_BACK]
+            acyclic[name] = sources + [source for source in again if kinds.get(source) in ops.WAYS_BACK]
         else:
-            found[name] = sources
-    return found
+            acyclic[name] = sources
+    return acyclic
 
 
 def _upstream(inputs, bits: Mapping[str, int]) -> dict[str, int]:
     """Returns, for each node, which of the nodes in `bits` lie upstream, as a bit mask; `inputs` has no cycle."""
-    found: dict[str, int] = {}
+    upstream: dict[str, int] = {}
     # Were there a cycle after all, its second visit would end it, instead of going round for ever.
     opened: set[str] = set()
     for start in inputs:
         stack = [start]
         while stack:
             name = stack.pop()
-            if name in found or name not in inputs:
+            if name in upstream or name not in inputs:
                 continue
             sources = [source for source in inputs[name] if source in inputs]
-            waiting = [source for source in sources if source not in found]
+            waiting = [source for source in sources if source not in upstream]
             if waiting and name not in opened:
                 opened.add(name)
                 stack += [name, *waiting]
                 continue
-            found[name] = 0
+            upstream[name] = 0
             for source in sources:
-                found[name] |= found[source] | bits.get(source, 0)
-    return found
+                upstream[name] |= upstream[source] | bits.get(source, 0)
+    return upstream

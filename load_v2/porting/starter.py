@@ -21,8 +21,8 @@ def text(report: Report, ema: bool | None) -> str:
         report: what was planned without rules.
         ema: whether moving averages are taken.
     """
-    assigned = {key for found in report.assignments for key in found.keys} | set(report.skipped)
-    placed = {found.weight for found in report.assignments}
+    assigned = {key for assignment in report.assignments for key in assignment.keys} | set(report.skipped)
+    placed = {assignment.weight for assignment in report.assignments}
     # Of two that have one name and do not fit, the report has a sentence; here they are to be brought together.
     free = {key: entry for key, entry in report.entries.items() if key not in assigned}
     lacking = {path: weight for path, weight in report.weights.items() if path not in placed}
@@ -47,9 +47,9 @@ def text(report: Report, ema: bool | None) -> str:
     if ema is not None:
         lines += ["", f"ema = {str(ema).lower()}"]
     body: list[str] = []
-    for found in report.assignments:
-        key = found.terms[0].key
-        body += _rule(key, found.weight, (), f"{list(report.entries[key].shape)}, {found.how}")
+    for assignment in report.assignments:
+        key = assignment.terms[0].key
+        body += _rule(key, assignment.weight, (), f"{list(report.entries[key].shape)}, {assignment.how}")
     lines += _section("Certain: names and shapes allow nothing else", body)
     body = [line for rule in presets for line in ("", *rule.toml())]
     for proposal in proposals:

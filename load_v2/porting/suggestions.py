@@ -20,9 +20,9 @@ def lines(report) -> list[str]:
     """
     left = {key: report.entries[key] for key in report.left_over}
     rules: list[_Rule] = []
-    for found in report.ambiguous[:SHOWN]:
-        rules.append(_undecided(found, {rule.candidates[0] for rule in rules}))
-    spoken = {found.layer for found in report.ambiguous} | {n for found in report.ambiguous for n in found.candidates}
+    for case in report.ambiguous[:SHOWN]:
+        rules.append(_undecided(case, {rule.candidates[0] for rule in rules}))
+    spoken = {case.layer for case in report.ambiguous} | {n for case in report.ambiguous for n in case.candidates}
     rules += recurrent(report, {key: entry for key, entry in left.items() if not _within(key, spoken)})
     spoken |= {name for rule in rules for name in (*rule.candidates, rule.weight)}
     for path in [path for path in report.missing if not _within(path, spoken)]:
@@ -58,7 +58,7 @@ def quoted(name: str) -> str:
     if "'" not in name and name.isprintable():
         return f"'{name}'"
     escaped = "".join(
-        f"\\{one}" if one in '"\\' else one if one.isprintable() else f"\\U{ord(one):08x}" for one in name
+        f"\\{mark}" if mark in '"\\' else mark if mark.isprintable() else f"\\U{ord(mark):08x}" for mark in name
     )
     return f'"{escaped}"'
 
@@ -67,11 +67,11 @@ def _within(name: str, scopes: Iterable[str]) -> bool:
     return any(name == scope or name.startswith(f"{scope}/") for scope in scopes)
 
 
-def _undecided(found, offered: set[str]) -> _Rule:
-    named = set(weight_roles.words(found.layer))
+def _undecided(case, offered: set[str]) -> _Rule:
+    named = set(weight_roles.words(case.layer))
     # Those first that share most words with the layer; then as they are numbered.
     ordered = sorted(
-        found.candidates,
+        case.candidates,
         key=lambda name: (
             -len(named & set(weight_roles.words(name))),
             [(base, number or 0) for base, number in weight_roles.parts(name)],
@@ -80,7 +80,7 @@ def _undecided(found, offered: set[str]) -> _Rule:
     # A candidate that no earlier layer has been offered, so that pasting all of it uses each of them once.
     first = next((name for name in ordered if name not in offered), ordered[0])
     others = [name for name in ordered if name != first]
-    return _Rule((first, *others), found.layer, ('preset = "layer"',) if found.whole_layer else ())
+    return _Rule((first, *others), case.layer, ('preset = "layer"',) if case.whole_layer else ())
 
 
 def recurrent(report, left: dict[str, Entry]) -> list[_Rule]:

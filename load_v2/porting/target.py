@@ -25,27 +25,27 @@ def variables(model: keras.layers.Layer) -> dict[str, "keras.Variable"]:
             f"Model {model.name!r} has no weights yet: it does not know the shape of its input.\n"
             "  Add keras.Input(shape) as its first layer, or call it once on an example, or pass expect= to do so."
         )
-    found: dict[str, keras.Variable] = {}
+    by_path: dict[str, keras.Variable] = {}
     for variable in model.weights:
         path, number = variable.path, 1
-        while path in found:
+        while path in by_path:
             number += 1
             path = f"{variable.path}#{number}"
-        found[path] = variable
-    return found
+        by_path[path] = variable
+    return by_path
 
 
 def weights(model: keras.layers.Layer) -> list[Weight]:
     """Returns the model's weights as plain records, in the order of `variables`."""
     # The one private Keras name for the layers: `layers` is only there in models, and shows one level. (3.10 to 3.15.)
     classes = {layer.path: type(layer).__name__ for layer in model._flatten_layers() if layer.path}
-    found = []
+    records = []
     for path, variable in variables(model).items():
         owner = variable.path.rpartition("/")[0]
         shape = tuple(int(side) for side in variable.shape)
         dtype = keras.backend.standardize_dtype(variable.dtype)
-        found.append(Weight(path, shape, dtype, classes.get(owner, ""), _given(owner, classes)))
-    return found
+        records.append(Weight(path, shape, dtype, classes.get(owner, ""), _given(owner, classes)))
+    return records
 
 
 def _given(path: str, classes: dict[str, str]) -> str:

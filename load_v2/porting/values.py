@@ -66,7 +66,7 @@ def largest_first(assignments: Iterable[Assignment], variables: Mapping[str, ker
     TensorFlow's allocators and malloc keep what was freed. In this order each value fits where one before it was; in
     that of growing weights none does, and what is kept grows to more than a second model.
     """
-    return sorted(assignments, key=lambda found: math.prod(variables[found.weight].shape), reverse=True)
+    return sorted(assignments, key=lambda assignment: math.prod(variables[assignment.weight].shape), reverse=True)
 
 
 def assign(assignments: Iterable[Assignment], read, variables: Mapping[str, keras.Variable]) -> None:

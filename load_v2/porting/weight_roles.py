@@ -75,7 +75,7 @@ def groups(variables: Iterable[Entry | Weight]) -> list[Group]:
         members.setdefault(path, []).append((role, variable.shape, name))
         owners.setdefault(path, variable)
     return [
-        Group(path, tuple(sorted(found)), getattr(owners[path], "given", "") or path) for path, found in members.items()
+        Group(path, tuple(sorted(group)), getattr(owners[path], "given", "") or path) for path, group in members.items()
     ]
 
 
@@ -110,11 +110,11 @@ def parts(path: str) -> list[tuple[str, int | None]]:
     >>> parts("block2/conv_1/BatchNorm")
     [('block', 2), ('conv', 1), ('batchnorm', None)]
     """
-    found: list[tuple[str, int | None]] = []
+    result: list[tuple[str, int | None]] = []
     for part in path.split("#")[0].lower().split("/"):
         match = _NUMBER.search(part)
-        found.append((part[: match.start()], int(match[1])) if match else (part, None))
-    return found
+        result.append((part[: match.start()], int(match[1])) if match else (part, None))
+    return result
 
 
 def words(path: str) -> list[tuple[str, int | None]]:
@@ -123,12 +123,12 @@ def words(path: str) -> list[tuple[str, int | None]]:
     >>> words("layer_0/conv1_bn")
     [('layer', 0), ('conv', 1), ('bn', None)]
     """
-    found: list[tuple[str, int | None]] = []
+    result: list[tuple[str, int | None]] = []
     for word in re.split(r"[/_.-]+", path.split("#")[0].lower()):
         trailing = re.search(r"\d+\Z", word)
         base, digits = (word[: trailing.start()], trailing[0]) if trailing else (word, "")
-        if not base and digits and found and found[-1][1] is None:
-            found[-1] = (found[-1][0], int(digits))
+        if not base and digits and result and result[-1][1] is None:
+            result[-1] = (result[-1][0], int(digits))
         elif word:
-            found.append((base, int(digits) if digits else None))
-    return found
+            result.append((base, int(digits) if digits else None))
+    return result

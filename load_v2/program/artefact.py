@@ -138,7 +138,7 @@ def _with_ranks(signatures: dict[str, signature.Signature], record: Record | Non
         for key, spec in (default.outputs.items() if default else ())
         if spec.shape is None and isinstance(recorded.get(key), int) and 0 <= recorded[key] <= _MOST_AXES
     }
-    return {key: signature.with_output_shapes(one, ranks) for key, one in signatures.items()}
+    return {key: signature.with_output_shapes(declared, ranks) for key, declared in signatures.items()}
 
 
 def _saved_model(path: str) -> saved_model_pb2.SavedModel:
@@ -207,13 +207,13 @@ def _variables(meta_graph: MetaGraphDef, bundle: str | None, path: str) -> tuple
     order = list(dict.fromkeys([by_node[name] for name in listed] + list(handles)))
     restored = subgraph.restored_from(meta_graph.graph_def)
     shapes = _bundle_shapes(bundle, path)
-    found = []
+    variables = []
     for shared in order:
         nodes = handles[shared]
         key, part = next((restored[node.name] for node in nodes if node.name in restored), (nodes[0].name, ""))
         if key not in shapes and nodes[0].name in shapes:
             key, part = nodes[0].name, ""
-        found.append(
+        variables.append(
             Variable(
                 name=nodes[0].name,
                 handles=tuple(node.name for node in nodes),
@@ -224,7 +224,7 @@ def _variables(meta_graph: MetaGraphDef, bundle: str | None, path: str) -> tuple
                 part=part,
             )
         )
-    return tuple(found)
+    return tuple(variables)
 
 
 def _is_trainable_object(meta_graph: MetaGraphDef, key: str) -> bool:

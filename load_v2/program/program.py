@@ -98,10 +98,10 @@ def _taken(source: artefact.Artefact, key: str) -> Program:
     )
 
 
-def held(taken: Program) -> Program:
+def held(program: Program) -> Program:
     """Returns a program whose random numbers are the same in every call; see `export_v1.ir.held_draws`."""
-    serve = dataclasses.replace(taken.serve, graph_def=held_draws.held(taken.serve.graph_def))
-    return dataclasses.replace(taken, graph_def=held_draws.held(taken.graph_def), serve=serve)
+    serve = dataclasses.replace(program.serve, graph_def=held_draws.held(program.serve.graph_def))
+    return dataclasses.replace(program, graph_def=held_draws.held(program.graph_def), serve=serve)
 
 
 def _given(graph_def: subgraph.GraphDef, assets: Mapping[str, str]) -> set[str]:

@@ -61,20 +61,20 @@ def _destroy(handle: tf.Tensor) -> None:
 
 def shared_nodes(graph_def: subgraph.GraphDef) -> dict[str, list[subgraph.NodeDef]]:
     """Returns the table nodes of a graph by the name that makes them one table (`shared_name`, else their own)."""
-    found: dict[str, list[subgraph.NodeDef]] = {}
+    by_name: dict[str, list[subgraph.NodeDef]] = {}
     for node in graph_def.node:
         if node.op in ops.TABLES:
-            found.setdefault(node.attr["shared_name"].s.decode() or node.name, []).append(node)
-    return found
+            by_name.setdefault(node.attr["shared_name"].s.decode() or node.name, []).append(node)
+    return by_name
 
 
 def initializers(graph_def: subgraph.GraphDef) -> dict[str, list[str]]:
     """Returns table node name -> names of the nodes that fill it."""
-    found: dict[str, list[str]] = {}
+    fillers: dict[str, list[str]] = {}
     for node in graph_def.node:
         if node.op in ops.TABLE_INITIALIZERS and node.input:
-            found.setdefault(subgraph.split(node.input[0])[0], []).append(node.name)
-    return found
+            fillers.setdefault(subgraph.split(node.input[0])[0], []).append(node.name)
+    return fillers
 
 
 def create_all(
@@ -88,7 +88,7 @@ def create_all(
         assets: tensor name of a file name -> the file, wherever it is now.
     """
     fillers = initializers(graph_def)
-    found = {}
+    tables = {}
     for nodes in shared_nodes(graph_def).values():
         fills = [op for node in nodes for op in fillers.get(node.name, [])]
         handles = [f"{node.name}:0" for node in nodes]
@@ -107,5 +107,5 @@ def create_all(
         reads = {edge for node in subgraph.needed(graph_def, fills, handles).node for edge in node.input}
         own = [asset for name, asset in assets.items() if name in map(subgraph.tensor_name, reads)]
         table = Table(nodes[0], create, initialize if fills else None, own)
-        found.update({node.name: table for node in nodes})
-    return found
+        tables.update({node.name: table for node in nodes})
+    return tables

@@ -52,7 +52,7 @@ def read_all(meta_graph, record: Record | None) -> dict[str, Signature]:
     record's where step 1 wrote one, else alphabetical: a SignatureDef is a map and has no order.
     The init op's pseudo-signature (TensorFlow 2 writes `__saved_model_init_op`) is left out.
     """
-    found = {}
+    signatures = {}
     defined = meta_graph.signature_def
     for key in sorted(defined, key=lambda key: (key != "serving_default", key != "train", key)):
         if key.startswith("__saved_model"):
@@ -60,8 +60,8 @@ def read_all(meta_graph, record: Record | None) -> dict[str, Signature]:
         definition = defined[key]
         order = _order(key, record)
         inputs, outputs = _specs(definition.inputs), _specs(definition.outputs)
-        found[key] = Signature(_sorted(inputs, order[0]), _sorted(outputs, order[1]))
-    return found
+        signatures[key] = Signature(_sorted(inputs, order[0]), _sorted(outputs, order[1]))
+    return signatures
 
 
 def with_output_shapes(signature: Signature, shapes: Mapping[str, tuple]) -> Signature:

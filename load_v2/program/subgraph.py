@@ -120,20 +120,20 @@ def restored_from(graph_def: GraphDef) -> dict[str, tuple[str, str]]:
 
     TensorFlow 1 has the Saver's nodes in the graph, TensorFlow 2 in a function that gets the handles as arguments.
     """
-    found = _restored(graph_def.node, {})
+    restored = _restored(graph_def.node, {})
     functions = {function.signature.name: function for function in graph_def.library.function}
     for node in graph_def.node:
         function = functions.get(node.attr["f"].func.name) if "f" in node.attr else None
         if function is not None and any(inner.op == "RestoreV2" for inner in function.node_def):
             arguments = [argument.name for argument in function.signature.input_arg]
             outer = {name: split(edge)[0] for name, edge in zip(arguments, node.input, strict=False)}
-            found.update(_restored(function.node_def, outer))
-    return found
+            restored.update(_restored(function.node_def, outer))
+    return restored
 
 
 def _restored(nodes_: Iterable[NodeDef], outer: dict[str, str]) -> dict[str, tuple[str, str]]:
     nodes = {node.name: node for node in nodes_}
-    found = {}
+    restored = {}
     for node in nodes.values():
         if node.op != "AssignVariableOp" or len(node.input) < 2:
             continue
@@ -146,8 +146,8 @@ def _restored(nodes_: Iterable[NodeDef], outer: dict[str, str]) -> dict[str, tup
         keys, parts = (_strings(nodes.get(_producer(edge)[0])) for edge in restore.input[1:3])
         if index < len(keys):
             handle = _producer(node.input[0])[0]
-            found[outer.get(handle, handle)] = (keys[index], parts[index] if index < len(parts) else "")
-    return found
+            restored[outer.get(handle, handle)] = (keys[index], parts[index] if index < len(parts) else "")
+    return restored
 
 
 def _producer(edge: str) -> tuple[str, int]:

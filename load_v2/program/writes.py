@@ -36,13 +36,13 @@ def written_by(graph_def) -> set[str]:
 def arguments_written_by(node, functions: Mapping[str, function_pb2.FunctionDef]) -> set[int]:
     """Returns which data inputs of a node are variables that the functions it calls change."""
     given = sum(not edge.startswith("^") for edge in node.input)
-    found: set[int] = set()
+    written: set[int] = set()
     for name in library.called_by(node):
         if name in functions:
             # Conditions have an input before the arguments of their branches.
             offset = given - len(functions[name].signature.input_arg)
-            found.update(offset + index for index in _written_arguments(functions[name], functions))
-    return found
+            written.update(offset + index for index in _written_arguments(functions[name], functions))
+    return written
 
 
 def _written_arguments(function: function_pb2.FunctionDef, functions: Mapping) -> set[int]:

@@ -35,9 +35,9 @@ def output_name(key: str, kept: Collection[str]) -> str:
     return f"out/{key}" if key in kept else key
 
 
-def free_name(name: str, taken: Collection[str]) -> str:
+def free_name(name: str, used_names: Collection[str]) -> str:
     """Returns a name for a column of ours beside others: `load_v2/NAME` where one has it."""
-    return f"load_v2/{name}" if name in taken else name
+    return f"load_v2/{name}" if name in used_names else name
 
 
 def takes_records(specs: Mapping[str, Spec]) -> bool:

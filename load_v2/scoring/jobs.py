@@ -83,19 +83,19 @@ def tasks(inputs: str, outputs: str, failed: str | None = None, model: str | Non
             f"--outputs={outputs} and --failed={failed}: one has a *, for a file for each of --inputs, and the other has "
             f"none.\n  Give both a *, or neither."
         )
-    root, found = _found(inputs)
-    if len({path.endswith(TABLES) for path in found}) > 1:
+    root, files = _found(inputs)
+    if len({path.endswith(TABLES) for path in files}) > 1:
         raise LoadError(f"{inputs!r} has tables and other files.\n  Answer them apart: --inputs='{root}/*.parquet'.")
     if "*" in outputs:
-        if not os.path.exists(found[0]):
-            raise LoadError(f"There is no file {found[0]!r}.\n  Pass --inputs='data/*.parquet', a file or a folder.")
-        names = [_name(path, root) for path in found]
+        if not os.path.exists(files[0]):
+            raise LoadError(f"There is no file {files[0]!r}.\n  Pass --inputs='data/*.parquet', a file or a folder.")
+        names = [_name(path, root) for path in files]
         made = [
             Task((path,), outputs.replace("*", name), failed and failed.replace("*", name))
-            for path, name in zip(found, names, strict=True)
+            for path, name in zip(files, names, strict=True)
         ]
     else:
-        made = [Task(tuple(found), outputs, failed)]
+        made = [Task(tuple(files), outputs, failed)]
     _check_apart(made, model)
     return made
 
@@ -115,10 +115,10 @@ def _found(pattern: str) -> tuple[str, list[str]]:
     root = os.path.dirname(pattern)
     while glob.has_magic(root):
         root = os.path.dirname(root)
-    found = [path for path in glob.glob(pattern, recursive=True) if not os.path.basename(path).startswith("_")]
-    if not found:
+    files = [path for path in glob.glob(pattern, recursive=True) if not os.path.basename(path).startswith("_")]
+    if not files:
         raise LoadError(f"No file matches {pattern!r}.\n  Pass --inputs='data/*.parquet', a file or a folder.")
-    return root, sorted(found)
+    return root, sorted(files)
 
 
 def _name(path: str, root: str) -> str:

@@ -102,10 +102,10 @@ def interface_of(path: str, signature: str) -> Signature:
     Raises:
         LoadError: the export or the signature is not there, or it takes no inputs.
     """
-    found = artefact.read(path).signature_named(signature)
-    if not found.inputs:
+    declared = artefact.read(path).signature_named(signature)
+    if not declared.inputs:
         raise LoadError(f"Signature {signature!r} takes no inputs, so it has no answer to a row.")
-    return found
+    return declared
 
 
 def struct_type(outputs: Mapping[str, Spec], reason: str) -> types.StructType:

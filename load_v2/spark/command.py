@@ -169,8 +169,8 @@ def explained(text: str) -> str | None:
     """Returns what the text of an error of Spark's means to the user, None where nothing is known about it."""
     if _OURS in text:
         return text.rpartition(_OURS)[2].partition("\n\n")[0].partition("\n\tat ")[0].rstrip()
-    if found := _RAISED.search(text):
-        return f"{found[1].rstrip()}\n  --failed=FOLDER lets the job go on and writes such rows there."
+    if raised := _RAISED.search(text):
+        return f"{raised[1].rstrip()}\n  --failed=FOLDER lets the job go on and writes such rows there."
     if "PATH_NOT_FOUND" in text or "UNABLE_TO_INFER_SCHEMA" in text:
         return "There is no Parquet file where --input names them: " + text.strip().splitlines()[0]
     return None

@@ -21,11 +21,11 @@ def read(path: str | os.PathLike) -> dict[str, Program]:
     """
     path = os.fspath(path)
     first = archive.shared(path, record.LOSS)
-    found = {key: archive.shared(path, key) for key in record.TRAINING_SIGNATURES if key in first.source.signatures}
+    programs = {key: archive.shared(path, key) for key in record.TRAINING_SIGNATURES if key in first.source.signatures}
     left = first.source.record.resume.left_behind if first.source.record and first.source.record.resume else ()
-    if record.UPDATE not in found and record.OPTIMIZER not in left:
+    if record.UPDATE not in programs and record.OPTIMIZER not in left:
         raise LoadError(f"{path!r} has a loss and no update of it.\n  Export again with --resume.")
-    return found
+    return programs
 
 
 class Graphs:

@@ -151,15 +151,15 @@ class ResumedModel(Freezable):
             for entry in entries:
                 tape.watch(by_name[entry.variable].value)
             losses = ready(record.LOSS, list(fed.values()), self._held(frozen))
-        found: dict[tuple[str, str], Any] = {}
+        gradients: dict[tuple[str, str], Any] = {}
         for loss in dict.fromkeys(entry.loss for entry in entries):
             names = [entry.variable for entry in entries if entry.loss == loss]
             given = tape.gradient(losses[loss], [by_name[name].value for name in names])
-            found |= {
+            gradients |= {
                 (loss, name): _times(gradient, 0.0) if name in frozen and gradient is not None else gradient
                 for name, gradient in zip(names, given, strict=True)
             }
-        return losses, [found[entry.loss, entry.variable] for entry in entries], fed
+        return losses, [gradients[entry.loss, entry.variable] for entry in entries], fed
 
     def apply_gradients(self, grads: Sequence, fed: Mapping[str, tf.Tensor]) -> None:
         """Makes the step: clipping and whatever else TensorFlow 1 did, and the optimizer.

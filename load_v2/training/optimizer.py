@@ -63,8 +63,8 @@ class GraphOptimizer(keras.optimizers.Optimizer):
     @property
     def learning_rate(self):
         """The rate of the next step, as the graph computes it; of several optimizers, the first one's."""
-        found = self.learning_rates
-        return next(iter(found.values())) if found else tf.constant(self._constant_rate)
+        rates = self.learning_rates
+        return next(iter(rates.values())) if rates else tf.constant(self._constant_rate)
 
     @learning_rate.setter
     def learning_rate(self, value):
@@ -119,25 +119,25 @@ class GraphOptimizer(keras.optimizers.Optimizer):
 
 def fed(entries: Sequence[GradientEntry], grads: Sequence) -> dict[str, tf.Tensor]:
     """Returns what a program takes for gradients, by input key."""
-    found: dict[str, tf.Tensor] = {}
+    values: dict[str, tf.Tensor] = {}
     for entry, gradient in zip(entries, grads, strict=True):
         if gradient is None:
             raise LoadError(f"The loss has no gradient with respect to {entry.variable!r}, and its update needs one.")
         if entry.indices is None:
-            found[entry.values] = tf.convert_to_tensor(gradient)
+            values[entry.values] = tf.convert_to_tensor(gradient)
         elif isinstance(gradient, tf.IndexedSlices):
-            found[entry.values], found[entry.indices] = gradient.values, gradient.indices
+            values[entry.values], values[entry.indices] = gradient.values, gradient.indices
             if entry.dense_shape is not None:
-                found[entry.dense_shape] = gradient.dense_shape
+                values[entry.dense_shape] = gradient.dense_shape
         else:
             raise LoadError(
                 f"The gradient of {entry.variable!r} is a whole tensor; TensorFlow 1's update of it took rows alone, and "
                 "treats rows without a gradient in another way."
             )
-    return found
+    return values
 
 
 def slots_of(programs: Mapping[str, Program], owned: set[str]) -> list[artefact.Variable]:
     """Returns the variables that programs need and that `owned` does not have, each once."""
-    found = {v.name: v for program in programs.values() for v in program.variables if v.name not in owned}
-    return list(found.values())
+    slots = {v.name: v for program in programs.values() for v in program.variables if v.name not in owned}
+    return list(slots.values())

@@ -40,7 +40,7 @@ CHANGES = (
     Change("load_v2/page/limits.py", "    if not xla.may_be_tried(needed):\n", "    if True:\n",
            ("tests/load_v2/page/test_limits.py",)),
     Change("load_v2/commands/report.py", "    if os.path.lexists(args.html) and not args.overwrite:\n", "    if False:\n", _PAGE),
-    Change("load_v2/porting/likeness.py", "    if one.number and other.number and one.number != other.number:\n", "    if False:\n",
+    Change("load_v2/porting/likeness.py", "    if word.number and other.number and word.number != other.number:\n", "    if False:\n",
            _PROPOSING),
     Change("load_v2/porting/proposing.py", "        if scope in used or path in used:\n", "        if False:\n", _PROPOSING),
     Change("load_v2/porting/proposing.py", "    if len(roles) > 1 and weight_roles.UNKNOWN not in roles and", "    if False and",

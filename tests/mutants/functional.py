@@ -45,7 +45,7 @@ CHANGES = (
     _change("loops", 'node.attr["_lower_using_switch_merge"].b = True', "pass", _EDGES),
     _change("loops", "loop.exits[name] = switches[source.node]", "loop.exits[name] = 0", _EDGES),
     _change("loops", 'constant(f"{name}/one", 1,', 'constant(f"{name}/one", 2,', _EDGES),
-    _change("loops", 'f"{name}/start", taken), 0,', 'f"{name}/start", taken), 1,', _EDGES),
+    _change("loops", 'f"{name}/start", used_names), 0,', 'f"{name}/start", used_names), 1,', _EDGES),
     _change("conditions", "    if not seen & set(condition.merges):\n", "    if True:\n", _EDGES),
     _change(
         "conditions", "    if effects and condition.merges[0] in blocked:\n        return [condition]\n", "", _EDGES
@@ -66,7 +66,7 @@ CHANGES = (
         "if False:",
         _EDGES,
     ),
-    _change("conditions", "found.resolved[merge][1][side],\n", "side,\n", _EDGES),
+    _change("conditions", "analysed.resolved[merge][1][side],\n", "side,\n", _EDGES),
     _change(
         "conditions",
         '{"then_branch": parts[1], "else_branch": parts[0]}',
@@ -100,7 +100,7 @@ CHANGES = (
     _change(
         "contexts",
         "    if len(opposite) == 1:\n",
-        "    if opposite or True:\n        opposite = opposite or [next(iter(one))]\n",
+        "    if opposite or True:\n        opposite = opposite or [next(iter(first))]\n",
         _EDGES,
     ),
     _change("convert", "            if fetched:\n", "            if False:\n", _EDGES),
@@ -243,14 +243,14 @@ CHANGES = (
     ),
     _change(
         "array_ops",
-        "found = shape if found is None else found.most_specific_compatible_shape(shape)",
-        "found = shape",
+        "known_shape = shape if known_shape is None else known_shape.most_specific_compatible_shape(shape)",
+        "known_shape = shape",
         _ARRAYS,
     ),
     _change(
         "array_ops",
-        "found = shape if found is None else found.most_specific_compatible_shape(shape)",
-        "found = found or shape",
+        "known_shape = shape if known_shape is None else known_shape.most_specific_compatible_shape(shape)",
+        "known_shape = known_shape or shape",
         _ARRAYS,
     ),
     _change(
@@ -277,7 +277,7 @@ CHANGES = (
     ),
     _change("bounds", 'less.attr["T"].type == types_pb2.DT_INT32', "True", _PARTS),
     _change("bounds", "    if start == 0:\n        return limit\n", "    return limit\n", _PARTS),
-    _change("bounds", "max(found, key=lambda entry: entry[0])", "found[0]", _PARTS),
+    _change("bounds", "max(limits, key=lambda entry: entry[0])", "limits[0]", _PARTS),
     _change("bounds", 'if node.op == "Less":', 'if node.op in ("Less", "LessEqual"):', _PARTS),
     _change(
         "bounds",
@@ -358,7 +358,7 @@ CHANGES = (
         _PARTS,
     ),
     _change("contexts", "return context if context[key] == tensor.index else None", "return context", _PARTS),
-    _change("contexts", "(alive[one[key]], alive[1 - one[key]])", "(alive[0], alive[1])", _PARTS),
+    _change("contexts", "(alive[first[key]], alive[1 - first[key]])", "(alive[0], alive[1])", _PARTS),
     _change("contexts", "result.live[name] = alive[0]", "result.live[name] = 0", _PARTS),
     _change("contexts", "result.decided[name] = context[key]", "result.decided[name] = 1 - context[key]", _PARTS),
     _change(
@@ -389,7 +389,7 @@ CHANGES = (
     _change("emit", "    result.library.CopyFrom(original.library)\n", "", _PARTS),
     _change(
         "shapes",
-        "shapes = [one.most_specific_compatible_shape(two) for one, two in zip(*branches, strict=True)]",
+        "shapes = [shape.most_specific_compatible_shape(other) for shape, other in zip(*branches, strict=True)]",
         "shapes = branches[0]",
         _PARTS,
     ),

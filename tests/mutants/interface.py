@@ -45,12 +45,17 @@ CHANGES = (
     _change("anatomy", "self.drawn: list[Tensor] = [] if cuts else self._drawn(model)", "self.drawn = []", _LOSSES),
     _change(
         "anatomy",
-        "used = [one for one in drawn if any(one in roles.sources_of(made.node) for made in handed_over)]",
+        "used = [tensor for tensor in drawn if any(tensor in roles.sources_of(made.node) for made in handed_over)]",
         "used = drawn",
         _ROLES,
     ),
-    _change("choose", "is_plain_placeholder(one) or one in anatomy.drawn for", "is_plain_placeholder(one) for", _ROLES),
-    _change("roles", "found.update((self._unformed(one), None) for", "found.update((one, None) for", _ROLES),
+    _change(
+        "choose",
+        "is_plain_placeholder(source) or source in anatomy.drawn for",
+        "is_plain_placeholder(source) for",
+        _ROLES,
+    ),
+    _change("roles", "tensors.update((self._unformed(tensor), None) for", "tensors.update((tensor, None) for", _ROLES),
     _change("mode_flags", "        verdicts.update(self._by_rate(sides))\n", "", _FLAGS),
     _change("mode_flags", "if len(set(verdicts.values())) != 1:", "if not verdicts:", _FLAGS),
     _change("mode_flags", "inference = no if training == yes else yes", "inference = no", _FLAGS),
@@ -104,10 +109,8 @@ CHANGES = (
     _change("backward", '_SAVER = re.compile(r"(^|/)save', '_SAVER = re.compile(r"save', _FLAGS),
     _change("choose", 'reader.op == "Sigmoid" and naming.is_given(reader)', "False", _ROLES),
     _change("choose", 'reader.op == "Sigmoid" and naming.is_given(reader)', 'reader.op == "Sigmoid"', _ROLES),
-    _change(
-        "ends", "found, _ = self._up_from_losses(compared)", "found, _ = self._up_from_losses(frozenset())", _ROLES
-    ),
-    _change("ends", "if count > 1 and self._is_value(one)", "if False", _ROLES),
+    _change("ends", "ends, _ = self._up_from_losses(compared)", "ends, _ = self._up_from_losses(frozenset())", _ROLES),
+    _change("ends", "if count > 1 and self._is_value(value)", "if False", _ROLES),
     _change("ends", 'or (reader.op == "Mul" and self._is_scaled(tensor))', "", _ROLES),
     _change("ends", "1 < len(parts) <= _MOST_PARTS", "1 < len(parts)", _ROLES),
     _change("ends", "1 < len(parts) <= _MOST_PARTS", "0 < len(parts) <= _MOST_PARTS", _ROLES),
@@ -136,7 +139,7 @@ CHANGES = (
     ),
     _change("doubts", "    if len(set(needed.values())) > 1:\n", "    if False:\n", _ROLES),
     _change("choose", "        return by_sources[by_hand[0]]\n", "        pass\n", _ROLES),
-    _change("anatomy", '"x" if at == nameless[0] else one.key', "one.key", _ROLES),
+    _change("anatomy", '"x" if at == nameless[0] else choice.key', "choice.key", _ROLES),
     _change("doubts", "    if not chosen:\n        return", "    if False:\n        return", _ROLES),
     _change(
         "choose",
@@ -212,7 +215,7 @@ CHANGES = (
         "for name in settling.unfed(settled, [], tensors)]",
         _CHOICE,
     ),
-    _change("trainings", "sharing = [one for one in merged if one & names]", "sharing = []", _ROLES),
+    _change("trainings", "sharing = [group for group in merged if group & names]", "sharing = []", _ROLES),
     _change(
         "ends",
         "if not any(mask and not mask & (TRAINED | roles.data_mask) for mask in others):",
@@ -225,7 +228,7 @@ CHANGES = (
     ),
     _change(
         "states",
-        "if source in roles.data and any(one in roles.data for one in others):",
+        "if source in roles.data and any(other_source in roles.data for other_source in others):",
         "if source in roles.data:",
         _LOSSES,
     ),
@@ -239,8 +242,8 @@ CHANGES = (
     _change("listing", "} - trained\n", "}\n", _LISTING),
     _change(
         "listing",
-        "    return slots | {name for name in found if",
-        "    return slots | {name for name in () if",
+        "name for name in variables if name.rpartition",
+        "name for name in () if name.rpartition",
         _LISTING,
     ),
     _change("sources", 'return _COLUMN_SUFFIX.sub("", parts[at + 1])', "return parts[at + 1]", _SOURCES),
@@ -249,13 +252,13 @@ CHANGES = (
     _change("sources", "            at = through\n", "            pass\n", _SOURCES),
     _change(
         "offers",
-        "(one not in data, order[one.node], one.index)",
-        "(one in data, order[one.node], one.index)",
+        "(source not in data, order[source.node], source.index)",
+        "(source in data, order[source.node], source.index)",
         _ROLES,
     ),
     _change("offers", "        if given.is_bool(anatomy.index, tensor):\n", "        if False:\n", _ROLES),
-    _change("offers", "found[:limit]", "found", _ROLES),
-    _change("offers", "if limit is not None and len(found) > limit:", "if False:", _ROLES),
+    _change("offers", "candidates[:limit]", "candidates", _ROLES),
+    _change("offers", "if limit is not None and len(candidates) > limit:", "if False:", _ROLES),
     _change("naming", 'name.endswith(f"_{index}")', "True", _ROLES),
     _change("naming", 're.sub(r"\\W", "_", name)', "name", _ROLES),
     _change("naming", "named[-1] if named else role", "named[0] if named else role", _ROLES),
@@ -263,10 +266,10 @@ CHANGES = (
     _change("naming", 'return bare != "placeholder"', "return True", _ROLES),
     _change("naming", "and not about_loss(leaf(node.name))", "", _ROLES),
     _change("naming", "_DEFAULTS | _FUNCTIONS", "_DEFAULTS", _ROLES),
-    _change("given", "        if found.name in keys:\n", "        if False:\n", _GIVEN),
+    _change("given", "        if source.name in keys:\n", "        if False:\n", _GIVEN),
     _change(
         "given",
-        "            _check_shape(key, found.name, shape, recorded, place, flag)\n",
+        "            _check_shape(key, source.name, shape, recorded, place, flag)\n",
         "            pass\n",
         _GIVEN,
     ),
@@ -275,9 +278,9 @@ CHANGES = (
     _change("given", "a == b or a is None or b is None for", "a == b or b is None for", _GIVEN),
     _change("given", "    if not fits:\n", "    if False:\n", _GIVEN),
     _change(
-        "given", "    if found.index < 0 or found.node not in index:\n", "    if found.node not in index:\n", _GIVEN
+        "given", "    if parsed.index < 0 or parsed.node not in index:\n", "    if parsed.node not in index:\n", _GIVEN
     ),
-    _change("given", "found.index >= len(types):", "found.index > len(types):", _GIVEN),
+    _change("given", "parsed.index >= len(types):", "parsed.index > len(types):", _GIVEN),
     _change(
         "given",
         "        if dtype is None:\n            raise errors.ExportError(\n",
@@ -286,13 +289,15 @@ CHANGES = (
     ),
     _change(
         "given",
-        '        if dtype is None:\n            raise errors.ExportError(f"The type of {found.name!r}',
-        '        if False:\n            raise errors.ExportError(f"The type of {found.name!r}',
+        '        if dtype is None:\n            raise errors.ExportError(f"The type of {target.name!r}',
+        '        if False:\n            raise errors.ExportError(f"The type of {target.name!r}',
         _GIVEN,
     ),
     _change("given", "            return types[position]\n", "            return None\n", _GIVEN),
     _change("given", '    if raw.dtype.kind == "b":\n', "    if False:\n", _GIVEN),
-    _change("resolving", "    _refuse_both([one.tensor for one in fed.values()], {**frozen, **train})\n", "", _GIVEN),
+    _change(
+        "resolving", "    _refuse_both([source.tensor for source in fed.values()], {**frozen, **train})\n", "", _GIVEN
+    ),
     _change("resolving", "{**frozen, **train})", "frozen)", _GIVEN),
     _change("resolving", 'wanted, place, "freeze")', 'dict(wanted), place, "train_freeze")', _GIVEN),
     _change("resolving", 'wanted, place, "train_freeze")', 'wanted, place, "freeze")', _GIVEN),

@@ -29,8 +29,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/program/subgraph.py",
-        before="found[outer.get(handle, handle)] =",
-        after="found[handle] =",
+        before="restored[outer.get(handle, handle)] =",
+        after="restored[handle] =",
         tests=GRAPH,
     ),
     Change(
@@ -307,7 +307,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/layer/concrete_functions.py",
-        before="            with self._lock:\n                found = self._cache.get(key)\n",
+        before="            with self._lock:\n                function = self._cache.get(key)\n",
         after="            with self._lock:\n",
         tests=FUNCTIONS,
         why="who waited for the lock builds again",
@@ -671,8 +671,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/program/resource_tables.py",
-        before='node.attr["shared_name"].s.decode() or node.name, []).append(node)\n    return found\n\n\ndef init',
-        after="node.name, []).append(node)\n    return found\n\n\ndef init",
+        before='node.attr["shared_name"].s.decode() or node.name, []).append(node)\n    return by_name\n\n\ndef init',
+        after="node.name, []).append(node)\n    return by_name\n\n\ndef init",
         tests=TABLES,
         why="nodes that share a table have one each",
     ),
@@ -692,8 +692,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/program/resource_tables.py",
-        before=", own)\n        found",
-        after=", ())\n        found",
+        before=", own)\n        tables",
+        after=", ())\n        tables",
         tests=TABLES,
         why="an exported table lacks its file",
     ),
@@ -729,8 +729,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/program/artefact.py",
-        before="signature.with_output_shapes(one, ranks) for key, one",
-        after="one for key, one",
+        before="signature.with_output_shapes(declared, ranks) for key, declared",
+        after="declared for key, declared",
         tests=ARTEFACT,
     ),
     Change(
@@ -847,7 +847,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/layer/description.py",
-        before="    if len(here) != len(there):",
+        before="    if len(ours) != len(theirs):",
         after="    if False:",
         tests=DESCRIPTION,
     ),
@@ -958,8 +958,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/layer/archive.py",
-        before="_TAKEN[identity, key] = program.take(source, key)",
-        after="program.take(source, key)",
+        before="_TAKEN[identity, key] = programs.take(source, key)",
+        after="programs.take(source, key)",
         tests=ARCHIVE,
         why="every layer takes the graph apart",
     ),
@@ -977,8 +977,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/layer/archive.py",
-        before="(program.TRAIN, taken.train)] if taken.train else []",
-        after="(program.TRAIN, taken.train)] if False else []",
+        before="(programs.TRAIN, program.train)] if program.train else []",
+        after="(programs.TRAIN, program.train)] if False else []",
         tests=ARCHIVE,
         why="the training graph is lost",
     ),
@@ -1085,7 +1085,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/layer/signature_layer.py",
-        before="        if taken.custom_gradients:",
+        before="        if program.custom_gradients:",
         after="        if False:",
         tests=LAYER,
     ),
@@ -1128,7 +1128,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/layer/signature_layer.py",
-        before="                weights.check(taken.variables, taken.source)\n",
+        before="                weights.check(program.variables, program.source)\n",
         after="",
         tests=LAYER,
     ),
@@ -1158,8 +1158,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/layer/signature_layer.py",
-        before="self.name)\n        self._attach(taken, kept)\n",
-        after="self.name)\n        self._attach(taken)\n",
+        before="self.name)\n        self._attach(program, kept)\n",
+        after="self.name)\n        self._attach(program)\n",
         tests=("tests/load_v2/layer/test_archive_folder.py",),
         why="the files of a loaded layer go while it needs them",
     ),

@@ -124,7 +124,7 @@ CHANGES = [
         "        pass\n",
         _LOADED,
     ),
-    _layer("loaded.py", '        found[f"{_LOSS}{index}"] = loaded.prune([], tensor)\n', "        pass\n", _LOADED),
+    _layer("loaded.py", '        losses[f"{_LOSS}{index}"] = loaded.prune([], tensor)\n', "        pass\n", _LOADED),
     _layer("loaded.py", "orders.get(key, ((), ()))", "((), ())", _LOADED),
     Change(
         "export_v1/artifact/save.py",

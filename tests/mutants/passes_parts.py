@@ -35,7 +35,7 @@ _CUTS = (
     ),
     Change(
         _FREEZE,
-        'return graph.fresh_name(f"{tensor.node}_{tensor.index}", taken)',
+        'return graph.fresh_name(f"{tensor.node}_{tensor.index}", used_names)',
         'return f"{tensor.node}_{tensor.index}"',
         _FROZEN,
     ),
@@ -49,7 +49,7 @@ _CUTS = (
     Change(_FREEZE, "            dtype=tf.as_dtype(data_type),\n", "            dtype=tf.float32,\n", _FROZEN),
     Change(_FREEZE, "value, tf.as_dtype(data_type))", "value, tf.float32)", _FROZEN),
     Change(_OUTPUTS, '        pin.input.extend("^" + parse(wait).node for wait in waits)\n', "", _FROZEN),
-    Change(_OUTPUTS, 'graph.fresh_name(f"output/{key}", taken)', 'f"output/{key}"', _FROZEN),
+    Change(_OUTPUTS, 'graph.fresh_name(f"output/{key}", used_names)', 'f"output/{key}"', _FROZEN),
     Change(_OUTPUTS, '"Identity", [tensor])', '"Identity", [Tensor(tensor.node)])', _FROZEN),
     Change(_PORTABLE, '        node.device = ""\n', "", _FROZEN),
     Change(
@@ -91,10 +91,10 @@ _PARTS = (
     ),
     Change(_MERGE, ' if node.op == "VarHandleOp" else ""\n', "\n", _MERGED, why="tables are one by their shared name"),
     Change(_MERGE, "return node.op, shared_name or node.name", 'return "", shared_name or node.name', _MERGED),
-    Change(_MERGE, "if node.name not in taken else prefix + node.name", "", _MERGED),
+    Change(_MERGE, "if node.name not in used_names else prefix + node.name", "", _MERGED),
     Change(
         _MERGE,
-        "if node.name in filled or (node.name in standing and renamed[node.name] in taken):",
+        "if node.name in filled or (node.name in standing and renamed[node.name] in used_names):",
         "if node.name in filled:",
         _MERGED,
     ),
@@ -113,8 +113,8 @@ _PARTS = (
 
 _FUNCTIONS = (
     Change(_MERGE, "        if copy not in merged.library.gradient:", "        if True:", _MERGED),
-    Change(_MERGE, "renamed.get(one.gradient_func, one.gradient_func)", "one.gradient_func", _MERGED),
-    Change(_MERGE, "renamed.get(one.function_name, one.function_name)", "one.function_name", _MERGED),
+    Change(_MERGE, "renamed.get(gradient.gradient_func, gradient.gradient_func)", "gradient.gradient_func", _MERGED),
+    Change(_MERGE, "renamed.get(gradient.function_name, gradient.function_name)", "gradient.function_name", _MERGED),
     Change(
         _MERGE,
         "        clashing |= more\n",
@@ -123,8 +123,8 @@ _FUNCTIONS = (
         why="who calls a renamed function calls the other",
     ),
     Change(_MERGE, "        if function.signature.name in same - clashing:\n", "        if False:\n", _MERGED),
-    Change(_MERGE, "& there.keys() - same", "& there.keys() - there.keys()", _MERGED),
-    Change(_MERGE, "& there.keys() - same", "& there.keys()", _MERGED, why="what is the same is there twice"),
+    Change(_MERGE, "& present.keys() - same", "& present.keys() - present.keys()", _MERGED),
+    Change(_MERGE, "& present.keys() - same", "& present.keys()", _MERGED, why="what is the same is there twice"),
 )
 
 _OLD = (

@@ -176,7 +176,7 @@ _RACES = (
     ),
     Change(
         "export_v1/proof/batch.py",
-        "        choices = _of_constant_shape(asked, planned.default, files)\n",
+        "        choices = _of_constant_shape(serving, planned.default, files)\n",
         "        choices: tuple[interface.Choice, ...] = ()\n",
         ("tests/export_v1/proof/test_batch.py",),
     ),

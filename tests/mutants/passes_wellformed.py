@@ -10,7 +10,7 @@ _ENDLESS, _ENDED = "export_v1/analysis/endless.py", ("tests/export_v1/analysis/t
 _GRAPHS = (
     Change(_WELLFORMED, "if count > 1 or not name]", "if count > 1]", _FORMED),
     Change(_WELLFORMED, "if count > 1 or not name]", "if not name]", _FORMED),
-    Change(_WELLFORMED, "return found or _cycle(index)", "return found", _FORMED),
+    Change(_WELLFORMED, "return wrong or _cycle(index)", "return wrong", _FORMED),
     Change(
         _WELLFORMED,
         "[*_attributes(index.kinds[name], given), *_values(node, given)]",
@@ -107,9 +107,9 @@ _GRAPHS = (
         _FORMED,
         why="control edges are no dependencies",
     ),
-    Change(_WELLFORMED, "in found[:3])", "in found[:4])", _FORMED),
-    Change(_WELLFORMED, "len(found) - 3} more", "len(found)} more", _FORMED),
-    Change(_WELLFORMED, "if len(found) > 3 else", "if len(found) >= 3 else", _FORMED),
+    Change(_WELLFORMED, "in faults[:3])", "in faults[:4])", _FORMED),
+    Change(_WELLFORMED, "len(faults) - 3} more", "len(faults)} more", _FORMED),
+    Change(_WELLFORMED, "if len(faults) > 3 else", "if len(faults) >= 3 else", _FORMED),
     Change(_WELLFORMED, 'repr(name if len(name) <= 120 else name[:120] + "…")', "repr(name)", _FORMED),
     Change(_WELLFORMED, "    except errors.ExportError:\n        raise\n", "", _FORMED),
 )
@@ -118,7 +118,7 @@ _LIBRARIES = (
     Change(_FUNCTIONS, "if count > 1 or not name)", "if count > 1)", _CALLED),
     Change(
         _FUNCTIONS,
-        '        found += [f"function {function.signature.name!r} {what}" for what in _body(function)]\n',
+        '        faults += [f"function {function.signature.name!r} {what}" for what in _body(function)]\n',
         "        pass\n",
         _CALLED,
     ),
@@ -140,7 +140,7 @@ _LIBRARIES = (
         _CALLED,
     ),
     Change(_FUNCTIONS, "    if ordering.unordered(edges):\n", "    if False:\n", _CALLED),
-    Change(_FUNCTIONS, " and one not in loops\n", "\n", _CALLED),
+    Change(_FUNCTIONS, " and source not in loops\n", "\n", _CALLED),
     Change(
         _FUNCTIONS,
         '(edge.lstrip("^").split(":")[0] for edge in node.input)',
@@ -165,7 +165,7 @@ _LIBRARIES = (
         "        waiting.pop(name, None) if readers[name] else None\n",
         _CALLED,
     ),
-    Change(_ENDLESS, "    if found:\n", "    if len(found) > 1:\n", _ENDED),
+    Change(_ENDLESS, "    if endless:\n", "    if len(endless) > 1:\n", _ENDED),
     Change(_ENDLESS, '.removesuffix("/LoopCond")', "", _ENDED),
     Change(_ENDLESS, "if _is_true(values, node.input[0])]", "]", _ENDED),
     Change(_ENDLESS, "*map(_body, functions.values())", "", _ENDED, why="loops inside functions are overlooked"),

@@ -5,13 +5,13 @@ from tests.mutants.change import Change
 CHANGES = (
     Change(
         file="load_v2/porting/matching.py",
-        before="found.targets if found.even else ()",
-        after="found.targets",
+        before="part.targets if part.even else ()",
+        after="part.targets",
         tests=("tests/load_v2/porting/test_steps.py",),
     ),
     Change(
         file="load_v2/porting/matching.py",
-        before="len(fits) == 1 and _solvable(found, fits[0], target)",
+        before="len(fits) == 1 and _solvable(part, fits[0], target)",
         after="len(fits) == 1",
         tests=("tests/load_v2/porting/test_steps.py",),
     ),
@@ -83,7 +83,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/matching.py",
-        before="and not self._against_order(found, pairs)",
+        before="and not self._against_order(part, pairs)",
         after="",
         tests=("tests/load_v2/porting/test_matching.py",),
     ),
@@ -149,8 +149,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/flow.py",
-        before=("            if users:\n                found |= users\n            else:\n"),
-        after=("            found |= users\n            if True:\n"),
+        before=("            if users:\n                met |= users\n            else:\n"),
+        after=("            met |= users\n            if True:\n"),
         tests=("tests/load_v2/porting/test_steps.py",),
     ),
     Change(
@@ -161,8 +161,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/source_graph.py",
-        before="found[key] = frozenset(name for name in names if not upstream[name] & mask)",
-        after="found[key] = frozenset(names)",
+        before="nearest[key] = frozenset(name for name in names if not upstream[name] & mask)",
+        after="nearest[key] = frozenset(names)",
         tests=("tests/load_v2/porting/test_steps.py",),
     ),
     Change(
@@ -560,8 +560,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/presets.py",
-        before="return found if found and all(name in found for name in wanted) else None",
-        after="return found or None",
+        before="return by_role if by_role and all(name in by_role for name in wanted) else None",
+        after="return by_role or None",
         tests=("tests/load_v2/porting/test_sources.py",),
     ),
     Change(
@@ -854,26 +854,26 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/suggestions.py",
-        before="if found.whole_layer else ())",
+        before="if case.whole_layer else ())",
         after=")",
         tests=("tests/load_v2/porting/test_proof.py",),
     ),
     Change(
         file="load_v2/porting/ema.py",
-        before="stand_ins = found if ema else alone",
-        after="stand_ins = found if ema else {}",
+        before="stand_ins = averages if ema else alone",
+        after="stand_ins = averages if ema else {}",
         tests=("tests/load_v2/porting/test_sources.py",),
     ),
     Change(
         file="load_v2/porting/ema.py",
-        before="if ema and not found:",
+        before="if ema and not averages:",
         after="if False:",
         tests=("tests/load_v2/porting/test_sources.py",),
     ),
     Change(
         file="load_v2/porting/ema.py",
-        before="if found and ema is None and len(alone) < len(found):",
-        after="if found and len(alone) < len(found):",
+        before="if averages and ema is None and len(alone) < len(averages):",
+        after="if averages and len(alone) < len(averages):",
         tests=("tests/load_v2/porting/test_sources.py",),
     ),
     Change(
@@ -992,7 +992,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/entries.py",
-        before=("    if len(found) == 1:\n        return found[0]\n"),
+        before=("    if len(prefixes) == 1:\n        return prefixes[0]\n"),
         after="",
         tests=("tests/load_v2/porting/test_sources.py",),
     ),
@@ -1094,8 +1094,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/target.py",
-        before='path = f"{variable.path}#{number}"\n        found',
-        after="found",
+        before='path = f"{variable.path}#{number}"\n        by_path',
+        after="by_path",
         tests=("tests/load_v2/porting/test_proof.py",),
     ),
     Change(

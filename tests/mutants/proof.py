@@ -55,7 +55,7 @@ CHANGES = (
     _proof("sample", "if key in elsewhere)", "if False)", "an output that is random at first is not mentioned"),
     _proof("sample", "    if value.dtype.kind in \"SU\":\n", "    if False:\n"),
     _proof("sample", "if not codec.is_about_another(name)", "if True"),
-    _proof("sample", "    for key in inputs:\n        if key not in found:\n", "    for key in inputs:\n        if False:\n"),
+    _proof("sample", "    for key in inputs:\n        if key not in arrays:\n", "    for key in inputs:\n        if False:\n"),
     _proof("sample", "made_up and cut.tensor not in steering", "made_up", "a loop is given values on which it never ends"),
     _proof("sample", "if time.monotonic() > until:", "if False:"),
     _proof("sample", "other.without(not_proven) for other in", "other for other in"),

@@ -48,7 +48,7 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/rebuilding.py",
-        "        if written := _written(taken):\n",
+        "        if written := _written(program):\n",
         "        if written := []:\n",
         _RANKS,
         why="a rank is asked for in vain",
@@ -97,14 +97,14 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/sizes.py",
-        "if len(data) != 1 or any(isinstance(size, int) and size <= 0 for size in found):",
+        "if len(data) != 1 or any(isinstance(size, int) and size <= 0 for size in sizes):",
         "if len(data) != 1:",
         _BY_DATA,
         why="a size is taken to follow from others where one of them is open, or none",
     ),
     Change(
         "load_v2/opening/sizes.py",
-        "        if found is not None or self._numbers:\n",
+        "        if sizes is not None or self._numbers:\n",
         "        if True:\n",
         _BY_DATA,
         why="no Reshape has a size that is data",
@@ -202,8 +202,8 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/naming.py",
-        "    taken = set(inputs)\n",
-        "    taken: set[str] = set()\n",
+        "    used_names = set(inputs)\n",
+        "    used_names: set[str] = set()\n",
         _LAYERS,
         why="a layer has the name of an input",
     ),
@@ -314,7 +314,7 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/operations/sums.py",
-        "sizes = [1 if one in others else one for one in first]",
+        "sizes = [1 if size in others else size for size in first]",
         "sizes = list(first)",
         _OPERATIONS,
         why="a sum that any order makes right is written as a difference",
@@ -342,7 +342,7 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/rebuilding.py",
-        "refusals=(*_written(taken), *covered.refusals))",
+        "refusals=(*_written(program), *covered.refusals))",
         "refusals=covered.refusals)",
         _WHOLE,
         why="what inference writes is lost in silence",
@@ -447,8 +447,8 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/training.py",
-        '            return found["value"], 1 - share\n',
-        '            return found["value"], share\n',
+        '            return captured["value"], 1 - share\n',
+        '            return captured["value"], share\n',
         _TRAINING,
         why="the momentum is the share that is moved",
     ),
@@ -461,8 +461,8 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/regularizers.py",
-        "        if alone and found and _same_sums(",
-        "        if alone and found or _same_sums(",
+        "        if alone and uses and _same_sums(",
+        "        if alone and uses or _same_sums(",
         _TRAINING,
         why="a penalty of a part of a variable, or of it twice",
     ),
@@ -482,7 +482,7 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/loops/bidirectional.py",
-        "            and _shape_of(one.layer) == _shape_of(other.layer)\n",
+        "            and _shape_of(forward_call.layer) == _shape_of(backward_call.layer)\n",
         "",
         _LOOPS,
         why="two layers of other activations are a pair",
@@ -524,8 +524,8 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/regularizers.py",
-        "(one.parts if one in wrappers else (one,))",
-        "(one,)",
+        "(outer.parts if outer in wrappers else (outer,))",
+        "(outer,)",
         _LOOPS,
         why="a penalty is not handed to the layers of a Bidirectional",
     ),
@@ -545,7 +545,7 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/strings.py",
-        "        if wrong := [str(found) for found in compared if not found.equal]:\n",
+        "        if wrong := [str(comparison) for comparison in compared if not comparison.equal]:\n",
         "        if wrong := []:\n",
         _STRINGS,
         why="what the parts answer is not compared",

@@ -159,14 +159,14 @@ CHANGES = (
     ),
     Change(
         _FOLDER + "slices.py",
-        "    found = tf.where((sizes > 0)[:, tf.newaxis, tf.newaxis], found, first)\n",
+        "    result = tf.where((sizes > 0)[:, tf.newaxis, tf.newaxis], result, first)\n",
         "",
         _kernel("slices-00", "slices-16"),
     ),
     Change(
         _FOLDER + "segmentation.py",
-        "ranks = tf.where(of_row[:, tf.newaxis] | of_column[tf.newaxis], taken, ranks)",
-        "ranks = tf.where(of_row[:, tf.newaxis], taken, ranks)",
+        "ranks = tf.where(of_row[:, tf.newaxis] | of_column[tf.newaxis], beyond, ranks)",
+        "ranks = tf.where(of_row[:, tf.newaxis], beyond, ranks)",
         _kernel("segmentation-08"),
     ),
     Change(
@@ -238,8 +238,8 @@ CHANGES = (
     ),
     Change(
         _FOLDER + "products.py",
-        "tf.round(found)",
-        "tf.floor(found + 0.5)",
+        "tf.round(result)",
+        "tf.floor(result + 0.5)",
         _kernel("products-13", "products-14"),
         why="halves",
     ),
@@ -275,7 +275,7 @@ CHANGES = (
     ),
     Change(
         _FOLDER + "tensor_forest.py",
-        "if width is not None and asked.size and asked.max() >= width:",
+        "if width is not None and features.size and features.max() >= width:",
         "if False:",
         ("tests/export_v1/passes/replacements/test_trees.py",),
         why="a tree that reads beyond its row",

@@ -59,7 +59,7 @@ CHANGES = (
             "a function that is called twice counts once"),
     _change("load_v2/program/inline.py", "    library.check_size(graph_def, LoadError)\n", "",
             ("tests/load_v2/program/test_inline.py",)),
-    _change("export_v1/passes/freeze.py", "            made += _empty(node, never.node, taken)\n            continue\n", "            pass\n",
+    _change("export_v1/passes/freeze.py", "            made += _empty(node, never.node, used_names)\n            continue\n", "            pass\n",
             ("tests/export_v1/passes/test_freeze.py",), "what could write is there, and only waits for what never comes"),
     _change("export_v1/passes/sequence.py", " or index[name].op not in apart}", "}", (f"{_NOTHING_LET_IN}",)),
     _change("load_v2/layer/signature_layer.py", "        unknown = sorted(set(config) - _CONFIG_KEYS)\n",

@@ -14,15 +14,15 @@ def _change(module: str, before: str, after: str, tests: str = _BY_CLASS, why: s
 
 CHANGES = (
     _change("candidates", "            most -= 1\n", "", why="repairs take all judgements"),
-    _change("sizes", "found = probe.wanted(self.reading, node, at, so_far)", "found = so_far", why="no op is asked"),
+    _change("sizes", "wanted = probe.wanted(self.reading, node, at, so_far)", "wanted = so_far", why="no op is asked"),
     _change("sizes", '    "Transpose": _Search.transposed,\n', "", _SIZES),
     _change("sizes", '    "GatherV2": _Search.gathered,\n', "", _SIZES),
     _change("sizes", '    "StridedSlice": _Search.sliced,\n', "", _SIZES),
     _change("probe", "if op.takes(_with(shape, axis, _ABSURD)):", "if True:", why="no size is found"),
     _change("probe", "yield from (value.i, *value.list.i, value.i**2)", "pass", _SIZES),
-    _change("values", "return found.shifted(lambda limit: limit - by)", "return found"),
-    _change("values", "return found.shifted(lambda limit: limit + by) if at == 0 else None", "return found"),
-    _change("values", "return self._placed(node, found)", "return found"),
+    _change("values", "return domain.shifted(lambda limit: limit - by)", "return domain"),
+    _change("values", "return domain.shifted(lambda limit: limit + by) if at == 0 else None", "return domain"),
+    _change("values", "return self._placed(node, wanted)", "return wanted"),
     _change("values", 'return self._elements(data_inputs(node)[0], "TensorArrayReadV3", depth)', "return None"),
     _change(
         "rules",
@@ -38,7 +38,7 @@ CHANGES = (
     ),
     _change(
         "arrays",
-        "    if found.size > 1 and np.all(found == found.flat[0]):",
+        "    if numbers.size > 1 and np.all(numbers == numbers.flat[0]):",
         "    if False:",
         "tests/export_v1/proof/test_arrays.py",
     ),
@@ -52,7 +52,7 @@ CHANGES = (
         "for first, others in ((BATCH, SIZES[0]), (SIZES[0], SIZES[0])):",
         "for first, others in ((BATCH, SIZES[0]),):",
     ),
-    _change("candidates", "if sizes_[name][axis] + other - one > 0:", "if False:"),
+    _change("candidates", "if sizes_[name][axis] + other - size > 0:", "if False:"),
     _change(
         "told",
         "is_old = original.graph_def.versions.producer <= _RANK_0_IS_UNKNOWN",
@@ -73,8 +73,8 @@ CHANGES = (
     ),
     _change(
         "flat",
-        '            self._append(name, "PlaceholderWithDefault", [tensor], tf.as_dtype(types[at]), shape=shape)\n            found.append(Tensor(name))',
-        "            found.append(inputs[0])",
+        '            self._append(name, "PlaceholderWithDefault", [tensor], tf.as_dtype(types[at]), shape=shape)\n            tensors.append(Tensor(name))',
+        "            tensors.append(inputs[0])",
         "tests/export_v1/proof/test_flat.py",
     ),
     _change("sparse", "dense[-1] = parts.width", "pass", "tests/export_v1/proof/test_sparse.py"),

@@ -40,8 +40,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/analysis/kernels.py",
-        before="tf.as_dtype(one).base_dtype.as_datatype_enum for one in types if one",
-        after="one for one in types if one",
+        before="tf.as_dtype(data_type).base_dtype.as_datatype_enum for data_type in types if data_type",
+        after="data_type for data_type in types if data_type",
         tests=("tests/export_v1/analysis/test_kernels.py",),
     ),
     Change(
@@ -203,8 +203,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/proof/batch.py",
-        before="for one in inputs.values() if one.shape != []}",
-        after="for one in inputs.values()}",
+        before="for spec in inputs.values() if spec.shape != []}",
+        after="for spec in inputs.values()}",
         tests=("tests/export_v1/proof/test_batch.py",),
     ),
     Change(
@@ -227,7 +227,7 @@ CHANGES = (
     ),
     Change(
         file="export_v1/proof/batch.py",
-        before="    _try_others(wider, default, found, weights, files)\n",
+        before="    _try_others(wider, default, proofs, weights, files)\n",
         after="",
         tests=("tests/export_v1/proof/test_batch.py",),
     ),
@@ -245,8 +245,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/proof/batch.py",
-        before="shape=[None, *one.shape[1:]])",
-        after="shape=[None] * len(one.shape))",
+        before="shape=[None, *spec.shape[1:]])",
+        after="shape=[None] * len(spec.shape))",
         tests=("tests/export_v1/proof/test_batch.py",),
     ),
     Change(
@@ -863,8 +863,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/source/meta_graph.py",
-        before="        if variable.variable_name:\n            found",
-        after="        if True:\n            found",
+        before="        if variable.variable_name:\n            variables",
+        after="        if True:\n            variables",
         tests=("tests/export_v1/source/test_meta_graph.py",),
     ),
     Change(
@@ -1865,19 +1865,19 @@ CHANGES = (
     ),
     Change(
         file="export_v1/source/events.py",
-        before="    found = found or [",
-        after="    found = [",
+        before="    graphs = graphs or [",
+        after="    graphs = [",
         tests=("tests/export_v1/source/test_events.py",),
     ),
     Change(
         file="export_v1/source/events.py",
-        before="return found[-1], (note,)",
-        after="return found[0], (note,)",
+        before="return graphs[-1], (note,)",
+        after="return graphs[0], (note,)",
         tests=("tests/export_v1/source/test_events.py",),
     ),
     Change(
         file="export_v1/source/events.py",
-        before="(note,) if len(found) > 1 else ()",
+        before="(note,) if len(graphs) > 1 else ()",
         after="()",
         tests=("tests/export_v1/source/test_events.py",),
     ),
@@ -1889,8 +1889,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/source/checkpoint.py",
-        before="if len(found) == 1:\n        return found[0]",
-        after="if found:\n        return found[0]",
+        before="if len(prefixes) == 1:\n        return prefixes[0]",
+        after="if prefixes:\n        return prefixes[0]",
         tests=("tests/export_v1/source/test_checkpoint.py",),
     ),
     Change(
@@ -1901,13 +1901,13 @@ CHANGES = (
     ),
     Change(
         file="export_v1/source/checkpoint.py",
-        before="        missing = sorted(set(wanted) - set(found))",
+        before="        missing = sorted(set(wanted) - set(files))",
         after="        missing = []",
         tests=("tests/export_v1/source/test_checkpoint.py",),
     ),
     Change(
         file="export_v1/source/checkpoint.py",
-        before='        missing = [f"{prefix}.data-00000-of-00001"] if not found else []',
+        before='        missing = [f"{prefix}.data-00000-of-00001"] if not files else []',
         after="        missing = []",
         tests=("tests/export_v1/source/test_checkpoint.py",),
     ),
@@ -1937,8 +1937,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/source/checkpoint.py",
-        before="found = _prefixes(folder) or _v1_prefixes(folder)",
-        after="found = _prefixes(folder)",
+        before="prefixes = _prefixes(folder) or _v1_prefixes(folder)",
+        after="prefixes = _prefixes(folder)",
         tests=("tests/export_v1/source/test_checkpoint.py",),
     ),
     Change(

@@ -30,7 +30,7 @@ CHANGES = (
     _change("export_v1/passes/sequence.py", "    if hidden:\n", "    if False:\n", _BY_FUNCTIONS),
     _change("load_v2/program/program.py", "    hidden += [node.name for node in kept.node if node.op == \"VarHandleOp\" and "
             "node.name not in owned]\n", "", _BY_FUNCTIONS),
-    _change("export_v1/passes/prune.py", "    graph_def.library.gradient.extend(gradient for gradient in gradients if gradient.function_name in asked)\n", "",
+    _change("export_v1/passes/prune.py", "    graph_def.library.gradient.extend(gradient for gradient in gradients if gradient.function_name in called)\n", "",
             ("tests/export_v1/passes/test_prune.py",),
             "the gradient that a node asks for is another"),
     _change("export_v1/ir/importing.py", "            node.attr[_SAID].s = colour.visible(_said(node)).encode()\n", "            pass\n",

@@ -79,8 +79,8 @@ CHANGES = (
     ),
     Change(
         file=JOBS,
-        before="    return root, sorted(found)",
-        after="    return root, sorted(found)[::-1]",
+        before="    return root, sorted(files)",
+        after="    return root, sorted(files)[::-1]",
         tests=TABLES,
         why="the order of the files is another",
     ),

@@ -98,7 +98,7 @@ CHANGES = [
         "graph.recorded_shape(index[others[0].node], others[0].index) == []",
         "True",
     ),
-    _step("backprop.py", "for call in found if call.differentiated]", "for call in found]"),
+    _step("backprop.py", "for call in backprops if call.differentiated]", "for call in backprops]"),
     _held('seed.input.extend(["^" + source] if source in names else [])', "pass"),
     _held('seed.name if is_graph else f"{seed.name}:output:0"', "seed.name"),
     _held("    for function in made.library.function:", "    for function in []:"),
@@ -116,8 +116,8 @@ CHANGES = [
     _stored("np.add.at(whole, indices, values)", "whole[indices] = values"),
     _stored("    whole = want[1] is None and have[1] is None\n", "    whole = True\n"),
     _stored(
-        "comparison.compare(what, one, other, noise=noise, sides=sides)",
-        "comparison.compare(what, one, other, sides=sides)",
+        "comparison.compare(what, expected, actual, noise=noise, sides=sides)",
+        "comparison.compare(what, expected, actual, sides=sides)",
     ),
     _replayed("        if training.recorded:\n", "        if False:\n"),
     Change(

@@ -27,14 +27,14 @@ def _elementwise(look: Look) -> State | None:
         # Nothing is broadcast where there is nothing else.
         return look.states[0] if len(look.states) == 1 else _alike(look)
     most = max(ranks)
-    found = {
+    row_states = {
         Rows(state.axis + most - rank, state.per)
         for state, rank in zip(look.states, ranks, strict=True)
         if isinstance(state, Rows)
     }
-    if len(found) != 1:
+    if len(row_states) != 1:
         return None
-    [rows] = found
+    [rows] = row_states
     for at, state in enumerate(look.states):
         axis = rows.axis - (most - ranks[at])
         if isinstance(state, Free) and axis >= 0 and look.size(at, axis) != 1:
@@ -101,7 +101,7 @@ def _batch_matmul(look: Look) -> State | None:
     if ranks is None:
         return None
     across = (attr(look.node, "adj_x").b, attr(look.node, "adj_y").b)
-    most, found = max(ranks), set()
+    most, row_states = max(ranks), set()
     for side, state in enumerate(look.states):
         if isinstance(state, Rows):
             axis = state.axis + most - ranks[side]
@@ -109,12 +109,12 @@ def _batch_matmul(look: Look) -> State | None:
             own = kept if not across[side] else most - 1 - side
             if axis >= most - 2 and axis != own:
                 return None
-            found.add(Rows(kept if axis >= most - 2 else axis, state.per))
+            row_states.add(Rows(kept if axis >= most - 2 else axis, state.per))
         elif not isinstance(state, Free):
             return None
-    if len(found) != 1:
+    if len(row_states) != 1:
         return None
-    [rows] = found
+    [rows] = row_states
     for side, state in enumerate(look.states):
         axis = rows.axis - (most - ranks[side])
         if isinstance(state, Free) and 0 <= axis < ranks[side] - 2 and look.size(side, axis) != 1:

@@ -40,8 +40,8 @@ def all_rows(look: Look) -> State | None:
 
 def _bounded(look: Look) -> State | None:
     """The larger or the smaller of a bound and of what is the same for all rows."""
-    found = [state for state in look.states if not isinstance(state, Free)]
-    return found[0] if len(found) == 1 and isinstance(found[0], Last) else None
+    settled = [state for state in look.states if not isinstance(state, Free)]
+    return settled[0] if len(settled) == 1 and isinstance(settled[0], Last) else None
 
 
 def _compared(look: Look) -> State | None:
@@ -54,8 +54,8 @@ def _compared(look: Look) -> State | None:
 
 
 def _both(look: Look) -> State | None:
-    found = [state for state in look.states if not isinstance(state, Free)]
-    return found[0] if len(found) == 1 and isinstance(found[0], Done) and found[0].going else None
+    settled = [state for state in look.states if not isinstance(state, Free)]
+    return settled[0] if len(settled) == 1 and isinstance(settled[0], Done) and settled[0].going else None
 
 
 def _turned(look: Look) -> State | None:

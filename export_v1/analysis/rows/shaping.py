@@ -10,14 +10,14 @@ from export_v1.ir.graph import attr
 
 
 def _shape(look: Look) -> Answer:
-    found: list[State] = []
+    sizes: list[State] = []
     for state in look.states:
         if isinstance(state, Rows):
             # Where several entries belong to a row, their number is not that of the rows.
-            found.append(Sizes(state.axis if state.per == 1 else None))
+            sizes.append(Sizes(state.axis if state.per == 1 else None))
         else:
-            found.append(state if isinstance(state, Free) else Mixed(look.node.name))
-    return found
+            sizes.append(state if isinstance(state, Free) else Mixed(look.node.name))
+    return sizes
 
 
 def _sizes(look: Look) -> State | None:

@@ -72,13 +72,13 @@ Shape: TypeAlias = Sequence[int | None] | None
 FREE = Free()
 
 
-def either(one: State | None, other: State, node: str) -> State:
+def either(state: State | None, other: State, node: str) -> State:
     """Returns the state of a tensor that may be either; a Free start of a loop takes the state of what follows."""
-    if one is None or isinstance(one, Free) or one == other:
+    if state is None or isinstance(state, Free) or state == other:
         return other
-    if isinstance(other, Free) or isinstance(one, Mixed):
-        return one
-    if isinstance(one, Sizes) and isinstance(other, Sizes):
+    if isinstance(other, Free) or isinstance(state, Mixed):
+        return state
+    if isinstance(state, Sizes) and isinstance(other, Sizes):
         return Sizes()
     return other if isinstance(other, Mixed) else Mixed(node)
 

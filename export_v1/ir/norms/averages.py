@@ -39,29 +39,29 @@ def kept(index: Index) -> list[Average]:
 
     One statistic may have several: what renorm corrects by, and what inference uses.
     """
-    found: list[Average] = []
+    averages: list[Average] = []
     for update, op in index.kinds.items():
         if op in _UPDATES and len(read := index.edges(update).data) == 2:
             variable = origin(index, read[0], _COPIES)
             if variable.node in index and _has_channels(index[variable.node]):
-                found += [
+                averages += [
                     Average(statistic, variable.node, update)
                     for statistic in _averaged(index, op, Tensor(variable.node), read[1])
                     if _is_statistic(index, statistic)
                 ]
-    return _as_read(index, list(dict.fromkeys(found)))
+    return _as_read(index, list(dict.fromkeys(averages)))
 
 
-def _as_read(index: Index, found: list[Average]) -> list[Average]:
+def _as_read(index: Index, averages: list[Average]) -> list[Average]:
     """Puts the variable that inference reads in the place of the average that it is computed from.
 
     `zero_debias` averages B from zero on and keeps V = B / (1 - decay ** steps), or V -= V - B / …; renorm averages the
     deviation, B, of which V = relu(B * B - epsilon) is the variance.
     """
-    averaged = {average.variable: average for average in found}
+    averaged = {average.variable: average for average in averages}
     computed: dict[str, Average] = {}
-    if not found:
-        return found
+    if not averages:
+        return averages
     for update, op in index.kinds.items():
         if op in ops.ASSIGNS | ops.ASSIGN_SUBS and len(read := index.edges(update).data) == 2:
             variable = origin(index, read[0], _COPIES)
@@ -72,7 +72,7 @@ def _as_read(index: Index, found: list[Average]) -> list[Average]:
                 if average and statistic and average.variable != variable.node:
                     computed[average.variable] = Average(statistic, variable.node, update)
     # What TensorFlow calls "biased" is no average before it is divided.
-    kept = [average for average in found if average.variable in computed or not average.variable.endswith("/biased")]
+    kept = [average for average in averages if average.variable in computed or not average.variable.endswith("/biased")]
     return [computed.get(average.variable, average) for average in kept]
 
 
@@ -109,8 +109,8 @@ def _averaged(index: Index, op: str, variable: Tensor, value: Tensor) -> Iterato
         change = made_by("Mul", behind(_COPIES, made_by("Sub", *pair)), anything(), any_order=True)
     # Keras guards against batches of size 0: where(size > 0, update, 0).
     guarded = made_by(ops.SELECTS, anything(), behind(_COPIES, change), anything())
-    for found in matches(index, value, behind(_COPIES, either(guarded, change))):
-        yield found["statistic"]
+    for captured in matches(index, value, behind(_COPIES, either(guarded, change))):
+        yield captured["statistic"]
 
 
 def _is_statistic(index: Index, tensor: Tensor) -> bool:

@@ -27,7 +27,7 @@ def of(index: Index, norms: Iterable[Norm], among: Collection[str] | None = None
     fused = {statistic.node for statistic in used if index[statistic.node].op in ops.BATCH_NORMS}
     names = set(index.nodes)
     reads = {
-        variable: _read(index[variable], names) for variable in dict.fromkeys(one.variable for one in used.values())
+        variable: _read(index[variable], names) for variable in dict.fromkeys(norm.variable for norm in used.values())
     }
     made, replaced = list(reads.values()), {}
     for statistic, average in used.items():

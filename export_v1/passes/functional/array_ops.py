@@ -39,7 +39,7 @@ class Array:
     identical: bool
 
 
-def describe(region: Region, members: list[str], uses: list[NodeDef], taken: set[str]) -> Array:
+def describe(region: Region, members: list[str], uses: list[NodeDef], used_names: set[str]) -> Array:
     """Returns the record of a group and adds its element shape to `region`, as a constant."""
     first = region.nodes[members[0]]
     shape: Shape = None
@@ -47,7 +47,7 @@ def describe(region: Region, members: list[str], uses: list[NodeDef], taken: set
         shape = _refined(shape, node.attr["element_shape"].shape if "element_shape" in node.attr else None)
     writers = [node.name for node in uses if node.op in ops.ARRAY_WRITERS]
     others = [node for node in uses if node.op not in ops.ARRAY_WRITERS | {"TensorArrayReadV3", "TensorArrayCloseV3"}]
-    name = graph.fresh_name(f"{members[0]}/element_shape", taken)
+    name = graph.fresh_name(f"{members[0]}/element_shape", used_names)
     region.add(shape_constant(name, shape))
     return Array(
         members,
@@ -91,17 +91,17 @@ def refine(region: Region, array: Array, shapes: Mapping) -> bool:
         Unconvertible: elements written one after the other may differ in shape, and do; to TensorFlow's shape
             inference all elements of a list have one shape.
     """
-    found = None
+    known_shape = None
     for part in region.walk():
         written = [_element(part.nodes[name], shapes) for name in array.writers if name in part.nodes]
         if not array.identical and any(shape != written[0] for shape in written):
-            one, other = written[0], next(shape for shape in written if shape != written[0])
-            raise Unconvertible(array.names[0], f"its elements differ in shape: {one} and {other}")
+            first, other = written[0], next(shape for shape in written if shape != written[0])
+            raise Unconvertible(array.names[0], f"its elements differ in shape: {first} and {other}")
         for shape in written:
-            found = shape if found is None else found.most_specific_compatible_shape(shape)
-    if found is None:
+            known_shape = shape if known_shape is None else known_shape.most_specific_compatible_shape(shape)
+    if known_shape is None:
         return False
-    shape = _refined(array.shape, found.as_proto())
+    shape = _refined(array.shape, known_shape.as_proto())
     if shape == array.shape:
         return False
     array.shape = shape
@@ -119,14 +119,14 @@ def _element(node: NodeDef, shapes: Mapping):
     return shape[1:] if node.op != "TensorListSplit" else shape[1:].__class__([None]).concatenate(shape[1:])
 
 
-def reserve(array: Array, node: NodeDef, taken: set[str]) -> list[NodeDef]:
+def reserve(array: Array, node: NodeDef, used_names: set[str]) -> list[NodeDef]:
     """Returns what makes the list: all its elements are there, unwritten ones read as zeros.
 
     A list that a write may make longer also passes a TensorListResize, which changes nothing. XLA has no such op, and
     so refuses the graph; without it, XLA would compile a write beyond the end to no write at all.
     """
     controls = [edge for edge in node.input if edge.startswith("^")]
-    name = graph.fresh_name(f"{node.name}/reserve", taken) if array.dynamic else node.name
+    name = graph.fresh_name(f"{node.name}/reserve", used_names) if array.dynamic else node.name
     made = regions.make(
         name,
         "TensorListReserve",
@@ -137,14 +137,14 @@ def reserve(array: Array, node: NodeDef, taken: set[str]) -> list[NodeDef]:
     return [made, regions.make(node.name, "TensorListResize", [name, node.input[0]])] if array.dynamic else [made]
 
 
-def rewrite(array: Array, region: Region, node: NodeDef, taken: set[str]) -> list[NodeDef]:
+def rewrite(array: Array, region: Region, node: NodeDef, used_names: set[str]) -> list[NodeDef]:
     """Returns the nodes that do what a TensorArray op did; the last has its name and its outputs."""
     edges = [edge for edge in node.input if not edge.startswith("^")]
     controls = [edge for edge in node.input if edge.startswith("^")]
-    return _REWRITES[node.op](array, region, node, edges, controls, taken)
+    return _REWRITES[node.op](array, region, node, edges, controls, used_names)
 
 
-def _read(array: Array, region: Region, node: NodeDef, edges, controls, taken) -> list[NodeDef]:
+def _read(array: Array, region: Region, node: NodeDef, edges, controls, used_names) -> list[NodeDef]:
     return [
         regions.make(
             node.name, "TensorListGetItem", [edges[2], edges[1], array.shape_node, *controls], element_dtype=array.dtype
@@ -152,7 +152,7 @@ def _read(array: Array, region: Region, node: NodeDef, edges, controls, taken) -
     ]
 
 
-def _write(array: Array, region: Region, node: NodeDef, edges, controls, taken) -> list[NodeDef]:
+def _write(array: Array, region: Region, node: NodeDef, edges, controls, used_names) -> list[NodeDef]:
     result = regions.make(
         node.name, "TensorListSetItem", [edges[3], edges[1], edges[2], *controls], element_dtype=array.dtype
     )
@@ -160,24 +160,24 @@ def _write(array: Array, region: Region, node: NodeDef, edges, controls, taken) 
     return [result]
 
 
-def _size(array: Array, region: Region, node: NodeDef, edges, controls, taken) -> list[NodeDef]:
+def _size(array: Array, region: Region, node: NodeDef, edges, controls, used_names) -> list[NodeDef]:
     return [regions.make(node.name, "TensorListLength", [edges[1], *controls])]
 
 
-def _close(array: Array, region: Region, node: NodeDef, edges, controls, taken) -> list[NodeDef]:
+def _close(array: Array, region: Region, node: NodeDef, edges, controls, used_names) -> list[NodeDef]:
     return [regions.make(node.name, "NoOp", controls)]
 
 
-def _gather(array: Array, region: Region, node: NodeDef, edges, controls, taken) -> list[NodeDef]:
+def _gather(array: Array, region: Region, node: NodeDef, edges, controls, used_names) -> list[NodeDef]:
     """`stack()` gathers all there is. Otherwise rows are taken from the stacked whole: TensorListGather would be
     nearer, but its gradient forgets all but one of several reads of the same element."""
     whole = _is_whole(array, region, edges[1])
-    name = node.name if whole else graph.fresh_name(f"{node.name}/stack", taken)
+    name = node.name if whole else graph.fresh_name(f"{node.name}/stack", used_names)
     stack = regions.make(name, "TensorListStack", [edges[2], array.shape_node, *controls], element_dtype=array.dtype)
     stack.attr["num_elements"].i = -1
     if whole:
         return [stack]
-    axis = regions.constant(graph.fresh_name(f"{node.name}/axis", taken), 0, types_pb2.DT_INT32)
+    axis = regions.constant(graph.fresh_name(f"{node.name}/axis", used_names), 0, types_pb2.DT_INT32)
     return [
         stack,
         axis,
@@ -225,7 +225,7 @@ def _first_flow(region: Region, tensor: Tensor) -> str | None:
     return None
 
 
-def _scatter(array: Array, region: Region, node: NodeDef, edges, controls, taken) -> list[NodeDef]:
+def _scatter(array: Array, region: Region, node: NodeDef, edges, controls, used_names) -> list[NodeDef]:
     """`unstack()` fills a new array with all rows of a tensor: that tensor as a list. XLA knows no other scatter.
 
     Indices 0, 1, … n - 1 are always all rows: a scatter takes as many indices as there are rows.
@@ -253,7 +253,7 @@ def _scatter(array: Array, region: Region, node: NodeDef, edges, controls, taken
     ]
 
 
-def _split(array: Array, region: Region, node: NodeDef, edges, controls, taken) -> list[NodeDef]:
+def _split(array: Array, region: Region, node: NodeDef, edges, controls, used_names) -> list[NodeDef]:
     source = graph.parse(edges[3])
     if source.node not in array.names or source.index != 1:
         raise Unconvertible(array.names[0], f"{node.name} splits into an array that has elements already")
@@ -268,11 +268,11 @@ def _split(array: Array, region: Region, node: NodeDef, edges, controls, taken) 
     ]
 
 
-def _concat(array: Array, region: Region, node: NodeDef, edges, controls, taken) -> list[NodeDef]:
+def _concat(array: Array, region: Region, node: NodeDef, edges, controls, used_names) -> list[NodeDef]:
     rest = node.attr["element_shape_except0"].shape if "element_shape_except0" in node.attr else None
     shape = None if rest is None or rest.unknown_rank else [None, *(d.size if d.size >= 0 else None for d in rest.dim)]
-    shape_node = shape_constant(graph.fresh_name(f"{node.name}/element_shape", taken), shape)
-    none = regions.constant(graph.fresh_name(f"{node.name}/leading_dims", taken), [], types_pb2.DT_INT64)
+    shape_node = shape_constant(graph.fresh_name(f"{node.name}/element_shape", used_names), shape)
+    none = regions.constant(graph.fresh_name(f"{node.name}/leading_dims", used_names), [], types_pb2.DT_INT64)
     concat = regions.make(
         node.name,
         "TensorListConcatV2",
@@ -333,11 +333,11 @@ def _number(region: Region, edge: str) -> int | None:
     return int(value) if value.shape == () else None
 
 
-def _same(region: Region, one: str, two: str, depth: int = 20) -> bool:
+def _same(region: Region, left_name: str, right_name: str, depth: int = 20) -> bool:
     """Returns whether two tensors are equal by construction: the same op without effects on the same inputs."""
-    a, b = _plain(region, one), _plain(region, two)
-    number = _number(region, one)
-    if a == b or (number is not None and number == _number(region, two)):
+    a, b = _plain(region, left_name), _plain(region, right_name)
+    number = _number(region, left_name)
+    if a == b or (number is not None and number == _number(region, right_name)):
         return True
     first, second = region.nodes[a.node], region.nodes[b.node]
     left, right = graph.data_inputs(first), graph.data_inputs(second)

@@ -27,25 +27,25 @@ def most_iterations(captures: Captures, cond: Region, body: Region, entering: Ma
         entering: argument name of each loop variable -> the edge that feeds it.
     """
     following = dict(zip(entering, body.results, strict=True))
-    found = []
+    limits = []
     for less in _conjuncts(cond, cond.results[0]):
         start = _start(captures.outer, body, less.input[0], entering, following)
         if start is not None and less.attr["T"].type == types_pb2.DT_INT32:
             limit = _outer_limit(captures, cond, less.input[1], entering, following)
             if limit is not None:
-                found.append((_is_static(captures.outer, limit), limit, start))
-    if not found:
+                limits.append((_is_static(captures.outer, limit), limit, start))
+    if not limits:
         return _number(captures, -1)
-    _, limit, start = max(found, key=lambda entry: entry[0])
+    _, limit, start = max(limits, key=lambda entry: entry[0])
     if start == 0:
         return limit
-    name = graph.fresh_name(f"{captures.name}/most_iterations", captures.taken)
+    name = graph.fresh_name(f"{captures.name}/most_iterations", captures.used_names)
     captures.outer.add(regions.make(name, "Sub", [limit, _number(captures, start)], T=types_pb2.DT_INT32))
     return name
 
 
 def _number(captures: Captures, value: int) -> str:
-    name = graph.fresh_name(f"{captures.name}/{'no_limit' if value < 0 else 'number'}", captures.taken)
+    name = graph.fresh_name(f"{captures.name}/{'no_limit' if value < 0 else 'number'}", captures.used_names)
     return captures.outer.add(regions.constant(name, value, types_pb2.DT_INT32)).name
 
 

@@ -97,7 +97,7 @@ class Ledger:
 
 
 def convert_all(
-    region: Region, found: Contexts, keep: set[str], taken: set[str], blocked: Collection[str], convert_region
+    region: Region, analysed: Contexts, keep: set[str], used_names: set[str], blocked: Collection[str], convert_region
 ) -> bool:
     """Converts the outermost conditions of a region, one that shares nodes with another in another round.
 
@@ -115,7 +115,7 @@ def convert_all(
     Raises:
         Unconvertible: no If can stand for one of them; the region is then in no defined state.
     """
-    whole = outermost(region, found)
+    whole = outermost(region, analysed)
     if not whole:
         return False
     ledger = Ledger(region)
@@ -124,45 +124,45 @@ def convert_all(
         members = each.branches[0] | each.branches[1] | each.switches | set(each.merges)
         if not touched.isdisjoint(members):
             continue
-        parts = _without_cycle(region, each, found, blocked, ledger)
+        parts = _without_cycle(region, each, analysed, blocked, ledger)
         part = next((part for part in parts if not any(merge in blocked for merge in part.merges)), None)
         if part is None:
             continue
         try:
-            convert(region, part, found, keep, taken, convert_region, ledger)
+            convert(region, part, analysed, keep, used_names, convert_region, ledger)
         except Unconvertible as error:
             raise error.within(part.merges[0]) from error
         touched |= members
     return bool(touched)
 
 
-def outermost(region: Region, found: Contexts) -> list[Condition]:
+def outermost(region: Region, analysed: Contexts) -> list[Condition]:
     """Returns the conditions that are in no other, in the order of their last Merge."""
     result: dict[int, Condition] = {}
     # Predicate, branch (2: a Switch) and node -> the condition that has it.
     owners: dict[tuple[str, int, str], Condition] = {}
     for name in region.nodes:
-        if name not in found.resolved or found.of[name] != {}:
+        if name not in analysed.resolved or analysed.of[name] != {}:
             continue
-        key, positions = found.resolved[name]
-        one = Condition(key, [name], (set(), set()), set())
+        key, positions = analysed.resolved[name]
+        condition = Condition(key, [name], (set(), set()), set())
         for side in (0, 1):
-            _collect(region, found, one, side, region.nodes[name].input[positions[side]])
-        places = list(one.places())
+            _collect(region, analysed, condition, side, region.nodes[name].input[positions[side]])
+        places = list(condition.places())
         overlapping = {id(owners[place]) for place in places if place in owners}
         for number in [number for number in result if number in overlapping] if len(overlapping) > 1 else overlapping:
-            one = _joined(result.pop(number), one)
-        result[id(one)] = one
-        owners.update(dict.fromkeys(places if len(overlapping) < 2 else one.places(), one))
+            condition = _joined(result.pop(number), condition)
+        result[id(condition)] = condition
+        owners.update(dict.fromkeys(places if len(overlapping) < 2 else condition.places(), condition))
     return list(result.values())
 
 
-def _collect(region: Region, found: Contexts, condition: Condition, side: int, edge: str) -> None:
+def _collect(region: Region, analysed: Contexts, condition: Condition, side: int, edge: str) -> None:
     """Adds to a branch what an input of its Merge needs under the predicate."""
     todo = [graph.parse(edge).node]
     while todo:
         name = todo.pop()
-        context = found.of[name]
+        context = analysed.of[name]
         node = region.nodes[name]
         if name in condition.branches[side]:
             continue
@@ -174,16 +174,16 @@ def _collect(region: Region, found: Contexts, condition: Condition, side: int, e
         todo.extend(graph.parse(source).node for source in node.input)
 
 
-def _joined(one: Condition, two: Condition) -> Condition:
+def _joined(condition: Condition, other: Condition) -> Condition:
     """Returns the first condition, which takes in the second."""
-    for mine, others in zip((*one.branches, one.switches), (*two.branches, two.switches), strict=True):
+    for mine, others in zip((*condition.branches, condition.switches), (*other.branches, other.switches), strict=True):
         mine |= others
-    one.merges += two.merges
-    return one
+    condition.merges += other.merges
+    return condition
 
 
 def _without_cycle(
-    region: Region, condition: Condition, found: Contexts, blocked: Collection[str], ledger: Ledger
+    region: Region, condition: Condition, analysed: Contexts, blocked: Collection[str], ledger: Ledger
 ) -> list[Condition]:
     """Returns the condition, or one for each Merge where an input of the whole depends on one of its results."""
     inside = condition.branches[0] | condition.branches[1] | condition.switches
@@ -208,30 +208,30 @@ def _without_cycle(
     for name in condition.merges:
         part = Condition(condition.predicate, [name], (set(), set()), set())
         for side in (0, 1):
-            _collect(region, found, part, side, region.nodes[name].input[found.resolved[name][1][side]])
+            _collect(region, analysed, part, side, region.nodes[name].input[analysed.resolved[name][1][side]])
         parts.append(part)
     return parts
 
 
-def settle(region: Region, found: Contexts, keep: set[str]) -> bool:
+def settle(region: Region, analysed: Contexts, keep: set[str]) -> bool:
     """Removes Switches and Merges that an enclosing condition has decided; returns whether there were any."""
-    for name in found.decided:
+    for name in analysed.decided:
         node = region.nodes[name]
         region.nodes[name] = regions.make(name, "Identity", [node.input[0]], T=node.attr["T"].type)
-    for node in region.nodes.values() if found.decided else ():
+    for node in region.nodes.values() if analysed.decided else ():
         for at, edge in enumerate(node.input):
             tensor = graph.parse(edge)
-            if found.decided.get(tensor.node) == tensor.index:
+            if analysed.decided.get(tensor.node) == tensor.index:
                 node.input[at] = tensor.node
-    for name, position in found.live.items():
+    for name, position in analysed.live.items():
         node = region.nodes[name]
         controls = [edge for edge in node.input if edge.startswith("^")]
         _keep_result(region, name, node.input[position], controls, None)
-    for name, context in found.of.items():
+    for name, context in analysed.of.items():
         if context is None and name not in keep:
             del region.nodes[name]
             region.bodies.pop(name, None)
-    return bool(found.decided or found.live)
+    return bool(analysed.decided or analysed.live)
 
 
 def _keep_result(region: Region, name: str, edge: str, controls: list[str], position: str | None) -> None:
@@ -247,9 +247,9 @@ def _keep_result(region: Region, name: str, edge: str, controls: list[str], posi
 def convert(
     region: Region,
     condition: Condition,
-    found: Contexts,
+    analysed: Contexts,
     keep: set[str],
-    taken: set[str],
+    used_names: set[str],
     convert_region,
     ledger: Ledger,
 ) -> None:
@@ -267,12 +267,12 @@ def convert(
     Raises:
         Unconvertible: no If can stand for it; the region is then in no defined state.
     """
-    name = graph.fresh_name(condition.merges[0].rpartition("/")[0] or "cond", taken)
-    captures = Captures(region, name, taken)
+    name = graph.fresh_name(condition.merges[0].rpartition("/")[0] or "cond", used_names)
+    captures = Captures(region, name, used_names)
     indexed = [m for m in condition.merges if f"{m}:1" in keep or m in ledger.indexed]
     parts = []
     for side in (0, 1):
-        part = _carve(region, condition, found, captures, side, indexed, ledger)
+        part = _carve(region, condition, analysed, captures, side, indexed, ledger)
         convert_region(part)
         tidy(part)
         parts.append(part)
@@ -312,7 +312,7 @@ def _if_node(captures: Captures, condition: Condition, indexed: int, parts: list
 
 
 def _carve(
-    region, condition: Condition, found: Contexts, captures: Captures, side: int, indexed: list[str], ledger: Ledger
+    region, condition: Condition, analysed: Contexts, captures: Captures, side: int, indexed: list[str], ledger: Ledger
 ) -> Region:
     """Returns one branch; its results are those of the Merges, then the position of this side in each of `indexed`."""
     part = Region({})
@@ -325,17 +325,17 @@ def _carve(
         captures.controls.update(dict.fromkeys(graph.control_inputs(region.nodes[switch])))
         if _origin(region, source.name) == condition.predicate:
             value = regions.constant(
-                graph.fresh_name(f"{captures.name}/side", captures.taken), bool(side), types_pb2.DT_BOOL
+                graph.fresh_name(f"{captures.name}/side", captures.used_names), bool(side), types_pb2.DT_BOOL
             )
             replaced[f"{switch}:{side}"] = part.add(value).name
         else:
             replaced[f"{switch}:{side}"] = captures.arg(source, part)
-    results = [region.nodes[merge].input[found.resolved[merge][1][side]] for merge in condition.merges]
+    results = [region.nodes[merge].input[analysed.resolved[merge][1][side]] for merge in condition.merges]
     regions.carve(captures, results, condition.branches[side].__contains__, replaced, part)
     for merge in indexed:
         position = regions.constant(
-            graph.fresh_name(f"{captures.name}/position", captures.taken),
-            found.resolved[merge][1][side],
+            graph.fresh_name(f"{captures.name}/position", captures.used_names),
+            analysed.resolved[merge][1][side],
             types_pb2.DT_INT32,
         )
         part.results.append(part.add(position).name)

@@ -105,12 +105,12 @@ def _merge(result: Contexts, name: str, edges: list[Context | None], data: int) 
     if len(alive) > 2:
         result.unresolved[name] = f"it merges {len(alive)} branches"
         return _union([{}, *edges[data:]])
-    one, two = (context for context in edges[:data] if context is not None)
-    opposite = [key for key in one if key in two and one[key] != two[key]]
-    common = {key: value for key, value in one.items() if two.get(key) == value}
+    first, second = (context for context in edges[:data] if context is not None)
+    opposite = [key for key in first if key in second and first[key] != second[key]]
+    common = {key: value for key, value in first.items() if second.get(key) == value}
     if len(opposite) == 1:
         key = opposite[0]
-        result.resolved[name] = (key, (alive[one[key]], alive[1 - one[key]]))
+        result.resolved[name] = (key, (alive[first[key]], alive[1 - first[key]]))
     else:
         result.unresolved[name] = "its inputs are not the two sides of one predicate"
     return _union([common, *edges[data:]])

@@ -85,13 +85,13 @@ def _convert_all(region: Region, keep: set[str], blocked: Mapping[str, str]) -> 
     TensorArrays go first, while their flow can still be followed through one graph; loops before conditions, because
     the Switches of a loop are not those of a condition.
     """
-    taken, sinks = set(region.nodes), _sinks(region)
+    used_names, sinks = set(region.nodes), _sinks(region)
     frozen = {name for loop in loops.outermost(region, blocked) if loop.condition in blocked for name in loop.members}
-    arrays = tensor_arrays.convert(region, keep, taken, frozen, blocked)
-    _convert_loops(region, keep, taken, blocked)
+    arrays = tensor_arrays.convert(region, keep, used_names, frozen, blocked)
+    _convert_loops(region, keep, used_names, blocked)
     # What reads a branch from outside would hold it there.
     _drop_idle(region, keep | sinks)
-    _convert_conditions(region, keep, taken, blocked)
+    _convert_conditions(region, keep, used_names, blocked)
     _drop_idle(region, keep | sinks)
     return arrays
 
@@ -110,35 +110,35 @@ def _sinks(region: Region) -> set[str]:
     return set(region.nodes) - read
 
 
-def _convert_loops(region: Region, keep: set[str], taken: set[str], blocked: Mapping[str, str]) -> None:
+def _convert_loops(region: Region, keep: set[str], used_names: set[str], blocked: Mapping[str, str]) -> None:
     def inner(part: Region) -> None:
-        _convert_loops(part, set(), taken, {})
-        _convert_conditions(part, set(), taken, {})
+        _convert_loops(part, set(), used_names, {})
+        _convert_conditions(part, set(), used_names, {})
 
-    found = [loop for loop in loops.outermost(region, blocked) if loop.condition not in blocked]
-    written = reads.written(region) if found else set()
-    for loop in found:
+    outermost = [loop for loop in loops.outermost(region, blocked) if loop.condition not in blocked]
+    written = reads.written(region) if outermost else set()
+    for loop in outermost:
         try:
             fetched = sorted(loop.members & keep)
             if fetched:
                 raise Unconvertible(loop.condition, f"{fetched[0]}, inside the loop, is to be kept")
-            loops.convert(region, loop, taken, inner, written)
+            loops.convert(region, loop, used_names, inner, written)
         except Unconvertible as error:
             raise error.within(loop.condition) from error
 
 
-def _convert_conditions(region: Region, keep: set[str], taken: set[str], blocked: Mapping[str, str]) -> None:
+def _convert_conditions(region: Region, keep: set[str], used_names: set[str], blocked: Mapping[str, str]) -> None:
     def inner(part: Region) -> None:
-        _convert_conditions(part, set(), taken, {})
+        _convert_conditions(part, set(), used_names, {})
 
     opaque = {name for name, path in loops.frame_paths(region).items() if path}
     while True:
-        found = contexts.analyse(region, opaque)
-        if conditions.settle(region, found, keep):
+        analysed = contexts.analyse(region, opaque)
+        if conditions.settle(region, analysed, keep):
             continue
-        if not conditions.convert_all(region, found, keep, taken, blocked, inner):
+        if not conditions.convert_all(region, analysed, keep, used_names, blocked, inner):
             break
-    for name, reason in found.unresolved.items():
+    for name, reason in analysed.unresolved.items():
         if name not in blocked:
             raise Unconvertible(name, reason)
 

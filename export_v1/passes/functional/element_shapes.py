@@ -17,7 +17,7 @@ from export_v1.passes.functional.region import Region
 SAME_SHAPE = {"Select": 1, "Identity": 0, "ZerosLike": 0, "OnesLike": 0, "Tanh": 0, "Sigmoid": 0, "Relu": 0, "Neg": 0}
 
 
-def measure(region: Region, array: Array, taken: set[str]) -> None:
+def measure(region: Region, array: Array, used_names: set[str]) -> None:
     """Reserves the lists of a group with sizes taken from a tensor, if one is sure to have their elements' shape.
 
     Args:
@@ -36,7 +36,7 @@ def measure(region: Region, array: Array, taken: set[str]) -> None:
         sources = {root for root in roots if root and name not in index.ancestors([graph.parse(root).node])}
         if not sources:
             return
-        shape = graph.fresh_name(f"{name}/measured_shape", taken)
+        shape = graph.fresh_name(f"{name}/measured_shape", used_names)
         source = graph.parse(min(sources))
         region.add(regions.make(shape, "Shape", [source.edge], T=region.dtype(source), out_type=types_pb2.DT_INT32))
         reserve.input[0] = shape
@@ -52,9 +52,9 @@ def _root(region: Region, above: list, writer: str, array: Array) -> str | None:
         return _shaped(region, above, node.input[2]) if node.op == "TensorListSetItem" else None
     for name, parts in region.bodies.items():
         for part in parts.values():
-            found = _root(part, [*above, (region, name)], writer, array)
-            if found:
-                return found
+            root = _root(part, [*above, (region, name)], writer, array)
+            if root:
+                return root
     return None
 
 

@@ -137,7 +137,7 @@ def _add_exits(region: Region, paths: dict[str, tuple[str, ...]], loops: list[Lo
         loop.exits[name] = switches[source.node]
 
 
-def convert(region: Region, loop: Loop, taken: set[str], convert_region, written: set[str]) -> None:
+def convert(region: Region, loop: Loop, used_names: set[str], convert_region, written: set[str]) -> None:
     """Puts a While in the place of `loop`.
 
     Args:
@@ -151,8 +151,8 @@ def convert(region: Region, loop: Loop, taken: set[str], convert_region, written
         Unconvertible: the loop has a form that no function can have; the region is then in no defined state.
     """
     scope = loop.condition.rpartition("/")[0] or "while"
-    name = graph.fresh_name(scope, taken)
-    captures = Captures(region, name, taken)
+    name = graph.fresh_name(scope, used_names)
+    captures = Captures(region, name, used_names)
     cond, body, fixed = _carve(region, loop, captures)
     for part in (cond, body):
         convert_region(part)
@@ -166,7 +166,7 @@ def convert(region: Region, loop: Loop, taken: set[str], convert_region, written
     body.add(regions.make(f"{name}/next", "AddV2", [counter, one.name], T=types_pb2.DT_INT32))
     most = bounds.most_iterations(captures, cond, body, dict(zip(fixed[2:], inputs, strict=True)))
     body.results = [f"{name}/next", limit, *body.results]
-    start = region.add(regions.constant(graph.fresh_name(f"{name}/start", taken), 0, types_pb2.DT_INT32))
+    start = region.add(regions.constant(graph.fresh_name(f"{name}/start", used_names), 0, types_pb2.DT_INT32))
     inputs = [start.name, most, *inputs, *captures.edges()]
     for part in (cond, body):
         part.args = [*fixed, *captures.args.values()]
@@ -193,7 +193,7 @@ def _replace(region: Region, loop: Loop, node: NodeDef) -> None:
 def _carve(region: Region, loop: Loop, captures: Captures) -> tuple[Region, Region, list[str]]:
     """Returns the condition, the body, and their arguments up to the captures: counter, limit, loop variables."""
     cond, body = Region({}), Region({})
-    fixed = [graph.fresh_name(f"{captures.name}/{part}", captures.taken) for part in ("counter", "limit")]
+    fixed = [graph.fresh_name(f"{captures.name}/{part}", captures.used_names) for part in ("counter", "limit")]
     in_cond: dict[str, str] = {}
     in_body: dict[str, str] = {}
     for name in fixed:
@@ -201,7 +201,7 @@ def _carve(region: Region, loop: Loop, captures: Captures) -> tuple[Region, Regi
         body.add(regions.make(name, "_Arg", T=types_pb2.DT_INT32))
     for variable in loop.variables:
         leaf = variable.merge.rsplit("/", 1)[-1].lower().replace("merge", "var")
-        arg = graph.fresh_name(f"{captures.name}/{leaf}", captures.taken)
+        arg = graph.fresh_name(f"{captures.name}/{leaf}", captures.used_names)
         fixed.append(arg)
         dtype = region.dtype(graph.parse(region.nodes[variable.enter].input[0]))
         cond.add(regions.make(arg, "_Arg", T=dtype))
@@ -216,23 +216,23 @@ def _carve(region: Region, loop: Loop, captures: Captures) -> tuple[Region, Regi
     for part, replaced in ((cond, in_cond), (body, in_body)):
         for enter in loop.constants:
             replaced[f"{enter}:0"] = captures.arg(graph.parse(region.nodes[enter].input[0]), part)
-    name = graph.fresh_name(f"{captures.name}/true", captures.taken)
+    name = graph.fresh_name(f"{captures.name}/true", captures.used_names)
     true = body.add(regions.constant(name, True, types_pb2.DT_BOOL))
     in_body[f"{loop.condition}:0"] = true.name
     regions.carve(captures, [region.nodes[loop.condition].input[0]], loop.members.__contains__, in_cond, cond)
-    following = [_following(region, loop, variable, captures.taken) for variable in loop.variables]
+    following = [_following(region, loop, variable, captures.used_names) for variable in loop.variables]
     regions.carve(captures, following, loop.members.__contains__, in_body, body)
     return cond, body, fixed
 
 
-def _following(region: Region, loop: Loop, variable: LoopVariable, taken: set[str]) -> str:
+def _following(region: Region, loop: Loop, variable: LoopVariable, used_names: set[str]) -> str:
     """Returns the edge of a variable's next value, after all that its NextIteration waits for, such as a push."""
     edge, *controls = region.nodes[variable.following].input
     if not controls:
         return edge
     dtype = region.dtype(graph.parse(edge))
     waiting = regions.make(
-        graph.fresh_name(f"{variable.following}/value", taken), "Identity", [edge, *controls], T=dtype
+        graph.fresh_name(f"{variable.following}/value", used_names), "Identity", [edge, *controls], T=dtype
     )
     loop.members.add(region.add(waiting).name)
     return waiting.name

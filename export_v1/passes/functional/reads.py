@@ -42,7 +42,9 @@ def hoist(captures: Captures, parts: list[Region], inputs: Iterable[str], kept_a
         dtypes = {node.attr["dtype"].type for _, node in users if node.op != "VariableShape"}
         if len(dtypes) != 1:
             continue
-        name = graph.fresh_name(f"{captures.name}/read_{graph.parse(source).node.rsplit('/', 1)[-1]}", captures.taken)
+        name = graph.fresh_name(
+            f"{captures.name}/read_{graph.parse(source).node.rsplit('/', 1)[-1]}", captures.used_names
+        )
         edge = graph.parse(source).edge
         waits = dict.fromkeys(after_writes if _resource(captures.outer, edge) in kept_apart else controls)
         added.append(captures.outer.add(regions.make(name, "ReadVariableOp", [edge, *waits], dtype=dtypes.pop())))
@@ -51,7 +53,7 @@ def hoist(captures: Captures, parts: list[Region], inputs: Iterable[str], kept_a
             part.nodes.pop(arg, None)
         for part, node in users:
             value = captures.arg(graph.parse(name), part)
-            part.nodes[node.name].CopyFrom(_from_value(part, node, value, captures.taken))
+            part.nodes[node.name].CopyFrom(_from_value(part, node, value, captures.used_names))
     return added
 
 
@@ -62,17 +64,17 @@ def written(region: Region, nodes: Iterable[NodeDef] | None = None) -> set[str]:
         region: the region.
         nodes: those of its nodes that are asked about; None: all.
     """
-    found = set()
+    resources = set()
     for node in region.nodes.values() if nodes is None else nodes:
         parts = region.bodies.get(node.name, {}).values()
         inside = (other.op for part in parts for below in part.walk() for other in below.nodes.values())
         if any(op in ops.RESOURCE_WRITERS for op in (node.op, *inside)):
-            found |= {
+            resources |= {
                 _resource(region, tensor.edge)
                 for tensor in graph.data_inputs(node)
                 if region.dtype(tensor) == types_pb2.DT_RESOURCE
             }
-    return found
+    return resources
 
 
 def _resource(region: Region, edge: str) -> str:
@@ -83,7 +85,7 @@ def _resource(region: Region, edge: str) -> str:
     return node.name
 
 
-def _from_value(part: Region, node: NodeDef, value: str, taken: set[str]) -> NodeDef:
+def _from_value(part: Region, node: NodeDef, value: str, used_names: set[str]) -> NodeDef:
     """Returns a node that does with the variable's value what `node` does with its handle."""
     controls = [edge for edge in node.input if edge.startswith("^")]
     if node.op == "ReadVariableOp":
@@ -91,7 +93,7 @@ def _from_value(part: Region, node: NodeDef, value: str, taken: set[str]) -> Nod
     dtype = part.dtype(graph.parse(value))
     if node.op == "VariableShape":
         return regions.make(node.name, "Shape", [value, *controls], T=dtype, out_type=node.attr["out_type"].type)
-    axis = graph.fresh_name(f"{node.name}/axis", taken)
+    axis = graph.fresh_name(f"{node.name}/axis", used_names)
     batch_dims = node.attr["batch_dims"].i
     part.add(regions.constant(axis, batch_dims, types_pb2.DT_INT32))
     result = regions.make(

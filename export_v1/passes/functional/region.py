@@ -109,8 +109,8 @@ def stateful(node: NodeDef) -> bool:
 class Captures:
     """Tensors of an enclosing region that the functions of one construct need; each becomes an argument of all."""
 
-    def __init__(self, outer: Region, name: str, taken: set[str]):
-        self.outer, self.name, self.taken = outer, name, taken
+    def __init__(self, outer: Region, name: str, used_names: set[str]):
+        self.outer, self.name, self.used_names = outer, name, used_names
         self.args: dict[str, str] = {}
         self.controls: dict[str, None] = {}
 
@@ -126,7 +126,7 @@ class Captures:
         name = self.args.get(source.name)
         if name is None:
             leaf = source.node.rsplit("/", 1)[-1]
-            name = self.args[source.name] = graph.fresh_name(f"{self.name}/{leaf}", self.taken)
+            name = self.args[source.name] = graph.fresh_name(f"{self.name}/{leaf}", self.used_names)
         if name not in inner.nodes:
             inner.add(make(name, "_Arg", T=self.outer.dtype(source)))
         return name

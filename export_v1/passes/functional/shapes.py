@@ -47,8 +47,8 @@ class _Inference:
                 if name in region.bodies or node.op in ops.V1_CONTROL_FLOW or node.op == "_Arg" or self._reaches(node):
                     self._import(region, segment, known)
                     segment = []
-                    found = self._outputs(region, node, known, given)
-                    known.update((f"{name}:{at}", tensor) for at, tensor in enumerate(found))
+                    outputs = self._outputs(region, node, known, given)
+                    known.update((f"{name}:{at}", tensor) for at, tensor in enumerate(outputs))
                 else:
                     segment.append(node)
             self._import(region, segment, known)
@@ -95,7 +95,7 @@ class _Inference:
             shapes = self._loop(parts, inputs)
         elif parts:
             branches = [self.run(part, inputs[1:]) for part in parts.values()]
-            shapes = [one.most_specific_compatible_shape(two) for one, two in zip(*branches, strict=True)]
+            shapes = [shape.most_specific_compatible_shape(other) for shape, other in zip(*branches, strict=True)]
         if parts:
             del node.attr["output_shapes"].list.shape[:]
             node.attr["output_shapes"].list.shape.extend(shape.as_proto() for shape in shapes)
@@ -104,7 +104,7 @@ class _Inference:
     def _loop(self, parts: dict[str, Region], shapes: list[tf.TensorShape]) -> list[tf.TensorShape]:
         while True:
             after = self.run(parts["body"], shapes)
-            relaxed = [one.most_specific_compatible_shape(two) for one, two in zip(shapes, after, strict=True)]
+            relaxed = [shape.most_specific_compatible_shape(other) for shape, other in zip(shapes, after, strict=True)]
             if [shape.as_proto() for shape in relaxed] == [shape.as_proto() for shape in shapes]:
                 self.run(parts["cond"], shapes)
                 return shapes

@@ -49,12 +49,12 @@ class _Trace:
             array = self.joined[array]
         return array
 
-    def join(self, one: str, two: str) -> None:
-        self.joined[self.root(one)] = self.root(two)
+    def join(self, array: str, other: str) -> None:
+        self.joined[self.root(array)] = self.root(other)
 
 
 def convert(
-    region: Region, keep: set[str], taken: set[str], frozen: set[str], blocked: Mapping[str, str]
+    region: Region, keep: set[str], used_names: set[str], frozen: set[str], blocked: Mapping[str, str]
 ) -> list[Array]:
     """Converts the TensorArrays of a graph in place and returns a record of each group.
 
@@ -81,7 +81,7 @@ def convert(
         if fault and not any(name in blocked for name in members):
             raise Unconvertible(members[0], fault)
         if not fault and not any(name in blocked for name in members):
-            converted.append(_convert_group(region, trace, root, members, taken))
+            converted.append(_convert_group(region, trace, root, members, used_names))
     return converted
 
 
@@ -135,7 +135,7 @@ def _check_complete(region: Region, trace: _Trace) -> None:
                     trace.faults[known[0]] = f"{node.name} merges it with something else"
 
 
-def _convert_group(region: Region, trace: _Trace, root: str, members: list[str], taken: set[str]) -> Array:
+def _convert_group(region: Region, trace: _Trace, root: str, members: list[str], used_names: set[str]) -> Array:
     """Rewrites every node of a group of arrays."""
 
     def ours(table: dict[str, str], tensor: Tensor) -> bool:
@@ -144,15 +144,15 @@ def _convert_group(region: Region, trace: _Trace, root: str, members: list[str],
     uses = [
         node for node in region.nodes.values() if node.op in SLOTS and ours(trace.handles, graph.data_inputs(node)[0])
     ]
-    array = array_ops.describe(region, members, uses, taken)
+    array = array_ops.describe(region, members, uses, used_names)
     carriers = [
         node.name for node in region.nodes.values() if node.op in PASSING and ours(trace.handles, Tensor(node.name, 0))
     ]
     for node in region.nodes.values():
         if node.op in PASSING and ours(trace.flows, Tensor(node.name, 0)):
             node.attr["T"].type = types_pb2.DT_VARIANT
-    rewritten = {name: array_ops.reserve(array, region.nodes[name], taken) for name in members}
-    rewritten |= {node.name: array_ops.rewrite(array, region, node, taken) for node in uses}
+    rewritten = {name: array_ops.reserve(array, region.nodes[name], used_names) for name in members}
+    rewritten |= {node.name: array_ops.rewrite(array, region, node, used_names) for node in uses}
     for name, nodes in rewritten.items():
         del region.nodes[name]
         for node in nodes:

@@ -14,8 +14,8 @@ from export_v1.passes.replacements.site import Replacement, Site
 
 def _position(bound: Callable[..., tf.Tensor], boundaries: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     """Returns where each value belongs among boundaries, in the shape of the values, int32."""
-    found = bound(sorted_inputs=tf.reshape(boundaries, [1, -1]), values=tf.reshape(values, [1, -1]))
-    return tf.reshape(found, tf.shape(values))
+    positions = bound(sorted_inputs=tf.reshape(boundaries, [1, -1]), values=tf.reshape(values, [1, -1]))
+    return tf.reshape(positions, tf.shape(values))
 
 
 def bucketize_with_input_boundaries(site: Site, values: tf.Tensor, boundaries: tf.Tensor) -> tf.Tensor:

@@ -77,8 +77,8 @@ def _last(steps: tf.Tensor, initial: tf.Tensor, length: tf.Tensor | None) -> tf.
     if length is None:
         return steps[-1]
     rows = tf.range(tf.shape(steps)[1])
-    found = tf.gather_nd(steps, tf.stack([tf.maximum(length - 1, 0), rows], 1))
-    return tf.where((length > 0)[:, tf.newaxis], found, initial)
+    last = tf.gather_nd(steps, tf.stack([tf.maximum(length - 1, 0), rows], 1))
+    return tf.where((length > 0)[:, tf.newaxis], last, initial)
 
 
 def _layout(site: Site, time_major: bool) -> Layout:

@@ -101,7 +101,7 @@ class CellWeights:
 def cells(layout: Layout, params: tf.Tensor) -> list[CellWeights]:
     """Returns the weights of each cell: by layer, and forward before backward."""
     matrices, biases = layout.split(params)
-    found, gates = [], layout.gates
+    weights, gates = [], layout.gates
     for layer in range(layout.layers):
         for _ in range(layout.directions):
             kernel = None
@@ -113,8 +113,8 @@ def cells(layout: Layout, params: tf.Tensor) -> list[CellWeights]:
                 projection, matrices = tf.transpose(matrices[0]), matrices[1:]
             bias, recurrent_bias = tf.concat(biases[:gates], 0), tf.concat(biases[gates : 2 * gates], 0)
             biases = biases[2 * gates :]
-            found.append(CellWeights(kernel, recurrent, bias, recurrent_bias, projection))
-    return found
+            weights.append(CellWeights(kernel, recurrent, bias, recurrent_bias, projection))
+    return weights
 
 
 def _joined(gates: list[tf.Tensor]) -> tf.Tensor:

@@ -23,8 +23,8 @@ def quantized_relu_x(
         _quantized(value, min_features, max_features, features.dtype)
         for value in (tf.zeros([]), tf.reshape(max_value, []))
     )
-    found = tf.clip_by_value(tf.cast(tf.cast(features, tf.int32), tf.int64), low, high)
-    return [tf.cast(tf.cast(found, tf.int32), site.attr("out_type")), min_features, max_features]
+    clipped = tf.clip_by_value(tf.cast(tf.cast(features, tf.int32), tf.int64), low, high)
+    return [tf.cast(tf.cast(clipped, tf.int32), site.attr("out_type")), min_features, max_features]
 
 
 def _quantized(value: tf.Tensor, low: tf.Tensor, high: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
@@ -38,8 +38,8 @@ def _quantized(value: tf.Tensor, low: tf.Tensor, high: tf.Tensor, dtype: tf.DTyp
     def away_from_zero(x):
         return tf.sign(x) * tf.floor(tf.abs(x) + 0.5)
 
-    found = tf.cast(away_from_zero(value * scale) - away_from_zero(low * scale), tf.int64) + numbers.min
-    return tf.clip_by_value(found, numbers.min, numbers.max)
+    quantized = tf.cast(away_from_zero(value * scale) - away_from_zero(low * scale), tf.int64) + numbers.min
+    return tf.clip_by_value(quantized, numbers.min, numbers.max)
 
 
 def compare_and_bitpack(site: Site, x: tf.Tensor, threshold: tf.Tensor) -> tf.Tensor:

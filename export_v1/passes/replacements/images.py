@@ -38,7 +38,7 @@ def resampler(site: Site, data: tf.Tensor, warp: tf.Tensor) -> tf.Tensor:
     def pixel(row, column):
         return tf.gather(pixels, first + (row + 2) * (width + 3) + column + 2)
 
-    found = tf.add_n(
+    sampled = tf.add_n(
         [
             (left_part * top_part)[:, :, tf.newaxis] * pixel(row, column),
             (right_part * bottom_part)[:, :, tf.newaxis] * pixel(row + 1, column + 1),
@@ -46,7 +46,7 @@ def resampler(site: Site, data: tf.Tensor, warp: tf.Tensor) -> tf.Tensor:
             (right_part * top_part)[:, :, tf.newaxis] * pixel(row, column + 1),
         ]
     )
-    return tf.reshape(found, tf.concat([tf.shape(warp)[:-1], [channels]], 0))
+    return tf.reshape(sampled, tf.concat([tf.shape(warp)[:-1], [channels]], 0))
 
 
 def resampler_grad(site: Site, data: tf.Tensor, warp: tf.Tensor, grad_output: tf.Tensor) -> list[tf.Tensor]:

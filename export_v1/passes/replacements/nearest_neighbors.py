@@ -38,7 +38,7 @@ def hyperplane_lsh_probes(
     rows = tf.range(batch)
     infinity = tf.constant(float("inf"), products.dtype)
 
-    def step(at, candidates, found):
+    def step(at, candidates, chosen):
         """Takes the best candidate: a score, the bits to flip, a table, and the last of its hyperplanes that is crossed.
 
         What follows it crosses the next hyperplane, too, or in the place of the last one.
@@ -65,19 +65,19 @@ def hyperplane_lsh_probes(
             for old, first, second in added
         ]
         bucket = tf.bitwise.bitwise_xor(tf.gather(own, best_table, batch_dims=1), best_flipped)
-        return at + 1, candidates, found.write(at, tf.stack([bucket, best_table], 1))
+        return at + 1, candidates, chosen.write(at, tf.stack([bucket, best_table], 1))
 
     every = tf.tile(tf.range(tables)[tf.newaxis], [batch, 1])
     first = [squares[:, :, 0], flips[:, :, 0], every, tf.zeros_like(every)]
     more = tf.maximum(probes - tables, 0)
-    _, _, found = tf.while_loop(
+    _, _, chosen = tf.while_loop(
         lambda at, *_: at < more,
         step,
         (tf.constant(0), first, tf.TensorArray(tf.int32, more, element_shape=[None, 2])),
         shape_invariants=(tf.TensorShape([]), [tf.TensorShape([None, None])] * 4, tf.TensorShape(None)),
     )
     # Of no steps at all there is no list to be stacked.
-    later = tf.cond(more > 0, found.stack, lambda: tf.zeros([0, batch, 2], tf.int32))
+    later = tf.cond(more > 0, chosen.stack, lambda: tf.zeros([0, batch, 2], tf.int32))
     both = tf.concat([tf.stack([own, every], 2), tf.transpose(later, [1, 0, 2])], 1)[:, :probes]
     return [both[:, :, 0], both[:, :, 1]]
 

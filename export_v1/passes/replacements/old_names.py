@@ -18,9 +18,9 @@ def _renamed(new: str) -> Callable[..., object]:
         definition = graph.registered(new)
         inferred = {argument.type_attr for argument in definition.input_arg}
         names = [argument.name for argument in definition.input_arg]
-        attrs = {one.name: site.attr(one.name) for one in definition.attr if one.name not in inferred}
-        found = getattr(tf.raw_ops, new)(**dict(zip(names, inputs, strict=True)), **attrs)
-        return found if tf.is_tensor(found) else list(found)
+        attrs = {attr.name: site.attr(attr.name) for attr in definition.attr if attr.name not in inferred}
+        outputs = getattr(tf.raw_ops, new)(**dict(zip(names, inputs, strict=True)), **attrs)
+        return outputs if tf.is_tensor(outputs) else list(outputs)
 
     return build
 

@@ -117,19 +117,19 @@ def fused_conv(
         # No CPU convolves images whose channels come first.
         conv_input, side_input = (_channels_last(images) for images in (conv_input, side_input))
         strides, dilations = ([sizes[0], *sizes[2:], sizes[1]] for sizes in (strides, dilations))
-    found = tf.nn.conv2d(conv_input, filters, strides, site.attr("padding").decode(), dilations=dilations)
-    found = tf.cast(found, side_input.dtype)
-    found *= tf.cast(conv_input_scale, found.dtype)
-    side = tf.cast(side_input_scale, found.dtype) * side_input
+    result = tf.nn.conv2d(conv_input, filters, strides, site.attr("padding").decode(), dilations=dilations)
+    result = tf.cast(result, side_input.dtype)
+    result *= tf.cast(conv_input_scale, result.dtype)
+    side = tf.cast(side_input_scale, result.dtype) * side_input
     has_side = tf.size(side_input) > 0
-    found += tf.cond(has_side, lambda: side, lambda: tf.zeros_like(found))
-    found += tf.cast(bias, found.dtype)
+    result += tf.cond(has_side, lambda: side, lambda: tf.zeros_like(result))
+    result += tf.cast(bias, result.dtype)
     if not dtype.is_floating:
-        found = tf.clip_by_value(tf.round(found), 0 if is_relu else -128, 127)
-        found = tf.bitcast(tf.cast(found, tf.int8), dtype)
+        result = tf.clip_by_value(tf.round(result), 0 if is_relu else -128, 127)
+        result = tf.bitcast(tf.cast(result, tf.int8), dtype)
     elif is_relu:
-        found = tf.nn.relu(found)
-    return tf.transpose(found, [0, 3, 1, 2]) if is_first else found
+        result = tf.nn.relu(result)
+    return tf.transpose(result, [0, 3, 1, 2]) if is_first else result
 
 
 def _channels_last(images: tf.Tensor) -> tf.Tensor:

@@ -79,13 +79,13 @@ def bipartite_match(site: Site, distances: tf.Tensor, num_valid_rows: tf.Tensor)
     # The rank of each pair, nearest first.
     order = tf.argsort(flat, stable=True)
     ranks = tf.reshape(tf.scatter_nd(order[:, tf.newaxis], tf.range(tf.size(flat)), [tf.size(flat)]), [valid, columns])
-    taken = tf.size(flat)
+    beyond = tf.size(flat)
 
     def match(step, ranks, to_columns, to_rows):
         nearest = tf.argmin(tf.reshape(ranks, [-1]), output_type=tf.int32)
         row, column = nearest // columns, nearest % columns
         of_row, of_column = tf.equal(tf.range(valid), row), tf.equal(tf.range(columns), column)
-        ranks = tf.where(of_row[:, tf.newaxis] | of_column[tf.newaxis], taken, ranks)
+        ranks = tf.where(of_row[:, tf.newaxis] | of_column[tf.newaxis], beyond, ranks)
         to_columns = tf.where(tf.equal(tf.range(rows), row), column, to_columns)
         return step + 1, ranks, to_columns, tf.where(of_column, row, to_rows)
 

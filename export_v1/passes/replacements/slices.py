@@ -30,10 +30,10 @@ def reduced(site: Site, data: tf.Tensor, indices: tf.Tensor, axis: tf.Tensor) ->
     sizes = tf.maximum(end - begin, 0)
     within = tf.ragged.range(begin, begin + sizes)
     count = tf.shape(begin)[0]
-    found = _REDUCTIONS[site.node.op](tf.gather(steps, within.flat_values), within.value_rowids(), count)
+    result = _REDUCTIONS[site.node.op](tf.gather(steps, within.flat_values), within.value_rowids(), count)
     first = tf.constant(_first(site.node.op, data.dtype), data.dtype)
-    found = tf.where((sizes > 0)[:, tf.newaxis, tf.newaxis], found, first)
-    return tf.reshape(tf.transpose(found, [1, 0, 2]), tf.concat([shape[:axis], [count], shape[axis + 1 :]], 0))
+    result = tf.where((sizes > 0)[:, tf.newaxis, tf.newaxis], result, first)
+    return tf.reshape(tf.transpose(result, [1, 0, 2]), tf.concat([shape[:axis], [count], shape[axis + 1 :]], 0))
 
 
 def _bounds(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -49,8 +49,8 @@ def _padded(reduction: Callable) -> Callable:
     """Returns a reduction of sorted segments that has a result for each segment, those after the last one included."""
 
     def reduce(data, segments, count):
-        found = reduction(data, segments)
-        return tf.pad(found, [[0, count - tf.shape(found)[0]], [0, 0], [0, 0]])
+        result = reduction(data, segments)
+        return tf.pad(result, [[0, count - tf.shape(result)[0]], [0, 0], [0, 0]])
 
     return reduce
 

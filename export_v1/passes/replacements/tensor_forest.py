@@ -68,13 +68,13 @@ class _Tests:
         binary = [None if node.HasField("leaf") else node.binary_node for node in nodes]
         self._sums: list[tuple[list[int], list[float]]] = []
         self._matches: list[tuple[int, list[float], bool]] = []
-        asked = [self._asked(node) if node is not None else (0, 0.0, True) for node in binary]
-        features = {feature for feature, _, _ in asked if isinstance(feature, int)}
+        tested = [self._asked(node) if node is not None else (0, 0.0, True) for node in binary]
+        features = {feature for feature, _, _ in tested if isinstance(feature, int)}
         features |= {feature for group, _ in self._sums for feature in group} | {match[0] for match in self._matches}
         self.features = np.array(sorted(features), np.int32)
-        self.column = np.array([self._position(feature) for feature, _, _ in asked], np.int32)
-        self._threshold = np.array([threshold for _, threshold, _ in asked], np.float32)
-        self._with_equal = np.array([with_equal for _, _, with_equal in asked])
+        self.column = np.array([self._position(feature) for feature, _, _ in tested], np.int32)
+        self._threshold = np.array([threshold for _, threshold, _ in tested], np.float32)
+        self._with_equal = np.array([with_equal for _, _, with_equal in tested])
 
     def _asked(self, node) -> tuple[int | str, float, bool]:
         """Returns feature or column, threshold, and whether what is at the threshold goes left."""
@@ -94,10 +94,10 @@ class _Tests:
         self._matches.append((_number(test.feature_id), values, test.inverse))
         return f"match {len(self._matches) - 1}", 0.0, True
 
-    def _position(self, asked: int | str) -> int:
-        if isinstance(asked, int):
-            return int(np.searchsorted(self.features, asked))
-        kind, at = asked.split()
+    def _position(self, feature: int | str) -> int:
+        if isinstance(feature, int):
+            return int(np.searchsorted(self.features, feature))
+        kind, at = feature.split()
         return len(self.features) + (0 if kind == "sum" else len(self._sums)) + int(at)
 
     def columns(self, values: tf.Tensor) -> tf.Tensor:
@@ -113,10 +113,10 @@ class _Tests:
         total = tf.zeros([tf.shape(values)[0], len(self._sums)])
         # One after the other, as they are added in the kernel: a sum may be just at the threshold.
         for at in range(max(len(group) for group, _ in self._sums)):
-            there = np.array([at < len(group) for group, _ in self._sums])
+            in_group = np.array([at < len(group) for group, _ in self._sums])
             which = [self._position(group[at]) if at < len(group) else 0 for group, _ in self._sums]
             weights = np.array([each[at] if at < len(each) else 0.0 for _, each in self._sums], np.float32)
-            total = tf.where(there, total + weights * tf.gather(values, which, axis=1), total)
+            total = tf.where(in_group, total + weights * tf.gather(values, which, axis=1), total)
         return total
 
     def _matched(self, values: tf.Tensor) -> tf.Tensor:
@@ -125,8 +125,8 @@ class _Tests:
         known = np.full([len(self._matches), most], np.nan, np.float32)
         for at, (_, each, _) in enumerate(self._matches):
             known[at, : len(each)] = each
-        asked = tf.gather(values, [self._position(feature) for feature, _, _ in self._matches], axis=1)
-        among = tf.reduce_any(tf.equal(asked[:, :, tf.newaxis], known), axis=2)
+        observed = tf.gather(values, [self._position(feature) for feature, _, _ in self._matches], axis=1)
+        among = tf.reduce_any(tf.equal(observed[:, :, tf.newaxis], known), axis=2)
         return tf.cast(tf.equal(among, np.array([inverse for _, _, inverse in self._matches])), tf.float32)
 
     def is_left(self, node: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
@@ -219,15 +219,15 @@ def _paths(raw: Sequence[bytes], nodes: trees.Nodes) -> np.ndarray:
     return paths
 
 
-def _check_width(shape: tf.TensorShape, asked: np.ndarray) -> None:
+def _check_width(shape: tf.TensorShape, features: np.ndarray) -> None:
     """Raises a ValueError where trees ask for dense features that their input does not have.
 
     So they do where tf.contrib.tensor_forest trained them with feature_bagging_fraction.
     """
     width = shape[1] if shape.rank == 2 else None
-    if width is not None and asked.size and asked.max() >= width:
+    if width is not None and features.size and features.max() >= width:
         raise ValueError(
-            f"its tree asks for feature {asked.max()}, and its input has {width}; TensorFlow 1 read what lies behind in memory"
+            f"its tree asks for feature {features.max()}, and its input has {width}; TensorFlow 1 read what lies behind in memory"
         )
 
 
@@ -255,13 +255,13 @@ def tensor_forest_tree_predict(sites: Sequence[Site], handle: tf.Tensor, dense_f
     restored_by, made_by = ("TensorForestTreeDeserialize", 1), ("TensorForestCreateTreeVariable", 1)
     stored = [resources.value(site, restored_by, made_by).item() for site in sites]
     # A tree of no node answers zeros, as a leaf of no values does.
-    found = [boosted_trees.MESSAGES.parse("Tree", tree or b"\x0a\x02\x0a\x00").nodes for tree in stored]
-    splits = [[None if node.HasField("leaf") else node.dense_split for node in nodes] for nodes in found]
+    by_tree = [boosted_trees.MESSAGES.parse("Tree", tree or b"\x0a\x02\x0a\x00").nodes for tree in stored]
+    splits = [[None if node.HasField("leaf") else node.dense_split for node in nodes] for nodes in by_tree]
     flat = [split for tree in splits for split in tree]
     joined = trees.joined([[(split.left_id, split.right_id) if split else None for split in tree] for tree in splits])
     threshold = np.array([split.threshold if split else 0 for split in flat], np.float32)
     values = np.zeros([len(flat), sites[0].attr("logits_dimension")], np.float32)
-    for row, node in zip(values, (node for nodes in found for node in nodes), strict=True):
+    for row, node in zip(values, (node for nodes in by_tree for node in nodes), strict=True):
         known = node.leaf.vector.value[: row.size]
         row[: len(known)] = known
     leaves = trees.leaves(

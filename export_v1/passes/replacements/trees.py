@@ -111,8 +111,8 @@ def sparse_columns(
     row, column = tf.unstack(tf.ensure_shape(indices, [None, 2]), axis=1)
     wanted = wanted.astype(np.int64)
     at = tf.minimum(tf.searchsorted(wanted, column, out_type=tf.int64), wanted.size - 1)
-    there = tf.where(tf.equal(tf.gather(wanted, at), column))[:, 0]
-    places = tf.gather(tf.stack([row, at], axis=1), there)
+    present = tf.where(tf.equal(tf.gather(wanted, at), column))[:, 0]
+    places = tf.gather(tf.stack([row, at], axis=1), present)
     empty = tf.fill(tf.stack([tf.cast(batch, tf.int64), wanted.size]), tf.constant(default, tf.float32))
-    found = tf.gather(tf.ensure_shape(values, [None]), there)
-    return tf.ensure_shape(tf.tensor_scatter_nd_update(empty, places, found), [None, wanted.size])
+    result = tf.gather(tf.ensure_shape(values, [None]), present)
+    return tf.ensure_shape(tf.tensor_scatter_nd_update(empty, places, result), [None, wanted.size])

@@ -42,9 +42,9 @@ class Affine:
 
 def affine(context: Context, tensor: Tensor) -> Affine:
     """Returns a tensor as a linear function of tensors that are none themselves."""
-    found = _combined(context, tensor)
+    combined = _combined(context, tensor)
     shape = context.graph.shape(tensor)
-    return found or Affine({tensor: None}, None, shape[-1] if shape else None)
+    return combined or Affine({tensor: None}, None, shape[-1] if shape else None)
 
 
 def _combined(context: Context, tensor: Tensor) -> Affine | None:
@@ -117,7 +117,7 @@ def _sum(context: Context, left: Tensor, right: Tensor) -> Affine | None:
 def _joined(left: Affine | None, right: Affine | None) -> Affine | None:
     if left is None or right is None or left.size != right.size or set(left.terms) & set(right.terms):
         return None
-    biases = [one.bias for one in (left, right) if one.bias is not None]
+    biases = [part.bias for part in (left, right) if part.bias is not None]
     bias = biases[0] + biases[1] if len(biases) == 2 else biases[0] if biases else None
     return Affine({**left.terms, **right.terms}, bias, left.size, (*left.sources, *right.sources))
 

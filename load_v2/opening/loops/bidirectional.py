@@ -103,9 +103,11 @@ class _Reader:
             return None
         forward, backward = makers
         places = [maker.outputs.index(view.tensor) for maker, view in zip(makers, views, strict=True)]
-        one, other = (_call(maker) for maker in (forward, backward))
-        inputs = [self._source(call) for call in (one, other)]
-        masks = [self._lengths(call, source) for call, source in zip((one, other), inputs, strict=True)]
+        forward_call, backward_call = (_call(maker) for maker in (forward, backward))
+        inputs = [self._source(call) for call in (forward_call, backward_call)]
+        masks = [
+            self._lengths(call, source) for call, source in zip((forward_call, backward_call), inputs, strict=True)
+        ]
         if forward is backward or None in inputs or None in masks or places not in ([0, 0], [1, 1]):
             return None
         assert inputs[0] and inputs[1]
@@ -119,7 +121,7 @@ class _Reader:
             and inputs[0].tensor == inputs[1].tensor
             and inputs[0].time_major == inputs[1].time_major
             and (inputs[0].reversed, inputs[1].reversed) == (None, around)
-            and _shape_of(one.layer) == _shape_of(other.layer)
+            and _shape_of(forward_call.layer) == _shape_of(backward_call.layer)
         )
         axis_last = merged[0] != "concat" or _concatenates_last(code, 3 if whole else 2)
         if not same or not axis_last or [view.reversed for view in views] != [None, around if whole else None]:
@@ -319,10 +321,10 @@ def _layer(pair: _Pair, states: bool) -> Layer:
 
 
 def _joint_call(layer: Layer, pair: _Pair) -> LayerCall:
-    one, other = (dict(_call(piece).options) for piece in (pair.forward, pair.backward))
-    options = [("mask", one["mask"])] if "mask" in one else []
-    if "initial_state" in one and "initial_state" in other:
-        both = [state for given in (one, other) for state in _states(given["initial_state"])]
+    forward, backward = (dict(_call(piece).options) for piece in (pair.forward, pair.backward))
+    options = [("mask", forward["mask"])] if "mask" in forward else []
+    if "initial_state" in forward and "initial_state" in backward:
+        both = [state for given in (forward, backward) for state in _states(given["initial_state"])]
         options.append(("initial_state", Items(tuple(both))))
     return LayerCall(layer, _call(pair.forward).arguments, tuple(options))
 

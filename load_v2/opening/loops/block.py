@@ -26,7 +26,7 @@ def settings(context: Context, tensor: Tensor) -> tuple[bool, float]:
 def weights(context: Context, tensor: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Returns the op's kernel and bias, with its gates in the order i, j, f, o, and the forget gate's bias whole."""
     *_, kernel, _, _, _, bias = context.sources(tensor)
-    parts = [np.split(context.values.value(one), 4, axis=-1) for one in (kernel, bias)]
+    parts = [np.split(context.values.value(weight), 4, axis=-1) for weight in (kernel, bias)]
     if context.op(tensor) == "BlockLSTMV2":
         parts = [[i, j, f, o] for i, f, j, o in parts]
     else:

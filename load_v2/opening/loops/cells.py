@@ -61,11 +61,11 @@ def every(context: Context, output: Tensor, states: Container[Tensor]) -> Iterat
     """Yields each step whose output is a tensor; several where it is open which of two tensors is the state."""
     op = context.op(output)
     if op == "LSTMBlockCell":
-        found = _block_lstm(context, output)
-        yield from () if found is None else (found,)
+        cell = _block_lstm(context, output)
+        yield from () if cell is None else (cell,)
     elif op == "GRUBlockCell":
-        found = _block_gru(context, output)
-        yield from () if found is None else (found,)
+        cell = _block_gru(context, output)
+        yield from () if cell is None else (cell,)
     else:
         for kind in (_lstm, _gru, _simple):
             yield from kind(context, output, states)
@@ -87,10 +87,10 @@ _CLIPPED = made_by("Maximum", _BELOW_ONE, anything("zero"))
 
 def _hard_sigmoid(context: Context, tensor: Tensor) -> Tensor | None:
     """Returns what a tensor is the `hard_sigmoid` of by which tf.keras opened and closed gates; None where it is none."""
-    for found in matches(context.graph.index, tensor, _CLIPPED):
-        numbers = [context.values.number(found[name]) for name in ("slope", "half", "one", "zero")]
+    for captured in matches(context.graph.index, tensor, _CLIPPED):
+        numbers = [context.values.number(captured[name]) for name in ("slope", "half", "one", "zero")]
         if None not in numbers and np.allclose(np.array(numbers, "float64"), [0.2, 0.5, 1.0, 0.0], rtol=1e-6):
-            return found["x"]
+            return captured["x"]
     return None
 
 
@@ -157,11 +157,11 @@ def _lstm(context: Context, output: Tensor, states: Container[Tensor]) -> Iterat
         activation, memory = ACTIVATIONS[context.op(outer["activated"])], context.sources(outer["activated"])[0]
         product = [made_by("Mul", anything(a), anything(b), any_order=True) for a, b in (("c", "f"), ("i", "g"))]
         for inner in matches(index, memory, made_by(ops.ADDS, *product, any_order=True)):
-            found = [_gate(context, inner[name]) for name in "ifg"] + [_gate(context, outer["o"])]
-            if inner["c"] not in states or any(gate is None for gate in found):
+            all_gates = [_gate(context, inner[name]) for name in "ifg"] + [_gate(context, outer["o"])]
+            if inner["c"] not in states or any(gate is None for gate in all_gates):
                 continue
-            names = [gate[0] for gate in found if gate]
-            gates = [gate[1] for gate in found if gate]
+            names = [gate[0] for gate in all_gates if gate]
+            gates = [gate[1] for gate in all_gates if gate]
             if names[2] != activation or len({names[0], names[1], names[3]}) != 1 or names[0] not in _OPENS:
                 continue
             for h in _states_of(gates, states):
@@ -188,9 +188,9 @@ def _gru(context: Context, output: Tensor, states: Container[Tensor]) -> Iterato
     index = context.graph.index
     kept = made_by("Mul", anything("u"), anything("h"), any_order=True)
     fresh = made_by("Mul", made_by("Sub", anything("one"), anything("u")), anything("candidate"), any_order=True)
-    for found in matches(index, output, made_by(ops.ADDS, kept, fresh, any_order=True)):
-        h, update, candidate = found["h"], _gate(context, found["u"]), found["candidate"]
-        if context.values.number(found["one"]) != 1 or h not in states or update is None or update[0] not in _OPENS:
+    for captured in matches(index, output, made_by(ops.ADDS, kept, fresh, any_order=True)):
+        h, update, candidate = captured["h"], _gate(context, captured["u"]), captured["candidate"]
+        if context.values.number(captured["one"]) != 1 or h not in states or update is None or update[0] not in _OPENS:
             continue
         if context.op(candidate) not in ACTIVATIONS:
             continue
@@ -206,11 +206,11 @@ def _gru(context: Context, output: Tensor, states: Container[Tensor]) -> Iterato
 def _reset_before(context: Context, inner: Affine, h: Tensor, update: tuple[str, Affine]):
     """GRUCell: the reset gate is applied to the state before its product with the candidate's kernel."""
     for product in inner.terms:
-        for found in matches(
+        for captured in matches(
             context.graph.index, product, made_by("Mul", anything("r"), anything("h"), any_order=True)
         ):
-            reset = _gate(context, found["r"])
-            if found["h"] != h or reset is None or reset[0] != update[0]:
+            reset = _gate(context, captured["r"])
+            if captured["h"] != h or reset is None or reset[0] != update[0]:
                 continue
             candidate = dataclasses.replace(inner, terms={h if t == product else t: m for t, m in inner.terms.items()})
             gates = [update[1], reset[1], candidate]
@@ -226,11 +226,11 @@ def _reset_after(context: Context, candidate: Tensor, h: Tensor, update: tuple[s
     whole = made_by(
         ops.ADDS, anything("from x"), made_by("Mul", anything("r"), anything("from h"), any_order=True), any_order=True
     )
-    for found in matches(context.graph.index, context.sources(candidate)[0], whole):
-        reset = _gate(context, found["r"])
+    for captured in matches(context.graph.index, context.sources(candidate)[0], whole):
+        reset = _gate(context, captured["r"])
         if reset is None or reset[0] != update[0]:
             continue
-        from_x, from_h = affine(context, found["from x"]), affine(context, found["from h"])
+        from_x, from_h = affine(context, captured["from x"]), affine(context, captured["from h"])
         x = _only_input([update[1], reset[1], from_x], h)
         if x is None or set(from_x.terms) != {x} or set(from_h.terms) != {h}:
             continue
@@ -245,10 +245,10 @@ def _reset_after(context: Context, candidate: Tensor, h: Tensor, update: tuple[s
 
 
 def _simple(context: Context, output: Tensor, states: Container[Tensor]) -> Iterator[Cell]:
-    found = _gate(context, output)
-    if found is None:
+    gated = _gate(context, output)
+    if gated is None:
         return
-    activation, gate = found
+    activation, gate = gated
     if activation == _HARD_SIGMOID:
         return
     for h in _states_of([gate], states):

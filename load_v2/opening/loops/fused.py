@@ -79,7 +79,7 @@ class FusedLSTM:
         units = len(bias_value) // 4
         made_of: list[tuple[np.ndarray, tuple[Tensor, ...]]] = [(kernel_value, (kernel,)), (bias_value, (bias,))]
         if has_peepholes:
-            made_of.append((np.stack([context.values.value(one) for one in peepholes]), tuple(peepholes)))
+            made_of.append((np.stack([context.values.value(peephole) for peephole in peepholes]), tuple(peepholes)))
         options = {"peepholes": has_peepholes or None, "clip": clip or None}
         layer = context.layer(_FUSED.name, context.scope_of(kernel), made_of, (units,), options, _FUSED)
         given: list[tuple[str, Expression]] = []

@@ -108,8 +108,8 @@ def _made(context: Context, node: Tensor, write) -> tuple[Expression, list[int]]
         written: _Code = write(NestedCall(context, owner, names), node, indent)
         return written.lines, written.values
 
-    asked = tuple(trial.asked)
-    return Local(asked, tuple(map(operand, asked)), lines), results
+    operands = tuple(trial.asked)
+    return Local(operands, tuple(map(operand, operands)), lines), results
 
 
 def _told(context: Context, loop: Tensor, made: _Code) -> list[str]:
@@ -123,7 +123,7 @@ def _told(context: Context, loop: Tensor, made: _Code) -> list[str]:
     lines = ["    def compute_output_spec(self, *inputs):"]
     if len(told) == 1:
         return [*lines, f"        return {told[0]}"]
-    return [*lines, "        return (", *(f"            {one}," for one in told), "        )"]
+    return [*lines, "        return (", *(f"            {line}," for line in told), "        )"]
 
 
 def _own(call_: _Call, name: str) -> str:
@@ -161,22 +161,22 @@ def _loop(call_: _Call, loop: Tensor, indent: int) -> _Code:
 
 def _scan(call_: _Call, loop: Tensor, indent: int) -> _Code:
     context, inside = call_.context, " " * (indent + 4)
-    taken = steps.taken_apart(context, loop)
-    steps.check_past(context, taken)
-    sequences = steps.sequences(context, taken)
-    body = taken.body
+    parts = steps.taken_apart(context, loop)
+    steps.check_past(context, parts)
+    sequences = steps.sequences(context, parts)
+    body = parts.body
     take, carried_, inputs, step, at_ = (_own(call_, name) for name in ("take", "carried", "inputs", "step", "at"))
-    names = {counter: step for counter in taken.counters}
+    names = {counter: step for counter in parts.counters}
     outside = [call_.argument(source, f"{hint(source.node)}_steps") for source in sequences.values()]
     items = [_own(call_, f"input_{at}") if len(sequences) > 1 else inputs for at in range(len(sequences))]
     names.update(zip(sequences, items, strict=True))
-    states = [_own(call_, f"state_{at}" if len(taken.states) > 1 else "state") for at in range(len(taken.states))]
-    names.update(zip(taken.state_arguments, states, strict=True))
-    first = [call_.argument(body.given[at], f"first_{name}") for at, name in zip(taken.states, states, strict=True)]
+    states = [_own(call_, f"state_{at}" if len(parts.states) > 1 else "state") for at in range(len(parts.states))]
+    names.update(zip(parts.state_arguments, states, strict=True))
+    first = [call_.argument(body.given[at], f"first_{name}") for at, name in zip(parts.states, states, strict=True)]
     # What is written is a state, too: on TensorFlow, Keras's scan gives what it carries, step by step, and nothing else.
-    written = [at for at, value in taken.written.items() if value not in taken.states.values()]
-    first += [_zeros(call_, body, sequences, taken.written[at]) for at in written]
-    wanted = [*taken.states.values(), *(taken.written[at] for at in written)]
+    written = [at for at, value in parts.written.items() if value not in parts.states.values()]
+    first += [_zeros(call_, body, sequences, parts.written[at]) for at in written]
+    wanted = [*parts.states.values(), *(parts.written[at] for at in written)]
     lines, new, _ = _lines_and_results(call_, body, wanted, names, indent + 4)
     carried = [*states, *("_" for _ in written)]
     if not carried or re.search(rf"\b{step}\b", "\n".join([*lines, *new])):
@@ -196,12 +196,12 @@ def _scan(call_: _Call, loop: Tensor, indent: int) -> _Code:
     scanned = call("ops.scan", Name(take), _names(first), over)
     last, all_ = _own(call_, "last"), _own(call_, "steps")
     code.append(text.statement(f"{last}, {all_} = ", scanned, {}, indent=indent))
-    given = [f"{all_}[{wanted.index(value)}]" for value in taken.written.values()]
+    given = [f"{all_}[{wanted.index(value)}]" for value in parts.written.values()]
     given += [f"{last}[{at}]" for at in range(len(states))]
     if len(carried) == 1:
         given = [member.partition("[")[0] for member in given]
     says = f"Loop {loop.node!r} of the original graph, step by step."
-    return _Code(code, given, [*taken.written, *taken.states], says, "steps that no recurrent layer takes")
+    return _Code(code, given, [*parts.written, *parts.states], says, "steps that no recurrent layer takes")
 
 
 def _while(call_: _Call, loop: Tensor, indent: int) -> _Code:

@@ -47,8 +47,8 @@ class Recurrent:
         """Returns the value of a layer that a tensor is; the layer itself is a piece of its own."""
         op = context.op(tensor)
         if op in ops.WHILES:
-            found = _loop(context, tensor)
-            return context.piece(tensor, operand(_state(context, found, tensor.index)), self.name)
+            loop = _loop(context, tensor)
+            return context.piece(tensor, operand(_state(context, loop, tensor.index)), self.name)
         if op == "StridedSlice":
             return self._last(context, tensor)
         stack = tensor
@@ -84,10 +84,10 @@ class Recurrent:
         stack = context.sources(source)[0]
         if items[axis] != -1 or context.op(stack) not in ops.WHILES:
             return None
-        found = _loop(context, stack)
-        if found.steps.lengths is not None:
+        loop = _loop(context, stack)
+        if loop.steps.lengths is not None:
             return None
-        given = _outputs_of_list(context, found, stack.index)
+        given = _outputs_of_list(context, loop, stack.index)
         return context.piece(tensor, operand(given[1]), self.name, [*inside, source])
 
 
@@ -105,83 +105,83 @@ def _loop(context: Context, tensor: Tensor) -> _Loop:
             context.notes[key] = _Loop(Tensor(tensor.node), apart.without_lengths(), sequences)
         except (Missed, Refused) as missed:
             context.notes[key] = missed
-    found = context.notes[key]
-    if isinstance(found, Exception):
-        raise Missed(str(found))
-    return found
+    noted = context.notes[key]
+    if isinstance(noted, Exception):
+        raise Missed(str(noted))
+    return noted
 
 
-def _state(context: Context, found: _Loop, index: int) -> Tensor:
-    if index not in found.steps.states:
+def _state(context: Context, loop: _Loop, index: int) -> Tensor:
+    if index not in loop.steps.states:
         raise Missed("what it gives at its end is no state")
-    wanted = found.steps.states[index]
-    for value in found.steps.states.values():
-        cell = _cell(found, value)
+    wanted = loop.steps.states[index]
+    for value in loop.steps.states.values():
+        cell = _cell(loop, value)
         if cell is not None and wanted in cell.new:
-            return _run(context, found, cell)[1 + cell.new.index(wanted)]
+            return _run(context, loop, cell)[1 + cell.new.index(wanted)]
     raise Missed("its step is not that of a recurrent layer of Keras's")
 
 
-def _outputs_of_list(context: Context, found: _Loop, index: int) -> tuple[Tensor, ...]:
-    if index not in found.steps.written:
+def _outputs_of_list(context: Context, loop: _Loop, index: int) -> tuple[Tensor, ...]:
+    if index not in loop.steps.written:
         raise Missed("what it gives is no list that it fills")
-    return _outputs(context, found, found.steps.written[index])
+    return _outputs(context, loop, loop.steps.written[index])
 
 
-def _outputs(context: Context, found: _Loop, value: Tensor) -> tuple[Tensor, ...]:
+def _outputs(context: Context, loop: _Loop, value: Tensor) -> tuple[Tensor, ...]:
     """Returns the tensors for all steps of a value that a step computes, batch first, and for each state at the end."""
-    cell = _cell(found, value)
+    cell = _cell(loop, value)
     if cell is None:
         raise Missed("its step is not that of a recurrent layer of Keras's")
-    return _run(context, found, cell)
+    return _run(context, loop, cell)
 
 
-def _cell(found: _Loop, value: Tensor) -> Cell | None:
-    if value not in found.cells:
-        found.cells[value] = cells.cell(found.steps.body.context, value, found.steps.state_arguments)
-    return found.cells[value]
+def _cell(loop: _Loop, value: Tensor) -> Cell | None:
+    if value not in loop.cells:
+        loop.cells[value] = cells.cell(loop.steps.body.context, value, loop.steps.state_arguments)
+    return loop.cells[value]
 
 
-def _run(context: Context, found: _Loop, cell: Cell) -> tuple[Tensor, ...]:
+def _run(context: Context, loop: _Loop, cell: Cell) -> tuple[Tensor, ...]:
     """Returns the tensors that the layer of a cell gives: the sequence, and each state at its end."""
     output = cell.new[0]
-    if output in found.made:
-        return found.made[output]
-    body = found.steps.body
+    if output in loop.made:
+        return loop.made[output]
+    body = loop.steps.body
     places = []
     for before, after in zip(cell.states, cell.new, strict=True):
         at = body.arguments.index(before)
-        if found.steps.states.get(at) != after:
+        if loop.steps.states.get(at) != after:
             raise Missed("a state is not simply the one after the last step")
         places.append(at)
-    source = _input(context, found, cell)
+    source = _input(context, loop, cell)
     initial = [body.given[at] for at in places]
     options: list[tuple[str, Expression]] = []
-    if found.steps.lengths is not None:
-        options.append(("mask", operand(_mask(context, found, source))))
-    elif found.steps.mask is not None:
-        options.append(("mask", _mask_of_rows(context, found.steps.mask)))
+    if loop.steps.lengths is not None:
+        options.append(("mask", operand(_mask(context, loop, source))))
+    elif loop.steps.mask is not None:
+        options.append(("mask", _mask_of_rows(context, loop.steps.mask)))
     options += steps.initial_state(context, initial)
     layer = context.layer(
-        cell.kind, _scope(context, found, cell), _outside(found, cell), (cell.units,),
+        cell.kind, _scope(context, loop, cell), _outside(loop, cell), (cell.units,),
         {
             **cell.options, "return_sequences": True, "return_state": True,
-            "zero_output_for_mask": True if found.steps.lengths is not None else None,
+            "zero_output_for_mask": True if loop.steps.lengths is not None else None,
         },
     )  # fmt: skip
-    given = tuple(found.new_tensor() for _ in range(1 + len(cell.states)))
+    given = tuple(loop.new_tensor() for _ in range(1 + len(cell.states)))
     code = LayerCall(layer, (source,), tuple(options))
-    context.virtual[given[0]] = Piece(given, code, Recurrent.name, frozenset({found.loop.node}), layer.scope)
+    context.virtual[given[0]] = Piece(given, code, Recurrent.name, frozenset({loop.loop.node}), layer.scope)
     context.virtual.update(dict.fromkeys(given[1:], context.virtual[given[0]]))
-    found.made[output] = given
+    loop.made[output] = given
     return given
 
 
-def _input(context: Context, found: _Loop, cell: Cell) -> Expression:
+def _input(context: Context, loop: _Loop, cell: Cell) -> Expression:
     """Returns the sequence that a cell reads, batch first."""
-    if cell.x not in found.sequences:
-        return operand(_outputs(context, found, cell.x)[0])
-    source = found.sequences[cell.x]
+    if cell.x not in loop.sequences:
+        return operand(_outputs(context, loop, cell.x)[0])
+    source = loop.sequences[cell.x]
     if context.op(source) == "Transpose":
         inner, permutation = context.sources(source)
         order = context.values.constant(permutation)
@@ -208,32 +208,32 @@ def _mask_of_rows(context: Context, mask: Tensor) -> Expression:
     raise Missed("which of its steps are valid is told in another way than by a mask")
 
 
-def _mask(context: Context, found: _Loop, source: Expression) -> Tensor:
-    key = ("mask", found.loop, found.steps.lengths)
+def _mask(context: Context, loop: _Loop, source: Expression) -> Tensor:
+    key = ("mask", loop.loop, loop.steps.lengths)
     if key not in context.notes:
-        lengths = found.steps.lengths
+        lengths = loop.steps.lengths
         assert lengths is not None
-        layer = printed.sequence_mask(found.loop.node)
-        tensor = found.new_tensor()
+        layer = printed.sequence_mask(loop.loop.node)
+        tensor = loop.new_tensor()
         code = LayerCall(layer, (source, operand(lengths)))
-        context.virtual[tensor] = Piece((tensor,), code, "sequence mask", frozenset(), f"{found.loop.node}/mask")
+        context.virtual[tensor] = Piece((tensor,), code, "sequence mask", frozenset(), f"{loop.loop.node}/mask")
         context.notes[key] = tensor
-        size = context.sizes.axis(next(iter(found.sequences.values())), 0)
+        size = context.sizes.axis(next(iter(loop.sequences.values())), 0)
         context.masks[tensor] = lengths, size
     return context.notes[key]
 
 
-def _outside(found: _Loop, cell: Cell) -> list[tuple[np.ndarray, list[Tensor]]]:
+def _outside(loop: _Loop, cell: Cell) -> list[tuple[np.ndarray, list[Tensor]]]:
     """Returns a cell's weights with the tensors outside the loop that they are made of."""
-    return [(value, _given(found, tensors)) for value, tensors in cell.weights]
+    return [(value, _given(loop, tensors)) for value, tensors in cell.weights]
 
 
-def _given(found: _Loop, tensors: tuple[Tensor, ...]) -> list[Tensor]:
-    body = found.steps.body
+def _given(loop: _Loop, tensors: tuple[Tensor, ...]) -> list[Tensor]:
+    body = loop.steps.body
     above = body.context.graph.index.ancestors(tensor.node for tensor in tensors)
     return [given for argument, given in zip(body.arguments, body.given, strict=True) if argument.node in above]
 
 
-def _scope(context: Context, found: _Loop, cell: Cell) -> str:
-    tensors = _given(found, cell.weights[0][1])
-    return cells.without_gates(context.scope_of(*tensors) if tensors else found.loop.node)
+def _scope(context: Context, loop: _Loop, cell: Cell) -> str:
+    tensors = _given(loop, cell.weights[0][1])
+    return cells.without_gates(context.scope_of(*tensors) if tensors else loop.loop.node)

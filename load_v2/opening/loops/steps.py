@@ -96,16 +96,16 @@ def _counts(inner: Context, argument: Tensor, result: Tensor) -> bool:
         return False
     left, right = inner.sources(result)
     pairs = ((left, right), (right, left))
-    return any(before == argument and inner.values.number(one) == 1 for before, one in pairs)
+    return any(before == argument and inner.values.number(after) == 1 for before, after in pairs)
 
 
 def _past(steps: Steps) -> tuple[str, Tensor] | None:
     """Returns "lengths" or "mask" and the tensor that says where nothing changes, None where that is not all states and lists."""
-    found = [_unmasked(steps, value) for value in [*steps.written.values(), *steps.states.values()]]
-    lengths = {length for _, length, _ in found}
+    pasts = [_unmasked(steps, value) for value in [*steps.written.values(), *steps.states.values()]]
+    lengths = {length for _, length, _ in pasts}
     if len(lengths) != 1:
         return None
-    for at, (_, length, past) in zip(steps.states, found[len(steps.written) :], strict=True):
+    for at, (_, length, past) in zip(steps.states, pasts[len(steps.written) :], strict=True):
         if length is not None and past != steps.body.arguments[at]:
             return None
     return lengths.pop()
@@ -251,7 +251,7 @@ def _from_zero(body: Function, at: int) -> bool:
 
 def sequences(context: Context, steps: Steps) -> dict[Tensor, Tensor]:
     """Returns the tensors that a step reads from lists -> the time-major tensors outside that the lists are made from."""
-    inner, found = steps.body.context, {}
+    inner, outside = steps.body.context, {}
     for node in inner.graph.graph_def.node:
         if node.op != "TensorListGetItem":
             continue
@@ -266,8 +266,8 @@ def sequences(context: Context, steps: Steps) -> dict[Tensor, Tensor]:
         source = steps.body.given[at]
         if not steps.body.is_same(at) or context.op(source) != "TensorListFromTensor":
             raise Missed("it reads a list that is not a tensor's")
-        found[item] = context.sources(source)[0]
-    return found
+        outside[item] = context.sources(source)[0]
+    return outside
 
 
 def check_past(context: Context, apart: Steps) -> None:

@@ -114,7 +114,7 @@ def _chains(context: Context) -> dict[Tensor, _Chain]:
     )
     if not any(count > 1 for count in uses.values()):
         return {}
-    found: dict[Tensor, _Chain] = {}
+    chain_of: dict[Tensor, _Chain] = {}
     for node in context.in_order():
         if node.op not in _STEPS:
             continue
@@ -122,29 +122,29 @@ def _chains(context: Context) -> dict[Tensor, _Chain]:
         if not context.is_data(output):
             continue
         possible = list(cells.every(context, output, _Any()))
-        after = next((step for step in possible if _follows(context, found, step)), None)
+        after = next((step for step in possible if _follows(context, chain_of, step)), None)
         if after is not None:
-            chain = found[after.states[0]]
+            chain = chain_of[after.states[0]]
             chain.steps.append(after)
-            found[output] = chain
+            chain_of[output] = chain
             continue
         first = next((step for step in possible if all(steps.is_zero(context, s) for s in step.states)), None)
         if first is None and len(possible) == 1:
             first = possible[0]
         if first is not None:
-            found[output] = _Chain([first])
+            chain_of[output] = _Chain([first])
     chains = {
-        id(chain): chain for chain in found.values() if len(chain.steps) > 1 and not _feeds_itself(context, chain)
+        id(chain): chain for chain in chain_of.values() if len(chain.steps) > 1 and not _feeds_itself(context, chain)
     }
-    result = {output: chain for output, chain in found.items() if id(chain) in chains}
+    result = {output: chain for output, chain in chain_of.items() if id(chain) in chains}
     for chain in chains.values():
         result.update(dict.fromkeys(chain.steps[-1].new, chain))
     return result
 
 
-def _follows(context: Context, found: dict[Tensor, _Chain], step: Cell) -> bool:
+def _follows(context: Context, chains: dict[Tensor, _Chain], step: Cell) -> bool:
     """Returns whether a step begins with the states that the last of a chain has left, and has its weights."""
-    chain = found.get(step.states[0])
+    chain = chains.get(step.states[0])
     if chain is None or chain.steps[-1].new != step.states or chain.steps[-1].kind != step.kind:
         return False
     return _content(context, chain.steps[-1]) == _content(context, step)
@@ -215,8 +215,8 @@ def _side_by_side(context: Context, tensors: Sequence[Tensor], chains: dict[Tens
     if any(context.values.number(sources[-1]) not in (1, -1) for sources in parts):
         return None
     wholes = [_sequence(context, column, chains) for column in list(zip(*parts, strict=True))[:-1]]
-    found = [whole for whole in wholes if whole is not None]
-    return call("ops.concatenate", Items(tuple(found)), axis=-1) if len(found) == len(wholes) else None
+    sequences = [whole for whole in wholes if whole is not None]
+    return call("ops.concatenate", Items(tuple(sequences)), axis=-1) if len(sequences) == len(wholes) else None
 
 
 def _steps_of(context: Context, tensors: Sequence[Tensor]) -> Expression | None:
@@ -249,7 +249,7 @@ def _split(context: Context, tensors: Sequence[Tensor]) -> Expression | None:
     shape, at = context.graph.shape(source), context.values.number(axis)
     if shape is None or len(shape) != 3 or at is None or shape[int(at) % 3] != len(tensors):
         return None
-    dropped = [[int(one) % 3 for one in context.graph.attr(t, "squeeze_dims").list.i] for t in tensors]
+    dropped = [[int(axis) % 3 for axis in context.graph.attr(t, "squeeze_dims").list.i] for t in tensors]
     if parts != [Tensor(first.node, place) for place in range(len(tensors))] or dropped != [[int(at) % 3]] * len(parts):
         return None
     return _batch_first(source, int(at) % 3)

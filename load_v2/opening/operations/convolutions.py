@@ -94,9 +94,9 @@ def _transposed(context: Context, tensor: Tensor) -> Expression:
         if old is None or window is None or not isinstance(new, int):
             raise Refused("the sizes that go in and come out are not known")
         before = max((old - 1) * step + window - new, 0) // 2 if padding == "same" else 0
-        there = old * step + max(window - step, 0)
-        cuts.append(Slice(before or None, before + new if before + new < there else None))
-        missing.append([0, max(before + new - there, 0)])
+        reached = old * step + max(window - step, 0)
+        cuts.append(Slice(before or None, before + new if before + new < reached else None))
+        missing.append([0, max(before + new - reached, 0)])
     cut = whole if all(part == Slice() for part in cuts) else Item(whole, tuple(cuts))
     return call("ops.pad", cut, [*missing, [0, 0]]) if any(after for _, after in missing) else cut
 

@@ -178,7 +178,9 @@ def _quantized(context: Context, tensor: Tensor) -> Expression:
         raise Refused("its range is empty")
     scale = np.float32((high - low) / (last - first))
     zero = np.clip(np.floor(first - low / scale + 0.5), first, last)
-    bottom, top, step = (float(str(np.float32(one))) for one in ((first - zero) * scale, (last - zero) * scale, scale))
+    bottom, top, step = (
+        float(str(np.float32(number))) for number in ((first - zero) * scale, (last - zero) * scale, scale)
+    )
     clipped = call("ops.clip", operand(source), bottom, top)
     levels = call(
         "ops.floor", Binary("+", Binary("/", Binary("-", clipped, Literal(bottom)), Literal(step)), Literal(0.5))

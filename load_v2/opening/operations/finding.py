@@ -55,9 +55,9 @@ def _layer(context: Context, tensor: Tensor, made: PrintedClass) -> Layer:
 @translates("Unique")
 def _unique(context: Context, tensor: Tensor) -> Expression:
     (source,) = context.sources(tensor)
-    found = Item(called(_layer(context, tensor, _UNIQUE), source), (Literal(tensor.index),))
+    result = Item(called(_layer(context, tensor, _UNIQUE), source), (Literal(tensor.index),))
     dtype = context.graph.dtype(tensor)
-    return call("ops.cast", found, dtype) if tensor.index and dtype != "int32" else found
+    return call("ops.cast", result, dtype) if tensor.index and dtype != "int32" else result
 
 
 @translates("Where")

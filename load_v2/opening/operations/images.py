@@ -25,7 +25,7 @@ def _spatial(context: Context, tensor: Tensor) -> tuple[list[int], list[int]]:
     known = context.graph.shape(source)
     if known is None or None in known[1:3]:
         raise Refused("it resizes images of unknown size, by TensorFlow 1's rule for corners (try --static)")
-    return [int(one or 0) for one in known[1:3]], [int(one) for one in context.static(wanted, "the new size")]
+    return [int(size or 0) for size in known[1:3]], [int(size) for size in context.static(wanted, "the new size")]
 
 
 def _of_any_size(context: Context, tensor: Tensor) -> Expression:
@@ -45,7 +45,7 @@ def _of_any_size(context: Context, tensor: Tensor) -> Expression:
 def _is_open(context: Context, tensor: Tensor) -> bool:
     source, wanted = context.sources(tensor)[:2]
     known, sizes = context.graph.shape(source), context.sizes.array(wanted)
-    fixed = sizes is not None and all(isinstance(one, int) for one in sizes.reshape(-1))
+    fixed = sizes is not None and all(isinstance(size, int) for size in sizes.reshape(-1))
     return known is None or None in known[1:3] or not fixed
 
 

@@ -75,7 +75,7 @@ def _slice(context: Context, tensor: Tensor) -> Expression:
     source, begin, count = context.sources(tensor)
     first, counts = context.sizes.array(begin), context.sizes.array(count)
     given = context.sizes.shape(source)
-    if first is None or counts is None or not all(isinstance(one, int) for one in first):
+    if first is None or counts is None or not all(isinstance(start, int) for start in first):
         raise Refused("it slices at places that are computed from data")
     parts: list[Expression] = []
     for axis, (start, length) in enumerate(zip(first, counts, strict=True)):
@@ -182,5 +182,7 @@ def _bucketize(context: Context, tensor: Tensor) -> Expression:
 @translates("Roll")
 def _roll(context: Context, tensor: Tensor) -> Expression:
     source, shifts, axes = context.sources(tensor)
-    by, along = (tuple(int(one) for one in context.static(s, "how far it rolls").reshape(-1)) for s in (shifts, axes))
+    by, along = (
+        tuple(int(number) for number in context.static(s, "how far it rolls").reshape(-1)) for s in (shifts, axes)
+    )
     return call("ops.roll", operand(source), by[0] if len(by) == 1 else by, axis=along[0] if len(along) == 1 else along)

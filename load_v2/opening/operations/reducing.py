@@ -40,9 +40,9 @@ def _largest(context: Context, tensor: Tensor) -> Expression:
         if context.op(tensor) == "TopKV2"
         else context.graph.attr(tensor, "k").i
     )
-    found = Item(call("ops.top_k", operand(source), count), (Literal(tensor.index),))
+    result = Item(call("ops.top_k", operand(source), count), (Literal(tensor.index),))
     # PyTorch counts in 64 bits.
-    return call("ops.cast", found, context.graph.dtype(tensor)) if tensor.index else found
+    return call("ops.cast", result, context.graph.dtype(tensor)) if tensor.index else result
 
 
 @translates("InTopKV2")

@@ -64,10 +64,10 @@ def _reshape(context: Context, tensor: Tensor) -> Expression:
     given = context.sizes.shape(source)
     if given is not None and -1 in wanted:
         rest = size_algebra.divided(
-            size_algebra.product(given), size_algebra.product(one for one in wanted if one != -1)
+            size_algebra.product(given), size_algebra.product(size for size in wanted if size != -1)
         )
         if rest is not None:
-            wanted = [rest if one == -1 else one for one in wanted]
+            wanted = [rest if size == -1 else size for size in wanted]
     if given is not None and list(given) == wanted:
         return operand(source)
     return reshaped(context, source, given, wanted)
@@ -75,19 +75,19 @@ def _reshape(context: Context, tensor: Tensor) -> Expression:
 
 def reshaped(context: Context, source: Tensor, given: tuple[Size, ...] | None, wanted: list[Size]) -> Expression:
     """Returns the code that gives a tensor another shape; a -1 stands where one size follows from the others."""
-    unknown = [at for at, one in enumerate(wanted) if not isinstance(one, int) or one == -1]
+    unknown = [at for at, size in enumerate(wanted) if not isinstance(size, int) or size == -1]
     keeps_batch = given and wanted and not isinstance(given[0], int) and given[0] == wanted[0]
     if given and keeps_batch and not context.inside_call and len(unknown) <= 2:
         if len(wanted) == 2 and len(given) > 2:
             return called(context.layer("Flatten", ""), source)
-        rest = tuple(-1 if at in unknown else one for at, one in enumerate(wanted))[1:]
+        rest = tuple(-1 if at in unknown else size for at, size in enumerate(wanted))[1:]
         return called(context.layer("Reshape", "", arguments=(rest,)), source)
     if len(unknown) <= 1:
         return call(
-            "ops.reshape", operand(source), tuple(-1 if at in unknown else one for at, one in enumerate(wanted))
+            "ops.reshape", operand(source), tuple(-1 if at in unknown else size for at, size in enumerate(wanted))
         )
     # All but one have to be said.
-    last = -1 if -1 in wanted else next(one for one in wanted if not isinstance(one, int))
+    last = -1 if -1 in wanted else next(size for size in wanted if not isinstance(size, int))
     at = wanted.index(last)
     return call("ops.reshape", operand(source), shape([*wanted[:at], -1, *wanted[at + 1 :]]))
 
@@ -115,7 +115,7 @@ def _squeeze(context: Context, tensor: Tensor) -> Expression:
         known = context.graph.shape(source)
         if known is None:
             raise Refused("which axes it drops depends on data")
-        axes = tuple(at for at, one in enumerate(known) if one == 1)
+        axes = tuple(at for at, size in enumerate(known) if size == 1)
         if not axes:
             return operand(source)
     return call("ops.squeeze", operand(source), axes[0] if len(axes) == 1 else axes)
@@ -249,7 +249,7 @@ def _shape(context: Context, tensor: Tensor) -> Expression:
 @translates("Pad", "PadV2", "MirrorPad")
 def _pad(context: Context, tensor: Tensor) -> Expression:
     source, paddings, *filler = context.sources(tensor)
-    amounts = [[int(one) for one in row] for row in context.static(paddings, "how much it pads")]
+    amounts = [[int(size) for size in row] for row in context.static(paddings, "how much it pads")]
     mode = {b"REFLECT": "reflect", b"SYMMETRIC": "symmetric"}.get(context.graph.attr(tensor, "mode").s)
     value = context.values.number(filler[0]) if filler else None
     if filler and value is None:

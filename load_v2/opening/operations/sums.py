@@ -48,21 +48,21 @@ def taken_for_bias(first: tuple[Size, ...] | None, second: tuple[Size, ...] | No
         if size == 1 or any(isinstance(other, int) for other in others) or size in others:
             continue
         # A vector, if all the unknown sizes beside it are one.
-        sizes = [1 if one in others else one for one in first]
+        sizes = [1 if size in others else size for size in first]
         if _may_be(sizes[-1], size):
-            taken = len(first) - 1
+            bias_axis = len(first) - 1
         elif _may_be(sizes[1], size):
-            taken = 1
+            bias_axis = 1
         else:
             continue
-        if len(second) > len(first) or taken != len(first) - len(second) + at:
+        if len(second) > len(first) or bias_axis != len(first) - len(second) + at:
             return True
     return False
 
 
-def _may_be(one: Size, other: Size) -> bool:
+def _may_be(size: Size, other: Size) -> bool:
     """Returns whether two sizes may be the same, and more than one."""
-    return one != 1 and (one == other or not (isinstance(one, int) and isinstance(other, int)))
+    return size != 1 and (size == other or not (isinstance(size, int) and isinstance(other, int)))
 
 
 def is_array(context: Context, tensor: Tensor) -> bool:

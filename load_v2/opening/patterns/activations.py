@@ -59,11 +59,11 @@ class Gelu:
     def find(self, context: Context, tensor: Tensor) -> Piece | None:
         """Returns the call of ops.gelu, or of the code's own for an exact one, that gives a tensor."""
         for inner, approximate in ((_ERF, False), (_TANH, True)):
-            for found in matches(context.graph.index, tensor, _gelu(inner)):
-                if context.is_data(found["x"]) and _numbers_fit(context, found.captures):
-                    x = operand(found["x"])
+            for captured in matches(context.graph.index, tensor, _gelu(inner)):
+                if context.is_data(captured["x"]) and _numbers_fit(context, captured.captures):
+                    x = operand(captured["x"])
                     code = call("ops.gelu", x, approximate=True) if approximate else call("gelu", x)
-                    return context.piece(tensor, code, self.name, context.above(tensor, [found["x"]]))
+                    return context.piece(tensor, code, self.name, context.above(tensor, [captured["x"]]))
         return None
 
 
@@ -85,11 +85,11 @@ class LeakyRelu:
     def find(self, context: Context, tensor: Tensor) -> Piece | None:
         """Returns the call of ops.leaky_relu that gives a tensor."""
         whole = made_by("Maximum", anything("x"), _product(anything("x"), anything("slope")), any_order=True)
-        for found in matches(context.graph.index, tensor, whole):
-            slope = context.values.number(found["slope"])
-            if slope is not None and 0 < slope < 1 and context.is_data(found["x"]):
-                code = call("ops.leaky_relu", operand(found["x"]), float(str(np.float32(slope))))
-                return context.piece(tensor, code, self.name, context.above(tensor, [found["x"]]))
+        for captured in matches(context.graph.index, tensor, whole):
+            slope = context.values.number(captured["slope"])
+            if slope is not None and 0 < slope < 1 and context.is_data(captured["x"]):
+                code = call("ops.leaky_relu", operand(captured["x"]), float(str(np.float32(slope))))
+                return context.piece(tensor, code, self.name, context.above(tensor, [captured["x"]]))
         return None
 
 
@@ -126,13 +126,13 @@ class ParametricRelu:
                 _product(anything("alpha"), x),
             ),
         )
-        for found in matches(context.graph.index, tensor, whole):
-            zeros = [found[name] for name in ("zero", "zero above") if name in found.captures]
+        for captured in matches(context.graph.index, tensor, whole):
+            zeros = [captured[name] for name in ("zero", "zero above") if name in captured.captures]
             if any(context.values.number(zero) != 0 for zero in zeros):
                 continue
-            sign = -1 if "minus alpha" in found.captures else 1
-            alpha, shape = found["minus alpha" if sign < 0 else "alpha"], context.graph.shape(found["x"])
-            if context.is_data(alpha) or not context.is_data(found["x"]) or not shape or shape[-1] is None:
+            sign = -1 if "minus alpha" in captured.captures else 1
+            alpha, shape = captured["minus alpha" if sign < 0 else "alpha"], context.graph.shape(captured["x"])
+            if context.is_data(alpha) or not context.is_data(captured["x"]) or not shape or shape[-1] is None:
                 continue
             value, channels = sign * context.values.value(alpha), shape[-1]
             if value.size not in (1, channels):
@@ -141,7 +141,9 @@ class ParametricRelu:
             shared = list(range(1, len(shape) - (value.size == channels))) or None
             full = value.reshape((1,) * (len(shape) - 2) + (value.size,))
             layer = context.layer("PReLU", context.scope_of(alpha), [(full, (alpha,))], (), {"shared_axes": shared})
-            return context.piece(tensor, called(layer, found["x"]), self.name, context.above(tensor, [found["x"]]))
+            return context.piece(
+                tensor, called(layer, captured["x"]), self.name, context.above(tensor, [captured["x"]])
+            )
         return None
 
 
@@ -153,8 +155,10 @@ class Swish:
 
     def find(self, context: Context, tensor: Tensor) -> Piece | None:
         """Returns the call of ops.silu that gives a tensor."""
-        for found in matches(context.graph.index, tensor, _product(anything("x"), made_by("Sigmoid", anything("x")))):
-            inside = context.above(tensor, [found["x"]])
-            if context.is_data(found["x"]) and context.inner(inside, tensor):
-                return context.piece(tensor, call("ops.silu", operand(found["x"])), self.name, inside)
+        for captured in matches(
+            context.graph.index, tensor, _product(anything("x"), made_by("Sigmoid", anything("x")))
+        ):
+            inside = context.above(tensor, [captured["x"]])
+            if context.is_data(captured["x"]) and context.inner(inside, tensor):
+                return context.piece(tensor, call("ops.silu", operand(captured["x"])), self.name, inside)
         return None

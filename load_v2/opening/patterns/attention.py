@@ -120,7 +120,9 @@ class MultiHeadAttention:
         sources = [part.source for part in parts[:3]]
         inside = context.above(tensor, [*sources, *([] if mask is None else [mask.tensor])])
         # Its projections may have other readers; scores, weights and weighted values are nowhere but inside Keras's layer.
-        if not context.inner(inside, tensor, [one for one in inside if context.op(one) in _PRODUCTS | {"Softmax"}]):
+        if not context.inner(
+            inside, tensor, [member for member in inside if context.op(member) in _PRODUCTS | {"Softmax"}]
+        ):
             raise Missed("its scores are read by something else, too")
         layer = context.layer("MultiHeadAttention", scope, weights, (query.heads, query.size), options)
         given = [_in_steps(context, heads) for heads in (query, value, key)]
@@ -169,10 +171,10 @@ def _projection(context: Context, tensor: Tensor) -> _Projection | None:
 
 def _dense(context: Context, tensor: Tensor) -> _Projection | None:
     """Returns the Dense that gives a tensor."""
-    found = weighted.found(context, tensor) if context.is_data(tensor) else None
-    if found is None or found[0].kind != "Dense" or found[2] is not None:
+    product = weighted.found(context, tensor) if context.is_data(tensor) else None
+    if product is None or product[0].kind != "Dense" or product[2] is not None:
         return None
-    linear, bias, *_ = found
+    linear, bias, *_ = product
     kernel, made_of = linear.kernels[0]
     vector = None if bias is None else np.reshape(context.values.value(bias), -1)
     return _Projection(linear.source, kernel, vector, (made_of,) if bias is None else (made_of, bias))

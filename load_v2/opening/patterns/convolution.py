@@ -161,6 +161,6 @@ def _dilated(context: Context, tensor: Tensor) -> Linear | None:
         same = before == [amount // 2 for amount in needed] and any(needed)
         if not same and before != [0] * len(before):
             raise Missed("its padding is neither that of SAME nor none")
-    rate = _short(tuple(int(one) for one in rates))
+    rate = _short(tuple(int(size) for size in rates))
     inside = (spread,) if context.read_once(spread) else ()
     return inner.with_source(data, tensor, *inside, dilation_rate=rate, padding="same" if same else None)

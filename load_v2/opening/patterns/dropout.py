@@ -15,12 +15,12 @@ class DropsOut:
 
     def find(self, context: Context, tensor: Tensor) -> Piece | None:
         """Returns the layer that ends in a tensor."""
-        found = context.training.dropouts.get(tensor.node)
+        dropout = context.training.dropouts.get(tensor.node)
         source, rank = context.sources(tensor)[0], context.graph.rank(tensor)
-        if found is None or rank is None:
+        if dropout is None or rank is None:
             return None
-        shape = dropouts.mask_shape(found, rank)
-        layer = context.layer("Dropout", found.scope, (), (found.rate,), {"noise_shape": shape})
+        shape = dropouts.mask_shape(dropout, rank)
+        layer = context.layer("Dropout", dropout.scope, (), (dropout.rate,), {"noise_shape": shape})
         return context.piece(tensor, called(layer, source), self.name)
 
 

@@ -28,13 +28,13 @@ def is_tied(context: Context, table: Tensor) -> bool:
     if not hasattr(keras.layers, "ReversibleEmbedding") or context.graph.rank(table) != 2:
         return False
     readers = [reader for reader, at in context.graph.index.tensor_consumers(table)]
-    taken = any(
+    is_gathered = any(
         reader.op in ops.GATHERS
         and context.sources(Tensor(reader.name))[0] == table
         and context.is_data(Tensor(reader.name))
         for reader in readers
     )
-    return taken and any(_is_projection(context, Tensor(reader.name), table) for reader in readers)
+    return is_gathered and any(_is_projection(context, Tensor(reader.name), table) for reader in readers)
 
 
 def _is_projection(context: Context, tensor: Tensor, table: Tensor) -> bool:
@@ -103,7 +103,7 @@ class Embedding:
         vectors = [Tensor(name) for name in common if context.graph.rank(Tensor(name)) == 1]
         integers = [vector for vector in vectors if context.graph.dtype(vector) in ("int32", "int64")]
         above = {vector: context.graph.index.ancestors([vector.node]) for vector in integers}
-        first = [one for one in integers if all(one.node in above[other] for other in integers)]
+        first = [candidate for candidate in integers if all(candidate.node in above[other] for other in integers)]
         return first[0] if first else None
 
 

@@ -78,8 +78,8 @@ def every(context: Context, tensor: Tensor) -> Iterator[Normalized]:
     for outer in matches(index, tensor, _MULTIPLIED):
         for inner in matches(index, outer["factor"], _FACTOR):
             yield from _checked(context, {**outer.captures, **inner.captures}, tensor)
-    for found in itertools.chain(matches(index, tensor, _ADDED), matches(index, tensor, _SHIFTED)):
-        yield from _checked(context, dict(found.captures), tensor)
+    for captured in itertools.chain(matches(index, tensor, _ADDED), matches(index, tensor, _SHIFTED)):
+        yield from _checked(context, dict(captured.captures), tensor)
 
 
 def _checked(context: Context, captures: dict[str, Tensor], tensor: Tensor) -> Iterator[Normalized]:
@@ -102,14 +102,14 @@ def _checked(context: Context, captures: dict[str, Tensor], tensor: Tensor) -> I
 
 def between(context: Context, tensor: Tensor, ends: set[Tensor]) -> list[Tensor]:
     """Returns the data tensors from which `tensor` is made, as far as `ends`."""
-    found: dict[Tensor, None] = {}
+    tensors: dict[Tensor, None] = {}
     todo = [tensor]
     while todo:
         for source in context.sources(todo.pop()):
-            if source not in ends and source not in found and context.is_data(source):
-                found[source] = None
+            if source not in ends and source not in tensors and context.is_data(source):
+                tensors[source] = None
                 todo.append(source)
-    return list(found)
+    return list(tensors)
 
 
 class BatchNormalization:
@@ -122,9 +122,9 @@ class BatchNormalization:
         """Returns the layer that ends in a tensor."""
         if context.op(tensor) in ops.BATCH_NORMS:
             return self._fused(context, tensor)
-        for found in every(context, tensor):
-            if not context.is_data(found.mean) and not context.is_data(found.variance):
-                return self._piece(context, tensor, found)
+        for normalized in every(context, tensor):
+            if not context.is_data(normalized.mean) and not context.is_data(normalized.variance):
+                return self._piece(context, tensor, normalized)
         return None
 
     def _fused(self, context: Context, tensor: Tensor) -> Piece | None:
@@ -138,38 +138,38 @@ class BatchNormalization:
         epsilon = float(np.float32(context.graph.attr(tensor, "epsilon").f))
         return self._piece(context, tensor, Normalized(x, mean, variance, epsilon, gamma, beta, ()))
 
-    def _piece(self, context: Context, tensor: Tensor, found: Normalized) -> Piece | None:
-        shape = context.graph.shape(found.x)
+    def _piece(self, context: Context, tensor: Tensor, normalized: Normalized) -> Piece | None:
+        shape = context.graph.shape(normalized.x)
         if not shape or shape[-1] is None:
             raise Missed("the number of channels is not known")
         channels = shape[-1]
         weights = []
-        options: dict[str, Any] = {"epsilon": short(found.epsilon)}
-        for key, source, neutral in (("scale", found.gamma, 1), ("center", found.beta, 0)):
+        options: dict[str, Any] = {"epsilon": short(normalized.epsilon)}
+        for key, source, neutral in (("scale", normalized.gamma, 1), ("center", normalized.beta, 0)):
             if source is None or _is_fixed(context, source, neutral):
                 options[key] = False
             else:
                 weights.append((_vector(context, source, channels), (source,)))
-        for source in (found.mean, found.variance):
+        for source in (normalized.mean, normalized.variance):
             weights.append((_vector(context, source, channels), (source,)))
-        moving = context.values.variables(found.mean)
+        moving = context.values.variables(normalized.mean)
         momentum = context.training.momenta.get(moving[0].name) if len(moving) == 1 else None
         # Keras's own default is left out.
         options["momentum"] = None if momentum == 0.99 else momentum
-        named = [source for source in (found.gamma, found.beta, found.mean) if source is not None]
+        named = [source for source in (normalized.gamma, normalized.beta, normalized.mean) if source is not None]
         named.sort(key=lambda source: not context.values.variables(source))
         layer = context.layer(self.name, context.scope_of(*named), weights, (), options)
-        varying = context.values.variables(found.variance)
+        varying = context.values.variables(normalized.variance)
         if varying and varying[0].name in context.training.unbiased:
             layer = context.notes.setdefault(("unbiased", id(layer)), printed.unbiased(layer))
         elif momentum is None:
             # Nothing moves the averages, so the graph normalizes by them in training, too.
-            factors = [factor for factor in (found.gamma, found.beta) if factor is not None]
+            factors = [factor for factor in (normalized.gamma, normalized.beta) if factor is not None]
             if any(v.trainable for factor in factors for v in context.values.variables(factor)):
                 layer = context.notes.setdefault(("averages", id(layer)), printed.by_averages(layer))
             else:
                 layer.options = {**layer.options, "trainable": False}
-        return context.piece(tensor, called(layer, found.x), self.name, found.inside)
+        return context.piece(tensor, called(layer, normalized.x), self.name, normalized.inside)
 
 
 class LayerNormalization:
@@ -180,32 +180,34 @@ class LayerNormalization:
 
     def find(self, context: Context, tensor: Tensor) -> Piece | None:
         """Returns the layer that ends in a tensor."""
-        for found in every(context, tensor):
-            axes = axes_of_moments(context, found)
-            rank = context.graph.rank(found.x)
+        for normalized in every(context, tensor):
+            axes = axes_of_moments(context, normalized)
+            rank = context.graph.rank(normalized.x)
             if axes is None or rank is None:
                 continue
-            if axes == list(range(1, rank)) and rank > 2 and self._is_by_channel(context, found):
-                return self._in_groups(context, tensor, found, 1)
+            if axes == list(range(1, rank)) and rank > 2 and self._is_by_channel(context, normalized):
+                return self._in_groups(context, tensor, normalized, 1)
             if axes == list(range(rank - len(axes), rank)):
-                return self._over_last_axes(context, tensor, found, axes, rank)
+                return self._over_last_axes(context, tensor, normalized, axes, rank)
             if axes == list(range(1, rank - 1)) and rank > 2:
-                return self._in_groups(context, tensor, found, -1)
+                return self._in_groups(context, tensor, normalized, -1)
         return None
 
-    def _is_by_channel(self, context: Context, found: Normalized) -> bool:
+    def _is_by_channel(self, context: Context, normalized: Normalized) -> bool:
         """Returns whether scale and offset have one number for each channel, where all places are normalized together."""
-        sizes = [context.values.value(factor).shape for factor in (found.gamma, found.beta) if factor is not None]
+        sizes = [
+            context.values.value(factor).shape for factor in (normalized.gamma, normalized.beta) if factor is not None
+        ]
         return bool(sizes) and all(size[-1:] == (np.prod(size, dtype=int),) for size in sizes)
 
-    def _over_last_axes(self, context, tensor, found: Normalized, axes: list[int], rank: int) -> Piece | None:
-        shape = context.graph.shape(found.x)[rank - len(axes) :]
+    def _over_last_axes(self, context, tensor, normalized: Normalized, axes: list[int], rank: int) -> Piece | None:
+        shape = context.graph.shape(normalized.x)[rank - len(axes) :]
         if None in shape or 0 in axes:
             return None
         weights = []
         options: dict[str, Any] = {"axis": [axis - rank for axis in axes] if len(axes) > 1 else None}
-        options["epsilon"] = short(found.epsilon)
-        for key, source in (("scale", found.gamma), ("center", found.beta)):
+        options["epsilon"] = short(normalized.epsilon)
+        for key, source in (("scale", normalized.gamma), ("center", normalized.beta)):
             if source is None:
                 options[key] = False
                 continue
@@ -213,26 +215,26 @@ class LayerNormalization:
             if value.size != np.prod(shape) and context.values.variables(source):
                 raise Missed("its scale or offset has another shape than what it normalizes")
             weights.append((np.array(np.broadcast_to(value, shape)), (source,)))
-        return by_moments(context, tensor, self.name, found, "LayerNormalization", weights, options)
+        return by_moments(context, tensor, self.name, normalized, "LayerNormalization", weights, options)
 
-    def _in_groups(self, context, tensor, found: Normalized, groups: int) -> Piece | None:
-        channels = context.graph.shape(found.x)[-1]
+    def _in_groups(self, context, tensor, normalized: Normalized, groups: int) -> Piece | None:
+        channels = context.graph.shape(normalized.x)[-1]
         if channels is None:
             return None
-        weights, options = [], {"groups": groups, "epsilon": short(found.epsilon)}
-        for key, source in (("scale", found.gamma), ("center", found.beta)):
+        weights, options = [], {"groups": groups, "epsilon": short(normalized.epsilon)}
+        for key, source in (("scale", normalized.gamma), ("center", normalized.beta)):
             if source is None:
                 options[key] = False
             else:
                 weights.append((_vector(context, source, channels), (source,)))
-        return by_moments(context, tensor, self.name, found, "GroupNormalization", weights, options)
+        return by_moments(context, tensor, self.name, normalized, "GroupNormalization", weights, options)
 
 
 def by_moments(
     context: Context,
     tensor: Tensor,
     rule: str,
-    found: Normalized,
+    normalized: Normalized,
     kind: str,
     weights: Sequence[tuple[np.ndarray, tuple[Tensor, ...]]],
     options: Mapping[str, Any],
@@ -253,17 +255,21 @@ def by_moments(
     named = [made_of[0] for _, made_of in weights]
     scope = context.scope_of(*named) if named else tensor.node
     layer = context.layer(kind, scope, weights, (), options)
-    moments = [found.mean, found.variance, *between(context, found.variance, {found.x, found.mean})]
-    inside = dict.fromkeys([*around, *found.inside, *moments])
-    return context.piece(tensor, called(layer, found.x if x is None else x), rule, inside)
+    moments = [
+        normalized.mean,
+        normalized.variance,
+        *between(context, normalized.variance, {normalized.x, normalized.mean}),
+    ]
+    inside = dict.fromkeys([*around, *normalized.inside, *moments])
+    return context.piece(tensor, called(layer, normalized.x if x is None else x), rule, inside)
 
 
-def axes_of_moments(context: Context, found: Normalized) -> list[int] | None:
+def axes_of_moments(context: Context, normalized: Normalized) -> list[int] | None:
     """Returns the axes over which mean and variance are those of x itself, None where they are others."""
-    rank = context.graph.rank(found.x)
-    if rank is None or context.op(found.mean) != "Mean" or context.op(found.variance) != "Mean":
+    rank = context.graph.rank(normalized.x)
+    if rank is None or context.op(normalized.mean) != "Mean" or context.op(normalized.variance) != "Mean":
         return None
-    if context.sources(found.mean)[0] != found.x or not context.graph.attr(found.mean, "keep_dims").b:
+    if context.sources(normalized.mean)[0] != normalized.x or not context.graph.attr(normalized.mean, "keep_dims").b:
         return None
     mean = behind(_SEEN_THROUGH, anything("mean"))
     centered = made_by("Sub", anything("x"), mean)
@@ -273,13 +279,15 @@ def axes_of_moments(context: Context, found: Normalized) -> list[int] | None:
         made_by("Square", centered),
         made_by("Mul", centered, centered),
     )
-    source, axes = context.sources(found.variance)
-    mine = next((one for one in matches(context.graph.index, source, squares) if one["x"] == found.x), None)
-    if mine is None or mine["mean"] != found.mean:
+    source, axes = context.sources(normalized.variance)
+    mine = next(
+        (captured for captured in matches(context.graph.index, source, squares) if captured["x"] == normalized.x), None
+    )
+    if mine is None or mine["mean"] != normalized.mean:
         return None
     first, second = (
         None if value is None else sorted({int(axis) % rank for axis in value.reshape(-1)})
-        for value in (context.values.constant(one) for one in (context.sources(found.mean)[1], axes))
+        for value in (context.values.constant(axis_input) for axis_input in (context.sources(normalized.mean)[1], axes))
     )
     return first if first == second else None
 

@@ -50,12 +50,12 @@ def linear(context: Context, tensor: Tensor) -> Linear | None:
     """Returns the product with a kernel that makes a tensor, of whatever kind."""
     if not context.is_data(tensor):
         return None
-    found = dense.product(context, tensor) or convolution.convolution(context, tensor)
-    if found is None and context.op(tensor) == "Reshape":
+    product = dense.product(context, tensor) or convolution.convolution(context, tensor)
+    if product is None and context.op(tensor) == "Reshape":
         inner = context.sources(tensor)[0]
         if context.is_data(inner) and context.read_once(inner):
             return dense.over_many_axes(context, tensor, dense.product(context, inner))
-    return found
+    return product
 
 
 def found(context: Context, tensor: Tensor) -> tuple[Linear, Tensor | None, str | None, list[Tensor]] | None:
@@ -90,27 +90,29 @@ def _biased(context: Context, tensor: Tensor) -> Iterator[tuple[Tensor, Tensor]]
 
 def _is_bias(context: Context, bias: Tensor, channels: int) -> bool:
     shape = context.graph.shape(bias)
-    return shape is not None and shape[-1:] == (channels,) and all(one == 1 for one in shape[:-1])
+    return shape is not None and shape[-1:] == (channels,) and all(size == 1 for size in shape[:-1])
 
 
 def _piece(
-    context: Context, tensor: Tensor, found: Linear, bias: Tensor | None, activation: str | None, inside: list[Tensor]
+    context: Context, tensor: Tensor, product: Linear, bias: Tensor | None, activation: str | None, inside: list[Tensor]
 ) -> Piece | None:
-    matrix = found.kernels[0][1]
-    if found.kind == "Dense" and embedding.is_tied(context, matrix):
+    matrix = product.kernels[0][1]
+    if product.kind == "Dense" and embedding.is_tied(context, matrix):
         if bias is not None or activation is not None:
             return None
         layer = embedding.of_table(context, context.values.value(matrix), [matrix])
-        return context.piece(tensor, called(layer, found.source, reverse=True), Weighted.name, [*found.inside, *inside])
-    weights = [(value, (source,)) for value, source in found.kernels]
-    options = dict(found.options)
+        return context.piece(
+            tensor, called(layer, product.source, reverse=True), Weighted.name, [*product.inside, *inside]
+        )
+    weights = [(value, (source,)) for value, source in product.kernels]
+    options = dict(product.options)
     if bias is None:
         options["use_bias"] = False
     else:
         weights.append((np.reshape(context.values.value(bias), -1), (bias,)))
     options["activation"] = activation
-    dtype = context.graph.dtype(found.source)
+    dtype = context.graph.dtype(product.source)
     options["dtype"] = None if dtype == "float32" else dtype
-    scope = context.scope_of(found.kernels[0][1])
-    layer = context.layer(found.kind, scope, weights, found.arguments, options)
-    return context.piece(tensor, called(layer, found.source), Weighted.name, [*found.inside, *inside])
+    scope = context.scope_of(product.kernels[0][1])
+    layer = context.layer(product.kind, scope, weights, product.arguments, options)
+    return context.piece(tensor, called(layer, product.source), Weighted.name, [*product.inside, *inside])
