@@ -139,7 +139,7 @@ class Settling:
 
         Where a flag tells training from inference, or nothing was ever trained, a dropout outside the flag is meant.
         """
-        if not self.backward or any(self.flag(name) is not None for name in frozen):
+        if not self.backward or any(self._tells_modes(name) for name in frozen):
             return {}
         running = self.live(frozen, cuts)
         needed = running.needed(map(graph.parse, outputs), ops.SOURCES)
@@ -151,6 +151,18 @@ class Settling:
                 if constant is not None:
                     changes[constant[0].name] = constant[1]
         return changes
+
+    def _tells_modes(self, name: str) -> bool:
+        """Returns whether a frozen tensor is a flag by which training differed from inference.
+
+        Where a graph has nothing to feed, training ran with the default: that of Keras's learning phase, in an Estimator,
+        is inference.
+        """
+        flag = self.flag(name)
+        if flag is None:
+            return False
+        is_fed = any(node.op == "Placeholder" for node in self.index.graph_def.node)
+        return is_fed or self._default(name) != flag.inference
 
     def _adjustable(self, frozen, cuts, outputs, left_alone: set[str]) -> list[str]:
         """The needed tensors that may be flags: placeholders, and scalar variables that are read."""

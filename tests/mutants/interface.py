@@ -63,14 +63,14 @@ CHANGES = (
     _change("mode_flags", '("moments of the batch", lambda node: node.op == "SquaredDifference"),', "", _FLAGS),
     _change(
         "settle",
-        "if not self.backward or any(self.flag(name) is not None for name in frozen):",
+        "if not self.backward or any(self._tells_modes(name) for name in frozen):",
         "if not self.backward:",
         _FLAGS,
     ),
     _change(
         "settle",
-        "if not self.backward or any(self.flag(name) is not None for name in frozen):",
-        "if any(self.flag(name) is not None for name in frozen):",
+        "if not self.backward or any(self._tells_modes(name) for name in frozen):",
+        "if any(self._tells_modes(name) for name in frozen):",
         ("tests/export_v1/interface/test_interface.py",),
     ),
     _change(
@@ -88,6 +88,9 @@ CHANGES = (
     ),
     _change("settle", "differs = default is not None and default != flag.inference", "differs = False", _FLAGS),
     _change("settle", "if dropout.node in needed and rate", "if rate", _FLAGS),
+    _change("settle", "return is_fed or self._default(name) != flag.inference", "return True", _FLAGS),
+    _change("settle", "return is_fed or self._default(name) != flag.inference", "return is_fed", _FLAGS),
+    _change("settle", 'is_fed = any(node.op == "Placeholder" for', "is_fed = not any(node.op for", _FLAGS),
     _change("settle", "None if shape or dtype is None else", "None if dtype is None else", _FLAGS),
     _change("settle", "            if value is None and flag is not None:\n", "            if False:\n", _FLAGS),
     _change("settle", "if name not in train and flags[name] is None}", "if name not in train}", _FLAGS),

@@ -242,6 +242,27 @@ def test_a_constant_rate_beside_a_flag_is_meant():
     assert resolve(lambda x: make(x, True)).frozen == {"p:0": 0.0}
 
 
+@pytest.mark.parametrize(
+    ("fed", "default", "expected"),
+    [
+        (False, False, {"phase:0": False, "rate:0": 0.0}),
+        (False, True, {"phase:0": False}),
+        (True, False, {"phase:0": False}),
+    ],
+)
+def test_a_flag_that_training_left_at_inference_tells_no_modes(fed, default, expected):
+    """Keras's learning phase is in the graph of an Estimator, too, where nobody feeds it; its dropouts all have constants."""
+    with control_flow.graph() as built:
+        x = tf.queue.FIFOQueue(4, [tf.float32], [[2, 4]]).dequeue(name="x")
+        if fed:
+            v1.placeholder(tf.float32, [None], "label")
+        phase = v1.placeholder_with_default(default, [], "phase")
+        y = v1.cond(phase, lambda: dropped(x, uniform(x) >= 0.1), lambda: tf.identity(x))
+        train(tf.identity(always_dropping(y), "y"))
+        model = meta_graph.to_graph(meta_graph_pb2.MetaGraphDef(graph_def=built.as_graph_def(add_shapes=True)))
+    assert interface.resolve(model, place=PLACE, **GIVEN).frozen == expected
+
+
 def test_a_constant_rate_of_what_the_outputs_do_not_need_is_left():
     def make(x):
         train(always_dropping(x))
