@@ -296,9 +296,10 @@ def test_a_rewired_node_keeps_the_order_of_its_inputs_and_waits_once():
 def test_a_replaced_node_hands_its_readers_and_waiters_over():
     old = _diamond()
     old.library.function.add().signature.name = "f"
-    made, moved = rewrite.replace_tensors(
-        old, {Tensor("b", 1): rewrite.node("new", "Const"), Tensor("late"): rewrite.node("late", "Const")}
+    index, moved = rewrite.replace_tensors(
+        Index(old), {Tensor("b", 1): rewrite.node("new", "Const"), Tensor("late"): rewrite.node("late", "Const")}
     )
+    made = index.graph_def
     inputs = {node.name: list(node.input) for node in made.node}
     assert inputs["c"] == ["new", "^late"] and inputs["e"] == ["new"] and inputs["d"] == ["c", "b"]
     assert moved == {Tensor("b", 1): Tensor("new"), Tensor("late"): Tensor("late")}
