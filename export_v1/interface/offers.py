@@ -14,6 +14,7 @@ from export_v1.ir import graph, ops
 from export_v1.ir.graph import NodeDef, Tensor
 from export_v1.model import Graph
 
+_RESHAPES = frozenset({"Reshape", "Squeeze", "Transpose"})
 # Candidates shown of each sort in an error; a listing on request shows more.
 _SHOWN = 15
 # What tf.distributions calls the parameters of its distributions.
@@ -94,6 +95,7 @@ def _outputs(anatomy: Anatomy, randomized: list[tuple[Tensor, str]]) -> list[Nam
         _choices(judge),
         _of_weights(anatomy),
         _ended(anatomy),
+        _in_other_forms(anatomy, judge),
     ]
     for sign in signs:
         for tensor, reason in sign[:_FEW]:
@@ -160,6 +162,17 @@ def _beside_data(anatomy: Anatomy, judge: Results) -> list[tuple[Tensor, str]]:
             continue
         reasons[made[0]] = f"the loss compares it with {plain[0].name!r}, which is data, too"
     return list(reasons.items())
+
+
+def _in_other_forms(anatomy: Anatomy, judge: Results) -> list[tuple[Tensor, str]]:
+    """An end as the loss reads it, flattened or squeezed by the model's own code: that may be what its author reads."""
+    return [
+        (Tensor(reader.name), f"it is {end.tensor.name!r} in the shape that the loss reads")
+        for end in anatomy.ends
+        if end.kind == "compared"
+        for reader, _ in anatomy.index.tensor_consumers(end.tensor)
+        if reader.op in _RESHAPES and anatomy.roles.readers(reader.name) and not judge.in_loss_scope(reader)
+    ]
 
 
 def _of_distributions(anatomy: Anatomy) -> list[tuple[Tensor, str]]:

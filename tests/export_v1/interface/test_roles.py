@@ -599,6 +599,18 @@ def test_what_a_loss_holds_against_data_is_offered_beside_what_it_holds_against_
     assert offered["frames:0"] == "the loss compares it with 'x:0', which is data, too"
 
 
+def test_an_end_that_the_loss_reads_in_another_shape_is_offered_in_both():
+    def make(x):
+        board = tf.nn.selu(tf.reshape(dense(x, 4), [-1, 2, 2, 1]), name="out")
+        flat = tf.reshape(board, [-1, 4], name="Flatten/Reshape")
+        seen = v1.placeholder(tf.int32, [None], "seen")
+        v1.nn.sparse_softmax_cross_entropy_with_logits(labels=seen, logits=flat)
+
+    offered = {one.tensor: one.why for one in interface.candidates(read(make)).outputs}
+    assert "out:0" in offered
+    assert offered["Flatten/Reshape:0"] == "it is 'out:0' in the shape that the loss reads"
+
+
 def test_a_class_that_noise_on_the_scores_decides_is_offered_whatever_reads_it():
     """A policy that acts at random, and asks how likely what it did was."""
 
