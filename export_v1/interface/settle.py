@@ -161,7 +161,7 @@ class Settling:
         flag = self.flag(name)
         if flag is None:
             return False
-        is_fed = any(node.op == "Placeholder" for node in self.index.graph_def.node)
+        is_fed = "Placeholder" in self.index.kinds.values()
         return is_fed or self._default(name) != flag.inference
 
     def _adjustable(self, frozen, cuts, outputs, left_alone: set[str]) -> list[str]:

@@ -47,7 +47,7 @@ def to_v3(graph_def: GraphDef, index: Index) -> Result:
         graph_def: not modified.
         index: of it.
     """
-    if not any(node.op in _OLD for node in graph_def.node):
+    if _OLD.keys().isdisjoint(index.kinds.values()):
         return Result(graph_def)
     passed, flows, used_names = _passed(index), _flows(index), set(index.nodes)
     readers = {name for name, _ in flows}

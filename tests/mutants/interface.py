@@ -91,7 +91,7 @@ CHANGES = (
     _change("settle", "if dropout.node in needed and rate", "if rate", _FLAGS),
     _change("settle", "return is_fed or self._default(name) != flag.inference", "return True", _FLAGS),
     _change("settle", "return is_fed or self._default(name) != flag.inference", "return is_fed", _FLAGS),
-    _change("settle", 'is_fed = any(node.op == "Placeholder" for', "is_fed = not any(node.op for", _FLAGS),
+    _change("settle", 'is_fed = "Placeholder" in self.index.kinds.values()', "is_fed = False", _FLAGS),
     _change("settle", "None if shape or dtype is None else", "None if dtype is None else", _FLAGS),
     _change("settle", "            if value is None and flag is not None:\n", "            if False:\n", _FLAGS),
     _change("settle", "if name not in train and flags[name] is None}", "if name not in train}", _FLAGS),
