@@ -238,7 +238,8 @@ def small_disk(tmp_path) -> Iterator[pathlib.Path]:
     try:
         yield disk
     finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        # Lazily: a file that the process has left open would keep it mounted for good.
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system of its own")
