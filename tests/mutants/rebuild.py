@@ -606,8 +606,8 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/printed_state.py",
-        '            write = LayerCall(layer, (expressions.Sequence((code, *others)),), (("new", new),))\n',
-        "            write = code\n",
+        '        write = LayerCall(layer, (expressions.Sequence((code, *others)),), (("new", new),))\n',
+        "        write = code\n",
         _CARRIED,
     ),
     Change(
