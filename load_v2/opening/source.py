@@ -79,9 +79,9 @@ def build() -> keras.Model:
 
 def _imports(code: str) -> str:
     imports = ["import keras"]
-    if re.search(r"\bnp\.", code):
+    if re.search(r"\bnp[.,]", code):
         imports.append("import numpy as np")
-    used = [name for name in ("layers", "ops") if re.search(rf"\b{name}\.", code)]
+    used = [name for name in ("layers", "ops") if re.search(rf"\b{name}[.,]", code)]
     return "\n".join(imports + ([f"from keras import {', '.join(used)}"] if used else [])) + "\n"
 
 
