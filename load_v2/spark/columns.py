@@ -155,6 +155,9 @@ def _aliased(inputs: Mapping[str, Spec], columns: tuple, by_name: Mapping[str, C
         if key in given:
             raise LoadError(f"Input {key!r} is given twice.")
         given[key] = column
+    for key, column in given.items():
+        if not isinstance(column, str | Column):
+            raise LoadError(f"Input {key!r} is given {column!r}; give a column, or the name of one.")
     # A name is a name, whatever is in it: a dot would be a field of a struct.
     named = {key: given.get(key, "`" + key.replace("`", "``") + "`") for key in inputs}
     return [(sf.col(column) if isinstance(column, str) else column).alias(key) for key, column in named.items()]
