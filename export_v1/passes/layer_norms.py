@@ -80,8 +80,9 @@ def _axis(index: Index, mean: NodeDef) -> int | None:
 
 def _ranks(index: Index, tensors: list[Tensor]) -> Mapping[Tensor, int]:
     """Returns the ranks that TensorFlow 1 recorded or, where it recorded none, those that TensorFlow infers."""
-    recorded = {tensor: graph.recorded_shape_of(index, tensor) for tensor in tensors}
-    if all(shape is not None for shape in recorded.values()):
-        return {tensor: len(shape) for tensor, shape in recorded.items()}
+    shapes_then = {tensor: graph.recorded_shape_of(index, tensor) for tensor in tensors}
+    recorded = {tensor: len(shape) for tensor, shape in shapes_then.items() if shape is not None}
+    if len(recorded) == len(shapes_then):
+        return recorded
     shapes = static_shapes.inferred(index.graph_def)
     return {tensor: shapes[name].rank for tensor in tensors if (name := f"{tensor.node}:{tensor.index}") in shapes}
