@@ -571,4 +571,25 @@ CHANGES = (
         _OPERATIONS,
         why="cubic resizing knows one rule for where pixels are",
     ),
+    Change(
+        "load_v2/opening/operations/images.py",
+        '    nearest = context.graph.attr(tensor, "method").s == b"nearest"\n',
+        "    nearest = False\n",
+        _OPERATIONS,
+        why="what boxes hold is always blended",
+    ),
+    Change(
+        "load_v2/opening/printed.py",
+        "    return ops.where(ops.expand_dims(inside, 3), found, outside)\n",
+        "    return found\n",
+        _OPERATIONS,
+        why="a box that leaves its image repeats the margin",
+    ),
+    Change(
+        "load_v2/opening/printed.py",
+        "            if size > 1:\n                at = start",
+        "            if size > 0:\n                at = start",
+        _OPERATIONS,
+        why="a piece of one pixel is the box's corner, not its middle",
+    ),
 )

@@ -95,6 +95,27 @@ def test_images_are_resized_by_the_rules_of_tensorflow_1(aligned, half):
     assert_rebuilt_in_any_layers(build, {"x": numbers(2, 5, 6, 2)})
 
 
+@pytest.mark.parametrize("method", ["bilinear", "nearest"])
+@pytest.mark.parametrize("size", [None, 6])
+def test_boxes_are_cut_out_of_images(method, size):
+    def build():
+        x, i = placeholder("x", [None, size, size, 2]), placeholder("i", [None], "int32")
+        boxes = placeholder("boxes", [None, 4])
+        cut = [
+            tf.raw_ops.CropAndResize(
+                image=x, boxes=boxes, box_ind=i, crop_size=wanted, method=method, extrapolation_value=-2.0
+            )
+            for wanted in ([3, 5], [1, 2])
+        ]
+        return {"x": x, "boxes": boxes, "i": i}, {"large": cut[0], "small": cut[1]}
+
+    # The last lie partly, and wholly, outside of their image; one is upside down.
+    boxes = np.float32([[0, 0, 1, 1], [0.1, 0.2, 0.63, 0.9], [0.9, 0.3, 0.2, 0.8], [-0.4, 0.5, 1.3, 0.7], [2, 2, 3, 3]])
+    assert_rebuilt_in_any_layers(
+        build, {"x": numbers(2, 6, 6, 2), "boxes": boxes, "i": np.int32([0, 1, 1, 0, 1])}
+    )
+
+
 def test_how_much_is_found_may_depend_on_the_data():
     def build():
         i = placeholder("i", [None], "int32")
