@@ -230,6 +230,14 @@ _HARD_SIGMOID = REGISTERED + textwrap.dedent('''\
 ''')
 
 
+_CHOOSE = textwrap.dedent('''\
+    def choose(condition, yes, no):
+        """Returns numbers of two tensors by a condition for each, or whole rows of them by one for each row."""
+        condition = ops.reshape(condition, ops.shape(condition) + (1,) * (len(yes.shape) - len(condition.shape)))
+        return ops.where(condition, yes, no)
+''')
+
+
 _PUT = textwrap.dedent('''\
     def put(steps, place, value):
         """Returns steps with another value at a place."""
@@ -240,10 +248,11 @@ _PUT = textwrap.dedent('''\
 
 
 HELPERS = {
-    "resize": _RESIZE, "crop_and_resize": _CROP_AND_RESIZE, "hard_sigmoid": _HARD_SIGMOID, "put": _PUT, "gelu": _GELU,
+    "resize": _RESIZE, "crop_and_resize": _CROP_AND_RESIZE, "choose": _CHOOSE, "hard_sigmoid": _HARD_SIGMOID,
+    "put": _PUT, "gelu": _GELU,
 }  # fmt: skip
 # Those of them that need the sizes of real tensors.
-ASKING = frozenset({"resize", "crop_and_resize", "put"})
+ASKING = frozenset({"resize", "crop_and_resize", "choose", "put"})
 
 
 def helpers(code: str) -> list[str]:

@@ -1,9 +1,10 @@
 """Ops that reduce axes, and searches along an axis."""
 
 from export_v1.ir.graph import Tensor
-from load_v2.opening.context import Context, operand
+from load_v2.opening.context import Context, Refused, operand
 from load_v2.opening.expressions import Binary, Expression, Item, Literal, call
 from load_v2.opening.operations.registry import translates
+from load_v2.opening.operations.shaping import size
 
 _FUNCTIONS = {
     "Mean": "mean", "Sum": "sum", "Max": "max", "Min": "min", "Prod": "prod", "All": "all", "Any": "any",
@@ -35,12 +36,15 @@ def _search(context: Context, tensor: Tensor) -> Expression:
 @translates("TopKV2", "TopK")
 def _largest(context: Context, tensor: Tensor) -> Expression:
     source = context.sources(tensor)[0]
-    count = (
-        int(context.static(context.sources(tensor)[1], "how many it takes"))
-        if context.op(tensor) == "TopKV2"
-        else context.graph.attr(tensor, "k").i
-    )
-    result = Item(call("ops.top_k", operand(source), count), (Literal(tensor.index),))
+    if context.op(tensor) == "TopKV2":
+        # As many as there are, where something is sorted.
+        count = context.sizes.array(context.sources(tensor)[1])
+        if count is None:
+            raise Refused("how many it takes is computed from data")
+        number = size(count.item())
+    else:
+        number = Literal(context.graph.attr(tensor, "k").i)
+    result = Item(call("ops.top_k", operand(source), number), (Literal(tensor.index),))
     # PyTorch counts in 64 bits.
     return call("ops.cast", result, context.graph.dtype(tensor)) if tensor.index else result
 

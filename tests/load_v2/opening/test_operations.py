@@ -24,6 +24,9 @@ OF_FLOATS = {
     "slices backwards": lambda x: x[:, ::-1] + x[..., ::-1] + x[:, 3::-1] + tf.pad(x[::-1, 2:0:-2], [[0, 0], [0, 3]]),
     "pad": lambda x: tf.pad(x, [[0, 0], [1, 2]], constant_values=3.0) + tf.reduce_sum(tf.pad(x, [[0, 0], [1, 1]], "REFLECT")),
     "cumulative": lambda x: tf.cumsum(x, 1, exclusive=True) + tf.cumsum(x, 1, reverse=True),
+    "cumulative before the number": lambda x: tf.math.cumprod(x, 0, exclusive=True, reverse=True)
+    + tf.math.cumprod(x, -1, exclusive=True),
+    "cumulative before an infinity": lambda x: tf.cumsum(tf.where(x < tf.reduce_max(x), x, np.inf), 1, exclusive=True),
     "products": lambda x: tf.matmul(x, x, transpose_b=True) @ x,
     "clip": lambda x: tf.clip_by_value(x, -0.5, 0.5) + tf.math.squared_difference(x, 0.25),
     "row numbers": lambda x: x * tf.cast(tf.range(tf.shape(x)[0]), "float32")[:, None],
@@ -56,6 +59,8 @@ OF_INTEGERS = {
     "beside a number": lambda i: tf.stack([i[0], 7, tf.reduce_sum(i)]),
     "buckets": lambda i: tf.raw_ops.Bucketize(input=i, boundaries=[0.0, 2.0, 2.5]),
     "largest": lambda i: tf.argmax(tf.one_hot(i, 5), 1),
+    "sorted": lambda i: tf.sort(i) * 10 + tf.argsort(i, direction="DESCENDING"),
+    "inverse order": lambda i: tf.math.invert_permutation(tf.argsort(i)),
     "best": lambda i: tf.nn.top_k(tf.cast(i, "float32"), 2)[1],
     "type": lambda i: tf.cast(i, "int64"),
 }
@@ -95,6 +100,16 @@ def test_images_are_resized_by_the_rules_of_tensorflow_1(aligned, half):
     assert_rebuilt_in_any_layers(build, {"x": numbers(2, 5, 6, 2)})
 
 
+@pytest.mark.parametrize("rank", [0, 1, 2])
+def test_rows_or_numbers_are_chosen_by_a_condition_of_unknown_rank(rank):
+    def build():
+        x, given = placeholder("x", [None, 4]), placeholder("given", [None, 4])
+        n = tf.raw_ops.PlaceholderWithDefault(input=[tf.reduce_sum(given), given[:, 0], given][rank], shape=None)
+        return {"x": x, "given": given}, {"y": tf.raw_ops.Select(condition=n > 0.5, x=x, y=-x)}
+
+    assert_rebuilt_in_any_layers(build, {"x": numbers(3, 4), "given": numbers(3, 4)})
+
+
 @pytest.mark.parametrize("method", ["bilinear", "nearest"])
 @pytest.mark.parametrize("size", [None, 6])
 def test_boxes_are_cut_out_of_images(method, size):
@@ -111,9 +126,7 @@ def test_boxes_are_cut_out_of_images(method, size):
 
     # The last lie partly, and wholly, outside of their image; one is upside down.
     boxes = np.float32([[0, 0, 1, 1], [0.1, 0.2, 0.63, 0.9], [0.9, 0.3, 0.2, 0.8], [-0.4, 0.5, 1.3, 0.7], [2, 2, 3, 3]])
-    assert_rebuilt_in_any_layers(
-        build, {"x": numbers(2, 6, 6, 2), "boxes": boxes, "i": np.int32([0, 1, 1, 0, 1])}
-    )
+    assert_rebuilt_in_any_layers(build, {"x": numbers(2, 6, 6, 2), "boxes": boxes, "i": np.int32([0, 1, 1, 0, 1])})
 
 
 def test_how_much_is_found_may_depend_on_the_data():
