@@ -1,8 +1,9 @@
 """Writes the SavedModel: graph, variables, tables, assets, signatures."""
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
@@ -109,12 +110,17 @@ def write(
         OSError: a file cannot be written.
     """
     streamed = exported.weights.size() > STREAMED_ABOVE
-    with tf.Graph().as_default() as new_graph:
+    prefix = os.path.join(folder, "variables", "variables")
+    with contextlib.ExitStack() as beside, tf.Graph().as_default() as new_graph:
+        builder = written = None
+        if streamed and not checks:
+            # Writing the variables asks nothing of the graph, which TensorFlow imports on one core.
+            builder, written = _begun(exported, folder, prefix, beside)
         with refused("converted"):
             meta, restoring = meta_graph(exported, streamed)
             importing.meta_graph(meta, restoring)
         with v1.Session(graph=new_graph, config=config) as session:
-            not_finite = [] if streamed and not checks else fill(session, exported.weights)
+            not_finite = [] if written else fill(session, exported.weights)
             for filename in exported.asset_files:
                 v1.add_to_collection(v1.GraphKeys.ASSET_FILEPATHS, new_graph.get_tensor_by_name(filename))
             inits = [new_graph.get_operation_by_name(name) for name in exported.table_inits]
@@ -131,18 +137,35 @@ def write(
                     fill(session, exported.weights)
             orders = {key: (list(inputs), list(outputs)) for key, (inputs, outputs, _) in exported.signatures.items()}
             v1.add_to_collection(call_order.COLLECTION, call_order.to_text(orders))
-            streaming = stream.Saver(meta.saver_def, exported.weights) if streamed else None
-            try:
-                _save(session, exported, folder, init, streaming)
-            except tf.errors.OpError as error:
-                # The disk is full, or a file too large.
-                raise OSError(f"{type(error).__name__}: {errors.reason(error)}") from error
-    index = bundle.read(os.path.join(folder, "variables", "variables"))
+            if streamed and written is None:
+                builder, written = _begun(exported, folder, prefix, beside)
+            streaming = stream.Saver(meta.saver_def, written) if written else None
+            with _disk():
+                _save(session, exported, folder, init, builder, streaming)
+    index = bundle.read(prefix)
     # A graph without variables has no bundle.
     checksums = (
         {variable.name: index.checksum(variable.name) for variable in exported.weights.variables} if index else {}
     )
     return Written(checksums, tuple(streaming.not_finite if streaming else not_finite), streamed)
+
+
+def _begun(
+    exported: Exported, folder: str, prefix: str, beside: contextlib.ExitStack
+) -> tuple[tf.compat.v1.saved_model.Builder, Callable[[], list[str]]]:
+    """Returns the builder, which wants the folder while it is empty, and what waits for the variables in it."""
+    with _disk():
+        builder = v1.saved_model.Builder(folder)
+    return builder, beside.enter_context(stream.beside(exported.weights, prefix, stream.PIECE))
+
+
+@contextlib.contextmanager
+def _disk() -> Iterator[None]:
+    """In this block TensorFlow fails for the disk is full, or a file too large."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise OSError(f"{type(error).__name__}: {errors.reason(error)}") from error
 
 
 def _check_apart(check: Callable, exported: Exported, graph: tf.Graph, init: tf.Operation | None, config) -> None:
@@ -163,7 +186,12 @@ def writes_variables(graph_def: GraphDef) -> bool:
 
 
 def _save(
-    session: tf.compat.v1.Session, exported: Exported, folder: str, init, saver: tf.compat.v1.train.Saver | None
+    session: tf.compat.v1.Session,
+    exported: Exported,
+    folder: str,
+    init: tf.Operation | None,
+    builder: tf.compat.v1.saved_model.Builder | None,
+    saver: tf.compat.v1.train.Saver | None,
 ) -> None:
     def tensors(names: Mapping[str, str]):
         return {key: session.graph.get_tensor_by_name(name) for key, name in names.items()}
@@ -175,7 +203,7 @@ def _save(
     if saver is None and list(exported.signatures) == [default] and method_name == predict and inputs:
         v1.saved_model.simple_save(session, folder, tensors(inputs), tensors(outputs), legacy_init_op=init)
         return
-    builder = v1.saved_model.Builder(folder)
+    builder = builder or v1.saved_model.Builder(folder)
     builder.add_meta_graph_and_variables(
         session,
         [v1.saved_model.tag_constants.SERVING],

@@ -15,7 +15,8 @@ import dataclasses
 import math
 import os
 import queue
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -62,7 +63,27 @@ class _Item:
         return tuple(size for _, size in self.part) if self.part else self.variable.sizes
 
 
-def write(weights: Weights, prefix: str, piece: int) -> list[str]:
+@contextlib.contextmanager
+def beside(weights: Weights, prefix: str, piece: int) -> Iterator[Callable[[], list[str]]]:
+    """Writes the bundle, as `write` does, in a thread beside the block; yields what waits for it and returns its names.
+
+    However the block ends, nothing is written after it: what was not waited for is stopped after the pieces at hand.
+
+    Raises:
+        ExportError: as `write`, where the block waits for it.
+        OSError: likewise; or the folder of `prefix` cannot be made.
+    """
+    os.makedirs(os.path.dirname(prefix), exist_ok=True)
+    stopped = threading.Event()
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+    try:
+        yield pool.submit(write, weights, prefix, piece, stopped).result
+    finally:
+        stopped.set()
+        pool.shutdown()
+
+
+def write(weights: Weights, prefix: str, piece: int, stopped: threading.Event | None = None) -> list[str]:
     """Writes every variable into a new bundle under its own name; returns the names of those with NaN or infinity.
 
     The tensors are, byte for byte, those that a Saver writes after restoring them. One larger than `piece` is stored as
@@ -72,14 +93,16 @@ def write(weights: Weights, prefix: str, piece: int) -> list[str]:
         weights: the variables, of known shape.
         prefix: of the bundle; its folder exists.
         piece: bytes at a time.
+        stopped: once it is set, no other piece is begun.
 
     Raises:
         ExportError: a variable cannot be read, or its bytes are not those that were written; all of these are named.
         OSError: a file cannot be written.
+        CancelledError: it was stopped.
     """
     source = bundle.read(weights.checkpoint.prefix) if weights.checkpoint else None
     items = [item for variable in weights.variables for item in _items(variable, source, piece)]
-    writing = _Writing(weights, source, f"{prefix}.pieces", [*_groups(items, piece)])
+    writing = _Writing(weights, source, f"{prefix}.pieces", [*_groups(items, piece)], stopped)
     written = writing.run()
     with tf.Graph().as_default(), v1.Session() as session:
         session.run(
@@ -144,8 +167,16 @@ def _padded(size: int) -> int:
 class _Writing:
     """Groups of items being written, each as a bundle of its own."""
 
-    def __init__(self, weights: Weights, source: bundle.Index | None, folder: str, groups: list[list[_Item]]):
+    def __init__(
+        self,
+        weights: Weights,
+        source: bundle.Index | None,
+        folder: str,
+        groups: list[list[_Item]],
+        stopped: threading.Event | None,
+    ):
         self.not_finite: set[str] = set()
+        self._stopped = stopped or threading.Event()
         self._weights, self._source, self._folder, self._groups = weights, source, folder, groups
         self._buffers: queue.SimpleQueue[np.ndarray] = queue.SimpleQueue()
 
@@ -173,6 +204,8 @@ class _Writing:
             disk.shutdown(cancel_futures=True)
 
     def _write(self, number: int) -> str:
+        if self._stopped.is_set():
+            raise concurrent.futures.CancelledError
         prefix = os.path.join(self._folder, f"{number:06d}")
         buffer = self._buffers.get()
         try:
@@ -244,14 +277,17 @@ def _compare(items: list[_Item], written: bundle.Index, weights: Weights) -> Non
 class Saver(tf.compat.v1.train.Saver):
     """A Saver that SavedModelBuilder can be given: it restores as any other, and saves without asking the session."""
 
-    def __init__(self, saver_def: saver_pb2.SaverDef, weights: Weights):
+    def __init__(self, saver_def: saver_pb2.SaverDef, written: Callable[[], list[str]]):
+        """
+        Args:
+            saver_def: of the nodes that restore.
+            written: returns when the bundle that the builder asks for is there: names of those with NaN or infinity.
+        """
         super().__init__(saver_def=saver_def)
-        self._weights = weights
+        self._written = written
         self.not_finite: list[str] = []
 
     def save(self, sess, save_path, **unused):
-        """Writes the bundle `save_path`."""
-        with contextlib.suppress(FileExistsError):
-            os.makedirs(os.path.dirname(save_path))
-        self.not_finite = write(self._weights, save_path, PIECE)
+        """Waits for the bundle `save_path`."""
+        self.not_finite = self._written()
         return save_path

@@ -9,7 +9,7 @@ import numpy as np
 from export_v1.ir.graph import Tensor
 from load_v2.opening import expressions, text
 from load_v2.opening.context import Context
-from load_v2.opening.expressions import Expression
+from load_v2.opening.expressions import Binary, Call, Expression, Item, Negative
 from load_v2.opening.layers import Layer, PrintedClass
 
 REGISTERED = '@keras.saving.register_keras_serializable(package="rebuilt")\n'
@@ -247,12 +247,42 @@ _PUT = textwrap.dedent('''\
 ''')
 
 
+_OF_SIZES = textwrap.dedent('''\
+    def of_sizes(function, *sizes):
+        """Returns what a function gives for sizes; for those that are known before anything runs, a plain number."""
+        if any(ops.is_tensor(size) for size in sizes):
+            return getattr(ops, function)(*sizes)
+        result = getattr(np, function)(*sizes)
+        return result[()] if result.dtype.kind == "f" else result.item()
+''')
+
+
+_AS_TYPE = textwrap.dedent('''\
+    def as_type(size, dtype):
+        """Returns a size in another type, in which it is computed with; a whole one in Python's."""
+        if ops.is_tensor(size):
+            return ops.cast(size, dtype)
+        number = np.dtype(dtype).type(size)
+        return number if number.dtype.kind == "f" else number.item()
+''')
+
+
+_DECIDED = textwrap.dedent('''\
+    def decided(condition, then, otherwise):
+        """Returns what one of two functions gives; where the sizes are known before anything runs, the other never runs."""
+        if ops.is_tensor(condition):
+            return ops.cond(condition, then, otherwise)
+        return then() if condition else otherwise()
+''')
+
+
 HELPERS = {
     "resize": _RESIZE, "crop_and_resize": _CROP_AND_RESIZE, "choose": _CHOOSE, "hard_sigmoid": _HARD_SIGMOID,
-    "put": _PUT, "gelu": _GELU,
+    "put": _PUT, "gelu": _GELU, "of_sizes": _OF_SIZES,
+    "as_type": _AS_TYPE, "decided": _DECIDED,
 }  # fmt: skip
 # Those of them that need the sizes of real tensors.
-ASKING = frozenset({"resize", "crop_and_resize", "choose", "put"})
+ASKING = frozenset({"resize", "crop_and_resize", "choose", "put", "of_sizes", "as_type", "decided"})
 
 
 def helpers(code: str) -> list[str]:
@@ -304,12 +334,29 @@ def of_expression(
         f'    """{rule} with sizes that are only known when it runs."""\n\n'
         f"    def call(self, {arguments}):\n{body}\n"
     )
-    if len(tensors) > 1 and spec is not None:
-        # Keras, which tries a layer on made-up sizes, does not know how those of several tensors belong together.
+    if spec is not None and (len(tensors) > 1 or _computes_sizes(code)):
+        # Keras, which tries a layer on made-up sizes, does not know how those of several tensors belong together, and
+        # JAX's have no differences and remainders.
         source += f"\n    def compute_output_spec(self, {arguments}):\n"
         source += f"        return keras.KerasTensor({expressions.literal_text(spec[0])}, {expressions.literal_text(spec[1])})\n"
     made = PrintedClass(title, source, "it needs the sizes of real tensors")
     return Layer(kind=title, scope=scope, printed=made), tensors
+
+
+def _computes_sizes(code: Expression) -> bool:
+    """Returns whether an expression computes with sizes, beyond multiplying them."""
+    parts = list(expressions.walk(code))
+    if any(isinstance(part, Call) and part.function in ASKING for part in parts):
+        return True
+    return any(isinstance(p, Binary) and p.symbol != "*" and (_is_size(p.left) or _is_size(p.right)) for p in parts)
+
+
+def _is_size(code: Expression) -> bool:
+    if isinstance(code, Binary):
+        return _is_size(code.left) or _is_size(code.right)
+    if isinstance(code, Negative):
+        return _is_size(code.value)
+    return isinstance(code, Item) and isinstance(code.value, Call) and code.value.function == "ops.shape"
 
 
 def _names(count: int) -> list[str]:

@@ -75,7 +75,7 @@ class Evaluator:
         value: Any = {"ops": keras.ops, "np": np, "keras": keras}.get(name.partition(".")[0])
         if value is None:
             # A function that the code defines for itself.
-            namespace: dict[str, Any] = {"keras": keras, "ops": keras.ops}
+            namespace: dict[str, Any] = {"keras": keras, "ops": keras.ops, "np": np}
             exec(printed.HELPERS[name], namespace)
             return namespace[name]
         for part in name.split(".")[1:]:

@@ -1,27 +1,25 @@
 """The ops that shapes are computed with, on arrays of sizes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
+from load_v2.opening import size_algebra
 from load_v2.opening.graph import Graph
-from load_v2.opening.size_algebra import computed, divided, product
 
 # Types that shapes are computed in.
 INTEGERS = frozenset({"int32", "int64", "int16", "int8", "uint8"})
 
-
-FLOATS = frozenset({"float32", "float64"})
+TYPES = INTEGERS | size_algebra.FLOATS | {"bool"}
 
 
 def objects(values: np.ndarray) -> np.ndarray:
-    """Returns whole numbers as an array of Python's."""
+    """Returns numbers as an array of Python's, whole ones as integers in any type."""
     result = np.empty(values.shape, object)
     for index in np.ndindex(values.shape):
-        result[index] = int(values[index])
+        result[index] = size_algebra.number(values[index])
     return result
 
 
@@ -35,24 +33,19 @@ def filled(value: Any) -> np.ndarray:
     return result
 
 
-def _elementwise(symbol: str):
-    def apply(_, __, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        result = np.empty(np.broadcast_shapes(left.shape, right.shape), object)
-        pairs: Any = np.broadcast(left, right)
-        result.reshape(-1)[:] = [computed(symbol, left, right) for left, right in pairs]
-        return result
-
-    return apply
+def _elementwise(graph: Graph, tensor: Tensor, *arrays: np.ndarray) -> np.ndarray:
+    op, dtype = graph.op(tensor), graph.dtype(tensor)
+    given = graph.dtype(graph.sources(tensor)[-1])
+    result = np.empty(np.broadcast_shapes(*(array.shape for array in arrays)), object)
+    result.reshape(-1)[:] = [size_algebra.applied(op, dtype, given, values) for values in np.broadcast(*arrays)]
+    return result
 
 
-def _quotient(graph: Graph, tensor: Tensor, left: np.ndarray, right: np.ndarray) -> np.ndarray | None:
-    """A division: of integers it rounds down, of others it is followed only where it is exact."""
-    if graph.dtype(tensor) in INTEGERS:
-        return _elementwise("//")(graph, tensor, left, right)
-    pairs: Any = np.broadcast(left, right)
-    result = np.empty(np.broadcast_shapes(left.shape, right.shape), object)
-    result.reshape(-1)[:] = [divided(left, right) for left, right in pairs]
-    return None if any(size is None for size in result.reshape(-1)) else result
+def _cast(graph: Graph, tensor: Tensor, values: np.ndarray) -> np.ndarray:
+    dtype, given = graph.dtype(tensor), graph.dtype(graph.sources(tensor)[0])
+    result = np.empty(values.shape, object)
+    result.reshape(-1)[:] = [size_algebra.cast(value, dtype, given) for value in values.reshape(-1)]
+    return result
 
 
 def _pack(graph: Graph, tensor: Tensor, *arrays: np.ndarray) -> np.ndarray:
@@ -67,11 +60,38 @@ def _gather(graph: Graph, tensor: Tensor, values: np.ndarray, indices: np.ndarra
     return np.asarray(np.take(values, indices.astype(int), axis=int(axis[0]) if axis else 0), object)
 
 
-def _reduced_product(graph: Graph, tensor: Tensor, values: np.ndarray, axes: np.ndarray) -> np.ndarray | None:
+# Op that reduces a vector -> the op that joins two of its elements, and what there is to join where it has none.
+_JOINS: Mapping[str, tuple[str, int | None]] = {
+    "Prod": ("Mul", 1), "Sum": ("AddV2", 0), "Max": ("Maximum", None), "Min": ("Minimum", None),
+    "All": ("LogicalAnd", True), "Any": ("LogicalOr", False),
+}  # fmt: skip
+
+
+def _reduced(graph: Graph, tensor: Tensor, values: np.ndarray, axes: np.ndarray) -> np.ndarray | None:
     if values.ndim != 1 or axes.size != 1:
         return None
-    total = filled(product(values))
-    return total.reshape(1) if graph.attr(tensor, "keep_dims").b else total
+    join, first = _JOINS[graph.op(tensor)]
+    total: size_algebra.Value | None = first
+    dtype = graph.dtype(tensor)
+    for value in values:
+        total = value if total is None else size_algebra.applied(join, dtype, dtype, (total, value))
+    if total is None:
+        return None
+    return filled([total]) if graph.attr(tensor, "keep_dims").b else filled(total)
+
+
+def _split(graph: Graph, tensor: Tensor, *arrays: np.ndarray) -> np.ndarray:
+    """A Split has its axis first, a SplitV last, behind the sizes of its parts."""
+    if graph.op(tensor) == "Split":
+        return np.split(arrays[1], graph.attr(tensor, "num_split").i)[tensor.index]
+    ends = np.cumsum([int(size) for size in arrays[1]])
+    if ends[-1] != len(arrays[0]):
+        raise ValueError("the size of a part follows from the others")
+    return np.split(arrays[0], ends[:-1])[tensor.index]
+
+
+def _repeated(_, __, sizes: np.ndarray, value: np.ndarray) -> np.ndarray:
+    return np.full([int(size) for size in sizes], value.item(), object)
 
 
 def _sliced(graph: Graph, tensor: Tensor, values: np.ndarray, begin, end, strides) -> np.ndarray | None:
@@ -104,29 +124,25 @@ def _broadcast_shape(_, __, left: np.ndarray, right: np.ndarray) -> np.ndarray |
 
 
 # Op -> function of the graph, the tensor, and the values of its inputs; None where the result is not known.
-HANDLERS = {
+HANDLERS: Mapping[str, Callable[..., np.ndarray | None]] = {
     "StridedSlice": _sliced,
     "Slice": _slice,
     "Pack": _pack,
     "ConcatV2": _concatenate,
     "GatherV2": _gather,
     "Gather": _gather,
-    "Prod": _reduced_product,
-    "Mul": _elementwise("*"),
-    "Sub": _elementwise("-"),
-    "Maximum": _elementwise("max"),
-    "Minimum": _elementwise("min"),
-    "FloorDiv": _elementwise("//"),
-    "FloorMod": _elementwise("%"),
-    "Div": _quotient,
-    "RealDiv": _quotient,
-    "Cast": lambda _, __, values: values,
+    "Cast": _cast,
+    "Fill": _repeated,
+    "Split": _split,
+    "SplitV": _split,
+    "ReverseV2": lambda _, __, values, axes: values[::-1] if axes.size else values,
     "BroadcastArgs": _broadcast_shape,
     "ExpandDims": lambda _, __, values, axis: np.expand_dims(values, int(axis.reshape(-1)[0])),
     "Squeeze": lambda _, __, values: values.reshape(()),
     "Reshape": lambda _, __, values, shape: values.reshape([int(size) for size in shape]),
     "Unpack": lambda graph, tensor, values: np.asarray(values[tensor.index], object),
-    **{op: _elementwise("+") for op in ops.ADDS},
+    **dict.fromkeys(_JOINS, _reduced),
+    **dict.fromkeys(size_algebra.FUNCTIONS, _elementwise),
 }
 
 

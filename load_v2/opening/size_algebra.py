@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from export_v1.ir.graph import Tensor
 
 
@@ -45,6 +47,15 @@ class Computed:
 
 
 @dataclasses.dataclass(frozen=True)
+class Applied:
+    """What a function gives for sizes and other numbers; of a type that TensorFlow computes it in."""
+
+    function: str
+    dtype: str
+    arguments: "tuple[Value, ...]"
+
+
+@dataclasses.dataclass(frozen=True)
 class Product:
     """A known factor times unknown sizes."""
 
@@ -52,8 +63,11 @@ class Product:
     unknown: "tuple[Atom, ...]"
 
 
-Atom: TypeAlias = Axis | Number | Computed
+# Types that numbers which are no sizes are computed in, on the way from size to size.
+FLOATS = frozenset({"float32", "float64"})
+Atom: TypeAlias = Axis | Number | Computed | Applied
 Size: TypeAlias = int | Product
+Value: TypeAlias = Size | float
 
 
 def product(sizes) -> Size:
@@ -66,13 +80,24 @@ def product(sizes) -> Size:
     return Product(factor, tuple(sorted(unknown, key=repr))) if unknown and factor else factor
 
 
-def is_data(size: Size) -> bool:
+def is_data(size: Value) -> bool:
     """Returns whether a size is, or is computed from, an integer that is data."""
-    atoms = [] if isinstance(size, int) else [*size.unknown]
-    return any(
-        isinstance(atom, Number) or (isinstance(atom, Computed) and (is_data(atom.left) or is_data(atom.right)))
-        for atom in atoms
-    )
+    atoms = size.unknown if isinstance(size, Product) else ()
+    return any(isinstance(atom, Number) or any(map(is_data, _parts(atom))) for atom in atoms)
+
+
+def _parts(atom: Atom) -> "tuple[Value, ...]":
+    """Returns what an atom is computed from."""
+    if isinstance(atom, Computed):
+        return atom.left, atom.right
+    return atom.arguments if isinstance(atom, Applied) else ()
+
+
+def is_whole(value: Value) -> bool:
+    """Returns whether a number is a whole one in whatever type it is computed."""
+    if not isinstance(value, Product):
+        return isinstance(value, int)
+    return not any(isinstance(atom, Applied) and atom.dtype in FLOATS for atom in value.unknown)
 
 
 def divided(size: Size, by: Size) -> Size | None:
@@ -115,8 +140,92 @@ def computed(symbol: str, left: Size, right: Size) -> Size:
                 return side
     if symbol in "+-" and right == 0:
         return left
+    if symbol in "+-" and isinstance(right, Product) and right.factor < 0:
+        symbol, right = "-" if symbol == "+" else "+", product([-1, right])
     if symbol == "+" and left == 0:
         return right
+    if symbol == "-" and left == 0:
+        return product([-1, right])
     if symbol == "//" and (exact := divided(left, right)) is not None:
         return exact
     return Product(1, (Computed(symbol, left, right),))
+
+
+# Op -> the operator that joins whole numbers as it does.
+_SYMBOLS = {
+    "Add": "+", "AddV2": "+", "Sub": "-", "Mul": "*", "FloorDiv": "//", "FloorMod": "%", "Maximum": "max", "Minimum": "min",
+}  # fmt: skip
+
+
+# Op -> the function of NumPy's, and of Keras's, that does the same for numbers of any type.
+FUNCTIONS = {
+    "Add": "add", "AddV2": "add", "Sub": "subtract", "Mul": "multiply", "Div": "divide", "RealDiv": "divide",
+    "FloorDiv": "floor_divide", "FloorMod": "mod", "Maximum": "maximum", "Minimum": "minimum", "Pow": "power",
+    "Neg": "negative", "Abs": "abs", "Sign": "sign", "Ceil": "ceil", "Floor": "floor", "Round": "round", "Rint": "round",
+    "Sqrt": "sqrt", "Square": "square", "Log": "log", "Exp": "exp", "Less": "less", "LessEqual": "less_equal",
+    "Greater": "greater", "GreaterEqual": "greater_equal", "Equal": "equal", "NotEqual": "not_equal",
+    "LogicalAnd": "logical_and", "LogicalOr": "logical_or", "LogicalNot": "logical_not", "Select": "where",
+    "SelectV2": "where",
+}  # fmt: skip
+_ROUNDING = frozenset({"Ceil", "Floor", "Round", "Rint"})
+_OF_TYPE = "as_type"
+
+
+def applied(op: str, dtype: str, given: str, values: "tuple[Value, ...]") -> Value:
+    """Returns what an op of TensorFlow's, one of `FUNCTIONS`, gives for numbers.
+
+    Args:
+        op: its name.
+        dtype: of what it gives.
+        given: type of its last input.
+        values: its inputs.
+
+    Raises:
+        ValueError: it divides by zero.
+    """
+    if all(map(is_whole, values)) and (size := _of_sizes(op, given, *values)) is not None:
+        return size
+    if FUNCTIONS[op] == "where" and (not isinstance(values[0], Product) or values[1] == values[2]):
+        return values[1] if values[0] else values[2]
+    if not any(isinstance(value, Product) for value in values):
+        typed = [np.asarray(value, "bool" if isinstance(value, bool) else given) for value in values]
+        return number(getattr(np, FUNCTIONS[op])(*typed))
+    if given in FLOATS:
+        values = tuple(of_type(value, given) if isinstance(value, Product) else value for value in values)
+    return Product(1, (Applied(FUNCTIONS[op], dtype, values),))
+
+
+def _of_sizes(op: str, given: str, first: Any, second: Any = None, *_: Any) -> Size | None:
+    """Returns what an op gives for sizes where it is one, or follows from them by infix operators alone."""
+    if op in _SYMBOLS:
+        return computed(_SYMBOLS[op], first, second)
+    if op == "Neg":
+        return product([-1, first])
+    if op in _ROUNDING:
+        return first
+    if op in ("Div", "RealDiv"):
+        return divided(first, second) if given in FLOATS else computed("//", first, second)
+    return None
+
+
+def number(value: np.ndarray | np.generic) -> int | float:
+    """Returns a scalar as Python has it; one without a fraction is a whole number in any type."""
+    plain = value.item()
+    return int(plain) if isinstance(plain, float) and plain.is_integer() else plain
+
+
+def cast(value: Value, dtype: str, given: str) -> Value:
+    """Returns a number in another type, which is another number where that has no fractions, or is of truth."""
+    if "bool" not in (dtype, given) and (is_whole(value) or dtype == given):
+        return value
+    if not isinstance(value, Product):
+        return number(np.asarray(value).astype(dtype))
+    return of_type(value, dtype)
+
+
+def of_type(value: Product, dtype: str) -> Product:
+    """Returns a number that is computed with in a type."""
+    match value:
+        case Product(1, (Applied(_, known, _),)) if known == dtype:
+            return value
+    return Product(1, (Applied(_OF_TYPE, dtype, (value,)),))

@@ -13,7 +13,7 @@ import numpy as np
 from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 from load_v2.opening.graph import Graph
-from load_v2.opening.shape_arithmetic import FLOATS, HANDLERS, INTEGERS, SLICE_MASKS, filled, objects, slice_parts
+from load_v2.opening.shape_arithmetic import HANDLERS, INTEGERS, SLICE_MASKS, TYPES, filled, objects, slice_parts
 from load_v2.opening.size_algebra import Axis, Number, Product, Size, computed, divided, is_data, product
 from load_v2.opening.values import Values
 
@@ -307,7 +307,7 @@ class Sizes:
     def _array(self, tensor: Tensor) -> np.ndarray | None:
         graph = self._graph
         if not self._values.is_data(tensor):
-            if self._values.kind(tensor) != "constant" or graph.dtype(tensor) not in INTEGERS:
+            if self._values.kind(tensor) != "constant" or graph.dtype(tensor) not in TYPES:
                 return None
             known = graph.shape(tensor)
             if known is None or None in known or math.prod(size or 0 for size in known) > _LARGEST:
@@ -322,10 +322,10 @@ class Sizes:
             return None if shape is None else filled(product(shape))
         if op == "Rank":
             return None if graph.rank(sources[0]) is None else filled(graph.rank(sources[0]))
-        if op == "Cast" and graph.dtype(tensor) not in INTEGERS | FLOATS:
-            return None
         handler = HANDLERS.get(op)
-        if handler is None:
+        if handler is None or graph.dtype(tensor) not in TYPES:
+            return None
+        if graph.dtype(tensor) not in INTEGERS and graph.rank(tensor) not in (0, 1):
             return None
         arrays = [self.array(source) for source in sources]
         if any(value is None for value in arrays):

@@ -24,6 +24,7 @@ from load_v2.opening.statements import hint
 
 # Such outputs of a loop's node stand for what its layer gives.
 _BEYOND = 200_000
+_OF_SIZES = "a condition on sizes that are only known when it runs"
 _Call: TypeAlias = PrintedCall | NestedCall
 
 
@@ -97,7 +98,7 @@ def _made(context: Context, node: Tensor, write) -> tuple[Expression, list[int]]
     if not context.inside_call:
         made: _Code = write(call_, node, 8)
         body = [*made.lines, _returned(made.values, 8)]
-        if made.grown:
+        if made.grown or made.reason == _OF_SIZES:
             body += ["", *_told(context, node, made)]
         return LayerCall(call_.layer(made.says, body, made.reason), call_.arguments), made.results
     # What it reads gets its names when all around it has them.
@@ -135,7 +136,14 @@ def _condition(call_: _Call, node: Tensor, indent: int) -> _Code:
     context = call_.context
     predicate = context.sources(node)[0]
     branches = [functions.of_branch(context, node, attr) for attr in ("then_branch", "else_branch")]
-    condition = call_.argument(predicate, "condition")
+    of_sizes = context.sizes.array(predicate)
+    if of_sizes is None:
+        reason = "a condition on data"
+        function, condition = "ops.cond", call_.argument(predicate, "condition")
+    else:
+        reason = _OF_SIZES
+        code = shaping.size(of_sizes.item())
+        function, condition = "decided", text.flat(code, {t: call_.argument(t) for t in expressions.operands(code)})
     names, lines = [_own(call_, name) for name in ("then", "otherwise")], []
     for name, branch in zip(names, branches, strict=True):
         if any(branch.context.graph.dtype(result) == "variant" for result in branch.results):
@@ -143,13 +151,13 @@ def _condition(call_: _Call, node: Tensor, indent: int) -> _Code:
         body = _lines(call_, branch, branch.results, {}, indent + 4)[0]
         lines += [f"{' ' * indent}def {name}():", *body, ""]
     results = list(range(len(branches[0].results)))
-    chosen = f"ops.cond({condition}, {', '.join(names)})"
+    chosen = f"{function}({condition}, {', '.join(names)})"
     if len(results) > 1:
         values = [_own(call_, f"chosen_{at}") for at in results]
         lines.append(f"{' ' * indent}{', '.join(values)} = {chosen}")
     else:
         values = [chosen]
-    return _Code(lines, values, results, f"Condition {node.node!r} of the original graph.", "a condition on data")
+    return _Code(lines, values, results, f"Condition {node.node!r} of the original graph.", reason)
 
 
 def _loop(call_: _Call, loop: Tensor, indent: int) -> _Code:

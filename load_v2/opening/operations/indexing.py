@@ -7,7 +7,7 @@ from load_v2.opening import expressions, size_algebra, sizes
 from load_v2.opening.context import Context, Refused, operand
 from load_v2.opening.expressions import Binary, Constant, Expression, Item, Literal, Slice, call
 from load_v2.opening.operations.registry import translates
-from load_v2.opening.operations.shaping import shape, size, target
+from load_v2.opening.operations.shaping import end, shape, size, target
 
 
 @translates("StridedSlice")
@@ -41,7 +41,7 @@ def _strided_slice(context: Context, tensor: Tensor) -> Expression:
                 reversed_axes.append(axis)
             whole = given is not None and axis is not None and axis < len(given) and stop == given[axis]
             stop = None if whole and step > 0 else stop
-            parts.append(Slice(_end(start), _end(stop), None if step == 1 else step))
+            parts.append(Slice(end(start), end(stop), None if step == 1 else step))
         axis = None if axis is None else axis + 1
     whole_source: Expression = operand(source)
     if reversed_axes:
@@ -60,12 +60,8 @@ def _from_the_end(start, stop, step: int, length: size_algebra.Size | None) -> t
     return length - 1 - first, length - 1 - last, -step
 
 
-def _end(value: size_algebra.Size | None) -> int | Expression | None:
-    return value if value is None or isinstance(value, int) else size(value)
-
-
 def _item(source: Expression, parts: list[Expression]) -> Expression:
-    while parts and parts[-1] in (Slice(), Literal(...)):
+    while parts and (parts[-1] == Literal(...) or (parts[-1] == Slice() and Literal(...) not in parts)):
         parts.pop()
     return Item(source, tuple(parts)) if parts else source
 
@@ -75,15 +71,15 @@ def _slice(context: Context, tensor: Tensor) -> Expression:
     source, begin, count = context.sources(tensor)
     first, counts = context.sizes.array(begin), context.sizes.array(count)
     given = context.sizes.shape(source)
-    if first is None or counts is None or not all(isinstance(start, int) for start in first):
+    if first is None or counts is None:
         raise Refused("it slices at places that are computed from data")
     parts: list[Expression] = []
     for axis, (start, length) in enumerate(zip(first, counts, strict=True)):
         whole = length == -1 or (given is not None and (length == given[axis] if start == 0 else False))
         if given is not None and isinstance(given[axis], int) and isinstance(length, int):
-            whole = whole or start + length == given[axis]
+            whole = whole or size_algebra.computed("+", start, length) == given[axis]
         stop = None if whole else size_algebra.computed("+", start, length)
-        parts.append(Slice(start or None, _end(stop)))
+        parts.append(Slice(end(start) or None, end(stop)))
     return _item(operand(source), parts)
 
 
@@ -116,8 +112,11 @@ def _one_hot(context: Context, tensor: Tensor) -> Expression:
     high, low = (expressions.scalar(context.values.value(value)) for value in (on, off))
     axis, dtype = context.graph.attr(tensor, "axis").i, context.graph.dtype(tensor)
     is_scale = not low and dtype != "bool"
+    classes = context.sizes.array(depth)
+    if classes is None:
+        raise Refused("the depth is computed from data")
     code = call(
-        "ops.one_hot", operand(indices), int(context.static(depth, "the depth")),
+        "ops.one_hot", operand(indices), size(classes.item()),
         axis=None if axis == -1 else axis, dtype=dtype if is_scale else "bool",
     )  # fmt: skip
     if is_scale:

@@ -36,15 +36,13 @@ def _search(context: Context, tensor: Tensor) -> Expression:
 @translates("TopKV2", "TopK")
 def _largest(context: Context, tensor: Tensor) -> Expression:
     source = context.sources(tensor)[0]
+    count: Expression = Literal(context.graph.attr(tensor, "k").i)
     if context.op(tensor) == "TopKV2":
-        # As many as there are, where something is sorted.
-        count = context.sizes.array(context.sources(tensor)[1])
-        if count is None:
+        known = context.sizes.array(context.sources(tensor)[1])
+        if known is None:
             raise Refused("how many it takes is computed from data")
-        number = size(count.item())
-    else:
-        number = Literal(context.graph.attr(tensor, "k").i)
-    result = Item(call("ops.top_k", operand(source), number), (Literal(tensor.index),))
+        count = size(known.item())
+    result = Item(call("ops.top_k", operand(source), count), (Literal(tensor.index),))
     # PyTorch counts in 64 bits.
     return call("ops.cast", result, context.graph.dtype(tensor)) if tensor.index else result
 

@@ -1,26 +1,37 @@
 """Ops that change shapes, and ops that make tensors of a given shape."""
 
-import numpy as np
+from collections.abc import Iterable
 
 from export_v1.ir.graph import Tensor
 from load_v2.opening import expressions, printed, size_algebra
 from load_v2.opening.context import Context, Refused, called, operand
-from load_v2.opening.expressions import Binary, Call, Expression, Item, LayerCall, Literal, Sequence, Slice, call
+from load_v2.opening.expressions import (
+    Binary,
+    Call,
+    Expression,
+    Item,
+    LayerCall,
+    Literal,
+    Negative,
+    Sequence,
+    Slice,
+    call,
+)
 from load_v2.opening.loops.affine import split_source
 from load_v2.opening.operations.registry import translates
-from load_v2.opening.size_algebra import Atom, Axis, Number, Size
+from load_v2.opening.size_algebra import Applied, Atom, Axis, Number, Product, Size, Value
 
 
-def size(value: Size) -> Expression:
+def size(value: Value) -> Expression:
     """Returns the expression for a size, which asks real tensors for what is unknown."""
-    if isinstance(value, int):
+    if not isinstance(value, Product):
         return Literal(value)
-    code: Expression | None = None if value.factor == 1 else Literal(value.factor)
+    code: Expression | None = None if value.factor in (1, -1) else Literal(value.factor)
     for atom in value.unknown:
         part = _atom(atom)
         code = part if code is None else Binary("*", code, part)
     assert code is not None
-    return code
+    return Negative(code) if value.factor == -1 else code
 
 
 def _atom(atom: Atom) -> Expression:
@@ -29,10 +40,33 @@ def _atom(atom: Atom) -> Expression:
     if isinstance(atom, Number):
         number = operand(atom.tensor)
         return number if atom.place is None else Item(number, (Literal(atom.place),))
+    if isinstance(atom, Applied):
+        given = map(size, atom.arguments)
+        if atom.function == "as_type":
+            return call("as_type", *given, atom.dtype)
+        symbol = _INFIX.get(atom.function)
+        return call("of_sizes", atom.function, *given) if symbol is None else Binary(symbol, *given)
     left, right = size(atom.left), size(atom.right)
     if atom.symbol in ("max", "min"):
-        return call(f"ops.{atom.symbol}imum", left, right)
+        return call("of_sizes", f"{atom.symbol}imum", left, right)
     return Binary(atom.symbol, left, right)
+
+
+_INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "less": "<", "less_equal": "<=", "greater": ">",
+          "greater_equal": ">="}  # fmt: skip
+
+
+def end(value: Size | None) -> int | Expression | None:
+    """Returns an end of a slice."""
+    return value if value is None or isinstance(value, int) else size(value)
+
+
+def total(sizes: Iterable[Size]) -> Size:
+    """Returns the sum of sizes."""
+    result: Size = 0
+    for value in sizes:
+        result = size_algebra.computed("+", result, value)
+    return result
 
 
 def shape(values) -> Expression:
@@ -167,21 +201,22 @@ def _split(context: Context, tensor: Tensor) -> Expression:
         raise Refused("it splits a tensor of unknown rank")
     at %= len(shape_)
     if context.op(tensor) == "Split":
-        total, count = shape_[at], context.graph.attr(tensor, "num_split").i
-        if total is None:
+        whole, count = shape_[at], context.graph.attr(tensor, "num_split").i
+        if whole is None:
             split = call("ops.split", operand(source), count, axis=at)
             return Item(split, (Literal(tensor.index),))
-        begins = [part * (total // count) for part in range(count + 1)]
+        begins = [part * (whole // count) for part in range(count + 1)]
     else:
-        parts = [int(part) for part in context.static(context.sources(tensor)[1], "the sizes")]
+        sizes = context.sizes.array(context.sources(tensor)[1])
+        if sizes is None:
+            raise Refused("the sizes of its parts are computed from data")
+        parts = list(sizes)
         if -1 in parts:
-            whole = shape_[at]
-            if whole is None:
-                raise Refused("a part's size follows from data")
-            parts[parts.index(-1)] = whole - sum(parts) - 1
-        begins = [0, *np.cumsum(parts).tolist()]
+            others = total(size for size in parts if size != -1)
+            parts[parts.index(-1)] = size_algebra.computed("-", context.sizes.axis(source, at), others)
+        begins = [total(parts[:count]) for count in range(len(parts) + 1)]
     first, last = begins[tensor.index], begins[tensor.index + 1]
-    piece = Slice(first or None, None if tensor.index == len(begins) - 2 else last)
+    piece = Slice(end(first) or None, None if tensor.index == len(begins) - 2 else end(last))
     axes = (Literal(...), piece) if at == len(shape_) - 1 and at > 1 else (*(Slice(),) * at, piece)
     return Item(operand(source), axes)
 
@@ -249,7 +284,10 @@ def _shape(context: Context, tensor: Tensor) -> Expression:
 @translates("Pad", "PadV2", "MirrorPad")
 def _pad(context: Context, tensor: Tensor) -> Expression:
     source, paddings, *filler = context.sources(tensor)
-    amounts = [[int(size) for size in row] for row in context.static(paddings, "how much it pads")]
+    sizes = context.sizes.array(paddings)
+    if sizes is None:
+        raise Refused("how much it pads is computed from data")
+    amounts = Sequence(tuple(shape(row) for row in sizes))
     mode = {b"REFLECT": "reflect", b"SYMMETRIC": "symmetric"}.get(context.graph.attr(tensor, "mode").s)
     value = context.values.number(filler[0]) if filler else None
     if filler and value is None:
@@ -293,19 +331,49 @@ def _reverse(context: Context, tensor: Tensor) -> Expression:
     return call("ops.flip", operand(source), axis=at[0] if len(at) == 1 else at) if at else operand(source)
 
 
-@translates("MatrixDiag")
+@translates("MatrixDiag", "MatrixDiagV2", "MatrixDiagV3")
 def _diagonal(context: Context, tensor: Tensor) -> Expression:
-    source = context.sources(tensor)[0]
+    source, *settings = context.sources(tensor)
+    _check_is_main(context, settings, (0, -1, -1, 0))
     sizes = context.sizes.shape(source)
     if not sizes:
         raise Refused("it makes a matrix of a tensor of unknown rank")
     if isinstance(sizes[-1], int):
         identity = call("ops.eye", sizes[-1], dtype=context.graph.dtype(tensor))
         return Binary("*", call("ops.expand_dims", operand(source), -1), identity)
-    places = call("ops.arange", size(sizes[-1]))
-    on_diagonal = call("ops.equal", call("ops.expand_dims", places, -1), places)
     diagonal = call("ops.expand_dims", operand(source), -1)
-    return call("ops.where", on_diagonal, diagonal, call("ops.zeros_like", diagonal))
+    return call("ops.where", _on_diagonal(sizes[-1], sizes[-1]), diagonal, call("ops.zeros_like", diagonal))
+
+
+@translates("MatrixSetDiag", "MatrixSetDiagV2", "MatrixSetDiagV3")
+def _with_diagonal(context: Context, tensor: Tensor) -> Expression:
+    source, diagonal, *settings = context.sources(tensor)
+    _check_is_main(context, settings, (0,))
+    sizes, given = context.sizes.shape(source), context.sizes.shape(diagonal)
+    if sizes is None or given is None:
+        raise Refused("it puts a diagonal into a tensor of unknown rank")
+    # Of a wide matrix the diagonal is as long as a column, of a tall one as long as a row.
+    rows, columns = sizes[-2:]
+    if given[-1] == columns or (given[-1] != rows and isinstance(rows, int) and isinstance(given[-1], int)):
+        axis = -2
+    elif given[-1] == rows or (isinstance(columns, int) and isinstance(given[-1], int)):
+        axis = -1
+    else:
+        raise Refused("it puts in a diagonal of unknown length")
+    return call(
+        "ops.where", _on_diagonal(rows, columns), call("ops.expand_dims", operand(diagonal), axis), operand(source)
+    )
+
+
+def _check_is_main(context: Context, settings: Iterable[Tensor], usual: tuple[int, ...]) -> None:
+    for tensor, value in zip(settings, usual, strict=False):
+        if context.values.number(tensor) != value:
+            raise Refused("it is about other diagonals than the main one")
+
+
+def _on_diagonal(rows: Size, columns: Size) -> Expression:
+    down, across = (call("ops.arange", size(count)) for count in (rows, columns))
+    return call("ops.equal", call("ops.expand_dims", down, -1), across)
 
 
 @translates("MatrixBandPart")

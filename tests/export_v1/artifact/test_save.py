@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import resource
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 import export_v1
 from export_v1.artifact import save
 from export_v1.format import bundle
-from export_v1.ir import safety
+from export_v1.ir import importing, safety
 from export_v1.weights import restore, session, stream
 from tests.export_v1.weights.test_stream import VALUES, variable, weights_of, write_checkpoint
 from tests.support import cases
@@ -60,6 +62,52 @@ def test_streamed_weights_are_in_a_session_only_for_a_check(tmp_path, monkeypatc
     got = []
     save.write(exported(weights), str(tmp_path / "checked"), [lambda opened: got.append(opened.run("large/Read:0"))])
     assert filled and np.array_equal(got[0], VALUES["large"])
+
+
+def _held_import(monkeypatch, then) -> None:
+    """Has the graph imported only when the first piece of the variables is written, and `then` was called."""
+    written = threading.Event()
+
+    def piece(*args, real=stream._save):
+        real(*args)
+        written.set()
+
+    def imported(*args, real=importing.meta_graph):
+        assert written.wait(60), "no variable was written while the graph is imported"
+        then()
+        real(*args)
+
+    monkeypatch.setattr(stream, "_save", piece)
+    monkeypatch.setattr(importing, "meta_graph", imported)
+
+
+def test_variables_are_streamed_while_the_graph_is_imported(tmp_path, monkeypatch, weights):
+    monkeypatch.setattr(save, "STREAMED_ABOVE", 0)
+    _held_import(monkeypatch, lambda: None)
+    written = save.write(exported(weights), str(tmp_path / "out"))
+    assert set(written.checksums) == {"large", "long"}
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, ValueError])
+def test_nothing_is_written_once_the_import_has_failed(tmp_path, monkeypatch, kind):
+    """An export that fails removes its folder: whoever still wrote into it would leave something behind."""
+    monkeypatch.setattr(save, "STREAMED_ABOVE", 0)
+    monkeypatch.setattr(stream, "PIECE", 400)
+    values = {f"layer_{at}": np.arange(at, at + 100, dtype=np.float32) for at in range(60)}
+    write_checkpoint(str(tmp_path / "model"), values)
+
+    def fail() -> None:
+        monkeypatch.setattr(stream, "_save", lambda *args, real=stream._save: time.sleep(0.1) or real(*args))
+        raise kind("no")
+
+    _held_import(monkeypatch, fail)
+    given = exported(weights_of(str(tmp_path / "model"), values))
+    with pytest.raises(kind if kind is KeyboardInterrupt else export_v1.ExportError, match="no"):
+        save.write(given, str(tmp_path / "out"))
+    left = sorted((tmp_path / "out").rglob("*"))
+    assert not [path for path in left if path.name == "variables.index"]
+    time.sleep(0.5)
+    assert sorted((tmp_path / "out").rglob("*")) == left
 
 
 def test_a_check_that_fails_leaves_nothing(tmp_path, weights):

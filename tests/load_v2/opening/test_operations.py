@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from load_v2.opening import cover
-from tests.support.rebuilding import assert_rebuilt, case, numbers, placeholder
+from load_v2.opening import cover, rebuilding
+from tests.support.rebuilding import assert_rebuilt, case, code_of, numbers, placeholder
 
 v1 = tf.compat.v1
 
@@ -87,10 +87,83 @@ def test_ops_on_integers(name):
 
 
 def assert_rebuilt_in_any_layers(build, feeds):
-    from tests.support import rebuilding
-
-    _, layers = rebuilding.code_of(case(build))
+    _, layers = code_of(case(build))
     return assert_rebuilt(build, feeds, *(layer.kind for layer in layers))
+
+
+def _frames(x):
+    """tf.signal.frame over the second axis, padded to whole frames of 4 by steps of 2."""
+    return tf.signal.frame(x[..., 0], 4, 2, pad_end=True)
+
+
+def _shifted(x):
+    """What Transformer-XL does with scores of relative positions."""
+    scores = tf.transpose(tf.matmul(x, tf.concat([x, x], 1), transpose_b=True), [1, 2, 0])
+    rows, columns, batch = (tf.shape(scores)[at] for at in range(3))
+    shifted = tf.reshape(tf.pad(scores, [[0, 0], [1, 0], [0, 0]]), [columns + 1, rows, batch])
+    return tf.reshape(tf.slice(shifted, [1, 0, 0], [-1, -1, -1]), tf.shape(scores))
+
+
+def _signal(x):
+    """Positions from the last to the first, as sines of as many steps as there are."""
+    places = tf.range(tf.cast(tf.shape(x)[1], "float32") - 1.0, -1.0, -1.0)
+    angles = places[:, None] * np.float32([1.0, 0.1])
+    return x + tf.concat([tf.sin(angles), tf.cos(angles)], 1)
+
+
+def _halved(x):
+    count = tf.cast(tf.math.ceil(tf.cast(tf.shape(x)[1], "float32") * 0.3), "int32")
+    return x[:, :count]
+
+
+def _in_two(x):
+    steps = tf.shape(x)[1]
+    first, second = tf.split(x, [steps // 2, -1], 1)
+    return tf.concat([second, first * 2], 1)
+
+
+OF_SIZES = {
+    "range backwards": lambda x: x * tf.cast(tf.range(tf.shape(x)[1], -tf.shape(x)[1], -2), "float32")[:, None],
+    "range backwards of floats": _signal,
+    "relative shift": _shifted,
+    "padded to a length": lambda x: tf.pad(x, [[0, 0], [0, tf.maximum(8 - tf.shape(x)[1], 0)], [0, 0]]),
+    "padded to a multiple": lambda x: tf.reshape(tf.pad(x, [[0, 0], [0, -tf.shape(x)[1] % 4], [0, 0]]), [-1, 4, 4]),
+    "a share": _halved,
+    "in two": _in_two,
+    "the last half": lambda x: x[:, -tf.shape(x)[1] // 2 :],
+    "from the middle": lambda x: tf.slice(x, [0, (tf.shape(x)[1] - 3) // 2, 0], [-1, 3, -1]),
+    "in front of the last axis": lambda x: x[..., : tf.shape(x)[1] - 1, :],
+    "as many classes": lambda x: tf.one_hot(tf.argmax(x[..., 0], 1), tf.shape(x)[1]),
+    "as many as there are": lambda x: tf.nn.top_k(x[..., 0], tf.minimum(9, tf.shape(x)[1]))[0],
+    "identity": lambda x: tf.matmul(x, x, transpose_b=True) + tf.eye(tf.shape(x)[1], batch_shape=[tf.shape(x)[0]]),
+    "other diagonal": lambda x: tf.linalg.set_diag(tf.matmul(x, x, transpose_b=True), x[..., 0]),
+    "diagonal of a wide matrix": lambda x: tf.linalg.set_diag(tf.concat([x, x], 2)[:, :4], x[:, 0]),
+    "diagonal of a tall matrix": lambda x: tf.linalg.set_diag(tf.concat([x, x], 1), x[:, 0]),
+    "how often": lambda x: tf.tile(x, [1, tf.where(tf.shape(x)[1] > 3, 2, 1), 1]),
+    "largest of sizes": lambda x: tf.zeros([tf.reduce_max(tf.shape(x)), tf.reduce_sum(tf.shape(x)[:2])]) + x[0, 0, 0],
+    "one of the sizes": lambda x: tf.zeros([tf.split(tf.shape(x), 3)[1][0], tf.reverse(tf.shape(x), [0])[0]]) + x[0, 0, 0],
+    "frames": _frames,
+    "one way for few steps": lambda x: tf.cond(tf.shape(x)[1] > 3, lambda: x[:, :3], lambda: x * 2),
+    "one way for one step": lambda x: tf.cond(tf.equal(tf.shape(x)[1], 1), lambda: x * 2, lambda: tf.cumsum(x, 1)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_SIZES)
+def test_shapes_that_are_computed_from_sizes(name):
+    def build():
+        x = placeholder("x", [None, None, 4])
+        return {"x": x}, {"y": OF_SIZES[name](x)}
+
+    for steps in (5, 1) if "way" in name else (6, 5):
+        feeds = {"x": numbers(2, steps, 4)}
+        assert_rebuilt_in_any_layers(build, feeds)
+    built = case(build)
+    code, layers = code_of(built)
+    model = rebuilding.execute(code)
+    rebuilding.fill(model, layers)
+    # Where sizes are tensors, as in a SavedModel.
+    function = tf.function(model, input_signature=[{"x": tf.TensorSpec([None, None, 4])}])
+    np.testing.assert_allclose(function(feeds), built.answers(feeds)["y"], rtol=1e-5, atol=1e-5, err_msg=code)
 
 
 @pytest.mark.parametrize("aligned", [True, False])

@@ -238,8 +238,11 @@ def small_disk(tmp_path) -> Iterator[pathlib.Path]:
     try:
         yield disk
     finally:
-        # Lazily: a file that the process has left open would keep it mounted for good.
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+        left_open = subprocess.run(["umount", str(disk)]).returncode
+        if left_open:
+            # It must not stay mounted below a folder that whoever started the tests wants to remove.
+            subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    assert not left_open, "a file on the full disk was left open"
 
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system of its own")
