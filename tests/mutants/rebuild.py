@@ -665,6 +665,20 @@ CHANGES = (
         why="cubic resizing knows one rule for where pixels are",
     ),
     Change(
+        "load_v2/opening/statements.py",
+        "        if expressions.is_literal(value):\n",
+        "        if value.size <= expressions.LARGEST_LITERAL:\n",
+        _OPERATIONS,
+        why="an array of one number becomes a weight that nobody trained",
+    ),
+    Change(
+        "load_v2/opening/expressions.py",
+        "    return bool(values.size) and values.tobytes() == np.full_like(values, values.flat[0]).tobytes()\n",
+        "    return bool(values.size)\n",
+        _OPERATIONS,
+        why="an array of many numbers is not one number throughout",
+    ),
+    Change(
         "load_v2/opening/operations/elementwise.py",
         '"Select" and known in (1, None) and rank != 1:',
         '"Select" and known == 1 and rank != 1:',

@@ -51,6 +51,17 @@ def test_ops_on_floats(name):
     assert "load_v2" not in code
 
 
+def test_one_number_in_all_places_of_an_array_is_written_as_such_and_no_weight():
+    def build():
+        x = placeholder("x", [None, 4])
+        far = tf.where(x[:, None] > tf.fill([5, 4], 0.25), x[:, None] + tf.zeros([5, 4]), tf.fill([5, 4], -1e9))
+        _, looped = tf.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, y * tf.fill([5, 4], 0.5)), [0, far])
+        return {"x": x}, {"far": far, "looped": looped}
+
+    code = assert_rebuilt_in_any_layers(build, {"x": numbers(2, 4)})
+    assert 'np.full((5, 4), -1000000000.0, "float32")' in code and "Parameter" not in code
+
+
 OF_INTEGERS = {
     "division towards zero": lambda i: tf.raw_ops.Div(x=i, y=2),
     "division downwards": lambda i: i // 2 + i % 3,
