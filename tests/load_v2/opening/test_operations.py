@@ -12,6 +12,7 @@ v1 = tf.compat.v1
 OF_FLOATS = {
     "arithmetic": lambda x: (1.0 - x) * np.float32([1, 2, 3, 4]) / 3 - x**2 % 2.5,
     "array before": lambda x: np.float32([1, 2, 3, 4]) - x,
+    "array of several rows": lambda x: x[:, None] + np.arange(8, dtype="float32").reshape(2, 4),
     "negative": lambda x: -x * -2.0,
     "comparison": lambda x: tf.cast((x > 0.5) & ~(x >= tf.reverse(x, [1])), "float32"),
     "choice of rows": lambda x: v1.where(x[:, 0] > 0, x, -x),
