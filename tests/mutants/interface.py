@@ -297,6 +297,8 @@ CHANGES = (
         '        if False:\n            raise errors.ExportError(f"The type of {target.name!r}',
         _GIVEN,
     ),
+    _change("ends", "        todo.extend(self._measured())\n", "", _ROLES),
+    _change("ends", "in self._steps - self._classes for", "in self._steps for", _ROLES),
     _change("given", "            return types[position]\n", "            return None\n", _GIVEN),
     _change("given", '    if raw.dtype.kind == "b":\n', "    if False:\n", _GIVEN),
     _change(

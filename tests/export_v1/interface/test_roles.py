@@ -98,6 +98,21 @@ def test_logits_with_a_name_of_their_own_stay_beside_their_sigmoid():
     assert chosen(make)[1].keys() == {"scores", "likelihood"}
 
 
+def test_probabilities_of_which_others_read_the_size_stand_beside_the_class_that_a_metric_counts():
+    """As `tf.contrib.learn` makes a head: the names of the classes are repeated for each row of the probabilities."""
+
+    def make(x):
+        logits, seen = dense(x, 3), v1.placeholder(tf.int64, [None], "seen")
+        with v1.name_scope("predictions"):
+            likelihood = tf.nn.softmax(logits, name="likelihood")
+            classes = tf.argmax(logits, 1, name="classes")
+        tf.reduce_mean(v1.nn.sparse_softmax_cross_entropy_with_logits(labels=seen, logits=logits))
+        tf.reduce_mean(tf.cast(tf.equal(classes, seen), tf.float32))
+        tf.as_string(tf.tile([[0, 1, 2]], [tf.shape(likelihood)[0], 1]))
+
+    assert set(chosen(make)[1].values()) >= {"predictions/likelihood:0", "predictions/classes:0"}
+
+
 @pytest.mark.parametrize("count", [1, 6, 7, 8])
 def test_so_many_answers_are_not_clear(count):
     def make(x):
