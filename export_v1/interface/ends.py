@@ -111,7 +111,7 @@ class _Finding:
         self._results = Results(roles)
         # Steps between the model and its losses.
         self._steps: set[str] = set()
-        # Those of them that a metric matches with labels: they are the model's.
+        # Those of them that a metric matches with labels, and what only they are chosen by: they are the model's.
         self._classes: set[str] = set()
 
     def before_loss(self) -> dict[Tensor, bool]:
@@ -166,8 +166,20 @@ class _Finding:
                     if not labelled and roles.meets_label(node.name) and self._is_value(tensor):
                         direct[tensor] = True
         met.update(dict.fromkeys(classes.values(), True))
-        self._classes = {tensor.node for tensor in classes.values()}
+        self._classes = self._with_steps_to({tensor.node for tensor in classes.values()})
         return (met if any(met.values()) or not direct else {**met, **direct}), made
+
+    def _with_steps_to(self, names: set[str]) -> set[str]:
+        """Returns steps, and those that nothing but they leads to."""
+        roles, known, todo = self._roles, set(names), list(names)
+        while todo:
+            for above in dict.fromkeys(tensor.node for tensor in roles.live.data(roles.index[todo.pop()])):
+                if above in self._steps - known:
+                    readers = {reader.name for reader in roles.readers(above)} & self._steps
+                    if readers <= known:
+                        known.add(above)
+                        todo.append(above)
+        return known
 
     def _without_scales(self, ends: dict[Tensor, bool]) -> dict[Tensor, bool]:
         """The ends, with one in the place of several that a loss has made of it with constants."""
