@@ -34,6 +34,13 @@ _RULES = ("tests/load_v2/opening/test_weight_rules.py",)
 
 CHANGES = (
     Change(
+        "load_v2/opening/naming.py",
+        'f"{base}_input" if _AUTOMATIC.fullmatch(base) else base',
+        "base",
+        ("tests/load_v2/opening/test_operations.py::test_inputs_may_be_called_as_keras_calls_operations_and_layers",),
+        why="an input is called as Keras calls an operation",
+    ),
+    Change(
         "load_v2/opening/operations/indexing.py",
         "(parts[-1] == Slice() and Literal(...) not in parts)",
         "parts[-1] == Slice()",
