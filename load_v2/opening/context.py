@@ -10,6 +10,7 @@ import numpy as np
 from export_v1.ir import match
 from export_v1.ir.graph import NodeDef, Tensor
 from load_v2.opening import expressions
+from load_v2.opening.carried import Carried
 from load_v2.opening.expressions import Expression, LayerCall, Operand
 from load_v2.opening.graph import Graph
 from load_v2.opening.layers import Layer, PrintedClass
@@ -87,6 +88,8 @@ class Context:
         patterns: that may take pieces of it, and of the functions that it calls.
         inside_call: whether the code stands in the call of a layer, where tensors have real shapes and no layer is made.
         training: what the training graph tells.
+        carried: keys of inputs and outputs that are no ends of the model -> the variables that a layer keeps between calls.
+        carried_values: what these hold before the first call, by key.
         layers: one for each use of the same weights in the same way: a layer called twice is one layer.
         rejected: (rule, tensor) -> why a match there failed its proof.
         virtual: tensors that the graph does not have, such as the sequence between two stacked layers -> what gives them.
@@ -99,6 +102,8 @@ class Context:
     def __init__(self, graph: Graph, values: Values, sizes: Sizes, patterns: Patterns, inside_call: bool = False):
         self.patterns, self.inside_call = patterns, inside_call
         self.training = Training()
+        self.carried: Mapping[str, Carried] = {}
+        self.carried_values: Mapping[str, np.ndarray] = {}
         self.graph, self.values, self.sizes = graph, values, sizes
         self.layers: dict[Any, Layer] = {}
         self.rejected: dict[tuple[str, Tensor], str] = {}
@@ -115,6 +120,16 @@ class Context:
         self.masks.clear()
         self.notes.clear()
         self.computed.clear()
+
+    @property
+    def inputs(self) -> dict[str, Tensor]:
+        """The model's inputs: those of the graph without the variables that it hands on."""
+        return {key: tensor for key, tensor in self.graph.inputs.items() if key not in self.carried}
+
+    @property
+    def outputs(self) -> dict[str, Tensor]:
+        """The model's outputs, likewise."""
+        return {key: tensor for key, tensor in self.graph.outputs.items() if key not in self.carried}
 
     # Reading the graph.
 

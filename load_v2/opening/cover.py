@@ -10,7 +10,9 @@ from load_v2.opening.context import Context, Pattern, Piece, Refused
 from load_v2.opening.loops import bidirectional
 from load_v2.opening.patterns.pattern import Missed
 
-WRITES = "it writes variables, which a Keras model does not do in inference"
+WRITES = (
+    "it writes variables in a loop, row by row or in an order that nothing in the graph tells, which no layer keeps"
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
@@ -10,7 +11,8 @@ from export_v1.ir import graph as ir
 from export_v1.ir import importing, ops, safety
 from export_v1.ir.graph import GraphDef, NodeDef, Tensor
 from load_v2.errors import LoadError, quoted
-from load_v2.program import artefact, subgraph, writes
+from load_v2.opening.carried import Carried
+from load_v2.program import artefact, subgraph
 from load_v2.program.program import Part, Program
 
 # The output is the first input, unchanged, in values and in gradients.
@@ -103,13 +105,19 @@ class Graph:
         return self._tensors[tensor]
 
 
-def of_part(program: Program, part: Part, sizes: Mapping[str, tuple] | None = None) -> Graph:
+def of_part(
+    program: Program,
+    part: Part,
+    sizes: Mapping[str, tuple] | None = None,
+    carried: Mapping[str, Carried] = MappingProxyType({}),
+) -> Graph:
     """Returns the canonical graph of a part of a program; of what writes a variable, nothing is left but its output.
 
     Args:
-        taken: the program of a signature.
+        program: of a signature.
         part: its part for inference, or that for training.
         sizes: input key -> its shape, where it is to be fixed to other sizes than the signature tells.
+        carried: key -> a variable whose value is another input, and another output.
 
     Raises:
         LoadError: the part has loops or conditions of TensorFlow 1, which step 1 could not convert.
@@ -125,6 +133,9 @@ def of_part(program: Program, part: Part, sizes: Mapping[str, tuple] | None = No
         result.node.append(placeholder(name, tf.as_dtype(spec.dtype), (sizes or {}).get(key, spec.shape)))
         renamed[spec.tensor] = name
         inputs[key] = Tensor(name)
+    for key, end in carried.items():
+        result.node.append(placeholder(end.before.node, tf.as_dtype(end.variable.dtype), end.variable.shape))
+        inputs[key] = end.before
     for handle, variable in by_handle.items():
         name = _WEIGHT + handle
         result.node.append(placeholder(name, tf.as_dtype(variable.dtype), variable.shape))
@@ -134,6 +145,7 @@ def of_part(program: Program, part: Part, sizes: Mapping[str, tuple] | None = No
     _rewire(result, renamed, by_handle)
     result.node.extend(_held(result, program))
     outputs = {key: ir.parse(renamed.get(spec.tensor, spec.tensor)) for key, spec in part.outputs.items()}
+    outputs.update({key: end.after for key, end in carried.items()})
     return without_aliases(result, inputs, outputs, weights)
 
 
@@ -159,13 +171,6 @@ def _refuse_captures(part: Part, by_handle: Mapping[str, artefact.Variable]) -> 
             f"Loops or conditions read variables inside, which cannot be rebuilt yet.\n"
             f"  Nodes ({len(nodes)}): {quoted(nodes)}.\n  Use SignatureLayer, or export a graph that reads them outside."
         )
-
-
-def writers(part: Part) -> list[tuple[str, str]]:
-    """Returns the nodes by which a part writes variables, with their ops; a variable written in a function by its handle."""
-    direct = [node for node in part.graph_def.node if ops.writes_variable(node.op)]
-    hidden = writes.written_by(part.graph_def) - {ir.parse(node.input[0]).node for node in direct}
-    return [(node.name, node.op) for node in direct] + [(name, "VarHandleOp") for name in sorted(hidden)]
 
 
 def _refuse_control_flow(part: Part) -> None:

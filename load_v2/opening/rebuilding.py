@@ -19,10 +19,12 @@ from load_v2.layer.signature_layer import SignatureLayer
 from load_v2.opening import backends as processes
 from load_v2.opening import (
     canonical,
+    carried,
     choices,
     cover,
     dropouts,
     expressions,
+    printed_state,
     proof,
     refusing,
     regularizers,
@@ -179,18 +181,21 @@ def survey(path: str | os.PathLike, signature: str = "serving_default", static: 
         program, sample, context, covered = _covered(*whole, parts, static)
     covered = dataclasses.replace(covered, refusals=(*_written(program), *covered.refusals))
     body = statements.program(context, covered.pieces)
+    if context.carried and not covered.refusals:
+        body = printed_state.bound(body, context)
     layers = statements.layers_of(body.statements)
     if covered.refusals:
         return Plan(program, context, covered, "", tuple(layers), sample)
     left_out = _regularized(program, layers)
     specs = program.source.signatures[program.key].inputs
-    code = source.write(body, context.graph, specs, source.title(program))
+    code = source.write(body, context, specs, source.title(program))
     notes = (*(parts.notes if parts else _fixed(program)), *left_out, *_notes(program, context, layers))
     return Plan(program, context, covered, code, tuple(layers), sample, notes, parts)
 
 
 def _written(program: Program) -> list[cover.Refusal]:
-    return [cover.Refusal(name, op, cover.WRITES) for name, op in graphs.writers(program.serve)]
+    part, _ = carried.without_writes(program.serve, program.variables)
+    return [cover.Refusal(name, op, cover.WRITES) for name, op in carried.writers(part)]
 
 
 def _covered(
@@ -268,11 +273,14 @@ def _of_unknown_rank(program: Program, keys: Sequence[str], sample: codec.Arrays
 
 def _context(program: Program, sizes: Mapping[str, tuple] | None) -> Context:
     reader = values.reader(program.source.bundle)
-    graph = choices.of_shared_weights(graphs.of_part(program, program.serve, sizes))
+    part, ends = carried.without_writes(program.serve, program.variables)
+    keys = {f"carried/{end.variable.name}": end for end in ends}
+    graph = choices.of_shared_weights(graphs.of_part(program, part, sizes, keys))
     graph, placed = dropouts.with_dropouts(graph, training.planned(program))
     graph = canonical.simplified(graph, reader)
     known = values.Values(graph, reader)
     context = Context(graph, known, Sizes(graph, known), repertoire.ALL)
+    context.carried, context.carried_values = keys, {key: reader(end.variable) for key, end in keys.items()}
     context.training = dataclasses.replace(training.averages(program), dropouts=placed)
     return context
 
@@ -284,7 +292,7 @@ def proven(context: Context, sample: codec.Arrays | None) -> Cover:
         if covered.refusals or sample is None:
             return covered
         progress.stage("comparing layers with the graph")
-        wrong = proof.check(context, covered.pieces, sample.inputs)
+        wrong = proof.check(context, covered.pieces, {**sample.inputs, **context.carried_values})
         if not wrong:
             return covered
         context.rejected.update(wrong)
@@ -348,7 +356,7 @@ def prove(
     if plan_.sample is None:
         return {}, ("no answers of this signature were recorded, so nothing is proven",)
     samples, notes = batches(plan_)
-    outputs = list(plan_.context.graph.outputs)
+    outputs = list(plan_.context.outputs)
     questions = processes.Questions(code, weights, [batch for batch, _ in samples], outputs)
     proofs, wrong = {}, []
     for backend in progress.counted(backends, "proving it", unit="backends"):
@@ -394,25 +402,32 @@ def batches(plan_: Plan) -> tuple[list[Batch], list[str]]:
     """Returns inputs with the answers to them: those recorded, and SignatureLayer's for other sizes of the batch."""
     sample = plan_.sample
     assert sample is not None
-    keys = list(plan_.context.graph.inputs)
-    recorded = {key: np.asarray(sample.inputs[key]) for key in keys}
-    answers = {key: value for key, value in sample.outputs.items() if key in plan_.context.graph.outputs}
+    recorded = {key: np.asarray(sample.inputs[key]) for key in plan_.context.inputs}
+    answers = {key: value for key, value in sample.outputs.items() if key in plan_.context.outputs}
     batches = [(recorded, answers)]
-    shapes = [plan_.context.graph.shape(tensor) for tensor in plan_.context.graph.inputs.values()]
+    layer = SignatureLayer(plan_.taken)
+
+    def answered(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        given = layer(batch)
+        given = given if isinstance(given, dict) else {next(iter(plan_.context.outputs)): given}
+        return {key: np.asarray(given[key]) for key in answers}
+
+    if plan_.context.carried:
+        # The second call finds what the first one has written.
+        answered(recorded)
+        batches.append((recorded, answered(recorded)))
+    shapes = [plan_.context.graph.shape(tensor) for tensor in plan_.context.inputs.values()]
     sizes = {len(value) for value in recorded.values() if value.ndim}
     if len(sizes) != 1 or not all(shape and shape[0] is None for shape in shapes):
         return batches, ["the batch has a fixed size, so no other was tried"]
     size = sizes.pop()
-    layer = SignatureLayer(plan_.taken)
     for other in (1, size + 2):
         rows = np.arange(other) % size
         batch = {key: value[rows] for key, value in recorded.items()}
         try:
-            answered = layer(batch)
+            batches.append((batch, answered(batch)))
         except Exception:  # the graph itself may be made for one size only
             return batches, [f"the graph itself fails on a batch of {other}, so no other size was tried"]
-        answered = answered if isinstance(answered, dict) else {next(iter(plan_.context.graph.outputs)): answered}
-        batches.append((batch, {key: np.asarray(answered[key]) for key in answers}))
     return batches, []
 
 
@@ -494,6 +509,9 @@ def _notes(program: Program, context: Context, layers: Sequence[Layer]) -> list[
     uses = Counter(name for layer in layers for name in layer.variables)
     copies = [name for name, count in uses.items() if count > 1]
     notes = training.notes(program, context.training, layers)
+    if context.carried:
+        names = [end.variable.name for end in context.carried.values()]
+        notes.append(f"each call writes these variables, which layer State keeps, and no call trains: {quoted(names)}")
     if copies:
         notes.append(
             f"each of these variables is in several layers, which training would change independently: {quoted(copies)}"

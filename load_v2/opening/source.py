@@ -7,23 +7,23 @@ import re
 from collections.abc import Mapping
 
 from load_v2.opening import block_loops, block_text, blocks, expressions, naming, printed, text
-from load_v2.opening.graph import Graph
+from load_v2.opening.context import Context
 from load_v2.opening.layers import Layer
 from load_v2.opening.statements import Program, Statement, layers_of
 from load_v2.program import program as programs
 from load_v2.program.signature import Spec
 
 
-def write(program: Program, graph: Graph, specs: Mapping[str, Spec], title: str) -> str:
+def write(program: Program, context: Context, specs: Mapping[str, Spec], title: str) -> str:
     """Returns the source of a module with the function `build`; it imports Keras, and NumPy where it needs it.
 
     Args:
         program: the statements; their layers get their names here.
-        graph: whose inputs they read.
+        context: whose inputs they read.
         specs: input key -> what the signature says of it.
         title: where the model came from, for the docstring.
     """
-    own_names = naming.name_inputs(graph.inputs)
+    own_names = naming.name_inputs(context.inputs)
     naming.name_layers(layers_of(program.statements), own_names.values())
     naming.name_classes(layers_of(program.statements))
     shared = {id(layer): layer for layer in naming.name_shared_layers(program)}
@@ -31,11 +31,11 @@ def write(program: Program, graph: Graph, specs: Mapping[str, Spec], title: str)
     items = block_loops.found(statements, program.ends)
     folded = Program(tuple(map(block_text.as_statement, items)), program.outputs)
     own = {layer.variable for layer in shared.values()} | {function.name for function in functions}
-    names = naming.name_values(folded, graph.inputs, shared=own)
-    lines = block_text.body(items, program.outputs, names, frozenset(graph.inputs.values()))
+    names = naming.name_values(folded, context.inputs, shared=own)
+    lines = block_text.body(items, program.outputs, names, frozenset(context.inputs.values()))
     body = [
-        f"    {names[tensor]} = {_input(own_names[key], specs[key], graph.shape(tensor))}"
-        for key, tensor in graph.inputs.items()
+        f"    {names[tensor]} = {_input(own_names[key], specs[key], context.graph.shape(tensor))}"
+        for key, tensor in context.inputs.items()
     ]
     section = ""
     made: set[int] = set()
@@ -48,7 +48,7 @@ def write(program: Program, graph: Graph, specs: Mapping[str, Spec], title: str)
                 made.add(id(part.layer))
                 body.append(_made(part.layer))
         body.append(line)
-    body.append(_returned(program, graph, names))
+    body.append(_returned(program, context, names))
     classes = {layer.printed.source: None for layer in layers_of(program.statements) if layer.printed}
     module = "\n".join(body)
     called = [*classes, *map(block_text.function, functions)]
@@ -97,8 +97,8 @@ def _made(layer: Layer) -> str:
     return f"    {layer.variable} = {layer.constructor}({arguments})"
 
 
-def _returned(program: Program, graph: Graph, names) -> str:
-    inputs = [f"{expressions.literal_text(key)}: {names[tensor]}" for key, tensor in graph.inputs.items()]
+def _returned(program: Program, context: Context, names) -> str:
+    inputs = [f"{expressions.literal_text(key)}: {names[tensor]}" for key, tensor in context.inputs.items()]
     outputs = {key: text.flat(code, names) for key, code in program.outputs.items()}
     pairs = [f"{expressions.literal_text(key)}: {value}" for key, value in outputs.items()]
     ends = next(iter(outputs.values())) if len(outputs) == 1 else f"{{{', '.join(pairs)}}}"

@@ -12,9 +12,10 @@ _TRAINING = ("tests/load_v2/opening/test_training.py",)
 _VALUES = ("tests/load_v2/opening/test_values.py",)
 _BLOCKS = ("tests/load_v2/opening/test_blocks.py",)
 _FULL = ("tests/load_v2/scoring/test_commands_atomic.py::test_a_full_temporary_folder_under_rebuild",)
+_CARRIED = ("tests/load_v2/opening/test_carried.py",)
 _TEXT = ("tests/load_v2/opening/test_text.py",)
 _RANKS = (
-    "tests/load_v2/opening/test_rebuilding.py::test_a_graph_that_writes_variables_is_refused_before_its_ranks_are_asked_for",
+    "tests/load_v2/opening/test_rebuilding.py::test_a_write_that_no_layer_can_keep_is_refused_before_ranks_are_asked_for",
 )
 _BEHIND = tuple(
     f"tests/load_v2/opening/test_strings.py::{test}"
@@ -679,5 +680,50 @@ CHANGES = (
         '        options["half_pixel_centers"] = False\n',
         _OPERATIONS,
         why="cubic resizing knows one rule for where pixels are",
+    ),
+    Change(
+        "load_v2/opening/carried.py",
+        "        if written and first not in above[second]:\n",
+        "        if False:\n",
+        _CARRIED,
+        why="a read takes a value that no order gives it",
+    ),
+    Change(
+        "load_v2/opening/carried.py",
+        "                value = node.name\n",
+        "                pass\n",
+        _CARRIED,
+        why="nothing is handed on",
+    ),
+    Change(
+        "load_v2/opening/carried.py",
+        'op="AddV2" if node.op in ops.ASSIGN_ADDS else "Sub"',
+        'op="AddV2"',
+        _CARRIED,
+    ),
+    Change(
+        "load_v2/opening/carried.py",
+        '        if any(node.op not in _WRITERS | {"ReadVariableOp"} for node in accesses):\n            continue\n',
+        "",
+        _CARRIED,
+    ),
+    Change(
+        "load_v2/opening/printed_state.py",
+        "                value.assign(written)\n",
+        "                pass\n",
+        _CARRIED,
+    ),
+    Change(
+        "load_v2/opening/printed_state.py",
+        '        write = LayerCall(layer, (expressions.Sequence((code, *others)),), (("new", new),))\n',
+        "        write = code\n",
+        _CARRIED,
+    ),
+    Change(
+        "load_v2/opening/rebuilding.py",
+        "        batches.append((recorded, answered(recorded)))\n",
+        "",
+        _CARRIED,
+        why="what a call leaves for the next is not proven",
     ),
 )

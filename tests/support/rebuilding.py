@@ -60,7 +60,7 @@ def code_of(built: Case) -> tuple[str, list]:
     """Returns the source of a graph's model, and its layers."""
     body = statements.program(built.context, covered(built).pieces)
     specs = {key: Spec(t.name, t.dtype.name, tuple(t.shape.as_list())) for key, t in built.inputs.items()}
-    return source.write(body, built.context.graph, specs, "A test."), statements.layers_of(body.statements)
+    return source.write(body, built.context, specs, "A test."), statements.layers_of(body.statements)
 
 
 def assert_rebuilt(build: Build, feeds: Mapping[str, np.ndarray], *kinds: str) -> str:
