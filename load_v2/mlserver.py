@@ -24,7 +24,7 @@ from load_v2.errors import LoadError, reason
 from load_v2.program.signature import Spec
 from load_v2.scoring import elements
 from load_v2.scoring.gathering import Gatherer
-from load_v2.scoring.scorer import BATCH_SIZE, Scorer
+from load_v2.scoring.scorer import BATCH_SIZE, Scorer, check_batch_size
 
 # What the protocol calls a type; bfloat16 it does not have, and float32 holds every one.
 _DATATYPES = {
@@ -60,7 +60,7 @@ class SignatureRuntime(mlserver.MLModel):
         """Loads the export; returns True.
 
         Raises:
-            LoadError: it is not there, has no such signature, or has a type that the protocol lacks.
+            LoadError: it is not there, has no such signature, or has a type that the protocol lacks; a setting is wrong.
         """
         extra = (self.settings.parameters.extra if self.settings.parameters else None) or {}
         unknown = sorted(set(extra) - set(_SETTINGS))
@@ -68,11 +68,13 @@ class SignatureRuntime(mlserver.MLModel):
             raise LoadError(
                 f"Model {self.name!r}: parameters.extra has an unknown setting {unknown[0]!r}.\n  Known: {', '.join(_SETTINGS)}."
             )
+        size = extra.get("max_batch_size", BATCH_SIZE)
+        check_batch_size(size, "max_batch_size")
         path = await get_model_uri(self.settings)
         signature = extra.get("signature", "serving_default")
         self._scorer = await asyncio.to_thread(Scorer.of, path, signature, extra.get("allow_ops", ()))
         self.inputs, self.outputs = _metadata(self._scorer.inputs), _metadata(self._scorer.outputs)
-        self._gatherer = Gatherer(self._scorer, int(extra.get("max_batch_size", BATCH_SIZE)))
+        self._gatherer = Gatherer(self._scorer, size)
         return True
 
     async def predict(self, payload: types.InferenceRequest) -> types.InferenceResponse:

@@ -18,7 +18,7 @@ import pyarrow
 
 from load_v2.errors import LoadError, unknown
 from load_v2.scoring import elements, tables
-from load_v2.scoring.scorer import Scorer
+from load_v2.scoring.scorer import Scorer, check_batch_size
 
 
 class Predictor:
@@ -42,7 +42,8 @@ class Predictor:
         reason: name of the column for the reason.
 
     Raises:
-        LoadError: the export or the signature is not there; a name is wrong; an output is not one answer for each row.
+        LoadError: the export or the signature is not there; a name or `batch_size` is wrong; an output is not one answer
+            for each row.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Predictor:
         allow_ops: Collection[str] = (),
         reason: str = "reason",
     ):
+        check_batch_size(batch_size)
         self._scorer = Scorer.of(os.fspath(path), signature, allow_ops)
         self._columns = elements.columns_of(self._scorer.inputs, columns)
         for key, spec in self._scorer.outputs.items():
@@ -73,10 +75,21 @@ class Predictor:
             batch: a pyarrow.Table, or a dict of arrays by column.
 
         Raises:
-            LoadError: a column is missing, or has the name of the reason.
+            LoadError: a column is missing, is there twice, or has the name of the reason; the batch is something else.
         """
         is_table = isinstance(batch, pyarrow.Table)
+        if not is_table and not isinstance(batch, Mapping):
+            raise LoadError(
+                f"A batch is a {type(batch).__name__}; it has to be a pyarrow.Table, or a dict of arrays.\n"
+                "  Pass batch_format='pyarrow' to map_batches."
+            )
         names = batch.column_names if is_table else list(batch)
+        twice = next((name for at, name in enumerate(names) if name in names[:at]), None)
+        if twice is not None:
+            raise LoadError(f"There are two columns {twice!r}.\n  Rename one of them, or leave it out.")
+        for name in sorted(self._kept):
+            if name not in names:
+                raise unknown("Column", name, "the data", names, "Pass others: keep=['NAME'].")
         given = {key: batch[column] for key, column in self._columns.items() if column in names}
         for key, column in self._columns.items():
             if key not in given:

@@ -29,6 +29,7 @@ from export_v1.passes import (
     freeze,
     functional,
     guarantees,
+    layer_norms,
     new_axes,
     old_arrays,
     outputs,
@@ -242,6 +243,11 @@ ORIGINAL = (
         "new axes",
         lambda state: state.after(new_axes.apart(state.graph_def)),
         "for the original, too: TensorFlow may rewrite it before it runs; after the replacements, which have slices",
+    ),
+    Step(
+        "layer norms",
+        lambda state: state.after(layer_norms.from_the_end(state.graph_def, state.index)),
+        "for the original, too: TensorFlow may rewrite it before it runs; before portable, which drops recorded shapes",
     ),
     Step(
         "prune",

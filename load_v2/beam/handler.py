@@ -13,7 +13,7 @@ from load_v2.errors import LoadError
 from load_v2.program import artefact
 from load_v2.program.signature import Spec
 from load_v2.scoring import elements
-from load_v2.scoring.scorer import BATCH_SIZE, Failure, Scorer
+from load_v2.scoring.scorer import BATCH_SIZE, Failure, Scorer, check_batch_size
 
 
 class SignatureModelHandler(base.ModelHandler):
@@ -60,6 +60,8 @@ class SignatureModelHandler(base.ModelHandler):
     ):
         if failures not in ("raise", "return"):
             raise LoadError(f"failures={failures!r} is neither 'raise' nor 'return'.")
+        check_batch_size(min_batch_size, "min_batch_size")
+        check_batch_size(max_batch_size, "max_batch_size")
         self._path, self._signature, self._allow_ops = os.fspath(path), signature, tuple(allow_ops)
         # Not by the base class's constructor, whose arguments differ between Beam's versions.
         self._env_vars = dict(env_vars or {})

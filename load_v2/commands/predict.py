@@ -121,10 +121,13 @@ def predict(
         columns: input -> name of its column, array or feature, where that is another.
 
     Raises:
-        LoadError: files are missing, do not fit or cannot be written; a row has no answer.
+        LoadError: files are missing, do not fit or cannot be written; a row has no answer; `batch_size` is no positive
+            number.
     """
     from load_v2.scoring import jobs
+    from load_v2.scoring.scorer import check_batch_size
 
+    check_batch_size(batch_size)
     return _answered(layer, jobs.tasks(inputs, outputs, failed), outputs, batch_size, failed, columns or {})
 
 

@@ -18,6 +18,16 @@ from load_v2.scoring import elements, memory
 BATCH_SIZE = 256
 
 
+def check_batch_size(size: object, name: str = "batch_size") -> None:
+    """Checks a number of rows at a time that somebody chose; None is no choice.
+
+    Raises:
+        LoadError: it is no whole number above 0.
+    """
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1):
+        raise LoadError(f"{name}={size!r} is not a positive whole number.\n  For example {name}={BATCH_SIZE}.")
+
+
 @dataclasses.dataclass(frozen=True)
 class Failure:
     """What stands for the answer to a row that has none: the reason."""

@@ -246,7 +246,8 @@ def _joined(parts: list[pyarrow.Array], kind: pyarrow.DataType) -> pyarrow.Array
 
 def as_array(column: pyarrow.Array) -> np.ndarray:
     """Returns a column as one array; of objects, None for null, where rows have nulls or differ in shape."""
-    array = _dense(column) if len(column) else None
+    # Text stays text: `_dense` makes bytes of it, as a signature takes it.
+    array = None if pyarrow.types.is_string(column.type) else _dense(column)
     if array is not None:
         return array.astype(object) if array.dtype.kind in "SU" else array
     objects = np.empty(len(column), dtype=object)

@@ -18,7 +18,7 @@ from load_v2.errors import LoadError, quoted, unknown
 from load_v2.program import artefact
 from load_v2.program.signature import Signature, Spec
 from load_v2.scoring import tables
-from load_v2.scoring.scorer import Scorer
+from load_v2.scoring.scorer import Scorer, check_batch_size
 
 # Spark has no unsigned integers: the next wider type holds them.
 _SPARK = {
@@ -73,8 +73,9 @@ def udf(
 
     Raises:
         LoadError: the export or the signature is not there; an output has the name of the reason, is a scalar, or has a
-            type that Spark lacks.
+            type that Spark lacks; `batch_size` is no positive number.
     """
+    check_batch_size(batch_size)
     path, allowed = os.fspath(path), tuple(allow_ops)
     interface = interface_of(path, signature)
     returned = struct_type(interface.outputs, reason)
@@ -154,6 +155,9 @@ def _aliased(inputs: Mapping[str, Spec], columns: tuple, by_name: Mapping[str, C
         if key in given:
             raise LoadError(f"Input {key!r} is given twice.")
         given[key] = column
+    for key, column in given.items():
+        if not isinstance(column, str | Column):
+            raise LoadError(f"Input {key!r} is given {column!r}; give a column, or the name of one.")
     # A name is a name, whatever is in it: a dot would be a field of a struct.
     named = {key: given.get(key, "`" + key.replace("`", "``") + "`") for key in inputs}
     return [(sf.col(column) if isinstance(column, str) else column).alias(key) for key, column in named.items()]

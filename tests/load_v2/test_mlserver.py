@@ -1,5 +1,6 @@
 """A real MLServer with exports behind it, asked by HTTP and by gRPC. The answers are TensorFlow 1.15's."""
 
+import asyncio
 import base64
 import concurrent.futures
 import contextlib
@@ -26,6 +27,10 @@ pytest.importorskip("mlserver", reason="pip install -e '.[mlserver]'")
 
 import grpc  # noqa: E402 - after what says what is missing
 from mlserver.grpc import dataplane_pb2, dataplane_pb2_grpc  # noqa: E402
+from mlserver.settings import ModelParameters, ModelSettings  # noqa: E402
+
+from load_v2.errors import LoadError  # noqa: E402
+from load_v2.mlserver import SignatureRuntime  # noqa: E402
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -339,3 +344,14 @@ def test_workers_of_their_own_answer_the_same(models, tmp_path):
         cases.assert_equal(started.ask("mlp_layers", case.oracle("in")), case.oracle())
     finally:
         started.close()
+
+
+@pytest.mark.parametrize("size", [0, -1, "64", 2.5])
+def test_a_batch_size_that_is_none_is_refused_when_the_model_is_loaded(tmp_path, size):
+    settings = ModelSettings(
+        name="mlp",
+        implementation=SignatureRuntime,
+        parameters=ModelParameters(uri=str(tmp_path), extra={"max_batch_size": size}),
+    )
+    with pytest.raises(LoadError, match="max_batch_size=.* is not a positive whole number"):
+        asyncio.run(SignatureRuntime(settings).load())

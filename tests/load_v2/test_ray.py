@@ -155,3 +155,17 @@ def test_what_is_wrong_is_said(exported):
         Predictor(export)({"xs": np.zeros([1, 16])})
     with pytest.raises(load_v2.LoadError, match="already"):
         Predictor(export)({"x": np.zeros([1, 16]), "reason": np.zeros(1)})
+    with pytest.raises(load_v2.LoadError, match="batch_size=-1 is not a positive"):
+        Predictor(export, batch_size=-1)
+    table = pyarrow.table({"x": np.zeros([1, 16]).tolist(), "id": [7]})
+    with pytest.raises(load_v2.LoadError, match="DataFrame; .*\n.*batch_format='pyarrow'"):
+        Predictor(export)(table.to_pandas())
+    with pytest.raises(load_v2.LoadError, match="two columns 'id'"):
+        Predictor(export)(table.append_column("id", [[8]]))
+    with pytest.raises(load_v2.LoadError, match="Column 'idd' .*\n  Closest: 'id'"):
+        Predictor(export, keep=["idd"])(table)
+
+
+def test_reasons_of_arrays_are_text_though_every_row_has_one(exported):
+    got = Predictor(exported("mlp_layers"))({"x": np.zeros([2, 3], np.float32)})
+    assert all(isinstance(reason, str) for reason in got["reason"]) and len(got["reason"]) == 2

@@ -247,6 +247,13 @@ CHANGES = (
     ),
     Change(
         file="load_v2/scoring/elements.py",
+        before=' else "c" if dtype.is_complex else ',
+        after=" else ",
+        tests=("tests/load_v2/scoring/test_elements.py",),
+        why="complex numbers are refused",
+    ),
+    Change(
+        file="load_v2/scoring/elements.py",
         before='if "NoneType" in kinds:',
         after="if False:",
         tests=("tests/load_v2/scoring/test_tables.py",),

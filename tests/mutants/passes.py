@@ -33,6 +33,18 @@ _SLICES = (
     Change(_NEW_AXES, "{}:output:0", "{}", _AXES),
 )
 
+_LAYER_NORMS, _NORMS = "export_v1/passes/layer_norms.py", ("tests/export_v1/passes/test_layer_norms.py",)
+
+_WRITTEN_NORMS = (
+    Change(_LAYER_NORMS, "if not axes:", "if True:", _NORMS, why="TensorFlow forgets an epsilon"),
+    Change(_LAYER_NORMS, "== axis + 1}", "}", _NORMS),
+    Change(_LAYER_NORMS, 'and attr(source, "keep_dims").b', "", _NORMS),
+    Change(_LAYER_NORMS, '{"StopGradient", "Identity"}', '{"Identity"}', _NORMS),
+    Change(_LAYER_NORMS, "shapes = static_shapes.inferred(index.graph_def)", "shapes = {}", _NORMS),
+    Change(_LAYER_NORMS, "value.size == 1 and ", "", _NORMS),
+    Change(_LAYER_NORMS, "tf.as_dtype(value.dtype), control_inputs(constant)", "tf.as_dtype(value.dtype)", _NORMS),
+)
+
 _SELECT = "export_v1/passes/ref_select.py"
 _SELECTED = ("tests/export_v1/passes/test_ref_select.py",)
 
@@ -129,4 +141,4 @@ _REFERENCES = (
     Change(_VARIABLES, "if not refs[at] and tensor in self._references]", "if tensor in self._references]", _ORDERED),
 )
 
-CHANGES = _CONDITIONS + _KNOWN + _SLICES + _REFERENCES
+CHANGES = _CONDITIONS + _KNOWN + _SLICES + _WRITTEN_NORMS + _REFERENCES

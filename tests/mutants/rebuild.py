@@ -726,4 +726,11 @@ CHANGES = (
         _CARRIED,
         why="what a call leaves for the next is not proven",
     ),
+    Change(
+        "load_v2/opening/operations/indexing.py",
+        "    if batch == axis == 1 and index_rank == 1 and rank is not None:\n",
+        "    if False:\n",
+        _OPERATIONS,
+        why="one value of each row is refused",
+    ),
 )

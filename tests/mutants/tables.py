@@ -10,6 +10,32 @@ FILE, FILES, JOBS = "load_v2/scoring/tables.py", "load_v2/scoring/table_files.py
 CHANGES = (
     Change(
         file=FILE,
+        before="None if pyarrow.types.is_string(column.type) else _dense(column)",
+        after="_dense(column)",
+        tests=TABLES,
+        why="reasons are bytes where every row has one",
+    ),
+    Change(
+        file="load_v2/scoring/scorer.py",
+        before=" or size < 1):",
+        after=" or size < 0):",
+        tests=TABLES,
+    ),
+    Change(
+        file="load_v2/commands/predict.py",
+        before="    check_batch_size(batch_size)\n",
+        after="",
+        tests=TABLES,
+        why="below zero nothing is answered",
+    ),
+    Change(
+        file="load_v2/scoring/scorer.py",
+        before="isinstance(size, bool) or not isinstance(size, int | np.integer)",
+        after="not isinstance(size, int | np.integer)",
+        tests=TABLES,
+    ),
+    Change(
+        file=FILE,
         before="places.append(at if reason is None else None)",
         after="places.append(at)",
         tests=TABLES,

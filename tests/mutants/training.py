@@ -198,4 +198,11 @@ CHANGES = [
         after="share = 1.0",
         tests=("tests/load_v2/training/test_mirrored.py",),
     ),
+    Change(
+        file="export_v1/training/optimizers.py",
+        before='    if product is None or product.op != "Mul":\n',
+        after="    if product is None:\n",
+        tests=(_STEP,),
+        why="what a gradient is divided by is shown as its rate",
+    ),
 ]

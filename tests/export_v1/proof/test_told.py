@@ -67,6 +67,10 @@ def test_a_shape_of_the_cut_comes_first_and_what_was_recorded_next():
     assert _shape(build, "x:0") is None
 
 
+def test_of_what_has_no_known_rank_nothing_is_told():
+    assert _shape(lambda: tf.tanh(v1.placeholder(tf.float32, None, "x"), name="y"), "y:0") is None
+
+
 @pytest.mark.parametrize(("producer", "shape"), [(9, None), (21, None), (22, [])])
 def test_rank_0_means_nothing_in_a_graph_older_than_unknown_shapes(producer, shape):
     build = lambda: v1.placeholder(tf.float32, [], "x")  # noqa: E731

@@ -279,7 +279,11 @@ def test_the_rate_is_what_the_gradient_is_multiplied_with(update, resource):
     assert _rates(update, resource) == {name: f"of_{name}/learning_rate:0" for name in ("w", "b")}
 
 
-@pytest.mark.parametrize("update", [_by_the_norm, _by_op_and_norm, _at_two_rates, _row_by_row])
+def _divided(gradient, variable):
+    return v1.assign_sub(variable, gradient / tf.constant(10.0))
+
+
+@pytest.mark.parametrize("update", [_by_the_norm, _by_op_and_norm, _at_two_rates, _row_by_row, _divided])
 def test_where_no_number_is_the_rate_none_is_shown(update):
     assert _rates(update, resource=False) == {"w": None, "b": None}
 

@@ -33,6 +33,7 @@ OF_FLOATS = {
     "up to a size": lambda x: tf.slice(tf.constant(numbers(30, 4)), [0, 0], [tf.shape(x)[0], -1]) + x,
     "two unknown sizes": lambda x: tf.reshape(tf.reshape(tf.tile(x[:, None], [1, 3, 1]), [-1, 4]), [tf.shape(x)[0], -1, 2]),
     "gathered": lambda x: tf.gather(x, [2, 0], axis=1) + tf.gather_nd(x, [[0, 1], [1, 1]])[:, None],
+    "gathered from each row": lambda x: tf.gather(x, tf.argmax(x, 1), axis=1, batch_dims=1)[:, None] + x,
     "band": lambda x: tf.linalg.band_part(tf.matmul(x, x, transpose_b=True), -1, 0),
     "lrn": lambda x: tf.nn.lrn(x[:, None, None], 2, 1.0, 1e-2, 0.75),
 }  # fmt: skip

@@ -101,6 +101,14 @@ def test_a_kind_may_widen_and_never_lose_its_meaning():
         elements.row({"words": [1, 2]}, WORDS)
 
 
+def test_a_complex_number_is_no_other_kind():
+    specs = {"z": Spec("z:0", "complex64", (None,)), "x": Spec("x:0", "float32", (None,))}
+    assert elements.row({"z": 1 + 2j, "x": 1}, specs)["z"] == np.complex64(1 + 2j)
+    assert elements.row({"z": 0.5, "x": 1}, specs)["z"].dtype == np.complex64
+    with pytest.raises(load_v2.LoadError, match="input 'x' is complex128; the signature has float32"):
+        elements.row({"z": 1, "x": 1j}, specs)
+
+
 def test_a_feature_without_values_is_empty():
     example = tf.train.Example()
     example.features.feature["words"].SetInParent()

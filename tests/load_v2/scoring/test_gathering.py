@@ -112,6 +112,11 @@ def test_a_request_that_does_not_fit_is_refused_alone(arrays, message):
         asyncio.run(Gatherer(Slow()).answer(arrays))
 
 
+def test_a_signature_without_inputs_takes_nothing():
+    with pytest.raises(LoadError, match="There is no input 'rate'; the signature takes nothing"):
+        asyncio.run(Gatherer(Slow(inputs={})).answer(request(1)))
+
+
 def test_inputs_of_different_lengths_are_refused():
     specs = {"a": Spec("a:0", "float32", (None,)), "x": Spec("x:0", "float32", (None,))}
     with pytest.raises(LoadError, match="different numbers of rows: 'a' has 1, 'x' has 2"):

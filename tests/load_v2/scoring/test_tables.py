@@ -166,6 +166,25 @@ def test_no_rows_have_no_answers(mlp):
     assert tables.as_array(got.reasons).tolist() == []
 
 
+@pytest.mark.parametrize("reasons", [["why", "so"], ["why", None], [None, None], []])
+def test_reasons_are_text_whichever_rows_have_one(reasons):
+    """Batches of one Dataset have to agree in what a column holds."""
+    got = tables.as_array(pyarrow.array(reasons, pyarrow.string()))
+    assert got.dtype == object and got.tolist() == reasons
+    assert tables.as_array(pyarrow.array([1] * len(reasons), pyarrow.int32())).dtype == np.int32
+    assert tables.as_array(pyarrow.array([b"a"] * len(reasons), pyarrow.binary())).tolist() == [b"a"] * len(reasons)
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, "64", True])
+def test_a_batch_size_that_is_none_is_refused_wherever_it_is_given(size, exported, tmp_path):
+    """Below zero no row would have an answer."""
+    export = str(exported("mlp_layers"))
+    np.save(tmp_path / "x.npy", np.zeros([3, 16], np.float32))
+    with pytest.raises(load_v2.LoadError, match=r"batch_size=.* is not a positive whole number.\n.*batch_size=256"):
+        predict.predict(load_v2.SignatureLayer(export), str(tmp_path / "x.npy"), str(tmp_path / "y.npz"), size)
+    assert not (tmp_path / "y.npz").exists()
+
+
 @pytest.mark.parametrize("ending", ["parquet", "csv"])
 def test_predict_answers_several_files_and_sets_aside_what_has_no_answer(ending, exported, tmp_path):
     case = cases.load("mlp_layers")

@@ -295,6 +295,10 @@ def test_what_is_wrong_is_said_before_anything_runs(exported):
         udf(export)(y="a")
     with pytest.raises(load_v2.LoadError, match="2 columns"):
         udf(export)("a", "b")
+    with pytest.raises(load_v2.LoadError, match="'x' is given 3; give a column"):
+        udf(export)(3)
+    with pytest.raises(load_v2.LoadError, match="batch_size=0 is not a positive"):
+        udf(export, batch_size=0)
 
 
 def test_an_error_of_spark_is_one_message():
