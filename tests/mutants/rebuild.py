@@ -319,7 +319,7 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/naming.py",
-        "|get_item|{'|'.join(name for name in dir(keras.ops) if not name.startswith('_'))})",
+        "|get_item|sequence_mask|reverse_sequence|{'|'.join(n for n in dir(keras.ops) if callable(getattr(keras.ops, n)))})",
         ")",
         _LAYERS,
         why="a layer has a name that Keras gives to an op",
