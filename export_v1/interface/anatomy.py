@@ -8,7 +8,7 @@ from types import MappingProxyType
 from export_v1.interface import backward, ends, naming, sources, trainings
 from export_v1.interface.ends import End
 from export_v1.interface.results import DECODERS
-from export_v1.interface.roles import Roles
+from export_v1.interface.roles import TRAINED, Roles
 from export_v1.interface.settle import Settling
 from export_v1.interface.types import Candidates
 from export_v1.ir import graph, ops
@@ -163,6 +163,14 @@ class Anatomy:
         """
         met = [self.roles.mixing.intersection(self.live.needed([end])) for end in (tensor, other)]
         return met[0] == met[1]
+
+    def shares_weights(self, tensor: Tensor, other: Tensor) -> bool:
+        """Returns whether both tensors are computed with one trained variable: a head beside another, a step of a trunk."""
+        used = [{name for name in self.live.needed([end]) if self._is_trained(name)} for end in (tensor, other)]
+        return not used[0].isdisjoint(used[1])
+
+    def _is_trained(self, name: str) -> bool:
+        return self.index.kinds.get(name) in ops.VARIABLES and bool(self.roles.mask(name) & TRAINED)
 
     def input_tensor(self, tensor: Tensor) -> Tensor:
         """Returns where to cut for a source: behind a queue or an iterator, the last name given to the same value."""

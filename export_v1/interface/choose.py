@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from export_v1.interface import doubts, given, naming
 from export_v1.interface.anatomy import Anatomy, Named
-from export_v1.interface.ends import End
+from export_v1.interface.ends import End, beside_data
+from export_v1.interface.roles import OTHER_VARIABLE, TRAINED, is_number
 from export_v1.interface.settle import Settling
 from export_v1.interface.types import Choice
 from export_v1.ir import graph
@@ -40,8 +41,10 @@ def _why_output(anatomy: Anatomy, end: End) -> str:
 
 def _chosen(anatomy: Anatomy) -> tuple[list[End], str]:
     """The ends that are answers, less those that another says better; or what else may be an answer too."""
-    ends = _fed_by_hand(anatomy)
+    ends = [end for end in _fed_by_hand(anatomy) if not _left_over(anatomy, end)]
     answers = [end for end in ends if end.kind != "unread"]
+    # What is held against data may be an answer, too, and is no end.
+    whole = not beside_data(anatomy.roles).keys() - {end.tensor for end in ends}
     for end in ends:
         if end.kind != "unread":
             continue
@@ -52,11 +55,21 @@ def _chosen(anatomy: Anatomy) -> tuple[list[End], str]:
             or any(anatomy.same_weights(end.tensor, other.tensor) for other in answers if other.kind != "unread")
         ):
             answers.append(end)
-        elif all(answer.kind == "unread" for answer in answers):
+        elif all(answer.kind == "unread" for answer in answers) or (
+            whole and any(anatomy.shares_weights(end.tensor, other.tensor) for other in answers)
+        ):
             answers.append(end)
         else:
             return [], f"{end.tensor.name!r} may be an answer too: nothing reads it"
     return [end for end in answers if not _said_better(anatomy, end, answers)], ""
+
+
+def _left_over(anatomy: Anatomy, end: End) -> bool:
+    """Whether nothing reads an end, nobody named it and it is data in another form: got ready for a loss, say."""
+    if end.kind != "unread" or naming.is_given(anatomy.index[end.tensor.node]):
+        return False
+    number = is_number(given.tensor_type(anatomy.index, end.tensor))
+    return number and not anatomy.roles.mask(end.tensor.node) & (TRAINED | OTHER_VARIABLE)
 
 
 def _fed_by_hand(anatomy: Anatomy) -> list[End]:

@@ -9,6 +9,8 @@ from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
 
 MOST_OUTPUTS = 6
+# So many heads of one model may be its answers, where nothing was trained and nothing reads any of them.
+MOST_HEADS = 12
 
 
 def about_inputs(anatomy: Anatomy) -> str:
@@ -37,7 +39,8 @@ def about_outputs(anatomy: Anatomy, chosen: list[End]) -> str:
     if len(set(needed.values())) > 1:
         first, second = next((a, b) for a in needed for b in needed if needed[a] != needed[b])
         return f"{first!r} and {second!r} depend on different inputs: there is more than one model in the graph"
-    if len(chosen) > MOST_OUTPUTS:
+    heads = not roles.has_loss and all(end.kind == "unread" for end in chosen)
+    if len(chosen) > (MOST_HEADS if heads else MOST_OUTPUTS):
         return f"{len(chosen)} tensors may be answers"
     if roles.margins():
         return f"labels change {chosen[0].tensor.name!r} before the loss compares it, as losses of embeddings do"

@@ -105,6 +105,23 @@ def scope_results(roles: Roles) -> list[Tensor]:
     return given_out
 
 
+def beside_data(roles: Roles) -> dict[Tensor, Tensor]:
+    """Returns what a loss holds against data that goes into the model itself, as a decoder is held against what it is fed.
+
+    Each is beside the data that it is compared with.
+    """
+    in_loops, pairs = Results(roles).in_loops, {}
+    for node in roles.nodes:
+        if node.op not in DIFFERENCES | CROSS_ENTROPIES:
+            continue
+        read = roles.live.data(node)
+        made = [tensor for tensor in read if roles.tensor_mask(tensor) & TRAINED]
+        plain = [tensor for tensor in read if tensor in roles.data]
+        if len(made) == len(plain) == 1 and made[0].node not in in_loops and not roles.is_scalar(made[0]):
+            pairs[made[0]] = plain[0]
+    return pairs
+
+
 class _Finding:
     def __init__(self, roles: Roles):
         self._roles = roles
@@ -194,6 +211,7 @@ class _Finding:
             result[tensor] = primary
             readers = [node for node in roles.readers(tensor.node) if node.name in self._steps]
             parts = [Tensor(node.name) for node in readers if node.op in PARTS]
+            parts = parts if not any(self._results.in_loss_scope(node) for node in readers) else []
             if primary and 1 < len(parts) <= _MOST_PARTS and len(parts) == len(readers):
                 if not naming.is_given(roles.index[tensor.node]):
                     result.update(dict.fromkeys((part for part in parts if self._is_value(part)), True))

@@ -88,7 +88,7 @@ def _outputs(anatomy: Anatomy, randomized: list[tuple[Tensor, str]]) -> list[Nam
     why = {end.tensor: end.why for end in all_ends[:first]}
     signs = [
         _handed_over(anatomy),
-        _beside_data(anatomy, judge),
+        _beside_data(anatomy),
         _drawn_choices(judge, randomized),
         _of_distributions(anatomy),
         randomized,
@@ -149,19 +149,9 @@ def _drawn_choices(judge: Results, randomized: list[tuple[Tensor, str]]) -> list
     ]
 
 
-def _beside_data(anatomy: Anatomy, judge: Results) -> list[tuple[Tensor, str]]:
-    """What a loss holds against data that goes into the model itself, as a decoder is held against what it is fed."""
-    parts, reasons = anatomy.roles, {}
-    for node in parts.nodes:
-        if node.op not in ends.DIFFERENCES | roles.CROSS_ENTROPIES:
-            continue
-        read = parts.live.data(node)
-        made = [tensor for tensor in read if parts.tensor_mask(tensor) & roles.TRAINED]
-        plain = [tensor for tensor in read if tensor in parts.data]
-        if len(made) != 1 or len(plain) != 1 or made[0].node in judge.in_loops or parts.is_scalar(made[0]):
-            continue
-        reasons[made[0]] = f"the loss compares it with {plain[0].name!r}, which is data, too"
-    return list(reasons.items())
+def _beside_data(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
+    pairs = ends.beside_data(anatomy.roles)
+    return [(made, f"the loss compares it with {data.name!r}, which is data, too") for made, data in pairs.items()]
 
 
 def _in_other_forms(anatomy: Anatomy, judge: Results) -> list[tuple[Tensor, str]]:

@@ -1,18 +1,21 @@
 """Which variables a graph itself writes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from tensorflow.core.framework import function_pb2
 
 from export_v1.ir import library, ops
+
+_HANDS_ON = ops.V1_CONTROL_FLOW | {"Identity"}
 
 
 def written_by(graph_def) -> set[str]:
     """Returns names of the VarHandleOp nodes that some node of the graph writes.
 
     A handle that goes into a function or a loop counts when that function's body writes any variable, or calls one that
-    does.
+    does. Control flow of TensorFlow 1 hands it on.
     """
+    nodes = {node.name: node for node in graph_def.node}
     handles = {node.name for node in graph_def.node if node.op == "VarHandleOp"}
     functions = graph_def.library.function
     writing = {
@@ -27,10 +30,20 @@ def written_by(graph_def) -> set[str]:
     for node in graph_def.node:
         called = {value.func.name for value in node.attr.values() if value.HasField("func")}
         if ops.writes_variable(node.op) or called & writing or node.op in writing:
-            written.update(edge.partition(":")[0] for edge in node.input[:1] if edge.partition(":")[0] in handles)
-            if called:
-                written.update(name for name in (edge.partition(":")[0] for edge in node.input) if name in handles)
+            written |= _origins(node.input if called else node.input[:1], nodes) & handles
     return written
+
+
+def _origins(edges: Iterable[str], nodes: Mapping) -> set[str]:
+    """The names of what some tensors come from, and of all that hands them on."""
+    seen: set[str] = set()
+    todo = [edge.partition(":")[0] for edge in edges]
+    while todo:
+        name = todo.pop()
+        if name not in seen and name in nodes and nodes[name].op in _HANDS_ON:
+            todo += [edge.partition(":")[0] for edge in nodes[name].input]
+        seen.add(name)
+    return seen
 
 
 def arguments_written_by(node, functions: Mapping[str, function_pb2.FunctionDef]) -> set[int]:
@@ -52,4 +65,5 @@ def _written_arguments(function: function_pb2.FunctionDef, functions: Mapping) -
         if ops.writes_variable(node.op):
             edges += node.input[:1]
         edges += [node.input[index] for index in arguments_written_by(node, functions)]
-    return {places[edge.partition(":")[0]] for edge in edges if edge.partition(":")[0] in places}
+    origins = _origins(edges, {node.name: node for node in function.node_def})
+    return {index for name, index in places.items() if name in origins}

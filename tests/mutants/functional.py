@@ -265,6 +265,7 @@ CHANGES = (
     _change(
         "element_shapes", "    if array.shape is not None and None not in array.shape:\n        return\n", "", _ARRAYS
     ),
+    _change("element_shapes", "        if len(roots) > 1 and not array.identical:\n            return\n", "", _ARRAYS),
     _change("element_shapes", "        reserve.input[0] = shape\n", "", _ARRAYS),
     _change("element_shapes", "                node.input[1] = shape\n", "                pass\n", _ARRAYS),
     _change("element_shapes", '{"Select": 1,', '{"Select": 1, "ConcatV2": 0,', _ARRAYS),
@@ -306,7 +307,8 @@ CHANGES = (
     ),
     _change("region", "            if arg not in read:\n", "            if False:\n", _PARTS),
     _change("region", "            if tensor.index >= 0:\n", "            if False:\n", _PARTS),
-    _change("region", 'if node.op.startswith("TensorArray"):', "if False:", _PARTS),
+    _change("region", 'if node.op.startswith("TensorArray") or node.op == "ResourceCountUpTo":', "if False:", _PARTS),
+    _change("region", ' or node.op == "ResourceCountUpTo":', ":", _PARTS),
     _change(
         "region", 'copy.input.extend(dict.fromkeys(edge for edge in edges if edge.startswith("^")))', "pass", _PARTS
     ),

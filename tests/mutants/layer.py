@@ -544,9 +544,16 @@ CHANGES = (
     ),
     Change(
         file="load_v2/program/writes.py",
-        before="            if called:\n                written.update(",
-        after="            if False:\n                written.update(",
+        before="(node.input if called else",
+        after="(node.input if False else",
         tests=WEIGHTS,
+    ),
+    Change(
+        file="load_v2/program/writes.py",
+        before="nodes[name].op in _HANDS_ON:",
+        after="nodes[name].op == 'Identity':",
+        tests=("tests/load_v2/program/test_writes.py",),
+        why="writes behind a Switch are overlooked",
     ),
     Change(
         file="load_v2/program/writes.py",
@@ -557,8 +564,8 @@ CHANGES = (
     ),
     Change(
         file="load_v2/program/writes.py",
-        before="for edge in node.input[:1] if",
-        after="for edge in node.input if",
+        before="else node.input[:1], nodes)",
+        after="else node.input, nodes)",
         tests=WEIGHTS,
         why="what a write reads counts as written",
     ),

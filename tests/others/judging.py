@@ -33,6 +33,8 @@ from load_v2.verification import verify
 
 # How far kernels of two TensorFlows may be apart in a whole model, where the export is the original in this one.
 _KERNELS = 1e-3
+# What stands beside a verdict where step 1 proved nothing.
+NO_SAMPLE = "no sample of its own"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,39 +62,48 @@ class Row:
 
 def judged(folder: Path) -> Row:
     """Returns the row of a case."""
-    case = json.loads((folder / "case.json").read_text())
-    source = {flag: str(folder / path) for flag, path in case["source"].items()} | case.get("flags", {})
-    named = _with_names(case, source, folder)
+    case, source = _read(folder)
+    named = with_names(folder)
     unnamed = _without_names(case, source)
     wrong = not named.startswith(("equal", "not compared")) or unnamed in ("something else", "not listed")
     return Row(case["project"], case["year"], case["model"], named, unnamed, wrong)
+
+
+def _read(folder: Path) -> tuple[dict, dict]:
+    """A case, and the flags of step 1 that say where it is."""
+    case = json.loads((folder / "case.json").read_text())
+    return case, {flag: str(folder / path) for flag, path in case["source"].items()} | case.get("flags", {})
 
 
 def _first(names: Mapping[str, str]) -> dict[str, str]:
     return {key: name.split("|")[0] for key, name in names.items()}
 
 
-def _with_names(case: Mapping, source: Mapping, folder: Path) -> str:
+def with_names(folder: Path) -> str:
+    """Returns what comes of a case with its names: "equal" and how far apart, "different …", "stops: …", …"""
+    case, source = _read(folder)
     with tempfile.TemporaryDirectory() as made:
         target = os.path.join(made, "1")
         names = {"inputs": _first(case["inputs"]) or None, "outputs": _first(case["outputs"])}
         try:
-            export_v1.export(export_dir=target, freeze=case.get("freeze", {}), **names, **source)
+            report = export_v1.export(export_dir=target, freeze=case.get("freeze", {}), **names, **source)
         except export_v1.ExportError as error:
             return f"stops: {str(error).splitlines()[0]}"
         verdict = verify(target).verdict
         if verdict is Verdict.DIFFERENT or not (folder / "oracle.npz").exists():
             return str(verdict)
-        compared = _compared(case, SignatureLayer(target), np.load(folder / "oracle.npz", allow_pickle=True))
-        return compared if verdict is Verdict.EQUAL else f"{compared}; no sample of its own"
+        oracle = np.load(folder / "oracle.npz", allow_pickle=True)
+        # What no output depends on is no input of the export.
+        given = {key: tf.constant(oracle[f"in/{key}"]) for key in case["inputs"] if key in report["inputs"]}
+        compared = _compared(case, SignatureLayer(target), given, oracle)
+        return compared if verdict is Verdict.EQUAL else f"{compared}; {NO_SAMPLE}"
 
 
-def _compared(case: Mapping, layer: SignatureLayer, oracle: Mapping[str, np.ndarray]) -> str:
+def _compared(case: Mapping, layer: SignatureLayer, given: Mapping, oracle: Mapping[str, np.ndarray]) -> str:
     """How far the export's answers are from TensorFlow 1's, relative to their size.
 
     They are those of the original graph in this TensorFlow; what is left between them and TensorFlow 1's is its kernels'.
     """
-    given = {key: tf.constant(oracle[f"in/{key}"]) for key in case["inputs"]}
     answers = layer(given) if given else layer()
     if not isinstance(answers, dict):
         answers = dict.fromkeys(case["outputs"], answers)

@@ -2,7 +2,7 @@
 
 A list may be reserved with unknown sizes, but TensorFlow Lite keeps a list in one tensor and needs them all. Often a
 tensor of that very shape exists before the loop: `dynamic_rnn` writes a Select between the output and zeros of its
-shape. Then the list is reserved with the shape of that tensor.
+shape. Then the list is reserved with the shape of that tensor, but not where two are written that may differ.
 """
 
 from tensorflow.core.framework import types_pb2
@@ -32,6 +32,8 @@ def measure(region: Region, array: Array, used_names: set[str]) -> None:
         if reserve is None or reserve.op != "TensorListReserve":
             return
         roots = {_root(region, [], writer, array) for writer in array.writers}
+        if len(roots) > 1 and not array.identical:
+            return
         index = graph.Index(emit.plain(region))
         sources = {root for root in roots if root and name not in index.ancestors([graph.parse(root).node])}
         if not sources:

@@ -204,7 +204,8 @@ def carve(
 
 def _copy(node: NodeDef, translate: Callable[[str], str | None]) -> NodeDef:
     """Returns a node with each edge translated; those without a translation are dropped."""
-    if node.op.startswith("TensorArray"):
+    # The one asks TensorFlow for the type of its variable, which a function that was loaded does not know.
+    if node.op.startswith("TensorArray") or node.op == "ResourceCountUpTo":
         raise Unconvertible(node.name, f"{node.op} stays as it is, and cannot be in a function")
     copy = NodeDef()
     copy.CopyFrom(node)

@@ -134,6 +134,12 @@ CHOSEN = {
     "default_of_iterator": ({"x": "x:0"}, {"logits": "dense/BiasAdd:0", "probs": "probs:0"}),
     "parsed_queue": ({"image": "shuffle_batch:0"}, {"logits": "dense_1/BiasAdd:0"}),
     "loop_v2": ({"x": "x:0"}, {"out": "out:0"}),
+    "gpt2": ({"x": "Placeholder:0"}, {"output": "model/Reshape_1:0", "output_1": "model/stack:0"}),
+    "lstm_dynamic_rnn": ({"seq": "seq:0", "lengths": "lengths:0"}, {"score": "score:0", "output": "rnn/transpose_1:0"}),
+    "seq2seq_lengths": (
+        {"inputs": "inputs:0", "input_lengths": "input_lengths:0"},
+        {"mel_outputs": "mel_outputs:0", "encoder": "encoder/transpose_1:0"},
+    ),
     "dot_product": ({"user": "user:0", "item": "item:0"}, {"output": "Sum:0"}),
     "steering": ({"x": "Placeholder:0"}, {"output": "Mul:0"}),
     "yolo": (
@@ -141,23 +147,22 @@ CHOSEN = {
         {"conv_sbbox": "conv_sbbox/BiasAdd:0", "pred_sbbox": "pred_sbbox/concat:0"},
     ),
 }
+# What comes along though nobody wants it: a step of the same weights that nothing reads.
+BESIDE = {"seq2seq_lengths": {"encoder/transpose_1:0"}}
 # What is not clear, and a part of the reason that is given.
 UNCLEAR = {
     "actor_in_critic": "which other variables are trained to give",
     "constant_data": "the data are constants of the graph, 'data:0'",
     "cyclegan": "more than one model",
-    "dcgan": "may be an answer too",
+    "dcgan": "more than one model",
     "facenet_softmax": "through more weights",
     "gan_drawn_noise": "more than one model",
     "gaussian_policy": "may be an answer too",
-    "gpt2": "may be an answer too",
     "likenesses": "is named like a label",
-    "lstm_dynamic_rnn": "may be an answer too",
     "multi_io_int": "more than one model",
-    "seq2seq_lengths": "may be an answer too",
     "scores_without_loss": "nothing was trained here",
     "style_transfer": "is computed from 'stylized:0' without weights",
-    "tagger_decoded": "may be an answer too",
+    "tagger_decoded": "more than one model",
     "tagger_crf": "is named like a label",
     "unclear_flag": "do not show what it is for",
     "vae": "through more weights",
@@ -195,7 +200,7 @@ def test_chosen(name):
     assert set(inputs.values()) == set(answer["inputs"])
     # The class that a metric chooses by one of them is a form of the same answer.
     classes = {name for name in outputs.values() if name.partition(":")[0].rpartition("/")[2].startswith("ArgMax")}
-    assert set(outputs.values()) - classes <= set(answer["outputs"])
+    assert set(outputs.values()) - classes - BESIDE.get(name, set()) <= set(answer["outputs"])
     assert found.frozen == answer["freeze"]
 
 
@@ -290,7 +295,7 @@ def test_listing():
     assert "Variables (2):" in text and "w      float32 [16,3]\n" in text
     assert "step   int64 scalar; not trainable" in text
     assert "--freeze=smooth:0=false|true" in interface.listing(load("unclear_flag"), [])
-    assert "not clear: 'rnn/transpose_1:0' may be an answer too" in interface.listing(load("lstm_dynamic_rnn"), [])
+    assert "not clear: 'Sum:0' may be an answer too" in interface.listing(load("gaussian_policy"), [])
 
 
 def test_images_decoded_in_a_loop_are_chosen_and_made_up(tmp_path):

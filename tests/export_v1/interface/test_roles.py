@@ -98,16 +98,68 @@ def test_logits_with_a_name_of_their_own_stay_beside_their_sigmoid():
     assert chosen(make)[1].keys() == {"scores", "likelihood"}
 
 
-@pytest.mark.parametrize("count", [1, 6, 7, 8])
-def test_so_many_answers_are_not_clear(count):
-    def make(x):
-        for at in range(count):
-            tf.identity(dense(x, 2, f"w{at}"), name=f"head{'abcdefgh'[at]}")
+@pytest.mark.parametrize(("count", "trained"), [(1, False), (12, False), (13, False), (6, True), (7, True)])
+def test_so_many_answers_are_not_clear(count, trained):
+    """Many heads of a model that nothing was trained of, as a detector's, are its answers; beside a loss fewer are."""
 
-    if count <= 6:
-        assert list(chosen(make)[1].values()) == [f"head{letter}:0" for letter in "abcdef"[:count]]
+    def make(x):
+        heads = [tf.identity(dense(x, 3, f"w{at}"), name=f"head{'abcdefghijklm'[at]}") for at in range(count)]
+        if trained:
+            tf.reduce_mean([tf.reduce_mean((head - labels()) ** 2) for head in heads])
+
+    if count <= (6 if trained else 12):
+        assert list(chosen(make)[1].values()) == [f"head{letter}:0" for letter in "abcdefghijklm"[:count]]
     else:
         assert f"{count} tensors may be answers" in unclear(make)
+
+
+def _two_heads(trunk):
+    """A head that a loss compares, and another, of weights of its own, that nothing reads."""
+
+    def make(x):
+        shared = tf.nn.relu(dense(x, 4, "trunk"))
+        tf.reduce_mean((dense(shared, 3, "one") - labels()) ** 2)
+        tf.nn.relu(dense(shared if trunk else x, 2, "two"))
+
+    return make
+
+
+def test_an_unread_head_of_the_same_trunk_is_an_answer_beside_what_the_loss_compares():
+    assert chosen(_two_heads(trunk=True))[1] == {"output": "Add_1:0", "output_1": "Relu_1:0"}
+
+
+def test_an_unread_head_that_shares_no_weights_may_be_another_models():
+    assert "'Relu_1:0' may be an answer too" in unclear(_two_heads(trunk=False))
+
+
+def test_beside_what_a_loss_holds_against_data_an_unread_head_is_not_clear():
+    """A decoder's answer, held against what it was fed, is no end; so what ends the model is not all there is."""
+
+    def make(x):
+        shared = tf.nn.relu(dense(x, 4, "trunk"))
+        again = dense(shared, 4, "again")
+        tf.reduce_mean((again - x) ** 2)
+        tf.reduce_mean((dense(again, 3, "one") - labels()) ** 2)
+        tf.nn.relu(dense(shared, 2, "two"))
+
+    assert "'Relu_1:0' may be an answer too" in unclear(make)
+
+
+def test_data_in_another_form_that_nothing_reads_is_no_answer():
+    def make(x):
+        tf.nn.softmax(dense(x, 3))
+        x[:, :2] * 2.0
+
+    assert chosen(make)[1] == {"probabilities": "Softmax:0"}
+
+
+def test_parts_that_a_loss_takes_in_its_own_scope_are_steps_of_it():
+    def make(x):
+        scores = dense(x, 5)
+        with v1.name_scope("box_loss"):
+            tf.reduce_mean((scores[:, :3] - labels()) ** 2) + tf.reduce_mean((scores[:, 2:] - labels()) ** 2)
+
+    assert chosen(make)[1] == {"output": "Add:0"}
 
 
 def test_random_answers_are_not_clear():

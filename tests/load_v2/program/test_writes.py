@@ -18,6 +18,11 @@ BODIES = """
     }
 """
 
+_THROUGH_SWITCH = """
+    node { name: "s" op: "Switch" input: "b" input: "p" }
+    node { name: "m" op: "Merge" input: "s:1" input: "a" input: "m" }
+"""
+
 
 def _loop(body: str) -> str:
     attribute = f'attr {{ key: "body" value {{ func {{ name: "{body}" }} }} }}'
@@ -38,6 +43,9 @@ def _loop(body: str) -> str:
         (_loop("reads"), set()),
         (_loop("calls"), {"b"}),
         ('node { name: "n" op: "writes" input: "a" }', {"a"}),
+        (_THROUGH_SWITCH + 'node { name: "n" op: "ResourceCountUpTo" input: "m" }', {"a", "b"}),
+        (_THROUGH_SWITCH + 'node { name: "n" op: "ReadVariableOp" input: "m" }', set()),
+        (_THROUGH_SWITCH + 'node { name: "n" op: "writes" input: "s:1" }', {"b"}),
     ],
 )
 def test_variables_that_the_graph_writes(node, written):
@@ -50,7 +58,8 @@ NESTED = """
                  node_def { name: "n" op: "AssignAddVariableOp" input: "v" input: "x" } }
       function { signature { name: "writes_nothing" input_arg { name: "x" } input_arg { name: "v" } } }
       function { signature { name: "outer" input_arg { name: "v" } input_arg { name: "w" } input_arg { name: "c" } }
-                 node_def { name: "n" op: "If" input: "c" input: "w" input: "v" input: "^other"
+                 node_def { name: "w_again" op: "Identity" input: "w" }
+                 node_def { name: "n" op: "If" input: "c" input: "w_again" input: "v" input: "^other"
                    attr { key: "then_branch" value { func { name: "writes" } } }
                    attr { key: "else_branch" value { func { name: "writes_nothing" } } } } }
       function { signature { name: "never" input_arg { name: "v" } input_arg { name: "w" } input_arg { name: "c" } } }

@@ -282,6 +282,13 @@ def test_elements_that_are_split_are_of_any_length():
     assert graphs.run(made, "TensorArray/element_shape:0").tolist() == [-1, 2]
 
 
+def test_of_two_that_are_written_neither_tells_the_others_length():
+    def make(x):
+        return array(2, element_shape=[None, 2], infer_shape=False).write(0, x).write(1, x[:1]).concat()
+
+    check(build(make, X, static=False))
+
+
 def test_controls_from_what_is_gone_go_with_it():
     """The Enter that carried a handle into the loop is no more; the graph has to be one still."""
 

@@ -79,8 +79,10 @@ def test_what_is_never_alive_cannot_be_read():
     assert caught.value.construct == "s" and "output 0" in caught.value.reason
 
 
-def test_an_array_that_stays_cannot_be_carved():
-    outer = region(node("one", "TensorArrayV3"))
+@pytest.mark.parametrize("op", ["TensorArrayV3", "ResourceCountUpTo"])
+def test_what_no_function_can_hold_cannot_be_carved(op):
+    """An array that stays; a counter, whose op asks for the type of its variable, which a loaded function does not know."""
+    outer = region(node("one", op))
     with pytest.raises(Unconvertible) as caught:
         carved(outer, ["one"], {"one"}, {})
     assert caught.value.construct == "one"
