@@ -1,5 +1,6 @@
 """Ops that are no layer, as code."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -396,3 +397,27 @@ def test_sizes_that_are_data_and_follow_from_nothing_are_refused(other):
         }
 
     assert "computed from data" in str(cover.cover(case(build).context).refusals)
+
+
+def test_inputs_may_be_called_as_keras_calls_operations_and_layers(tmp_path):
+    keys = ["mean", "sum", "add", "flatten", "add_1"]
+
+    def build():
+        mean, total, first, flat, second = (placeholder(key, [None, 4]) for key in keys)
+        kernel = tf.constant(numbers(4, 3), name="add/kernel")
+        flat_ = tf.reshape(tf.reshape(flat, [-1, 2, 2])[:, :, :1], [-1, 2])
+        ends = {
+            "sum": tf.reduce_mean(mean) + tf.matmul(total + first, kernel),
+            "add": tf.concat([flat_, second + mean], 1),
+        }
+        return dict(zip(keys, [mean, total, first, flat, second], strict=True)), ends
+
+    built, feeds = case(build), {key: numbers(2, 4, seed=at) for at, key in enumerate(keys)}
+    code, layers = code_of(built)
+    model = rebuilding.execute(code)
+    rebuilding.fill(model, layers)
+    file = str(tmp_path / "model.keras")
+    model.save(file)
+    for version in (model, keras.models.load_model(file)):
+        for key, want in built.answers(feeds).items():
+            np.testing.assert_allclose(version(feeds)[key], want, rtol=1e-5, atol=1e-5, err_msg=code)
