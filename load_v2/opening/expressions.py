@@ -11,6 +11,9 @@ from export_v1.ir.graph import Tensor
 
 # An array with more elements than this is no literal that a person would write or read.
 LARGEST_LITERAL = 16
+# Where all of them are one number, the shape and the number say it all; what calls an op with it holds a copy, though.
+_LARGEST_FILLED = 4096
+_LONGEST_ROW = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,10 +135,21 @@ def expression(value: Any) -> Expression:
     return value if isinstance(value, Expression) else Literal(value)
 
 
+def is_literal(values: np.ndarray) -> bool:
+    """Returns whether an array is written into code: it has few elements, or one number in all of its places."""
+    return values.size <= LARGEST_LITERAL or (values.size <= _LARGEST_FILLED and _is_filled(values))
+
+
+def _is_filled(values: np.ndarray) -> bool:
+    return bool(values.size) and values.tobytes() == np.full_like(values, values.flat[0]).tobytes()
+
+
 def array(values: np.ndarray) -> Expression:
-    """Returns the literal of a scalar, or np.array of one that has axes."""
+    """Returns the literal of a scalar, or np.array of one that has axes, or np.full where that is shorter."""
     if values.ndim == 0:
         return Literal(scalar(values))
+    if values.size > _LONGEST_ROW and _is_filled(values):
+        return call("np.full", values.shape, scalar(values.flat[0]), values.dtype.name)
     return call("np.array", _nested(values), values.dtype.name)
 
 

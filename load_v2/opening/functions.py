@@ -96,7 +96,7 @@ def _function(context: Context, definition, given: list[Tensor], same: set[int],
         arguments.append(Tensor(argument.name))
         if at in same and not context.is_data(source) and argument.type != tf.resource.as_datatype_enum:
             value = context.values.value(source)
-            if context.values.kind(source) == "constant" and value.size <= expressions.LARGEST_LITERAL:
+            if context.values.kind(source) == "constant" and expressions.is_literal(value):
                 graph_def.node.append(_constant(argument.name, value))
                 continue
             weights[argument.name] = _stand_in(context, source, value, argument.name)

@@ -23,8 +23,18 @@ _LOOKS_LIKE_A_DIGIT = frozenset("lo")
 # Names that Keras gives by itself to layers that the code gives none, and to calls of `keras.ops`.
 _AUTOMATIC = re.compile(
     r"(flatten|reshape|dynamic_\w+|(global_)?(max|average)_pooling\d_?d|zero_padding\d_?d|up_sampling\d_?d|functional|dropout"
-    rf"|get_item|{'|'.join(name for name in dir(keras.ops) if not name.startswith('_'))})(_\d+)?"
+    rf"|get_item|sequence_mask|reverse_sequence|{'|'.join(n for n in dir(keras.ops) if callable(getattr(keras.ops, n)))})(_\d+)?"
 )
+
+
+def name_inputs(keys: Iterable[str]) -> dict[str, str]:
+    """Returns key -> the name of the input's layer: the key itself, unless Keras refuses it, or gives it to something else."""
+    used_names: set[str] = set()
+    names = {}
+    for key in keys:
+        base = key if re.fullmatch(r"\w+", key) else identifier(key)
+        names[key] = fresh(f"{base}_input" if _AUTOMATIC.fullmatch(base) else base, used_names)
+    return names
 
 
 def name_layers(layers: Iterable[Layer], inputs: Iterable[str] = ()) -> None:
@@ -32,7 +42,7 @@ def name_layers(layers: Iterable[Layer], inputs: Iterable[str] = ()) -> None:
 
     Args:
         layers: of the model.
-        inputs: its keys, which are names of layers, too.
+        inputs: names of its inputs, which are layers, too.
     """
     used_names = set(inputs)
     for layer in layers:

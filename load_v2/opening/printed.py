@@ -178,6 +178,44 @@ _RESIZE = textwrap.dedent('''\
 ''')
 
 
+_CROP_AND_RESIZE = textwrap.dedent('''\
+    def crop_and_resize(images, boxes, owners, height, width, outside, nearest):
+        """Returns what boxes hold of images, each in one size; pixels outside of the box's image are `outside`.
+
+        Boxes are rows of top, left, bottom and right, as shares of the image; `owners` tells the image of each.
+        """
+        places, inside = [], []
+        for axis, size in ((1, height), (2, width)):
+            last = ops.cast(ops.shape(images)[axis] - 1, "float32")
+            start, end = boxes[:, axis - 1 : axis], boxes[:, axis + 1 : axis + 2]
+            if size > 1:
+                at = start * last + ops.arange(size, dtype="float32") * ((end - start) * last / (size - 1))
+            else:
+                at = 0.5 * (start + end) * last
+            places.append(ops.clip(at, 0.0, last))
+            inside.append(ops.logical_and(at >= 0.0, at <= last))
+        rows, columns = (ops.shape(images)[axis] for axis in (1, 2))
+        pixels = ops.cast(ops.reshape(images, (-1, ops.shape(images)[3])), "float32")
+        first = ops.reshape(ops.cast(owners, "int32"), (-1, 1, 1)) * rows
+
+        def pick(y, x):
+            y, x = ops.cast(ops.expand_dims(y, 2), "int32"), ops.cast(ops.expand_dims(x, 1), "int32")
+            return ops.take(pixels, (first + y) * columns + x, axis=0)
+
+        y, x = places
+        if nearest:
+            found = pick(ops.floor(y + 0.5), ops.floor(x + 0.5))
+        else:
+            top, bottom, left, right = ops.floor(y), ops.ceil(y), ops.floor(x), ops.ceil(x)
+            down, along = ops.reshape(y - top, (-1, height, 1, 1)), ops.reshape(x - left, (-1, 1, width, 1))
+            upper = pick(top, left) + (pick(top, right) - pick(top, left)) * along
+            lower = pick(bottom, left) + (pick(bottom, right) - pick(bottom, left)) * along
+            found = upper + (lower - upper) * down
+        inside = ops.logical_and(ops.expand_dims(inside[0], 2), ops.expand_dims(inside[1], 1))
+        return ops.where(ops.expand_dims(inside, 3), found, outside)
+''')
+
+
 _GELU = textwrap.dedent('''\
     def gelu(x):
         """Returns x times the normal distribution's share below it; ONNX has no op for what ops.gelu is made of."""
@@ -189,6 +227,14 @@ _HARD_SIGMOID = REGISTERED + textwrap.dedent('''\
     def hard_sigmoid(x):
         """Returns a line of slope 1/5 between 0 and 1, as tf.keras had it; Keras's has slope 1/6."""
         return ops.clip(0.2 * x + 0.5, 0.0, 1.0)
+''')
+
+
+_CHOOSE = textwrap.dedent('''\
+    def choose(condition, yes, no):
+        """Returns numbers of two tensors by a condition for each, or whole rows of them by one for each row."""
+        condition = ops.reshape(condition, ops.shape(condition) + (1,) * (len(yes.shape) - len(condition.shape)))
+        return ops.where(condition, yes, no)
 ''')
 
 
@@ -231,11 +277,12 @@ _DECIDED = textwrap.dedent('''\
 
 
 HELPERS = {
-    "resize": _RESIZE, "hard_sigmoid": _HARD_SIGMOID, "put": _PUT, "gelu": _GELU, "of_sizes": _OF_SIZES,
+    "resize": _RESIZE, "crop_and_resize": _CROP_AND_RESIZE, "choose": _CHOOSE, "hard_sigmoid": _HARD_SIGMOID,
+    "put": _PUT, "gelu": _GELU, "of_sizes": _OF_SIZES,
     "as_type": _AS_TYPE, "decided": _DECIDED,
 }  # fmt: skip
 # Those of them that need the sizes of real tensors.
-ASKING = frozenset({"resize", "put", "of_sizes", "as_type", "decided"})
+ASKING = frozenset({"resize", "crop_and_resize", "choose", "put", "of_sizes", "as_type", "decided"})
 
 
 def helpers(code: str) -> list[str]:

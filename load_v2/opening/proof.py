@@ -84,7 +84,7 @@ class Evaluator:
 
     def _fixed(self, tensor: Tensor) -> Any:
         value = self._context.values.value(tensor)
-        small = self._context.values.kind(tensor) == "constant" and value.size <= expressions.LARGEST_LITERAL
+        small = self._context.values.kind(tensor) == "constant" and expressions.is_literal(value)
         if small:
             return expressions.scalar(value) if value.ndim == 0 else value
         return keras.ops.convert_to_tensor(value)

@@ -249,12 +249,26 @@ def _ranks(program: Program, sample: codec.Arrays | None, made: bool) -> dict[st
     record = program.source.record
     given = record is not None and record.sample is not None and record.sample.origin == "given"
     if unknown and (sample is None or not given):
-        raise LoadError(
-            f"The rank of input {quoted(unknown)} is unknown, and a Keras model needs it.\n"
-            f"  Give it in step 1, --input={unknown[0]}=TENSOR[None,3], or real inputs: --sample=FILE.npz"
-        )
+        raise LoadError(_of_unknown_rank(program, unknown, sample))
     shapes = {key: np.shape(sample.inputs[key]) for key in unknown} if sample is not None else {}
     return {key: (None, *shape[1:]) if shape else () for key, shape in shapes.items()}
+
+
+def _of_unknown_rank(program: Program, keys: Sequence[str], sample: codec.Arrays | None) -> str:
+    """Returns the message for inputs without a rank, with the flag that gives the first of them one."""
+    first, record = keys[0], program.source.record
+    known = record.signatures.get(program.key) if record is not None else None
+    entry = known.inputs.get(first) if known is not None else None
+    tensor = entry.tensor if entry is not None else program.source.signatures[program.key].inputs[first].tensor
+    shape = [None, 3] if sample is None else [None, *np.shape(sample.inputs[first])[1:]]
+    flag = f"--input={first}={tensor}[{','.join(map(str, shape))}]"
+    lines = [
+        f"The rank of input {quoted(keys)} is unknown, and a Keras model needs it.",
+        f"  Give it in step 1, such as {flag}, or real inputs: --sample=FILE.npz",
+    ]
+    if sample is not None:
+        lines.append("  The graph has answered made-up inputs of that shape; --static takes it from them.")
+    return "\n".join(lines)
 
 
 def _context(program: Program, sizes: Mapping[str, tuple] | None) -> Context:

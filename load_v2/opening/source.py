@@ -23,7 +23,8 @@ def write(program: Program, context: Context, specs: Mapping[str, Spec], title: 
         specs: input key -> what the signature says of it.
         title: where the model came from, for the docstring.
     """
-    naming.name_layers(layers_of(program.statements), map(_input_name, context.inputs))
+    own_names = naming.name_inputs(context.inputs)
+    naming.name_layers(layers_of(program.statements), own_names.values())
     naming.name_classes(layers_of(program.statements))
     shared = {id(layer): layer for layer in naming.name_shared_layers(program)}
     statements, functions = blocks.factored(program)
@@ -33,7 +34,7 @@ def write(program: Program, context: Context, specs: Mapping[str, Spec], title: 
     names = naming.name_values(folded, context.inputs, shared=own)
     lines = block_text.body(items, program.outputs, names, frozenset(context.inputs.values()))
     body = [
-        f"    {names[tensor]} = {_input(key, specs[key], context.graph.shape(tensor))}"
+        f"    {names[tensor]} = {_input(own_names[key], specs[key], context.graph.shape(tensor))}"
         for key, tensor in context.inputs.items()
     ]
     section = ""
@@ -85,14 +86,10 @@ def _imports(code: str) -> str:
     return "\n".join(imports + ([f"from keras import {', '.join(used)}"] if used else [])) + "\n"
 
 
-def _input_name(key: str) -> str:
-    return naming.identifier(key) if re.sub(r"\W", "", key) != key else key
-
-
-def _input(key: str, spec: Spec, shape: tuple[int | None, ...] | None) -> str:
+def _input(name: str, spec: Spec, shape: tuple[int | None, ...] | None) -> str:
     size = f"batch_shape={shape!r}" if not shape or shape[0] is not None else repr(tuple(shape[1:]))
     dtype = "" if spec.dtype == "float32" else f', dtype="{spec.dtype}"'
-    return f'keras.Input({size}{dtype}, name="{_input_name(key)}")'
+    return f'keras.Input({size}{dtype}, name="{name}")'
 
 
 def _made(layer: Layer) -> str:

@@ -169,7 +169,7 @@ class _Builder:
         return self._parameter(tensor, value, tensor.node)
 
     def _constant(self, value: np.ndarray, name: str, tensor: Tensor | None = None) -> Expression:
-        if value.size <= expressions.LARGEST_LITERAL:
+        if expressions.is_literal(value):
             return expressions.array(value)
         return self._parameter(tensor or Tensor(name), value, name)
 

@@ -93,7 +93,7 @@ def _made(folder: Path, into: Path) -> _Made | Row:
         name = folder.parent.name if folder.name.isdigit() else folder.name
         return _rebuilt(name, folder, None, into)
     case, export = cases.at(folder), folder / "1"
-    if not export.exists():
+    if not (export / "assets.extra" / "export_v1.json").exists():
         export = into / "1"
         try:
             export_v1.export(export_dir=str(export), **case.flags())

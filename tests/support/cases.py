@@ -46,7 +46,9 @@ class Case:
                 "builder": str(self.folder / self.config["builder"]),
                 "checkpoint": str(self.folder / self.config["checkpoint"]),
             }
-        return {"saved_model": str(self.folder / (self.config.get("saved_model") or self.config["module"]))}
+        usual = "module" if self.kind == "hub_module" else "saved_model"
+        written = self.config.get("saved_model") or self.config.get("module") or usual
+        return {"saved_model": str(self.folder / written)}
 
     def oracle(self, group: str = "out") -> dict[str, np.ndarray]:
         """Returns the arrays of one group of oracle.npz by key, strings as objects: "in", "out", "ema", "finetune"."""

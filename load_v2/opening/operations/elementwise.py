@@ -4,7 +4,7 @@ import numpy as np
 
 from export_v1.ir.graph import Tensor
 from load_v2.opening.context import Context, Refused, operand
-from load_v2.opening.expressions import Binary, Call, Expression, Literal, Negative, call
+from load_v2.opening.expressions import Binary, Call, Expression, Item, Literal, Negative, Slice, call
 from load_v2.opening.operations import sums
 from load_v2.opening.operations.registry import translates
 
@@ -128,11 +128,11 @@ def _clip(context: Context, tensor: Tensor) -> Expression:
 def _select(context: Context, tensor: Tensor) -> Expression:
     condition, yes, no = context.sources(tensor)
     code: Expression = operand(condition)
-    rank = context.graph.rank(yes)
-    if context.op(tensor) == "Select" and context.graph.rank(condition) == 1 and rank != 1:
+    rank, known = context.graph.rank(yes), context.graph.rank(condition)
+    if context.op(tensor) == "Select" and known in (1, None) and rank != 1:
         # Select takes whole rows where its condition is a vector.
-        if rank is None:
-            raise Refused("it chooses rows of a tensor of unknown rank")
+        if rank is None or known is None:
+            return call("choose", code, operand(yes), operand(no))
         code = call("ops.reshape", code, (-1,) + (1,) * (rank - 1))
     return call("ops.where", code, operand(yes), operand(no))
 
@@ -148,16 +148,19 @@ def _cumulative(context: Context, tensor: Tensor) -> Expression:
     source, axis = context.sources(tensor)
     at = int(context.static(axis, "the axis"))
     exclusive, backwards = (context.graph.attr(tensor, key).b for key in ("exclusive", "reverse"))
-    if exclusive and context.op(tensor) == "Cumprod":
-        raise Refused("an exclusive product has no equivalent in keras.ops")
     code: Expression = operand(source)
     if backwards:
         code = call("ops.flip", code, axis=at)
-    total: Expression = Call(
-        "ops.cumsum" if context.op(tensor) == "Cumsum" else "ops.cumprod", (code,), (("axis", Literal(at)),)
-    )
+    sums = context.op(tensor) == "Cumsum"
     if exclusive:
-        total = Binary("-", total, code)
+        # Each number counts from the next one on: taking it off again would lose digits, and a product has no way back.
+        rank = context.graph.rank(source)
+        if rank is None:
+            raise Refused("it leaves out the last number of an unknown number of axes")
+        amounts = [[int(axis == at % rank), 0] for axis in range(rank)]
+        code = call("ops.pad", code, amounts, constant_values=None if sums else 1)
+        code = Item(code, (Slice(),) * (at % rank) + (Slice(stop=-1),))
+    total: Expression = Call("ops.cumsum" if sums else "ops.cumprod", (code,), (("axis", Literal(at)),))
     return call("ops.flip", total, axis=at) if backwards else total
 
 

@@ -116,6 +116,15 @@ def _other_resizes(context: Context, tensor: Tensor) -> Expression:
     return _by_shares(tensor, value, shares)
 
 
+@translates("CropAndResize")
+def _crop(context: Context, tensor: Tensor) -> Expression:
+    images, boxes, owners, wanted = context.sources(tensor)
+    height, width = (int(number) for number in context.static(wanted, "the size of what is cut out"))
+    outside = float(str(np.float32(context.graph.attr(tensor, "extrapolation_value").f)))
+    nearest = context.graph.attr(tensor, "method").s == b"nearest"
+    return call("crop_and_resize", operand(images), operand(boxes), operand(owners), height, width, outside, nearest)
+
+
 @translates("LRN")
 def _local_response(context: Context, tensor: Tensor) -> Expression:
     source = context.sources(tensor)[0]

@@ -172,6 +172,11 @@ def _main_diagonal(context: Context, tensor: Tensor) -> Expression:
     return call("ops.diagonal", operand(context.sources(tensor)[0]), axis1=-2, axis2=-1)
 
 
+@translates("InvertPermutation")
+def _inverse_order(context: Context, tensor: Tensor) -> Expression:
+    return call("ops.cast", call("ops.argsort", operand(context.sources(tensor)[0])), context.graph.dtype(tensor))
+
+
 @translates("Bucketize")
 def _bucketize(context: Context, tensor: Tensor) -> Expression:
     boundaries = np.array(context.graph.attr(tensor, "boundaries").list.f, "float32")

@@ -1,5 +1,6 @@
 """Ops that are no layer, as code."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,6 +13,7 @@ v1 = tf.compat.v1
 OF_FLOATS = {
     "arithmetic": lambda x: (1.0 - x) * np.float32([1, 2, 3, 4]) / 3 - x**2 % 2.5,
     "array before": lambda x: np.float32([1, 2, 3, 4]) - x,
+    "array of several rows": lambda x: x[:, None] + np.arange(8, dtype="float32").reshape(2, 4),
     "negative": lambda x: -x * -2.0,
     "comparison": lambda x: tf.cast((x > 0.5) & ~(x >= tf.reverse(x, [1])), "float32"),
     "choice of rows": lambda x: v1.where(x[:, 0] > 0, x, -x),
@@ -24,6 +26,9 @@ OF_FLOATS = {
     "slices backwards": lambda x: x[:, ::-1] + x[..., ::-1] + x[:, 3::-1] + tf.pad(x[::-1, 2:0:-2], [[0, 0], [0, 3]]),
     "pad": lambda x: tf.pad(x, [[0, 0], [1, 2]], constant_values=3.0) + tf.reduce_sum(tf.pad(x, [[0, 0], [1, 1]], "REFLECT")),
     "cumulative": lambda x: tf.cumsum(x, 1, exclusive=True) + tf.cumsum(x, 1, reverse=True),
+    "cumulative before the number": lambda x: tf.math.cumprod(x, 0, exclusive=True, reverse=True)
+    + tf.math.cumprod(x, -1, exclusive=True),
+    "cumulative before an infinity": lambda x: tf.cumsum(tf.where(x < tf.reduce_max(x), x, np.inf), 1, exclusive=True),
     "products": lambda x: tf.matmul(x, x, transpose_b=True) @ x,
     "clip": lambda x: tf.clip_by_value(x, -0.5, 0.5) + tf.math.squared_difference(x, 0.25),
     "row numbers": lambda x: x * tf.cast(tf.range(tf.shape(x)[0]), "float32")[:, None],
@@ -48,6 +53,17 @@ def test_ops_on_floats(name):
     assert "load_v2" not in code
 
 
+def test_one_number_in_all_places_of_an_array_is_written_as_such_and_no_weight():
+    def build():
+        x = placeholder("x", [None, 4])
+        far = tf.where(x[:, None] > tf.fill([5, 4], 0.25), x[:, None] + tf.zeros([5, 4]), tf.fill([5, 4], -1e9))
+        _, looped = tf.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, y * tf.fill([5, 4], 0.5)), [0, far])
+        return {"x": x}, {"far": far, "looped": looped}
+
+    code = assert_rebuilt_in_any_layers(build, {"x": numbers(2, 4)})
+    assert 'np.full((5, 4), -1000000000.0, "float32")' in code and "Parameter" not in code
+
+
 OF_INTEGERS = {
     "division towards zero": lambda i: tf.raw_ops.Div(x=i, y=2),
     "division downwards": lambda i: i // 2 + i % 3,
@@ -57,6 +73,8 @@ OF_INTEGERS = {
     "beside a number": lambda i: tf.stack([i[0], 7, tf.reduce_sum(i)]),
     "buckets": lambda i: tf.raw_ops.Bucketize(input=i, boundaries=[0.0, 2.0, 2.5]),
     "largest": lambda i: tf.argmax(tf.one_hot(i, 5), 1),
+    "sorted": lambda i: tf.sort(i) * 10 + tf.argsort(i, direction="DESCENDING"),
+    "inverse order": lambda i: tf.math.invert_permutation(tf.argsort(i)),
     "best": lambda i: tf.nn.top_k(tf.cast(i, "float32"), 2)[1],
     "type": lambda i: tf.cast(i, "int64"),
 }
@@ -167,6 +185,37 @@ def test_images_are_resized_by_the_rules_of_tensorflow_1(aligned, half):
         return {"x": x}, {"near": near, "mean": mean, "cubic": cubic, "area": area}
 
     assert_rebuilt_in_any_layers(build, {"x": numbers(2, 5, 6, 2)})
+
+
+@pytest.mark.parametrize("columns", [1, 4])
+def test_rows_or_numbers_are_chosen_by_a_condition_of_unknown_rank(columns):
+    def build():
+        x, given = placeholder("x", [None, 4]), placeholder("given", [None, columns])
+        # Whether the rows are one, and so no axis, is not known.
+        condition = tf.squeeze(given) > 0
+        assert condition.shape.rank is None
+        return {"x": x, "given": given}, {"y": tf.raw_ops.Select(condition=condition, x=x, y=-x)}
+
+    assert_rebuilt_in_any_layers(build, {"x": numbers(3, 4), "given": numbers(3, columns)})
+
+
+@pytest.mark.parametrize("method", ["bilinear", "nearest"])
+@pytest.mark.parametrize("size", [None, 6])
+def test_boxes_are_cut_out_of_images(method, size):
+    def build():
+        x, i = placeholder("x", [None, size, size, 2]), placeholder("i", [None], "int32")
+        boxes = placeholder("boxes", [None, 4])
+        cut = [
+            tf.raw_ops.CropAndResize(
+                image=x, boxes=boxes, box_ind=i, crop_size=wanted, method=method, extrapolation_value=-2.0
+            )
+            for wanted in ([3, 5], [1, 2])
+        ]
+        return {"x": x, "boxes": boxes, "i": i}, {"large": cut[0], "small": cut[1]}
+
+    # The last lie partly, and wholly, outside of their image; one is upside down.
+    boxes = np.float32([[0, 0, 1, 1], [0.1, 0.2, 0.63, 0.9], [0.9, 0.3, 0.2, 0.8], [-0.4, 0.5, 1.3, 0.7], [2, 2, 3, 3]])
+    assert_rebuilt_in_any_layers(build, {"x": numbers(2, 6, 6, 2), "boxes": boxes, "i": np.int32([0, 1, 1, 0, 1])})
 
 
 def test_how_much_is_found_may_depend_on_the_data():
@@ -348,3 +397,27 @@ def test_sizes_that_are_data_and_follow_from_nothing_are_refused(other):
         }
 
     assert "computed from data" in str(cover.cover(case(build).context).refusals)
+
+
+def test_inputs_may_be_called_as_keras_calls_operations_and_layers(tmp_path):
+    keys = ["mean", "sum", "add", "flatten", "add_1"]
+
+    def build():
+        mean, total, first, flat, second = (placeholder(key, [None, 4]) for key in keys)
+        kernel = tf.constant(numbers(4, 3), name="add/kernel")
+        flat_ = tf.reshape(tf.reshape(flat, [-1, 2, 2])[:, :, :1], [-1, 2])
+        ends = {
+            "sum": tf.reduce_mean(mean) + tf.matmul(total + first, kernel),
+            "add": tf.concat([flat_, second + mean], 1),
+        }
+        return dict(zip(keys, [mean, total, first, flat, second], strict=True)), ends
+
+    built, feeds = case(build), {key: numbers(2, 4, seed=at) for at, key in enumerate(keys)}
+    code, layers = code_of(built)
+    model = rebuilding.execute(code)
+    rebuilding.fill(model, layers)
+    file = str(tmp_path / "model.keras")
+    model.save(file)
+    for version in (model, keras.models.load_model(file)):
+        for key, want in built.answers(feeds).items():
+            np.testing.assert_allclose(version(feeds)[key], want, rtol=1e-5, atol=1e-5, err_msg=code)
