@@ -128,6 +128,8 @@ class _Finding:
         self._results = Results(roles)
         # Steps between the model and its losses.
         self._steps: set[str] = set()
+        # Those of them that a metric matches with labels, and what only they are chosen by: they are the model's.
+        self._classes: set[str] = set()
 
     def before_loss(self) -> dict[Tensor, bool]:
         """Returns the tensors where ways up from losses enter the model -> whether labels meet it there.
@@ -181,7 +183,20 @@ class _Finding:
                     if not labelled and roles.meets_label(node.name) and self._is_value(tensor):
                         direct[tensor] = True
         met.update(dict.fromkeys(classes.values(), True))
+        self._classes = self._with_steps_to({tensor.node for tensor in classes.values()})
         return (met if any(met.values()) or not direct else {**met, **direct}), made
+
+    def _with_steps_to(self, names: set[str]) -> set[str]:
+        """Returns steps, and those that nothing but they leads to."""
+        roles, known, todo = self._roles, set(names), list(names)
+        while todo:
+            for above in dict.fromkeys(tensor.node for tensor in roles.live.data(roles.index[todo.pop()])):
+                if above in self._steps - known:
+                    readers = {reader.name for reader in roles.readers(above)} & self._steps
+                    if readers <= known:
+                        known.add(above)
+                        todo.append(above)
+        return known
 
     def _without_scales(self, ends: dict[Tensor, bool]) -> dict[Tensor, bool]:
         """The ends, with one in the place of several that a loss has made of it with constants."""
@@ -293,11 +308,12 @@ class _Finding:
     def unread(self) -> list[Tensor]:
         """Returns the results that nothing reads, or only what is no result: a summary, a shape, a step."""
         roles, results = self._roles, self._results
-        losses = {scope for name in self._steps for scope in naming.scopes(name)[-1:]}
+        losses = {scope for name in self._steps - self._classes for scope in naming.scopes(name)[-1:]}
         unread: dict[Tensor, None] = {}
         dropped: set[str] = set()
         left: dict[str, int] = {}
         todo = collections.deque(node for node in roles.terminals() if not self._is_loss(node))
+        todo.extend(self._measured())
         while todo:
             node = todo.popleft()
             if node.name in dropped or not roles.has_sources(node.name) or roles.meets_label(node.name):
@@ -313,6 +329,16 @@ class _Finding:
                 if not left[name] and roles.in_model(name):
                     todo.append(roles.index[name])
         return list(unread)
+
+    def _measured(self) -> list[NodeDef]:
+        """Returns the nodes of which others read nothing but the sizes."""
+        roles = self._roles
+        measured = {tensor.node for node in roles.nodes if node.op in ops.SIZES for tensor in roles.live.data(node)}
+        return [
+            node
+            for node in roles.nodes
+            if node.name in measured and all(reader.op in ops.SIZES for reader in roles.readers(node.name))
+        ]
 
     def _stands_out(self, node: NodeDef) -> bool:
         """Whether a node is a result although something reads it: a person named it."""

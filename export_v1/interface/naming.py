@@ -32,9 +32,7 @@ _LAYER_SCOPES = re.compile(
     r"(_?\d+)?$",
     re.IGNORECASE,
 )
-_LOSS = re.compile(
-    r"loss|cost|entropy|xent|accuracy|metric|error|objective|regulari[sz]|penalty|logistic", re.IGNORECASE
-)
+_LOSS = re.compile(r"loss|cost|entropy|xent|accuracy|metric|error|objective|regulari[sz]|penalty", re.IGNORECASE)
 # Nobody nests scopes so deep, and a name of nothing but slashes would have as many as it is long.
 _DEEPEST = 100
 _ANSWER = re.compile(r"pred|output|answer|result|response", re.IGNORECASE)

@@ -15,6 +15,7 @@ from export_v1.ir.graph import NodeDef, Tensor
 from export_v1.model import Graph
 
 _RESHAPES = frozenset({"Reshape", "Squeeze", "Transpose"})
+_PRODUCTS = frozenset({"MatMul", "BatchMatMul", "BatchMatMulV2"})
 # Candidates shown of each sort in an error; a listing on request shows more.
 _SHOWN = 15
 # What tf.distributions calls the parameters of its distributions.
@@ -89,6 +90,7 @@ def _outputs(anatomy: Anatomy, randomized: list[tuple[Tensor, str]]) -> list[Nam
     signs = [
         _handed_over(anatomy),
         _beside_data(anatomy),
+        _likenesses(anatomy, judge),
         _drawn_choices(judge, randomized),
         _of_distributions(anatomy),
         randomized,
@@ -152,6 +154,24 @@ def _drawn_choices(judge: Results, randomized: list[tuple[Tensor, str]]) -> list
 def _beside_data(anatomy: Anatomy) -> list[tuple[Tensor, str]]:
     pairs = ends.beside_data(anatomy.roles)
     return [(made, f"the loss compares it with {data.name!r}, which is data, too") for made, data in pairs.items()]
+
+
+def _likenesses(anatomy: Anatomy, judge: Results) -> list[tuple[Tensor, str]]:
+    """Products summed up of two things that are made of different data: how alike a question and an answer are."""
+    parts, reasons = anatomy.roles, {}
+    for node in parts.nodes:
+        product = node
+        if node.op == "Sum":
+            product = anatomy.index.nodes.get(parts.live.data(node)[0].node, node)
+        if product.op not in (_PRODUCTS if product is node else {"Mul"}) or node.name in judge.in_loops:
+            continue
+        sides = parts.live.data(product)
+        if parts.is_scalar(Tensor(node.name)) or not all(parts.tensor_mask(side) & roles.TRAINED for side in sides):
+            continue
+        one, other = (set(parts.sources_of(side.node)) for side in sides)
+        if one - other and other - one:
+            reasons[Tensor(node.name)] = "it holds two things against each other that are made of different data"
+    return list(reasons.items())
 
 
 def _in_other_forms(anatomy: Anatomy, judge: Results) -> list[tuple[Tensor, str]]:

@@ -306,6 +306,12 @@ CHANGES = (
         '        if False:\n            raise errors.ExportError(f"The type of {target.name!r}',
         _GIVEN,
     ),
+    _change("ends", "        todo.extend(self._measured())\n", "", _ROLES),
+    _change("ends", "in self._steps - self._classes for", "in self._steps for", _ROLES),
+    _change("ends", "self._classes = self._with_steps_to({", "self._classes = ({", _ROLES),
+    _change("naming", "|regulari[sz]|penalty", "|regulari[sz]|penalty|logistic", _ROLES),
+    _change("offers", "        _likenesses(anatomy, judge),\n", "", _ROLES),
+    _change("offers", "if one - other and other - one:", "if one or other:", _ROLES, "attention is no likeness"),
     _change("given", "            return types[position]\n", "            return None\n", _GIVEN),
     _change("given", '    if raw.dtype.kind == "b":\n', "    if False:\n", _GIVEN),
     _change(

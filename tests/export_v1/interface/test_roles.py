@@ -98,6 +98,57 @@ def test_logits_with_a_name_of_their_own_stay_beside_their_sigmoid():
     assert chosen(make)[1].keys() == {"scores", "likelihood"}
 
 
+def test_probabilities_of_which_others_read_the_size_stand_beside_the_class_that_a_metric_counts():
+    """As `tf.contrib.learn` makes a head: the names of the classes are repeated for each row of the probabilities."""
+
+    def make(x):
+        logits, seen = dense(x, 3), v1.placeholder(tf.int64, [None], "seen")
+        with v1.name_scope("predictions"):
+            likelihood = tf.nn.softmax(logits, name="likelihood")
+            classes = tf.argmax(logits, 1, name="classes")
+        tf.reduce_mean(v1.nn.sparse_softmax_cross_entropy_with_logits(labels=seen, logits=logits))
+        tf.reduce_mean(tf.cast(tf.equal(classes, seen), tf.float32))
+        tf.as_string(tf.tile([[0, 1, 2]], [tf.shape(likelihood)[0], 1]))
+
+    assert set(chosen(make)[1].values()) >= {"predictions/likelihood:0", "predictions/classes:0"}
+
+
+def test_a_sigmoid_called_logistic_is_a_result_and_the_class_made_of_it_takes_nothing_away():
+    """As `tf.contrib.learn` makes a head of two classes."""
+
+    def make(x):
+        logits, seen = dense(x, 1), v1.placeholder(tf.int64, [None, 1], "seen")
+        with v1.name_scope("head"):
+            target = tf.cast(seen, tf.float32)
+            tf.reduce_mean(v1.nn.sigmoid_cross_entropy_with_logits(labels=target, logits=logits))
+            with v1.name_scope("predictions"):
+                likelihood = tf.sigmoid(logits, name="logistic")
+                both = tf.concat([tf.zeros_like(logits), logits], 1)
+                classes = tf.argmax(both, 1, name="classes")
+                shares = tf.nn.softmax(both, name="shares")
+            tf.reduce_mean(tf.cast(tf.equal(classes, seen[:, 0]), tf.float32))
+            tf.reduce_mean(tf.cast(tf.equal(tf.squeeze(likelihood, 1) > 0.5, seen[:, 0] > 0), tf.float32))
+        tf.as_string(tf.tile([[0, 1]], [tf.shape(shares)[0], 1]))
+
+    wanted = {"head/predictions/logistic:0", "head/predictions/shares:0", "head/predictions/classes:0"}
+    assert set(chosen(make)[1].values()) >= wanted
+
+
+def test_how_alike_two_things_of_different_data_are_is_offered():
+    """As recommenders and StarSpace have it: the loss reads parts of it."""
+
+    def make(x):
+        y = v1.placeholder(tf.float32, [None, 3, 4], "y")
+        one, other = dense(x, 5, "a"), tf.einsum("bnk,ku->bnu", y, weight([4, 5], "b"))
+        attention = tf.matmul(dense(x, 5, "c"), dense(x, 5, "d"), transpose_b=True)
+        like = tf.reduce_sum(tf.expand_dims(tf.nn.l2_normalize(one, -1), 1) * tf.nn.l2_normalize(other, -1), -1)
+        tf.reduce_mean(tf.maximum(0.0, 0.8 - like[:, 0]) + tf.maximum(0.0, tf.reduce_max(like[:, 1:], -1)), name="loss")
+        tf.reduce_mean(attention)
+
+    why = "it holds two things against each other that are made of different data"
+    assert [one.tensor for one in offers.of(anatomy(make)).outputs if one.why == why] == ["Sum:0"]
+
+
 @pytest.mark.parametrize(("count", "trained"), [(1, False), (12, False), (13, False), (6, True), (7, True)])
 def test_so_many_answers_are_not_clear(count, trained):
     """Many heads of a model that nothing was trained of, as a detector's, are its answers; beside a loss fewer are."""
