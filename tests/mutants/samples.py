@@ -97,7 +97,7 @@ CHANGES = (
     _change("divisions", "    return None if rows is None or rows < 0 else parts(rows)\n", "    return None\n"),
     _change("rules", '    **_each("UpperBound LowerBound", at_0=divisions.ordered),\n', ""),
     _change("rules", '    **_each("SparseTensorDenseMatMul", at_0=_places_of_factor),\n', ""),
-    _change("rules", "return Domain(low, high, is_loose=True)", "return Domain(low, high)"),
+    _change("rules", "lambda use: Domain(low, high, is_loose=True)", "lambda use: Domain(low, high)"),
     _change("values", "divisions.parts(int(np.max(ends.high)) - 1)", "None"),
     _change(
         "values", 'return dataclasses.replace(domain.at((..., at)), order="") if is_column else None', "return None"

@@ -334,6 +334,17 @@ def _nested(i):
         return tf.reduce_sum(i[1:] - i[:-1]) + tf.reduce_sum(inner[1:] - inner[:-1]), tf.identity(v)
 
 
+def _unchecked(i):
+    inner = _x("inner", INT, [None])
+    return tf.reduce_sum(i[1:] - i[:-1]) + tf.reduce_sum(inner[1:] - inner[:-1])
+
+
+def _one_row_less(i):
+    v = _x("v", shape=[None, 2])
+    with tf.control_dependencies([v1.Assert(tf.equal(i[-1], tf.shape(v)[0] - 1), [i])]):
+        return tf.reduce_sum(i[1:] - i[:-1]), tf.identity(v)
+
+
 def _summed_up(i):
     v = _x("v", shape=[None, 2])
     with tf.control_dependencies([v1.Assert(tf.equal(tf.reduce_sum(i), tf.shape(v)[0]), [i])]):
@@ -364,6 +375,8 @@ DIVISIONS = {
         0,
     ),
     "parts of parts": (_nested, lambda made: _are_splits(of="inner", fewer=1)(made) and _are_splits("inner")(made), 0),
+    "parts of parts that nothing checks": (_unchecked, _are_splits(of="inner", fewer=1), 0),
+    "an end that is compared": (_one_row_less, _are_splits(fewer=1), 0),
     "rows whose sum is compared": (_summed_up, _are_parts, 0),
     "rows that are summed up": (_ends_of, _are_parts, 0),
     "rows of which no reader says anything": (_summed_rows, _are_parts, 2),
