@@ -49,6 +49,7 @@ class Anatomy:
         doubtful: sources that may be data or labels; taken for labels.
         other_ends: where the model ends if they are data.
         constants: data that is in the graph itself, where none comes from outside.
+        made_up: data that the graph draws for itself, where there is no other.
         drawn: random numbers that one training's variables make data of for another's, as a generator does.
         handed_over: results of one training's variables that go into those of another -> the nodes that take them.
     """
@@ -81,6 +82,11 @@ class Anatomy:
             self.constants = self.roles.constant_data()
         if self.constants:
             self.roles = Roles(settling, self.live, model, cuts=self.constants)
+            self.ends = ends.find(self.roles)
+        self.made_up: list[Tensor] = []
+        if not cuts and not self.ends and not self.roles.data and (own := self.roles.own_data()):
+            self.roles = Roles(settling, self.live, model, drawn=own)
+            self.made_up = self.roles.data
             self.ends = ends.find(self.roles)
 
     def _drawn(self, model: Graph) -> list[Tensor]:

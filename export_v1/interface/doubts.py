@@ -18,6 +18,9 @@ def about_inputs(anatomy: Anatomy) -> str:
     if anatomy.constants:
         names = errors.quoted(tensor.name for tensor in anatomy.constants)
         return f"the data are constants of the graph, {names}: --input cuts there, an --output alone keeps them"
+    if anatomy.made_up:
+        names = errors.quoted(tensor.name for tensor in anatomy.made_up)
+        return f"the graph draws its data for itself, {names}: --input cuts there, an --output alone draws them again"
     if anatomy.doubtful:
         return f"{anatomy.doubtful[0].name!r} is combined with weights as data is, but is named like a label"
     return ""

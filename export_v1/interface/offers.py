@@ -55,6 +55,10 @@ def _inputs(anatomy: Anatomy, randomized: list[tuple[Tensor, str]]) -> list[Name
             why[tensor] = (
                 "a constant of the graph that is combined with weights, as data is; without this flag it stays"
             )
+        elif tensor in anatomy.made_up:
+            why[tensor] = (
+                "the graph draws it for itself, and it is combined with weights; without this flag it is drawn"
+            )
         elif tensor in anatomy.drawn:
             why[tensor] = "random numbers that are combined with weights, as data is; without this flag they are drawn"
         elif tensor in data:
@@ -97,6 +101,8 @@ def _outputs(anatomy: Anatomy, randomized: list[tuple[Tensor, str]]) -> list[Nam
         _choices(judge),
         _of_weights(anatomy),
         _ended(anatomy),
+        _read_choices(judge),
+        _returned(anatomy, judge),
         _in_other_forms(anatomy, judge),
     ]
     for sign in signs:
@@ -202,6 +208,41 @@ def _choices(judge: Results) -> list[tuple[Tensor, str]]:
         (Tensor(node.name), "it is chosen by what the model has made")
         for node in judge.roles.nodes
         if (judge.is_choice(node) and not judge.roles.readers(node.name)) or judge.is_decided(node)
+    ]
+
+
+def _read_choices(judge: Results) -> list[tuple[Tensor, str]]:
+    """What the model chose for something else to read: the cluster that a step of training counts a row in."""
+    chosen = [node for node in judge.roles.nodes if judge.is_choice(node) and judge.roles.readers(node.name)]
+    shaped = [
+        reader
+        for node in chosen
+        for reader, _ in judge.roles.index.tensor_consumers(Tensor(node.name))
+        if reader.op in _RESHAPES and judge.roles.readers(reader.name)
+    ]
+    return [
+        (Tensor(node.name), "it is chosen by what the model has made, for others to read") for node in chosen + shaped
+    ]
+
+
+def _returned(anatomy: Anatomy, judge: Results) -> list[tuple[Tensor, str]]:
+    """What a function returns beside what is read of it: another head, a class."""
+    functions = {function.signature.name: function.signature for function in anatomy.index.graph_def.library.function}
+    calls = ops.CALLS | functions.keys()
+    backward = anatomy.settling.backward
+    tensors = [
+        Tensor(node.name, at)
+        for node in judge.roles.nodes
+        if node.op in calls and judge.roles.in_model(node.name) and node.name not in judge.in_loops
+        for at in range(len(graph.output_types(node, functions)))
+    ]
+    # A gradient's call reads what the function hands over to it; of a result it only reads the shape.
+    return [
+        (tensor, "a function returns it, and nothing reads it")
+        for tensor in tensors
+        if all(
+            reader.name in backward and reader.op not in calls for reader, _ in anatomy.index.tensor_consumers(tensor)
+        )
     ]
 
 

@@ -14,7 +14,7 @@ from export_v1.ir.graph import NodeDef, Tensor
 DECODERS = frozenset({"CTCGreedyDecoder", "CTCBeamSearchDecoder"})
 _ALL_RESULTS = DECODERS | {"ArgMax", "TopK", "TopKV2", "Unique", "UniqueV2", "Split", "SplitV", "Unpack"}
 _ACTIVATIONS = frozenset({"Softmax", "Sigmoid", "Tanh", "Relu", "Relu6", "Elu", "Selu"})
-_CHOOSERS = frozenset({"ArgMax", "ArgMin", "Multinomial"})
+_CHOOSERS = frozenset({"ArgMax", "ArgMin", "Multinomial", "NearestNeighbors"})
 # A loop's results come out of these; nothing inside a loop can be an output.
 _LOOP_RESULTS = frozenset({"Exit", "TensorArrayGatherV3", "TensorArrayConcatV3"})
 # What steers a loop or a condition, or only measures.
@@ -33,7 +33,7 @@ class Results:
 
     def __init__(self, roles: Roles):
         self.roles = roles
-        self.in_loops = _in_loops(roles)
+        self.in_loops = roles.in_loops
         self._with_labels: set[str] = set()
         self._with_weights: set[str] = set()
         for node in roles.nodes:
@@ -194,13 +194,3 @@ class Results:
 
     def _is_summarized(self, node: NodeDef) -> bool:
         return any("Summary" in reader.op for reader, _ in self.roles.index.consumers(node.name))
-
-
-def _in_loops(roles: Roles) -> set[str]:
-    inside, todo = set(), [name for name, op in roles.index.kinds.items() if op in ops.ENTERS]
-    while todo:
-        name = todo.pop()
-        if name not in inside and roles.index[name].op not in ops.EXITS:
-            inside.add(name)
-            todo.extend(reader.name for reader, _ in roles.index.consumers(name))
-    return inside

@@ -36,6 +36,7 @@ _LATE = _CHOOSERS | CROSS_ENTROPIES | {"ArgMax"}
 # Ops where constant data meets weights, and those that only give data another form on the way.
 _LAYERS = frozenset({"MatMul", "BatchMatMul", "BatchMatMulV2", "Conv2D"})
 _MEETING = ops.GATHERS | _LAYERS | {"Mul", "SparseTensorDenseMatMul"}
+_HANDLES = frozenset({"TensorArrayV3", "TensorListReserve"})
 FORMS = frozenset({"Reshape", "Cast", "Identity", "ExpandDims", "Squeeze", "Transpose"})
 # Take a part of their first input.
 PARTS = frozenset({"Slice", "StridedSlice"})
@@ -307,6 +308,49 @@ class Roles:
             if step.op in _LAYERS and any(self.tensor_mask(tensor) & TRAINED for tensor in step.data):
                 tensors.update((self._unformed(tensor), None) for tensor in step.data if not self.tensor_mask(tensor))
         return [tensor for tensor in tensors if self._is_drawn(tensor)]
+
+    def own_data(self) -> list[Tensor]:
+        """Returns what meets weights or what they have made, and is drawn at random: a task that the graph makes up.
+
+        Of what a loop reads row by row, it is the whole of it. Labels are among them.
+        """
+        tensors: dict[Tensor, None] = {}
+        for step in self._steps:
+            if step.op not in ops.V1_CONTROL_FLOW and any(self.tensor_mask(tensor) & TRAINED for tensor in step.data):
+                for tensor in step.data:
+                    outside = None if self.tensor_mask(tensor) else self._outside_loops(tensor)
+                    if outside is not None and not self.is_scalar(outside):
+                        tensors[outside] = None
+        drawn = [
+            tensor for tensor in tensors if self._is_drawn(tensor) and self.index.kinds[tensor.node] not in _HANDLES
+        ]
+        nodes = {tensor.node for tensor in drawn}
+        return [tensor for tensor in drawn if not nodes & self.index.ancestors([tensor.node]) - {tensor.node}]
+
+    def _outside_loops(self, tensor: Tensor) -> Tensor | None:
+        """What a tensor in a loop is a row of; None for what the loop itself has made."""
+        seen: set[Tensor] = set()
+        while tensor.node in self.in_loops and tensor not in seen:
+            seen.add(tensor)
+            node = self.index[tensor.node]
+            read = self.live.data(node)
+            if node.op not in ops.ENTERS | ops.IDENTITIES and node.op != "TensorArrayReadV3" or not read:
+                return None
+            tensor = read[-1]
+            if (filled := self.index.nodes.get(tensor.node)) is not None and filled.op == "TensorArrayScatterV3":
+                return self.live.data(filled)[2]
+        return tensor
+
+    @functools.cached_property
+    def in_loops(self) -> set[str]:
+        """Names of the nodes between the Enters and the Exits of while loops."""
+        inside, todo = set(), [name for name, op in self.index.kinds.items() if op in ops.ENTERS]
+        while todo:
+            name = todo.pop()
+            if name not in inside and self.index[name].op not in ops.EXITS:
+                inside.add(name)
+                todo.extend(reader.name for reader, _ in self.index.consumers(name))
+        return inside
 
     def _unformed(self, tensor: Tensor) -> Tensor:
         while (node := self.index.nodes.get(tensor.node)) is not None and node.op in FORMS:

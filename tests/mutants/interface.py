@@ -20,6 +20,15 @@ def _change(module: str, before: str, after: str, tests: tuple[str, ...], why: s
 
 
 CHANGES = (
+    _change("anatomy", "            self.made_up = self.roles.data\n", "", _ROLES, "data that is drawn is chosen"),
+    _change("anatomy", "(own := self.roles.own_data())", "(own := [])", _ROLES),
+    _change("roles", "                return self.live.data(filled)[2]\n", "                return None\n", _ROLES),
+    _change("roles", "not nodes & self.index.ancestors([tensor.node]) - {tensor.node}", "True", _ROLES),
+    _change("offers", "        _read_choices(judge),\n", "", _ROLES),
+    _change("offers", "chosen + shaped", "chosen", _ROLES),
+    _change("offers", "        _returned(anatomy, judge),\n", "", _ROLES),
+    _change("offers", "reader.name in backward and reader.op not in calls", "False", _ROLES, "a gradient reads it"),
+    _change("offers", "reader.name in backward and reader.op not in calls", "reader.name in backward", _ROLES),
     _change("given", "        if keyword.iskeyword(key):\n", "        if False:\n", _GIVEN),
     _change("dropout", "for _ in range(_RATE_STEPS):", "for _ in range(_RANDOM_STEPS):", _RATES),
     _change("dropout", "return tensor, bool(value) if index", "return tensor, value if index", _RATES),

@@ -83,7 +83,11 @@ CHANGES = (
     _change("sparse", "    if node.op in _BESIDE_DENSE:\n", "    if False:\n", _SPARSE),
     _change("sparse", '            if node.op == "CTCLoss":\n', "            if False:\n", _SPARSE),
     _change(
-        "examples", "self.reading.assume({**sizes, **told_of})", "pass", _SPARSE, "sizes beside it say nothing about it"
+        "examples",
+        "        return sparse.found(self.reading, self.placeholders)\n",
+        "        return self._parts()\n",
+        _SPARSE,
+        "sizes beside it say nothing about it",
     ),
     _change("divisions", "    return ordered(use)\n", "    return None\n"),
     _change(

@@ -1006,3 +1006,92 @@ def test_numbers_that_one_training_alone_draws_stay_in_the_graph():
         v1.train.GradientDescentOptimizer(1.0).minimize(loss)
 
     assert chosen(make) == ({"x": "x:0"}, {"out": "out:0"})
+
+
+def offers_of(make):
+    """Returns the tensors that are offered as inputs and as outputs."""
+    found = offers.of(anatomy(make))
+    return [one.tensor for one in found.inputs], [one.tensor for one in found.outputs]
+
+
+def task():
+    """Sequences and what is to be made of them, drawn in the graph as those of a copy task are."""
+    bits = tf.cast(tf.random.uniform([5, 2, 3], maxval=2, dtype=tf.int32, name="bits"), tf.float32)
+    data = tf.reshape(tf.concat([bits, tf.zeros([5, 2, 1])], 2), [5, 2, 4], name="observations")
+    return data, tf.reverse(bits, [0], name="target")
+
+
+def test_data_that_the_graph_draws_for_itself_is_offered_and_not_chosen():
+    """Read row by row in a loop, beside a state: the whole of it is the data, and its labels are told from it."""
+
+    def make(x):
+        data, target = task()
+        kernel, out = weight([7, 3]), weight([3, 3], "out")
+        rows = tf.TensorArray(tf.float32, 5).unstack(data)
+
+        def step(at, state, made):
+            state = tf.tanh(tf.matmul(tf.concat([rows.read(at), state], 1), kernel))
+            return at + 1, state, made.write(at, state)
+
+        start = (0, tf.zeros([2, 3]), tf.TensorArray(tf.float32, 5))
+        states = tf.while_loop(lambda at, *_: at < 5, step, start)[2].stack()
+        logits = tf.reshape(tf.matmul(tf.reshape(states, [-1, 3]), out), [5, 2, 3], name="logits")
+        mask = tf.reduce_max(target, 2, keepdims=True)
+        tf.reduce_mean(v1.nn.sigmoid_cross_entropy_with_logits(labels=target, logits=logits) * mask)
+
+    inputs, outputs = offers_of(make)
+    assert inputs == ["observations:0", "target:0"] and outputs[0] == "logits:0"
+    assert "the graph draws its data for itself, 'observations:0'" in unclear(make)
+    assert chosen(make, outputs={"y": "logits:0"}) == ({}, {"y": "logits:0"})
+    cut = chosen(make, inputs={"x": "observations:0"}, outputs={"y": "logits:0"})
+    assert cut == ({"x": "observations:0"}, {"y": "logits:0"})
+
+
+def test_what_is_drawn_beside_data_is_no_data():
+    """A graph with a placeholder for its data has that one, whatever it draws."""
+
+    def make(x):
+        noisy = x + tf.random.normal(tf.shape(x), name="noise")
+        tf.reduce_mean(v1.nn.softmax_cross_entropy_with_logits_v2(labels=labels(), logits=dense(noisy, 3)))
+
+    inputs, _ = offers_of(make)
+    assert inputs[0] == "x:0" and not [name for name in inputs if name.startswith("noise")]
+
+
+def test_the_cluster_that_training_counts_a_row_in_is_offered():
+    """As k-means of contrib has it: nothing but the step reads which cluster is the nearest."""
+
+    def make(x):
+        centers, counts = weight([6, 4], "centers"), weight([6], "counts")
+        nearest, distances = tf.raw_ops.NearestNeighbors(points=x, centers=centers, k=1)
+        cluster = tf.squeeze(nearest, 1, name="squeezed/cluster")
+        ones = tf.ones_like(tf.cast(cluster, tf.float32))
+        v1.assign_add(counts, tf.math.unsorted_segment_sum(ones, cluster, 6))
+        tf.reduce_sum(distances, name="score")
+
+    _, outputs = offers_of(make)
+    assert {"NearestNeighbors:0", "squeezed/cluster:0"} <= set(outputs)
+
+
+@pytest.mark.parametrize("is_trained", [False, True])
+def test_what_a_function_returns_and_nothing_reads_is_offered(is_trained):
+    """The gradient of a function reads the shapes of such results, and what the function keeps for it."""
+
+    def make(x):
+        kernel, first, second = (
+            v1.get_variable(name, shape, use_resource=True)
+            for name, shape in {"kernel": [4, 8], "first": [8, 3], "second": [8, 2]}.items()
+        )
+
+        @tf.function(autograph=False)
+        def heads(x):
+            hidden = tf.nn.relu(tf.matmul(x, kernel))
+            return tf.matmul(hidden, first), tf.matmul(hidden, second), tf.argmax(tf.matmul(hidden, second), 1)
+
+        loss = tf.reduce_mean(v1.nn.softmax_cross_entropy_with_logits_v2(labels=labels(), logits=heads(x)[0]))
+        if is_trained:
+            v1.train.GradientDescentOptimizer(0.1).minimize(loss)
+
+    _, outputs = offers_of(make)
+    calls = [name for name in outputs if "PartitionedCall" in name]
+    assert [name.rpartition(":")[2] for name in calls] == ["0", "1", "2"]

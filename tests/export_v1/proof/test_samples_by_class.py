@@ -378,6 +378,11 @@ DIVISIONS = {
     "parts of parts that nothing checks": (_unchecked, _are_splits(of="inner", fewer=1), 0),
     "an end that is compared": (_one_row_less, _are_splits(fewer=1), 0),
     "rows whose sum is compared": (_summed_up, _are_parts, 0),
+    "rows whose sum is compared, which are looked up": (
+        lambda i: (_summed_up(i), tf.gather(_weights(3, 2), i)),
+        _are_parts,
+        0,
+    ),
     "rows that are summed up": (_ends_of, _are_parts, 0),
     "rows of which no reader says anything": (_summed_rows, _are_parts, 2),
     "ends of which no reader says anything": (
