@@ -59,22 +59,32 @@ def shapes(program: Program, sample: codec.Arrays | None, made: bool) -> dict[st
     if given and sample is not None:
         known = {key: np.shape(sample.inputs[key]) for key in unknown}
         return {key: (None, *shape[1:]) if shape else () for key, shape in known.items()}
-    told = {key: shape for key in unknown if (shape := read_as(program, key)) is not None}
+    told = {key: shape for key in unknown if (shape := read_as(program, key, sample)) is not None}
     if left := [key for key in unknown if key not in told]:
         raise LoadError(_of_unknown_rank(program, left, sample))
     return told
 
 
-def read_as(program: Program, key: str) -> Shape | None:
-    """Returns the shape that the graph reads an input as, None where it takes several ranks."""
+def read_as(program: Program, key: str, sample: codec.Arrays | None) -> Shape | None:
+    """Returns the shape that the graph reads an input as, None where it takes several ranks.
+
+    A size is the sample's where TensorFlow refuses one more; the others are open.
+    """
     specs = dict(zip(program.source.signatures[program.key].inputs, program.serve.inputs, strict=True))
     index = Index(program.serve.graph_def)
     tensor = ir.parse(specs[key].tensor)
     flat = {_row(index, reader) for reader in _readers(index, tensor)}
     if len(flat) == 1 and (numbers := flat.pop()) is not None:
         return None, numbers
-    fitting = [rank for rank in _RANKS if _fits(program, specs[key].tensor, rank)]
-    return (None,) * fitting[0] if len(fitting) == 1 else None
+    ranks = [rank for rank in _RANKS if _fits(program, specs[key].tensor, (None,) * rank)]
+    if len(ranks) != 1:
+        return None
+    shape: list[int | None] = [None] * ranks[0]
+    recorded = np.shape(sample.inputs[key]) if sample is not None else ()
+    for axis in range(1, ranks[0]) if len(recorded) == ranks[0] else ():
+        other = [recorded[axis] + 1 if axis == at else None for at in range(ranks[0])]
+        shape[axis] = None if _fits(program, specs[key].tensor, other) else recorded[axis]
+    return tuple(shape)
 
 
 def _readers(index: Index, tensor: Tensor) -> list[NodeDef]:
@@ -96,12 +106,12 @@ def _row(index: Index, reader: NodeDef) -> int | None:
     return math.prod(others) if first == -1 and others and min(others) > 0 else None
 
 
-def _fits(program: Program, tensor: str, rank: int) -> bool:
-    """Returns whether TensorFlow's shape functions let an input have a rank."""
+def _fits(program: Program, tensor: str, wanted: Sequence[int | None]) -> bool:
+    """Returns whether TensorFlow's shape functions let an input have a shape."""
     feeds: dict[str, tf.Tensor] = {}
     with tf.Graph().as_default():
         for spec in program.serve.inputs:
-            shape = [None] * rank if spec.tensor == tensor else spec.shape
+            shape = wanted if spec.tensor == tensor else spec.shape
             feeds[spec.tensor] = tf.compat.v1.placeholder(spec.dtype, shape)
         for variable in program.variables:
             for handle in variable.handles:
@@ -130,10 +140,10 @@ def _of_unknown_rank(program: Program, keys: Sequence[str], sample: codec.Arrays
     return "\n".join(lines)
 
 
-def notes(program: Program) -> list[str]:
-    """Returns a note on the shapes that the signature does not tell."""
+def notes(program: Program, sample: codec.Arrays | None) -> list[str]:
+    """Returns notes on the shapes that the signature does not tell."""
     unknown = [key for key, spec in program.source.signatures[program.key].inputs.items() if spec.shape is None]
-    told = [key for key in unknown if read_as(program, key) is not None]
+    told = [key for key in unknown if read_as(program, key, sample) is not None]
     lines = (
         [f"the signature does not tell the rank of {quoted(told)}; the model takes what the graph reads"]
         if told

@@ -190,7 +190,7 @@ def survey(path: str | os.PathLike, signature: str = "serving_default", static: 
     left_out = _regularized(program, layers)
     specs = program.source.signatures[program.key].inputs
     code = source.write(body, context, specs, source.title(program))
-    notes = (*(parts.notes if parts else ranks.notes(program)), *left_out, *_notes(program, context, layers))
+    notes = (*(parts.notes if parts else ranks.notes(program, sample)), *left_out, *_notes(program, context, layers))
     return Plan(program, context, covered, code, tuple(layers), sample, notes, parts)
 
 

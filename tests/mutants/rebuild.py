@@ -799,8 +799,8 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/ranks.py",
-        "    return (None,) * fitting[0] if len(fitting) == 1 else None\n",
-        "    return (None,) * fitting[0] if fitting else None\n",
+        "    if len(ranks) != 1:\n",
+        "    if not ranks:\n",
         _OF_RANKS,
         why="the smallest rank of several is taken for the only one",
     ),
@@ -837,5 +837,12 @@ CHANGES = (
         "    return np.reshape(value, (-1, shape[1]))\n",
         "    return value\n",
         _OF_RANKS,
+    ),
+    Change(
+        "load_v2/opening/ranks.py",
+        "        shape[axis] = None if _fits(program, specs[key].tensor, other) else recorded[axis]\n",
+        "        shape[axis] = recorded[axis]\n",
+        _OF_RANKS,
+        why="every size is the sample's",
     ),
 )
