@@ -49,7 +49,8 @@ OPEN = {
         tf.concat([tf.reshape(x, [-1, 6]), tf.reshape(x, [-1, 6])], 0) + tf.reshape(x, [-1, 3])[:1, :1]
     ),
     "rows, and their shape": lambda x: tf.reshape(x, [-1, 6]) + tf.cast(tf.rank(x), "float32"),
-    "one row": lambda x: tf.reshape(x, [2, 6]),
+    "rows, and all that is left of 1": lambda x: tf.reshape(x, [-1, 6]) + tf.reduce_sum(tf.subtract(1.0, x)),
+    "a number of rows": lambda x: tf.reshape(x, [2, 6]),
 }
 
 
