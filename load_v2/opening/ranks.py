@@ -73,7 +73,7 @@ def read_as(program: Program, key: str, sample: codec.Arrays | None) -> Shape | 
     specs = dict(zip(program.source.signatures[program.key].inputs, program.serve.inputs, strict=True))
     index = Index(program.serve.graph_def)
     tensor = ir.parse(specs[key].tensor)
-    flat = {_row(index, reader) for reader in _readers(index, tensor)}
+    flat = {_row(index, reader) for reader in _readers(index, tensor) if not _counts_rows(index, reader)}
     if len(flat) == 1 and (numbers := flat.pop()) is not None:
         return None, numbers
     ranks = [rank for rank in _RANKS if _fits(program, specs[key].tensor, (None,) * rank)]
@@ -97,13 +97,42 @@ def _readers(index: Index, tensor: Tensor) -> list[NodeDef]:
 
 def _row(index: Index, reader: NodeDef) -> int | None:
     """Returns of how many numbers each row is that a node makes of a tensor by reshaping it; None for another node."""
-    if reader.op != "Reshape":
+    source = index.nodes.get(ir.data_inputs(reader)[1].node) if reader.op == "Reshape" else None
+    if source is None:
         return None
-    source = index.nodes.get(ir.data_inputs(reader)[1].node)
-    if source is None or source.op != "Const":
+    if source.op == "Pack":
+        data = ir.data_inputs(reader)[0]
+        first, *others = (index.nodes.get(size.node) for size in ir.data_inputs(source))
+        # As many rows as there are: the first size of what is reshaped.
+        sizes = [_number(node) for node in others]
+        return math.prod(sizes) if _first_size(index, first) == data and others and min(sizes) > 0 else None
+    if source.op != "Const":
         return None
     first, *others = tf.make_ndarray(source.attr["value"].tensor).reshape(-1).tolist() or [0]
     return math.prod(others) if first == -1 and others and min(others) > 0 else None
+
+
+def _number(node: NodeDef | None) -> int:
+    """Returns the value of a constant of one number, 0 for any other node."""
+    value = tf.make_ndarray(node.attr["value"].tensor) if node is not None and node.op == "Const" else None
+    return int(value) if value is not None and value.size == 1 else 0
+
+
+def _first_size(index: Index, node: NodeDef | None) -> Tensor | None:
+    """Returns the tensor of which a node gives the first size: tf.shape(tensor)[0]."""
+    if node is None or node.op != "StridedSlice" or ir.attr(node, "shrink_axis_mask").i != 1:
+        return None
+    shape, begin, *_ = (index.nodes.get(source.node) for source in ir.data_inputs(node))
+    if shape is None or shape.op != "Shape" or begin is None or begin.op != "Const":
+        return None
+    return ir.data_inputs(shape)[0] if tf.make_ndarray(begin.attr["value"].tensor).tolist() == [0] else None
+
+
+def _counts_rows(index: Index, node: NodeDef) -> bool:
+    """Returns whether a node is a shape of which nothing but the first size is read."""
+    return node.op == "Shape" and all(
+        _first_size(index, reader) is not None for reader in _readers(index, Tensor(node.name))
+    )
 
 
 def _fits(program: Program, tensor: str, wanted: Sequence[int | None]) -> bool:

@@ -845,4 +845,25 @@ CHANGES = (
         _OF_RANKS,
         why="every size is the sample's",
     ),
+    Change(
+        "load_v2/opening/ranks.py",
+        "_first_size(index, first) == data and others",
+        "others",
+        _OF_RANKS,
+        why="columns are rows",
+    ),
+    Change(
+        "load_v2/opening/ranks.py",
+        ".tolist() == [0] else None\n",
+        ".tolist() else None\n",
+        _OF_RANKS,
+        why="any size is the first",
+    ),
+    Change(
+        "load_v2/opening/ranks.py",
+        " if not _counts_rows(index, reader)}",
+        "}",
+        _OF_RANKS,
+        why="who counts rows reads a rank",
+    ),
 )

@@ -5,7 +5,6 @@ import pytest
 import tensorflow as tf
 
 import export_v1
-from export_v1.ir.graph import Tensor
 from load_v2.errors import LoadError
 from load_v2.opening import rebuilding
 
@@ -26,6 +25,7 @@ def _exported(tmp_path, build, **flags) -> str:
 READ = {
     "rows of numbers": (lambda x: tf.reshape(x, [-1, 6]) @ KERNEL, (None, 6)),
     "rows in a form": (lambda x: tf.reduce_sum(tf.reshape(tf.identity(x), [-1, 2, 3]), 2), (None, 6)),
+    "as many rows as there are": (lambda x: tf.reshape(x, [tf.shape(x)[0], 2, 3])[:, 1] * 2.0, (None, 6)),
     "a matrix": (lambda x: tf.raw_ops.MatMul(a=x, b=KERNEL), (None, 6)),
     "images": (lambda x: tf.nn.conv2d(x, np.ones([2, 2, 3, 3], "f"), 1, "SAME"), (None, None, None, 3)),
 }
@@ -49,7 +49,9 @@ OPEN = {
         tf.concat([tf.reshape(x, [-1, 6]), tf.reshape(x, [-1, 6])], 0) + tf.reshape(x, [-1, 3])[:1, :1]
     ),
     "rows, and their shape": lambda x: tf.reshape(x, [-1, 6]) + tf.cast(tf.rank(x), "float32"),
-    "rows, and all that is left of 1": lambda x: tf.reshape(x, [-1, 6]) + tf.reduce_sum(tf.subtract(1.0, x)),
+    "rows, and all that is left of 1": lambda x: tf.reshape(x, [-1, 6]) + tf.reshape(tf.subtract(1.0, x), [-1])[0],
+    "rows as many as columns": lambda x: tf.reshape(x, [tf.shape(x)[1], 6]) * 1.0,
+    "rows, and their last size": lambda x: tf.reshape(x, [-1, 6]) * tf.cast(tf.shape(x)[1], "float32"),
     "a number of rows": lambda x: tf.reshape(x, [2, 6]),
 }
 
@@ -59,7 +61,13 @@ def test_what_may_have_several_ranks_is_refused_with_the_flag(name, tmp_path):
     path = _exported(tmp_path, OPEN[name])
     with pytest.raises(LoadError, match=r"(?s)rank of input 'x'.*--input=x=x:0\[None,.*--static takes it from them"):
         rebuilding.plan(path)
-    assert rebuilding.plan(path, static=True).context.graph.rank(Tensor("input_value/x")) is not None
+
+
+def test_the_rank_of_made_up_inputs_is_taken_where_that_is_asked_for(tmp_path):
+    path = _exported(tmp_path, OPEN["any numbers"])
+    model = rebuilding.rebuild(path, backends=["tensorflow"], static=True).model
+    given = np.float32(np.random.default_rng(3).normal(size=(5, *model.inputs[0].shape[1:])))
+    np.testing.assert_allclose(model({"x": given}), np.tanh(given), rtol=1e-5, atol=1e-5)
 
 
 def test_a_scalar_that_is_added_to_a_variable_is_one(tmp_path):
