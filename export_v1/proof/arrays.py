@@ -90,6 +90,8 @@ def _in_order(order: str, low: np.ndarray, high: np.ndarray, sizes: list[int], r
         numbers = np.sort(rng.integers(least, end, count))
         numbers[0], numbers[-1] = least, end - 1
         return numbers.reshape(sizes)
+    if order == "parts":
+        return rng.multinomial(max(end - 1, 0), np.full(count, 1 / count)).reshape(sizes)
     # Rising by one at most, so that no number below the largest is left out.
     steps = rng.integers(0, 2, count)
     steps[0] = 0

@@ -3,12 +3,12 @@
 import collections
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
 from export_v1.ir.graph import Tensor, attr
-from export_v1.proof import judge, sizes
+from export_v1.proof import judge, sizes, values
 from export_v1.proof.reading import Reading, Shape
 
 BATCH = 3
@@ -42,18 +42,20 @@ class Candidate:
         number: what such integers are; None: one or two.
         is_scalar: whether `number` is meant for scalars alone.
         variation: other values for the rest, where it is not 0.
+        division: how such vectors of integers divide the rows of the other inputs, an order of `Domain`; "": not.
     """
 
     sizes: Mapping[str, list[int]]
     number: int | None = None
     is_scalar: bool = False
     variation: int = 0
+    division: str = ""
 
     @property
     def key(self) -> tuple:
         """What tells it from another."""
         shapes = tuple((name, tuple(shape)) for name, shape in sorted(self.sizes.items()))
-        return shapes, self.number, self.is_scalar, self.variation
+        return shapes, self.number, self.is_scalar, self.variation, self.division
 
     @property
     def is_small(self) -> bool:
@@ -61,7 +63,7 @@ class Candidate:
         return sum(int(np.prod(shape, dtype=np.int64)) for shape in self.sizes.values()) <= MOST_ELEMENTS
 
 
-Values = Callable[[Candidate], Mapping[str, np.ndarray]]
+Made = Callable[[Candidate], Mapping[str, np.ndarray]]
 
 
 class Search:
@@ -85,11 +87,11 @@ class Search:
         self.reasons: list[str] = []
         self._rounds: dict[tuple, int] = {}
 
-    def found(self, values: Values) -> Iterator[Candidate]:
+    def found(self, made: Made) -> Iterator[Candidate]:
         """Yields candidates that no shape function has anything against.
 
         Args:
-            values: returns the integers of a candidate by placeholder name.
+            made: returns the integers of a candidate by placeholder name.
         """
         if all(shape is not None and None not in shape[1:] for shape in self._told.values()):
             # Nothing is open but how many rows there are: the ordinary model, and nothing need be asked.
@@ -97,15 +99,16 @@ class Search:
             self._seen.add(first.key)
             yield first
         for number, candidate in enumerate(self._in_order()):
-            yield from self._repaired(values, _REPAIRS_AT_ONCE)
-            yield from self._accepted(candidate, values, 0)
+            yield from self._repaired(made, _REPAIRS_AT_ONCE)
+            yield from self._accepted(candidate, made, 0)
             if number == 1:
-                yield from self._numbered(values)
-                yield from self._varied(values)
+                yield from self._divided(made)
+                yield from self._numbered(made)
+                yield from self._varied(made)
         # What is tried in order ends; what follows from refusals may take all the judgements that are left.
         for candidate in self._searched():
-            yield from self._accepted(candidate, values, _MOST_ROUNDS)
-        yield from self._repaired(values, MOST_JUDGED)
+            yield from self._accepted(candidate, made, _MOST_ROUNDS)
+        yield from self._repaired(made, MOST_JUDGED)
 
     def blame(self, candidate: Candidate, message: str) -> None:
         """Notes what TensorFlow said against a candidate when it ran; what follows from that comes next."""
@@ -159,47 +162,56 @@ class Search:
             now = further
         return now
 
-    def _numbered(self, values: Values) -> Iterator[Candidate]:
+    def _numbered(self, made: Made) -> Iterator[Candidate]:
         """Yields the likeliest shapes with other integers: as many as there are rows, as long as an axis is, 1 and 0."""
         if not self._integers:
             return
         for sizes_ in (self._filled(self._open, BATCH, SIZES[0]), self._filled(self._open, SIZES[0], SIZES[0])):
             rows = BATCH if sizes_ == self._filled(self._open, BATCH, SIZES[0]) else SIZES[0]
             for number, is_scalar in ((rows, True), (SIZES[0], True), (1, False), (0, False)):
-                yield from self._accepted(Candidate(sizes_, number, is_scalar), values, _MOST_ROUNDS)
+                yield from self._accepted(Candidate(sizes_, number, is_scalar), made, _MOST_ROUNDS)
 
-    def _varied(self, values: Values) -> Iterator[Candidate]:
+    def _divided(self, made: Made) -> Iterator[Candidate]:
+        """Yields the likeliest shapes with integers that divide the rows of the other inputs: how many, or where."""
+        sizes_ = self._filled(self._open, SIZES[0], SIZES[0])
+        vectors = {name for name in unsaid(self._reading, self._integers) if self._open[name] == [None]}
+        if vectors and len(vectors) < len(sizes_):
+            for order, length in (("parts", BATCH), ("splits", BATCH + 1)):
+                changed = sizes_ | {name: [length] for name in vectors}
+                yield from self._accepted(Candidate(changed, division=order), made, _MOST_ROUNDS)
+
+    def _varied(self, made: Made) -> Iterator[Candidate]:
         """Yields the likeliest shapes with other values: what a loop waits for may come, or a condition be otherwise."""
         for variation in (1, 2, 3):
             sizes_ = self._filled(self._open, BATCH, SIZES[0])
-            yield from self._accepted(Candidate(sizes_, variation=variation), values, _MOST_ROUNDS)
+            yield from self._accepted(Candidate(sizes_, variation=variation), made, _MOST_ROUNDS)
 
-    def _accepted(self, candidate: Candidate, values: Values, rounds: int) -> Iterator[Candidate]:
+    def _accepted(self, candidate: Candidate, made: Made, rounds: int) -> Iterator[Candidate]:
         if candidate.key in self._seen or not candidate.is_small:
             return
         self._seen.add(candidate.key)
         self._rounds[candidate.key] = rounds
-        refusal = self._refusal(candidate, values)
+        refusal = self._refusal(candidate, made)
         if refusal is None:
             yield candidate
         else:
             self.reasons.append(refusal.message)
             self._repair(candidate, refusal, rounds)
 
-    def _refusal(self, candidate: Candidate, values: Values) -> judge.Refusal | None:
+    def _refusal(self, candidate: Candidate, made: Made) -> judge.Refusal | None:
         self._judged += 1
         nodes = self._judged * len(self._reading.graph_def.node)
         if self._judged > MOST_JUDGED or nodes > MOST_NODES_JUDGED:
             # The graph has to be run to see.
             return None
-        return judge.refusal(self._reading.graph_def, candidate.sizes, values(candidate))
+        return judge.refusal(self._reading.graph_def, candidate.sizes, made(candidate))
 
-    def _repaired(self, values: Values, most: int) -> Iterator[Candidate]:
+    def _repaired(self, made: Made, most: int) -> Iterator[Candidate]:
         """Yields what followed from refusals, as far as shape functions let it through; asks of so many at most."""
         while self._repairs and most:
             candidate, rounds = self._repairs.popleft()
             most -= 1
-            yield from self._accepted(candidate, values, rounds)
+            yield from self._accepted(candidate, made, rounds)
 
     def _repair(self, candidate: Candidate, refusal: judge.Refusal, rounds: int) -> None:
         """Notes candidates in which open axes above the op that is blamed have the sizes that TensorFlow speaks of."""
@@ -255,6 +267,15 @@ class Search:
             else:
                 return
         yield Candidate({name: [size for size in shape if size is not None] for name, shape in chosen.items()})
+
+
+def unsaid(reading: Reading, integers: Iterable[str]) -> set[str]:
+    """Returns those placeholders of vectors of integers of whose values no reader says anything."""
+    vectors = {
+        name for name in integers if reading.inputs.get(name) is not None and len(reading.inputs[name] or ()) == 1
+    }
+    domains = {name: values.of(reading, Tensor(name)) for name in vectors}
+    return {name for name, domain in domains.items() if domain is None or domain.is_loose}
 
 
 def _filled(shape: list[int | None], first: int, others, second=None) -> list:

@@ -7,6 +7,8 @@ import numpy as np
 
 # Limits of a place of which no reader says anything.
 UNSAID = (-(2**31), 2**31)
+# Orders that would not hold any more with other limits.
+_WHOLE = ("splits", "parts")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,14 +19,17 @@ class Domain:
         low: the smallest, one for all or one for each place of the last axes.
         high: the first that is too large, likewise.
         order: "" for none, "rising" (never falling, from `low` on), "distinct" (no two equal), "rows" (no two rows equal,
-            and sorted), "splits" (rising from `low` to the largest) or "definite" (a positive definite matrix).
+            and sorted), "splits" (rising from `low` to the largest), "parts" (their sum is the largest) or "definite" (a
+            positive definite matrix).
         words: what strings are made of.
+        is_loose: whether other values would do, too: these are only convenient.
     """
 
     low: np.ndarray | float = 1
     high: np.ndarray | float = 3
     order: str = ""
     words: tuple[bytes, ...] = ()
+    is_loose: bool = False
 
     @property
     def is_uniform(self) -> bool:
@@ -58,6 +63,10 @@ def both(first: Domain | None, second: Domain | None) -> Domain | None:
     """Returns values that two readers can take, or those of the first reader where there are none."""
     if first is None or second is None:
         return second if first is None else first
+    if first.order in _WHOLE or second.order in _WHOLE:
+        return first if first.order in _WHOLE else second
+    if first.is_loose != second.is_loose:
+        return second if first.is_loose else first
     order, words = first.order or second.order, first.words or second.words
     try:
         low, high = np.maximum(first.low, second.low), np.minimum(first.high, second.high)
@@ -65,4 +74,4 @@ def both(first: Domain | None, second: Domain | None) -> Domain | None:
         return first
     if np.any(low >= high):
         return first
-    return Domain(low if low.ndim else float(low), high if high.ndim else float(high), order, words)
+    return Domain(low if low.ndim else float(low), high if high.ndim else float(high), order, words, first.is_loose)

@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from export_v1.interface import Input
 from export_v1.ir.graph import GraphDef, Index, Tensor, parse
-from export_v1.proof import arrays, candidates, sparse, strings, told, trial, values
+from export_v1.proof import arrays, candidates, divisions, sparse, strings, told, trial, values
 from export_v1.proof.candidates import BATCH, Candidate
+from export_v1.proof.domain import Domain
 from export_v1.proof.reading import Reading, Shape
 
 __all__ = ["BATCH", "attempts", "sets"]
@@ -101,8 +102,9 @@ def sets(
     """
     maker = _Maker(whole, cut, inputs)
     sizes = {maker.placeholders[key]: list(np.shape(value)) for key, value in like.items() if key in inputs}
+    division = maker.division(sizes, like)
     for at in range(1, count + 1):
-        made = maker.made(Candidate(sizes), seed=1000 + at, variation=at)
+        made = maker.made(Candidate(sizes, division=division), seed=1000 + at, variation=at)
         # What makes the sizes of others is no matter of scale.
         made |= {key: np.asarray(like[key]) for key in maker.sizing if key in like}
         yield made
@@ -119,12 +121,12 @@ class _Maker:
         self.placeholders = {key: _placeholder(parse(spec.tensor), names) for key, spec in inputs.items()}
         self.shapes = {self.placeholders[key]: told.shape(original, spec) for key, spec in inputs.items()}
         self.reading.assume(self.shapes)
+        self._sparse: list[sparse.Parts] | None = None
         self._dtypes = {key: tf.as_dtype(spec.dtype).base_dtype for key, spec in inputs.items()}
         self.integers = {self.placeholders[key] for key, dtype in self._dtypes.items() if dtype.is_integer}
         # Of any rank, a bool is a flag, and a string one of a batch.
         likely: dict[tf.DType, Shape] = {tf.bool: [], tf.string: [None]}
         self.likely = {self.placeholders[key]: likely[dtype] for key, dtype in self._dtypes.items() if dtype in likely}
-        self._sparse: list[sparse.Parts] | None = None
 
     @property
     def sizing(self) -> set[str]:
@@ -137,6 +139,15 @@ class _Maker:
             is_possible = any(dtype == tf.int64 for dtype in self._dtypes.values())
             self._sparse = sparse.found(self.reading, self.placeholders) if is_possible else []
         return self._sparse
+
+    def _parts_beside(self, sizes: Mapping[str, list[int]]) -> list[sparse.Parts]:
+        """Returns the SparseTensors again, with what follows for them from the sizes of the other inputs."""
+        keys = {key for parts in self._parts() for key in (parts.indices, parts.values, parts.shape)}
+        if not keys:
+            return []
+        told_of = {name: self.shapes[name] for key, name in self.placeholders.items() if key in keys}
+        self.reading.assume({**sizes, **told_of})
+        return sparse.found(self.reading, self.placeholders)
 
     def known_values(self, candidate: Candidate) -> dict[str, np.ndarray]:
         """Returns the integers of a candidate by placeholder name, for shape functions to look at."""
@@ -154,7 +165,7 @@ class _Maker:
         seed += candidate.variation
         sizes = dict(candidate.sizes)
         example: Sample = {}
-        for parts in self._parts():
+        for parts in self._parts_beside(sizes):
             rng = np.random.default_rng([zlib.crc32(parts.indices.encode()), seed])
             shapes = {key: self.shapes[name] for key, name in self.placeholders.items()}
             pieces, count = sparse.examples(parts, shapes, rng)
@@ -163,20 +174,45 @@ class _Maker:
                 sizes[self.placeholders[parts.values]] = [count]
         sizes |= {self.placeholders[key]: list(value.shape) for key, value in example.items()}
         self.reading.assume(sizes, {self.placeholders[key]: value for key, value in example.items()})
+        divided: dict[str, Domain | None] = {}
+        if candidate.division:
+            vectors = candidates.unsaid(self.reading, self.integers)
+            divided = dict.fromkeys(vectors, divisions.of_others(candidate.division, candidate.sizes, vectors))
         # Scalars first: an axis or a count says what the vectors beside it have to be.
         for key in sorted(keys, key=lambda key: int(np.prod(sizes[self.placeholders[key]], dtype=np.int64))):
             if key not in example:
-                example[key] = self._array(key, sizes[self.placeholders[key]], candidate, seed, variation)
+                example[key] = self._array(key, sizes[self.placeholders[key]], candidate, seed, variation, divided)
                 if self._dtypes[key].is_integer:
                     self.reading.settle(self.placeholders[key], example[key])
         return {key: example[key] for key in keys}
 
-    def _array(self, key: str, sizes: list[int], candidate: Candidate, seed: int, variation: int) -> np.ndarray:
+    def division(self, sizes: Mapping[str, list[int]], like: Mapping[str, np.ndarray]) -> str:
+        """Returns how the vectors of integers of which no reader says anything divide the rows of the other inputs."""
+        self.reading.assume(sizes)
+        vectors = candidates.unsaid(self.reading, self.integers & sizes.keys())
+        given = [np.asarray(like[key]) for key, name in self.placeholders.items() if name in vectors]
+        for order in ("parts", "splits") if given else ():
+            domain = divisions.of_others(order, sizes, vectors)
+            if all(divisions.holds(domain, value) for value in given):
+                return order
+        return ""
+
+    def _array(
+        self,
+        key: str,
+        sizes: list[int],
+        candidate: Candidate,
+        seed: int,
+        variation: int,
+        divided: Mapping[str, Domain | None],
+    ) -> np.ndarray:
         rng = np.random.default_rng([zlib.crc32(key.encode()), seed])
         tensor, dtype = Tensor(self.placeholders[key]), self._dtypes[key]
         if dtype == tf.string:
             return strings.made(self.reading, tensor, sizes, rng)
-        domain = None if dtype == tf.bool else values.of(self.reading, tensor)
+        domain = divided.get(tensor.node)
+        if domain is None and dtype != tf.bool:
+            domain = values.of(self.reading, tensor)
         if (
             domain is None
             and dtype.is_integer

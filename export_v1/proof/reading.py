@@ -1,6 +1,6 @@
 """What is known of a graph's tensors when its inputs are taken to have certain shapes: sizes, constants, readers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -12,6 +12,7 @@ from export_v1.proof import flat, judge
 Shape = list[int | None] | None
 # The shape of the output is that of the first input.
 _SAME = ops.IDENTITIES | ops.ENTERS | ops.SWITCHES | ops.EXITS
+_PASSED = ops.IDENTITIES | ops.SWITCHES | ops.MERGES | ops.ENTERS | {"Cast"}
 # To import a larger graph for each of its inputs takes too long.
 _INFERRED_AGAIN = 2000
 # A constant of more elements is a weight.
@@ -44,6 +45,11 @@ class Reading:
         self._shapes = {name: None if shape is None else list(shape) for name, shape in shapes.items()}
         self._values = dict(values or {})
         self._inferred, self._is_refused = None, False
+
+    @property
+    def inputs(self) -> Mapping[str, Shape]:
+        """Placeholder name -> the shape that it is taken to have."""
+        return self._shapes
 
     def settle(self, placeholder: str, value: np.ndarray) -> None:
         """Takes one more placeholder to be a constant; shapes that depend on it are inferred anew in a small graph."""
@@ -94,6 +100,15 @@ class Reading:
             return None
         return None if shape.rank is None else shape.as_list()
 
+    def origin(self, tensor: Tensor, stop: Container[str] = ()) -> Tensor:
+        """Returns what a tensor is, through whatever only passes it on or casts it; some nodes are not passed."""
+        for _ in range(64):
+            node = self.index.nodes.get(tensor.node)
+            if tensor.node in stop or node is None or node.op not in _PASSED or not len(node.input):
+                break
+            tensor = data_inputs(node)[0]
+        return tensor
+
     def value(self, tensor: Tensor) -> np.ndarray | None:
         """Returns the value of a tensor that is a small constant, through whatever only passes it on."""
         for _ in range(64):
@@ -121,7 +136,7 @@ class Reading:
         if node is not None and node.op == "Pack":
             elements: list[int | None] = []
             for operand in data_inputs(node):
-                known = self._scalar(operand)
+                known = self.number(operand)
                 elements.append(known)
             return elements
         if node is not None and node.op == "ConcatV2":
@@ -129,17 +144,26 @@ class Reading:
             return (
                 None if any(piece is None for piece in pieces) else [size for piece in pieces for size in piece or []]
             )
+        if node is not None and node.op == "Shape":
+            return self.shape(data_inputs(node)[0])
         if node is not None and node.op == "Cast":
             return self.parts(data_inputs(node)[0])
         shape = self.shape(tensor)
         return [None] * shape[0] if shape is not None and len(shape) == 1 and shape[0] is not None else None
 
-    def _scalar(self, tensor: Tensor) -> int | None:
-        """Returns an integer that is a constant, or one of a tensor's sizes (`tf.shape(x)[1]`)."""
+    def number(self, tensor: Tensor) -> int | None:
+        """Returns an integer that is a constant, one of a tensor's sizes (`tf.shape(x)[1]`), or one more or less."""
         value = self.value(tensor)
         if value is not None:
             return int(value) if value.ndim == 0 and value.dtype.kind in "iu" else None
         node = self.index.nodes.get(tensor.node)
+        if node is not None and node.op == "Cast":
+            return self.number(data_inputs(node)[0])
+        if node is not None and node.op in ops.ADDS | {"Sub"} and len(node.input) >= 2:
+            first, second = (self.number(operand) for operand in data_inputs(node)[:2])
+            if first is None or second is None:
+                return None
+            return first - second if node.op == "Sub" else first + second
         if node is None or node.op != "StridedSlice":
             return None
         source, begin = data_inputs(node)[:2]

@@ -7,9 +7,9 @@ import numpy as np
 
 from export_v1.ir import ops
 from export_v1.ir.graph import NodeDef, attr, data_inputs
-from export_v1.proof import size_rules
-from export_v1.proof.domain import Domain, below, exactly
-from export_v1.proof.reading import Reading
+from export_v1.proof import divisions, size_rules
+from export_v1.proof.domain import UNSAID, Domain, below, exactly
+from export_v1.proof.reading import Reading, known
 from export_v1.proof.size_rules import ROOM
 from export_v1.proof.use import Rule, Use
 
@@ -17,6 +17,11 @@ from export_v1.proof.use import Rule, Use
 def between(low: int, high: int, order: str = "") -> Rule:
     """Returns the rule of fixed limits."""
     return lambda use: Domain(low, high, order)
+
+
+def loosely(low: int, high: int) -> Rule:
+    """Returns the rule of limits that are only convenient."""
+    return lambda use: Domain(low, high, is_loose=True)
 
 
 def _rows(use: Use) -> Domain | None:
@@ -41,15 +46,24 @@ def _places_of_size(size: int) -> Rule:
     """Returns the rule of index vectors into a tensor that is yet to be made, of a size that another input says."""
 
     def rule(use: Use) -> Domain | None:
-        own, sizes = use.sizes(use.at), use.vector(size)
+        own, sizes = use.sizes(use.at), known(use.reading.parts(data_inputs(use.node)[size]))
         if own is None:
             return None
         width = own[-1] if len(own) > 1 else 1
-        if sizes is None:
+        if not sizes:
             return Domain(0, ROOM, "rows")
         return Domain(0, np.array(sizes[:width]) if len(own) > 1 else max(sizes[0], 1), "rows")
 
     return rule
+
+
+def _places_of_factor(use: Use) -> Domain | None:
+    """Places of a sparse matrix whose columns, or rows where it is turned, are as many as the other's rows."""
+    rows = use.size(3, 1 if attr(use.node, "adjoint_b").b else 0)
+    if not rows:
+        return None
+    limits = (rows, UNSAID[1]) if attr(use.node, "adjoint_a").b else (UNSAID[1], rows)
+    return Domain(0, np.array(limits, float), "rows")
 
 
 def _axis(operand: int, extra: int = 0, order: str = "distinct") -> Rule:
@@ -97,7 +111,8 @@ def _row_splits(use: Use) -> Domain | None:
     """Where the rows of a ragged tensor begin and end: the innermost ones end where its values do."""
     count = attr(use.node, _RAGGED[use.node.op]).i
     if use.at >= count:
-        return None
+        rows = use.size(0, 0)
+        return below((rows or 1) - 1) if use.node.op == "RaggedGather" and use.at > count else None
     further = use.size(use.at + 1, 0)
     end = None if further is None else further - (use.at + 1 < count)
     return None if end is None else Domain(0, end + 1, "splits")
@@ -153,7 +168,8 @@ _RULES: dict[tuple[str, int], Rule] = {
     **_each("GatherNd ResourceGatherNd TensorScatterUpdate TensorScatterAdd TensorScatterSub", at_1=_places(0)),
     **_each("ScatterNd", at_0=_places_of_size(2), at_2=size_rules.scatter_shape),
     **_each("OneHot", at_0=_depth, at_1=between(4, 7)),
-    **_each("SparseToDense", at_0=_places_of_size(1)),
+    **_each("SparseToDense", at_0=_places_of_size(1), at_1=between(ROOM, ROOM + 1)),
+    **_each("SparseTensorDenseMatMul", at_0=_places_of_factor),
     **_each(_SEGMENTS, at_1=_segments),
     **_each(_UNSORTED, at_1=lambda use: below(use.number(2, ROOM)), at_2=between(ROOM, ROOM + 1)),
     **_each(f"{_SPARSE_SEGMENTS} {_WITH_NUMBER}", at_1=_rows, at_2=_segments),
@@ -164,16 +180,18 @@ _RULES: dict[tuple[str, int], Rule] = {
     **_each("Reshape", at_1=size_rules.new_shape),
     **_each("SparseReshape", at_2=size_rules.sparse_shape),
     **_each("BroadcastTo", at_1=size_rules.broadcast_shape),
-    **_each(_RANDOM, at_0=between(2, 5)),
+    **_each(_RANDOM, at_0=loosely(2, 5)),
     **_each(_SAMPLERS, at_1=between(2, 5)),
     **_each("RandomUniformInt", at_1=between(0, 2), at_2=between(5, 9)),
-    **_each("Tile", at_1=between(1, 3)),
+    **_each("Tile", at_1=loosely(1, 3)),
     **_each("Pad PadV2", at_1=size_rules.paddings),
     **_each("MirrorPad", at_1=lambda use: Domain(0, 2 if min(use.sizes(0) or [1]) > 1 else 1)),
+    **_each("StridedSlice", at_0=divisions.neighbours),
+    **_each("UpperBound LowerBound", at_0=divisions.ordered),
     **_each("Slice StridedSlice", at_1=size_rules.begin),
     **_each("Slice", at_2=size_rules.slice_size),
     **_each("StridedSlice", at_2=size_rules.end, at_3=between(1, 2)),
-    **_each("Range", at_0=between(0, 2), at_1=between(5, 9), at_2=between(1, 3)),
+    **_each("Range", at_0=loosely(0, 2), at_1=loosely(5, 9), at_2=loosely(1, 3)),
     **_each("LinSpace", at_2=between(3, 6)),
     **_each("TopKV2", at_1=_most(0, -1)),
     **_each("TopK", at_1=_most(0, -1)),
@@ -181,6 +199,7 @@ _RULES: dict[tuple[str, int], Rule] = {
     **_each("InTopK InTopKV2", at_1=lambda use: below(use.size(0, -1))),
     **_each("ArgMax ArgMin Cumsum Cumprod SplitV", at_1=_axis(0)),
     **_each(_REDUCTIONS, at_1=_axis(0)),
+    **_each("Sum", at_0=divisions.summed),
     **_each("ReverseV2", at_1=_axis(0)),
     **_each("ExpandDims", at_1=_axis(0, 1)),
     **_each("Split", at_0=_axis(1)),

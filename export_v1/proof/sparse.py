@@ -6,19 +6,25 @@ names that tf.sparse_placeholder of TensorFlow 1.0 to 1.15 gives: NAME/indices, 
 
 import dataclasses
 import itertools
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from export_v1.ir import graph, ops
-from export_v1.ir.graph import NodeDef, Tensor, data_inputs, op_def
+from export_v1.ir import graph
+from export_v1.ir.graph import NodeDef, Tensor, attr, data_inputs, op_def
 from export_v1.proof.reading import Reading, Shape
 
 # Room in each axis after the first; only the first place is taken where nothing says how many there are.
 WIDTH = 4
 # How many values there are where nothing says so.
 ROWS = 3
-_PASSED = ops.IDENTITIES | ops.SWITCHES | ops.MERGES | ops.ENTERS | {"Cast"}
+# The operand whose sizes the dense shape has.
+_BESIDE_DENSE = {
+    "SparseDenseCwiseMul": "dense",
+    "SparseDenseCwiseDiv": "dense",
+    "SparseDenseCwiseAdd": "dense",
+    "SparseTensorDenseAdd": "b",
+}
 # Its OpDef names the dense shape by what it makes.
 _NAMES = {"SparseToDense": ("sparse_indices", "sparse_values", "output_shape")}
 
@@ -31,7 +37,7 @@ class Parts:
         indices: one row of indices for each value.
         values: one for each row of `indices`.
         shape: of the dense tensor.
-        width: how many places the last axis has, where an op says so.
+        sizes: how many places the last axes have, where an op says so.
         fixed: the dense shape where it is constant in the graph.
         constant: name of the tensor that holds it there.
     """
@@ -39,7 +45,7 @@ class Parts:
     indices: str
     values: str | None
     shape: str | None
-    width: int | None = None
+    sizes: tuple[int | None, ...] = ()
     fixed: tuple[int, ...] | None = None
     constant: str | None = None
 
@@ -56,9 +62,15 @@ def found(reading: Reading, placeholders: Mapping[str, str]) -> list[Parts]:
     for node in reading.graph_def.node:
         for parts in _by_reader(reading, node, keys):
             by_indices.setdefault(parts.indices, parts)
-            if parts.width is not None:
-                by_indices[parts.indices] = dataclasses.replace(by_indices[parts.indices], width=parts.width)
+            before = by_indices[parts.indices]
+            by_indices[parts.indices] = dataclasses.replace(before, sizes=_larger(before.sizes, parts.sizes))
     return list(by_indices.values())
+
+
+def _larger(first: tuple[int | None, ...], second: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    """Returns sizes of last axes that hold what either has."""
+    pairs = reversed(list(itertools.zip_longest(reversed(first), reversed(second))))
+    return tuple(max((size for size in pair if size is not None), default=None) for pair in pairs)
 
 
 def _by_name(placeholders: Mapping[str, str]) -> Iterator[Parts]:
@@ -85,22 +97,36 @@ def _by_reader(reading: Reading, node: NodeDef, keys: Mapping[str, str]) -> Iter
         shape = next((other for other in (shape, f"{prefix}dense_shape", f"{shape}s") if other in operands), shape)
         for at, tensor in enumerate(tensors):
             indices = _input(reading, tensor, keys)
-            if indices is None or at >= len(operands.get(shape, ())):
+            if indices is None:
+                continue
+            if node.op == "CTCLoss":
+                # One row for each sequence, and no shape.
+                yield Parts(indices, _input(reading, operands[values][at], keys), None)
+            if at >= len(operands.get(shape, ())):
                 continue
             constant = reading.value(operands[shape][at])
-            width = None
-            if node.op == "SparseTensorDenseMatMul":
-                # Rows that no graph has in advance are those of another input.
-                rows = reading.shape(operands["b"][0])
-                width = (rows[0] if rows else None) or ROWS
             yield Parts(
                 indices,
                 _input(reading, operands[values][at], keys) if at < len(operands.get(values, ())) else None,
                 _input(reading, operands[shape][at], keys),
-                width,
+                _sizes(reading, node, operands),
                 None if constant is None else tuple(int(size) for size in constant.ravel()),
-                None if constant is None else _origin(reading, operands[shape][at]).name,
+                None if constant is None else reading.origin(operands[shape][at]).name,
             )
+
+
+def _sizes(reading: Reading, node: NodeDef, operands: Mapping[str, list[Tensor]]) -> tuple[int | None, ...]:
+    """Returns the sizes of the last axes of a SparseTensor that a dense operand of an op asks for."""
+    if node.op == "SparseTensorDenseMatMul":
+        rows = reading.shape(operands["b"][0])
+        # Rows that no graph has in advance are those of another input.
+        size = (rows[1 if attr(node, "adjoint_b").b else 0] if rows else None) or ROWS
+        return (size, None) if attr(node, "adjoint_a").b else (size,)
+    if node.op in _BESIDE_DENSE:
+        shape = reading.shape(operands[_BESIDE_DENSE[node.op]][0])
+        # Of one row or column, it is spread over the others.
+        return tuple(size if size != 1 else None for size in shape or ())
+    return ()
 
 
 def _operands(node: NodeDef, definition) -> dict[str, list[Tensor]]:
@@ -115,17 +141,7 @@ def _operands(node: NodeDef, definition) -> dict[str, list[Tensor]]:
 
 def _input(reading: Reading, tensor: Tensor, keys: Mapping[str, str]) -> str | None:
     """Returns the key of the input that a tensor is, through whatever only passes it on."""
-    return keys.get(_origin(reading, tensor, keys).node)
-
-
-def _origin(reading: Reading, tensor: Tensor, stop: Container[str] = ()) -> Tensor:
-    """Returns what a tensor is, through whatever only passes it on."""
-    for _ in range(64):
-        node = reading.index.nodes.get(tensor.node)
-        if tensor.node in stop or node is None or node.op not in _PASSED or not len(node.input):
-            break
-        tensor = data_inputs(node)[0]
-    return tensor
+    return keys.get(reading.origin(tensor, keys).node)
 
 
 def examples(parts: Parts, shapes: Mapping[str, Shape], rng: np.random.Generator) -> tuple[dict[str, np.ndarray], int]:
@@ -139,13 +155,14 @@ def examples(parts: Parts, shapes: Mapping[str, Shape], rng: np.random.Generator
     counts = [shape[0] for shape in (shapes[parts.indices], shapes.get(parts.values or "")) if shape and shape[0]]
     count = counts[0] if counts else ROWS
     dense = list(parts.fixed) if parts.fixed else [count] + [WIDTH] * (_rank(parts, shapes) - 1)
-    if parts.width and len(dense) > 1 and not parts.fixed:
-        dense[-1] = parts.width
+    for axis, size in enumerate(reversed(parts.sizes), 1) if not parts.fixed else ():
+        if size and axis <= len(dense):
+            dense[-axis] = size
     places = int(np.prod(dense, dtype=np.int64))
     if count <= dense[0]:
         indices = np.zeros([count, len(dense)], np.int64)
         indices[:, 0] = np.arange(count)
-        if parts.width:
+        if parts.sizes and parts.sizes[-1] and len(dense) > 1:
             indices[:, -1] = rng.integers(0, dense[-1], count)
     else:
         positions = (

@@ -4,11 +4,13 @@
 what they have to be, given the shapes that the graph's tensors have for a candidate.
 """
 
+import dataclasses
+
 import numpy as np
 
 from export_v1.ir import ops
 from export_v1.ir.graph import NodeDef, Tensor, attr, data_inputs
-from export_v1.proof import rules
+from export_v1.proof import divisions, rules
 from export_v1.proof.domain import UNSAID, Domain, both
 from export_v1.proof.reading import Reading, known
 
@@ -71,6 +73,9 @@ class _Search:
         if node.op in ("Pack", "ConcatV2"):
             wanted = self._outputs(node, depth)
             return None if wanted is None else self._part(node, at, wanted)
+        if node.op == "Cumsum" and at == 0:
+            ends = self._outputs(node, depth)
+            return divisions.parts(int(np.max(ends.high)) - 1) if ends is not None and ends.order == "splits" else None
         if node.op in ops.ADDS | {"Sub", "Mul", "FloorDiv"} and len(node.input) >= 2:
             return self._computed(node, at, depth)
         if node.op == "TensorArrayScatterV3" and at == 2:
@@ -114,7 +119,11 @@ class _Search:
         if domain.is_uniform:
             return domain
         if node.op == "Pack":
-            return domain.at(at) if attr(node, "axis").i == 0 else None
+            shape, axis = self.reading.shape(Tensor(node.name)), attr(node, "axis").i
+            if axis == 0:
+                return domain.at(at)
+            is_column = shape is not None and axis in (-1, len(shape) - 1)
+            return dataclasses.replace(domain.at((..., at)), order="") if is_column else None
         sizes = [known(self.reading.shape(tensor)) for tensor in data_inputs(node)[:-1]]
         if any(size is None or len(size) != 1 for size in sizes) or at >= len(sizes):
             return None

@@ -309,6 +309,118 @@ def test_integers_are_what_the_readers_take(which):
     assert holds(inputs["i"]) and inputs["i"].dtype == np.int32 and not refused
 
 
+def _summed_rows(lengths):
+    """The sums of parts of `v` of so many rows, as a ragged tensor or a compressed sparse matrix has them."""
+    rows = tf.repeat(tf.range(tf.shape(lengths)[0]), lengths)
+    return tf.math.segment_sum(_x("v", shape=[None, 2]), rows)
+
+
+def _searched_rows(i):
+    v = _x("v", shape=[None])
+    rows = tf.searchsorted(i, tf.range(tf.shape(v)[0]), side="right") - 1
+    where = tf.cast(tf.stack([rows, _x("columns", INT, [None])], 1), tf.int64)
+    matrix = tf.SparseTensor(where, v, tf.cast(tf.stack([tf.shape(i)[0] - 1, 14]), tf.int64))
+    return tf.sparse.sparse_dense_matmul(matrix, _weights(14, 3))
+
+
+def _nested(i):
+    """Two splits, each told apart by what its end has to be."""
+    inner, v = _x("inner", INT, [None]), _x("v", shape=[None, 2])
+    ends = [
+        v1.Assert(tf.equal(i[-1], tf.shape(inner)[0] - 1), [i]),
+        v1.Assert(tf.equal(inner[-1], tf.shape(v)[0]), [inner]),
+    ]
+    with tf.control_dependencies(ends):
+        return tf.reduce_sum(i[1:] - i[:-1]) + tf.reduce_sum(inner[1:] - inner[:-1]), tf.identity(v)
+
+
+def _unchecked(i):
+    inner = _x("inner", INT, [None])
+    return tf.reduce_sum(i[1:] - i[:-1]) + tf.reduce_sum(inner[1:] - inner[:-1])
+
+
+def _one_row_less(i):
+    v = _x("v", shape=[None, 2])
+    with tf.control_dependencies([v1.Assert(tf.equal(i[-1], tf.shape(v)[0] - 1), [i])]):
+        return tf.reduce_sum(i[1:] - i[:-1]), tf.identity(v)
+
+
+def _summed_up(i):
+    v = _x("v", shape=[None, 2])
+    with tf.control_dependencies([v1.Assert(tf.equal(tf.reduce_sum(i), tf.shape(v)[0]), [i])]):
+        return tf.identity(v)
+
+
+def _ends_of(i):
+    ends = tf.concat([[0], tf.cumsum(i)], 0)
+    return _summed_rows(ends[1:] - ends[:-1])
+
+
+def _are_splits(name: str = "i", of: str = "v", fewer: int = 0):
+    return lambda made: (
+        made[name][0] == 0 and (np.diff(made[name]) >= 0).all() and made[name][-1] == len(made[of]) - fewer
+    )
+
+
+def _are_parts(made: dict[str, np.ndarray]) -> bool:
+    return made["i"].min() >= 0 and made["i"].sum() == len(made["v"]) > 1
+
+
+# Name -> (graph, what holds, how many are refused before): what no reader says is tried third.
+DIVISIONS = {
+    "where each part ends": (lambda i: _summed_rows(i[1:] - i[:-1]), _are_splits(), 0),
+    "where to search": (
+        _searched_rows,
+        lambda made: _are_splits()(made) and 3 < made["columns"].max() < 14,
+        0,
+    ),
+    "parts of parts": (_nested, lambda made: _are_splits(of="inner", fewer=1)(made) and _are_splits("inner")(made), 0),
+    "parts of parts that nothing checks": (_unchecked, _are_splits(of="inner", fewer=1), 0),
+    "an end that is compared": (_one_row_less, _are_splits(fewer=1), 0),
+    "rows whose sum is compared": (_summed_up, _are_parts, 0),
+    "rows that are summed up": (_ends_of, _are_parts, 0),
+    "rows of which no reader says anything": (_summed_rows, _are_parts, 2),
+    "ends of which no reader says anything": (
+        lambda i: _summed_rows(i[1:] - tf.roll(i, 1, 0)[1:]),
+        _are_splits(),
+        3,
+    ),
+}
+
+
+@pytest.mark.parametrize("which", DIVISIONS)
+def test_integers_divide_the_rows_of_another_input(which):
+    build, holds, most = DIVISIONS[which]
+    inputs, refused = _answered(lambda: build(_x("i", INT, [None])))
+    assert holds(inputs) and refused <= most
+
+
+@pytest.mark.parametrize("build", [_summed_rows, _ends_of])
+def test_further_sets_divide_all_the_rows_again(build):
+    with graphs.tensorflow_1() as graph:
+        build(_x("i", INT, [None]))
+    graph_def = graph.as_graph_def()
+    inputs = small_models.asked(graph, {"i": "i:0", "v": "v:0"}, {}).signatures["serving_default"].inputs
+    first = {"i": np.array([5, 0, 2, 4], np.int32), "v": np.ones([11, 2], np.float32)}
+    made = [values["i"] for values in examples.sets(graph_def, graph_def, inputs, first, 3)]
+    assert [values.sum() for values in made] == [11, 11, 11] and len({tuple(values) for values in made}) > 1
+
+
+def test_a_sum_that_is_compared_with_a_constant_divides_nothing():
+    def build():
+        ids = _x("i", INT, [None])
+        return tf.cond(tf.equal(tf.reduce_sum(ids), 0), lambda: _x("v", shape=[None]), lambda: tf.zeros([3]))
+
+    inputs, _ = _answered(build)
+    assert inputs["i"].all()
+
+
+def test_what_is_only_convenient_gives_way():
+    """Any number will do for a range; rows of a table have to be in it."""
+    inputs, refused = _answered(lambda: (lambda i: (tf.range(i), tf.gather(_weights(3, 2), i)))(_x("i", INT, [])))
+    assert inputs["i"] < 3 and not refused
+
+
 def test_filled_tables_are_asked_for_their_own_words():
     def build():
         initializer = tf.lookup.KeyValueTensorInitializer(

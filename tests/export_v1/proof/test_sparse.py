@@ -88,3 +88,35 @@ def test_several_sparse_tensors_of_one_op_have_as_many_rows():
     made, answer = _attempt(build, dense="dense", c="where", d="what", e="room", **names)
     assert list(made["e"]) == list(made["a_shape"]) and len(made["d"]) == len(made["c"]) == len(made["dense"])
     assert answer[0] == made["e"][0]
+
+
+def test_a_factor_that_is_turned_has_as_many_rows_as_the_other():
+    def build():
+        sparse = v1.sparse_placeholder(tf.float32, name="x")
+        return tf.sparse.sparse_dense_matmul(sparse, tf.ones([14, 4]), adjoint_a=True)
+
+    made, answer = _attempt(build, **{part: f"x/{part}" for part in ("indices", "values", "shape")})
+    assert made["shape"][0] == 14 and answer.shape == (made["shape"][1], 4) and answer.any()
+
+
+def test_a_dense_operand_tells_the_shape():
+    """As graph attention has it: scores of a row and of a column, spread over the neighbours that there are."""
+
+    def build():
+        near, x = v1.sparse_placeholder(tf.float32, name="near"), v1.placeholder(tf.float32, [1, None, 6], "x")
+        scores = tf.reduce_sum(x, 2)
+        return tf.sparse.to_dense(tf.sparse.add(near * tf.transpose(scores), near * scores))
+
+    made, answer = _attempt(build, x="x", **{part: f"near/{part}" for part in ("indices", "values", "shape")})
+    rows = made["x"].shape[1]
+    assert list(made["shape"]) == [rows, rows] and np.count_nonzero(answer) == len(made["values"])
+
+
+def test_labels_of_sequences_need_no_shape():
+    def build():
+        labels = v1.sparse_placeholder(tf.int32, name="labels")
+        scores, lengths = v1.placeholder(tf.float32, [None, None, 8], "x"), v1.placeholder(tf.int32, [None], "lengths")
+        return v1.nn.ctc_loss(labels, scores, lengths)
+
+    made, answer = _attempt(build, indices="labels/indices", values="labels/values", x="x", lengths="lengths")
+    assert made["indices"].shape == (3, 2) and np.isfinite(answer).all()
