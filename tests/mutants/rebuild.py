@@ -36,13 +36,10 @@ _RULES = ("tests/load_v2/opening/test_weight_rules.py",)
 
 CHANGES = (
     Change(
-        "load_v2/opening/rebuilding.py",
+        "load_v2/opening/ranks.py",
         "shape = [None, 3] if sample is None else [None, *np.shape(sample.inputs[first])[1:]]",
         "shape = [None, 3]",
-        (
-            "tests/load_v2/opening/test_rebuilding.py"
-            "::test_a_rank_that_is_unknown_is_that_of_the_made_up_inputs_where_that_is_asked_for",
-        ),
+        _OF_RANKS,
         why="a rank is proposed that the graph may not take",
     ),
     Change(

@@ -64,10 +64,13 @@ def test_what_may_have_several_ranks_is_refused_with_the_flag(name, tmp_path):
 
 
 def test_the_rank_of_made_up_inputs_is_taken_where_that_is_asked_for(tmp_path):
-    path = _exported(tmp_path, OPEN["any numbers"])
+    path = _exported(tmp_path, OPEN["rows in two forms"])
+    with pytest.raises(LoadError, match=r"--input=x=x:0\[None,6\]"):
+        rebuilding.plan(path)
     model = rebuilding.rebuild(path, backends=["tensorflow"], static=True).model
     given = np.float32(np.random.default_rng(3).normal(size=(5, *model.inputs[0].shape[1:])))
-    np.testing.assert_allclose(model({"x": given}), np.tanh(given), rtol=1e-5, atol=1e-5)
+    assert given.shape == (5, 6)
+    np.testing.assert_allclose(model({"x": given}), OPEN["rows in two forms"](given), rtol=1e-5, atol=1e-5)
 
 
 def test_a_scalar_that_is_added_to_a_variable_is_one(tmp_path):
