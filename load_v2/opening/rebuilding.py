@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -280,15 +279,9 @@ def execute(code: str) -> keras.Model:
         return namespace["build"]()
     except Exception as error:  # whatever Keras and its backend raise, there is no such model
         raise LoadError(
-            f"Keras refuses the rebuilt model: {type(error).__name__}: {first_lines(error)}\n"
+            f"Keras refuses the rebuilt model: {type(error).__name__}: {proof.first_lines(error)}\n"
             "  Use SignatureLayer, or --dry_run to see what the model is made of."
         ) from error
-
-
-def first_lines(error: Exception) -> str:
-    """Returns what an error of Keras's says, without its lists of arguments and without colours."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    return " ".join([line.strip() for line in plain.splitlines() if line.strip()][:2])
 
 
 def fill(model: keras.Model, layers: Sequence[Layer]) -> None:
