@@ -206,8 +206,3 @@ def regularization_losses(model: Graph, kept_variables: set[str]) -> tuple[str, 
     outside = index.depending(nodes, on=others | _sources(index, above))
     using = index.depending(nodes, on=kept_variables)
     return tuple(loss.name for loss in losses if loss.node in using and loss.node not in outside)
-
-
-def variables_of(graph_def: GraphDef) -> set[str]:
-    """Returns the names of the variables in a graph."""
-    return {node.name for node in graph_def.node if node.op in ops.VARIABLES}

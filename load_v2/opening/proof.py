@@ -2,6 +2,7 @@
 
 import dataclasses
 import operator
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -167,8 +168,7 @@ def _difference(context: Context, evaluator: Evaluator, piece: Piece, given, fee
     try:
         have = evaluator.evaluate(piece.code, {t: keras.ops.convert_to_tensor(value) for t, value in given.items()})
     except Exception as error:  # whatever Keras and its backend raise, the piece has no such code
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()][:2]
-        return f"Keras refuses it: {type(error).__name__}: {' '.join(lines)}"
+        return f"Keras refuses it: {type(error).__name__}: {first_lines(error)}"
     members = list(have) if len(piece.outputs) > 1 else [have]
     for output, wanted, member in zip(
         outputs, want, [m for m, output in zip(members, piece.outputs, strict=True) if output is not None], strict=True
@@ -178,3 +178,9 @@ def _difference(context: Context, evaluator: Evaluator, piece: Piece, given, fee
         if not compared.equal:
             return str(compared)
     return None
+
+
+def first_lines(error: Exception) -> str:
+    """Returns what an error of Keras's says, without its lists of arguments and without colours."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    return " ".join([line.strip() for line in plain.splitlines() if line.strip()][:2])

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -26,6 +25,7 @@ from load_v2.opening import (
     expressions,
     printed_state,
     proof,
+    ranks,
     refusing,
     regularizers,
     repertoire,
@@ -189,7 +189,7 @@ def survey(path: str | os.PathLike, signature: str = "serving_default", static: 
     left_out = _regularized(program, layers)
     specs = program.source.signatures[program.key].inputs
     code = source.write(body, context, specs, source.title(program))
-    notes = (*(parts.notes if parts else _fixed(program)), *left_out, *_notes(program, context, layers))
+    notes = (*(parts.notes if parts else ranks.notes(program, sample)), *left_out, *_notes(program, context, layers))
     return Plan(program, context, covered, code, tuple(layers), sample, notes, parts)
 
 
@@ -204,8 +204,19 @@ def _covered(
     """Returns the part of a signature that becomes a model, with its sample, its graph and the pieces of that."""
     if parts is not None:
         program, sample = parts.core, parts.sample(sample)
-    context = _context(program, _sizes(program, sample) if static else _ranks(program, sample, parts is not None))
+    known = ranks.of_sample(program, sample) if static else ranks.shapes(program, sample, parts is not None)
+    context = _context(program, known)
+    if sample is not None:
+        inputs = {key: _rows(value, known.get(key)) for key, value in sample.inputs.items()}
+        sample = dataclasses.replace(sample, inputs=inputs)
     return program, sample, context, proven(context, sample)
+
+
+def _rows(value: np.ndarray, shape: tuple[int | None, ...] | None) -> np.ndarray:
+    """Returns recorded values in rows of as many numbers as the model takes, where they have another form."""
+    if shape is None or len(shape) != 2 or shape[1] is None or np.ndim(value) == 2:
+        return value
+    return np.reshape(value, (-1, shape[1]))
 
 
 def _sample(path: str, program: Program) -> codec.Arrays | None:
@@ -217,58 +228,6 @@ def _sample(path: str, program: Program) -> codec.Arrays | None:
     spec = program.source.signatures[program.key]
     fits = set(spec.inputs) <= set(sample.inputs) and set(spec.outputs) & set(sample.outputs)
     return sample if fits else None
-
-
-def _sizes(program: Program, sample: codec.Arrays | None) -> dict[str, tuple]:
-    if sample is None:
-        raise LoadError("--static takes sizes from the recorded sample, and there is none.\n  Leave it out.")
-    fixed = {}
-    for key, spec in program.source.signatures[program.key].inputs.items():
-        shape = np.shape(sample.inputs[key])
-        known = spec.shape if spec.shape is not None else (None,) * len(shape)
-        fixed[key] = tuple(
-            size if size is not None or not at else shape[at] for at, size in enumerate(known)
-        )  # fmt: skip
-    return fixed
-
-
-def _ranks(program: Program, sample: codec.Arrays | None, made: bool) -> dict[str, tuple]:
-    """Returns the sample's sizes, but for the batch, for inputs of which the graph does not tell the rank.
-
-    Args:
-        taken: the program.
-        sample: inputs of it.
-        made: whether they are what the graph itself made; then only their rank is the sample's.
-
-    Raises:
-        LoadError: there is such an input, and no sample that its owner gave.
-    """
-    unknown = [key for key, spec in program.source.signatures[program.key].inputs.items() if spec.shape is None]
-    if made and sample is not None:
-        return {key: (None,) * np.ndim(sample.inputs[key]) for key in unknown}
-    record = program.source.record
-    given = record is not None and record.sample is not None and record.sample.origin == "given"
-    if unknown and (sample is None or not given):
-        raise LoadError(_of_unknown_rank(program, unknown, sample))
-    shapes = {key: np.shape(sample.inputs[key]) for key in unknown} if sample is not None else {}
-    return {key: (None, *shape[1:]) if shape else () for key, shape in shapes.items()}
-
-
-def _of_unknown_rank(program: Program, keys: Sequence[str], sample: codec.Arrays | None) -> str:
-    """Returns the message for inputs without a rank, with the flag that gives the first of them one."""
-    first, record = keys[0], program.source.record
-    known = record.signatures.get(program.key) if record is not None else None
-    entry = known.inputs.get(first) if known is not None else None
-    tensor = entry.tensor if entry is not None else program.source.signatures[program.key].inputs[first].tensor
-    shape = [None, 3] if sample is None else [None, *np.shape(sample.inputs[first])[1:]]
-    flag = f"--input={first}={tensor}[{','.join(map(str, shape))}]"
-    lines = [
-        f"The rank of input {quoted(keys)} is unknown, and a Keras model needs it.",
-        f"  Give it in step 1, such as {flag}, or real inputs: --sample=FILE.npz",
-    ]
-    if sample is not None:
-        lines.append("  The graph has answered made-up inputs of that shape; --static takes it from them.")
-    return "\n".join(lines)
 
 
 def _context(program: Program, sizes: Mapping[str, tuple] | None) -> Context:
@@ -320,15 +279,9 @@ def execute(code: str) -> keras.Model:
         return namespace["build"]()
     except Exception as error:  # whatever Keras and its backend raise, there is no such model
         raise LoadError(
-            f"Keras refuses the rebuilt model: {type(error).__name__}: {first_lines(error)}\n"
+            f"Keras refuses the rebuilt model: {type(error).__name__}: {proof.first_lines(error)}\n"
             "  Use SignatureLayer, or --dry_run to see what the model is made of."
         ) from error
-
-
-def first_lines(error: Exception) -> str:
-    """Returns what an error of Keras's says, without its lists of arguments and without colours."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    return " ".join([line.strip() for line in plain.splitlines() if line.strip()][:2])
 
 
 def fill(model: keras.Model, layers: Sequence[Layer]) -> None:
@@ -496,12 +449,6 @@ def _regularized(program: Program, layers: Sequence[Layer]) -> list[str]:
             f"{others} regularization losses are no sums of absolute values or squares, and are not in the model"
         )
     return notes
-
-
-def _fixed(program: Program) -> list[str]:
-    """Returns a note on the sizes that are the sample's."""
-    fixed = [key for key, spec in program.source.signatures[program.key].inputs.items() if spec.shape is None]
-    return [f"the graph does not tell the rank of {quoted(fixed)}; its sizes are the sample's"] if fixed else []
 
 
 def _notes(program: Program, context: Context, layers: Sequence[Layer]) -> list[str]:

@@ -12,6 +12,7 @@ _TRAINING = ("tests/load_v2/opening/test_training.py",)
 _VALUES = ("tests/load_v2/opening/test_values.py",)
 _BLOCKS = ("tests/load_v2/opening/test_blocks.py",)
 _FULL = ("tests/load_v2/scoring/test_commands_atomic.py::test_a_full_temporary_folder_under_rebuild",)
+_OF_RANKS = ("tests/load_v2/opening/test_ranks.py",)
 _CARRIED = ("tests/load_v2/opening/test_carried.py",)
 _TEXT = ("tests/load_v2/opening/test_text.py",)
 _RANKS = (
@@ -35,13 +36,10 @@ _RULES = ("tests/load_v2/opening/test_weight_rules.py",)
 
 CHANGES = (
     Change(
-        "load_v2/opening/rebuilding.py",
+        "load_v2/opening/ranks.py",
         "shape = [None, 3] if sample is None else [None, *np.shape(sample.inputs[first])[1:]]",
         "shape = [None, 3]",
-        (
-            "tests/load_v2/opening/test_rebuilding.py"
-            "::test_a_rank_that_is_unknown_is_that_of_the_made_up_inputs_where_that_is_asked_for",
-        ),
+        _OF_RANKS,
         why="a rank is proposed that the graph may not take",
     ),
     Change(
@@ -795,5 +793,74 @@ CHANGES = (
         "    if False:\n",
         _OPERATIONS,
         why="one value of each row is refused",
+    ),
+    Change(
+        "load_v2/opening/ranks.py",
+        "    if len(ranks) != 1:\n",
+        "    if not ranks:\n",
+        _OF_RANKS,
+        why="the smallest rank of several is taken for the only one",
+    ),
+    Change(
+        "load_v2/opening/ranks.py",
+        "    return math.prod(others) if first == -1 and others and min(others) > 0 else None\n",
+        "    return math.prod(others) if others and min(others) > 0 else None\n",
+        _OF_RANKS,
+        why="a reshape to a fixed number of rows takes any",
+    ),
+    Change(
+        "load_v2/opening/ranks.py",
+        "    if len(flat) == 1 and (numbers",
+        "    if (numbers",
+        _OF_RANKS,
+        why="one of several forms is taken",
+    ),
+    Change("load_v2/opening/ranks.py", "    if given and sample is not None:\n", "    if False:\n", _OF_RANKS),
+    Change(
+        "load_v2/opening/ranks.py",
+        "    return [*others, *(",
+        "    return [*(",
+        _OF_RANKS,
+        why="whoever asks for the rank is no reader",
+    ),
+    Change(
+        "load_v2/opening/ranks.py",
+        "*(node for node in readers if node.op not in ALIASES), *behind]",
+        "*readers]",
+        _OF_RANKS,
+    ),
+    Change(
+        "load_v2/opening/rebuilding.py",
+        "    return np.reshape(value, (-1, shape[1]))\n",
+        "    return value\n",
+        _OF_RANKS,
+    ),
+    Change(
+        "load_v2/opening/ranks.py",
+        "        shape[axis] = None if _fits(program, specs[key].tensor, other) else recorded[axis]\n",
+        "        shape[axis] = recorded[axis]\n",
+        _OF_RANKS,
+        why="every size is the sample's",
+    ),
+    Change(
+        "load_v2/opening/ranks.py",
+        "_first_size(index, first) == data and others",
+        "others",
+        _OF_RANKS,
+        why="columns are rows",
+    ),
+    Change(
+        "load_v2/opening/ranks.py",
+        ".tolist() == [0] else None\n",
+        ".tolist() else None\n",
+        _OF_RANKS,
+        why="any size is the first",
+    ),
+    Change(
+        "load_v2/opening/ranks.py",
+        " if not _counts_rows(index, reader)}",
+        "}",
+        _OF_RANKS,
+        why="who counts rows reads a rank",
     ),
 )

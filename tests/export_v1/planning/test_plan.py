@@ -270,15 +270,6 @@ def test_a_loss_depends_on_variables_in_use_and_on_nothing_else_from_outside():
     assert variant.regularization_losses(model, {"other"}) == ()
 
 
-def test_what_counts_as_a_variable():
-    with graphs.tensorflow_1() as graph:
-        v1.get_variable("old", [2])
-        tf.raw_ops.VarHandleOp(dtype=tf.float32, shape=[2], name="new")
-        tf.raw_ops.Variable(shape=[2], dtype=tf.float32, name="oldest")
-        v1.placeholder(tf.float32, [], "x")
-    assert variant.variables_of(graph.as_graph_def()) == {"old", "new", "oldest"}
-
-
 # What a signature's outputs depend on.
 
 

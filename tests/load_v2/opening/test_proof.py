@@ -85,3 +85,8 @@ def test_a_pattern_that_fails_is_no_match(monkeypatch):
     monkeypatch.setattr(weighted.Weighted, "find", fails)
     result = cover.cover(case(_square_dense).context)
     assert not result.refusals and any("AssertionError: unforeseen" in miss.reason for miss in result.misses)
+
+
+def test_what_an_error_of_keras_says_is_plain_text():
+    error = ValueError("Exception in Dense.call().\n\n\x1b[1mShapes differ\x1b[0m\nArguments received:\n  x")
+    assert proof.first_lines(error) == "Exception in Dense.call(). Shapes differ"

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import export_v1
 from load_v2.errors import LoadError
 from load_v2.opening import backends, rebuilding, strings
 from tests.support import cases
@@ -141,21 +140,6 @@ def _scattered(variable, row):
 def test_a_write_that_no_layer_can_keep_is_refused_before_ranks_are_asked_for(scattering):
     with pytest.raises(LoadError, match="ResourceScatterAdd .* writes variables"):
         rebuilding.plan(scattering)
-
-
-def test_a_rank_that_is_unknown_is_that_of_the_made_up_inputs_where_that_is_asked_for(tmp_path):
-    kernel = np.arange(24, dtype="float32").reshape(6, 4)
-    with tf.Graph().as_default() as graph:
-        x = tf.compat.v1.placeholder("float32", None, name="x")
-        tf.matmul(tf.reshape(x, [-1, 6]), tf.constant(kernel), name="y")
-    frozen, path = tmp_path / "frozen.pb", tmp_path / "1"
-    frozen.write_bytes(graph.as_graph_def().SerializeToString())
-    export_v1.export(graph_def=str(frozen), export_dir=str(path), inputs={"x": "x:0"}, outputs={"y": "y:0"})
-    with pytest.raises(LoadError, match=r"(?s)rank of input 'x'.*--input=x=x:0\[None,6\].*--static takes it from them"):
-        rebuilding.plan(path)
-    model = rebuilding.rebuild(path, backends=["tensorflow"], static=True).model
-    given = np.float32(np.random.default_rng(3).normal(size=(5, 6)))
-    np.testing.assert_allclose(model({"x": given}), given @ kernel, rtol=1e-5, atol=1e-5)
 
 
 @pytest.fixture

@@ -1,0 +1,182 @@
+"""Shapes of inputs for which the graph has none: what it reads them as, or else what its owner gave."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from export_v1.format import sample as codec
+from export_v1.ir import graph as ir
+from export_v1.ir import importing
+from export_v1.ir.graph import Index, NodeDef, Tensor
+from load_v2.errors import LoadError, quoted
+from load_v2.opening.graph import ALIASES
+from load_v2.program.program import Program
+
+Shape = tuple[int | None, ...]
+# Which ranks are tried; no op that models are made of takes more axes.
+_RANKS = range(7)
+
+
+def of_sample(program: Program, sample: codec.Arrays | None) -> dict[str, Shape]:
+    """Returns shapes with the sample's sizes wherever the signature leaves one open, but for the batch.
+
+    Raises:
+        LoadError: there is no sample.
+    """
+    if sample is None:
+        raise LoadError("--static takes sizes from the recorded sample, and there is none.\n  Leave it out.")
+    fixed = {}
+    for key, spec in program.source.signatures[program.key].inputs.items():
+        shape = np.shape(sample.inputs[key])
+        known = spec.shape if spec.shape is not None else (None,) * len(shape)
+        fixed[key] = tuple(
+            size if size is not None or not at else shape[at] for at, size in enumerate(known)
+        )  # fmt: skip
+    return fixed
+
+
+def shapes(program: Program, sample: codec.Arrays | None, made: bool) -> dict[str, Shape]:
+    """Returns shapes of the inputs of which the signature does not tell the rank.
+
+    First what the graph says: rows of as many numbers as all its readers reshape them to, or the one rank that TensorFlow's
+    shape functions let in. Then the sizes, but for the batch, of what its owner gave in step 1.
+
+    Args:
+        program: of a signature.
+        sample: inputs of it.
+        made: whether they are what the graph itself made; then only their rank is the sample's.
+
+    Raises:
+        LoadError: there is such an input, and no sample that its owner gave.
+    """
+    unknown = [key for key, spec in program.source.signatures[program.key].inputs.items() if spec.shape is None]
+    if made and sample is not None:
+        return {key: (None,) * np.ndim(sample.inputs[key]) for key in unknown}
+    record = program.source.record
+    given = record is not None and record.sample is not None and record.sample.origin == "given"
+    if given and sample is not None:
+        known = {key: np.shape(sample.inputs[key]) for key in unknown}
+        return {key: (None, *shape[1:]) if shape else () for key, shape in known.items()}
+    told = {key: shape for key in unknown if (shape := read_as(program, key, sample)) is not None}
+    if left := [key for key in unknown if key not in told]:
+        raise LoadError(_of_unknown_rank(program, left, sample))
+    return told
+
+
+def read_as(program: Program, key: str, sample: codec.Arrays | None) -> Shape | None:
+    """Returns the shape that the graph reads an input as, None where it takes several ranks.
+
+    A size is the sample's where TensorFlow refuses one more; the others are open.
+    """
+    specs = dict(zip(program.source.signatures[program.key].inputs, program.serve.inputs, strict=True))
+    index = Index(program.serve.graph_def)
+    tensor = ir.parse(specs[key].tensor)
+    flat = {_row(index, reader) for reader in _readers(index, tensor) if not _counts_rows(index, reader)}
+    if len(flat) == 1 and (numbers := flat.pop()) is not None:
+        return None, numbers
+    ranks = [rank for rank in _RANKS if _fits(program, specs[key].tensor, (None,) * rank)]
+    if len(ranks) != 1:
+        return None
+    shape: list[int | None] = [None] * ranks[0]
+    recorded = np.shape(sample.inputs[key]) if sample is not None else ()
+    for axis in range(1, ranks[0]) if len(recorded) == ranks[0] else ():
+        other = [recorded[axis] + 1 if axis == at else None for at in range(ranks[0])]
+        shape[axis] = None if _fits(program, specs[key].tensor, other) else recorded[axis]
+    return tuple(shape)
+
+
+def _readers(index: Index, tensor: Tensor) -> list[NodeDef]:
+    """Returns the nodes that read a tensor, those behind another name for it included."""
+    readers = [node for node in index.nodes.values() if tensor in ir.data_inputs(node)[:1]]
+    others = [node for node in index.nodes.values() if tensor in ir.data_inputs(node)[1:]]
+    behind = [reader for node in readers if node.op in ALIASES for reader in _readers(index, Tensor(node.name))]
+    return [*others, *(node for node in readers if node.op not in ALIASES), *behind]
+
+
+def _row(index: Index, reader: NodeDef) -> int | None:
+    """Returns of how many numbers each row is that a node makes of a tensor by reshaping it; None for another node."""
+    source = index.nodes.get(ir.data_inputs(reader)[1].node) if reader.op == "Reshape" else None
+    if source is None:
+        return None
+    if source.op == "Pack":
+        data = ir.data_inputs(reader)[0]
+        first, *others = (index.nodes.get(size.node) for size in ir.data_inputs(source))
+        # As many rows as there are: the first size of what is reshaped.
+        sizes = [_number(node) for node in others]
+        return math.prod(sizes) if _first_size(index, first) == data and others and min(sizes) > 0 else None
+    if source.op != "Const":
+        return None
+    first, *others = tf.make_ndarray(source.attr["value"].tensor).reshape(-1).tolist() or [0]
+    return math.prod(others) if first == -1 and others and min(others) > 0 else None
+
+
+def _number(node: NodeDef | None) -> int:
+    """Returns the value of a constant of one number, 0 for any other node."""
+    value = tf.make_ndarray(node.attr["value"].tensor) if node is not None and node.op == "Const" else None
+    return int(value) if value is not None and value.size == 1 else 0
+
+
+def _first_size(index: Index, node: NodeDef | None) -> Tensor | None:
+    """Returns the tensor of which a node gives the first size: tf.shape(tensor)[0]."""
+    if node is None or node.op != "StridedSlice" or ir.attr(node, "shrink_axis_mask").i != 1:
+        return None
+    shape, begin, *_ = (index.nodes.get(source.node) for source in ir.data_inputs(node))
+    if shape is None or shape.op != "Shape" or begin is None or begin.op != "Const":
+        return None
+    return ir.data_inputs(shape)[0] if tf.make_ndarray(begin.attr["value"].tensor).tolist() == [0] else None
+
+
+def _counts_rows(index: Index, node: NodeDef) -> bool:
+    """Returns whether a node is a shape of which nothing but the first size is read."""
+    return node.op == "Shape" and all(
+        _first_size(index, reader) is not None for reader in _readers(index, Tensor(node.name))
+    )
+
+
+def _fits(program: Program, tensor: str, wanted: Sequence[int | None]) -> bool:
+    """Returns whether TensorFlow's shape functions let an input have a shape."""
+    feeds: dict[str, tf.Tensor] = {}
+    with tf.Graph().as_default():
+        for spec in program.serve.inputs:
+            shape = wanted if spec.tensor == tensor else spec.shape
+            feeds[spec.tensor] = tf.compat.v1.placeholder(spec.dtype, shape)
+        for variable in program.variables:
+            for handle in variable.handles:
+                feeds[f"{handle}:0"] = tf.raw_ops.VarHandleOp(dtype=variable.dtype, shape=variable.shape)
+        try:
+            importing.graph_def(program.serve.graph_def, feeds=feeds)
+        except ValueError:
+            return False
+    return True
+
+
+def _of_unknown_rank(program: Program, keys: Sequence[str], sample: codec.Arrays | None) -> str:
+    """Returns the message for inputs without a rank, with the flag that gives the first of them one."""
+    first, record = keys[0], program.source.record
+    known = record.signatures.get(program.key) if record is not None else None
+    entry = known.inputs.get(first) if known is not None else None
+    tensor = entry.tensor if entry is not None else program.source.signatures[program.key].inputs[first].tensor
+    shape = [None, 3] if sample is None else [None, *np.shape(sample.inputs[first])[1:]]
+    flag = f"--input={first}={tensor}[{','.join(map(str, shape))}]"
+    lines = [
+        f"The rank of input {quoted(keys)} is unknown, and a Keras model needs it.",
+        f"  Give it in step 1, such as {flag}, or real inputs: --sample=FILE.npz",
+    ]
+    if sample is not None:
+        lines.append("  The graph has answered made-up inputs of that shape; --static takes it from them.")
+    return "\n".join(lines)
+
+
+def notes(program: Program, sample: codec.Arrays | None) -> list[str]:
+    """Returns notes on the shapes that the signature does not tell."""
+    unknown = [key for key, spec in program.source.signatures[program.key].inputs.items() if spec.shape is None]
+    told = [key for key in unknown if read_as(program, key, sample) is not None]
+    lines = (
+        [f"the signature does not tell the rank of {quoted(told)}; the model takes what the graph reads"]
+        if told
+        else []
+    )
+    left = [key for key in unknown if key not in told]
+    return lines + ([f"the graph does not tell the rank of {quoted(left)}; its sizes are the sample's"] if left else [])
