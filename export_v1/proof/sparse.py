@@ -18,6 +18,8 @@ from export_v1.proof.reading import Reading, Shape
 WIDTH = 4
 # How many values there are where nothing says so.
 ROWS = 3
+# Ops between an input and what reads it that only give it another form, at most.
+_MOST_FORMS = 16
 # The operand whose sizes the dense shape has.
 _BESIDE_DENSE = {
     "SparseDenseCwiseMul": "dense",
@@ -96,7 +98,7 @@ def _by_reader(reading: Reading, node: NodeDef, keys: Mapping[str, str]) -> Iter
         # Of several SparseTensors, they are "shapes".
         shape = next((other for other in (shape, f"{prefix}dense_shape", f"{shape}s") if other in operands), shape)
         for at, tensor in enumerate(tensors):
-            indices = _input(reading, tensor, keys)
+            indices, order = _source(reading, tensor, keys)
             if indices is None:
                 continue
             if node.op == "CTCLoss":
@@ -109,7 +111,7 @@ def _by_reader(reading: Reading, node: NodeDef, keys: Mapping[str, str]) -> Iter
                 indices,
                 _input(reading, operands[values][at], keys) if at < len(operands.get(values, ())) else None,
                 _input(reading, operands[shape][at], keys),
-                _sizes(reading, node, operands),
+                _in_order(_sizes(reading, node, operands), order),
                 None if constant is None else tuple(int(size) for size in constant.ravel()),
                 None if constant is None else reading.origin(operands[shape][at]).name,
             )
@@ -140,8 +142,45 @@ def _operands(node: NodeDef, definition) -> dict[str, list[Tensor]]:
 
 
 def _input(reading: Reading, tensor: Tensor, keys: Mapping[str, str]) -> str | None:
-    """Returns the key of the input that a tensor is, through whatever only passes it on."""
-    return keys.get(reading.origin(tensor, keys).node)
+    """Returns the key of the input that a tensor is, through whatever only passes it on or sorts it."""
+    return _source(reading, tensor, keys)[0]
+
+
+def _source(reading: Reading, tensor: Tensor, keys: Mapping[str, str]) -> tuple[str | None, list[int]]:
+    """Returns the key of the input that a tensor is, and the order in which its columns, the axes, have been put.
+
+    `tf.sparse.transpose` computes an order that it isn't given: the last axis comes first.
+    """
+    order: list[int] = []
+    is_turned = False
+    for _ in range(_MOST_FORMS):
+        tensor = reading.origin(tensor, keys)
+        node = reading.index.nodes.get(tensor.node)
+        if tensor.node in keys or node is None:
+            break
+        inputs = data_inputs(node)
+        if node.op == "SparseReorder" and tensor.index < 2:
+            tensor = inputs[tensor.index]
+        elif node.op == "Transpose":
+            tensor, is_turned = inputs[0], not is_turned
+        elif node.op == "GatherV2" and is_turned:
+            given = reading.value(inputs[1])
+            order = [-1, -2] if given is None else [int(axis) for axis in given.ravel()]
+            tensor = inputs[0]
+        else:
+            break
+    return keys.get(tensor.node), order
+
+
+def _in_order(sizes: tuple[int | None, ...], order: list[int]) -> tuple[int | None, ...]:
+    """Returns the sizes that axes have had before they were put into an order."""
+    if not order or not sizes:
+        return sizes
+    padded = [*[None] * (len(order) - len(sizes)), *sizes]
+    before: list[int | None] = [None] * len(padded)
+    for size, axis in zip(padded, order, strict=False):
+        before[axis] = size
+    return tuple(before)
 
 
 def examples(parts: Parts, shapes: Mapping[str, Shape], rng: np.random.Generator) -> tuple[dict[str, np.ndarray], int]:

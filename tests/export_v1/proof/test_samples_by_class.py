@@ -144,8 +144,8 @@ SHAPES = {
         {},
     ),
     "sizes that fit together": (
-        lambda: tf.concat([_x(shape=[None, None]), _x("y", shape=[None, 21])], 1) + tf.ones([1, 40]),
-        {"x": 19},
+        lambda: tf.concat([_x(shape=[None, None]), _x("y", shape=[None, 21])], 1) + tf.ones([1, 240]),
+        {"x": 219},
     ),
     "a field in 3-D that convolutions trim to a fixed one, beside labels": (_trimmed, {"x": 1, "labels": 2}),
     "twice as many rows": (lambda: tf.reshape(_x("a", shape=[None, 4]), [2, -1, 4]) + _x("b", shape=[None, 4]), {}),

@@ -1,6 +1,7 @@
 """Inputs made up for sparse placeholders agree with each other, so that a graph that reads them can answer."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 import export_v1
@@ -94,6 +95,18 @@ def test_a_factor_that_is_turned_has_as_many_rows_as_the_other():
     def build():
         sparse = v1.sparse_placeholder(tf.float32, name="x")
         return tf.sparse.sparse_dense_matmul(sparse, tf.ones([14, 4]), adjoint_a=True)
+
+    made, answer = _attempt(build, **{part: f"x/{part}" for part in ("indices", "values", "shape")})
+    assert made["shape"][0] == 14 and answer.shape == (made["shape"][1], 4) and answer.any()
+
+
+@pytest.mark.parametrize("order", [[1, 0], None])
+def test_an_order_of_axes_is_followed_back(order):
+    """Without one, TensorFlow computes it in the graph."""
+
+    def build():
+        turned = tf.sparse.transpose(v1.sparse_placeholder(tf.float32, name="x"), order)
+        return tf.sparse.sparse_dense_matmul(tf.sparse.reorder(turned), tf.ones([14, 4]))
 
     made, answer = _attempt(build, **{part: f"x/{part}" for part in ("indices", "values", "shape")})
     assert made["shape"][0] == 14 and answer.shape == (made["shape"][1], 4) and answer.any()
