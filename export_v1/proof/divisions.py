@@ -111,10 +111,12 @@ def _rows_beside(reading: Reading, tensor: Tensor) -> int | None:
                     continue
                 seen.add(reader.name)
                 further.append(reader.name)
-                for other in sorted((reading.index.ancestors([reader.name]) - own) & reading.inputs.keys()):
-                    rows = _rows(reading, other)
-                    if rows is not None:
-                        return rows
+                others = sorted((reading.index.ancestors([reader.name]) - own) & reading.inputs.keys())
+                # What is divided in its turn is divided before it comes here.
+                others.sort(key=lambda name: not _is_compared(reading, Tensor(name)))
+                known_rows = [rows for rows in (_rows(reading, other) for other in others) if rows is not None]
+                if known_rows:
+                    return known_rows[0]
         level = further
     rows_of_others = [_rows(reading, name) for name in sorted(reading.inputs) if name not in own]
     return next((rows for rows in rows_of_others if rows is not None), None)

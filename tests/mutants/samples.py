@@ -101,6 +101,7 @@ CHANGES = (
     _change("divisions", 'made is not None and made.op != "Const"', "made is not None", why="no rows are divided"),
     _change("divisions", "max(shape[0] - _is_compared(reading, Tensor(placeholder)), 0)", "shape[0]"),
     _change("divisions", "    return None if rows is None or rows < 0 else parts(rows)\n", "    return None\n"),
+    _change("divisions", "key=lambda name: not _is_compared(reading, Tensor(name))", "key=str", why="by name alone"),
     _change("rules", '    **_each("UpperBound LowerBound", at_0=divisions.ordered),\n', ""),
     _change("rules", '    **_each("SparseTensorDenseMatMul", at_0=_places_of_factor),\n', ""),
     _change("rules", "lambda use: Domain(low, high, is_loose=True)", "lambda use: Domain(low, high)"),

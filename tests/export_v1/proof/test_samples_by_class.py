@@ -339,6 +339,16 @@ def _unchecked(i):
     return tf.reduce_sum(i[1:] - i[:-1]) + tf.reduce_sum(inner[1:] - inner[:-1])
 
 
+def _reduced_twice(i):
+    """Sums of parts, and sums of parts of these."""
+    made = _x("a", shape=[None, 2])
+    for splits in (_x("inner", INT, [None]), i):
+        lengths = splits[1:] - splits[:-1]
+        count = tf.shape(lengths)[0]
+        made = tf.math.unsorted_segment_sum(made, tf.repeat(tf.range(count), lengths), count)
+    return made
+
+
 def _one_row_less(i):
     v = _x("v", shape=[None, 2])
     with tf.control_dependencies([v1.Assert(tf.equal(i[-1], tf.shape(v)[0] - 1), [i])]):
@@ -376,6 +386,11 @@ DIVISIONS = {
     ),
     "parts of parts": (_nested, lambda made: _are_splits(of="inner", fewer=1)(made) and _are_splits("inner")(made), 0),
     "parts of parts that nothing checks": (_unchecked, _are_splits(of="inner", fewer=1), 0),
+    "parts of parts, each summed up": (
+        _reduced_twice,
+        lambda made: _are_splits(of="inner", fewer=1)(made) and _are_splits("inner", of="a")(made),
+        0,
+    ),
     "an end that is compared": (_one_row_less, _are_splits(fewer=1), 0),
     "rows whose sum is compared": (_summed_up, _are_parts, 0),
     "rows whose sum is compared, which are looked up": (
