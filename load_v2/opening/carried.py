@@ -35,15 +35,18 @@ def without_writes(part: Part, variables: Sequence[artefact.Variable]) -> tuple[
     A variable stays written where its shape may change, where other ops than reads and assignments have it, such as a
     loop, and where nothing orders a write and another access: whatever runs the graph may take either first.
     """
+    written = {ir.parse(node.input[0]).node for node in part.graph_def.node if ops.writes_variable(node.op)}
+    if not written:
+        return part, ()
     index = Index(part.graph_def)
     nodes: dict[str, NodeDef] = {}
     carried = []
-    for variable in variables:
+    for variable in (variable for variable in variables if written & set(variable.handles)):
         accesses = [
             node for node in part.graph_def.node if {t.node for t in ir.data_inputs(node)} & set(variable.handles)
         ]
         steps = _in_order(index, [node.name for node in accesses])
-        if None in variable.shape or steps is None or not any(ops.writes_variable(node.op) for node in accesses):
+        if None in variable.shape or steps is None:
             continue
         if any(node.op not in _WRITERS | {"ReadVariableOp"} for node in accesses):
             continue
