@@ -98,7 +98,6 @@ class Context:
         as_recorded: tensors that are no numbers of any kind, such as masks; pieces that read them are proven with the sample's.
         masks: tensor that is true for the valid steps of sequences -> their lengths, and how many steps they have at most.
         computed: variables of which a layer holds something else than their own numbers.
-        made_of: id of a layer -> the tensors that its weights are made of.
         shared: variables that several layers would hold, and that are data for this: all read one weight.
         without_bias: those that differ in bias or activation alone: these come behind one layer.
         notes: what patterns remember of the graph, under keys of their own.
@@ -117,7 +116,6 @@ class Context:
         self.notes: dict[Any, Any] = {}
         self.as_recorded: set[Tensor] = set()
         self.computed: set[str] = set()
-        self.made_of: dict[int, tuple[Tensor, ...]] = {}
         self.shared: frozenset[str] = frozenset()
         self.without_bias: frozenset[str] = frozenset()
 
@@ -128,7 +126,6 @@ class Context:
         self.masks.clear()
         self.notes.clear()
         self.computed.clear()
-        self.made_of.clear()
 
     def sharing(self, several: Mapping[str, Collection[Layer | None]]) -> "Context":
         """Returns a context of the same graph in which layers have no variable of these twice.
@@ -265,11 +262,11 @@ class Context:
                     for _, tensors in weights
                 ),
                 printed=printed,
+                made_of=tuple(tensor for _, tensors in weights for tensor in tensors),
             )
             if not weights:
                 return made
-            self.made_of[id(made)] = tuple(tensor for _, tensors in weights for tensor in tensors)
-            for tensor in self.made_of[id(made)]:
+            for tensor in made.made_of:
                 self.held(tensor)
             self.layers[key] = made
         return self.layers[key]

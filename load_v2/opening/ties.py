@@ -5,6 +5,7 @@ the variable itself. A variable that still no single layer holds is a `Parameter
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -127,11 +128,11 @@ class _Rewriting:
 
     def _moved(self, name: str, edge: str, rank: int, left_out: int, zeros: int, kind: int) -> NodeDef:
         """Returns the node that leaves out the first members of the last axis of a tensor, and has zeros before the others."""
-        begin = self._constant(f"{name}/begin", np.int32([0] * (rank - 1) + [left_out]))
-        size = self._constant(f"{name}/size", np.int32([-1] * rank))
+        begin = self._constant(f"{name}/begin", np.array([0] * (rank - 1) + [left_out], np.int32))
+        size = self._constant(f"{name}/size", np.array([-1] * rank, np.int32))
         others = self._node("Slice", f"{name}/others", edge, begin, size, T=kind, Index=tf.int32)
         self.made.append(others)
-        around = self._constant(f"{name}/around", np.int32([[0, 0]] * (rank - 1) + [[zeros, 0]]))
+        around = self._constant(f"{name}/around", np.array([[0, 0]] * (rank - 1) + [[zeros, 0]], np.int32))
         return self._node("Pad", name, others.name, around, T=kind, Tpaddings=tf.int32)
 
     def _lookup(self, node: NodeDef, table: Tensor, indices: Tensor) -> NodeDef:
@@ -164,7 +165,7 @@ class _Rewriting:
             T=tf.as_dtype(of_indices),
         )  # fmt: skip
         share = self._node("Cast", f"{name}/share", is_row.name, SrcT=tf.bool, DstT=kind)
-        last = self._constant(f"{name}/last", np.int32(-1))
+        last = self._constant(f"{name}/last", np.array(-1, np.int32))
         each = self._node("ExpandDims", f"{name}/each", share.name, last, T=kind, Tdim=tf.int32)
         self.made += [is_row, share, each]
         factor = (
@@ -257,10 +258,10 @@ def parameter(context: Context, tensor: Tensor) -> Piece:
 
 @dataclasses.dataclass(frozen=True)
 class _Use:
-    """A weight of a layer, or one in no layer: where it is, and the tensors that it is made of; None for all of a variable."""
+    """Weights of a layer, or one in no layer: where they are, and the tensors that they are made of, as far as known."""
 
     layer: Layer | None
-    tensors: tuple[Tensor, ...] | None
+    tensors: tuple[Tensor, ...]
 
 
 def untied(context: Context, pieces: Iterable[Piece]) -> dict[str, tuple[Layer | None, ...]]:
@@ -282,10 +283,8 @@ def _uses(context: Context, pieces: Iterable[Piece]) -> Iterator[tuple[str, _Use
     parts = [part for piece in pieces for part in expressions.walk(piece.code)]
     layers = {id(part.layer): part.layer for part in parts if isinstance(part, LayerCall)}
     for layer in layers.values():
-        tensors = context.made_of.get(id(layer))
-        known = {v.name for tensor in tensors or () for v in context.values.variables(tensor)}
         for name in layer.variables:
-            yield name, _Use(layer, tensors if name in known else None)
+            yield name, _Use(layer, layer.made_of)
     read = [*(part.tensor for part in parts if isinstance(part, Operand)), *context.outputs.values()]
     for tensor in dict.fromkeys(read):
         if tensor in context.graph and context.values.kind(tensor) == "weight":
@@ -295,20 +294,15 @@ def _uses(context: Context, pieces: Iterable[Piece]) -> Iterator[tuple[str, _Use
 
 def _overlap(context: Context, name: str, uses: Iterable[_Use]) -> bool:
     """Returns whether two uses of a variable have a number of it in common, as far as that can be told."""
-    known: list[list[tuple[set[int], ...]]] = []
+    known: np.ndarray | None = None
     for use in uses:
-        mine = []
-        for tensor in dict.fromkeys(use.tensors or ()):
-            if name in (variable.name for variable in context.values.variables(tensor)):
-                found = context.values.places(tensor)
-                if found is None:
-                    return True
-                mine.append(tuple(set(np.unique(along)) for along in found[1]))
-        if not mine or any(_meet(one, other) for others in known for other in others for one in mine):
+        mine = [
+            context.values.needed_of(name, tensor)
+            for tensor in dict.fromkeys(use.tensors)
+            if name in (variable.name for variable in context.values.variables(tensor))
+        ]
+        needed = functools.reduce(np.logical_or, mine, np.array(not mine))
+        if known is not None and (needed & known).any():
             return True
-        known.append(mine)
+        known = needed if known is None else needed | known
     return False
-
-
-def _meet(places: tuple[set[int], ...], others: tuple[set[int], ...]) -> bool:
-    return all(one & other for one, other in zip(places, others, strict=True))

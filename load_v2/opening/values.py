@@ -133,6 +133,24 @@ class Values:
             axes.append(self.run([tensor], {source: numbered})[0])
         return source, tuple(axes)
 
+    def needed_of(self, name: str, tensor: Tensor) -> np.ndarray:
+        """Returns which numbers of a variable a tensor that is no data is made of; all of them where that cannot be told."""
+        above = self._graph.index.ancestors([tensor.node]) | {tensor.node}
+        held = [at for at in sorted(above) if at in self._graph.weights and self._graph.weights[at].name == name]
+        between = [self._graph.index[at].op for at in above if name in self._variables[at] and at not in held]
+        everything = np.array(True)
+        if len(held) != 1 or not set(between) <= _REARRANGING | _PUT_TOGETHER:
+            return everything
+        with self._graph.imported.as_default():
+            (gradient,) = tf.gradients(self._graph.fetch(tensor), [self._graph.fetch(Tensor(held[0]))])
+            if gradient is None:
+                return everything
+            whole = tf.convert_to_tensor(gradient)
+        with tf.compat.v1.Session(graph=self._graph.imported) as session:
+            return (
+                session.run(whole, {self._graph.fetch(at): value for at, value in self.with_weights({}).items()}) != 0
+            )
+
     def _done(self, name: str) -> tuple:
         """Returns what a node does, and to what; numbers that may be a weight, with the variables gone, are themselves."""
         if name in self._graph.weights:

@@ -880,8 +880,8 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/ties.py",
-        "return all(one & other for",
-        "return any(one & other for",
+        "(needed & known).any()",
+        "(needed | known).any()",
         _TIES,
         why="parts of a variable are taken for the same numbers",
     ),
