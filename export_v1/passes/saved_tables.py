@@ -42,9 +42,9 @@ def _saved(
         restored = (resources.restored_from(written, table, op, position) for position in (1, 2))
         for keys, values in zip(*restored, strict=True):
             if keys is not None and values is not None:
-                found = stored(keys), stored(values)
-                if found[0] is not None and found[1] is not None:
-                    yield found
+                saved_keys, saved_values = stored(keys), stored(values)
+                if saved_keys is not None and saved_values is not None:
+                    yield saved_keys, saved_values
 
 
 def _initializer(table: NodeDef, contents: tuple[np.ndarray, np.ndarray], names: set[str]) -> Iterator[NodeDef]:

@@ -52,3 +52,30 @@ def test_a_table_gets_what_the_checkpoint_has_of_it(own, lacks, filled):
             session.run([operation for operation in session.graph.get_operations() if operation.name in added])
             asked = {"Placeholder:0": [b"b", b"c", b"a"]}
             assert session.run("found:0", asked).tolist() == [6, -1, 5]
+
+
+def test_a_dense_table_gets_the_rows_that_it_had_in_memory():
+    raw = tf.raw_ops
+    with graphs.tensorflow_1() as graph:
+        keys = [tf.constant(key, tf.int64) for key in (-1, -2)]
+        table = raw.MutableDenseHashTableV2(
+            empty_key=keys[0], deleted_key=keys[1], value_dtype=tf.float32, initial_num_buckets=4, name="table"
+        )
+        insert = raw.LookupTableInsertV2(table_handle=table, keys=tf.constant([7, 3], tf.int64), values=[1.0, 2.0])
+        saved = raw.LookupTableExportV2(table_handle=table, Tkeys=tf.int64, Tvalues=tf.float32)
+        with v1.Session() as session:
+            session.run(insert)
+            held = dict(zip(("t-keys", "t-values"), session.run(saved), strict=True))
+        restored = raw.RestoreV2(
+            prefix="model.ckpt", tensor_names=list(held), shape_and_slices=["", ""], dtypes=[tf.int64, tf.float32]
+        )
+        raw.LookupTableImportV2(table_handle=table, keys=restored[0], values=restored[1], name="import")
+        raw.LookupTableFindV2(
+            table_handle=table, keys=tf.constant([3, 4, 7], tf.int64), default_value=0.5, name="found"
+        )
+    graph_def = graph.as_graph_def()
+    result = saved_tables.filled(graph_def, Index(graph_def), held.get).graph_def
+    with v1.Session(graph=tf.Graph()) as session:
+        v1.import_graph_def(result, name="")
+        session.run("table/filled")
+        assert session.run("found:0").tolist() == [2.0, 0.5, 1.0]
