@@ -135,6 +135,8 @@ CHANGES = (
             _VERIFICATION, "what an answer wrote changes the next"),
     _change("load_v2/replay.py", "return bool(np.isfinite(values.sum()) or np.isfinite(values).all())",
             "return bool(np.isfinite(values.sum()))", _VERIFICATION, "a large sum is said to hold infinity"),
+    _change("load_v2/replay.py", "return np.array(value, object) if isinstance(value, bytes) else np.asarray(value)",
+            "return np.asarray(value)", _VERIFICATION, "zeros at the end of a string are lost"),
     _change("load_v2/commands/verify.py", "return 1 if report.verdict is Verdict.DIFFERENT else 0", "return 0",
             ("tests/load_v2/commands/test_commands.py",)),
 )  # fmt: skip
