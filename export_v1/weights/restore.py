@@ -93,7 +93,7 @@ class Checkpoint:
         """
         if len(locations) > 1:
             # Which of them it was, the error would not say.
-            with contextlib.suppress(checkpoints.UNREADABLE):
+            with contextlib.suppress(*checkpoints.UNREADABLE):
                 return self._restored(locations)
         return [self.value(location) for location in locations]
 

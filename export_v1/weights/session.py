@@ -63,7 +63,7 @@ def fill(session: tf.compat.v1.Session, weights: Weights) -> list[str]:
     """
     assigns = _assigns(session.graph, weights)
     variables = [variable for variable in weights.variables if variable.name in assigns]
-    waiting, size, not_finite = {}, 0, []
+    waiting, size, not_finite = dict[str, np.ndarray](), 0, list[str]()
     for variable, value in zip(variables, weights.values(variables, _TOGETHER), strict=True):
         if waiting and size + value.nbytes > _TOGETHER:
             _run_assigns(session, assigns, waiting)

@@ -65,7 +65,7 @@ CHANGES = (
     ),
     Change(
         file="export_v1/weights/restore.py",
-        before="            with contextlib.suppress(checkpoints.UNREADABLE):\n                return self._restored(locations)",
+        before="            with contextlib.suppress(*checkpoints.UNREADABLE):\n                return self._restored(locations)",
         after="            return self._restored(locations)",
         tests=("tests/export_v1/weights/test_restore.py",),
         why="of several that are read at once the damaged one is not named",
