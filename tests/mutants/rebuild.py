@@ -34,6 +34,7 @@ _BY_DATA = (
 )
 _SIZES = ("tests/load_v2/opening/test_operations.py::test_shapes_that_are_computed_from_sizes",)
 _RULES = ("tests/load_v2/opening/test_weight_rules.py",)
+_TIES = ("tests/load_v2/opening/test_ties.py",)
 
 _SEGMENTS = (
     "tests/load_v2/opening/test_operations.py::test_rows_are_gathered_by_segment_into_as_many_as_another_tensor_has",
@@ -918,5 +919,54 @@ CHANGES = (
         "}",
         _OF_RANKS,
         why="who counts rows reads a rank",
+    ),
+    Change(
+        "load_v2/opening/rebuilding.py",
+        "        if not several:\n",
+        "        if several:\n",
+        _TIES,
+        why="what is read in several forms becomes several weights",
+    ),
+    Change(
+        "load_v2/opening/context.py",
+        "if name not in self.without_bias and _differ_in_bias(layers)}",
+        "if False}",
+        _TIES,
+        why="two biases cost the layer of their kernel",
+    ),
+    Change(
+        "load_v2/opening/ties.py",
+        "(needed & known).any()",
+        "(needed | known).any()",
+        _TIES,
+        why="parts of a variable are taken for the same numbers",
+    ),
+    Change(
+        "load_v2/opening/ties.py",
+        'number if op == "Mul" else 1 / number',
+        "number",
+        _TIES,
+        why="what divides a weight multiplies data",
+    ),
+    Change(
+        "load_v2/opening/ties.py",
+        "            weight, is_flipped = self._graph.sources(weight)[0], not is_flipped\n",
+        "            pass\n",
+        _TIES,
+        why="the transpose of a table is another weight",
+    ),
+    Change(
+        "load_v2/opening/ties.py",
+        "if shift := form.zeros - form.left_out:",
+        "if shift := 0:",
+        _TIES,
+        why="rows behind zeros are taken by the numbers they had before",
+    ),
+    Change(
+        "load_v2/opening/ties.py",
+        "form.zeros, form.left_out, node.attr",
+        "form.left_out, form.left_out, node.attr",
+        _TIES,
+        why="the shares of rows that are zeros meet others",
     ),
 )
