@@ -20,12 +20,13 @@ def _product(context: Context, tensor: Tensor) -> Expression:
 
 @translates("MatrixTriangularSolve")
 def _triangular_solve(context: Context, tensor: Tensor) -> Expression:
-    matrix, right = map(operand, context.sources(tensor))
+    source, right = context.sources(tensor)
+    matrix: Expression = operand(source)
     lower, flipped = (context.graph.attr(tensor, name).b for name in ("lower", "adjoint"))
     # The other triangle may hold numbers, which are not the matrix's; turned over, it would be read.
     if flipped:
         matrix = call("ops.swapaxes", matrix, -1, -2)
-    return call("ops.solve_triangular", matrix, right, lower=lower != flipped)
+    return call("ops.solve_triangular", matrix, operand(right), lower=lower != flipped)
 
 
 @translates("Einsum")

@@ -334,16 +334,16 @@ def _space_and_batch(context: Context, tensor: Tensor) -> Expression:
         places = zip(range(count + 1, 2 * count + 1), range(count), strict=True)
         order = [count, *(at for pair in places for at in pair), *range(2 * count + 1, len(middle))]
         whole = [size_algebra.product(pair) for pair in zip(sizes[1:], blocks, strict=False)]
-        code = call("ops.transpose", call("ops.reshape", operand(source), shape(middle)), tuple(order))
-        code = call("ops.reshape", code, shape([-1, *whole, *others]))
+        turned = call("ops.transpose", call("ops.reshape", operand(source), shape(middle)), tuple(order))
+        joined = call("ops.reshape", turned, shape([-1, *whole, *others]))
         if not any(map(any, borders)):
-            return code
-        return Item(code, (Slice(), *(Slice(begin or None, -last or None) for begin, last in borders)))
+            return joined
+        return Item(joined, (Slice(), *(Slice(begin or None, -last or None) for begin, last in borders)))
     padded = [total((size, *border)) for size, border in zip(sizes[1:], borders, strict=False)]
     inner = [size_algebra.computed("//", size, block) for size, block in zip(padded, blocks, strict=True)]
     middle = [-1, *(size for pair in zip(inner, blocks, strict=True) for size in pair), *others]
     order = [*spread, 0, *(at - 1 for at in spread), *range(2 * count + 1, len(middle))]
-    code = operand(source)
+    code: Expression = operand(source)
     if any(map(any, borders)):
         code = call("ops.pad", code, ((0, 0), *borders, *((0, 0),) * len(others)))
     code = call("ops.transpose", call("ops.reshape", code, shape(middle)), tuple(order))
