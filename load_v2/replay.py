@@ -71,10 +71,16 @@ def _layer(source: Artefact, allow_ops: Collection[str]) -> Reader:
             _restore(as_loaded)
             answers = layer(dict(inputs))
             answers = answers if isinstance(answers, dict) else {keys[0]: answers}
-            return {key: np.asarray(value) for key, value in answers.items()}
+            return {key: _array(value) for key, value in answers.items()}
 
     floats = (weight for weight in layer.weights if weight.dtype in comparison.TOLERANCES)
     return Reader(answer, [weight.name for weight in floats if not _is_finite(np.asarray(weight))])
+
+
+def _array(answer: tf.Tensor) -> np.ndarray:
+    value = answer.numpy()
+    # One string is bytes, and NumPy's own type for those leaves zeros at the end out.
+    return np.array(value, object) if isinstance(value, bytes) else np.asarray(value)
 
 
 def _is_finite(values: np.ndarray) -> bool:
@@ -115,7 +121,7 @@ def _saved_model(source: Artefact, allow_ops: Collection[str]) -> Reader:
         with _blamed(source, SAVED_MODEL):
             _restore(as_loaded)
             tensors = {key: tf.constant(inputs[key], specs[key].dtype) for key in specs if key in inputs}
-            return {key: value.numpy() for key, value in function(**tensors).items()}
+            return {key: _array(value) for key, value in function(**tensors).items()}
 
     return Reader(answer)
 

@@ -37,6 +37,7 @@ from export_v1.passes import (
     prune,
     ref_select,
     replace,
+    saved_tables,
     tables,
     variables,
 )
@@ -89,6 +90,13 @@ def _cut(state: State) -> State:
 
 def _initializers(index: Index, nodes: Iterable[NodeDef]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, tables.initializers(index, nodes).values())))
+
+
+def _saved_tables(state: State) -> State:
+    if state.written is None or not any(node.op in ops.MUTABLE_TABLES for node in state.graph_def.node):
+        return state
+    filled = state.after(saved_tables.filled(state.graph_def, Index(state.written), state.stored))
+    return dataclasses.replace(filled, table_inits=_initializers(filled.index, filled.graph_def.node))
 
 
 def _any_batch(state: State) -> State:
@@ -220,6 +228,13 @@ ORIGINAL = (
         "first: most of a training graph is gradients, optimizers and summaries, which nobody else copies or walks; what "
         "nothing needs may be malformed, the rest is checked before any other pass relies on it",
         gives=(Guarantee.CUT,),
+    ),
+    Step(
+        "tables of a checkpoint",
+        _saved_tables,
+        "for the original, too: TensorFlow 1 has them once its Saver has restored; before prune, which looks for what "
+        "fills a table",
+        needs=(Guarantee.CUT,),
     ),
     Step(
         "shapes of any batch",

@@ -348,6 +348,17 @@ def test_bfloat16_is_replayed(tmp_path):
     assert verify(path).equal
 
 
+@pytest.mark.parametrize(("recorded", "equal"), [(b"a\0", True), (b"a", False)])
+def test_one_string_is_compared_to_its_last_byte(tmp_path, recorded, equal):
+    with savedmodels.session() as current:
+        x = v1.placeholder(tf.string, [None], name="x")
+        path = savedmodels.save(tmp_path / "m", current, {"x": x}, {"y": tf.strings.reduce_join(x)})
+    os.makedirs(os.path.join(path, "assets.extra"))
+    arrays = codec.Arrays({"x": np.array([b"a", b"\0"], object)}, {"y": np.array(recorded, object)})
+    codec.write(arrays, os.path.join(path, codec.PATH))
+    assert verify(path).equal == equal
+
+
 def test_what_an_answer_writes_does_not_change_the_next(tmp_path):
     with savedmodels.session() as current:
         x = v1.placeholder(tf.float32, [None], name="x")

@@ -25,8 +25,7 @@ def value(site: Site, restored_by: tuple[str, int], made_by: tuple[str, int] | N
     handle = site.source(0)
     if handle is None:
         raise ValueError("its resource comes from outside the function that it is in")
-    restored = [_key(site.written, tensor) for tensor in _given(site, handle, *restored_by)]
-    keys = [key for key in restored if key is not None]
+    keys = [key for key in restored_from(site.written, handle, *restored_by) if key is not None]
     for key in keys:
         stored = site.stored(key)
         if stored is not None:
@@ -38,18 +37,30 @@ def value(site: Site, restored_by: tuple[str, int], made_by: tuple[str, int] | N
             "graph after that node with --input=KEY=TENSOR."
         )
     for op, position in filter(None, (restored_by, made_by)):
-        for tensor in _given(site, handle, op, position):
+        for tensor in _given(site.written, handle, op, position):
             constant = _constant(site.written, tensor)
             if constant is not None:
                 return constant
     raise ValueError(f"neither a Saver nor a constant of the graph gives what {handle.name!r} ({handle.op}) holds")
 
 
-def _given(site: Site, handle: NodeDef, op: str, position: int) -> Iterator[Tensor]:
+def restored_from(written: Index, handle: NodeDef, restored_by: str, position: int) -> list[str | None]:
+    """Returns, for each node by which a Saver may restore a resource, the checkpoint key of one of that node's inputs.
+
+    Args:
+        written: of the whole graph as it was written.
+        handle: of the resource.
+        restored_by: the op of such nodes.
+        position: of the input. Where no checkpoint gives it, there is None.
+    """
+    return [_key(written, tensor) for tensor in _given(written, handle, restored_by, position)]
+
+
+def _given(written: Index, handle: NodeDef, op: str, position: int) -> Iterator[Tensor]:
     """Yields what each node of an op gives to a resource, whichever of the resource's handles it uses."""
-    for other in site.written.graph_def.node:
+    for other in written.graph_def.node:
         if other.op == handle.op and _identity(other) == _identity(handle):
-            for consumer, at in site.written.consumers(other.name):
+            for consumer, at in written.consumers(other.name):
                 if consumer.op == op and at == 0:
                     yield data_inputs(consumer)[position]
 
