@@ -65,7 +65,7 @@ class _Copy:
         data: dict[Tensor, int] = {}
         for name in todo:
             node = self._index[name]
-            edges = []
+            edges: list[tuple[object, ...]] = []
             for tensor in [] if self._is_leaf(node) else self._live.data(node):
                 if tensor in self._sources:
                     edges.append((-1 - data.setdefault(tensor, len(data)), self._data(tensor)))
