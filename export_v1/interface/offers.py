@@ -105,7 +105,9 @@ def _outputs(anatomy: Anatomy, randomized: list[tuple[Tensor, str]]) -> list[Nam
         _ended(anatomy),
         _read_choices(judge),
         _returned(anatomy, judge),
-        _in_other_forms(anatomy, judge),
+        _in_other_forms(anatomy, judge, [end.tensor for end in anatomy.ends if end.kind == "compared"]),
+        joined := _joined(anatomy, judge),
+        _in_other_forms(anatomy, judge, [tensor for tensor, _ in joined]),
     ]
     for sign in signs:
         for tensor, reason in sign[:_FEW]:
@@ -182,13 +184,23 @@ def _likenesses(anatomy: Anatomy, judge: Results) -> list[tuple[Tensor, str]]:
     return list(reasons.items())
 
 
-def _in_other_forms(anatomy: Anatomy, judge: Results) -> list[tuple[Tensor, str]]:
-    """An end as the loss reads it, flattened or squeezed by the model's own code: that may be what its author reads."""
+def _joined(anatomy: Anatomy, judge: Results) -> list[tuple[Tensor, str]]:
+    """What joins several ends: the boxes of all layers of a detector, which each leave a scope of their own."""
+    ended = {end.tensor for end in anatomy.ends}
     return [
-        (Tensor(reader.name), f"it is {end.tensor.name!r} in the shape that the loss reads")
-        for end in anatomy.ends
-        if end.kind == "compared"
-        for reader, _ in anatomy.index.tensor_consumers(end.tensor)
+        (Tensor(node.name), f"it joins {len(parts)} tensors that are offered")
+        for node in anatomy.roles.nodes
+        if node.op in ("ConcatV2", "Pack") and not judge.in_loss_scope(node)
+        if len(parts := set(anatomy.live.data(node)) & ended) > 1
+    ]
+
+
+def _in_other_forms(anatomy: Anatomy, judge: Results, tensors: list[Tensor]) -> list[tuple[Tensor, str]]:
+    """Tensors as the loss reads them, flattened or squeezed by the model's own code: that may be what its author reads."""
+    return [
+        (Tensor(reader.name), f"it is {tensor.name!r} in the shape that the loss reads")
+        for tensor in tensors
+        for reader, _ in anatomy.index.tensor_consumers(tensor)
         if reader.op in _RESHAPES and anatomy.roles.readers(reader.name) and not judge.in_loss_scope(reader)
     ]
 

@@ -21,6 +21,8 @@ def _change(module: str, before: str, after: str, tests: tuple[str, ...], why: s
 
 
 CHANGES = (
+    _change("offers", "        joined := _joined(anatomy, judge),\n", "        joined := [],\n", _ROLES),
+    _change("offers", "judge, [tensor for tensor, _ in joined]),", "judge, []),", _ROLES),
     _change("copies", "not all(copy.compares for copy in copies)", "False", _COPIES, "what has no labels is a copy"),
     _change("copies", " or not _apart(by_sources)", "", _COPIES),
     _change("copies", "copy.weights != copies[0].weights", "False", _COPIES),

@@ -50,8 +50,9 @@ def test_what_stays_inside_a_graph_is_no_input(flag):
     with pytest.raises(errors.ExportError, match="a variant, and no array is one") as caught:
         given.inputs(index, {"text": "IteratorGetNext:0"}, place=PLACE, flag=flag)
     assert f"--{flag}=text_0=DeserializeSparse:0 --{flag}=text_1=DeserializeSparse:1" in str(caught.value)
-    with pytest.raises(errors.ExportError, match="a resource, and no array is one"):
+    with pytest.raises(errors.ExportError, match="a resource, and no array is one") as caught:
         given.inputs(index, {"text": "OneShotIterator:0"}, place=PLACE, flag=flag)
+    assert f"--{flag}=text_1=IteratorGetNext:1" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["^x", "x:1", "z"])

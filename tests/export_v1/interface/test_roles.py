@@ -134,6 +134,25 @@ def test_a_sigmoid_called_logistic_is_a_result_and_the_class_made_of_it_takes_no
     assert set(chosen(make)[1].values()) >= wanted
 
 
+def test_what_joins_the_ends_of_several_layers_is_offered():
+    """As a detector has it: the boxes of each layer leave a scope of their own, and targets are made of the image's size."""
+
+    def make(x):
+        boxes = []
+        for layer in range(2):
+            with v1.variable_scope(f"predictor_{layer}"):
+                boxes.append(tf.reshape(dense(x, 8), [-1, 2, 1, 4]))
+        joined = tf.squeeze(tf.concat(boxes, 1), 2)
+        with v1.name_scope("loss"):
+            seen = v1.placeholder(tf.float32, [None, 4, 4], "seen")
+            tf.reduce_mean(tf.abs(joined - seen * x[:, :1, tf.newaxis]))
+
+    why = {candidate.tensor: candidate.why for candidate in offers.of(anatomy(make)).outputs}
+    assert {"predictor_0/Reshape:0", "predictor_1/Reshape:0"} < why.keys()
+    assert why["concat:0"] == "it joins 2 tensors that are offered"
+    assert why["Squeeze:0"] == "it is 'concat:0' in the shape that the loss reads"
+
+
 def test_how_alike_two_things_of_different_data_are_is_offered():
     """As recommenders and StarSpace have it: the loss reads parts of it."""
 
