@@ -68,7 +68,7 @@ def _run(argv: list[str]) -> int:
         )
     if as_json and (listing is None or listing):
         raise errors.ExportError("--json goes with --list alone, without a pattern.\n  Pass --list --json.")
-    running.import_tensorflow(_is_verbose())
+    running.import_tensorflow(_is_verbose(), keras=False)
     gc.set_threshold(_COLLECTED_AFTER)
     from export_v1 import pipeline
 

@@ -162,7 +162,8 @@ def _require(recorded: Sample | None) -> None:
 
 def _left_open(planned: Plan, exported: save.Exported, files: assets.Files) -> dict[str, str]:
     """Returns output key -> why its answers prove nothing, equal or not: the graph does not say what is read there."""
-    if not save.writes_variables(exported.graph_def):
+    _, outputs, _ = exported.signatures[DEFAULT]
+    if not save.writes_variables(exported.graph_def, outputs.values()):
         return {}
     serving = variant.original(planned.serving, files)
     return races.undecided(serving.graph_def, serving.outputs[planned.default])
@@ -182,7 +183,7 @@ def _write(
     remedy = checking.OPTIMIZED if optimized else checking.FROZEN if is_rewritten else checking.DEFECT
     inputs, outputs, _ = exported.signatures[DEFAULT]
     not_proven = dict(left_open)
-    writes = save.writes_variables(exported.graph_def)
+    writes = save.writes_variables(exported.graph_def, outputs.values())
 
     def compare(answer: Sample, session) -> None:
         def refill() -> None:
@@ -197,7 +198,7 @@ def _write(
         checks.append(lambda session: warmup.try_out(requests, session, inputs, outputs))
     # SavedModelBuilder refuses a folder that exists, and this one has to exist to be claimed.
     inner = os.path.join(plain_path.of(folder), "model")
-    written = save.write(exported, inner, checks, SERVED if is_rewritten else CONFIG)
+    written = save.write(exported, inner, checks, SERVED if is_rewritten else CONFIG, writing=writes)
     for name in os.listdir(inner):
         os.rename(os.path.join(inner, name), os.path.join(folder, name))
     os.rmdir(inner)

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
@@ -11,7 +11,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from export_v1 import errors
 from export_v1.artifact import initializers, saver
 from export_v1.format import bundle, call_order
-from export_v1.ir import graph, importing, ops
+from export_v1.ir import graph, importing, library, ops
 from export_v1.ir.graph import GraphDef, NodeDef
 from export_v1.weights import stream, tables
 from export_v1.weights.restore import Weights
@@ -91,6 +91,8 @@ def write(
     folder: str,
     checks: Sequence[Callable[[tf.compat.v1.Session], None]] = (),
     config: tf.compat.v1.ConfigProto = CONFIG,
+    *,
+    writing: bool = True,
 ) -> Written:
     """Writes a SavedModel of the exported graph into `folder`, which must not exist.
 
@@ -104,6 +106,7 @@ def write(
             exported; raise where the answers are wrong. Without any, variables that are streamed are never in memory
             together.
         config: of the sessions that the checks are called with.
+        writing: whether a check may change variables; they are restored after each then.
 
     Raises:
         ExportError: a variable cannot be read, or TensorFlow refuses the graph.
@@ -132,7 +135,7 @@ def write(
                     _check_apart(check, exported, new_graph, init, config)
                     continue
                 check(session)
-                if writes_variables(exported.graph_def):
+                if writing:
                     # The answer itself has changed the variables.
                     fill(session, exported.weights)
             orders = {key: (list(inputs), list(outputs)) for key, (inputs, outputs, _) in exported.signatures.items()}
@@ -180,9 +183,16 @@ def _check_apart(check: Callable, exported: Exported, graph: tf.Graph, init: tf.
         check(session)
 
 
-def writes_variables(graph_def: GraphDef) -> bool:
-    """Returns whether running the graph may change its variables."""
-    return any(node.op in ops.RESOURCE_WRITERS for node in graph.all_nodes(graph_def))
+def writes_variables(graph_def: GraphDef, outputs: Iterable[str]) -> bool:
+    """Returns whether answering with some tensors of the graph may change its variables."""
+    needed = graph.Index(graph_def).ancestors(graph.parse(name).node for name in outputs)
+    nodes = [node for node in graph_def.node if node.name in needed]
+    if graph_def.library.function:
+        callers = [node for node in nodes if library.called_by(node)]
+        called = library.reachable(GraphDef(node=callers, library=graph_def.library))
+        for function in graph_def.library.function:
+            nodes += function.node_def if function.signature.name in called else ()
+    return any(node.op in ops.RESOURCE_WRITERS for node in nodes)
 
 
 def _save(

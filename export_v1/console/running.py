@@ -55,19 +55,39 @@ def defect(name: str, error: Exception) -> str:
     )
 
 
-def import_tensorflow(verbose: bool) -> None:
+# TensorFlow imports these at its end, for the optimizers in Keras's own SavedModels, and goes on where they are not there.
+_EAGER_KERAS = ("keras.src.optimizers", "tf_keras.src.optimizers")
+
+
+def import_tensorflow(verbose: bool, *, keras: bool = True) -> None:
     """Imports TensorFlow; unless `verbose`, keeps quiet what it says about itself, which is not about the user's model.
 
     While it is imported, TensorFlow 2.21 says that there is no GPU, twice, before any of its log levels has an effect.
+
+    Args:
+        verbose: whether it may speak.
+        keras: whether Keras comes along, a sixth of the time. Without, it comes when something first asks for it.
     """
     if not verbose:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         absl_logging.set_verbosity(absl_logging.WARNING)
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with contextlib.nullcontext() if verbose else _silent_stderr():
+    with contextlib.nullcontext() if verbose else _silent_stderr(), contextlib.nullcontext() if keras else _left_out():
         import tensorflow  # noqa: F401
     # What was imported stays. To look for garbage in it, again and again, would take a second of a large graph's time.
     gc.freeze()
+
+
+@contextlib.contextmanager
+def _left_out() -> Iterator[None]:
+    """In this block the modules that TensorFlow would import eagerly are not there, as Python knows it: None."""
+    absent = [name for name in _EAGER_KERAS if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
 
 
 @contextlib.contextmanager

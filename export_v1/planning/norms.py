@@ -92,9 +92,8 @@ def _updated(model: Source, names: set[str], request: Request) -> set[str]:
     variables = [restore.of_node(index[name]) for name in sorted(names)]
     renames = restore.parse_renames(request.rename)
     located, _ = restore.locate(variables, checkpoint, model.graph, renames=renames, init_missing=True)
-    values = {
-        variable.name: checkpoint.value(variable.location) for variable in located if variable.location is not None
-    }
+    stored = {variable.name: variable.location for variable in located if variable.location is not None}
+    values = dict(zip(stored, checkpoint.values(list(stored.values())), strict=True))
     settled = [name for name in values if not initial.is_random(index, name)]
     starts = initial.computable(settled, model, restore.Weights(()))
     return {name for name, value in values.items() if name not in settled or not _is_initial(value, starts.get(name))}

@@ -19,6 +19,8 @@ from load_v2.opening.sizes import Sizes
 from load_v2.opening.training import Training
 from load_v2.opening.values import Values, in_order
 
+_LINEAR = frozenset({"Dense", "Conv1D", "Conv2D", "Conv3D", "DepthwiseConv2D", "Conv2DTranspose", "Conv3DTranspose"})
+
 
 class Refused(Exception):
     """A node, or a piece of graph, for which there is no code; the message says why."""
@@ -96,6 +98,8 @@ class Context:
         as_recorded: tensors that are no numbers of any kind, such as masks; pieces that read them are proven with the sample's.
         masks: tensor that is true for the valid steps of sequences -> their lengths, and how many steps they have at most.
         computed: variables of which a layer holds something else than their own numbers.
+        shared: variables that several layers would hold, and that are data for this: all read one weight.
+        without_bias: those that differ in bias or activation alone: these come behind one layer.
         notes: what patterns remember of the graph, under keys of their own.
     """
 
@@ -112,6 +116,8 @@ class Context:
         self.notes: dict[Any, Any] = {}
         self.as_recorded: set[Tensor] = set()
         self.computed: set[str] = set()
+        self.shared: frozenset[str] = frozenset()
+        self.without_bias: frozenset[str] = frozenset()
 
     def start_anew(self) -> None:
         """Forgets the layers made so far; what was rejected stays rejected."""
@@ -120,6 +126,22 @@ class Context:
         self.masks.clear()
         self.notes.clear()
         self.computed.clear()
+
+    def sharing(self, several: Mapping[str, Collection[Layer | None]]) -> "Context":
+        """Returns a context of the same graph in which layers have no variable of these twice.
+
+        Args:
+            several: name of a variable -> the layers that have it, None for a weight in no layer.
+        """
+        bare = {name for name, layers in several.items() if name not in self.without_bias and _differ_in_bias(layers)}
+        # What is a bias of one of them is read by several places once it stands behind the layer.
+        shared = self.shared | {name for name in several if name not in bare}
+        values = self.values.sharing(shared)
+        result = Context(self.graph, values, Sizes(self.graph, values), self.patterns)
+        result.shared, result.without_bias = shared, self.without_bias | bare
+        result.training, result.carried, result.carried_values = self.training, self.carried, self.carried_values
+        result.rejected = dict(self.rejected)
+        return result
 
     @property
     def inputs(self) -> dict[str, Tensor]:
@@ -240,12 +262,12 @@ class Context:
                     for _, tensors in weights
                 ),
                 printed=printed,
+                made_of=tuple(tensor for _, tensors in weights for tensor in tensors),
             )
             if not weights:
                 return made
-            for _, tensors in weights:
-                for tensor in tensors:
-                    self.held(tensor)
+            for tensor in made.made_of:
+                self.held(tensor)
             self.layers[key] = made
         return self.layers[key]
 
@@ -264,6 +286,18 @@ class Context:
         layer = next((part.layer for part in expressions.walk(code) if isinstance(part, LayerCall)), None)
         scope = layer.scope if layer is not None and layer.weights else output.node
         return Piece((output,), code, rule, frozenset({output.node, *(tensor.node for tensor in inside)}), scope)
+
+
+def _differ_in_bias(layers: Collection[Layer | None]) -> bool:
+    """Returns whether layers are the same product, with other biases and activations behind it."""
+    forms = {
+        None if layer is None or layer.kind not in _LINEAR or not layer.weights else (
+            layer.kind, repr(layer.arguments), layer.weights[0].tobytes(),
+            repr([item for item in layer.options.items() if item[0] not in ("use_bias", "activation")]),
+        )
+        for layer in layers
+    }  # fmt: skip
+    return len(forms) == 1 and None not in forms
 
 
 def operand(tensor: Tensor) -> Operand:

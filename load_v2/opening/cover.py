@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
-from load_v2.opening import expressions, operations
+from load_v2.opening import expressions, operations, ties
 from load_v2.opening.context import Context, Pattern, Piece, Refused
 from load_v2.opening.loops import bidirectional
 from load_v2.opening.patterns.pattern import Missed
@@ -75,6 +75,11 @@ def cover(context: Context) -> Cover:
             todo.extend(expressions.operands(piece.code))
             continue
         op = context.op(tensor)
+        if tensor.node in context.graph.weights:
+            given.add(tensor)
+            pieces.append(ties.parameter(context, tensor))
+            todo.extend(expressions.operands(pieces[-1].code))
+            continue
         try:
             piece = _by_pattern(context, tensor, by_root.get(op, ()), misses) or _by_op(context, tensor)
         except Refused as refused:

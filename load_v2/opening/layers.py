@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from export_v1.ir.graph import Tensor
+
 
 @dataclasses.dataclass(frozen=True)
 class PrintedClass:
@@ -34,6 +36,7 @@ class Layer:
         weights: values in the order of the Keras layer's `weights`.
         variables: names of the TensorFlow 1 variables that they come from.
         origins: for each weight, the names of the variables that it comes from.
+        made_of: the tensors of the graph that they are made of, as far as these are known.
         parts: layers that a printed class has inside, whose weights are the last of its own.
         printed: the definition of its class; None for a layer of Keras's own.
         name: unique among the model's layers; "" until it is given one.
@@ -48,6 +51,7 @@ class Layer:
     weights: tuple[np.ndarray, ...] = ()
     variables: tuple[str, ...] = ()
     origins: tuple[tuple[str, ...], ...] = ()
+    made_of: tuple[Tensor, ...] = ()
     parts: tuple["Layer", ...] = ()
     printed: PrintedClass | None = None
     name: str = ""

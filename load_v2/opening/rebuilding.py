@@ -32,6 +32,7 @@ from load_v2.opening import (
     source,
     statements,
     strings,
+    ties,
     training,
     values,
     weight_rules,
@@ -189,7 +190,11 @@ def survey(path: str | os.PathLike, signature: str = "serving_default", static: 
     left_out = _regularized(program, layers)
     specs = program.source.signatures[program.key].inputs
     code = source.write(body, context, specs, source.title(program))
-    notes = (*(parts.notes if parts else ranks.notes(program, sample)), *left_out, *_notes(program, context, layers))
+    notes = (
+        *(parts.notes if parts else ranks.notes(program, sample)),
+        *left_out,
+        *_notes(program, context, covered, layers),
+    )
     return Plan(program, context, covered, code, tuple(layers), sample, notes, parts)
 
 
@@ -209,7 +214,27 @@ def _covered(
     if sample is not None:
         inputs = {key: _rows(value, known.get(key)) for key, value in sample.inputs.items()}
         sample = dataclasses.replace(sample, inputs=inputs)
-    return program, sample, context, proven(context, sample)
+    return program, sample, *_sharing(context, proven(context, sample), sample)
+
+
+def _sharing(context: Context, covered: Cover, sample: codec.Arrays | None) -> tuple[Context, Cover]:
+    """Returns a cover that has each trained variable once, where there is one that is proven; else the one given."""
+    for _ in range(_MOST_ATTEMPTS):
+        if covered.refusals:
+            break
+        trained = {variable.name for variable in context.graph.weights.values() if variable.trainable}
+        several = {name: layers for name, layers in ties.untied(context, covered.pieces).items() if name in trained}
+        if not several:
+            break
+        other = context.sharing(several)
+        try:
+            found = proven(other, sample)
+        except LoadError:
+            break
+        if found.refusals:
+            break
+        context, covered = other, found
+    return context, covered
 
 
 def _rows(value: np.ndarray, shape: tuple[int | None, ...] | None) -> np.ndarray:
@@ -236,7 +261,7 @@ def _context(program: Program, sizes: Mapping[str, tuple] | None) -> Context:
     keys = {f"carried/{end.variable.name}": end for end in ends}
     graph = choices.of_shared_weights(graphs.of_part(program, part, sizes, keys))
     graph, placed = dropouts.with_dropouts(graph, training.planned(program))
-    graph = canonical.simplified(graph, reader)
+    graph = ties.with_bare_weights(canonical.simplified(graph, reader), reader)
     known = values.Values(graph, reader)
     context = Context(graph, known, Sizes(graph, known), repertoire.ALL)
     context.carried, context.carried_values = keys, {key: reader(end.variable) for key, end in keys.items()}
@@ -451,10 +476,9 @@ def _regularized(program: Program, layers: Sequence[Layer]) -> list[str]:
     return notes
 
 
-def _notes(program: Program, context: Context, layers: Sequence[Layer]) -> list[str]:
+def _notes(program: Program, context: Context, covered: Cover, layers: Sequence[Layer]) -> list[str]:
     """Returns what to know before the model is trained."""
-    uses = Counter(name for layer in layers for name in layer.variables)
-    copies = [name for name, count in uses.items() if count > 1]
+    copies = list(ties.untied(context, covered.pieces))
     notes = training.notes(program, context.training, layers)
     if context.carried:
         names = [end.variable.name for end in context.carried.values()]

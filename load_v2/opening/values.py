@@ -4,7 +4,7 @@ Weights are evaluated, not matched: whatever the graph does to a variable before
 scale, partitions joined) is computed here, by TensorFlow itself, so no pattern needs to know of it.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -24,15 +24,25 @@ _REARRANGING = ops.ADDS | {
     "Cast", "ExpandDims", "Reshape", "ReverseV2", "Slice", "Split", "SplitV", "Squeeze", "StridedSlice", "Sub", "Transpose",
     "Unpack",
 }  # fmt: skip
+# Those of them that leave each number what it is.
+_MOVING = _REARRANGING - ops.ADDS - {"Cast", "Sub"}
 _PUT_TOGETHER = frozenset({"Concat", "ConcatV2", "Pack"})
 _ORDER: tuple[Kind, ...] = ("constant", "weight", "data")
 
 
 class Values:
-    """The kinds of a graph's tensors, and the values of those that do not depend on data."""
+    """The kinds of a graph's tensors, and the values of those that do not depend on data.
 
-    def __init__(self, graph: Graph, read: Callable[[artefact.Variable], np.ndarray]):
-        self._graph, self._read = graph, read
+    Args:
+        graph: the graph.
+        read: gives the value of a variable.
+        shared: names of variables that are data themselves, since several layers read them.
+    """
+
+    def __init__(
+        self, graph: Graph, read: Callable[[artefact.Variable], np.ndarray], shared: Collection[str] = frozenset()
+    ):
+        self._graph, self._read, self._shared = graph, read, shared
         self._kinds: dict[str, Kind] = {}
         self._variables: dict[str, frozenset[str]] = {}
         self._known: dict[Tensor, np.ndarray] = {}
@@ -43,11 +53,19 @@ class Values:
         for name in self._order:
             self._classify(name)
 
+    def sharing(self, shared: Collection[str]) -> "Values":
+        """Returns the values of the same graph with other variables as data."""
+        result = Values(self._graph, self._read, shared)
+        result._held, result._session = self._held, self._session
+        return result
+
     def _classify(self, name: str) -> None:
         node = self._graph.index[name]
         sources = [tensor.node for tensor in ir.data_inputs(node)]
         if name in self._graph.weights:
-            self._kinds[name], self._variables[name] = "weight", frozenset({self._graph.weights[name].name})
+            variable = self._graph.weights[name].name
+            self._kinds[name] = "data" if variable in self._shared else "weight"
+            self._variables[name] = frozenset({variable})
             return
         self._variables[name] = frozenset().union(*(self._variables[source] for source in sources))
         stateful = node.op in _STATEFUL or ops.is_random(node.op) or node.op in ops.WHILES | ops.CONDITIONALS
@@ -93,6 +111,45 @@ class Values:
         else:
             known = node.op in _REARRANGING and len(weights) == 1
         return bool(known) and all(map(self.is_rearranged, weights))
+
+    def places(self, tensor: Tensor) -> tuple[Tensor, tuple[np.ndarray, ...]] | None:
+        """Returns the value of a variable whose numbers a tensor has, and for each of its axes where on it each of them was.
+
+        None for a tensor that has other numbers, or those of several variables.
+        """
+        source = tensor
+        while source.node not in self._graph.weights:
+            weights = [t for t in self._graph.sources(source) if self._kinds[t.node] == "weight"]
+            if self._graph.op(source) not in _MOVING or len(weights) != 1:
+                return None
+            source = weights[0]
+        shape = self._graph.weights[source.node].shape
+        if None in shape:
+            return None
+        axes = []
+        for at, size in enumerate(shape):
+            along = np.arange(size).reshape([-1 if axis == at else 1 for axis in range(len(shape))])
+            numbered = np.broadcast_to(along, shape).astype(tf.as_dtype(self._graph.dtype(source)).as_numpy_dtype)
+            axes.append(self.run([tensor], {source: numbered})[0])
+        return source, tuple(axes)
+
+    def needed_of(self, name: str, tensor: Tensor) -> np.ndarray:
+        """Returns which numbers of a variable a tensor that is no data is made of; all of them where that cannot be told."""
+        above = self._graph.index.ancestors([tensor.node]) | {tensor.node}
+        held = [at for at in sorted(above) if at in self._graph.weights and self._graph.weights[at].name == name]
+        between = [self._graph.index[at].op for at in above if name in self._variables[at] and at not in held]
+        everything = np.array(True)
+        if len(held) != 1 or not set(between) <= _REARRANGING | _PUT_TOGETHER:
+            return everything
+        with self._graph.imported.as_default():
+            (gradient,) = tf.gradients(self._graph.fetch(tensor), [self._graph.fetch(Tensor(held[0]))])
+            if gradient is None:
+                return everything
+            whole = tf.convert_to_tensor(gradient)
+        with tf.compat.v1.Session(graph=self._graph.imported) as session:
+            return (
+                session.run(whole, {self._graph.fetch(at): value for at, value in self.with_weights({}).items()}) != 0
+            )
 
     def _done(self, name: str) -> tuple:
         """Returns what a node does, and to what; numbers that may be a weight, with the variables gone, are themselves."""

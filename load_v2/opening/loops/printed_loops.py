@@ -100,7 +100,9 @@ def _made(context: Context, node: Tensor, write) -> tuple[Expression, list[int]]
         body = [*made.lines, _returned(made.values, 8)]
         if made.grown or made.reason == _OF_SIZES:
             body += ["", *_told(context, node, made)]
-        return LayerCall(call_.layer(made.says, body, made.reason), call_.arguments), made.results
+        layer = call_.layer(made.says, body, made.reason)
+        layer.made_of = tuple(t for t in context.sources(node) if context.values.kind(t) == "weight")
+        return LayerCall(layer, call_.arguments), made.results
     # What it reads gets its names when all around it has them.
     trial = NestedCall(context, call_)
     results = write(trial, node, 8).results

@@ -97,6 +97,9 @@ def _piece(
     context: Context, tensor: Tensor, product: Linear, bias: Tensor | None, activation: str | None, inside: list[Tensor]
 ) -> Piece | None:
     matrix = product.kernels[0][1]
+    is_shared = any(variable.name in context.without_bias for variable in context.values.variables(matrix))
+    if is_shared and (bias is not None or activation is not None):
+        return None
     if product.kind == "Dense" and embedding.is_tied(context, matrix):
         if bias is not None or activation is not None:
             return None

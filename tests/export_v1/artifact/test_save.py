@@ -239,13 +239,26 @@ def test_what_is_written_has_everything_that_belongs_to_it(tmp_path, signatures)
     assert (tmp_path / "out" / "assets" / "words.txt").read_text() == "a\nb\n"
 
 
+def test_only_writes_that_an_answer_waits_for_change_variables():
+    graph_def = v1.GraphDef()
+    graph_def.node.add(name="train", op="AssignVariableOp")
+    graph_def.node.add(name="x", op="Placeholder")
+    graph_def.node.add(name="y", op="Identity", input=["x"])
+    assert not save.writes_variables(graph_def, ["y:0"])
+    graph_def.node[2].input.append("^train")
+    assert save.writes_variables(graph_def, ["y:0"]) and not save.writes_variables(graph_def, ["x:0"])
+
+
 def test_writes_inside_functions_count():
     graph_def = v1.GraphDef()
-    graph_def.node.add(name="read", op="ReadVariableOp")
-    function = graph_def.library.function.add()
-    assert not save.writes_variables(graph_def)
-    function.node_def.add(name="write", op="AssignVariableOp")
-    assert save.writes_variables(graph_def)
+    graph_def.node.add(name="call", op="PartitionedCall").attr["f"].func.name = "outer"
+    outer, inner, other = (graph_def.library.function.add() for _ in range(3))
+    outer.signature.name, inner.signature.name, other.signature.name = "outer", "inner", "other"
+    outer.node_def.add(name="again", op="StatefulPartitionedCall").attr["f"].func.name = "inner"
+    other.node_def.add(name="write", op="AssignVariableOp")
+    assert not save.writes_variables(graph_def, ["call:0"])
+    inner.node_def.add(name="write", op="AssignVariableOp")
+    assert save.writes_variables(graph_def, ["call:0"])
 
 
 @pytest.mark.parametrize(("producer", "written"), [(21, 21), (0, tf.version.GRAPH_DEF_VERSION)])

@@ -1,5 +1,6 @@
 """restore: where each variable's value is in a checkpoint, and what cannot be restored is said of both sides."""
 
+import dataclasses
 import re
 import threading
 
@@ -182,16 +183,16 @@ def test_threads_share_one_restore_op(written, monkeypatch):
                 started.wait()
             return found
 
-    checkpoint._values = Values()
+    checkpoint._ops = Values()
     real = checkpoint._restore_op
-    monkeypatch.setattr(checkpoint, "_restore_op", lambda dtype: made.append(dtype) or real(dtype))
+    monkeypatch.setattr(checkpoint, "_restore_op", lambda dtypes: made.append(dtypes) or real(dtypes))
     got = []
     threads = [threading.Thread(target=lambda: got.append(checkpoint.value(Restored("a")))) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert got == [1, 1] and made == [tf.float32] and asked == [False, True]
+    assert got == [1, 1] and made == [(tf.float32,)] and asked == [False, True]
 
 
 def test_what_is_no_checkpoint_is_one_message(tmp_path):
@@ -249,3 +250,37 @@ def test_moving_averages_that_are_not_restored_are_said(written):
 
 def test_without_moving_averages_nothing_is_said_of_them(written):
     assert restore.locate([_variable("w", 2)], written(w=np.ones(2, "f")), GRAPH)[1] == []
+
+
+def test_several_are_read_as_each_is_alone(written):
+    arrays = {
+        "a": np.float32([1, 2]),
+        "b": np.int64(7),
+        "s": np.array([b"x\0", b""], object),
+        "lone": np.array(b"y\0", object),
+    }
+    checkpoint = written(**arrays)
+    read = checkpoint.values([*map(Restored, arrays), Restored("a", ((1, 1),))])
+    for value, wanted in zip(read, [*arrays.values(), arrays["a"][1:]], strict=True):
+        np.testing.assert_array_equal(value, wanted)
+        assert value.dtype == wanted.dtype
+
+
+def test_of_several_the_damaged_one_is_named(written):
+    checkpoint = written(a=np.zeros(3, np.float32), b=np.ones(3, np.float32), c=np.zeros(3, np.float32))
+    data = checkpoint.prefix + ".data-00000-of-00001"
+    with open(data, "r+b") as file:
+        file.seek(file.read().index(np.ones(1, np.float32).tobytes()))
+        file.write(b"\x07")
+    with pytest.raises(export_v1.ExportError, match="Variable 'b' cannot be read"):
+        checkpoint.values([Restored("a"), Restored("b"), Restored("c")])
+
+
+@pytest.mark.parametrize(("together", "runs"), [(0, [1, 1, 1, 1]), (8, [2, 1, 1]), (20, [2, 2]), (1000, [4])])
+def test_no_more_is_read_at_once_than_was_allowed(written, monkeypatch, together, runs):
+    checkpoint = written(a=np.float32(1), b=np.float32(2), c=np.zeros(4, np.float32), d=np.float32(3))
+    variables = [dataclasses.replace(_variable(name), location=Restored(name)) for name in "abcd"]
+    asked, real = [], checkpoint._restored
+    monkeypatch.setattr(checkpoint, "_restored", lambda locations: asked.append(len(locations)) or real(locations))
+    values = restore.Weights(tuple(variables), checkpoint).values(variables, together)
+    assert [value.ravel()[0] for value in values] == [1, 2, 0, 3] and asked == runs

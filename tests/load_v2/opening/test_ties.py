@@ -1,0 +1,137 @@
+"""Variables that a graph reads in several forms: trained as TensorFlow trains the graph itself."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import export_v1
+from load_v2.opening import rebuilding
+from tests.support.rebuilding import numbers, placeholder
+
+v1 = tf.compat.v1
+IDS = np.int32([[0, 0, 1, 2, 3], [0, 4, 5, 6, 7], [8, 8, 1, 2, 2]])
+
+
+def _weight(name, *shape, seed=1):
+    return v1.get_variable(name, initializer=0.5 * numbers(*shape, seed=seed), use_resource=True)
+
+
+def _encoder_and_decoder():
+    x, w = placeholder("x", [None, 6]), _weight("encoder/w", 6, 3)
+    h = tf.tanh(x @ w + _weight("encoder/b", 3, seed=2))
+    return {x: numbers(4, 6)}, tf.nn.sigmoid(tf.matmul(h, w, transpose_b=True) + _weight("decoder/b", 6, seed=3))
+
+
+def _first_row_of_zeros():
+    x, table = placeholder("x", [None, 5], "int32"), _weight("table", 9, 4)
+    table = tf.concat([tf.zeros([1, 4]), table[1:]], 0)
+    h = tf.reduce_mean(tf.nn.relu(tf.nn.embedding_lookup(table, x) * 2.0), 1)
+    return {x: IDS}, tf.matmul(h, tf.transpose(table))
+
+
+def _zeros_before_a_table():
+    x = placeholder("x", [None, 5], "int32")
+    table = tf.concat([tf.zeros([2, 4]), 3.0 * _weight("table", 7, 4)], 0)
+    h = tf.nn.embedding_lookup(table, x)
+    return {x: IDS}, tf.tensordot(tf.tanh(h), table, [[2], [1]])
+
+
+def _shares_of_rows():
+    x, table = placeholder("x", [None, 5], "int32"), tf.concat([tf.zeros([2, 4]), 0.5 * _weight("table", 7, 4)[1:]], 0)
+    shares = tf.nn.softmax(tf.matmul(tf.reduce_sum(tf.nn.embedding_lookup(table, x), 1), _weight("w", 4, 8, seed=3)))
+    return {x: np.minimum(IDS, 7)}, shares @ table
+
+
+def _scaled_table_and_its_transpose():
+    x, table = placeholder("x", [None, 5], "int32"), _weight("table", 9, 4)
+    h = tf.nn.embedding_lookup(table * 2.0, x) + _weight("places", 5, 4, seed=2)
+    return {x: IDS}, tf.tensordot(h, tf.transpose(table), 1) + _weight("bias", 9, seed=3)
+
+
+def _two_biases():
+    x, y, w = placeholder("x", [None, 4]), placeholder("y", [None, 4]), _weight("w", 4, 3)
+    first = tf.nn.relu(x @ w + _weight("b1", 3, seed=2))
+    return {x: numbers(4, 4), y: numbers(4, 4, seed=5)}, first + tf.tanh(y @ w + _weight("b2", 3, seed=3))
+
+
+def _half_of_it():
+    x, w = placeholder("x", [None, 4]), _weight("w", 4, 4)
+    return {x: numbers(4, 4)}, tf.tanh(x @ w) @ (0.5 * w)
+
+
+def _equalized():
+    x, w = placeholder("x", [None, 8, 8, 2]), _weight("w", 3, 3, 2, 4)
+    h = tf.nn.relu(tf.nn.conv2d(x, w / 4.0, 1, "SAME") + _weight("b", 4, seed=2))
+    return {x: numbers(2, 8, 8, 2)}, tf.reduce_mean(h, [1, 2]) @ tf.reshape(0.3 * _weight("head", 8, seed=3), [4, 2])
+
+
+def _dilated():
+    x, w = placeholder("x", [None, 8, 8, 2]), 0.2 * _weight("w", 3, 3, 2, 4)
+    h = sum(tf.nn.relu(tf.nn.conv2d(x, w, 1, "SAME", dilations=[rate, rate])) for rate in (1, 2))
+    return {x: numbers(2, 8, 8, 2)}, tf.reduce_mean(h, [1, 2]) @ _weight("head", 4, 2, seed=3)
+
+
+def _by_its_norm():
+    x, w = placeholder("x", [None, 4]), _weight("w", 4, 3)
+    return {x: numbers(4, 4)}, (x @ w) / tf.norm(w, axis=0)
+
+
+def _parts():
+    x, w = placeholder("x", [None, 4]), _weight("w", 4, 6)
+    return {x: numbers(4, 4)}, tf.tanh(x @ w[:, :3]) * tf.sigmoid(x @ w[:, 3:])
+
+
+def _parts_that_overlap():
+    x, w = placeholder("x", [None, 4]), _weight("w", 4, 6)
+    return {x: numbers(4, 4)}, tf.tanh(x @ w[:, :4]) * tf.sigmoid(x @ w[:, 2:])
+
+
+# What builds it -> the layers that have weights.
+CASES = {
+    _encoder_and_decoder: {"Parameter": 3},
+    _first_row_of_zeros: {"ReversibleEmbedding": 1},
+    _zeros_before_a_table: {"ReversibleEmbedding": 1},
+    _shares_of_rows: {"Parameter": 1, "Dense": 1},
+    _scaled_table_and_its_transpose: {"ReversibleEmbedding": 1, "Embedding": 1, "Parameter": 1},
+    _two_biases: {"Dense": 1, "Parameter": 2},
+    _half_of_it: {"Dense": 1},
+    _equalized: {"Conv2D": 1, "Dense": 1},
+    _dilated: {"Parameter": 1, "Dense": 1},
+    _by_its_norm: {"Parameter": 1},
+    _parts: {"Dense": 2},
+    _parts_that_overlap: {"Parameter": 1},
+}
+
+
+@pytest.mark.parametrize("build", CASES, ids=lambda build: build.__name__.strip("_"))
+def test_it_is_trained_as_the_graph_is(build, tmp_path):
+    with tf.Graph().as_default(), v1.Session() as session:
+        feeds, output = build()
+        output = tf.identity(output, "output")
+        session.run(v1.global_variables_initializer())
+        checkpoint = v1.train.Saver().save(session, str(tmp_path / "model.ckpt"))
+        target = numbers(*session.run(output, feeds).shape, seed=9)
+        loss = tf.reduce_mean(tf.square(output - target))
+        step = v1.train.GradientDescentOptimizer(0.1).minimize(loss)
+        losses = [session.run([loss, step], feeds)[0] for _ in range(4)]
+        after = session.run(output, feeds)
+    given = {tensor.op.name: value for tensor, value in feeds.items()}
+    np.savez(tmp_path / "sample.npz", **{f"in/{key}": value for key, value in given.items()})
+    ends = {"inputs": {key: f"{key}:0" for key in given}, "outputs": {"output": "output:0"}}
+    sample = str(tmp_path / "sample.npz")
+    export_v1.export(checkpoint=checkpoint, export_dir=str(tmp_path / "1"), sample=sample, **ends)
+    plan = rebuilding.plan(tmp_path / "1")
+    with_weights = [layer.kind for layer in plan.layers if layer.weights]
+    assert {kind: with_weights.count(kind) for kind in with_weights} == CASES[build], plan.source
+    assert not [note for note in plan.notes if "training" in note and "change" in note]
+    keras.backend.clear_session()
+    model = rebuilding.execute(plan.source)
+    rebuilding.fill(model, plan.layers)
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    have = []
+    for _ in range(4):
+        model.reset_metrics()
+        have.append(float(model.train_on_batch(given, target)))
+    np.testing.assert_allclose(have, losses, rtol=1e-5)
+    np.testing.assert_allclose(model.predict_on_batch(given), after, rtol=1e-4, atol=1e-5)
