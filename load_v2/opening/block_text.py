@@ -67,15 +67,19 @@ def body(
     Args:
         items: in order.
         outputs: what is read behind them.
-        names: of the tensors; what goes into a loop gets the name of what comes out, where nothing else reads it.
+        names: of the tensors; what goes into a loop gets the name of what comes out, where nothing else reads it
+            and nothing that is made between the two has that name.
         inputs: tensors whose names are fixed.
     """
     codes = [*(as_statement(item).code for item in items), *outputs.values()]
     reads = Counter(tensor for code in codes for tensor in expressions.operands(code))
-    for item in items:
+    given = [as_statement(item).targets for item in items]
+    made = {tensor: at for at, targets in enumerate(given) for tensor in targets}
+    for at, item in enumerate(items):
         if isinstance(item, Loop):
             for first, result in zip(item.first, item.results, strict=True):
-                if reads[first] == 1 and first not in inputs:
+                between = (t for targets in given[made.get(first, -1) + 1 : at] for t in targets if t is not None)
+                if reads[first] == 1 and first not in inputs and names[result] not in {names[t] for t in between}:
                     names[first] = names[result]
     return ["\n".join(_loop(item, names)) if isinstance(item, Loop) else statement(item, names) for item in items]
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from export_v1.format import comparison
 from export_v1.format import sample as codec
-from export_v1.ir import ops, randomness
+from export_v1.ir import library, ops, randomness
 from export_v1.ir.graph import NodeDef, Tensor
 from load_v2.errors import LoadError, quoted
 from load_v2.layer.signature_layer import SignatureLayer
@@ -113,10 +113,19 @@ def answered(part: Program, inputs: Mapping[str, np.ndarray]) -> dict[str, np.nd
 
 
 def left_behind(program: Program, nodes: Iterable[str]) -> frozenset[str]:
-    """Returns those of some nodes that a model can do without: they draw random numbers, or give what they find."""
+    """Returns those of some nodes that a model can do without: they draw random numbers, or give what they find.
+
+    A loop or a condition that has such an op inside is one, too.
+    """
     index = graphs.of_part(program, program.serve).index
     draws = randomness.drawing(index)
-    return frozenset(name for name in nodes if name in draws or index[name].op.startswith(_FINDS))
+    bodies = {function.signature.name: function.node_def for function in index.graph_def.library.function}
+    return frozenset(name for name in nodes if name in draws or (name in index and _finds(index[name], bodies)))
+
+
+def _finds(node: NodeDef, bodies: Mapping[str, Iterable[NodeDef]]) -> bool:
+    inside = (part for name in library.called_by(node) for part in bodies.get(name, ()))
+    return node.op.startswith(_FINDS) or any(_finds(part, bodies) for part in inside)
 
 
 def split(program: Program, behind: Collection[str] = ()) -> Split | None:
@@ -186,7 +195,7 @@ class _Sides:
         data: names of nodes that depend on data, each after those that it reads.
         front: strings and what is made of them before the first numbers of the model, string inputs among it.
         back: strings that are made of numbers; and what is in `behind`.
-        behind: nodes that are left behind the model, what is made of them, and the shapes that only these ask for.
+        behind: nodes that are left behind the model, what is made of them, and the shapes and lists that only these read.
         mixed: whether numbers are made of those in turn.
     """
 
@@ -219,7 +228,7 @@ class _Sides:
             self._leave_shapes()
 
     def _leave_shapes(self) -> None:
-        """Moves what is computed of shapes alone, for nothing but what is left behind, there, too."""
+        """Moves what is computed of shapes alone, and lists, for nothing but what is left behind, there, too."""
         ends = {tensor.node for tensor in self._graph.outputs.values()}
         shapes: set[str] = set()
         for name in self.data:
@@ -228,7 +237,8 @@ class _Sides:
                 shapes.add(name)
         for name in reversed([*self.data]):
             readers = {reader.name for reader, _ in self._graph.index.consumers(name)}
-            if name in shapes - self.back - ends and readers <= self.behind:
+            is_asked_for = name in shapes or self._lists(self._outputs(self._graph.index[name]))
+            if is_asked_for and name not in self.back | ends and readers <= self.behind:
                 self.behind.add(name)
                 self.back.add(name)
 
@@ -262,9 +272,12 @@ class _Sides:
     def _prepares(self, node: NodeDef) -> bool:
         """Returns whether a node is no part of a model: it makes whole numbers, or reads or makes what is no tensor."""
         tensors = [*self._graph.sources(Tensor(node.name)), *self._outputs(node)]
-        lists = any(self._graph.dtype(tensor) == "variant" for tensor in tensors)
+        lists = self._lists(tensors)
         whole = all(self._graph.dtype(tensor).startswith(("int", "uint", "bool")) for tensor in self._outputs(node))
         return whole or lists or node.op.startswith(_PREPARES)
+
+    def _lists(self, tensors: Iterable[Tensor]) -> bool:
+        return any(self._graph.dtype(tensor) == "variant" for tensor in tensors)
 
     def name(self, tensor: Tensor) -> str:
         """Returns what a tensor may be called: after the one input that it is made of, else after its node."""

@@ -25,6 +25,7 @@ _BEHIND = tuple(
         "test_a_model_that_draws_in_its_middle_is_refused",
         "test_large_constants_behind_a_draw_are_weights",
         "test_what_a_decoder_finds_is_left_behind_the_model",
+        "test_what_is_found_in_a_loop_or_a_condition_is_left_behind_with_it",
     )
 )
 _BY_DATA = (
@@ -35,7 +36,62 @@ _SIZES = ("tests/load_v2/opening/test_operations.py::test_shapes_that_are_comput
 _RULES = ("tests/load_v2/opening/test_weight_rules.py",)
 _TIES = ("tests/load_v2/opening/test_ties.py",)
 
+_SEGMENTS = (
+    "tests/load_v2/opening/test_operations.py::test_rows_are_gathered_by_segment_into_as_many_as_another_tensor_has",
+)
+
 CHANGES = (
+    Change(
+        "load_v2/opening/block_text.py",
+        " and names[result] not in {names[t] for t in between}",
+        "",
+        _BLOCKS,
+        why="what goes into a loop is overwritten before it",
+    ),
+    Change(
+        "load_v2/opening/operations/indexing.py",
+        'return call(f"ops.{name}imum", code, float(getattr(np.finfo("float32"), of_nothing)))',
+        "return code",
+        _SEGMENTS,
+        why="a segment of nothing has an infinity on JAX and PyTorch",
+    ),
+    Change(
+        "load_v2/opening/operations/indexing.py",
+        "for at in ((1, 0) if flipped else (0, 1))",
+        "for at in (0, 1)",
+        ("tests/load_v2/opening/test_operations.py::test_a_sparse_matrix_times_a_dense_one",),
+        why="an adjoint sparse matrix is not turned over",
+    ),
+    Change(
+        "load_v2/opening/operations/products.py",
+        "lower=lower != flipped",
+        "lower=lower",
+        (
+            "tests/load_v2/opening/test_operations.py::test_equations_of_a_triangle_are_solved_whatever_the_other_triangle_holds",
+        ),
+        why="the triangle that holds anything is read",
+    ),
+    Change(
+        "load_v2/opening/operations/shaping.py",
+        "order = [*spread, 0, *(at - 1 for at in spread)",
+        "order = [0, *spread, *(at - 1 for at in spread)",
+        ("tests/load_v2/opening/test_operations.py::test_space_becomes_a_part_of_the_batch",),
+        why="the parts of a row are in another order in the batch",
+    ),
+    Change(
+        "load_v2/opening/strings.py",
+        " or any(_finds(part, bodies) for part in inside)",
+        "",
+        _BEHIND,
+        why="what is found in a loop is refused",
+    ),
+    Change(
+        "load_v2/opening/strings.py",
+        "name in shapes or self._lists(self._outputs(self._graph.index[name]))",
+        "name in shapes",
+        _BEHIND,
+        why="the lists of a loop that is left behind stay in the model",
+    ),
     Change(
         "load_v2/opening/ranks.py",
         "shape = [None, 3] if sample is None else [None, *np.shape(sample.inputs[first])[1:]]",

@@ -9,6 +9,12 @@ from load_v2.opening.expressions import Binary, Constant, Expression, Item, Lite
 from load_v2.opening.operations.registry import translates
 from load_v2.opening.operations.shaping import end, shape, size, target
 
+# Op -> what Keras calls it, and whether a segment of nothing is the least or the largest number.
+_SEGMENTS = {
+    "UnsortedSegmentSum": ("sum", None), "UnsortedSegmentProd": ("prod", None),
+    "UnsortedSegmentMax": ("max", "min"), "UnsortedSegmentMin": ("min", "max"),
+}  # fmt: skip
+
 
 @translates("StridedSlice")
 def _strided_slice(context: Context, tensor: Tensor) -> Expression:
@@ -159,12 +165,38 @@ def _scatter_update(context: Context, tensor: Tensor) -> Expression:
     return call("ops.scatter_update", *map(operand, context.sources(tensor)))
 
 
-@translates("UnsortedSegmentSum", "UnsortedSegmentMax")
+@translates(*_SEGMENTS)
 def _segments(context: Context, tensor: Tensor) -> Expression:
     data, ids, count = context.sources(tensor)
-    number = int(context.static(count, "the number of segments"))
-    name = "sum" if context.op(tensor) == "UnsortedSegmentSum" else "max"
-    return call(f"ops.segment_{name}", operand(data), operand(ids), num_segments=number)
+    if context.graph.rank(ids) != 1:
+        raise Refused("its ids are no vector")
+    sizes = context.sizes.array(count)
+    if sizes is None:
+        raise Refused("the number of segments is computed from data")
+    name, of_nothing = _SEGMENTS[context.op(tensor)]
+    number = size(sizes.reshape(-1)[0])
+    code = call(f"ops.segment_{name}", operand(data), operand(ids), num_segments=number)
+    if of_nothing is None:
+        return code
+    if context.graph.dtype(tensor) != "float32":
+        raise Refused("a segment of nothing has another value on each backend")
+    # TensorFlow begins with the least number, where others begin with an infinity.
+    return call(f"ops.{name}imum", code, float(getattr(np.finfo("float32"), of_nothing)))
+
+
+@translates("SparseTensorDenseMatMul")
+def _sparse_product(context: Context, tensor: Tensor) -> Expression:
+    places, numbers, shape_tensor, dense = context.sources(tensor)
+    sizes = context.sizes.array(shape_tensor)
+    if sizes is None:
+        raise Refused("the shape of the sparse matrix is computed from data")
+    flipped = context.graph.attr(tensor, "adjoint_a").b
+    rows, columns = (Item(operand(places), (Slice(), Literal(at))) for at in ((1, 0) if flipped else (0, 1)))
+    factor: Expression = operand(dense)
+    if context.graph.attr(tensor, "adjoint_b").b:
+        factor = call("ops.transpose", factor)
+    products = Binary("*", call("ops.take", factor, columns, axis=0), call("ops.expand_dims", operand(numbers), 1))
+    return call("ops.segment_sum", products, rows, num_segments=size(sizes[1 if flipped else 0]))
 
 
 @translates("MatrixDiagPart", "DiagPart")

@@ -18,6 +18,17 @@ def _product(context: Context, tensor: Tensor) -> Expression:
     return call("ops.matmul", *factors)
 
 
+@translates("MatrixTriangularSolve")
+def _triangular_solve(context: Context, tensor: Tensor) -> Expression:
+    source, right = context.sources(tensor)
+    matrix: Expression = operand(source)
+    lower, flipped = (context.graph.attr(tensor, name).b for name in ("lower", "adjoint"))
+    # The other triangle may hold numbers, which are not the matrix's; turned over, it would be read.
+    if flipped:
+        matrix = call("ops.swapaxes", matrix, -1, -2)
+    return call("ops.solve_triangular", matrix, operand(right), lower=lower != flipped)
+
+
 @translates("Einsum")
 def _einsum(context: Context, tensor: Tensor) -> Expression:
     equation = context.graph.attr(tensor, "equation").s.decode()

@@ -321,7 +321,33 @@ def _depth_and_space(context: Context, tensor: Tensor) -> Expression:
 
 @translates("SpaceToBatchND", "BatchToSpaceND")
 def _space_and_batch(context: Context, tensor: Tensor) -> Expression:
-    raise Refused("it moves space into the batch, and not around a convolution")
+    source, block_tensor, border_tensor = context.sources(tensor)
+    blocks = [int(block) for block in context.static(block_tensor, "the block")]
+    borders = [tuple(map(int, pair)) for pair in context.static(border_tensor, "what is padded or cropped")]
+    sizes = context.sizes.shape(source)
+    if sizes is None:
+        raise Refused("it moves space of a tensor of unknown rank")
+    count, others = len(blocks), list(sizes[len(blocks) + 1 :])
+    spread = range(2, 2 * count + 2, 2)
+    if context.op(tensor) == "BatchToSpaceND":
+        middle = [*blocks, -1, *sizes[1:]]
+        places = zip(range(count + 1, 2 * count + 1), range(count), strict=True)
+        order = [count, *(at for pair in places for at in pair), *range(2 * count + 1, len(middle))]
+        whole = [size_algebra.product(pair) for pair in zip(sizes[1:], blocks, strict=False)]
+        turned = call("ops.transpose", call("ops.reshape", operand(source), shape(middle)), tuple(order))
+        joined = call("ops.reshape", turned, shape([-1, *whole, *others]))
+        if not any(map(any, borders)):
+            return joined
+        return Item(joined, (Slice(), *(Slice(begin or None, -last or None) for begin, last in borders)))
+    padded = [total((size, *border)) for size, border in zip(sizes[1:], borders, strict=False)]
+    inner = [size_algebra.computed("//", size, block) for size, block in zip(padded, blocks, strict=True)]
+    middle = [-1, *(size for pair in zip(inner, blocks, strict=True) for size in pair), *others]
+    order = [*spread, 0, *(at - 1 for at in spread), *range(2 * count + 1, len(middle))]
+    code: Expression = operand(source)
+    if any(map(any, borders)):
+        code = call("ops.pad", code, ((0, 0), *borders, *((0, 0),) * len(others)))
+    code = call("ops.transpose", call("ops.reshape", code, shape(middle)), tuple(order))
+    return call("ops.reshape", code, shape([-1, *inner, *others]))
 
 
 @translates("ReverseV2")

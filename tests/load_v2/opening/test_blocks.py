@@ -87,3 +87,22 @@ def test_names_that_are_numbered_through_the_model_are_numbered_by_a_parameter()
 
     code = assert_rebuilt(build, {"x": numbers(3, 20)}, *["Dense"] * 15)
     assert 'f"up_{n + 1}"' in code and code.count("layers.Dense(") == 3
+
+
+def test_what_goes_into_a_loop_keeps_its_name_where_others_are_made_before_the_loop():
+    """As in stacks of blocks of which each predicts a part, and hands on what is left (N-BEATS)."""
+
+    def build():
+        x = placeholder("x", [None, 20])
+        parts, rest = [], x
+        for stack in range(3):
+            h = rest
+            for number in range(3):
+                h = tf.nn.relu(_dense(h, 20, f"layer_{3 * stack + number}", 3 * stack + number))
+            back, part = (_dense(h, 6, f"{name}_{stack}", 20 + stack) for name in ("back", "part"))
+            rest -= _dense(back, 20, f"back_out_{stack}", 30 + stack)
+            parts.append(_dense(part, 5, f"part_out_{stack}", 40 + stack))
+        return {"x": x}, {"y": tf.add_n(parts)}
+
+    code = assert_rebuilt(build, {"x": numbers(3, 20)}, *["Dense"] * 19)
+    assert code.count("for i in range(") == 3

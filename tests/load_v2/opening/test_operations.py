@@ -354,6 +354,81 @@ def test_channels_become_pixels_of_images_of_any_size(name):
     assert_rebuilt_in_any_layers(build, {"x": numbers(2, 4, 6, 4)})
 
 
+INTO_THE_BATCH = {
+    "into it": lambda x: tf.space_to_batch(x, [2, 3], [[1, 1], [0, 3]]),
+    "into it and back": lambda x: tf.raw_ops.BatchToSpaceND(
+        input=tf.tanh(tf.space_to_batch(x, [2, 3], [[1, 1], [2, 1]])), block_shape=[2, 3], crops=[[1, 0], [0, 2]]
+    ),
+    "out of it": lambda x: tf.raw_ops.BatchToSpaceND(input=x, block_shape=[3, 2], crops=[[0, 0], [0, 0]]),
+    "along one axis": lambda x: tf.space_to_batch(x, [2], [[0, 2]]),
+    "along all axes": lambda x: tf.space_to_batch(x, [2, 3, 4], [[0, 0]] * 3),
+}
+
+
+@pytest.mark.parametrize("name", INTO_THE_BATCH)
+def test_space_becomes_a_part_of_the_batch(name):
+    def build():
+        x = placeholder("x", [None, None, None, 4])
+        return {"x": x}, {"y": INTO_THE_BATCH[name](x)}
+
+    assert_rebuilt_in_any_layers(build, {"x": numbers(6, 4, 6, 4)})
+
+
+@pytest.mark.parametrize("name", ["sum", "prod", "max", "min"])
+def test_rows_are_gathered_by_segment_into_as_many_as_another_tensor_has(name):
+    """Of a graph's edges into its nodes; -1 is of none, and a node without edges has what TensorFlow begins with."""
+
+    def build():
+        x, edges, ids = (
+            placeholder("x", [None, 4]),
+            placeholder("edges", [None, 3]),
+            placeholder("ids", [None], "int32"),
+        )
+        gathered = getattr(tf.math, f"unsorted_segment_{name}")(edges, ids, tf.shape(x)[0])
+        return {"x": x, "edges": edges, "ids": ids}, {"y": gathered}
+
+    feeds = {"x": numbers(4, 4), "edges": numbers(6, 3), "ids": np.int32([0, 2, -1, 2, 3, 0])}
+    code = assert_rebuilt_in_any_layers(build, feeds)
+    if name in ("max", "min"):
+        # The other backends begin with an infinity.
+        assert f"ops.{name}imum(ops.segment_{name}(" in code and "e+38" in code
+
+
+def test_segments_are_refused_where_backends_differ():
+    def build():
+        x, ids = placeholder("x", [None, 4], "int32"), placeholder("ids", [None, 4], "int32")
+        largest = tf.math.unsorted_segment_max(x, ids[:, 0], 3)
+        return {"x": x, "ids": ids}, {"largest": largest, "sum": tf.math.unsorted_segment_sum(x, ids, 3)}
+
+    refused = {refusal.reason for refusal in cover.cover(case(build).context).refusals}
+    assert refused == {"a segment of nothing has another value on each backend", "its ids are no vector"}
+
+
+@pytest.mark.parametrize("flipped", [(False, False), (True, False), (False, True)])
+def test_a_sparse_matrix_times_a_dense_one(flipped):
+    def build():
+        places, values = placeholder("places", [None, 2], "int64"), placeholder("values", [None])
+        x = placeholder("x", [None, 3])
+        count = tf.cast(tf.shape(x)[0], "int64")
+        sparse = tf.SparseTensor(places, values, tf.stack([count, count] if flipped[0] else [count + 2, count]))
+        dense = tf.transpose(x) * 2.0 if flipped[1] else x
+        product = tf.sparse.sparse_dense_matmul(sparse, dense, adjoint_a=flipped[0], adjoint_b=flipped[1])
+        return {"places": places, "values": values, "x": x}, {"y": product}
+
+    places = np.int64([[0, 1], [3, 0], [3, 4], [4, 1], [4, 1]])
+    assert_rebuilt_in_any_layers(build, {"places": places, "values": numbers(5), "x": numbers(5, 3)})
+
+
+@pytest.mark.parametrize(("lower", "adjoint"), [(True, False), (False, False), (True, True), (False, True)])
+def test_equations_of_a_triangle_are_solved_whatever_the_other_triangle_holds(lower, adjoint):
+    def build():
+        x, y = placeholder("x", [None, 3, 3]), placeholder("y", [None, 3, 2])
+        matrix = x + 4.0 * tf.eye(3)
+        return {"x": x, "y": y}, {"z": tf.linalg.triangular_solve(matrix, y, lower=lower, adjoint=adjoint)}
+
+    assert_rebuilt_in_any_layers(build, {"x": numbers(2, 3, 3), "y": numbers(2, 3, 2)})
+
+
 def test_sizes_are_followed_past_axes_that_a_slice_does_not_name():
     def build():
         x = placeholder("x", [None, None, None])

@@ -122,6 +122,33 @@ def test_what_a_decoder_finds_is_left_behind_the_model(beams, tmp_path):
     assert not plan.parts.drawn
 
 
+@pytest.mark.parametrize("way", ["for each image", "where there are any"])
+def test_what_is_found_in_a_loop_or_a_condition_is_left_behind_with_it(way, tmp_path):
+    def function(kernel, x):
+        scores = tf.sigmoid(tf.matmul(x, kernel)[..., 0])
+        boxes = tf.concat([x[..., :2], x[..., :2] + 1.0], 2)
+
+        def found(given):
+            places = tf.image.non_max_suppression(given[0], given[1], 4)
+            return tf.pad(places, [[0, 4 - tf.shape(places)[0]]], constant_values=-1)
+
+        if way == "for each image":
+            kept = tf.map_fn(found, (boxes, scores), fn_output_signature="int32")
+        else:
+            kept = tf.cond(
+                tf.shape(x)[0] > 1, lambda: found((boxes[1], scores[1])), lambda: found((boxes[0], scores[0]))
+            )
+        return {"boxes": boxes, "scores": scores, "kept": kept}
+
+    folder, given, want = _saved(tmp_path, function, FRAMES)
+    plan = rebuilding.plan(folder)
+    _, known = _in_a_row(plan, given)
+    assert [layer.kind for layer in plan.layers] == ["Dense"] and plan.parts.front is None
+    assert set(strings.signature_of(plan.parts.back).outputs) == {"kept"}
+    for key in want:
+        np.testing.assert_allclose(known[key], want[key], rtol=1e-5, err_msg=key)
+
+
 def _with_a_draw(kernel, x):
     scores = tf.reduce_sum(x, 1) @ kernel
     rows = tf.stack([tf.shape(scores)[0], 2])
