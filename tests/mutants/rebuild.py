@@ -213,8 +213,8 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/rebuilding.py",
-        "        if written := _written(program):\n",
-        "        if written := []:\n",
+        "        if written:\n",
+        "        if written and False:\n",
         _RANKS,
         why="a rank is asked for in vain",
     ),
@@ -507,8 +507,8 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/rebuilding.py",
-        "refusals=(*_written(program), *covered.refusals))",
-        "refusals=covered.refusals)",
+        "refusals=(*found.written, *found.covered.refusals))",
+        "refusals=found.covered.refusals)",
         _WHOLE,
         why="what inference writes is lost in silence",
     ),
@@ -875,15 +875,15 @@ CHANGES = (
     Change("load_v2/opening/ranks.py", "    if given and sample is not None:\n", "    if False:\n", _OF_RANKS),
     Change(
         "load_v2/opening/ranks.py",
-        "    return [*others, *(",
-        "    return [*(",
+        "in ALIASES and at == 0 else [node]",
+        "in ALIASES and at == 0 else [node][: at == 0]",
         _OF_RANKS,
         why="whoever asks for the rank is no reader",
     ),
     Change(
         "load_v2/opening/ranks.py",
-        "*(node for node in readers if node.op not in ALIASES), *behind]",
-        "*readers]",
+        "_readers(index, Tensor(node.name)) if node.op in ALIASES and at == 0 else [node]",
+        "[node]",
         _OF_RANKS,
     ),
     Change(
