@@ -23,6 +23,9 @@ _ROLES = {
     "Sigmoid": "probabilities",
     "Softmax": "probabilities",
 }
+# Takes a sparse tensor apart that a dataset hands on as one tensor of no type.
+_UNPACKS = "DeserializeSparse"
+_SPARSE = ("indices", "values", "shape")
 # The target of a target network is no label.
 _LABEL_NAME = re.compile(
     r"label|target(?!_?(net|q|model|actor|critic|policy))|truth|answer|(^|/)y_*(_true)?(_\d+)?$", re.IGNORECASE
@@ -144,6 +147,8 @@ class Anatomy:
         if node.op in ops.SOURCES:
             known = self._known(tensor)
             return naming.as_key(known) if known else naming.key(node, tensor.index, naming.leaf(node.name))
+        if node.op == _UNPACKS:
+            return f"{self.key(self.live.data(node)[0])}_{_SPARSE[tensor.index]}"
         if tensor in self.drawn and not naming.is_given(node):
             return "noise"
         if node.op in DECODERS:
@@ -172,11 +177,21 @@ class Anatomy:
 
     def shares_weights(self, tensor: Tensor, other: Tensor) -> bool:
         """Returns whether both tensors are computed with one trained variable: a head beside another, a step of a trunk."""
-        used = [{name for name in self.live.needed([end]) if self._is_trained(name)} for end in (tensor, other)]
+        used = [self.trained(self.live.needed([end])) for end in (tensor, other)]
         return not used[0].isdisjoint(used[1])
 
-    def _is_trained(self, name: str) -> bool:
-        return self.index.kinds.get(name) in ops.VARIABLES and bool(self.roles.mask(name) & TRAINED)
+    def trained(self, names: Iterable[str]) -> set[str]:
+        """Returns the trained variables among some nodes."""
+        return {
+            name for name in names if self.index.kinds.get(name) in ops.VARIABLES and self.roles.mask(name) & TRAINED
+        }
+
+    def cuts(self, tensor: Tensor) -> list[Tensor]:
+        """Returns where to cut for a source: of a sparse tensor that a dataset packed into one, its three parts."""
+        readers = [node for node in self.roles.readers(tensor.node) if tensor in self.live.data(node)]
+        if len(readers) == 1 and readers[0].op == _UNPACKS:
+            return [Tensor(readers[0].name, at) for at in range(len(_SPARSE))]
+        return [self.input_tensor(tensor)]
 
     def input_tensor(self, tensor: Tensor) -> Tensor:
         """Returns where to cut for a source: behind a queue or an iterator, the last name given to the same value."""

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
-from export_v1.interface import doubts, given, naming
+from export_v1.interface import copies, doubts, given, naming
 from export_v1.interface.anatomy import Anatomy, Named
 from export_v1.interface.ends import End, beside_data
 from export_v1.interface.roles import OTHER_VARIABLE, TRAINED, is_number
@@ -15,12 +15,13 @@ from export_v1.ir.graph import NodeDef, Tensor
 
 def outputs(anatomy: Anatomy) -> tuple[list[Named], str]:
     """Returns the outputs chosen and "", or nothing and the reason why they are not clear."""
-    chosen, doubt = _chosen(anatomy)
+    served, beside = copies.to_serve(anatomy, _fed_by_hand(anatomy))
+    chosen, doubt = _chosen(anatomy, served)
     doubt = doubts.about_inputs(anatomy) or doubt or doubts.about_outputs(anatomy, chosen)
     if doubt:
         return [], doubt
     tensors = [end.tensor for end in chosen]
-    why = {end.tensor: _why_output(anatomy, end) for end in chosen}
+    why = {end.tensor: "; ".join(filter(None, (_why_output(anatomy, end), beside))) for end in chosen}
     named = {end.tensor: f"next_{anatomy.key(end.old)}" for end in chosen if end.old is not None}
     encoded = _first_token_encoder(anatomy, tensors)
     if encoded is not None:
@@ -39,9 +40,9 @@ def _why_output(anatomy: Anatomy, end: End) -> str:
     return f"it is computed from {read[0].name}, which the loss uses, and {end.why}"
 
 
-def _chosen(anatomy: Anatomy) -> tuple[list[End], str]:
+def _chosen(anatomy: Anatomy, served: list[End]) -> tuple[list[End], str]:
     """The ends that are answers, less those that another says better; or what else may be an answer too."""
-    ends = [end for end in _fed_by_hand(anatomy) if not _left_over(anatomy, end)]
+    ends = [end for end in served if not _left_over(anatomy, end)]
     answers = [end for end in ends if end.kind != "unread"]
     # What is held against data may be an answer, too, and is no end.
     whole = not beside_data(anatomy.roles).keys() - {end.tensor for end in ends}
@@ -144,8 +145,9 @@ def inputs(anatomy: Anatomy, tensors: list[str], frozen: Mapping[str, object], t
     entries = settling.entries(settled, tensors)
     needed = [graph.parse(name) for name in (*entries, *settling.unfed(settled, entries, tensors))]
     needed.sort(key=lambda tensor: (order[tensor.node], tensor.index))
-    fed = [anatomy.input_tensor(tensor) for tensor in needed if not given.is_bool(anatomy.index, tensor)]
-    return anatomy.named_inputs(fed, {tensor: _why_input(anatomy, tensor) for tensor in fed})
+    needed = [tensor for tensor in needed if not given.is_bool(anatomy.index, tensor)]
+    why = {cut: _why_input(anatomy, tensor) for tensor in needed for cut in anatomy.cuts(tensor)}
+    return anatomy.named_inputs(list(why), why)
 
 
 def undecided(settling: Settling, name: str) -> str:

@@ -17,6 +17,10 @@ from export_v1.ir import graph
 _SHAPED = re.compile(r"^(?P<tensor>[^\[\]]+?)(?P<shape>\[.*\])?$")
 # Flags that give a tensor a key.
 _KEYED = ("input", "output", "label")
+# Types of what stays inside a graph.
+_NO_ARRAYS = frozenset({types_pb2.DT_VARIANT, types_pb2.DT_RESOURCE})
+# So many flags to paste are enough.
+_SHOWN = 6
 _TRUTH = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 
@@ -117,9 +121,9 @@ def inputs(index: graph.Index, given: Mapping[str, str], *, place: str, flag: st
     """Returns the inputs, or labels, given as key -> "tensor" or "tensor[shape]", in the same order.
 
     Raises:
-        ExportError: a name is not there, a key is a keyword of Python, one tensor has two keys, a type is unknown, or
-            a shape is at odds with the one that the graph records: another rank or another size. None is welcome where
-            the graph has a size.
+        ExportError: a name is not there, a key is a keyword of Python, one tensor has two keys, a type is unknown or
+            one that no array has, or a shape is at odds with the one that the graph records: another rank or another
+            size. None is welcome where the graph has a size.
     """
     result: dict[str, Input] = {}
     keys: dict[str, str] = {}
@@ -143,11 +147,30 @@ def inputs(index: graph.Index, given: Mapping[str, str], *, place: str, flag: st
                 f"The type of {flag} {key!r}, {source.name!r} in {place}, is not known: "
                 f"op {index[source.node].op!r} is not registered.\n  Pass --op_library=FILE that registers it."
             )
+        if dtype in _NO_ARRAYS:
+            raise errors.ExportError(
+                f"{flag.capitalize()} {key!r}, {source.name!r} in {place}, is a {tf.as_dtype(dtype).name}, and no array is one.\n"
+                f"  {_behind(index, source, flag, key)}"
+            )
         recorded = graph.recorded_shape(index[source.node], source.index)
         if shape is not None:
             _check_shape(key, source.name, shape, recorded, place, flag)
         result[key] = Input(source.name, dtype, shape if has_shape else recorded)
     return result
+
+
+def _behind(index: graph.Index, source: graph.Tensor, flag: str, key: str) -> str:
+    """What to give in the place of a tensor that nothing can be fed for: what its readers make of it."""
+    made = [
+        f"{reader.name}:{at}"
+        for reader, _ in index.tensor_consumers(source)
+        for at, dtype in enumerate(graph.output_types(reader))
+        if dtype not in _NO_ARRAYS
+    ]
+    if not made:
+        return "Pass --list to see what there is."
+    flags = " ".join(f"--{flag}={key}_{at}={name}" for at, name in enumerate(dict.fromkeys(made[:_SHOWN])))
+    return f"Give what is read from it: {flags}"
 
 
 def shape_text(shape: Shape) -> str:

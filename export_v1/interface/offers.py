@@ -62,12 +62,14 @@ def _inputs(anatomy: Anatomy, randomized: list[tuple[Tensor, str]]) -> list[Name
         elif tensor in anatomy.drawn:
             why[tensor] = "random numbers that are combined with weights, as data is; without this flag they are drawn"
         elif tensor in data:
-            cut = anatomy.input_tensor(tensor)
-            why[cut] = "it is combined with weights, as data is"
-            if cut != tensor:
-                why[tensor] = f"{cut.name!r} is read from it"
+            cuts = anatomy.cuts(tensor)
+            why.update(dict.fromkeys(cuts, "it is combined with weights, as data is"))
+            if cuts == [anatomy.input_tensor(tensor)] != [tensor]:
+                why[tensor] = f"{cuts[0].name!r} is read from it"
         else:
-            why[tensor] = "it is not combined with weights: a label, or a training setting"
+            why.update(
+                dict.fromkeys(anatomy.cuts(tensor), "it is not combined with weights: a label, or a training setting")
+            )
     # A decoder's user draws for himself.
     for tensor, _ in randomized[:_FEW]:
         if anatomy.index[tensor.node].op in ops.ADDS and any(

@@ -5,6 +5,7 @@ from tests.mutants.change import Change
 _FLAGS = ("tests/export_v1/interface/test_mode_flags.py",)
 _GIVEN = ("tests/export_v1/interface/test_interface.py", "tests/export_v1/interface/test_given.py")
 _ROLES = ("tests/export_v1/interface/test_roles.py",)
+_COPIES = ("tests/export_v1/interface/test_copies.py",)
 _CHOICE = ("tests/export_v1/interface/test_interface_choice.py",)
 _LOSSES = (*_ROLES, *_CHOICE)
 _LISTING = ("tests/export_v1/interface/test_listing.py",)
@@ -20,6 +21,20 @@ def _change(module: str, before: str, after: str, tests: tuple[str, ...], why: s
 
 
 CHANGES = (
+    _change("copies", "not all(copy.compares for copy in copies)", "False", _COPIES, "what has no labels is a copy"),
+    _change("copies", " or not _apart(by_sources)", "", _COPIES),
+    _change("copies", "copy.weights != copies[0].weights", "False", _COPIES),
+    _change("copies", "[copy for copy in copies if not copy.trains] or copies", "copies", _COPIES),
+    _change("copies", "copy.written() != serving[0].written()", "False", _COPIES),
+    _change("copies", '{"seed", "seed2", "shared_name", "container"}', '{"shared_name", "container"}', _COPIES),
+    _change("copies", "self.trains = drops or any(", "self.trains = drops and any(", _COPIES),
+    _change("copies", "self.trains = drops or any(", "self.trains = drops or all(", _COPIES),
+    _change("copies", "-1 - data.setdefault(tensor, len(data))", "-1", _COPIES),
+    _change("copies", "str(graph.recorded_shape(node, tensor.index))", "None", _COPIES),
+    _change("anatomy", "node.op == _UNPACKS:", "False:", _CHOICE),
+    _change("anatomy", "readers[0].op == _UNPACKS:", "False:", _CHOICE, "an input that no array can be"),
+    _change("given", "        if dtype in _NO_ARRAYS:\n", "        if False:\n", _GIVEN),
+    _change("given", "        if dtype not in _NO_ARRAYS\n", "", _GIVEN),
     _change("anatomy", "            self.made_up = self.roles.data\n", "", _ROLES, "data that is drawn is chosen"),
     _change("anatomy", "(own := self.roles.own_data())", "(own := [])", _ROLES),
     _change("roles", "                return self.live.data(filled)[2]\n", "                return None\n", _ROLES),

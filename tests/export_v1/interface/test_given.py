@@ -7,6 +7,7 @@ from export_v1 import errors, interface
 from export_v1.interface import given
 from export_v1.ir import graph
 from export_v1.model import Graph
+from tests.export_v1.interface.test_interface import load
 from tests.support import node_defs
 from tests.support.node_defs import node
 
@@ -40,6 +41,17 @@ def test_a_type_that_nothing_tells_is_refused():
 def test_a_keyword_of_python_is_no_key(flag):
     with pytest.raises(errors.ExportError, match=f"'lambda'.*\n.*--{flag}=lambda_=x:0\\[None,2\\]"):
         given.inputs(INDEX, {"lambda": "x:0[None,2]"}, place=PLACE, flag=flag)
+
+
+@pytest.mark.parametrize("flag", ["input", "label"])
+def test_what_stays_inside_a_graph_is_no_input(flag):
+    """A dataset packs a sparse tensor into a variant; its readers take it apart."""
+    index = load("sparse_words").index
+    with pytest.raises(errors.ExportError, match="a variant, and no array is one") as caught:
+        given.inputs(index, {"text": "IteratorGetNext:0"}, place=PLACE, flag=flag)
+    assert f"--{flag}=text_0=DeserializeSparse:0 --{flag}=text_1=DeserializeSparse:1" in str(caught.value)
+    with pytest.raises(errors.ExportError, match="a resource, and no array is one"):
+        given.inputs(index, {"text": "OneShotIterator:0"}, place=PLACE, flag=flag)
 
 
 @pytest.mark.parametrize("name", ["^x", "x:1", "z"])

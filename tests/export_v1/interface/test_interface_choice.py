@@ -21,6 +21,10 @@ CHOSEN = {
             "sequence": "bert/encoder/layer_1/output/LayerNorm/batchnorm/add_1:0",
         },
     ),
+    "clones_on_queues": (
+        {"x": "clone_0/fifo_queue_Dequeue:0"},
+        {"logits": "clone_0/logits/BiasAdd:0", "probs": "clone_0/probs:0"},
+    ),
     "convnet_bn_dropout": ({"images": "images:0"}, {"predictions": "predictions:0"}),
     "convnet_bn_finetune": ({"images": "images:0"}, {"head": "head/BiasAdd:0"}),
     "dataset_iterator": (
@@ -81,6 +85,14 @@ CHOSEN = {
     "recommender": ({"id_user": "id_user:0", "id_item": "id_item:0"}, {"svd_inference": "svd_inference:0"}),
     "retrain": ({"Mul": "Mul:0"}, {"final_result": "final_result:0", "classes": "accuracy/ArgMax:0"}),
     "siamese": ({"left": "left:0", "right": "right:0"}, {"distance": "distance:0"}),
+    "sparse_words": (
+        {
+            "IteratorGetNext_indices": "DeserializeSparse:0",
+            "IteratorGetNext_values": "DeserializeSparse:1",
+            "IteratorGetNext_shape": "DeserializeSparse:2",
+        },
+        {"logits": "logits/BiasAdd:0"},
+    ),
     "softmax_regression": ({"x": "Placeholder:0"}, {"probabilities": "Softmax:0", "classes": "ArgMax:0"}),
     "speech_ctc": (
         {"features": "features:0", "seq_len": "seq_len:0"},
@@ -100,6 +112,7 @@ CHOSEN = {
     "tensorpack_queue": ({"input": "QueueInput/input_deque:0"}, {"output": "fc/output:0", "prob": "prob:0"}),
     "text_cnn": ({"input_x": "input_x:0"}, {"scores": "output/scores:0", "predictions": "output/predictions:0"}),
     "tflearn_dropout": ({"X": "InputData/X:0"}, {"probabilities": "FullyConnected/Softmax:0"}),
+    "towers_of_iterators": ({"x": "IteratorGetNext_1:0"}, {"probabilities": "Softmax:0", "classes": "ArgMax:0"}),
     "train_and_serve": ({"x": "Placeholder:0"}, {"probabilities": "Softmax_1:0", "classes": "ArgMax_1:0"}),
     "unet": (
         {"x": "x:0"},
