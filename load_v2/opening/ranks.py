@@ -1,7 +1,8 @@
 """Shapes of inputs for which the graph has none: what it reads them as, or else what its owner gave."""
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +11,7 @@ from export_v1.format import sample as codec
 from export_v1.ir import graph as ir
 from export_v1.ir import importing
 from export_v1.ir.graph import Index, NodeDef, Tensor
+from export_v1.ir.match import anything, made_by, match
 from load_v2.errors import LoadError, quoted
 from load_v2.opening.graph import ALIASES
 from load_v2.program.program import Program
@@ -17,9 +19,19 @@ from load_v2.program.program import Program
 Shape = tuple[int | None, ...]
 # Which ranks are tried; no op that models are made of takes more axes.
 _RANKS = range(7)
+_ZERO = anything(test=lambda index, tensor: _values(index.nodes.get(tensor.node)) == [0], what="a constant 0")
+_FIRST_SIZE = made_by("StridedSlice", made_by("Shape", anything("tensor")), _ZERO, anything(), anything())
 
 
-def of_sample(program: Program, sample: codec.Arrays | None) -> dict[str, Shape]:
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """Shapes of inputs, by key, that are not as the signature has them, and notes on where they are from."""
+
+    shapes: Mapping[str, Shape]
+    notes: tuple[str, ...] = ()
+
+
+def of_sample(program: Program, sample: codec.Arrays | None) -> Known:
     """Returns shapes with the sample's sizes wherever the signature leaves one open, but for the batch.
 
     Raises:
@@ -34,10 +46,10 @@ def of_sample(program: Program, sample: codec.Arrays | None) -> dict[str, Shape]
         fixed[key] = tuple(
             size if size is not None or not at else shape[at] for at, size in enumerate(known)
         )  # fmt: skip
-    return fixed
+    return Known(fixed, _of_the_sample(_unknown(program)))
 
 
-def shapes(program: Program, sample: codec.Arrays | None, made: bool) -> dict[str, Shape]:
+def shapes(program: Program, sample: codec.Arrays | None, made: bool) -> Known:
     """Returns shapes of the inputs of which the signature does not tell the rank.
 
     First what the graph says: rows of as many numbers as all its readers reshape them to, or the one rank that TensorFlow's
@@ -51,18 +63,29 @@ def shapes(program: Program, sample: codec.Arrays | None, made: bool) -> dict[st
     Raises:
         LoadError: there is such an input, and no sample that its owner gave.
     """
-    unknown = [key for key, spec in program.source.signatures[program.key].inputs.items() if spec.shape is None]
+    unknown = _unknown(program)
     if made and sample is not None:
-        return {key: (None,) * np.ndim(sample.inputs[key]) for key in unknown}
+        return Known({key: (None,) * np.ndim(sample.inputs[key]) for key in unknown})
     record = program.source.record
     given = record is not None and record.sample is not None and record.sample.origin == "given"
     if given and sample is not None:
         known = {key: np.shape(sample.inputs[key]) for key in unknown}
-        return {key: (None, *shape[1:]) if shape else () for key, shape in known.items()}
+        taken = {key: (None, *shape[1:]) if shape else () for key, shape in known.items()}
+        return Known(taken, _of_the_sample(unknown))
     told = {key: shape for key in unknown if (shape := read_as(program, key, sample)) is not None}
     if left := [key for key in unknown if key not in told]:
         raise LoadError(_of_unknown_rank(program, left, sample))
-    return told
+    note = f"the signature does not tell the rank of {quoted(told)}; the model takes what the graph reads"
+    return Known(told, (note,) if told else ())
+
+
+def _unknown(program: Program) -> list[str]:
+    return [key for key, spec in program.source.signatures[program.key].inputs.items() if spec.shape is None]
+
+
+def _of_the_sample(keys: Sequence[str]) -> tuple[str, ...]:
+    note = f"the signature does not tell the rank of {quoted(keys)}; its sizes are the sample's"
+    return (note,) if keys else ()
 
 
 def read_as(program: Program, key: str, sample: codec.Arrays | None) -> Shape | None:
@@ -89,10 +112,10 @@ def read_as(program: Program, key: str, sample: codec.Arrays | None) -> Shape | 
 
 def _readers(index: Index, tensor: Tensor) -> list[NodeDef]:
     """Returns the nodes that read a tensor, those behind another name for it included."""
-    readers = [node for node in index.nodes.values() if tensor in ir.data_inputs(node)[:1]]
-    others = [node for node in index.nodes.values() if tensor in ir.data_inputs(node)[1:]]
-    behind = [reader for node in readers if node.op in ALIASES for reader in _readers(index, Tensor(node.name))]
-    return [*others, *(node for node in readers if node.op not in ALIASES), *behind]
+    readers: list[NodeDef] = []
+    for node, at in index.tensor_consumers(tensor):
+        readers += _readers(index, Tensor(node.name)) if node.op in ALIASES and at == 0 else [node]
+    return readers
 
 
 def _row(index: Index, reader: NodeDef) -> int | None:
@@ -102,36 +125,38 @@ def _row(index: Index, reader: NodeDef) -> int | None:
         return None
     if source.op == "Pack":
         data = ir.data_inputs(reader)[0]
-        first, *others = (index.nodes.get(size.node) for size in ir.data_inputs(source))
+        rows, *columns = ir.data_inputs(source)
         # As many rows as there are: the first size of what is reshaped.
-        sizes = [_number(node) for node in others]
-        return math.prod(sizes) if _first_size(index, first) == data and others and min(sizes) > 0 else None
-    if source.op != "Const":
-        return None
-    first, *others = tf.make_ndarray(source.attr["value"].tensor).reshape(-1).tolist() or [0]
+        sizes = [_number(index.nodes.get(size.node)) for size in columns]
+        return math.prod(sizes) if _first_size(index, rows) == data and sizes and min(sizes) > 0 else None
+    first, *others = _values(source) or [0]
     return math.prod(others) if first == -1 and others and min(others) > 0 else None
+
+
+def _values(node: NodeDef | None) -> list:
+    """Returns the numbers of a constant, none for any other node."""
+    if node is None or node.op != "Const":
+        return []
+    return tf.make_ndarray(node.attr["value"].tensor).reshape(-1).tolist()
 
 
 def _number(node: NodeDef | None) -> int:
     """Returns the value of a constant of one number, 0 for any other node."""
-    value = tf.make_ndarray(node.attr["value"].tensor) if node is not None and node.op == "Const" else None
-    return int(value) if value is not None and value.size == 1 else 0
+    numbers = _values(node)
+    return int(numbers[0]) if len(numbers) == 1 else 0
 
 
-def _first_size(index: Index, node: NodeDef | None) -> Tensor | None:
-    """Returns the tensor of which a node gives the first size: tf.shape(tensor)[0]."""
-    if node is None or node.op != "StridedSlice" or ir.attr(node, "shrink_axis_mask").i != 1:
-        return None
-    shape, begin, *_ = (index.nodes.get(source.node) for source in ir.data_inputs(node))
-    if shape is None or shape.op != "Shape" or begin is None or begin.op != "Const":
-        return None
-    return ir.data_inputs(shape)[0] if tf.make_ndarray(begin.attr["value"].tensor).tolist() == [0] else None
+def _first_size(index: Index, tensor: Tensor) -> Tensor | None:
+    """Returns the tensor of which another is the first size: tf.shape(tensor)[0]."""
+    fit = match(index, tensor, _FIRST_SIZE)
+    is_one = bool(fit) and ir.attr(index[tensor.node], "shrink_axis_mask").i == 1
+    return fit["tensor"] if fit and is_one else None
 
 
 def _counts_rows(index: Index, node: NodeDef) -> bool:
     """Returns whether a node is a shape of which nothing but the first size is read."""
     return node.op == "Shape" and all(
-        _first_size(index, reader) is not None for reader in _readers(index, Tensor(node.name))
+        _first_size(index, Tensor(reader.name)) is not None for reader in _readers(index, Tensor(node.name))
     )
 
 
@@ -167,16 +192,3 @@ def _of_unknown_rank(program: Program, keys: Sequence[str], sample: codec.Arrays
     if sample is not None:
         lines.append("  The graph has answered made-up inputs of that shape; --static takes it from them.")
     return "\n".join(lines)
-
-
-def notes(program: Program, sample: codec.Arrays | None) -> list[str]:
-    """Returns notes on the shapes that the signature does not tell."""
-    unknown = [key for key, spec in program.source.signatures[program.key].inputs.items() if spec.shape is None]
-    told = [key for key in unknown if read_as(program, key, sample) is not None]
-    lines = (
-        [f"the signature does not tell the rank of {quoted(told)}; the model takes what the graph reads"]
-        if told
-        else []
-    )
-    left = [key for key in unknown if key not in told]
-    return lines + ([f"the graph does not tell the rank of {quoted(left)}; its sizes are the sample's"] if left else [])

@@ -46,7 +46,7 @@ from load_v2.opening.sizes import Sizes
 from load_v2.opening.strings import Split
 from load_v2.program import artefact, subgraph
 from load_v2.program import program as programs
-from load_v2.program.program import Program
+from load_v2.program.program import Part, Program
 from load_v2.scoring import atomic
 
 # Inputs, and the answers to them.
@@ -167,20 +167,14 @@ def survey(path: str | os.PathLike, signature: str = "serving_default", static: 
     sample = _sample(path, program)
     if not read.signatures[signature].inputs:
         raise LoadError(f"Signature {signature!r} of {path!r} has no inputs, and a Keras model needs one.")
-    whole = program, sample
     parts = strings.split(program)
-    try:
-        program, sample, context, covered = _covered(*whole, parts, static)
-    except LoadError as error:
-        if written := _written(program):
-            # What can be put right, such as a rank that is not known, would be put right in vain.
-            raise refusing.error(path, signature, written) from error
-        raise
-    behind = strings.left_behind(whole[0], (refusal.node for refusal in covered.refusals))
-    if behind and (left := strings.split(whole[0], behind)) is not None:
+    found = _covered(program, sample, parts, static)
+    behind = strings.left_behind(program, (refusal.node for refusal in found.covered.refusals))
+    if behind and (left := strings.split(program, behind)) is not None:
         parts = left
-        program, sample, context, covered = _covered(*whole, parts, static)
-    covered = dataclasses.replace(covered, refusals=(*_written(program), *covered.refusals))
+        found = _covered(program, sample, parts, static)
+    program, sample, context = found.program, found.sample, found.context
+    covered = dataclasses.replace(found.covered, refusals=(*found.written, *found.covered.refusals))
     body = statements.program(context, covered.pieces)
     if context.carried and not covered.refusals:
         body = printed_state.bound(body, context)
@@ -191,30 +185,50 @@ def survey(path: str | os.PathLike, signature: str = "serving_default", static: 
     specs = program.source.signatures[program.key].inputs
     code = source.write(body, context, specs, source.title(program))
     notes = (
-        *(parts.notes if parts else ranks.notes(program, sample)),
+        *(parts.notes if parts else found.notes),
         *left_out,
         *_notes(program, context, covered, layers),
     )
     return Plan(program, context, covered, code, tuple(layers), sample, notes, parts)
 
 
-def _written(program: Program) -> list[cover.Refusal]:
-    part, _ = carried.without_writes(program.serve, program.variables)
-    return [cover.Refusal(name, op, cover.WRITES) for name, op in carried.writers(part)]
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Covered:
+    """The part of a signature that becomes a model.
+
+    Attributes:
+        program, sample: of that part.
+        context, covered: its graph, and the pieces of that.
+        written: the writes that no layer keeps.
+        notes: on the shapes of its inputs.
+    """
+
+    program: Program
+    sample: codec.Arrays | None
+    context: Context
+    covered: Cover
+    written: tuple[cover.Refusal, ...]
+    notes: tuple[str, ...]
 
 
-def _covered(
-    program: Program, sample: codec.Arrays | None, parts: Split | None, static: bool
-) -> tuple[Program, codec.Arrays | None, Context, Cover]:
-    """Returns the part of a signature that becomes a model, with its sample, its graph and the pieces of that."""
+def _covered(program: Program, sample: codec.Arrays | None, parts: Split | None, static: bool) -> _Covered:
     if parts is not None:
         program, sample = parts.core, parts.sample(sample)
-    known = ranks.of_sample(program, sample) if static else ranks.shapes(program, sample, parts is not None)
-    context = _context(program, known)
+    part, ends = carried.without_writes(program.serve, program.variables)
+    written = tuple(cover.Refusal(name, op, cover.WRITES) for name, op in carried.writers(part))
+    try:
+        known = ranks.of_sample(program, sample) if static else ranks.shapes(program, sample, parts is not None)
+        context = _context(program, known.shapes, part, ends)
+    except LoadError as error:
+        if written:
+            # What can be put right, such as a rank that is not known, would be put right in vain.
+            raise refusing.error(program.source.path, program.key, written) from error
+        raise
     if sample is not None:
-        inputs = {key: _rows(value, known.get(key)) for key, value in sample.inputs.items()}
+        inputs = {key: _rows(value, known.shapes.get(key)) for key, value in sample.inputs.items()}
         sample = dataclasses.replace(sample, inputs=inputs)
-    return program, sample, *_sharing(context, proven(context, sample), sample)
+    context, covered = _sharing(context, proven(context, sample), sample)
+    return _Covered(program, sample, context, covered, written, known.notes)
 
 
 def _sharing(context: Context, covered: Cover, sample: codec.Arrays | None) -> tuple[Context, Cover]:
@@ -255,9 +269,10 @@ def _sample(path: str, program: Program) -> codec.Arrays | None:
     return sample if fits else None
 
 
-def _context(program: Program, sizes: Mapping[str, tuple] | None) -> Context:
+def _context(
+    program: Program, sizes: Mapping[str, tuple] | None, part: Part, ends: Sequence[carried.Carried]
+) -> Context:
     reader = values.reader(program.source.bundle)
-    part, ends = carried.without_writes(program.serve, program.variables)
     keys = {f"carried/{end.variable.name}": end for end in ends}
     graph = choices.of_shared_weights(graphs.of_part(program, part, sizes, keys))
     graph, placed = dropouts.with_dropouts(graph, training.planned(program))

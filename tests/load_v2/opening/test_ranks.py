@@ -67,7 +67,9 @@ def test_the_rank_of_made_up_inputs_is_taken_where_that_is_asked_for(tmp_path):
     path = _exported(tmp_path, OPEN["rows in two forms"])
     with pytest.raises(LoadError, match=r"--input=x=x:0\[None,6\]"):
         rebuilding.plan(path)
-    model = rebuilding.rebuild(path, backends=["tensorflow"], static=True).model
+    rebuilt = rebuilding.rebuild(path, backends=["tensorflow"], static=True)
+    assert "the signature does not tell the rank of 'x'; its sizes are the sample's" in rebuilt.report.notes
+    model = rebuilt.model
     given = np.float32(np.random.default_rng(3).normal(size=(5, *model.inputs[0].shape[1:])))
     assert given.shape == (5, 6)
     np.testing.assert_allclose(model({"x": given}), OPEN["rows in two forms"](given), rtol=1e-5, atol=1e-5)
@@ -87,3 +89,4 @@ def test_the_shape_that_was_given_comes_first(tmp_path):
     path = _exported(tmp_path, lambda x: tf.reshape(x, [-1, 6]) @ KERNEL, sample=str(tmp_path / "in.npz"))
     plan = rebuilding.plan(path)
     assert plan.context.graph.shape(plan.context.inputs["x"]) == (None, 2, 3)
+    assert plan.notes == ("the signature does not tell the rank of 'x'; its sizes are the sample's",)
