@@ -64,7 +64,12 @@ CHANGES = (
     ),
     _change("offers", "        _choices(judge),\n", "", _ROLES),
     _change("offers", "        _beside_data(anatomy),\n", "", _ROLES),
-    _change("offers", "        _in_other_forms(anatomy, judge),\n", "", _ROLES),
+    _change(
+        "offers",
+        '        _in_other_forms(anatomy, judge, [end.tensor for end in anatomy.ends if end.kind == "compared"]),\n',
+        "",
+        _ROLES,
+    ),
     _change("offers", "        _drawn_choices(judge, randomized),\n", "", _ROLES),
     _change("offers", " or judge.is_decided(node)\n", "\n", _ROLES),
     _change("ends", "                    result[scores] = primary\n", "                    pass\n", _ROLES),
