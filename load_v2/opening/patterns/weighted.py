@@ -18,7 +18,7 @@ ACTIVATIONS = {
 _BIASES = ops.ADDS | {"BiasAdd"}
 _PRODUCTS = frozenset(
     """MatMul BatchMatMul BatchMatMulV2 Conv2D Conv3D DepthwiseConv2dNative Conv2DBackpropInput Conv3DBackpropInputV2
-    Squeeze BatchToSpaceND Reshape""".split()
+    Squeeze BatchToSpaceND Reshape ConcatV2""".split()
 )
 
 
@@ -108,6 +108,7 @@ def _piece(
             tensor, called(layer, product.source, reverse=True), Weighted.name, [*product.inside, *inside]
         )
     weights = [(value, (source,)) for value, source in product.kernels]
+    weights[0] = (weights[0][0], (*weights[0][1], *product.joined))
     options = dict(product.options)
     if bias is None:
         options["use_bias"] = False
