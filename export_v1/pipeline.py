@@ -11,7 +11,7 @@ from export_v1.analysis import endless, races
 from export_v1.artifact import assembly, model_settings, recording, save, versions, warmup
 from export_v1.artifact.report import Report
 from export_v1.console import progress
-from export_v1.format import plain_path, record, training_sample
+from export_v1.format import digests, plain_path, record, training_sample
 from export_v1.format import sample as codec
 from export_v1.format.comparison import Verdict
 from export_v1.interface.anatomy import Anatomy
@@ -96,13 +96,14 @@ def _export(
         if request.require_proof:
             _require(recorded)
         done = recording.record_of(model, planned, opened, assembled, files, written, recorded, why_unproven, requests)
-        record.write(done, os.path.join(target.folder, record.PATH))
         if recorded is not None:
             sample.write(recorded, os.path.join(target.folder, codec.PATH))
         if proof.step is not None:
             training_sample.write(proof.step, os.path.join(target.folder, training_sample.PATH))
         if requests:
             warmup.write(requests, os.path.join(target.folder, "assets.extra"), DEFAULT)
+        done = dataclasses.replace(done, files=digests.of_export(target.folder))
+        record.write(done, os.path.join(target.folder, record.PATH))
         if request.mlserver:
             model_settings.write(request.mlserver, target.folder)
     return Report(target.path, done)

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1.console import progress, tables
-from export_v1.format import bundle, comparison
+from export_v1.format import bundle, comparison, digests
 from export_v1.format import sample as codec
 from export_v1.format.comparison import Comparison, Verdict
 from export_v1.format.record import Record, SampleEntry, TensorEntry
@@ -110,7 +110,8 @@ def verify(path: str | os.PathLike, allow_ops: Collection[str] = (), watch: Watc
 
     Integers, booleans and strings must be identical, floats within `export_v1.format.comparison.TOLERANCES`; NaN equals
     NaN. An output, an answer or a checksum that the record has and the files lack counts as different, and so does a
-    signature of other tensors. An output that is random is not proven; nor is anything where no answers were recorded.
+    signature of other tensors, and a file that is not as step 1 wrote it: the graph, an asset, the answers. An output that
+    is random is not proven; nor is anything where no answers were recorded.
     Where there is a training, a recorded step of it is replayed through the model that `resume` makes: loss, gradients, and
     the variables after the update.
 
@@ -128,7 +129,8 @@ def verify(path: str | os.PathLike, allow_ops: Collection[str] = (), watch: Watc
         return _archive(path)
     source = artefact.read(path)
     sample, why = _sample(source)
-    unlike = _unlike_signature(source) + _unlike_sample(source, sample)
+    changed, added = _files(source)
+    unlike = changed + _unlike_signature(source) + _unlike_sample(source, sample)
     outputs, read_by, infinite = _replayed(source, sample, allow_ops, watch)
     outputs += _not_replayed(source, sample, {output.key for output in outputs})
     outputs += replaying.compared(source, allow_ops)
@@ -136,6 +138,7 @@ def verify(path: str | os.PathLike, allow_ops: Collection[str] = (), watch: Watc
     if read_by:
         sets = f"{1 + len(sample.further)} sets of inputs" if sample.further else "1 set of inputs"
         notes = [f"replayed through {' and '.join(read_by)}: {sets}", *notes]
+    notes += [f"note: step 1 wrote no {name}" for name in added]
     notes += [f"note: variable {name} holds NaN or infinity" for name in infinite]
     return Report(tuple(outputs), tuple(damaged), tuple(notes), tuple(unlike), why)
 
@@ -268,6 +271,21 @@ def _not_replayed(source: artefact.Artefact, sample: codec.Arrays, replayed: Col
         for key in record.outputs
         if key not in replayed
     ]
+
+
+def _files(source: artefact.Artefact) -> tuple[list[str], list[str]]:
+    """Returns what there is to say of files that are not as step 1 wrote them, and names of those that it did not write."""
+    recorded = source.record.files if source.record is not None else {}
+    if not recorded:
+        # Earlier exports had no digests.
+        return [], []
+    held = digests.of_export(source.path)
+    unlike = [
+        f"file {name}: DIFFERENT, it is {'not as step 1 wrote it' if name in held else 'gone'}"
+        for name, digest in recorded.items()
+        if held.get(name) != digest
+    ]
+    return unlike, [name for name in held if name not in recorded]
 
 
 def _unlike_sample(source: artefact.Artefact, sample: codec.Arrays) -> list[str]:

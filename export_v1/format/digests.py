@@ -1,6 +1,7 @@
-"""digests.json: what an archive held when it was saved, so that whoever has it can tell whether it still does.
+"""Digests of an export's files, and digests.json: what an archive held when it was saved. By them whoever has it can tell
+whether it still does.
 
-SHA-256 of each file beside it and of each weight. It tells damage, and a change by somebody who left it as it was. It
+SHA-256 of each file, and in an archive of each weight. It tells damage, and a change by somebody who left it as it was. It
 is no signature: whoever changes a file on purpose can write its new digest, too. Against that, keep the digest of the whole
 archive where they cannot reach it.
 """
@@ -8,7 +9,7 @@ archive where they cannot reach it.
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -49,15 +50,29 @@ def weights(folder: str, error: type[errors.UserError]) -> list[tuple[str, str]]
     return None if content is None else [(name, digest) for name, digest in content["weights"]]
 
 
-def _of_files(folder: str) -> dict[str, str]:
+def _of_files(folder: str, skipped: Callable[[str], bool] = lambda name: False) -> dict[str, str]:
     digests = {}
     for root, _, files in os.walk(folder):
         for file in files:
             path = os.path.join(root, file)
             name = os.path.relpath(path, folder).replace(os.sep, "/")
-            if name != PATH.replace(os.sep, "/"):
+            if name != PATH.replace(os.sep, "/") and not skipped(name):
                 digests[name] = of_file(path)
     return digests
+
+
+def of_export(folder: str) -> dict[str, str]:
+    """Returns the digest of each file of an export by its name in the folder, but of those that have checksums of their own,
+    the variables, and of what is about the export or for servers: their settings, and in `assets.extra` all but arrays.
+    """
+    return dict(sorted(_of_files(folder, skipped=_is_apart).items()))
+
+
+def _is_apart(name: str) -> bool:
+    if name.startswith("assets.extra/"):
+        return not name.endswith(".npz")
+    # What is being written holds a lock.
+    return name.startswith(("variables/", ".")) or name == "model-settings.json"
 
 
 def of_file(path: str) -> str:

@@ -9,6 +9,7 @@ Version history of the format; an export of any version listed here loads:
        2026-11  `replaced`, which earlier records lack: nothing was
        2026-11  `scopes`: optional, earlier records lack them
        2026-11  `optimized`, which earlier records lack: nothing was
+       2026-11  `files`, which earlier records lack: nothing is known of them
 """
 
 import dataclasses
@@ -308,6 +309,7 @@ class Record:
         warmup: rows of each warm-up request for TensorFlow Serving.
         resume: the training that was exported; None where none was.
         optimized: what --optimize did; None where it was not asked for.
+        files: name in the export -> digest, of the graph, assets and answers; see `digests.of_export`.
     """
 
     format_version: int = VERSION
@@ -334,6 +336,7 @@ class Record:
     warmup: Sequence[int] = ()
     resume: ResumeEntry | None = None
     optimized: Optimized | None = None
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
         """Returns the record as plain JSON values."""

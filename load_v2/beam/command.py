@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from export_v1.console import colour
-from load_v2.commands import allowing
+from load_v2.commands import allowing, parsing
 from load_v2.commands.parsing import Parser
 from load_v2.errors import LoadError
 
@@ -59,7 +59,7 @@ def parser() -> Parser:
     add(
         "--batch_size",
         group=_HOW,
-        type=int,
+        type=parsing.batch_size,
         metavar="N",
         help="rows at a time; default: 256, or the graph's own where it is fixed",
     )
@@ -75,8 +75,6 @@ def run(argv: Sequence[str]) -> int:
         LoadError: something that the user can put right; a runner or a package is missing, say.
     """
     args, beam_flags = parser().parse_known_args(argv)
-    if args.batch_size is not None and args.batch_size < 1:
-        raise LoadError(f"--batch_size={args.batch_size} is not a positive number.\n  For example --batch_size=256.")
     beam = imported()
     from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, WorkerOptions
 

@@ -143,3 +143,15 @@ class _Version(_Help):
     def __call__(self, parser, namespace, values, option_string=None):
         helping.show(version.text())
         parser.exit()
+
+
+def batch_size(text: str) -> int:
+    """Returns the value of --batch_size.
+
+    Raises:
+        ArgumentTypeError: it is no whole number above 0.
+    """
+    value = int(text) if text.lstrip("-").isdigit() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number; for example --batch_size=256")
+    return value

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from export_v1.console import progress
-from load_v2.commands import allowing
+from load_v2.commands import allowing, parsing
 from load_v2.commands.parsing import Parser
 from load_v2.errors import LoadError
 
@@ -36,7 +36,7 @@ def add_flags(parser: Parser) -> None:
         "--outputs", group="What is written", required=True, metavar="OUT.npz", help=f"where the answers go: {kinds}"
     )
     parser.add_signature("run")
-    parser.add_argument("--batch_size", group="How", type=_positive, default=None, metavar="N",
+    parser.add_argument("--batch_size", group="How", type=parsing.batch_size, default=None, metavar="N",
                         help="rows at a time; default: 256, or the graph's own where it is fixed")  # fmt: skip
     parser.add_argument("--column", group="What is read", action="append", default=[], metavar="KEY=NAME", type=_pair,
                         help="the column, array or feature of an input that has another name; repeatable; "
@@ -52,13 +52,6 @@ def _pair(text: str) -> tuple[str, str]:
     if not (key and equals and name):
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY=NAME; for example --column=x=pixels")
     return key, name
-
-
-def _positive(text: str) -> int:
-    value = int(text) if text.lstrip("-").isdigit() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number; for example --batch_size=256")
-    return value
 
 
 def run(args: argparse.Namespace) -> int:

@@ -94,7 +94,9 @@ def _function(context: Context, definition, given: list[Tensor], same: set[int],
     arguments, weights, held = [], {}, {}
     for at, (argument, source) in enumerate(zip(definition.signature.input_arg, given, strict=True)):
         arguments.append(Tensor(argument.name))
-        if at in same and not context.is_data(source) and argument.type != tf.resource.as_datatype_enum:
+        # A list has no value of its own; what it is made of is read where the function is.
+        is_value = argument.type not in (tf.resource.as_datatype_enum, tf.variant.as_datatype_enum)
+        if at in same and not context.is_data(source) and is_value:
             value = context.values.value(source)
             if context.values.kind(source) == "constant" and expressions.is_literal(value):
                 graph_def.node.append(_constant(argument.name, value))

@@ -4,7 +4,7 @@ import argparse
 import re
 from collections.abc import Mapping, Sequence
 
-from load_v2.commands import allowing
+from load_v2.commands import allowing, parsing
 from load_v2.commands.parsing import Parser
 from load_v2.errors import LoadError, quoted
 
@@ -39,7 +39,7 @@ def parser() -> Parser:
         help="a new folder of rows without an answer, as JSON; default: they stop the job")  # fmt: skip
     add("--keep", group=_WRITTEN, action="append", default=[], metavar="KEY",
         help="an input to keep in the output; repeatable")  # fmt: skip
-    add("--batch_size", group=_HOW, type=int, metavar="N",
+    add("--batch_size", group=_HOW, type=parsing.batch_size, metavar="N",
         help="rows at a time; default: 256, or the graph's own where it is fixed")  # fmt: skip
     add("--master", group=_HOW, metavar="URL",
         help="Spark's master; default: what spark-submit says, else this machine")  # fmt: skip
@@ -57,8 +57,6 @@ def run(argv: Sequence[str]) -> int:
         LoadError: something that the user can put right.
     """
     args = parser().parse_args(argv)
-    if args.batch_size is not None and args.batch_size < 1:
-        raise LoadError(f"--batch_size={args.batch_size} is not a positive number.\n  For example --batch_size=256.")
     # Before Spark is started, which takes seconds: what can be wrong with the export.
     interface = _checked(args)
     session = _session(args)

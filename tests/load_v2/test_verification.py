@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import shutil
 
 import numpy as np
@@ -401,3 +402,47 @@ def test_marks_by_which_tensorflow_would_run_something_else_are_refused(mark, ex
     file.write_bytes(model.SerializeToString())
     with pytest.raises(LoadError, match=f"'{mark}' of"):
         verify(tmp_path / "export")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda folder: _swap_lines(folder / "assets" / "vocab.txt"), "file assets/vocab.txt: DIFFERENT, it is not as"),
+        (
+            lambda folder: (folder / "assets.extra" / "sample.npz").unlink(),
+            "file assets.extra/sample.npz: DIFFERENT, it is gone",
+        ),
+        (
+            lambda folder: _append(folder / "saved_model.pb", b"\x98\x06\x01"),
+            "file saved_model.pb: DIFFERENT, it is not as",
+        ),
+    ],
+)
+def test_a_file_that_is_not_as_step_1_wrote_it_is_different(change, said, exported, tmp_path):
+    shutil.copytree(exported("lookup_vocab"), tmp_path / "export")
+    assert verify(tmp_path / "export").equal
+    change(tmp_path / "export")
+    report = verify(tmp_path / "export")
+    assert report.verdict is Verdict.DIFFERENT
+    assert any(said in line for line in report.lines())
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("stray.txt", True), ("assets/stray", True), ("model-settings.json", False)]
+)
+def test_a_file_that_step_1_did_not_write_is_named(name, told, exported, tmp_path):
+    shutil.copytree(exported("lookup_vocab"), tmp_path / "export")
+    (tmp_path / "export" / name).write_text("{}")
+    report = verify(tmp_path / "export")
+    assert report.equal
+    assert (f"note: step 1 wrote no {name}" in report.lines()) == told
+
+
+def _append(file: pathlib.Path, content: bytes) -> None:
+    with open(file, "ab") as stream:
+        stream.write(content)
+
+
+def _swap_lines(file: pathlib.Path) -> None:
+    first, second, *others = file.read_text().splitlines(keepends=True)
+    file.write_text("".join([second, first, *others]))

@@ -382,6 +382,43 @@ CHANGES = (
     ),
     Change(
         file="load_v2/beam/handler.py",
+        before='        check_batch_size(min_batch_size, "min_batch_size")\n',
+        after="",
+        tests=("tests/load_v2/beam/test_handler.py",),
+    ),
+    Change(
+        file="load_v2/beam/handler.py",
+        before='        check_batch_size(max_batch_size, "max_batch_size")\n',
+        after="",
+        tests=("tests/load_v2/beam/test_handler.py",),
+    ),
+    Change(
+        file="load_v2/ray.py",
+        before="        check_batch_size(batch_size)\n",
+        after="",
+        tests=("tests/load_v2/test_ray.py",),
+        why="no row is answered, in silence",
+    ),
+    Change(
+        file="load_v2/spark/columns.py",
+        before="    check_batch_size(batch_size)\n",
+        after="",
+        tests=("tests/load_v2/spark/test_spark.py",),
+    ),
+    Change(
+        file="load_v2/spark/command.py",
+        before="type=parsing.batch_size",
+        after="type=int",
+        tests=("tests/load_v2/commands/test_parsing.py",),
+    ),
+    Change(
+        file="load_v2/commands/parsing.py",
+        before="    if value < 1:",
+        after="    if value < 0:",
+        tests=("tests/load_v2/commands/test_parsing.py",),
+    ),
+    Change(
+        file="load_v2/beam/handler.py",
         before="large_model or model_copies is not None",
         after="large_model",
         tests=("tests/load_v2/beam/test_handler.py",),
@@ -747,9 +784,9 @@ CHANGES = (
     ),
     Change(
         file="load_v2/beam/command.py",
-        before="if args.batch_size is not None and args.batch_size < 1:",
-        after="if args.batch_size is not None and args.batch_size < 0:",
-        tests=("tests/load_v2/beam/test_beam.py::test_what_the_command_cannot_do_is_said",),
+        before="type=parsing.batch_size",
+        after="type=int",
+        tests=("tests/load_v2/commands/test_parsing.py",),
     ),
     Change(
         file="load_v2/beam/command.py",

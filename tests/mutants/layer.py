@@ -1281,12 +1281,6 @@ CHANGES = (
         tests=COMMANDS,
     ),
     Change(
-        file="load_v2/commands/predict.py",
-        before="    if value < 1:",
-        after="    if value < 0:",
-        tests=COMMANDS,
-    ),
-    Change(
         file="load_v2/scoring/array_files.py",
         before="scorer.fixed or options.batch_size or BATCH_SIZE",
         after="options.batch_size or scorer.fixed or BATCH_SIZE",

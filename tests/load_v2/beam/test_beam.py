@@ -319,7 +319,6 @@ def test_an_input_is_kept_where_that_is_asked_for(folder, x, tmp_path):
         (["--input=a.tfrecord", "--output=b.txt"], r"--output=b\.txt is neither"),
         (["--input=a.tfrecord", "--output=b.parquet"], "needs to know its columns"),
         (["--input=/nowhere/*.parquet", "--output=b.parquet"], r"No file matches --input=/nowhere"),
-        (["--input=a.tfrecord", "--output=b.tfrecord", "--batch_size=0"], "--batch_size=0 is not a positive number"),
         (["--input=a.tfrecord", "--output=b.tfrecord", "--signature=no"], "Signature 'no'"),
         (["--input=a.tfrecord", "--output=b.tfrecord", "--runner=DaskRunner"], r"pip install 'apache-beam\[dask\]'"),
         (["--input=a.tfrecord", "--output=b.tfrecord", "--runner=Nobody"], "--runner=Nobody is not there: .*Valid"),

@@ -70,6 +70,13 @@ def test_batches_have_one_size_unless_told_otherwise(scale):
     assert sizes(min_batch_size=2, max_batch_size=8, max_batch_duration_secs=0) == (2, 8, 0)
 
 
+@pytest.mark.parametrize("name", ["min_batch_size", "max_batch_size"])
+@pytest.mark.parametrize("size", [0, -1, 2.5, True])
+def test_a_batch_of_no_elements_is_refused(scale, name, size):
+    with pytest.raises(load_v2.LoadError, match=f"{name}={size} is not a positive whole number"):
+        SignatureModelHandler(scale, **{name: size})
+
+
 def test_an_element_counts_what_it_is_said_to_and_fills_a_batch_where_it_does_not_fit(scale):
     weight = SignatureModelHandler(scale, max_batch_size=7, element_size_fn=len).batch_elements_kwargs()[
         "element_size_fn"

@@ -94,15 +94,15 @@ def test_what_goes_into_a_loop_keeps_its_name_where_others_are_made_before_the_l
 
     def build():
         x = placeholder("x", [None, 20])
-        parts, rest = [], x
+        totals, rest = [0.0], x
         for stack in range(3):
             h = rest
             for number in range(3):
                 h = tf.nn.relu(_dense(h, 20, f"layer_{3 * stack + number}", 3 * stack + number))
             back, part = (_dense(h, 6, f"{name}_{stack}", 20 + stack) for name in ("back", "part"))
             rest -= _dense(back, 20, f"back_out_{stack}", 30 + stack)
-            parts.append(_dense(part, 5, f"part_out_{stack}", 40 + stack))
-        return {"x": x}, {"y": tf.add_n(parts)}
+            totals.append(totals[-1] + _dense(part, 5, f"part_out_{stack}", 40 + stack))
+        return {"x": x}, {"y": totals[-1], "before": totals[-2]}
 
     code = assert_rebuilt(build, {"x": numbers(3, 20)}, *["Dense"] * 19)
     assert code.count("for i in range(") == 3

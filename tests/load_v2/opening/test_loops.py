@@ -498,3 +498,15 @@ def test_a_loop_over_several_sequences_of_any_length_runs():
     _, layers = code_of(case(build))
     feeds = {"x": numbers(2, STEPS, 3), "y": np.abs(numbers(2, STEPS, 1))}
     assert_rebuilt(build, feeds, *(layer.kind for layer in layers))
+
+
+def test_a_loop_over_rows_of_a_constant_has_them_as_an_array():
+    def build():
+        x = placeholder("x", [None, UNITS])
+        (rows,) = _weights((3, UNITS))
+        folded = v1.foldl(lambda h, row: tf.tanh(h * row + 1.0), rows, initializer=x)
+        counted = v1.foldl(lambda h, number: h * 0.5 + tf.cast(number, "float32"), tf.range(3), initializer=x)
+        return {"x": x}, {"folded": folded, "counted": counted}
+
+    code = assert_rebuilt(build, {"x": numbers(2, UNITS)}, "FoldlWhile", "Foldl1While")
+    assert code.count("ops.scan(") == 2
