@@ -87,9 +87,11 @@ def _in_groups(context: Context, tensor: Tensor) -> Linear | None:
     if first is None:
         return None
     whole = _divided(context, first.source, len(parts))
+    if whole is None:
+        return None
     wanted = Tensor(first.source.node)
     for number, part in enumerate(found):
-        if whole is None or part is None or part.source != Tensor(wanted.node, number):
+        if part is None or part.source != Tensor(wanted.node, number):
             return None
         if (part.arguments, part.options) != (first.arguments, first.options) or part.options.get("groups"):
             return None

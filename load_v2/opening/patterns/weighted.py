@@ -107,8 +107,9 @@ def _piece(
         return context.piece(
             tensor, called(layer, product.source, reverse=True), Weighted.name, [*product.inside, *inside]
         )
-    weights = [(value, (source,)) for value, source in product.kernels]
-    weights[0] = (weights[0][0], (*weights[0][1], *product.joined))
+    (kernel, source), *others = product.kernels
+    weights: list[tuple[np.ndarray, tuple[Tensor, ...]]] = [(kernel, (source, *product.joined))]
+    weights += [(value, (source,)) for value, source in others]
     options = dict(product.options)
     if bias is None:
         options["use_bias"] = False
