@@ -131,7 +131,11 @@ def verify(path: str | os.PathLike, allow_ops: Collection[str] = (), watch: Watc
     sample, why = _sample(source)
     changed, added = _files(source)
     unlike = changed + _unlike_signature(source) + _unlike_sample(source, sample)
-    outputs, read_by, infinite = _replayed(source, sample, allow_ops, watch)
+    try:
+        outputs, read_by, infinite = _replayed(source, sample, allow_ops, watch)
+    except LoadError as error:
+        # What was changed is why.
+        raise LoadError("\n  ".join([str(error), *unlike])) from error
     outputs += _not_replayed(source, sample, {output.key for output in outputs})
     outputs += replaying.compared(source, allow_ops)
     damaged, notes = _checksums(source)

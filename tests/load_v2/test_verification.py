@@ -438,6 +438,21 @@ def test_a_file_that_step_1_did_not_write_is_named(name, told, exported, tmp_pat
     assert (f"note: step 1 wrote no {name}" in report.lines()) == told
 
 
+def test_where_a_changed_graph_cannot_answer_what_changed_is_told(exported, tmp_path):
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    shutil.copytree(exported("mlp_layers"), tmp_path / "export")
+    file = tmp_path / "export" / "saved_model.pb"
+    model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    inputs = model.meta_graphs[0].signature_def["serving_default"].inputs
+    inputs["other"].CopyFrom(inputs.pop("x"))
+    file.write_bytes(model.SerializeToString())
+    with pytest.raises(
+        LoadError, match=r"file saved_model.pb: DIFFERENT(.|\n)*input 'x' was recorded, and the graph has none"
+    ):
+        verify(tmp_path / "export")
+
+
 def _append(file: pathlib.Path, content: bytes) -> None:
     with open(file, "ab") as stream:
         stream.write(content)

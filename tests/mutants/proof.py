@@ -139,6 +139,7 @@ CHANGES = (
             "return np.asarray(value)", _VERIFICATION, "zeros at the end of a string are lost"),
     _change("load_v2/verification.py", "        if held.get(name) != digest\n", "        if name not in held\n", _VERIFICATION,
             "a vocabulary in another order is not noticed"),
+    _change("load_v2/verification.py", '"\\n  ".join([str(error), *unlike])', "str(error)", _VERIFICATION),
     _change("load_v2/verification.py", "    unlike = changed + _unlike", "    unlike = _unlike", _VERIFICATION),
     _change("export_v1/format/digests.py", 'return not name.endswith(".npz")', "return True", _VERIFICATION),
     _change("export_v1/format/digests.py", ' or name == "model-settings.json"', "", _VERIFICATION),

@@ -976,4 +976,18 @@ CHANGES = (
         _TIES,
         why="the shares of rows that are zeros meet others",
     ),
+    Change(
+        "load_v2/opening/patterns/convolution.py",
+        "part.source != Tensor(wanted.node, number)",
+        "part.source.node != wanted.node",
+        _LAYERS,
+        why="parts of channels in another order are groups",
+    ),
+    Change(
+        "load_v2/opening/patterns/convolution.py",
+        'if op not in ("Split", "SplitV") or not all(context.read_once(Tensor(part.node, at)) for at in range(count)):',
+        'if op not in ("Split", "SplitV"):',
+        _LAYERS,
+        why="a part that is read elsewhere is swallowed",
+    ),
 )

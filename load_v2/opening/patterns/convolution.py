@@ -23,6 +23,8 @@ def convolution(context: Context, tensor: Tensor) -> Linear | None:
         return _separable(context, tensor, _plain(context, tensor))
     if op in _TRANSPOSED:
         return _transposed(context, tensor)
+    if op == "ConcatV2":
+        return _in_groups(context, tensor)
     if op == "Squeeze":
         return _along_one_axis(context, tensor)
     return _dilated(context, tensor) if op == "BatchToSpaceND" else None
@@ -69,6 +71,57 @@ def _plain(context: Context, tensor: Tensor) -> Linear | None:
         options["groups"] = shape[-1] // kernel.shape[-2]
     filters = kernel.shape[-1]
     return Linear(f"Conv{dimensions}D", data, ((kernel, weights),), filters, (tensor,), (filters, size), options)
+
+
+def _in_groups(context: Context, tensor: Tensor) -> Linear | None:
+    """Returns convolutions of equal parts of the channels, whose results stand side by side, as one in groups."""
+    *parts, axis = context.sources(tensor)
+    rank, at = context.graph.rank(tensor), context.values.number(axis)
+    if len(parts) < 2 or rank is None or at not in (-1, rank - 1):
+        return None
+    found = [
+        _plain(context, part) if context.op(part) in ("Conv2D", "Conv3D") and context.read_once(part) else None
+        for part in parts
+    ]
+    first = found[0]
+    if first is None:
+        return None
+    whole = _divided(context, first.source, len(parts))
+    if whole is None:
+        return None
+    wanted = Tensor(first.source.node)
+    for number, part in enumerate(found):
+        if part is None or part.source != Tensor(wanted.node, number):
+            return None
+        if (part.arguments, part.options) != (first.arguments, first.options) or part.options.get("groups"):
+            return None
+    kernels = [kernel for part in found if part is not None for kernel in part.kernels]
+    filters = first.channels * len(parts)
+    value = np.concatenate([kernel for kernel, _ in kernels], -1)
+    return Linear(
+        first.kind,
+        whole,
+        ((value, kernels[0][1]),),
+        filters,
+        (tensor, *parts, *(part.source for part in found if part is not None)),
+        (filters, *first.arguments[1:]),
+        {**first.options, "groups": len(parts)},
+        tuple(source for _, source in kernels[1:]),
+    )
+
+
+def _divided(context: Context, part: Tensor, count: int) -> Tensor | None:
+    """Returns the tensor whose channels a node divides into so many equal parts, each read once."""
+    op, sources = context.op(part), context.sources(part)
+    if op not in ("Split", "SplitV") or not all(context.read_once(Tensor(part.node, at)) for at in range(count)):
+        return None
+    whole, axis = (sources[1], sources[0]) if op == "Split" else (sources[0], sources[2])
+    shape, at = context.graph.shape(whole), context.values.number(axis)
+    channels = shape[-1] if shape else None
+    if shape is None or channels is None or at not in (-1, len(shape) - 1):
+        return None
+    sizes = [context.graph.shape(Tensor(part.node, number)) for number in range(count)]
+    return whole if all(size is not None and size[-1] == channels / count for size in sizes) else None
 
 
 def _separable(context: Context, tensor: Tensor, last: Linear | None) -> Linear | None:

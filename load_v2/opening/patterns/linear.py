@@ -20,6 +20,7 @@ class Linear:
         kernels: the values of the layer's kernels, in its order, each with the tensor it is the value of.
         channels: size of the last axis that comes out.
         inside: tensors that only this product reads.
+        joined: further tensors that the first kernel is made of.
     """
 
     kind: str
@@ -29,6 +30,7 @@ class Linear:
     inside: tuple[Tensor, ...]
     arguments: tuple[Any, ...] = ()
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    joined: tuple[Tensor, ...] = ()
 
     def with_source(self, source: Tensor, *inside: Tensor, **options: Any) -> "Linear":
         """Returns the same product of other data, which the tensors `inside` were made of."""

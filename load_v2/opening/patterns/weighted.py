@@ -18,7 +18,7 @@ ACTIVATIONS = {
 _BIASES = ops.ADDS | {"BiasAdd"}
 _PRODUCTS = frozenset(
     """MatMul BatchMatMul BatchMatMulV2 Conv2D Conv3D DepthwiseConv2dNative Conv2DBackpropInput Conv3DBackpropInputV2
-    Squeeze BatchToSpaceND Reshape""".split()
+    Squeeze BatchToSpaceND Reshape ConcatV2""".split()
 )
 
 
@@ -107,7 +107,9 @@ def _piece(
         return context.piece(
             tensor, called(layer, product.source, reverse=True), Weighted.name, [*product.inside, *inside]
         )
-    weights = [(value, (source,)) for value, source in product.kernels]
+    (kernel, source), *others = product.kernels
+    weights: list[tuple[np.ndarray, tuple[Tensor, ...]]] = [(kernel, (source, *product.joined))]
+    weights += [(value, (source,)) for value, source in others]
     options = dict(product.options)
     if bias is None:
         options["use_bias"] = False

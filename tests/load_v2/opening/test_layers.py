@@ -92,6 +92,43 @@ def test_convolutions_are_layers(name):
     assert_rebuilt(_of_x([None, *shape[1:]], build), _x(*shape), kind)
 
 
+KERNELS = numbers(3, 3, 1, 4), numbers(3, 3, 1, 4, seed=2)
+
+
+def test_convolutions_of_equal_parts_of_the_channels_are_one_in_groups():
+    def build(x):
+        parts = [tf.nn.conv2d(part, kernel, 2, "SAME") for part, kernel in zip(tf.split(x, 2, 3), KERNELS, strict=True)]
+        return tf.nn.relu(tf.concat(parts, 3) + numbers(8))
+
+    code = assert_rebuilt(_of_x([None, 8, 9, 2], build), _x(2, 8, 9, 2), "Conv2D")
+    assert "groups=2" in code and "split" not in code
+
+
+UNGROUPED = {
+    "parts in another order": lambda x: tf.concat(
+        [tf.nn.conv2d(part, kernel, 1, "SAME") for part, kernel in zip(tf.split(x, 2, 3)[::-1], KERNELS, strict=True)],
+        3,
+    ),
+    "parts of rows": lambda x: tf.concat(
+        [tf.nn.conv2d(part, numbers(3, 3, 2, 4), 1, "SAME") for part in tf.split(x, 2, 1)], 3
+    ),
+    "results above each other": lambda x: tf.concat(
+        [tf.nn.conv2d(part, kernel, 1, "SAME") for part, kernel in zip(tf.split(x, 2, 3), KERNELS, strict=True)], 1
+    ),
+    "a part that is read elsewhere": lambda x: _read_elsewhere(*tf.split(x, 2, 3)),
+}
+
+
+def _read_elsewhere(first, second):
+    parts = [tf.nn.conv2d(first, KERNELS[0], 1, "SAME"), tf.nn.conv2d(second, KERNELS[1], 1, "SAME")]
+    return tf.concat(parts, 3) * first
+
+
+@pytest.mark.parametrize("name", UNGROUPED)
+def test_other_convolutions_of_parts_are_layers_of_their_own(name):
+    assert_rebuilt(_of_x([None, 8, 8, 2], UNGROUPED[name]), _x(2, 8, 8, 2), "Conv2D", "Conv2D")
+
+
 def test_a_depthwise_convolution_and_a_product_of_channels_made_as_one_are_one_layer():
     def build(x):
         with v1.name_scope("sep"):
