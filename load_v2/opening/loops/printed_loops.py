@@ -98,8 +98,10 @@ def _made(context: Context, node: Tensor, write) -> tuple[Expression, list[int]]
     if not context.inside_call:
         made: _Code = write(call_, node, 8)
         body = [*made.lines, _returned(made.values, 8)]
-        if made.grown or made.reason == _OF_SIZES:
-            body += ["", *_told(context, node, made)]
+        told = _told(context, node, made)
+        if not told and (made.grown or made.reason == _OF_SIZES):
+            raise Missed("it gives a tensor of unknown rank")
+        body += ["", *told] if told else []
         layer = call_.layer(made.says, body, made.reason)
         layer.made_of = tuple(t for t in context.sources(node) if context.values.kind(t) == "weight")
         return LayerCall(layer, call_.arguments), made.results
@@ -116,12 +118,15 @@ def _made(context: Context, node: Tensor, write) -> tuple[Expression, list[int]]
 
 
 def _told(context: Context, loop: Tensor, made: _Code) -> list[str]:
-    """Returns the method that tells shapes which Keras cannot find out before the loop has run."""
+    """Returns the method that tells shapes, which Keras need not find out then; none where a rank is not known.
+
+    Some it cannot find out before a loop has run. And it takes a product with a number for sparse, until one runs.
+    """
     told = []
     for at in made.results:
         shape, dtype = made.grown.get(at) or (context.graph.shape(Tensor(loop.node, at)), "")
         if shape is None:
-            raise Missed("it gives a tensor of unknown rank")
+            return []
         told.append(f'keras.KerasTensor({shape!r}, "{dtype or context.graph.dtype(Tensor(loop.node, at))}")')
     lines = ["    def compute_output_spec(self, *inputs):"]
     if len(told) == 1:
