@@ -80,6 +80,9 @@ _SEQUENCE_MASK = PrintedClass(
         def call(self, sequences, lengths):
             steps = ops.arange(ops.shape(sequences)[1], dtype="int32")
             return ops.expand_dims(steps, 0) < ops.expand_dims(ops.cast(lengths, "int32"), 1)
+
+        def compute_output_spec(self, sequences, lengths):
+            return keras.KerasTensor(sequences.shape[:2], "bool")
     '''),
     "lengths become a mask of as many steps as the sequences have",
 )
@@ -303,6 +306,9 @@ _REVERSE_SEQUENCE = PrintedClass(
             places = ops.where(steps < lengths, lengths - 1 - steps, steps)
             places = ops.reshape(places, ops.shape(places) + (1,) * (len(sequences.shape) - 2))
             return ops.take_along_axis(sequences, places, axis=1)
+
+        def compute_output_spec(self, sequences, lengths):
+            return keras.KerasTensor(sequences.shape, sequences.dtype)
     '''),
     "Keras reverses all of a sequence, or what a mask leaves of it inside a recurrent layer",
 )

@@ -703,6 +703,20 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/loops/printed_loops.py",
+        '        body += ["", *told] if told else []\n',
+        '        body += ["", *told] if made.grows else []\n',
+        _LOOPS,
+        why="Keras tries a loop on a product, which it takes for sparse",
+    ),
+    Change(
+        "load_v2/opening/loops/printed_loops.py",
+        "        at: ((None, *shape), graph.dtype(parts.written[at]))",
+        "        at: (tuple(shape), graph.dtype(parts.written[at]))",
+        _LOOPS,
+        why="what a map gives is told to have no axis of steps",
+    ),
+    Change(
+        "load_v2/opening/loops/printed_loops.py",
         '    values = [f"{names[at]}[:{names[grown[at]]}]" if at in grown else names[at] for at in changing]\n',
         "    values = [names[at] for at in changing]\n",
         _LOOPS,

@@ -3,6 +3,7 @@
 Inside such a call the same code stands in the function that has the loop or the condition.
 """
 
+import contextlib
 import dataclasses
 import re
 from collections.abc import Sequence
@@ -37,7 +38,8 @@ class _Code:
         values: the text of each of its results.
         results: which these are.
         says, reason: for the layer, and for the report.
-        grown: results that are lists of as many elements as the loop took steps -> the shape of each value, and its type.
+        lists: results that are lists -> the shape of each value, and its type; as far as they are known.
+        grows: whether some of the lists have as many elements as the loop took steps.
     """
 
     lines: list[str]
@@ -45,7 +47,8 @@ class _Code:
     results: list[int]
     says: str
     reason: str
-    grown: dict[int, tuple[tuple[int | None, ...], str]] = dataclasses.field(default_factory=dict)
+    lists: dict[int, tuple[tuple[int | None, ...], str]] = dataclasses.field(default_factory=dict)
+    grows: bool = False
 
 
 class PrintedLoop:
@@ -99,7 +102,7 @@ def _made(context: Context, node: Tensor, write) -> tuple[Expression, list[int]]
         made: _Code = write(call_, node, 8)
         body = [*made.lines, _returned(made.values, 8)]
         told = _told(context, node, made)
-        if not told and (made.grown or made.reason == _OF_SIZES):
+        if not told and (made.grows or made.reason == _OF_SIZES):
             raise Missed("it gives a tensor of unknown rank")
         body += ["", *told] if told else []
         layer = call_.layer(made.says, body, made.reason)
@@ -124,10 +127,11 @@ def _told(context: Context, loop: Tensor, made: _Code) -> list[str]:
     """
     told = []
     for at in made.results:
-        shape, dtype = made.grown.get(at) or (context.graph.shape(Tensor(loop.node, at)), "")
-        if shape is None:
+        result = Tensor(loop.node, at)
+        shape, dtype = made.lists.get(at) or (context.graph.shape(result), context.graph.dtype(result))
+        if shape is None or dtype == "variant":
             return []
-        told.append(f'keras.KerasTensor({shape!r}, "{dtype or context.graph.dtype(Tensor(loop.node, at))}")')
+        told.append(f'keras.KerasTensor({shape!r}, "{dtype}")')
     lines = ["    def compute_output_spec(self, *inputs):"]
     if len(told) == 1:
         return [*lines, f"        return {told[0]}"]
@@ -215,8 +219,11 @@ def _scan(call_: _Call, loop: Tensor, indent: int) -> _Code:
     given += [f"{last}[{at}]" for at in range(len(states))]
     if len(carried) == 1:
         given = [member.partition("[")[0] for member in given]
+    graph = body.context.graph
+    shapes = {at: graph.shape(value) for at, value in parts.written.items()}
+    lists = {at: ((None, *shape), graph.dtype(parts.written[at])) for at, shape in shapes.items() if shape is not None}
     says = f"Loop {loop.node!r} of the original graph, step by step."
-    return _Code(code, given, [*parts.written, *parts.states], says, "steps that no recurrent layer takes")
+    return _Code(code, given, [*parts.written, *parts.states], says, "steps that no recurrent layer takes", lists)
 
 
 def _while(call_: _Call, loop: Tensor, indent: int) -> _Code:
@@ -264,10 +271,12 @@ def _while(call_: _Call, loop: Tensor, indent: int) -> _Code:
         targets = "\n".join(["(", *(f"{tab}    {names[at]}," for at in changing), f"{tab})"])
     code.append(text.statement(f"{targets} = ", _repeated(proceed, take, begin), {}, indent=indent))
     values = [f"{names[at]}[:{names[grown[at]]}]" if at in grown else names[at] for at in changing]
-    shapes = {at: _shape_of_list(body, at) for at in grown}
-    return _Code(
-        code, values, changing, f"Loop {loop.node!r} of the original graph.", "a loop that ends by its data", shapes
-    )
+    lists = {at: _shape_of_list(body, at) for at in grown}
+    for at in changing:
+        with contextlib.suppress(Missed):
+            lists.update({at: _shape_of_list(body, at)} if _is_list(body, at) else {})
+    says = f"Loop {loop.node!r} of the original graph."
+    return _Code(code, values, changing, says, "a loop that ends by its data", lists, bool(grown))
 
 
 def _repeated(proceed: str, take: str, first: Sequence[str]) -> Expression:

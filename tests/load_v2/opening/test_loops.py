@@ -510,3 +510,30 @@ def test_a_loop_over_rows_of_a_constant_has_them_as_an_array():
 
     code = assert_rebuilt(build, {"x": numbers(2, UNITS)}, "FoldlWhile", "Foldl1While")
     assert code.count("ops.scan(") == 2
+
+
+def _ends_by_data(x, doubled):
+    def goes_on(at, h):
+        return (at < 5) & (tf.reduce_sum(h) < 1e6)
+
+    return tf.while_loop(goes_on, lambda at, h: (at + 1, tf.abs(h) + doubled), [0, doubled])[1]
+
+
+PRODUCTS = {
+    "a loop": (_ends_by_data, "Loop"),
+    "a map": (lambda x, doubled: tf.map_fn(tf.nn.softmax, doubled), "MapWhile"),
+    "a condition": (lambda x, doubled: tf.cond(tf.reduce_sum(x) > 0.0, lambda: doubled + 1.0, lambda: doubled), "Cond"),
+    "a reversal": (lambda x, doubled: tf.reverse_sequence(doubled, tf.fill([tf.shape(x)[0]], 2), 1, 0), "ReverseSequence"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_a_product_with_a_number_is_not_taken_for_sparse(name):
+    """Keras 3.15 takes it so, and would try a printed layer on a sparse tensor, which its operations refuse."""
+    make, kind = PRODUCTS[name]
+
+    def build():
+        x = placeholder("x", [None, None, UNITS])
+        return {"x": x}, {"y": make(x, x * 2.0)}
+
+    assert_rebuilt(build, {"x": numbers(2, STEPS, UNITS)}, kind)
