@@ -710,8 +710,8 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/loops/printed_loops.py",
-        "        at: ((None, *shape), graph.dtype(parts.written[at]))",
-        "        at: (tuple(shape), graph.dtype(parts.written[at]))",
+        "at: ((None, *shape), graph.dtype(parts.written[at]))",
+        "at: (tuple(shape), graph.dtype(parts.written[at]))",
         _LOOPS,
         why="what a map gives is told to have no axis of steps",
     ),
