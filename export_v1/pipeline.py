@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 
 from export_v1 import errors, interface
-from export_v1.analysis import endless, races
+from export_v1.analysis import changed_kernels, endless, races
 from export_v1.artifact import assembly, model_settings, recording, save, versions, warmup
 from export_v1.artifact.report import Report
 from export_v1.console import progress
@@ -161,12 +161,16 @@ def _require(recorded: Sample | None) -> None:
 
 
 def _left_open(planned: Plan, exported: save.Exported, files: assets.Files) -> dict[str, str]:
-    """Returns output key -> why its answers prove nothing, equal or not: the graph does not say what is read there."""
+    """Returns output key -> why its answers prove nothing, equal or not.
+
+    The graph does not say what is read there, or TensorFlow 1 computed it otherwise.
+    """
     _, outputs, _ = exported.signatures[DEFAULT]
+    changed = changed_kernels.unproven(exported.graph_def, outputs)
     if not save.writes_variables(exported.graph_def, outputs.values()):
-        return {}
+        return changed
     serving = variant.original(planned.serving, files)
-    return races.undecided(serving.graph_def, serving.outputs[planned.default])
+    return changed | races.undecided(serving.graph_def, serving.outputs[planned.default])
 
 
 def _write(
