@@ -10,9 +10,11 @@ import export_v1
 import load_v2
 from export_v1 import errors
 from export_v1.analysis import kernels
+from export_v1.artifact import save
 from export_v1.passes import replace
 from export_v1.source import checkpoint as checkpoint_source
 from export_v1.source import meta_graph, session_bundle
+from export_v1.weights import session
 from tests.support import cases
 
 v1 = tf.compat.v1
@@ -337,6 +339,21 @@ def _frozen(name: str, path) -> str:
         graph_def = v1.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), nodes)
     path.write_bytes(graph_def.SerializeToString())
     return str(path)
+
+
+@pytest.mark.parametrize(("flags", "config"), [({}, session.SERVED), ({"unfreeze": True}, session.CONFIG)])
+def test_constants_are_compared_as_tensorflow_rewrites_them(tmp_path, monkeypatch, flags, config):
+    case, configs, real = cases.load("mlp_layers"), [], save.write
+
+    def write(exported, folder, checks, config, **options):
+        configs.append(config)
+        return real(exported, folder, checks, config, **options)
+
+    monkeypatch.setattr(save, "write", write)
+    names = {"inputs": case.config["inputs"], "outputs": case.config["outputs"]}
+    frozen = _frozen("mlp_layers", tmp_path / "frozen.pb")
+    export_v1.export(graph_def=frozen, export_dir=str(tmp_path / "1"), **names, **flags)
+    assert configs == [config]
 
 
 def test_a_frozen_layer_norm_is_equal_as_it_is_served_or_refused(tmp_path):
