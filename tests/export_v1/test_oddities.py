@@ -14,7 +14,7 @@ from export_v1.artifact import save
 from export_v1.passes import replace
 from export_v1.source import checkpoint as checkpoint_source
 from export_v1.source import meta_graph, session_bundle
-from export_v1.weights import session
+from export_v1.weights.session import CONFIG, SERVED
 from tests.support import cases
 
 v1 = tf.compat.v1
@@ -341,7 +341,7 @@ def _frozen(name: str, path) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize(("flags", "config"), [({}, session.SERVED), ({"unfreeze": True}, session.CONFIG)])
+@pytest.mark.parametrize(("flags", "config"), [({}, SERVED), ({"unfreeze": True}, CONFIG)])
 def test_constants_are_compared_as_tensorflow_rewrites_them(tmp_path, monkeypatch, flags, config):
     case, configs, real = cases.load("mlp_layers"), [], save.write
 
