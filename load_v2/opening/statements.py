@@ -209,8 +209,8 @@ def _same_masks(context: Context, pieces: tuple[Piece, ...]) -> dict[Tensor | No
     return {tensor: min(group)[1] for group in groups.values() for _, tensor in group if tensor != min(group)[1]}
 
 
-# Layers that take a mask that an earlier layer has attached to their input.
-_TAKE_MASKS = frozenset({"LSTM", "GRU", "SimpleRNN", "Bidirectional", "BatchNormalization"})
+# Layers that take masks that earlier layers have attached to their inputs.
+_TAKE_MASKS = frozenset({"LSTM", "GRU", "SimpleRNN", "Bidirectional", "BatchNormalization", "MultiHeadAttention"})
 
 
 def _without_stray_masks(statements: list[Statement]) -> list[Statement]:
@@ -224,9 +224,11 @@ def _without_stray_masks(statements: list[Statement]) -> list[Statement]:
             return None
         if any(key == "mask" for key, _ in part.options):
             return None
-        first, *others = part.arguments
+        # A recurrent layer takes one mask; behind its sequence are first states. Attention takes one of each sequence.
+        count = len(part.arguments) if part.layer.kind == "MultiHeadAttention" else 1
+        masked, others = part.arguments[:count], part.arguments[count:]
         # A copy has no mask; a slice of everything would be the same array on JAX, mask and all.
-        return dataclasses.replace(part, arguments=(expressions.call("ops.copy", first), *others))
+        return dataclasses.replace(part, arguments=(*(expressions.call("ops.copy", each) for each in masked), *others))
 
     calls = [part for s in statements for part in expressions.walk(s.code) if isinstance(part, LayerCall)]
     if not any(key == "mask" for part in calls for key, _ in part.options):

@@ -27,7 +27,7 @@ class PrintedCall:
         self._names: dict[Tensor, str] = {}
         self._attributes: set[str] = set(_OF_KERAS)
         self._parts: dict[int, tuple[Layer, tuple[int | None, ...]]] = {}
-        self._weights: dict[Tensor | bytes, tuple[str, np.ndarray, Tensor | None]] = {}
+        self._weights: dict[object, tuple[str, np.ndarray, Tensor | None]] = {}
         self.function: Function | None = None
         self.depth = 0
 
@@ -55,7 +55,10 @@ class PrintedCall:
             outside: the tensor of the whole graph that it is made of, where the function is not the layer's own.
         """
         outside = outside or self.outside(context, tensor)
-        key = outside if outside is not None and context.graph.op(tensor) == "Placeholder" else value.tobytes()
+        key: object = outside
+        if outside is None or context.graph.op(tensor) != "Placeholder":
+            # Two weights that happen to have the same numbers stay two: training may part them.
+            key = outside, value.shape, value.dtype.str, value.tobytes()
         if key not in self._weights:
             variables = context.values.variables(tensor) if tensor in context.graph else ()
             wanted = naming.identifier(hint(variables[0].name if variables else tensor.node))

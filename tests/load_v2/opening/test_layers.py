@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from load_v2.opening import proof
+from export_v1.ir.graph import Tensor
+from load_v2.opening import proof, statements, text
+from load_v2.opening.context import operand
+from load_v2.opening.expressions import LayerCall
+from load_v2.opening.layers import Layer
 from tests.support.rebuilding import assert_rebuilt, case, code_of, covered, numbers, placeholder
 
 v1 = tf.compat.v1
@@ -391,6 +395,23 @@ def test_attention_takes_a_mask_of_zeros_and_ones():
     assert not proof.check(built.context, covered(built).pieces, feeds)
     # The graph can be given other numbers than Keras's mask has, and then it is no such layer.
     assert proof.check(built.context, covered(built).pieces, {**feeds, "mask": feeds["mask"] * 2})
+
+
+def test_attention_takes_no_mask_of_the_sequence_that_it_reads():
+    """A recurrent layer with lengths attaches one to what it gives; TensorFlow 1 goes by all steps behind it."""
+    x, h, found, lengths = map(Tensor, ("x", "h", "found", "lengths"))
+    recurrent, attention = Layer("LSTM", "rnn", (4,)), Layer("MultiHeadAttention", "attention", (2, 2))
+    masked = LayerCall(recurrent, (operand(x),), (("mask", operand(lengths)),))
+    given = [
+        statements.Statement((h,), masked, "rnn"),
+        statements.Statement((found,), LayerCall(attention, (operand(h), operand(h))), "attention"),
+    ]
+    names = {x: "x", h: "h", lengths: "lengths"}
+    for statement in given:
+        statement.code.layer.variable = statement.scope
+    first, second = (text.flat(statement.code, names) for statement in statements._without_stray_masks(given))
+    assert first == "rnn(x, mask=lengths)" and second == "attention(ops.copy(h), ops.copy(h))"
+    assert text.flat(statements._without_stray_masks(given[1:])[0].code, names) == "attention(h, h)"
 
 
 def test_attention_with_another_scale_is_none():

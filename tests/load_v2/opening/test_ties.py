@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import export_v1
 from load_v2.opening import rebuilding
+from tests.support import small_models
 from tests.support.rebuilding import numbers, placeholder
 
 v1 = tf.compat.v1
@@ -135,3 +136,21 @@ def test_it_is_trained_as_the_graph_is(build, tmp_path):
         have.append(float(model.train_on_batch(given, target)))
     np.testing.assert_allclose(have, losses, rtol=1e-5)
     np.testing.assert_allclose(model.predict_on_batch(given), after, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_with_the_same_numbers_stay_two(tmp_path):
+    """As biases that begin with zeros do: training parts them."""
+
+    def build() -> None:
+        a, b = (v1.get_variable(name, initializer=np.full([4], 0.25, np.float32), use_resource=True) for name in "ab")
+
+        def step(at, h):
+            return at + 1, tf.maximum(h, a * 2.0) - tf.minimum(h, b * 2.0)
+
+        tf.identity(tf.while_loop(lambda at, h: at < 3, step, [0, placeholder("x", [None, 4])])[1], "y")
+
+    (tmp_path / "model").mkdir()
+    checkpoint = small_models.checkpoint(tmp_path / "model", build)
+    export_v1.export(checkpoint=checkpoint, export_dir=str(tmp_path / "1"), inputs={"x": "x:0"}, outputs={"y": "y:0"})
+    plan = rebuilding.plan(tmp_path / "1")
+    assert plan.source.count("add_weight(") == 2, plan.source
