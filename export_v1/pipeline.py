@@ -90,8 +90,10 @@ def _export(
     with versions.target(export_dir, **place) as target:
         answers = [*recorded.sets, *opened.proofs] if recorded else []
 
-        left_open = _left_open(opened.planned, assembled.exported, files) if answers else {}
-        written, not_proven = _write(assembled, answers, requests, target.folder, left_open)
+        _, outputs, _ = assembled.exported.signatures[DEFAULT]
+        writes = bool(answers) and save.writes_variables(assembled.exported.graph_def, outputs.values())
+        left_open = _left_open(opened.planned, assembled.exported, files, writes) if answers else {}
+        written, not_proven = _write(assembled, answers, requests, target.folder, left_open, writes)
         recorded = recorded and recorded.without(not_proven)
         if request.require_proof:
             _require(recorded)
@@ -160,14 +162,14 @@ def _require(recorded: Sample | None) -> None:
         )
 
 
-def _left_open(planned: Plan, exported: save.Exported, files: assets.Files) -> dict[str, str]:
+def _left_open(planned: Plan, exported: save.Exported, files: assets.Files, writes: bool) -> dict[str, str]:
     """Returns output key -> why its answers prove nothing, equal or not.
 
     The graph does not say what is read there, or TensorFlow 1 computed it otherwise.
     """
     _, outputs, _ = exported.signatures[DEFAULT]
     changed = changed_kernels.unproven(exported.graph_def, outputs)
-    if not save.writes_variables(exported.graph_def, outputs.values()):
+    if not writes:
         return changed
     serving = variant.original(planned.serving, files)
     return changed | races.undecided(serving.graph_def, serving.outputs[planned.default])
@@ -179,15 +181,18 @@ def _write(
     requests: Mapping[int, warmup.Batch],
     folder: str,
     left_open: Mapping[str, str],
+    writes: bool,
 ) -> tuple[save.Written, dict[str, str]]:
-    """Writes the SavedModel after it has given the original's answers; returns which outputs prove nothing after all."""
+    """Writes the SavedModel after it has given the original's answers; returns which outputs prove nothing after all.
+
+    `writes` tells whether an answer may change variables.
+    """
     exported, optimized = assembled.exported, assembled.optimized is not None
     # Constants let TensorFlow rewrite more, and it does so wrongly at times; with variables it is asked as it is written.
     is_rewritten = optimized or not exported.weights.variables
     remedy = checking.OPTIMIZED if optimized else checking.FROZEN if is_rewritten else checking.DEFECT
     inputs, outputs, _ = exported.signatures[DEFAULT]
     not_proven = dict(left_open)
-    writes = save.writes_variables(exported.graph_def, outputs.values())
 
     def compare(answer: Sample, session) -> None:
         def refill() -> None:

@@ -46,8 +46,7 @@ def _callers(graph_def: GraphDef) -> Iterator[str]:
 
 
 def _called(graph_def: GraphDef, caller: NodeDef) -> str:
-    called = library.reachable(GraphDef(node=[caller], library=graph_def.library))
-    bodies = (library.body(graph_def, name).graph_def for name in sorted(called))
+    bodies = (library.body(graph_def, name).graph_def for name in sorted(library.reachable(graph_def, [caller])))
     return next((why for body in bodies for _, why in _changed(body)), "")
 
 

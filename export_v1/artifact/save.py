@@ -187,11 +187,9 @@ def writes_variables(graph_def: GraphDef, outputs: Iterable[str]) -> bool:
     """Returns whether answering with some tensors of the graph may change its variables."""
     needed = graph.Index(graph_def).ancestors(graph.parse(name).node for name in outputs)
     nodes = [node for node in graph_def.node if node.name in needed]
-    if graph_def.library.function:
-        callers = [node for node in nodes if library.called_by(node)]
-        called = library.reachable(GraphDef(node=callers, library=graph_def.library))
-        for function in graph_def.library.function:
-            nodes += function.node_def if function.signature.name in called else ()
+    called = library.reachable(graph_def, nodes)
+    for function in graph_def.library.function:
+        nodes += function.node_def if function.signature.name in called else ()
     return any(node.op in ops.RESOURCE_WRITERS for node in nodes)
 
 

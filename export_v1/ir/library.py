@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from export_v1 import errors
 from export_v1.ir import graph, ops, ordering, rewrite
@@ -91,12 +91,18 @@ def called_by(node) -> set[str]:
     return set(_names(node))
 
 
-def reachable(graph_def) -> set[str]:
-    """Returns names of the functions that the graph's nodes call, directly, through other functions or by a gradient."""
+def reachable(graph_def, nodes: Iterable | None = None) -> set[str]:
+    """Returns names of the functions that nodes call, directly, through other functions or by a gradient.
+
+    Args:
+        graph_def: has the functions.
+        nodes: some of the graph's; None: all of them.
+    """
     functions = {function.signature.name: function for function in graph_def.library.function}
     gradients = {gradient.function_name: gradient.gradient_func for gradient in graph_def.library.gradient}
     reached: set[str] = set()
-    todo = [name for node in graph_def.node for name in called_by(node)] if functions else []
+    nodes = graph_def.node if nodes is None else nodes
+    todo = [name for node in nodes for name in called_by(node)] if functions else []
     while todo:
         name = todo.pop()
         if name in reached or name not in functions:

@@ -328,40 +328,42 @@ class Weights:
         Raises:
             ExportError: it cannot be read.
         """
-        return next(self.values([variable]))
+        return self._values([variable])[variable.name]
 
-    def values(self, variables: Sequence[Variable], together: int = 0) -> Iterator[np.ndarray]:
-        """Yields the values of several variables, each in the variable's own dtype.
+    def in_parts(self, variables: Iterable[Variable], together: int) -> Iterator[dict[str, np.ndarray]]:
+        """Yields the values of several variables by name, as `value` returns each.
 
         Args:
             variables: which.
-            together: how many bytes may be read at once, beside a larger value; 0: one value at a time.
+            together: how many bytes a part has at most; but for one with a single larger value.
 
         Raises:
             ExportError: one cannot be read.
         """
-        for part in self._parts(variables, together):
-            stored = [variable.location for variable in part if variable.location is not None]
-            read = iter(self.checkpoint.values(stored) if self.checkpoint is not None else ())
-            for variable in part:
-                value = self.initial[variable.name] if variable.location is None else next(read)
-                yield value if variable.dtype == tf.string else value.astype(variable.dtype.as_numpy_dtype, copy=False)
-
-    def _parts(self, variables: Iterable[Variable], together: int) -> Iterator[list[Variable]]:
-        """Yields runs of variables that take no more than `together` bytes each; or a single one."""
         part, size = list[Variable](), 0
         for variable in variables:
-            more = self._stored_bytes(variable)
+            more = self._bytes(variable)
             if part and size + more > together:
-                yield part
+                yield self._values(part)
                 part, size = [], 0
             part.append(variable)
             size += more
-        yield from [part] if part else []
+        if part:
+            yield self._values(part)
 
-    def _stored_bytes(self, variable: Variable) -> int:
+    def _values(self, variables: Sequence[Variable]) -> dict[str, np.ndarray]:
+        stored = [variable.location for variable in variables if variable.location is not None]
+        read = iter(self.checkpoint.values(stored) if self.checkpoint is not None else ())
+        values = {}
+        for variable in variables:
+            value = self.initial[variable.name] if variable.location is None else next(read)
+            is_text = variable.dtype == tf.string
+            values[variable.name] = value if is_text else value.astype(variable.dtype.as_numpy_dtype, copy=False)
+        return values
+
+    def _bytes(self, variable: Variable) -> int:
         if variable.location is None or self.checkpoint is None:
-            return 0
+            return self.initial[variable.name].nbytes
         return (
             math.prod(_shape(variable.location, self.checkpoint)) * self.checkpoint.dtypes[variable.location.key].size
         )

@@ -8,8 +8,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import rewriter_config_pb2
 
 from export_v1 import errors
-from export_v1.ir import importing, ops
-from export_v1.ir.graph import AttrValue, GraphDef
+from export_v1.ir import importing, ops, rewrite
+from export_v1.ir.graph import GraphDef, Tensor, parse
 from export_v1.weights.restore import Variable, Weights, is_finite
 
 v1 = tf.compat.v1
@@ -59,20 +59,14 @@ def refused(which: str) -> Iterator[None]:
 def fill(session: tf.compat.v1.Session, weights: Weights) -> list[str]:
     """Gives every variable of the session's graph its value; returns the names of those with NaN or infinity.
 
-    No more than a variable, or twice `_TOGETHER` bytes of small ones, is in memory a second time.
+    No more than a variable, or `_TOGETHER` bytes of small ones, is in memory a second time.
     """
     assigns = _assigns(session.graph, weights)
     variables = [variable for variable in weights.variables if variable.name in assigns]
-    waiting, size, not_finite = dict[str, np.ndarray](), 0, list[str]()
-    for variable, value in zip(variables, weights.values(variables, _TOGETHER), strict=True):
-        if waiting and size + value.nbytes > _TOGETHER:
-            _run_assigns(session, assigns, waiting)
-            waiting, size = {}, 0
-        waiting[variable.name] = value
-        size += value.nbytes
-        if not is_finite(value):
-            not_finite.append(variable.name)
-    _run_assigns(session, assigns, waiting)
+    not_finite: list[str] = []
+    for part in weights.in_parts(variables, _TOGETHER):
+        session.run([assigns[name][0] for name in part], {assigns[name][1]: value for name, value in part.items()})
+        not_finite += [name for name, value in part.items() if not is_finite(value)]
     return sorted(not_finite)
 
 
@@ -97,11 +91,6 @@ def _read(into: tf.Graph, operation: tf.Operation) -> tf.Tensor:
 # Each run of a session that sees new fetches costs milliseconds, so small variables share one.
 _TOGETHER = 16 * 2**20
 _COLLECTION, _READS = "export_v1/assigns", "export_v1/reads"
-
-
-def _run_assigns(session: tf.compat.v1.Session, assigns, values) -> None:
-    if values:
-        session.run([assigns[name][0] for name in values], {assigns[name][1]: value for name, value in values.items()})
 
 
 def _assigns(into: tf.Graph, weights: Weights) -> dict[str, tuple[tf.Operation, tf.Tensor]]:
@@ -129,17 +118,13 @@ def _added(into: tf.Graph, found: Sequence[tuple[tf.Operation, Variable]]) -> di
     """Adds the ops that assign, all in one import: thousands made one by one would take seconds."""
     nodes, elements = GraphDef(), []
     for at, (operation, variable) in enumerate(found):
-        dtype = AttrValue(type=variable.dtype.as_datatype_enum)
-        shape = AttrValue(shape=tf.TensorShape(variable.shape).as_proto())
-        nodes.node.add(name=f"value_{at}", op="Placeholder", attr={"dtype": dtype, "shape": shape})
-        assign = nodes.node.add(name=f"assign_{at}", input=[operation.outputs[0].name, f"value_{at}"])
+        dtype, value = variable.dtype, Tensor(f"value_{at}", 0)
+        op, attrs = "Assign", {"T": dtype, "validate_shape": False}
         if operation.type == "VarHandleOp":
-            assign.op, attrs = "AssignVariableOp", {"dtype": dtype}
-        else:
-            assign.op, attrs = "Assign", {"T": dtype, "validate_shape": AttrValue(b=False)}
-        for key, value in attrs.items():
-            assign.attr[key].CopyFrom(value)
-        elements += [assign.name, f"value_{at}:0"]
+            op, attrs = "AssignVariableOp", {"dtype": dtype}
+        nodes.node.append(rewrite.node(value.node, "Placeholder", dtype=dtype, shape=tf.TensorShape(variable.shape)))
+        nodes.node.append(rewrite.node(f"assign_{at}", op, [parse(operation.outputs[0].name), value], **attrs))
+        elements += [f"assign_{at}", value.name]
     feeds = {operation.outputs[0].name: operation.outputs[0] for operation, _ in found}
     with into.as_default(), into.device(None):
         made = importing.graph_def(nodes, feeds=feeds, return_elements=elements, name="restore") if found else []

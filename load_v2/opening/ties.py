@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from export_v1.ir import ops
-from export_v1.ir.graph import GraphDef, NodeDef, Tensor
+from export_v1.ir import ops, rewrite
+from export_v1.ir.graph import GraphDef, NodeDef, Tensor, parse
 from load_v2.opening import expressions, printed
 from load_v2.opening import graph as graphs
 from load_v2.opening.context import Context, Piece
@@ -235,18 +235,12 @@ class _Rewriting:
         return self._constant(name, np.asarray(number, tf.as_dtype(dtype).as_numpy_dtype))
 
     def _constant(self, name: str, value: np.ndarray) -> str:
-        constant = NodeDef(name=name, op="Const")
-        constant.attr["dtype"].type = tf.as_dtype(value.dtype).as_datatype_enum
-        constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
-        self.made.append(constant)
+        self.made.append(rewrite.constant(name, value, tf.as_dtype(value.dtype)))
         return name
 
     @staticmethod
     def _node(op: str, name: str, *inputs: str, **types: tf.DType) -> NodeDef:
-        node = NodeDef(name=name, op=op, input=inputs)
-        for key, kind in types.items():
-            node.attr[key].type = tf.as_dtype(kind).as_datatype_enum
-        return node
+        return rewrite.node(name, op, map(parse, inputs), **{key: tf.as_dtype(kind) for key, kind in types.items()})
 
 
 def parameter(context: Context, tensor: Tensor) -> Piece:

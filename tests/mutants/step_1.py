@@ -168,8 +168,8 @@ CHANGES = (
     ),
     Change(
         file="export_v1/weights/restore.py",
-        before="yield value if variable.dtype == tf.string else value.astype(variable.dtype.as_numpy_dtype, copy=False)",
-        after="yield value",
+        before="value if is_text else value.astype(variable.dtype.as_numpy_dtype, copy=False)",
+        after="value",
         tests=("tests/export_v1/weights/test_restore.py",),
     ),
     Change(

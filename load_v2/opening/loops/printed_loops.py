@@ -273,8 +273,9 @@ def _while(call_: _Call, loop: Tensor, indent: int) -> _Code:
     values = [f"{names[at]}[:{names[grown[at]]}]" if at in grown else names[at] for at in changing]
     lists = {at: _shape_of_list(body, at) for at in grown}
     for at in changing:
-        with contextlib.suppress(Missed):
-            lists.update({at: _shape_of_list(body, at)} if _is_list(body, at) else {})
+        if _is_list(body, at) and at not in grown:
+            with contextlib.suppress(Missed):
+                lists[at] = _shape_of_list(body, at)
     says = f"Loop {loop.node!r} of the original graph."
     return _Code(code, values, changing, says, "a loop that ends by its data", lists, bool(grown))
 

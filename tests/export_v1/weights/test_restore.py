@@ -282,5 +282,6 @@ def test_no_more_is_read_at_once_than_was_allowed(written, monkeypatch, together
     variables = [dataclasses.replace(_variable(name), location=Restored(name)) for name in "abcd"]
     asked, real = [], checkpoint._restored
     monkeypatch.setattr(checkpoint, "_restored", lambda locations: asked.append(len(locations)) or real(locations))
-    values = restore.Weights(tuple(variables), checkpoint).values(variables, together)
-    assert [value.ravel()[0] for value in values] == [1, 2, 0, 3] and asked == runs
+    parts = list(restore.Weights(tuple(variables), checkpoint).in_parts(variables, together))
+    values = [(name, value.ravel()[0]) for part in parts for name, value in part.items()]
+    assert values == [("a", 1), ("b", 2), ("c", 0), ("d", 3)] and asked == [len(part) for part in parts] == runs
