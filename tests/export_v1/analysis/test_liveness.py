@@ -301,9 +301,9 @@ def test_a_select_whose_other_side_comes_out_of_a_loop_does_not_need_it():
 def test_a_node_reads_neither_frozen_nor_fed_tensors():
     with graphs.tensorflow_1() as graph:
         x, rate = v1.placeholder(tf.float32, [], name="x"), v1.placeholder(tf.float32, [], name="rate")
-        awaited = v1.placeholder(tf.float32, [], name="awaited")
+        awaited, own = v1.placeholder(tf.float32, [], name="awaited"), tf.sqrt(x, name="own")
         with tf.control_dependencies([awaited]):
-            tf.add_n([x, rate, tf.sqrt(x, name="own")], name="y")
+            tf.add_n([x, rate, own], name="y")
     index = Index(graph.as_graph_def())
     live = Liveness(Ordered(index), {Tensor("rate"): 0.5}, [Tensor("x"), Tensor("awaited")])
     assert index["y"].input[-1] == "^awaited"
