@@ -4,6 +4,7 @@ from tests.mutants.change import Change
 
 _AFFINE, _FOLDED = "export_v1/passes/affine.py", ("tests/export_v1/passes/test_affine.py",)
 _WEIGHTS, _OPTIMIZE = "export_v1/passes/constant_weights.py", "export_v1/passes/optimize.py"
+_CONSTANT = ("tests/export_v1/passes/test_constant_weights.py",)
 _OPTIMIZED = ("tests/export_v1/passes/test_optimize.py",)
 _ASSEMBLY, _ASSEMBLED = "export_v1/artifact/assembly.py", ("tests/export_v1/artifact/test_assembly.py",)
 _PLAN = "export_v1/planning/plan.py"
@@ -27,8 +28,8 @@ CHANGES = (
     Change(_WEIGHTS, "all(reader.op in _READERS", "any(reader.op in _READERS", _OPTIMIZED),
     Change(_WEIGHTS, "        and not any(_scales_by_data(index, reader) for reader in readers[name])\n", "", _OPTIMIZED),
     Change(_WEIGHTS, "any(index[name].op in ops.PLACEHOLDERS for name in index.ancestors(roots)) if roots else False", "bool(roots)", _OPTIMIZED),
-    Change(_WEIGHTS, " and not control_inputs(node)\n", "\n", _OPTIMIZED),
-    Change(_WEIGHTS, "(value, *others, *waits)", "(value, *others)", _OPTIMIZED),
+    Change(_WEIGHTS, " and not control_inputs(node)\n", "\n", _CONSTANT),
+    Change(_WEIGHTS, "(value, *others, *waits)", "(value, *others)", _CONSTANT),
     Change(_OPTIMIZE, "node.name not in keep and not control_inputs(node)", "node.name not in keep", _OPTIMIZED),
     Change(_OPTIMIZE, "node.name not in keep and not control_inputs(node)", "not control_inputs(node)", _OPTIMIZED),
     Change(_OPTIMIZE, "not awaited or index[source.node].op not in ops.V1_CONTROL_FLOW", "True", _OPTIMIZED),

@@ -213,6 +213,31 @@ def test_which_branch_was_taken_is_known_only_where_it_was(data):
     assert graphs.run(left, "y:0", {"data:0": data}) == (1 if data else 5)
 
 
+def test_which_input_a_merge_took_is_known():
+    with graphs.tensorflow_1() as graph:
+        x, flag = v1.placeholder(tf.float32, [], name="x"), v1.placeholder(tf.bool, [], name="flag")
+        no, yes = tf.raw_ops.Switch(data=x, pred=flag)
+        tf.raw_ops.Merge(inputs=[no, yes], name="merge")
+    ordered = Ordered(Index(graph.as_graph_def()))
+    took = [Liveness(ordered, {Tensor("flag"): flag}).known[Tensor("merge", 1)] for flag in (False, True)]
+    assert took == [0, 1]
+
+
+@pytest.mark.parametrize("data", [True, False])
+def test_a_merge_does_not_need_what_is_dead_and_only_waited_for(data):
+    with graphs.tensorflow_1() as graph:
+        x, flag = v1.placeholder(tf.float32, [], name="x"), v1.placeholder(tf.bool, [], name="flag")
+        asked = v1.placeholder(tf.bool, [], name="data")
+        _, dead = tf.raw_ops.Switch(data=x, pred=flag)
+        no, yes = tf.raw_ops.Switch(data=x, pred=asked)
+        with tf.control_dependencies([tf.exp(dead, name="never")]):
+            tf.raw_ops.Merge(inputs=[no, yes], name="merge")
+        tf.identity(graph.get_tensor_by_name("merge:0"), name="y")
+    left = _check_needed(graph.as_graph_def(), {"flag:0": False}, [])
+    assert "never" not in graphs.names(left)
+    assert graphs.run(left, "y:0", {"x:0": 2.0, "data:0": data}) == 2.0
+
+
 @pytest.mark.parametrize("flag", [True, False])
 def test_a_reader_of_a_reference_waits_for_what_its_switch_waited_for(flag):
     with graphs.tensorflow_1() as graph:
@@ -247,6 +272,43 @@ def test_a_select_of_a_known_condition_needs_what_it_chooses(op, other):
 def test_a_select_whose_other_side_may_shape_the_result_needs_both(other):
     left = _check_needed(_selecting("SelectV2", other), {"flag:0": True}, [])
     assert {"training", "x"} <= set(graphs.names(left))
+
+
+@pytest.mark.parametrize("data", [True, False])
+def test_a_select_whose_other_side_is_not_always_there_needs_both(data):
+    """Where the other side is not computed, TensorFlow does not compute the Select, either."""
+    with graphs.tensorflow_1() as graph:
+        x, flag = v1.placeholder(tf.float32, [], name="x"), v1.placeholder(tf.bool, [], name="flag")
+        no, yes = tf.raw_ops.Switch(data=x, pred=v1.placeholder(tf.bool, [], name="data"))
+        chosen = tf.raw_ops.Select(condition=flag, x=x, y=tf.exp(yes, name="there_at_times"))
+        tf.identity(tf.raw_ops.Merge(inputs=[chosen, -no])[0], name="y")
+    left = _check_needed(graph.as_graph_def(), {"flag:0": True}, [])
+    assert "there_at_times" in graphs.names(left)
+    assert graphs.run(left, "y:0", {"x:0": 2.0, "data:0": data}) == (2.0 if data else -2.0)
+
+
+def test_a_select_whose_other_side_comes_out_of_a_loop_does_not_need_it():
+    """What leaves a loop is there whenever the loop was entered, whatever its condition said last."""
+    with graphs.tensorflow_1() as graph:
+        x, flag = v1.placeholder(tf.float32, [], name="x"), v1.placeholder(tf.bool, [], name="flag")
+        looped = v1.while_loop(lambda value: value < 9.0, lambda value: value * 2.0, [x])
+        tf.identity(tf.raw_ops.Select(condition=flag, x=x, y=looped), name="y")
+    left = _check_needed(graph.as_graph_def(), {"flag:0": True}, [])
+    assert "Exit" not in graphs.kinds(left)
+    assert graphs.run(left, "y:0", {"x:0": 2.0}) == 2.0
+
+
+def test_a_node_reads_neither_frozen_nor_fed_tensors():
+    with graphs.tensorflow_1() as graph:
+        x, rate = v1.placeholder(tf.float32, [], name="x"), v1.placeholder(tf.float32, [], name="rate")
+        awaited, own = v1.placeholder(tf.float32, [], name="awaited"), tf.sqrt(x, name="own")
+        with tf.control_dependencies([awaited]):
+            tf.add_n([x, rate, own], name="y")
+    index = Index(graph.as_graph_def())
+    live = Liveness(Ordered(index), {Tensor("rate"): 0.5}, [Tensor("x"), Tensor("awaited")])
+    assert index["y"].input[-1] == "^awaited"
+    assert live.data(index["y"]) == [Tensor("x"), Tensor("own")]
+    assert live.reads(index["y"]) == ((Tensor("own"),), (), None)
 
 
 def _times(factor: float):

@@ -99,6 +99,14 @@ def test_counts_norms_and_other_steps():
     assert folded == affine.Folded(layers=1, norms=1, steps=2)
 
 
+def test_what_follows_once_the_channels_are_squeezed_away_stays():
+    def build(x):
+        channel = tf.nn.conv2d(x, _values(3, 3, 4, 1), 1, "SAME") * 2.0
+        return tf.nn.bias_add(tf.squeeze(channel, [3]), _values(8))
+
+    assert _folded(build)[1] == affine.Folded(layers=1, steps=1)
+
+
 def test_layers_in_a_row_each_take_their_own():
     _, folded = _folded(lambda x: _norm(tf.nn.conv2d(_norm(_conv(x), 6), _values(3, 3, 6, 6), 1, "SAME"), 6))
     assert folded == affine.Folded(layers=2, norms=2)
@@ -125,6 +133,12 @@ def _awaited(x):
     return _norm(h, 6) + tf.reduce_sum(other)
 
 
+def _waiting(x):
+    scale, h = _values(6), _conv(x)
+    with tf.control_dependencies([tf.reduce_sum(x)]):
+        return h * scale
+
+
 def _by_statistics(x):
     return tf.raw_ops.FusedBatchNormV3(
         x=_conv(x), scale=_values(6), offset=_values(6), mean=[], variance=[], is_training=True
@@ -142,13 +156,14 @@ def _asking_for_the_mean(x):
 UNTOUCHED = {
     "somebody else reads it": _twice,
     "somebody waits for it": _awaited,
+    "it waits for something": _waiting,
     "batch statistics": _by_statistics,
     "the mean is read": _asking_for_the_mean,
     "a bias alone": lambda x: tf.nn.bias_add(_conv(x), _values(6)),
     "by place, not by channel": lambda x: _conv(x) * _values(8, 1, 1),
     "more axes than the data": lambda x: tf.matmul(tf.reduce_mean(x, [1, 2]), _values(4, 6)) * _values(1, 1, 6),
     "a scale that is data": lambda x: _conv(x) * tf.reduce_mean(x),
-    "a quotient of it": lambda x: _values(6) / (_conv(x) + 100.0 * tf.reduce_max(x)),
+    "a quotient of it": lambda x: _values(6) / _conv(x),
     "kernel is data": lambda x: _norm(tf.nn.conv2d(x, tf.reduce_mean(x) * _values(3, 3, 4, 6), 1, "SAME"), 6),
     "infinite": lambda x: tf.minimum(_conv(x) * np.float32(np.inf), 1.0) * 0.0 + 1.0,
 }
