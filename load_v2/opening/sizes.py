@@ -306,12 +306,9 @@ class Sizes:
 
     def reshaped(self, shape_tensor: Tensor) -> np.ndarray | None:
         """Returns the sizes that a Reshape asks for, as `array`; one that is data is -1, since it follows from the others."""
-        sizes = self.array(shape_tensor)
-        if sizes is not None or self._numbers:
-            return sizes
         sizes = self.numbers(shape_tensor)
-        if sizes is None:
-            return None
+        if sizes is None or self.array(shape_tensor) is not None:
+            return sizes
         data = [at for at, size in enumerate(sizes) if is_data(size)]
         if len(data) != 1 or any(isinstance(size, int) and size <= 0 for size in sizes):
             return None
