@@ -249,6 +249,12 @@ def _decayed_last(gradient, variable):
         return v1.assign_sub(variable, decay * variable)
 
 
+def _decayed_as_it_then_is(gradient, variable):
+    rate = tf.constant(0.1, name=f"of_{variable.op.name}/learning_rate")
+    with tf.control_dependencies([v1.assign_sub(variable, rate * gradient).op]):
+        return v1.assign_sub(variable, tf.constant(0.01) * variable.read_value())
+
+
 def _by_a_slot(gradient, variable):
     slot = tf.Variable(tf.zeros(variable.shape), False, use_resource="Resource" in type(variable).__name__)
     kept = v1.assign(slot, 0.9 * slot + gradient)
@@ -274,7 +280,7 @@ def _row_by_row(gradient, variable):
 
 
 @pytest.mark.parametrize("resource", [False, True])
-@pytest.mark.parametrize("update", [_decayed_first, _decayed_last, _by_a_slot])
+@pytest.mark.parametrize("update", [_decayed_first, _decayed_last, _decayed_as_it_then_is, _by_a_slot])
 def test_the_rate_is_what_the_gradient_is_multiplied_with(update, resource):
     assert _rates(update, resource) == {name: f"of_{name}/learning_rate:0" for name in ("w", "b")}
 
