@@ -90,16 +90,16 @@ def _parts_that_overlap():
 
 # What builds it -> the layers that have weights.
 CASES = {
-    _encoder_and_decoder: {"Parameter": 3},
+    _encoder_and_decoder: {"Tied": 1, "Parameter": 1},
     _first_row_of_zeros: {"ReversibleEmbedding": 1},
     _zeros_before_a_table: {"ReversibleEmbedding": 1},
-    _shares_of_rows: {"Parameter": 1, "Dense": 1},
+    _shares_of_rows: {"Tied": 1, "Dense": 1},
     _scaled_table_and_its_transpose: {"ReversibleEmbedding": 1, "Embedding": 1, "Parameter": 1},
     _two_biases: {"Dense": 1, "Parameter": 2},
     _half_of_it: {"Dense": 1},
     _equalized: {"Conv2D": 1, "Dense": 1},
-    _dilated: {"Parameter": 1, "Dense": 1},
-    _by_its_norm: {"Parameter": 1},
+    _dilated: {"Tied": 1, "Dense": 1},
+    _by_its_norm: {"Tied": 1},
     _parts: {"Dense": 2},
     _parts_that_overlap: {"Parameter": 1},
 }
