@@ -257,6 +257,7 @@ class Context:
         arguments: Collection[Any] = (),
         options: Mapping[str, Any] | None = None,
         printed: PrintedClass | None = None,
+        flipped: bool = False,
     ) -> Layer:
         """Returns a layer; the same one for the same weights and configuration.
 
@@ -266,6 +267,7 @@ class Context:
             weights: each value, with the tensors of the graph that it is made of.
             arguments, options: of its constructor.
             printed: definition of a class that Keras does not have.
+            flipped: whether rows and columns are exchanged, which numbers that look the same both ways do not show.
         """
         weights = [(value, tuple(tensors)) for value, tensors in weights]
         options = {key: value for key, value in (options or {}).items() if value is not None}
@@ -273,7 +275,7 @@ class Context:
             (zlib.crc32(np.ascontiguousarray(value).tobytes()), tuple(map(self.values.formula, tensors)))
             for value, tensors in weights
         )
-        key = (kind, repr(arguments), repr(options), content)
+        key = (kind, repr(arguments), repr(options), content, flipped)
         if not weights or key not in self.layers:
             variables = [v for _, tensors in weights for tensor in tensors for v in self.values.variables(tensor)]
             if variables and not any(variable.trainable for variable in variables):
