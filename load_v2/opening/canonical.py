@@ -5,7 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from export_v1.ir.graph import Tensor
+from export_v1.ir import graph as ir
+from export_v1.ir.graph import GraphDef, NodeDef, Tensor
+from load_v2.opening import choices
 from load_v2.opening import graph as graphs
 from load_v2.opening.graph import Graph
 from load_v2.opening.size_algebra import divided, product
@@ -26,12 +28,69 @@ def simplified(result: Graph, read: Reader) -> Graph:
     for _ in range(_MOST_ROUNDS):
         values = Values(result, read)
         sizes = Sizes(result, values)
+        chosen = choices.of_sizes(result, sizes)
+        if chosen is not result:
+            result = chosen
+            continue
+        if widened := _with_widths(result, values):
+            result = graphs.with_nodes(result, widened)
+            continue
         known = _static(result, values, sizes)
         idle = _idle(result, values, sizes)
         if not known and not idle:
             break
         result = graphs.without(graphs.with_constants(result, known), idle)
     return result
+
+
+def _with_widths(result: Graph, values: Values) -> GraphDef | None:
+    """Returns the graph with a Reshape to the width that a matrix asks for, where data does not tell its own; else None."""
+    changed = GraphDef(versions=result.graph_def.versions, library=result.graph_def.library)
+    for node in result.graph_def.node:
+        width = _width(result, values, node)
+        copy = changed.node.add()
+        copy.CopyFrom(node)
+        if width is not None:
+            data = result.sources(Tensor(node.name))[0]
+            made = _reshaped_to_width(result, data, width, f"{node.name}/wide")
+            changed.node.extend(made)
+            copy.input[0] = made[-1].name
+    return changed if len(changed.node) > len(result.graph_def.node) else None
+
+
+def _width(result: Graph, values: Values, node: NodeDef) -> int | None:
+    """Returns the size of the last axis of data that meets a matrix, where the graph does not tell it."""
+    if node.op not in {"MatMul", "BatchMatMul", "BatchMatMulV2"}:
+        return None
+    data, matrix = result.sources(Tensor(node.name))
+    flips = ("transpose_a", "transpose_b") if node.op == "MatMul" else ("adj_x", "adj_y")
+    first, second = (ir.attr(node, key).b for key in flips)
+    given, weight = result.shape(data), result.shape(matrix)
+    if first or not given or given[-1] is not None or not values.is_data(data) or values.is_data(matrix):
+        return None
+    return weight[1 if second else 0] if weight is not None and len(weight) == 2 else None
+
+
+def _reshaped_to_width(result: Graph, data: Tensor, width: int, name: str) -> list[NodeDef]:
+    shape = NodeDef(name=f"{name}/shape", op="Shape", input=[data.edge])
+    begin, end, step, last, axis = (
+        graphs.constant(f"{name}/{key}", np.array(value, "int32"))
+        for key, value in (("begin", [0]), ("end", [-1]), ("step", [1]), ("last", [width]), ("axis", 0))
+    )
+    others = NodeDef(name=f"{name}/others", op="StridedSlice", input=[shape.name, begin.name, end.name, step.name])
+    whole = NodeDef(name=f"{name}/whole", op="ConcatV2", input=[others.name, last.name, axis.name])
+    whole.attr["N"].i = 2
+    again = NodeDef(name=name, op="Reshape", input=[data.edge, whole.name])
+    kind, whole_number = tf.as_dtype(result.dtype(data)).as_datatype_enum, tf.int32.as_datatype_enum
+    for made, types in (
+        (shape, {"T": kind, "out_type": whole_number}),
+        (others, {"T": whole_number, "Index": whole_number}),
+        (whole, {"T": whole_number, "Tidx": whole_number}),
+        (again, {"T": kind, "Tshape": whole_number}),
+    ):
+        for key, value in types.items():
+            made.attr[key].type = value
+    return [shape, begin, end, step, others, last, axis, whole, again]
 
 
 def _static(result: Graph, values: Values, sizes: Sizes) -> dict[tuple[str, int], np.ndarray]:

@@ -10,9 +10,10 @@ from tensorflow.core.framework import function_pb2
 
 from export_v1.ir import graph as ir
 from export_v1.ir import ops
-from export_v1.ir.graph import GraphDef, NodeDef
+from export_v1.ir.graph import GraphDef, NodeDef, Tensor
 from load_v2.opening import graph as graphs
 from load_v2.opening.graph import Graph
+from load_v2.opening.sizes import Sizes
 from load_v2.program import inline
 
 _BRANCHES = ("then_branch", "else_branch")
@@ -99,7 +100,28 @@ def of_shared_weights(graph: Graph) -> Graph:
             for source in ir.data_inputs(node)
         )
     }
-    changed = with_choices(graph.graph_def, shared) if shared else graph.graph_def
+    return _chosen(graph, shared)
+
+
+def of_sizes(graph: Graph, sizes: Sizes) -> Graph:
+    """Returns the graph with choices for conditions on sizes that give whole numbers, of a known count: how much is padded."""
+
+    def gives_sizes(node: NodeDef) -> bool:
+        kinds = node.attr["Tout"].list.type
+        shapes = [graph.shape(Tensor(node.name, at)) for at in range(len(kinds))]
+        counted = all(shape is not None and len(shape) <= 1 and None not in shape for shape in shapes)
+        return counted and all(tf.as_dtype(kind).is_integer for kind in kinds)
+
+    decided = {
+        node.name
+        for node in graph.graph_def.node
+        if node.op in ops.IFS and gives_sizes(node) and sizes.array(ir.data_inputs(node)[0]) is not None
+    }
+    return _chosen(graph, decided)
+
+
+def _chosen(graph: Graph, only: Collection[str]) -> Graph:
+    changed = with_choices(graph.graph_def, only) if only else graph.graph_def
     if changed is graph.graph_def:
         return graph
     try:

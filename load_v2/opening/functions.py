@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorflow.core.framework import function_pb2
 
 from export_v1.ir import library
-from export_v1.ir.graph import GraphDef, NodeDef, Tensor
+from export_v1.ir.graph import GraphDef, Tensor
 from load_v2.opening import canonical, choices, expressions
 from load_v2.opening import graph as graphs
 from load_v2.opening.context import Context, Refused
@@ -99,7 +99,7 @@ def _function(context: Context, definition, given: list[Tensor], same: set[int],
         if at in same and not context.is_data(source) and is_value:
             value = context.values.value(source)
             if context.values.kind(source) == "constant" and expressions.is_literal(value):
-                graph_def.node.append(_constant(argument.name, value))
+                graph_def.node.append(graphs.constant(argument.name, value))
                 continue
             weights[argument.name] = _stand_in(context, source, value, argument.name)
             held[argument.name] = value
@@ -150,10 +150,3 @@ def _stand_in(context: Context, source: Tensor, value: np.ndarray, key: str) -> 
         trainable=not variables or any(variable.trainable for variable in variables),
         key=key,
     )
-
-
-def _constant(name: str, value: np.ndarray) -> NodeDef:
-    node = NodeDef(name=name, op="Const")
-    node.attr["dtype"].type = tf.as_dtype(value.dtype).as_datatype_enum
-    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
-    return node

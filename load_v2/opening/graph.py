@@ -190,6 +190,14 @@ def placeholder(name: str, dtype: tf.DType, shape) -> NodeDef:
     return node
 
 
+def constant(name: str, value: np.ndarray) -> NodeDef:
+    """Returns a node with a value."""
+    node = NodeDef(name=name, op="Const")
+    node.attr["dtype"].type = tf.as_dtype(value.dtype).as_datatype_enum
+    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
+    return node
+
+
 def plain(node: NodeDef) -> NodeDef:
     """Returns a node without what it waits for, and without marks."""
     copy = NodeDef()
@@ -289,11 +297,9 @@ def with_constants(graph: Graph, edges: Mapping[tuple[str, int], np.ndarray]) ->
         mine = changed.node[-1]
         for at in range(len(node.input)):
             if (node.name, at) in edges:
-                value = edges[node.name, at]
-                constant = changed.node.add(name=f"{node.name}/static_{at}", op="Const")
-                constant.attr["dtype"].type = tf.as_dtype(value.dtype).as_datatype_enum
-                constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
-                mine.input[at] = constant.name
+                known = constant(f"{node.name}/static_{at}", edges[node.name, at])
+                changed.node.append(known)
+                mine.input[at] = known.name
     return _pruned(graph, changed, graph.outputs)
 
 

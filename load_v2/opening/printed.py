@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from export_v1.ir.graph import Tensor
-from load_v2.opening import expressions, text
+from load_v2.opening import expressions, sparse_functions, text
 from load_v2.opening.context import Context
 from load_v2.opening.expressions import Binary, Call, Expression, Item, Negative
 from load_v2.opening.layers import Layer, PrintedClass
@@ -337,10 +337,12 @@ _DECIDED = textwrap.dedent('''\
 HELPERS = {
     "resize": _RESIZE, "crop_and_resize": _CROP_AND_RESIZE, "choose": _CHOOSE, "hard_sigmoid": _HARD_SIGMOID,
     "put": _PUT, "gelu": _GELU, "of_sizes": _OF_SIZES,
-    "as_type": _AS_TYPE, "decided": _DECIDED,
+    "as_type": _AS_TYPE, "decided": _DECIDED, **sparse_functions.FUNCTIONS,
 }  # fmt: skip
 # Those of them that need the sizes of real tensors.
-ASKING = frozenset({"resize", "crop_and_resize", "choose", "put", "of_sizes", "as_type", "decided"})
+ASKING = frozenset(
+    {"resize", "crop_and_resize", "choose", "put", "of_sizes", "as_type", "decided", *sparse_functions.FUNCTIONS}
+)
 
 
 def helpers(code: str) -> list[str]:

@@ -43,6 +43,15 @@ _BATCHED = frozenset(
 )
 
 
+# Ops that give a row for each number that rows of their first input have -> which input says how many, if one does.
+_SEGMENTS: Mapping[str, int | None] = {
+    **dict.fromkeys(["UnsortedSegmentSum", "UnsortedSegmentMax", "UnsortedSegmentMin", "UnsortedSegmentProd"], 2),
+    **dict.fromkeys(["SegmentSum", "SegmentMean", "SegmentMax", "SegmentMin", "SegmentProd"]),
+    **dict.fromkeys(f"SparseSegment{what}" for what in ("Sum", "Mean", "SqrtN")),
+    **dict.fromkeys([f"SparseSegment{what}WithNumSegments" for what in ("Sum", "Mean", "SqrtN")], 3),
+}
+
+
 class Sizes:
     """The sizes of a graph's tensors, as far as they can be told from its inputs' sizes.
 
@@ -133,6 +142,13 @@ class Sizes:
             dropped = graph.attr(tensor, "squeeze_dims").list.i
             gone = {at % len(before) for at in dropped} or {at for at, size in enumerate(before) if size == 1}
             return sources[0], [at for at in range(len(before)) if at not in gone][axis]
+        if op in _SEGMENTS:
+            return self._of_segments(tensor, axis, sources, own)
+        if op in {"SparseToDense", "ScatterNd"}:
+            target = self.array(sources[1 if op == "SparseToDense" else 2])
+            return own if target is None else target[axis]
+        if op == "SparseReshape" and not tensor.index and axis == 0:
+            return sources[0], 0
         if op == "TensorListStack" and axis == 0:
             length = self._of_list(sources[0])
             return own if length is None else length
@@ -227,6 +243,13 @@ class Sizes:
         length = self.array(sources[1]) if op == "TensorListReserve" else None
         return None if length is None or length.size != 1 or length.reshape(-1)[0] == -1 else length.reshape(-1)[0]
 
+    def _of_segments(self, tensor: Tensor, axis: int, sources: list[Tensor], own):
+        counted, ids = _SEGMENTS[self._graph.op(tensor)], self._graph.rank(sources[1])
+        if axis:
+            return (sources[0], axis) if ids == 1 else own
+        count = None if counted is None or ids != 1 else self.array(sources[counted])
+        return own if count is None else count.reshape(-1)[0]
+
     def _of_product(self, tensor: Tensor, axis: int, rank: int, sources: list[Tensor]):
         flipped = ("transpose_a", "transpose_b") if self._graph.op(tensor) == "MatMul" else ("adj_x", "adj_y")
         left, right = (self._graph.attr(tensor, key).b for key in flipped)
@@ -283,16 +306,31 @@ class Sizes:
 
     def reshaped(self, shape_tensor: Tensor) -> np.ndarray | None:
         """Returns the sizes that a Reshape asks for, as `array`; one that is data is -1, since it follows from the others."""
-        sizes = self.array(shape_tensor)
-        if sizes is not None or self._numbers:
+        sizes = self.numbers(shape_tensor)
+        if sizes is None or self.array(shape_tensor) is not None:
             return sizes
-        sizes = Sizes(self._graph, self._values, self._given, numbers=True).array(shape_tensor)
-        if sizes is None:
-            return None
         data = [at for at, size in enumerate(sizes) if is_data(size)]
         if len(data) != 1 or any(isinstance(size, int) and size <= 0 for size in sizes):
             return None
         return filled([-1 if at in data else size for at, size in enumerate(sizes)])
+
+    def _of_sparse(self, sources: list[Tensor]) -> np.ndarray | None:
+        """Returns the shape that a sparse tensor gets, where one size may follow from the others."""
+        before, after = (self.array(source) for source in sources[1:])
+        if before is None or after is None:
+            return None
+        wanted = list(after)
+        if -1 in wanted:
+            others = product(size for size in wanted if size != -1)
+            wanted[wanted.index(-1)] = computed("//", product(before), others)
+        return filled(wanted)
+
+    def numbers(self, tensor: Tensor) -> np.ndarray | None:
+        """Returns what `array` does, also where it depends on whole numbers that are data: an expression can read these."""
+        sizes = self.array(tensor)
+        if sizes is not None or self._numbers:
+            return sizes
+        return Sizes(self._graph, self._values, self._given, numbers=True).array(tensor)
 
     def _of_numbers(self, tensor: Tensor) -> np.ndarray | None:
         shape = self._graph.shape(tensor)
@@ -322,6 +360,8 @@ class Sizes:
             return None if shape is None else filled(product(shape))
         if op == "Rank":
             return None if graph.rank(sources[0]) is None else filled(graph.rank(sources[0]))
+        if op == "SparseReshape":
+            return self._of_sparse(sources) if tensor.index else None
         handler = HANDLERS.get(op)
         if handler is None or graph.dtype(tensor) not in TYPES:
             return None

@@ -10,6 +10,7 @@ from load_v2.opening.operations import (
     products,
     reducing,
     shaping,
+    sparse,
 )
 from load_v2.opening.operations.registry import translated
 
@@ -23,5 +24,6 @@ __all__ = [
     "products",
     "reducing",
     "shaping",
+    "sparse",
     "translated",
 ]

@@ -184,21 +184,6 @@ def _segments(context: Context, tensor: Tensor) -> Expression:
     return call(f"ops.{name}imum", code, float(getattr(np.finfo("float32"), of_nothing)))
 
 
-@translates("SparseTensorDenseMatMul")
-def _sparse_product(context: Context, tensor: Tensor) -> Expression:
-    places, numbers, shape_tensor, dense = context.sources(tensor)
-    sizes = context.sizes.array(shape_tensor)
-    if sizes is None:
-        raise Refused("the shape of the sparse matrix is computed from data")
-    flipped = context.graph.attr(tensor, "adjoint_a").b
-    rows, columns = (Item(operand(places), (Slice(), Literal(at))) for at in ((1, 0) if flipped else (0, 1)))
-    factor: Expression = operand(dense)
-    if context.graph.attr(tensor, "adjoint_b").b:
-        factor = call("ops.transpose", factor)
-    products = Binary("*", call("ops.take", factor, columns, axis=0), call("ops.expand_dims", operand(numbers), 1))
-    return call("ops.segment_sum", products, rows, num_segments=size(sizes[1 if flipped else 0]))
-
-
 @translates("MatrixDiagPart", "DiagPart")
 def _main_diagonal(context: Context, tensor: Tensor) -> Expression:
     return call("ops.diagonal", operand(context.sources(tensor)[0]), axis1=-2, axis2=-1)

@@ -8,10 +8,13 @@ import numpy as np
 
 from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
-from load_v2.opening.context import Context, Piece, called
+from load_v2.opening.context import Context, Piece, called, operand
 from load_v2.opening.layers import Layer
+from load_v2.opening.operations import sparse
 from load_v2.opening.patterns.pattern import Missed
 
+# Such an output of a sum over rows stands for the rows themselves.
+_BEYOND = 300_000
 _STITCHES = frozenset({"DynamicStitch", "ParallelDynamicStitch"})
 
 
@@ -117,6 +120,53 @@ def _origin(context: Context, tensor: Tensor, op: str) -> Tensor | None:
             return None
         tensor = sources[0]
     return None
+
+
+class EmbeddingSum:
+    """Sums, means or the like of rows of a matrix of weights: the ids of a sparse tensor looked up, and joined row by row."""
+
+    name: ClassVar[str] = "Embedding of many"
+    roots: ClassVar[frozenset[str]] = (
+        frozenset(op for op in sparse.RUNS if op.startswith("SparseSegment")) | ops.GATHERS
+    )
+
+    def find(self, context: Context, tensor: Tensor) -> Piece | None:
+        """Returns the layer, and what is done to what it gives, that end in a tensor."""
+        is_gather = context.op(tensor) in ops.GATHERS
+        rows, numbers, *others = context.sources(tensor)
+        if is_gather and ((others and context.values.number(others[0]) != 0) or _batch_dims(context, tensor)):
+            return None
+        found = _once_each(context, rows, numbers)
+        if found is None and is_gather:
+            return None
+        table, ids, inside = found or (rows, numbers, [])
+        if context.is_data(table) or context.graph.rank(table) != 2 or not context.is_data(ids):
+            return None
+        value = context.values.value(table)
+        if value.dtype.kind != "f":
+            return None
+        looked_up = called(of_table(context, value, [table]), ids)
+        if is_gather:
+            return context.piece(tensor, looked_up, self.name, inside)
+        each = Tensor(tensor.node, _BEYOND)
+        context.virtual[each] = context.piece(each, looked_up, self.name, inside)
+        return context.piece(
+            tensor, sparse.runs(context, sparse.RUNS[context.op(tensor)], operand(each), others), self.name
+        )
+
+
+def _batch_dims(context: Context, tensor: Tensor) -> int:
+    return context.graph.attr(tensor, "batch_dims").i
+
+
+def _once_each(context: Context, rows: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor, list[Tensor]] | None:
+    """Returns the table and the ids where the rows of each id are looked up once, and then repeated; and what does that."""
+    if context.op(rows) not in ops.GATHERS or context.op(numbers) != "Unique" or numbers.index != 1:
+        return None
+    table, ids, *axis = context.sources(rows)
+    if ids != Tensor(numbers.node) or (axis and context.values.number(axis[0]) != 0) or _batch_dims(context, rows):
+        return None
+    return table, context.sources(numbers)[0], [rows] if context.read_once(rows) else []
 
 
 def _between(context: Context, tensor: Tensor, start: Tensor) -> list[str]:

@@ -500,3 +500,44 @@ def test_inputs_may_be_called_as_keras_calls_operations_and_layers(tmp_path):
     for version in (model, keras.models.load_model(file)):
         for key, want in built.answers(feeds).items():
             np.testing.assert_allclose(version(feeds)[key], want, rtol=1e-5, atol=1e-5, err_msg=code)
+
+
+def _by_width(x, narrow, wide):
+    return v1.cond(tf.shape(x)[2] < 2, lambda: tf.constant(narrow), lambda: tf.constant(wide))
+
+
+OF_CONDITIONS = {
+    "how much is padded": lambda x: tf.pad(x, [[0, 0], [4, 0], [_by_width(x, 0, 2), 0], [0, 0]]),
+    "how much is taken": lambda x: x[:, : _by_width(x, 1, 2)],
+    "a pair of numbers": lambda x: tf.pad(x, tf.stack([[0, 0], _by_width(x, [0, 1], [0, 0]), [0, 0], [0, 0]])),
+    "a shape": lambda x: tf.reshape(x, [tf.shape(x)[0], _by_width(x, 4, 2), -1]),
+}
+
+
+@pytest.mark.parametrize("name", OF_CONDITIONS)
+def test_conditions_on_sizes_that_decide_sizes(name):
+    def build():
+        x = placeholder("x", [None, None, None, 4])
+        return {"x": x}, {"y": OF_CONDITIONS[name](x)}
+
+    for shape in ((2, 6, 1, 4), (1, 2, 3, 4)):
+        assert "decided" not in assert_rebuilt_in_any_layers(build, {"x": numbers(*shape)})
+
+
+OF_UNKNOWN_WIDTH = {
+    "flat maps": lambda x: tf.reshape(x, [tf.shape(x)[0], -1]) @ tf.constant(numbers(12, 5)),
+    "turned weights": lambda x: tf.matmul(x[:, 0], tf.constant(numbers(5, 4)), transpose_b=True),
+    "joined": lambda x: tf.concat([x, x], 2)[:, 0] @ tf.constant(numbers(8, 5)),
+    "over three axes": lambda x: tf.raw_ops.BatchMatMulV2(x=x, y=tf.constant(numbers(4, 5))),
+}
+
+
+@pytest.mark.parametrize("name", OF_UNKNOWN_WIDTH)
+def test_a_product_tells_how_wide_data_is_that_does_not(name):
+    def build():
+        x = placeholder("x", [None, None, None])
+        return {"x": x}, {"y": OF_UNKNOWN_WIDTH[name](x)}
+
+    _, layers = code_of(case(build))
+    assert [layer.kind for layer in layers].count("Dense") == 1
+    assert_rebuilt_in_any_layers(build, {"x": numbers(2, 3, 4)})
