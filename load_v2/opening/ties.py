@@ -261,8 +261,9 @@ def giving(
             continue
         held = [at for at, variable in context.graph.weights.items() if variable.name == name]
         # The first in the graph that has it as the variable is, else the first.
-        layers = [layer for layer in reversed(list(layers)) if layer is not None] if len(held) == 1 else []
-        holders = sorted(filter(None, (_holder(context, layer, held[0]) for layer in layers)), key=lambda h: h.flipped)
+        wanted = [layer for layer in reversed(list(layers)) if layer is not None] if len(held) == 1 else []
+        found = (_holder(context, layer, held[0]) for layer in wanted)
+        holders = sorted((holder for holder in found if holder is not None), key=lambda holder: holder.flipped)
         if not holders:
             continue
         holder = holders[0]
