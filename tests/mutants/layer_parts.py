@@ -199,7 +199,7 @@ CHANGES = [
         "model.py",
         "list(fed.values()), self._held(frozen))",
         "list(fed.values()))",
-        "test_a_frozen_scope_stays_and_the_rest_goes_on",
+        "test_frozen_batch_norm_goes_by_its_averages",
     ),
     _training(
         "freezable.py",
@@ -208,7 +208,7 @@ CHANGES = [
         "test_a_frozen_scope_stays_and_the_rest_goes_on",
     ),
     _training(
-        "freezable.py", "(slots[True] - slots[False])", "slots[True]", "test_a_frozen_scope_stays_and_the_rest_goes_on"
+        "freezable.py", "(slots[True] - slots[False])", "slots[True]", "test_a_slot_that_all_weights_share_goes_on"
     ),
     _training(
         "model.py",
@@ -226,6 +226,6 @@ CHANGES = [
         "model.py",
         '        freezing.freeze_by_name(model.name, model._extra, config.get("frozen", ()))\n',
         "",
-        "test_it_survives_an_archive",
+        "test_frozen_weights_that_only_the_training_reads_survive_an_archive",
     ),
 ]

@@ -13,7 +13,7 @@ _CONDITIONS = (
         file=_FOLD,
         before="sum(node.name not in left for node in graph_def.node)",
         after="len(graph_def.node) - len(folding.nodes)",
-        tests=_FOLDED,
+        tests=("tests/export_v1/passes/test_fold.py",),
         why="constants that were added are subtracted",
     ),
 )

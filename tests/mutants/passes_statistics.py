@@ -53,7 +53,7 @@ _DROPOUTS = (
     Change(_ANY, "            and sizes[0] == size\n", "", _OPENED),
     Change(_ANY, "        if source in sizes:\n", "        if False:\n", _OPENED),
     Change(_ANY, '            node.attr["element_shape"].shape.dim[0].size = -1\n', "            pass\n", _OPENED),
-    Change(_DROPOUT, "_recorded_sizes(index, data) != list(sizes)", "False", _DROPPED),
+    Change(_DROPOUT, "_recorded_sizes(index, data) != list(sizes)", "False", _OPENED),
 )
 
 _AVERAGE = (

@@ -90,6 +90,7 @@ NOT_STARTED = {
     "other rows": lambda x: x + tf.constant(np.arange(48).reshape(8, 6), tf.float32),
     "a bias as long as a batch": lambda x: tf.pad(x, [[0, 0], [0, 2]]) + tf.zeros([8]),
     "a weight": lambda x: tf.pad(x, [[0, 0], [0, 2]]) @ tf.zeros([8, 8]),
+    "one row beside those found": lambda x: tf.gather(x, tf.where(x[:, 0] > 0)[:, 0]) + tf.fill([1, 6], 2.0),
     "of another size": lambda x: tf.concat([x, tf.zeros([9, 6])], 0),
 }
 

@@ -48,6 +48,20 @@ def test_a_condition_on_data_stays():
         np.testing.assert_array_equal(graphs.run(folded, "y:0", feeds), graphs.run(graph.as_graph_def(), "y:0", feeds))
 
 
+def test_counts_what_went_and_not_what_came():
+    """The branch not taken goes; what says which input the Merge took comes."""
+    with graphs.tensorflow_1() as graph:
+        x = v1.placeholder(tf.float32, [], name="x")
+        no, yes = tf.raw_ops.Switch(data=x, pred=tf.constant(True))
+        merged, which = tf.raw_ops.Merge(inputs=[tf.exp(no, name="dead"), yes])
+        tf.add(merged, tf.cast(which, tf.float32), name="y")
+    result = fold.conditions(graph.as_graph_def())
+    before, after = (set(graphs.names(graph_def)) for graph_def in (graph.as_graph_def(), result.graph_def))
+    assert before - after == {"dead"} and after - before
+    assert result.notes.folded == 1
+    assert graphs.run(result.graph_def, "y:0", {"x:0": 2.0}) == 3.0
+
+
 @pytest.mark.parametrize("outer", [True, False])
 @pytest.mark.parametrize("inner", [True, False])
 def test_a_known_condition_inside_an_unknown_one_and_around_it(outer, inner):

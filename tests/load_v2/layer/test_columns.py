@@ -161,3 +161,10 @@ def test_a_model_predicts_numpys_own_strings(tmp_path):
     numbers = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     with pytest.raises(ValueError, match="Invalid dtype"):
         numbers.predict(np.array([[1], [{}]], object), verbose=0)
+
+
+def test_a_column_without_any_string_is_not_called_one_of_strings(tmp_path):
+    layer = SignatureLayer(savedmodels.vocabulary(tmp_path / "words", ["a", "b", "c"]))
+    inputs = {"words": keras.Input((), dtype="string", name="words")}
+    with pytest.raises(ValueError, match="Invalid dtype"):
+        keras.Model(inputs, layer(inputs)).predict({"words": np.array([float("nan"), 1.0], object)}, verbose=0)

@@ -61,6 +61,16 @@ def test_a_frozen_scope_stays_and_the_rest_goes_on(name, exports):
     assert trained <= changed, trained - changed
 
 
+def test_a_slot_that_all_weights_share_goes_on(exports):
+    case = Training("train_nadam")
+    model = load_v2.resume(exports(case.name))
+    before, frozen = _values(model), model.freeze(_scope_of(model))
+    loss(model, case.batch(0))
+    changed = _changed(model, before)
+    assert {"beta1_power", "beta2_power", "global_step"} <= changed
+    assert not {weight for weight in changed for other in frozen if weight.startswith(other)}
+
+
 @pytest.mark.parametrize(("name", "flags"), [("train_batch_norm_ema", {}), ("train_slim", {"batch_statistics": False})])
 def test_frozen_batch_norm_goes_by_its_averages(name, flags, exports):
     # Nothing else in these graphs tells training from inference.
@@ -92,6 +102,15 @@ def test_it_survives_an_archive(name, exports, tmp_path):
     before = _values(again)
     loss(again, case.batch(2))
     assert {weight.name for weight in again.trainable_weights} <= _changed(again, before)
+
+
+def test_frozen_weights_that_only_the_training_reads_survive_an_archive(exports, tmp_path):
+    model = load_v2.resume(exports("train_two_losses"))
+    frozen = model.freeze("critic/a")
+    assert sorted(frozen) == ["critic/a/bias", "critic/a/kernel"]
+    model.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras")
+    assert sorted(weight.name for weight in again.by_name.values() if weight.frozen) == sorted(frozen)
 
 
 def test_another_optimizer_leaves_frozen_weights_alone_and_knows_them(exports, tmp_path):
