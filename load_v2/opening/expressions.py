@@ -166,7 +166,7 @@ def _triangle(values: np.ndarray) -> Call | None:
         return None
     matrix = values.reshape(sizes)
     above, below = matrix[0, -1], matrix[-1, 0]
-    rows = np.count_nonzero(matrix[0] == below)
+    rows = int(np.count_nonzero(matrix[0] == below))
     inside = np.tri(sizes[0], sizes[1], rows - 1, bool)
     if values.tobytes() != np.where(inside, below, above).tobytes():
         return None

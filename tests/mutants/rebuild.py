@@ -1109,7 +1109,7 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/expressions.py",
-        "rows = np.count_nonzero(matrix[0] == below)",
+        "rows = int(np.count_nonzero(matrix[0] == below))",
         "rows = 1",
         ("tests/load_v2/opening/test_text.py",),
         why="only the main diagonal is one",
@@ -1127,5 +1127,26 @@ CHANGES = (
         "return short(epsilon)",
         ("tests/load_v2/opening/test_generated_files.py",),
         why="norms are told the epsilon that they have",
+    ),
+    Change(
+        "load_v2/opening/patterns/grouped.py",
+        "if kernel.ndim < 3 or first < 0",
+        "if first < 0",
+        _LAYERS,
+        why="one matrix for all is taken for one for each",
+    ),
+    Change(
+        "load_v2/opening/patterns/grouped.py",
+        "np.ascontiguousarray(np.swapaxes(kernel, -1, -2)) if flipped else kernel",
+        "kernel",
+        _LAYERS,
+        why="matrices that are to be exchanged stay as they are",
+    ),
+    Change(
+        "load_v2/opening/context.py",
+        "repr(options), content, flipped)",
+        "repr(options), content)",
+        _TIES,
+        why="a kernel that looks the same both ways is one layer's",
     ),
 )
