@@ -1130,8 +1130,8 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/patterns/grouped.py",
-        "if kernel.ndim < 3 or first < 0",
-        "if first < 0",
+        "or list(shape[first:-2]) != list(kernel.shape[:-2])",
+        "or False",
         _LAYERS,
         why="one matrix for all is taken for one for each",
     ),
