@@ -1025,7 +1025,7 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/context.py",
-        "if name not in self.without_bias and _differ_in_bias(layers)}",
+        "if name not in self.without_bias and differ_in_bias(layers)}",
         "if False}",
         _TIES,
         why="two biases cost the layer of their kernel",
