@@ -26,11 +26,18 @@ class Axis:
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Number:
-    """An integer that is data: a scalar tensor, or an element of a vector."""
+    """An integer that is data: a scalar tensor, or an element of a vector.
+
+    Attributes:
+        node, output: of the tensor.
+        place: in a vector.
+        asked: whether code outside of a layer's call asks for it, which has to be given it as a size.
+    """
 
     node: str
     output: int
     place: int | None = None
+    asked: bool = False
 
     @property
     def tensor(self) -> Tensor:

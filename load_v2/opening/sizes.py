@@ -59,6 +59,7 @@ class Sizes:
         graph, values: of the graph.
         given: the sizes of some tensors, in terms of another graph's.
         numbers: whether integers that are data are sizes, too; so they are where code runs on real tensors.
+        asked: whether they are asked for by code that does not.
     """
 
     def __init__(
@@ -67,10 +68,13 @@ class Sizes:
         values: Values,
         given: Mapping[Tensor, tuple[Size, ...] | None] | None = None,
         numbers: bool = False,
+        asked: bool = False,
     ):
+        self._asked = asked
         self._graph, self._values, self._given, self._numbers = graph, values, given or {}, numbers
         self._axes: dict[tuple[Tensor, int], Size] = {}
         self._arrays: dict[Tensor, np.ndarray | None] = {}
+        self._with_numbers: Sizes | None = None
 
     def shape(self, tensor: Tensor) -> tuple[Size, ...] | None:
         """Returns the sizes of a tensor's axes, None where its rank is unknown."""
@@ -330,16 +334,18 @@ class Sizes:
         sizes = self.array(tensor)
         if sizes is not None or self._numbers:
             return sizes
-        return Sizes(self._graph, self._values, self._given, numbers=True).array(tensor)
+        if self._with_numbers is None:
+            self._with_numbers = Sizes(self._graph, self._values, self._given, numbers=True, asked=True)
+        return self._with_numbers.array(tensor)
 
     def _of_numbers(self, tensor: Tensor) -> np.ndarray | None:
         shape = self._graph.shape(tensor)
         if self._graph.dtype(tensor) not in INTEGERS or shape is None or len(shape) > 1 or None in shape:
             return None
         if not shape:
-            return filled(Product(1, (Number(tensor.node, tensor.index),)))
+            return filled(Product(1, (Number(tensor.node, tensor.index, asked=self._asked),)))
         places = range(shape[0] or 0) if (shape[0] or 0) <= _LARGEST else ()
-        sizes = [Product(1, (Number(tensor.node, tensor.index, place),)) for place in places]
+        sizes = [Product(1, (Number(tensor.node, tensor.index, place, self._asked),)) for place in places]
         return filled(sizes) if sizes else None
 
     def _array(self, tensor: Tensor) -> np.ndarray | None:
@@ -376,13 +382,14 @@ class Sizes:
             return None
 
 
-def slice_items(graph: Graph, sizes: Sizes, tensor: Tensor) -> list[Any] | None:
-    """Returns what a StridedSlice does to each axis, in order, None where it is not known.
+def slice_items(graph: Graph, sizes: Sizes, tensor: Tensor, also_data: bool = False) -> list[Any] | None:
+    """Returns what a StridedSlice does to each axis, in order, None where it is not known, or is data unless that is let in.
 
     A number takes one place of an axis; "new" makes an axis; "all" stands for the axes that nothing is said of; a tuple
     is start, stop (None for the end) and step. A stop may be a Size.
     """
-    arrays = [sizes.array(source) for source in graph.sources(tensor)[1:4]]
+    ask = sizes.numbers if also_data else sizes.array
+    arrays = [ask(source) for source in graph.sources(tensor)[1:4]]
     if any(value is None for value in arrays):
         return None
     return slice_parts({key: graph.attr(tensor, key).i for key in SLICE_MASKS}, *arrays)

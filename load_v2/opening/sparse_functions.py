@@ -5,6 +5,13 @@ Of how many rows there are, backends but TensorFlow have to know a number; while
 
 import textwrap
 
+_AS_SIZE = textwrap.dedent('''\
+    def as_size(value):
+        """Returns a whole number that is data as a size; backends but TensorFlow have to know it, so they run step by step."""
+        value = ops.cast(value, "int32")
+        return value if keras.backend.backend() == "tensorflow" else int(value)
+''')
+
 _OF_RUNS = textwrap.dedent('''\
     def of_runs(what, rows, ids, count=None):
         """Returns what is done to the rows of each number: their sum, mean, product, the largest, the least, or their count.
@@ -13,8 +20,7 @@ _OF_RUNS = textwrap.dedent('''\
         """
         if count is None:
             count = ops.max(ops.concatenate([ops.cast(ids, "int32"), -ops.ones((1,), "int32")])) + 1
-        if keras.backend.backend() != "tensorflow":
-            count = int(count)
+            count = count if keras.backend.backend() == "tensorflow" else int(count)
         found = ops.segment_sum(ops.ones_like(ids, dtype="int32"), ids, num_segments=count)
         if what == "count":
             return found
@@ -30,8 +36,6 @@ _OF_RUNS = textwrap.dedent('''\
 _SOFTMAX_OF_RUNS = textwrap.dedent('''\
     def softmax_of_runs(values, ids, count):
         """Returns values as shares of what all of the same number are."""
-        if keras.backend.backend() != "tensorflow":
-            count = int(count)
         highest = ops.segment_max(values, ids, num_segments=count)
         powers = ops.exp(values - ops.take(highest, ids, axis=0))
         return powers / ops.take(ops.segment_sum(powers, ids, num_segments=count), ids, axis=0)
@@ -40,8 +44,6 @@ _SOFTMAX_OF_RUNS = textwrap.dedent('''\
 _FILL_ROWS = textwrap.dedent('''\
     def fill_rows(places, values, rows, default):
         """Returns a sparse matrix with a value in each row that had none: places, values, and where each value went."""
-        if keras.backend.backend() != "tensorflow":
-            rows = int(rows)
         found = ops.segment_sum(ops.ones_like(places[:, 0]), places[:, 0], num_segments=rows)
         missing = ops.cast(ops.nonzero(ops.equal(found, 0))[0], places.dtype)
         order = ops.argsort(ops.concatenate([places[:, 0], missing]))
@@ -87,8 +89,8 @@ _SCATTERED = textwrap.dedent('''\
         return ops.scatter_update(dense, places, values)
 ''')
 
-_PART = textwrap.dedent('''\
-    def part(data, parts, number):
+_ROWS_OF_PART = textwrap.dedent('''\
+    def rows_of_part(data, parts, number):
         """Returns what of a tensor belongs to one part, by the number of the part of each row."""
         rows = ops.reshape(data, (-1,) + tuple(ops.shape(data))[len(parts.shape) :])
         chosen = ops.nonzero(ops.equal(ops.reshape(parts, (-1,)), number))[0]
@@ -108,7 +110,8 @@ _STITCHED = textwrap.dedent('''\
 ''')
 
 FUNCTIONS = {
+    "as_size": _AS_SIZE,
     "of_runs": _OF_RUNS, "softmax_of_runs": _SOFTMAX_OF_RUNS, "fill_rows": _FILL_ROWS, "flat_places": _FLAT_PLACES,
     "moved_places": _MOVED_PLACES, "order_of_places": _ORDER_OF_PLACES, "scattered": _SCATTERED,
-    "part": _PART, "stitched": _STITCHED,
+    "rows_of_part": _ROWS_OF_PART, "stitched": _STITCHED,
 }  # fmt: skip

@@ -18,7 +18,7 @@ _SEGMENTS = {
 
 @translates("StridedSlice")
 def _strided_slice(context: Context, tensor: Tensor) -> Expression:
-    items = sizes.slice_items(context.graph, context.sizes, tensor)
+    items = sizes.slice_items(context.graph, context.sizes, tensor, also_data=True)
     if items is None:
         raise Refused("it slices at places that are computed from data")
     source = context.sources(tensor)[0]
@@ -75,7 +75,7 @@ def _item(source: Expression, parts: list[Expression]) -> Expression:
 @translates("Slice")
 def _slice(context: Context, tensor: Tensor) -> Expression:
     source, begin, count = context.sources(tensor)
-    first, counts = context.sizes.array(begin), context.sizes.array(count)
+    first, counts = context.sizes.numbers(begin), context.sizes.numbers(count)
     given = context.sizes.shape(source)
     if first is None or counts is None:
         raise Refused("it slices at places that are computed from data")
@@ -170,7 +170,7 @@ def _segments(context: Context, tensor: Tensor) -> Expression:
     data, ids, count = context.sources(tensor)
     if context.graph.rank(ids) != 1:
         raise Refused("its ids are no vector")
-    sizes = context.sizes.array(count)
+    sizes = context.sizes.numbers(count)
     if sizes is None:
         raise Refused("the number of segments is computed from data")
     name, of_nothing = _SEGMENTS[context.op(tensor)]

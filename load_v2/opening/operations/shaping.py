@@ -39,7 +39,8 @@ def _atom(atom: Atom) -> Expression:
         return Item(call("ops.shape", operand(atom.tensor)), (Literal(atom.axis),))
     if isinstance(atom, Number):
         number = operand(atom.tensor)
-        return number if atom.place is None else Item(number, (Literal(atom.place),))
+        element = number if atom.place is None else Item(number, (Literal(atom.place),))
+        return call("as_size", element) if atom.asked else element
     if isinstance(atom, Applied):
         given = map(size, atom.arguments)
         if atom.function == "as_type":
@@ -80,9 +81,9 @@ def target(context: Context, tensor: Tensor, shape_tensor: Tensor) -> list[Size]
     """Returns the sizes that a shape tensor asks for.
 
     Raises:
-        Refused: they depend on data.
+        Refused: they depend on more than sizes and whole numbers that are data.
     """
-    values = context.sizes.array(shape_tensor)
+    values = context.sizes.numbers(shape_tensor)
     if values is None:
         raise Refused("its shape is computed from data")
     return list(values.reshape(-1))
@@ -207,7 +208,7 @@ def _split(context: Context, tensor: Tensor) -> Expression:
             return Item(split, (Literal(tensor.index),))
         begins = [part * (whole // count) for part in range(count + 1)]
     else:
-        sizes = context.sizes.array(context.sources(tensor)[1])
+        sizes = context.sizes.numbers(context.sources(tensor)[1])
         if sizes is None:
             raise Refused("the sizes of its parts are computed from data")
         parts = list(sizes)
@@ -245,7 +246,7 @@ def _fill(context: Context, tensor: Tensor) -> Expression:
 
 @translates("Range")
 def _range(context: Context, tensor: Tensor) -> Expression:
-    values = [context.sizes.array(source) for source in context.sources(tensor)]
+    values = [context.sizes.numbers(source) for source in context.sources(tensor)]
     known = [size(value.item()) for value in values if value is not None]
     if len(known) != 3:
         raise Refused("its limits are computed from data")

@@ -30,13 +30,8 @@ def sizes_of(context: Context, tensor: Tensor) -> list[Size]:
     return list(values.reshape(-1))
 
 
-def length(value: Size) -> Expression:
-    """Returns the expression for a size that may be data, of the type of other sizes."""
-    return call("ops.cast", size(value), "int32") if size_algebra.is_data(value) else size(value)
-
-
 def _shape(values: list[Size]) -> Expression:
-    return Sequence(tuple(map(length, values)), is_tuple=True)
+    return Sequence(tuple(map(size, values)), is_tuple=True)
 
 
 def _column(places: Tensor, axis: int) -> Expression:
@@ -71,14 +66,14 @@ def runs(context: Context, what: str, rows: Expression, others: list[Tensor]) ->
         rows: the code of the rows.
         others: the number of each row; and how many numbers there are, where the last one does not tell.
     """
-    count = [length(sizes_of(context, others[1])[0])] if len(others) > 1 else []
+    count = [size(sizes_of(context, others[1])[0])] if len(others) > 1 else []
     return call("of_runs", what, rows, operand(others[0]), *count)
 
 
 @translates("SparseFillEmptyRows")
 def _without_empty_rows(context: Context, tensor: Tensor) -> Expression:
     places, values, whole, default = context.sources(tensor)
-    rows = length(sizes_of(context, whole)[0])
+    rows = size(sizes_of(context, whole)[0])
     if tensor.index == 2:
         return call("ops.equal", call("of_runs", "count", _column(places, 0), _column(places, 0), rows), 0)
     filled = call("fill_rows", operand(places), operand(values), rows, operand(default))
@@ -125,7 +120,7 @@ def _sum(context: Context, tensor: Tensor) -> Expression:
         code = call("ops.sum", operand(values))
     else:
         ids, count = _flat(places, shape, kept)
-        code = call("of_runs", "sum", operand(values), ids, length(count))
+        code = call("of_runs", "sum", operand(values), ids, size(count))
     keep = context.graph.attr(tensor, "keep_dims").b
     left = [1 if axis in gone else shape[axis] for axis in range(len(shape)) if keep or axis in kept]
     return code if len(left) == 1 and len(kept) == 1 else call("ops.reshape", code, _shape(left))
@@ -136,7 +131,7 @@ def _softmax(context: Context, tensor: Tensor) -> Expression:
     places, values, whole = context.sources(tensor)
     shape = sizes_of(context, whole)
     ids, count = _flat(places, shape, [*range(len(shape) - 1)])
-    return call("softmax_of_runs", operand(values), ids, length(count))
+    return call("softmax_of_runs", operand(values), ids, size(count))
 
 
 @translates(*_INFIX)
@@ -176,7 +171,7 @@ def _product(context: Context, tensor: Tensor) -> Expression:
     if context.graph.attr(tensor, "adjoint_b").b:
         factor = call("ops.transpose", factor)
     products = Binary("*", call("ops.take", factor, columns, axis=0), call("ops.expand_dims", operand(numbers), 1))
-    count = length(shape[1 if flipped else 0])
+    count = size(shape[1 if flipped else 0])
     if isinstance(count, Literal):
         return call("ops.segment_sum", products, rows, num_segments=count)
     return call("of_runs", "sum", products, rows, count)
@@ -188,7 +183,7 @@ def _part(context: Context, tensor: Tensor) -> Expression:
     rank, depth = context.graph.rank(data), context.graph.rank(parts)
     if rank is None or depth is None:
         raise Refused("it takes a tensor of unknown rank apart")
-    return call("part", operand(data), operand(parts), tensor.index)
+    return call("rows_of_part", operand(data), operand(parts), tensor.index)
 
 
 @translates("DynamicStitch", "ParallelDynamicStitch")

@@ -541,3 +541,26 @@ def test_a_product_tells_how_wide_data_is_that_does_not(name):
     _, layers = code_of(case(build))
     assert [layer.kind for layer in layers].count("Dense") == 1
     assert_rebuilt_in_any_layers(build, {"x": numbers(2, 3, 4)})
+
+
+OF_COUNTS = {
+    "rows repeated": lambda x, n: tf.tile(x, tf.stack([n[0], 1])),
+    "as many numbers": lambda x, n: tf.range(n[1]) + n[0],
+    "as many rows": lambda x, n: tf.fill([n[0], 2], 3.0),
+    "segments": lambda x, n: tf.math.unsorted_segment_sum(x, [0, 2, 0], tf.reduce_sum(n)),
+    "parts": lambda x, n: tf.concat([tf.split(x, n, 0)[1] * 2.0, tf.split(x, n, 0)[0]], 0),
+    "a slice": lambda x, n: x[:, : n[0]] * 2.0,
+    "a slice with a length": lambda x, n: tf.slice(x, [0, n[0]], [-1, n[1]]),
+    "up to the longest": lambda x, n: x[:, : tf.reduce_max(n)],
+    "rows by how often": lambda x, n: tf.repeat(x[:2], n, axis=0),
+}
+
+
+@pytest.mark.parametrize("name", OF_COUNTS)
+def test_sizes_that_are_data(name):
+    def build():
+        x, n = placeholder("x", [None, 4]), placeholder("n", [2], "int32")
+        return {"x": x, "n": n}, {"y": OF_COUNTS[name](x, n)}
+
+    for counts in ([1, 2], [2, 1]):
+        assert_rebuilt_in_any_layers(build, {"x": numbers(3, 4), "n": np.int32(counts)})
