@@ -50,6 +50,21 @@ class Piece:
         return next((part.layer for part in expressions.walk(self.code) if isinstance(part, LayerCall)), None)
 
 
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """What a layer gives of a variable that it holds.
+
+    Attributes:
+        variable: its name.
+        kind: class of the layer.
+        flipped: whether the layer has rows and columns exchanged.
+    """
+
+    variable: str
+    kind: str
+    flipped: bool
+
+
 class Pattern(Protocol):
     """A piece of graph that is a layer.
 
@@ -99,6 +114,7 @@ class Context:
         masks: tensor that is true for the valid steps of sequences -> their lengths, and how many steps they have at most.
         computed: variables of which a layer holds something else than their own numbers.
         shared: variables that several layers would hold, and that are data for this: all read one weight.
+        given: node that stands for a variable, and is data -> the layer's weight that it is.
         without_bias: those that differ in bias or activation alone: these come behind one layer.
         notes: what patterns remember of the graph, under keys of their own.
     """
@@ -118,6 +134,7 @@ class Context:
         self.computed: set[str] = set()
         self.shared: frozenset[str] = frozenset()
         self.without_bias: frozenset[str] = frozenset()
+        self.given: dict[str, Given] = {}
 
     def start_anew(self) -> None:
         """Forgets the layers made so far; what was rejected stays rejected."""
@@ -133,12 +150,23 @@ class Context:
         Args:
             several: name of a variable -> the layers that have it, None for a weight in no layer.
         """
-        bare = {name for name, layers in several.items() if name not in self.without_bias and _differ_in_bias(layers)}
+        bare = {name for name, layers in several.items() if name not in self.without_bias and differ_in_bias(layers)}
         # What is a bias of one of them is read by several places once it stands behind the layer.
         shared = self.shared | {name for name in several if name not in bare}
-        values = self.values.sharing(shared)
-        result = Context(self.graph, values, Sizes(self.graph, values), self.patterns)
+        result = self._of(self.graph, self.values.sharing(shared))
         result.shared, result.without_bias = shared, self.without_bias | bare
+        return result
+
+    def giving(self, graph: Graph, given: Mapping[str, "Given"]) -> "Context":
+        """Returns a context of a graph with the same variables, some nodes of which are what layers give of them."""
+        whole = {**self.given, **given}
+        result = self._of(graph, self.values.giving(graph, whole))
+        result.given = whole
+        return result
+
+    def _of(self, graph: Graph, values: Values) -> "Context":
+        result = Context(graph, values, Sizes(graph, values), self.patterns)
+        result.shared, result.without_bias, result.given = self.shared, self.without_bias, dict(self.given)
         result.training, result.carried, result.carried_values = self.training, self.carried, self.carried_values
         result.rejected = dict(self.rejected)
         return result
@@ -229,6 +257,7 @@ class Context:
         arguments: Collection[Any] = (),
         options: Mapping[str, Any] | None = None,
         printed: PrintedClass | None = None,
+        flipped: bool = False,
     ) -> Layer:
         """Returns a layer; the same one for the same weights and configuration.
 
@@ -238,6 +267,7 @@ class Context:
             weights: each value, with the tensors of the graph that it is made of.
             arguments, options: of its constructor.
             printed: definition of a class that Keras does not have.
+            flipped: whether rows and columns are exchanged, which numbers that look the same both ways do not show.
         """
         weights = [(value, tuple(tensors)) for value, tensors in weights]
         options = {key: value for key, value in (options or {}).items() if value is not None}
@@ -245,7 +275,7 @@ class Context:
             (zlib.crc32(np.ascontiguousarray(value).tobytes()), tuple(map(self.values.formula, tensors)))
             for value, tensors in weights
         )
-        key = (kind, repr(arguments), repr(options), content)
+        key = (kind, repr(arguments), repr(options), content, flipped)
         if not weights or key not in self.layers:
             variables = [v for _, tensors in weights for tensor in tensors for v in self.values.variables(tensor)]
             if variables and not any(variable.trainable for variable in variables):
@@ -288,7 +318,7 @@ class Context:
         return Piece((output,), code, rule, frozenset({output.node, *(tensor.node for tensor in inside)}), scope)
 
 
-def _differ_in_bias(layers: Collection[Layer | None]) -> bool:
+def differ_in_bias(layers: Collection[Layer | None]) -> bool:
     """Returns whether layers are the same product, with other biases and activations behind it."""
     forms = {
         None if layer is None or layer.kind not in _LINEAR or not layer.weights else (

@@ -92,7 +92,7 @@ def cover(context: Context) -> Cover:
         pieces.append(piece)
         todo.extend(expressions.operands(piece.code))
     if not refusals:
-        pieces = list(bidirectional.paired(context, pieces))
+        pieces = ties.bound(context, bidirectional.paired(context, pieces))
     return Cover(tuple(pieces), tuple(dict.fromkeys(refusals)), tuple(dict.fromkeys(misses)))
 
 

@@ -136,8 +136,13 @@ def expression(value: Any) -> Expression:
 
 
 def is_literal(values: np.ndarray) -> bool:
-    """Returns whether an array is written into code: it has few elements, or one number in all of its places."""
-    return values.size <= LARGEST_LITERAL or (values.size <= _LARGEST_FILLED and _is_filled(values))
+    """Returns whether an array is written into code: it has few elements, or one that is said in words.
+
+    Those have one number in all of their places, or are a matrix with one number on and below a diagonal, and another above.
+    """
+    if values.size <= LARGEST_LITERAL:
+        return True
+    return values.size <= _LARGEST_FILLED and (_is_filled(values) or _triangle(values) is not None)
 
 
 def _is_filled(values: np.ndarray) -> bool:
@@ -150,7 +155,29 @@ def array(values: np.ndarray) -> Expression:
         return Literal(scalar(values))
     if values.size > _LONGEST_ROW and _is_filled(values):
         return call("np.full", values.shape, scalar(values.flat[0]), values.dtype.name)
-    return call("np.array", _nested(values), values.dtype.name)
+    triangle = _triangle(values) if values.size > LARGEST_LITERAL else None
+    return triangle or call("np.array", _nested(values), values.dtype.name)
+
+
+def _triangle(values: np.ndarray) -> Call | None:
+    """Returns how an array is made of a triangle, as the masks are that hide from each step what comes after it."""
+    sizes = [size for size in values.shape if size != 1]
+    if len(sizes) != 2 or values.dtype.kind not in "fiub":
+        return None
+    matrix = values.reshape(sizes)
+    above, below = matrix[0, -1], matrix[-1, 0]
+    rows = int(np.count_nonzero(matrix[0] == below))
+    inside = np.tri(sizes[0], sizes[1], rows - 1, bool)
+    if values.tobytes() != np.where(inside, below, above).tobytes():
+        return None
+    shape = [*sizes, *([rows - 1] if rows != 1 else [])]
+    if values.tobytes() == inside.astype(values.dtype).tobytes():
+        code = call("np.tri", *shape, dtype=values.dtype.name)
+    else:
+        is_bool = values.dtype.kind == "b"
+        ends = (scalar(end) if is_bool else call(f"np.{values.dtype.name}", scalar(end)) for end in (below, above))
+        code = call("np.where", call("np.tri", *shape), *ends)
+    return code if values.ndim == 2 else call("np.reshape", code, values.shape)
 
 
 def scalar(value: np.ndarray) -> bool | int | float | complex:

@@ -322,11 +322,17 @@ def without(graph: Graph, same: Mapping[Tensor, Tensor]) -> Graph:
     return _pruned(graph, changed, {key: origin(tensor) for key, tensor in graph.outputs.items()})
 
 
-def _pruned(graph: Graph, graph_def: GraphDef, outputs: Mapping[str, Tensor]) -> Graph:
+def _pruned(
+    graph: Graph,
+    graph_def: GraphDef,
+    outputs: Mapping[str, Tensor],
+    weights: Mapping[str, artefact.Variable] | None = None,
+) -> Graph:
     ends = [*outputs.values(), *graph.inputs.values()]
     kept = subgraph.needed(graph_def, [tensor.name for tensor in ends])
     held = {node.name for node in kept.node}
-    return Graph(kept, graph.inputs, outputs, {name: v for name, v in graph.weights.items() if name in held})
+    known = graph.weights if weights is None else weights
+    return Graph(kept, graph.inputs, outputs, {name: v for name, v in known.items() if name in held})
 
 
 def with_ends(graph: Graph, inputs: Iterable[Tensor], outputs: Mapping[str, Tensor]) -> Graph:
@@ -351,3 +357,9 @@ def with_ends(graph: Graph, inputs: Iterable[Tensor], outputs: Mapping[str, Tens
 def with_nodes(graph: Graph, graph_def: GraphDef) -> Graph:
     """Returns a graph of other nodes with the same ends."""
     return _pruned(graph, graph_def, graph.outputs)
+
+
+def with_another(graph: Graph, graph_def: GraphDef, held: str, other: str) -> Graph:
+    """Returns a graph of other nodes, in which another placeholder stands for a variable, too, and at the ends alone."""
+    outputs = {key: Tensor(other) if tensor.node == held else tensor for key, tensor in graph.outputs.items()}
+    return _pruned(graph, graph_def, outputs, {**graph.weights, other: graph.weights[held]})

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import textwrap
+from typing import Any
 
 import numpy as np
 
@@ -136,6 +137,60 @@ def unbiased(layer: Layer) -> Layer:
 def by_averages(layer: Layer) -> Layer:
     """Returns a layer around a BatchNormalization that never normalizes by a batch."""
     return _around(layer, _BY_AVERAGES)
+
+
+_TIED = PrintedClass(
+    "Tied",
+    REGISTERED
+    + textwrap.dedent('''\
+    class Tied(layers.Wrapper):
+        """A layer whose kernel or table the model reads elsewhere, too: called with its name as `weight`, it gives that."""
+
+        def __init__(self, layer, input_shape, **options):
+            super().__init__(layer, **options)
+            self.of_inputs = tuple(input_shape)
+
+        def build(self, input_shape=None):
+            super().build(self.of_inputs)
+
+        def call(self, inputs, weight=None, **options):
+            if weight is None:
+                return self.layer(inputs, **options)
+            if self.layer.quantization_mode:
+                raise ValueError(f"{self.name} is read elsewhere, too: leave it out, by the filters of quantize")
+            return ops.convert_to_tensor(getattr(self.layer, weight))
+
+        def compute_output_spec(self, inputs, weight=None, **options):
+            if weight is None:
+                return self.layer.compute_output_spec(inputs, **options)
+            return keras.KerasTensor(getattr(self.layer, weight).shape, self.compute_dtype)
+
+        def get_config(self):
+            return {**super().get_config(), "input_shape": self.of_inputs}
+    '''),
+    "Keras's layers keep their weights for themselves, and another place of the graph reads this one",
+)
+# Class of a layer that can be tied -> what its first weight is called.
+TIED_WEIGHTS = {
+    "Dense": "kernel", "Conv1D": "kernel", "Conv2D": "kernel", "Conv3D": "kernel", "Embedding": "embeddings",
+    "ReversibleEmbedding": "embeddings",
+}  # fmt: skip
+
+
+def tie(layer: Layer) -> None:
+    """Puts a layer of Keras's, in its place, into one that also gives its first weight; its calls stay as they are."""
+    inner = dataclasses.replace(layer)
+    layer.kind, layer.printed, layer.parts, layer.arguments, layer.options = "Tied", _TIED, (inner,), inside(inner), {}
+
+
+def inside(layer: Layer) -> tuple[Any, ...]:
+    """Returns what Tied is made with: a layer, and the shape of what it takes."""
+    *sizes, last, _ = layer.weights[0].shape
+    shape = (None, *(None for _ in sizes), last) if layer.kind in _WITH_CHANNELS else (None,)
+    return (expressions.Name(text.constructed(dataclasses.replace(layer, name="layer"))), shape)
+
+
+_WITH_CHANNELS = frozenset({"Dense", "Conv1D", "Conv2D", "Conv3D"})
 
 
 def _around(layer: Layer, wrapper: PrintedClass) -> Layer:

@@ -240,15 +240,22 @@ def _sharing(context: Context, covered: Cover, sample: codec.Arrays | None) -> t
         several = {name: layers for name, layers in ties.untied(context, covered.pieces).items() if name in trained}
         if not several:
             break
-        other = context.sharing(several)
-        try:
-            found = proven(other, sample)
-        except LoadError:
-            break
-        if found.refusals:
+        for other in (ties.giving(context, covered.pieces, several), context.sharing(several)):
+            found = None if other is None else _proven_or_none(other, sample)
+            if found is not None:
+                break
+        if other is None or found is None:
             break
         context, covered = other, found
     return context, covered
+
+
+def _proven_or_none(context: Context, sample: codec.Arrays | None) -> Cover | None:
+    try:
+        found = proven(context, sample)
+    except LoadError:
+        return None
+    return None if found.refusals else found
 
 
 def _rows(value: np.ndarray, shape: tuple[int | None, ...] | None) -> np.ndarray:

@@ -10,7 +10,7 @@ from export_v1.ir import importing, safety
 from export_v1.ir.graph import GraphDef
 from load_v2.errors import LoadError
 from load_v2.opening import graph as graphs
-from load_v2.opening import text
+from load_v2.opening import printed, text
 from load_v2.opening.expressions import Name
 from load_v2.opening.layers import Layer
 from load_v2.program import artefact, subgraph
@@ -67,7 +67,7 @@ def add(layers: Sequence[Layer], wanted: Mapping[str, Penalty], values: Mapping[
         values: variable name -> its value, for those in `wanted`.
     """
     places: dict[str, list[tuple[Layer, int]]] = {name: [] for name in wanted}
-    wrappers = [layer for layer in layers if layer.kind == "Bidirectional"]
+    wrappers = [layer for layer in layers if layer.kind in ("Bidirectional", "Tied")]
     for layer in [part for outer in layers for part in (outer.parts if outer in wrappers else (outer,))]:
         for at in range(len(layer.weights)):
             for name in layer.origins[at] if at < len(layer.origins) else ():
@@ -83,7 +83,8 @@ def add(layers: Sequence[Layer], wanted: Mapping[str, Penalty], values: Mapping[
         else:
             left.append(name)
     for layer in wrappers:
-        layer.arguments = text.of_wrapper(layer.parts)
+        bidirectional = layer.kind == "Bidirectional"
+        layer.arguments = text.of_wrapper(layer.parts) if bidirectional else printed.inside(*layer.parts)
     return left
 
 

@@ -8,6 +8,7 @@ from load_v2.opening.patterns import (
     dropout,
     embedding,
     group_normalization,
+    grouped,
     normalization,
     pooling,
     positions,
@@ -35,6 +36,7 @@ _OF_MODEL: tuple[Pattern, ...] = (
     weighted.Weighted(),
     scaling.Scaling(),
     scaling.WeightedSum(),
+    grouped.Grouped(),
     positions.Positions(),
     positions.FirstPositions(),
     dropout.DropsOut(),
@@ -59,6 +61,7 @@ _OF_CALL: tuple[Pattern, ...] = (
     weighted.Weighted(),
     scaling.Scaling(),
     scaling.WeightedSum(),
+    grouped.Grouped(),
 )
 
 ALL = Patterns(of_model=_OF_MODEL, of_call=_OF_CALL)

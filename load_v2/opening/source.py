@@ -93,8 +93,11 @@ def _input(name: str, spec: Spec, shape: tuple[int | None, ...] | None) -> str:
 
 
 def _made(layer: Layer) -> str:
-    arguments = ", ".join(text.constructor_arguments(layer))
-    return f"    {layer.variable} = {layer.constructor}({arguments})"
+    arguments = text.constructor_arguments(layer)
+    whole = f"    {layer.variable} = {layer.constructor}({', '.join(arguments)})"
+    if len(whole) <= text.WIDTH:
+        return whole
+    return "\n".join([f"    {layer.variable} = {layer.constructor}(", *(f"        {a}," for a in arguments), "    )"])
 
 
 def _returned(program: Program, context: Context, names) -> str:

@@ -6,16 +6,17 @@ the variable itself. A variable that still no single layer holds is a `Parameter
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
 
 from export_v1.ir import ops, rewrite
 from export_v1.ir.graph import GraphDef, NodeDef, Tensor, parse
+from load_v2.errors import LoadError
 from load_v2.opening import expressions, printed
 from load_v2.opening import graph as graphs
-from load_v2.opening.context import Context, Piece
+from load_v2.opening.context import Context, Given, Piece, differ_in_bias
 from load_v2.opening.expressions import LayerCall, Operand
 from load_v2.opening.graph import Graph
 from load_v2.opening.layers import Layer
@@ -243,8 +244,164 @@ class _Rewriting:
         return rewrite.node(name, op, map(parse, inputs), **{key: tf.as_dtype(kind) for key, kind in types.items()})
 
 
+def giving(
+    context: Context, pieces: Iterable[Piece], several: Mapping[str, Collection[Layer | None]]
+) -> Context | None:
+    """Returns a context in which a layer of Keras's holds each variable, and gives it to all other places; None if none can.
+
+    Args:
+        context: of the graph.
+        pieces: that cover it.
+        several: name of a variable -> the layers that have it, None for a weight in no layer.
+    """
+    pieces = list(pieces)
+    graph, given = context.graph, dict[str, Given]()
+    for name, layers in several.items():
+        if name in context.without_bias or differ_in_bias(layers):
+            continue
+        held = [at for at, variable in context.graph.weights.items() if variable.name == name]
+        # The first in the graph that has it as the variable is, else the first.
+        wanted = [layer for layer in reversed(list(layers)) if layer is not None] if len(held) == 1 else []
+        found = (_holder(context, layer, held[0]) for layer in wanted)
+        holders = sorted((holder for holder in found if holder is not None), key=lambda holder: holder.flipped)
+        if not holders:
+            continue
+        holder = holders[0]
+        made = _Giving(graph, held[0], _between(context, holder.tensor), _nodes_of(pieces, holder.layer))
+        graph = made.graph()
+        given[made.given] = Given(name, holder.layer.kind, holder.flipped)
+    return context.giving(graph, given) if given else None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Holder:
+    """A layer whose first weight is a variable.
+
+    Attributes:
+        layer: the layer.
+        tensor: what that is made of.
+        flipped: whether rows and columns are exchanged.
+    """
+
+    layer: Layer
+    tensor: Tensor
+    flipped: bool
+
+
+def _holder(context: Context, layer: Layer, held: str) -> _Holder | None:
+    """Returns how a layer's first weight is a variable, if it is nothing but that."""
+    name = context.graph.weights[held].name
+    if layer.kind not in printed.TIED_WEIGHTS or layer.printed or layer.origins[0] != (name,):
+        return None
+    tensors = {t for t in layer.made_of if [v.name for v in context.values.variables(t)] == [name]}
+    places = context.values.places(next(iter(tensors))) if len(tensors) == 1 else None
+    if places is None:
+        return None
+    variable, weight = context.values.of_variable(held), layer.weights[0]
+    numbers = np.arange(variable.size).reshape(variable.shape)
+    moved = numbers[tuple(at.astype(int) for at in places[1])]
+    if not any(np.array_equal(moved, other) for other in (numbers, numbers.T)):
+        return None
+    as_it_is, flipped = np.array_equal(weight, variable), weight.ndim == 2 and np.array_equal(weight.T, variable)
+    # One whose numbers look the same in both ways does not tell which it is.
+    if as_it_is == flipped:
+        return None
+    return _Holder(layer, next(iter(tensors)), bool(flipped))
+
+
+def _nodes_of(pieces: Iterable[Piece], layer: Layer) -> frozenset[str]:
+    calls = [
+        piece
+        for piece in pieces
+        if any(isinstance(part, LayerCall) and part.layer is layer for part in expressions.walk(piece.code))
+    ]
+    return frozenset().union(*(piece.nodes for piece in calls))
+
+
+def _between(context: Context, weight: Tensor) -> frozenset[str]:
+    """Returns the nodes that make a weight of a variable."""
+    above = context.graph.index.ancestors([weight.node]) | {weight.node}
+    return frozenset(
+        at for at in above if at not in context.graph.weights and context.values.kind(Tensor(at)) == "weight"
+    )
+
+
+class _Giving:
+    """A graph in which one layer reads a variable itself, and all else another node that stands for it."""
+
+    def __init__(self, graph: Graph, held: str, between: Collection[str], readers: Collection[str]):
+        self._graph, self._held, self._readers = graph, held, readers
+        self.given = f"{held}/given"
+        self._between = between
+
+    def graph(self) -> Graph:
+        """Returns that graph."""
+        tensor = Tensor(self._held)
+        changed = GraphDef(versions=self._graph.graph_def.versions, library=self._graph.graph_def.library)
+        changed.node.append(
+            graphs.placeholder(self.given, tf.as_dtype(self._graph.dtype(tensor)), self._graph.shape(tensor))
+        )
+        for node in self._graph.graph_def.node:
+            if node.name in self._between:
+                own = changed.node.add()
+                own.CopyFrom(node)
+                own.name = self._own(node.name)
+                own.input[:] = [self._own_edge(edge) for edge in node.input]
+            copy = changed.node.add()
+            copy.CopyFrom(node)
+            edge_of = self._own_edge if node.name in self._readers else self._others_edge
+            copy.input[:] = [edge_of(edge) for edge in node.input]
+        return graphs.with_another(self._graph, changed, self._held, self.given)
+
+    @staticmethod
+    def _own(name: str) -> str:
+        return f"{name}/own"
+
+    def _own_edge(self, edge: str) -> str:
+        tensor = parse(edge)
+        return Tensor(self._own(tensor.node), tensor.index).edge if tensor.node in self._between else edge
+
+    def _others_edge(self, edge: str) -> str:
+        return self.given if parse(edge).node == self._held else edge
+
+
+def bound(context: Context, pieces: Iterable[Piece]) -> list[Piece]:
+    """Returns pieces in which layers that hold variables give them.
+
+    Raises:
+        LoadError: there is no such layer.
+    """
+    pieces = list(pieces)
+    layers = {
+        id(p.layer): p.layer for piece in pieces for p in expressions.walk(piece.code) if isinstance(p, LayerCall)
+    }
+    found = {}
+    for node, given in context.given.items():
+        own = [
+            layer for layer in layers.values() if layer.kind == given.kind and layer.origins[:1] == ((given.variable,),)
+        ]
+        if len(own) != 1:
+            raise LoadError(
+                f"No layer alone has the variable {given.variable!r}.\n  This is a bug; use SignatureLayer."
+            )
+        found[node] = own[0]
+    made = []
+    for piece in pieces:
+        output = piece.outputs[0]
+        if output is not None and output.node in found and isinstance(piece.code, LayerCall):
+            given, layer = context.given[output.node], found[output.node]
+            name = expressions.Literal(printed.TIED_WEIGHTS[given.kind])
+            code = LayerCall(layer, piece.code.arguments, (("weight", name),))
+            whole = expressions.call("ops.transpose", code) if given.flipped else code
+            piece = dataclasses.replace(piece, code=whole, rule="Tied", scope=layer.scope)
+        made.append(piece)
+    for layer in {id(layer): layer for layer in found.values()}.values():
+        printed.tie(layer)
+    return made
+
+
 def parameter(context: Context, tensor: Tensor) -> Piece:
-    """Returns the piece for a variable that several places read: a layer that holds it."""
+    """Returns the piece for a variable that several places read: a layer that holds it, or gives it, too."""
     layer = printed.parameter(context, tensor, context.values.of_variable(tensor.node), tensor.node)
     anchor = next(iter(context.inputs.values()))
     return Piece((tensor,), LayerCall(layer, (Operand(anchor),)), layer.kind, frozenset(), layer.scope)

@@ -37,12 +37,17 @@ class Values:
         graph: the graph.
         read: gives the value of a variable.
         shared: names of variables that are data themselves, since several layers read them.
+        given: nodes that stand for variables, and are data themselves, since layers give them.
     """
 
     def __init__(
-        self, graph: Graph, read: Callable[[artefact.Variable], np.ndarray], shared: Collection[str] = frozenset()
+        self,
+        graph: Graph,
+        read: Callable[[artefact.Variable], np.ndarray],
+        shared: Collection[str] = frozenset(),
+        given: Collection[str] = frozenset(),
     ):
-        self._graph, self._read, self._shared = graph, read, shared
+        self._graph, self._read, self._shared, self._given = graph, read, shared, given
         self._kinds: dict[str, Kind] = {}
         self._variables: dict[str, frozenset[str]] = {}
         self._known: dict[Tensor, np.ndarray] = {}
@@ -55,16 +60,20 @@ class Values:
 
     def sharing(self, shared: Collection[str]) -> "Values":
         """Returns the values of the same graph with other variables as data."""
-        result = Values(self._graph, self._read, shared)
+        result = Values(self._graph, self._read, shared, self._given)
         result._held, result._session = self._held, self._session
         return result
+
+    def giving(self, graph: Graph, given: Collection[str]) -> "Values":
+        """Returns the values of a graph with the same variables, in which some nodes that stand for them are data."""
+        return Values(graph, self._read, self._shared, given)
 
     def _classify(self, name: str) -> None:
         node = self._graph.index[name]
         sources = [tensor.node for tensor in ir.data_inputs(node)]
         if name in self._graph.weights:
             variable = self._graph.weights[name].name
-            self._kinds[name] = "data" if variable in self._shared else "weight"
+            self._kinds[name] = "data" if variable in self._shared or name in self._given else "weight"
             self._variables[name] = frozenset({variable})
             return
         self._variables[name] = frozenset().union(*(self._variables[source] for source in sources))

@@ -19,7 +19,8 @@ def product(context: Context, tensor: Tensor) -> Linear | None:
         return None
     kernel = context.values.value(matrix)
     kernel = np.ascontiguousarray(kernel.T) if second else kernel
-    return Linear("Dense", data, ((kernel, matrix),), kernel.shape[1], (tensor,), (kernel.shape[1],))
+    channels = kernel.shape[1]
+    return Linear("Dense", data, ((kernel, matrix),), channels, (tensor,), (channels,), flipped=second)
 
 
 def over_many_axes(context: Context, tensor: Tensor, inner: Linear | None) -> Linear | None:

@@ -14,7 +14,7 @@ from load_v2.opening.patterns.normalization import (
     by_moments,
     every,
     product_of,
-    short,
+    said,
     sum_of,
 )
 
@@ -59,7 +59,7 @@ class GroupNormalization:
             rank - 1,
         ]:
             return None
-        weights, options = [], {"groups": parts[-2], "epsilon": short(normalized.epsilon)}
+        weights, options = [], {"groups": parts[-2], "epsilon": said(normalized.epsilon)}
         for key, factors in (("scale", (normalized.gamma, outer[0])), ("center", (normalized.beta, outer[1]))):
             given = [factor for factor in factors if factor is not None]
             if not given:

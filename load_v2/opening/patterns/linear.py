@@ -21,6 +21,7 @@ class Linear:
         channels: size of the last axis that comes out.
         inside: tensors that only this product reads.
         joined: further tensors that the first kernel is made of.
+        flipped: whether the first kernel has rows and columns of its tensor exchanged.
     """
 
     kind: str
@@ -31,6 +32,7 @@ class Linear:
     arguments: tuple[Any, ...] = ()
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     joined: tuple[Tensor, ...] = ()
+    flipped: bool = False
 
     def with_source(self, source: Tensor, *inside: Tensor, **options: Any) -> "Linear":
         """Returns the same product of other data, which the tensors `inside` were made of."""

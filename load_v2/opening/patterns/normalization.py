@@ -39,6 +39,8 @@ def product_of(left: Shape, right: Shape) -> Shape:
     return made_by("Mul", left, right, any_order=True)
 
 
+# That of all norms of Keras's.
+_USUAL_EPSILON = 0.001
 _DEVIATION = sum_of(anything("variance"), anything("epsilon"))
 # 1 / sqrt(variance + epsilon), the ways it is written.
 _INVERSE = either(
@@ -144,7 +146,7 @@ class BatchNormalization:
             raise Missed("the number of channels is not known")
         channels = shape[-1]
         weights = []
-        options: dict[str, Any] = {"epsilon": short(normalized.epsilon)}
+        options: dict[str, Any] = {"epsilon": said(normalized.epsilon)}
         for key, source, neutral in (("scale", normalized.gamma, 1), ("center", normalized.beta, 0)):
             if source is None or _is_fixed(context, source, neutral):
                 options[key] = False
@@ -206,7 +208,7 @@ class LayerNormalization:
             return None
         weights = []
         options: dict[str, Any] = {"axis": [axis - rank for axis in axes] if len(axes) > 1 else None}
-        options["epsilon"] = short(normalized.epsilon)
+        options["epsilon"] = said(normalized.epsilon)
         for key, source in (("scale", normalized.gamma), ("center", normalized.beta)):
             if source is None:
                 options[key] = False
@@ -221,7 +223,7 @@ class LayerNormalization:
         channels = context.graph.shape(normalized.x)[-1]
         if channels is None:
             return None
-        weights, options = [], {"groups": groups, "epsilon": short(normalized.epsilon)}
+        weights, options = [], {"groups": groups, "epsilon": said(normalized.epsilon)}
         for key, source in (("scale", normalized.gamma), ("center", normalized.beta)):
             if source is None:
                 options[key] = False
@@ -290,6 +292,11 @@ def axes_of_moments(context: Context, normalized: Normalized) -> list[int] | Non
         for value in (context.values.constant(axis_input) for axis_input in (context.sources(normalized.mean)[1], axes))
     )
     return first if first == second else None
+
+
+def said(epsilon: float) -> float | None:
+    """Returns an epsilon as the code says it; None for the one that Keras takes by itself."""
+    return None if short(epsilon) == _USUAL_EPSILON else short(epsilon)
 
 
 def short(value: float) -> float:

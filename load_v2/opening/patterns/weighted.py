@@ -119,5 +119,5 @@ def _piece(
     dtype = context.graph.dtype(product.source)
     options["dtype"] = None if dtype == "float32" else dtype
     scope = context.scope_of(product.kernels[0][1])
-    layer = context.layer(product.kind, scope, weights, product.arguments, options)
+    layer = context.layer(product.kind, scope, weights, product.arguments, options, flipped=product.flipped)
     return context.piece(tensor, called(layer, product.source), Weighted.name, [*product.inside, *inside])

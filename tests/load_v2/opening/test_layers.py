@@ -433,3 +433,24 @@ def test_a_table_that_is_also_a_projection_is_one_layer():
 def test_groups_that_are_scaled_inside_and_behind_keep_both_scales():
     build = _of_x([None, 4, 5, 8], lambda x: _grouped(x, True) * numbers(8, seed=5) + numbers(8, seed=6))
     assert_rebuilt(build, _x(2, 4, 5, 8), "GroupNormalization")
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "flipped"),
+    [([5, None, 4], (5, 4, 3), False), ([None, 5, 6, 4], (5, 4, 4), True), ([2, 5, None, 4], (2, 5, 4, 3), False)],
+    ids=["before the batch", "behind it, flipped", "two axes"],
+)
+def test_a_matrix_for_each_member_of_an_axis_is_einsum_dense(shape, kernel, flipped):
+    def build():
+        x = placeholder("x", shape)
+        return {"x": x}, {"y": tf.matmul(x, numbers(*kernel), transpose_b=flipped)}
+
+    assert_rebuilt(build, {"x": numbers(*(3 if size is None else size for size in shape))}, "EinsumDense")
+
+
+def test_one_matrix_for_a_group_of_size_one_is_none_for_each():
+    def build():
+        x = placeholder("x", [None, 6, 4])
+        return {"x": x}, {"y": tf.matmul(x, numbers(1, 4, 5))}
+
+    assert "ops.matmul(" in assert_rebuilt(build, {"x": numbers(3, 6, 4)}, "Parameter")

@@ -3,6 +3,7 @@
 import ast
 import random
 
+import numpy as np
 import pytest
 
 from export_v1.ir.graph import Tensor
@@ -74,3 +75,25 @@ def test_a_long_power_of_a_power_keeps_its_side(left):
     written = text.statement("y = ", code, _Names())
     assert max(map(len, written.splitlines())) <= text.WIDTH
     assert ast.dump(ast.parse(written.strip())) == ast.dump(ast.parse("y = " + text.flat(code, _Names())))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (np.tri(8, dtype="float32"), 'np.tri(8, 8, dtype="float32")'),
+        (np.tri(6, 6, -1, dtype=bool), 'np.tri(6, 6, -1, dtype="bool")'),
+        (~np.tri(5, 7, 3, dtype=bool)[None], "np.reshape(np.where(np.tri(5, 7, 3), False, True), (1, 5, 7))"),
+        (np.float32(-1e9) * np.triu(np.ones([5, 5], "float32"), 1), None),
+        (np.where(np.tri(5, 9, 4), np.int32(3), np.int32(7)), "np.where(np.tri(5, 9, 4), np.int32(3), np.int32(7))"),
+        (np.float32([[2.0] * 5] * 5) - np.eye(5, dtype="float32"), ""),
+        (np.where(np.tri(5), 1.0, 0.0) + np.eye(5)[::-1], ""),
+        (np.tri(5).astype("complex64"), ""),
+    ],
+)
+def test_a_mask_of_later_steps_is_said_in_words(values, said):
+    assert expressions.is_literal(values) == (said != "")
+    if said != "":
+        code = text.flat(expressions.array(values), {})
+        assert said in (code, None)
+        have = eval(code, {"np": np})
+        assert (have.dtype, have.shape, have.tobytes()) == (values.dtype, values.shape, values.tobytes())

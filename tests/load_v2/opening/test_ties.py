@@ -1,12 +1,17 @@
 """Variables that a graph reads in several forms: trained as TensorFlow trains the graph itself."""
 
+import dataclasses
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import export_v1
-from load_v2.opening import rebuilding
+from load_v2.opening import backends, rebuilding
 from tests.support import small_models
 from tests.support.rebuilding import numbers, placeholder
 
@@ -88,41 +93,75 @@ def _parts_that_overlap():
     return {x: numbers(4, 4)}, tf.tanh(x @ w[:, :4]) * tf.sigmoid(x @ w[:, 2:])
 
 
+def _the_same_both_ways():
+    x, half = placeholder("x", [None, 4]), 0.5 * numbers(4, 4, seed=1)
+    w = v1.get_variable("w", initializer=half + half.T, use_resource=True)
+    return {x: numbers(3, 4)}, tf.tanh(x @ w) @ tf.transpose(w)
+
+
 # What builds it -> the layers that have weights.
 CASES = {
-    _encoder_and_decoder: {"Parameter": 3},
+    _encoder_and_decoder: {"Tied": 1, "Parameter": 1},
     _first_row_of_zeros: {"ReversibleEmbedding": 1},
     _zeros_before_a_table: {"ReversibleEmbedding": 1},
-    _shares_of_rows: {"Parameter": 1, "Dense": 1},
+    _shares_of_rows: {"Tied": 1, "Dense": 1},
     _scaled_table_and_its_transpose: {"ReversibleEmbedding": 1, "Embedding": 1, "Parameter": 1},
     _two_biases: {"Dense": 1, "Parameter": 2},
     _half_of_it: {"Dense": 1},
     _equalized: {"Conv2D": 1, "Dense": 1},
-    _dilated: {"Parameter": 1, "Dense": 1},
-    _by_its_norm: {"Parameter": 1},
+    _dilated: {"Tied": 1, "Dense": 1},
+    _by_its_norm: {"Tied": 1},
     _parts: {"Dense": 2},
     _parts_that_overlap: {"Parameter": 1},
+    _the_same_both_ways: {"Parameter": 1},
 }
 
 
-@pytest.mark.parametrize("build", CASES, ids=lambda build: build.__name__.strip("_"))
-def test_it_is_trained_as_the_graph_is(build, tmp_path):
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A graph that raw TensorFlow has trained for four steps, and the plan of its model."""
+
+    plan: rebuilding.Plan
+    given: dict[str, np.ndarray]
+    target: np.ndarray
+    losses: list[float]
+    after: np.ndarray
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    known = {}
+
+    def make(build) -> Trained:
+        if build not in known:
+            known[build] = _trained(build, tmp_path_factory.mktemp("tied"))
+        return known[build]
+
+    return make
+
+
+def _trained(build, folder) -> Trained:
     with tf.Graph().as_default(), v1.Session() as session:
         feeds, output = build()
         output = tf.identity(output, "output")
         session.run(v1.global_variables_initializer())
-        checkpoint = v1.train.Saver().save(session, str(tmp_path / "model.ckpt"))
+        checkpoint = v1.train.Saver().save(session, str(folder / "model.ckpt"))
         target = numbers(*session.run(output, feeds).shape, seed=9)
         loss = tf.reduce_mean(tf.square(output - target))
         step = v1.train.GradientDescentOptimizer(0.1).minimize(loss)
         losses = [session.run([loss, step], feeds)[0] for _ in range(4)]
         after = session.run(output, feeds)
     given = {tensor.op.name: value for tensor, value in feeds.items()}
-    np.savez(tmp_path / "sample.npz", **{f"in/{key}": value for key, value in given.items()})
+    np.savez(folder / "sample.npz", **{f"in/{key}": value for key, value in given.items()})
     ends = {"inputs": {key: f"{key}:0" for key in given}, "outputs": {"output": "output:0"}}
-    sample = str(tmp_path / "sample.npz")
-    export_v1.export(checkpoint=checkpoint, export_dir=str(tmp_path / "1"), sample=sample, **ends)
-    plan = rebuilding.plan(tmp_path / "1")
+    export_v1.export(checkpoint=checkpoint, export_dir=str(folder / "1"), sample=str(folder / "sample.npz"), **ends)
+    return Trained(rebuilding.plan(folder / "1"), given, target, losses, after)
+
+
+@pytest.mark.parametrize("build", CASES, ids=lambda build: build.__name__.strip("_"))
+def test_it_is_trained_as_the_graph_is(build, trained):
+    made = trained(build)
+    plan = made.plan
     with_weights = [layer.kind for layer in plan.layers if layer.weights]
     assert {kind: with_weights.count(kind) for kind in with_weights} == CASES[build], plan.source
     assert not [note for note in plan.notes if "training" in note and "change" in note]
@@ -133,9 +172,54 @@ def test_it_is_trained_as_the_graph_is(build, tmp_path):
     have = []
     for _ in range(4):
         model.reset_metrics()
-        have.append(float(model.train_on_batch(given, target)))
-    np.testing.assert_allclose(have, losses, rtol=1e-5)
-    np.testing.assert_allclose(model.predict_on_batch(given), after, rtol=1e-4, atol=1e-5)
+        have.append(float(model.train_on_batch(made.given, made.target)))
+    np.testing.assert_allclose(have, made.losses, rtol=1e-5)
+    np.testing.assert_allclose(model.predict_on_batch(made.given), made.after, rtol=1e-4, atol=1e-5)
+
+
+# Trains each model, as it was written and as an archive has it, whose weights are those that the first began with.
+_TRAINS = """
+import runpy, sys
+import numpy as np
+import keras
+for number in range(int(sys.argv[1])):
+    data = dict(np.load(f"{number}.npz"))
+    given = {key[3:]: keras.ops.convert_to_tensor(value) for key, value in data.items() if key.startswith("in/")}
+    code = runpy.run_path(f"{number}.py")
+    first = code["build"]()
+    first.load_weights(f"{number}.weights.h5")
+    first.save("model.keras")
+    for model in (first, keras.saving.load_model("model.keras", safe_mode=True)):
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+        have = []
+        for _ in range(4):
+            model.reset_metrics()
+            have.append(float(model.train_on_batch(given, data["target"])))
+        np.testing.assert_allclose(have, data["losses"], rtol=1e-4, err_msg=str(data["name"]))
+        after = keras.ops.convert_to_numpy(model(given, training=False))
+        np.testing.assert_allclose(after, data["after"], rtol=1e-3, atol=1e-4, err_msg=str(data["name"]))
+print("DONE")
+"""
+
+
+@pytest.mark.parametrize("backend", backends.KNOWN)
+def test_it_is_trained_so_on_each_backend_and_out_of_an_archive(backend, trained, tmp_path):
+    if backend not in backends.installed():
+        pytest.skip(f"{backend} is not installed")
+    for number, build in enumerate(CASES):
+        made = trained(build)
+        keras.backend.clear_session()
+        model = rebuilding.execute(made.plan.source)
+        rebuilding.fill(model, made.plan.layers)
+        rebuilding.write(made.plan.source, model, tmp_path / f"{number}.py", tmp_path / f"{number}.weights.h5")
+        given = {f"in/{key}": value for key, value in made.given.items()}
+        results = {"target": made.target, "losses": made.losses, "after": made.after, "name": build.__name__}
+        np.savez(tmp_path / f"{number}.npz", **given, **results)
+    env = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(
+        [sys.executable, "-c", _TRAINS, str(len(CASES))], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+    assert "DONE" in done.stdout, done.stderr[-3000:]
 
 
 def test_weights_with_the_same_numbers_stay_two(tmp_path):
