@@ -949,6 +949,13 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/rebuilding.py",
+        "        again[len(value) :] *= 0.9375\n",
+        "        pass\n",
+        _WHOLE,
+        why="rows that tie are sorted by rounding",
+    ),
+    Change(
+        "load_v2/opening/rebuilding.py",
         "        batches.append((recorded, answered(recorded)))\n",
         "",
         _CARRIED,

@@ -102,6 +102,8 @@ def test_other_sizes_of_the_batch_are_tried(exported):
     batches, notes = rebuilding.batches(planned)
     size = len(planned.sample.inputs["x"])
     assert [len(batch["x"]) for batch, _ in batches] == [size, 1, size + 2] and not notes
+    # No row comes twice: what sorts by rows that tie has no order of its own.
+    assert len(np.unique(batches[-1][0]["x"], axis=0)) == size + 2
 
 
 def test_a_model_that_answers_something_else_is_not_returned(exported, monkeypatch):

@@ -99,6 +99,17 @@ def _the_same_both_ways():
     return {x: numbers(3, 4)}, tf.tanh(x @ w) @ tf.transpose(w)
 
 
+def _the_same_both_ways_by_its_norm():
+    x, half = placeholder("x", [None, 4]), 0.5 * numbers(4, 4, seed=1)
+    w = v1.get_variable("w", initializer=half + half.T, use_resource=True)
+    return {x: numbers(3, 4)}, tf.tanh(x @ w) / tf.norm(w, axis=0)
+
+
+def _transposed_by_its_norm():
+    x, w = placeholder("x", [None, 4]), _weight("w", 3, 4)
+    return {x: numbers(4, 4)}, tf.matmul(x, w, transpose_b=True) / tf.norm(w, axis=1)
+
+
 # What builds it -> the layers that have weights.
 CASES = {
     _encoder_and_decoder: {"Tied": 1, "Parameter": 1},
@@ -114,6 +125,8 @@ CASES = {
     _parts: {"Dense": 2},
     _parts_that_overlap: {"Parameter": 1},
     _the_same_both_ways: {"Parameter": 1},
+    _the_same_both_ways_by_its_norm: {"Parameter": 1},
+    _transposed_by_its_norm: {"Tied": 1},
 }
 
 
