@@ -260,20 +260,24 @@ def _worst(key: str, results: list[Comparison]) -> Comparison:
 
 
 def _not_replayed(source: artefact.Artefact, sample: codec.Arrays, replayed: Collection[str]) -> list[Comparison]:
-    """Returns what there is to say of the outputs that the sample has no answer for."""
+    """Returns what there is to say of the outputs, of the record or of the graph, that the sample has no answer for."""
     record = source.record
     if record is None:
         return []
+    held = source.signatures[_SIGNATURE].outputs if _SIGNATURE in source.signatures else {}
+    # What the graph answers counts, too: a record may have lost it along with the answer.
+    keys = [key for key in dict.fromkeys([*record.outputs, *held]) if key not in replayed]
     if record.sample is None:
-        return [comparison.not_proven(key, "no answer was recorded") for key in record.outputs if key not in replayed]
+        return [comparison.not_proven(key, "no answer was recorded") for key in keys]
     reasons = {key: "its answer changes from run to run" for key in record.sample.unstable}
     reasons |= dict(record.proof.not_proven) if record.proof else {}
     return [
         comparison.not_proven(key, reasons[key])
         if key in reasons
         else comparison.missing(key, f"step 1 recorded an answer, and {codec.PATH} has none")
-        for key in record.outputs
-        if key not in replayed
+        if key in record.outputs
+        else comparison.missing(key, f"the graph has it, and neither the record nor {codec.PATH}")
+        for key in keys
     ]
 
 
@@ -297,9 +301,11 @@ def _unlike_sample(source: artefact.Artefact, sample: codec.Arrays) -> list[str]
     record = source.record
     if record is None or record.sample is None:
         return []
+    held = source.signatures[_SIGNATURE].inputs if _SIGNATURE in source.signatures else {}
     differences = [
-        f"input {key}: DIFFERENT, step 1 recorded a value, and {codec.PATH} has none"
-        for key in record.inputs
+        f"input {key}: DIFFERENT, "
+        f"{'step 1 recorded a value' if key in record.inputs else 'the graph has it'}, and {codec.PATH} has none"
+        for key in dict.fromkeys([*record.inputs, *held])
         if key not in sample.inputs
     ]
     expected: SampleEntry = record.sample

@@ -256,6 +256,16 @@ def test_a_signature_that_is_not_the_recorded_one_is_different(tmp_path, inputs,
     assert any("signature other: DIFFERENT" in line for line in verify(path).lines())
 
 
+@pytest.mark.parametrize("side", ["output", "input"])
+def test_what_the_graph_has_and_record_and_sample_both_lost_is_different(tmp_path, side):
+    kept = {"output": {**RECORDED, "outputs": {"y": Y}}, "input": {**RECORDED, "inputs": {}}}[side]
+    sample = {"output": {"in/x": SAMPLE["in/x"], "out/y": SAMPLE["out/y"]}, "input": {}}[side]
+    report = verify(_export(tmp_path / "m", {**kept, "signatures": {}}, sample))
+    assert report.verdict is Verdict.DIFFERENT
+    [line] = [line for line in report.lines() if "the graph has it" in line]
+    assert line.startswith({"output": "count: DIFFERENT", "input": "input x: DIFFERENT"}[side])
+
+
 def _variables(path: str, **wrong) -> list[dict]:
     index = bundle.read(os.path.join(path, "variables", "variables"))
     stored = {name: index.checksum(name) for name in index.tensors}
