@@ -175,9 +175,11 @@ def _meta_beside(prefix: str) -> str:
         path
         for pattern in ("*.meta", "*.pbtxt", "events.out.tfevents.*")
         for path in sorted(glob.glob(os.path.join(glob.escape(folder), pattern)))
+        if os.path.isfile(path)
     ]
+    what = "is a folder" if os.path.isdir(prefix + ".meta") else "is missing"
     raise errors.ExportError(
-        f"Checkpoint {prefix!r} has no MetaGraphDef beside it: {prefix + '.meta'!r} is missing.\n"
+        f"Checkpoint {prefix!r} has no MetaGraphDef beside it: {prefix + '.meta'!r} {what}.\n"
         f"  Files in the folder that may hold its graph: {errors.quoted(others) or 'none'}.\n"
         f"  {_named(others)}; where none was kept, rebuild the graph with --builder=FILE.py:FUNCTION."
     )

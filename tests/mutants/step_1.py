@@ -1938,6 +1938,13 @@ CHANGES = (
     ),
     Change(
         file="export_v1/source/checkpoint.py",
+        before="        if os.path.isfile(path)\n    ]\n    what",
+        after="    ]\n    what",
+        tests=("tests/export_v1/source/test_checkpoint.py",),
+        why="a folder is proposed for the graph",
+    ),
+    Change(
+        file="export_v1/source/checkpoint.py",
         before="if len(prefixes) == 1:\n        return prefixes[0]",
         after="if prefixes:\n        return prefixes[0]",
         tests=("tests/export_v1/source/test_checkpoint.py",),

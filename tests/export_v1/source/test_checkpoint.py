@@ -145,3 +145,11 @@ def test_the_meta_graph_is_the_one_named_or_the_one_beside(model, tmp_path):
         export_v1.ExportError, match=r"(?s)model\.ckpt\.meta' is missing.*Pass --meta_graph=\S*strange\.meta;"
     ):
         checkpoint.read(model)
+
+
+def test_a_folder_in_the_place_of_the_meta_graph_is_called_one_and_not_proposed(model):
+    os.remove(model + ".meta")
+    os.mkdir(model + ".meta")
+    with pytest.raises(export_v1.ExportError, match=r"model\.ckpt\.meta' is a folder\.\n.*its graph: none\.") as error:
+        checkpoint.read(model)
+    assert "Pass --meta_graph=" not in str(error.value)
