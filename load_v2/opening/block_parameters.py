@@ -100,7 +100,7 @@ def of(blocks: Sequence[Sequence[Statement]]) -> Parameters | None:
     places = [(at, number) for at, layers in enumerate(rows[0]) for number in range(len(layers))]
     columns = {place: tuple(row[place[0]][place[1]] for row in rows) for place in places}
     named = [place for place in places if columns[place][0].name]
-    used_names = {"name", *naming.RESERVED, "x", "h"}
+    used_names = {*naming.ARGUMENTS, *naming.RESERVED, "h"}
     settings, values = _settings(columns, used_names)
     names = _names([[columns[place][r].name for place in named] for r in range(len(blocks))], used_names)
     if names is None:

@@ -1,7 +1,7 @@
 """Functions for repeated blocks, and loops that call them, as text."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from export_v1.ir.graph import Tensor
 from load_v2.opening import block_loops, expressions, naming, text
@@ -11,13 +11,12 @@ from load_v2.opening.expressions import Operand
 from load_v2.opening.statements import Program, Statement, hint
 
 
-def function(made: Function) -> str:
-    """Returns the definition of a function."""
+def function(made: Function, functions: Collection[str]) -> str:
+    """Returns the definition of a function, no variable of which is called as one of `functions`, which it may call."""
     ends = frozenset(made.results)
     items = block_loops.found(made.statements, ends)
-    used_names = {"name", *naming.RESERVED, *made.parameters}
+    used_names = {*naming.ARGUMENTS, *naming.RESERVED, *made.parameters, *functions}
     given = {made.inputs[0]: "x"} if made.inputs else {}
-    used_names.add("x")
     for tensor in made.inputs:
         if tensor not in given:
             given[tensor] = naming.fresh(naming.identifier(hint(tensor.node)), used_names)

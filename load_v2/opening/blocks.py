@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from export_v1.ir.graph import Tensor
@@ -76,13 +76,15 @@ class _Found:
     parameters: Parameters
 
 
-def factored(program: Program) -> tuple[tuple[Statement, ...], tuple[Function, ...]]:
+def factored(program: Program, variables: Iterable[str] = ()) -> tuple[tuple[Statement, ...], tuple[Function, ...]]:
     """Returns the statements with calls in the places of blocks that are repeated, and the functions, callees first.
 
-    The layers have their names already.
+    Args:
+        program: the statements; their layers have their names already.
+        variables: of the code, after which no function is named.
     """
     sequences = [_Sequence(list(program.statements), program.ends)]
-    used_names = {*naming.RESERVED}
+    used_names = {*naming.RESERVED, *naming.ARGUMENTS, *variables}
     while len(sequences) <= _MOST_FUNCTIONS:
         repeated = _best(sequences)
         if repeated is None:

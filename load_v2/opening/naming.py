@@ -17,6 +17,8 @@ from load_v2.opening.statements import Program, hint
 
 # What the generated code calls otherwise.
 RESERVED = frozenset({"build", "keras", "layers", "np", "ops", *printed.HELPERS, *keyword.kwlist, *dir(builtins)})
+# What the function of a repeated block takes first: data, and the name that its layers begin with.
+ARGUMENTS = ("x", "name")
 # The function of the call that stands for a repeated block; it has an option for each tensor that is carried.
 BLOCK = "block"
 _LOOKS_LIKE_A_DIGIT = frozenset("lo")

@@ -27,11 +27,12 @@ def write(program: Program, context: Context, specs: Mapping[str, Spec], title: 
     naming.name_layers(layers_of(program.statements), own_names.values())
     naming.name_classes(layers_of(program.statements))
     shared = {id(layer): layer for layer in naming.name_shared_layers(program)}
-    statements, functions = blocks.factored(program)
+    variables = {layer.variable for layer in shared.values()}
+    statements, functions = blocks.factored(program, variables)
     items = block_loops.found(statements, program.ends)
     folded = Program(tuple(map(block_text.as_statement, items)), program.outputs)
-    own = {layer.variable for layer in shared.values()} | {function.name for function in functions}
-    names = naming.name_values(folded, context.inputs, shared=own)
+    called = {function.name for function in functions}
+    names = naming.name_values(folded, context.inputs, shared=variables | called)
     lines = block_text.body(items, program.outputs, names, frozenset(context.inputs.values()))
     body = [
         f"    {names[tensor]} = {_input(own_names[key], specs[key], context.graph.shape(tensor))}"
@@ -51,9 +52,9 @@ def write(program: Program, context: Context, specs: Mapping[str, Spec], title: 
     body.append(_returned(program, context, names))
     classes = {layer.printed.source: None for layer in layers_of(program.statements) if layer.printed}
     module = "\n".join(body)
-    called = [*classes, *map(block_text.function, functions)]
-    helpers = printed.helpers("\n".join([*called, module]))
-    definitions = "".join(f"\n\n{definition.rstrip()}\n" for definition in [*helpers, *called])
+    own = [*classes, *(block_text.function(function, called) for function in functions)]
+    helpers = printed.helpers("\n".join([*own, module]))
+    definitions = "".join(f"\n\n{definition.rstrip()}\n" for definition in [*helpers, *own])
     says = expressions.docstring_text(f"{title}\n")
     return f"{says}\n\n{_imports(module + definitions)}{definitions}\n\n{_HEADER}{module}\n"
 

@@ -948,6 +948,13 @@ CHANGES = (
         _CARRIED,
     ),
     Change(
+        "load_v2/opening/block_text.py",
+        ", *made.parameters, *functions}",
+        ", *made.parameters}",
+        _BLOCKS,
+        why="a variable hides the function that its block calls",
+    ),
+    Change(
         "load_v2/opening/rebuilding.py",
         "        again[len(value) :] *= 0.9375\n",
         "        pass\n",

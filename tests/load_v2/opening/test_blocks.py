@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from load_v2.opening import block_text
 from tests.support.rebuilding import assert_rebuilt, numbers, placeholder
 
 v1 = tf.compat.v1
@@ -60,6 +61,28 @@ def test_a_block_that_stands_in_several_places_is_one_function():
     code = assert_rebuilt(build, {"x": numbers(3, 20), "other": numbers(3, 20, seed=1)}, *["Dense"] * 15)
     assert code.count("def block(x, name, units=30)") == 1 and code.count("layers.Dense(") == 3
     assert 'h = block(h, "block_3")' in code
+
+
+def test_no_variable_of_a_block_is_called_as_a_function(monkeypatch):
+    written, given = block_text.function, []
+    monkeypatch.setattr(block_text, "function", lambda *made: given.append(made) or written(*made))
+
+    def block(x, number):
+        with v1.name_scope(f"part_{number}"):
+            h = _dense(x, 30, "conv", number)
+            return x + _dense(h * tf.nn.relu6(h + 3.0), 20, "pconv", number + 20)
+
+    def build():
+        h = x = placeholder("x", [None, 20])
+        for number in range(4):
+            h = block(h, number)
+        return {"x": x}, {"y": tf.reduce_sum(h, 1)}
+
+    assert_rebuilt(build, {"x": numbers(3, 20)}, *["Dense"] * 8)
+    ((part, functions),) = given
+    assert set(functions) == {part.name}
+    assert "    conv = layers.Dense(" in written(part, functions)
+    assert "    conv_2 = layers.Dense(" in written(part, {part.name, "conv"})
 
 
 def test_layers_that_are_numbered_one_by_one_are_a_loop():
