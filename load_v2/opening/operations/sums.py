@@ -12,6 +12,10 @@ from load_v2.opening.context import Context, operand
 from load_v2.opening.expressions import Binary, Call, Expression, call
 from load_v2.opening.size_algebra import Size
 
+_SIZES = frozenset({"Shape", "ShapeN", "Size", "Rank"})
+# Ops between sizes and what they tell; a range has some.
+_FEW = 30
+
 
 def total(context: Context, tensors: Iterable[Tensor]) -> Expression:
     """Returns the sum of tensors, the first two in the other order where that alone makes it right."""
@@ -66,5 +70,25 @@ def _may_be(size: Size, other: Size) -> bool:
 
 
 def is_array(context: Context, tensor: Tensor) -> bool:
-    """Returns whether the code has an array in the place of a tensor."""
-    return context.values.kind(tensor) == "constant" and context.graph.rank(tensor) != 0
+    """Returns whether the code may have an array in the place of a tensor: a constant, or what sizes alone tell."""
+    if context.graph.rank(tensor) == 0:
+        return False
+    return context.values.kind(tensor) == "constant" or _is_of_sizes(context, tensor)
+
+
+def _is_of_sizes(context: Context, tensor: Tensor) -> bool:
+    """Returns whether sizes alone, and no data, tell a tensor whose own sizes are fixed, by a few ops."""
+    shape = context.graph.shape(tensor)
+    if shape is None or None in shape:
+        return False
+    todo, seen = [tensor], set[Tensor]()
+    while todo and len(seen) < _FEW:
+        source = todo.pop()
+        if source in seen or context.op(source) in _SIZES:
+            continue
+        seen.add(source)
+        sources = context.sources(source)
+        if not sources and context.values.kind(source) == "data":
+            return False
+        todo += sources
+    return not todo

@@ -564,3 +564,14 @@ def test_sizes_that_are_data(name):
 
     for counts in ([1, 2], [2, 1]):
         assert_rebuilt_in_any_layers(build, {"x": numbers(3, 4), "n": np.int32(counts)})
+
+
+def test_what_sizes_alone_tell_is_an_array_beside_data():
+    """JAX's own operator would be asked first, and knows no symbolic tensor."""
+
+    def build():
+        x, w = placeholder("x", [None, 5]), placeholder("w", [2, 3])
+        return {"x": x, "w": w}, {"y": tf.cast(tf.range(1, tf.shape(x)[1] + 1), tf.float32) * x, "z": tf.exp(w) * w}
+
+    code = assert_rebuilt(build, {"x": numbers(3, 5), "w": numbers(2, 3)})
+    assert "ops.multiply(" in code and "ops.exp(w) * w" in code
