@@ -216,8 +216,13 @@ def _read(
     return results, reader.not_finite
 
 
+def _ends(source: artefact.Artefact, side: str) -> Mapping:
+    """Returns the "inputs" or the "outputs" of what the answers are of, by key, as the graph has them."""
+    return getattr(source.signatures[_SIGNATURE], side) if _SIGNATURE in source.signatures else {}
+
+
 def _random(source: artefact.Artefact) -> dict[str, str]:
-    outputs = source.signatures[_SIGNATURE].outputs if _SIGNATURE in source.signatures else {}
+    outputs = _ends(source, "outputs")
     return randomness.sources(Index(source.meta_graph.graph_def), {key: spec.tensor for key, spec in outputs.items()})
 
 
@@ -264,9 +269,8 @@ def _not_replayed(source: artefact.Artefact, sample: codec.Arrays, replayed: Col
     record = source.record
     if record is None:
         return []
-    held = source.signatures[_SIGNATURE].outputs if _SIGNATURE in source.signatures else {}
     # What the graph answers counts, too: a record may have lost it along with the answer.
-    keys = [key for key in dict.fromkeys([*record.outputs, *held]) if key not in replayed]
+    keys = [key for key in dict.fromkeys([*record.outputs, *_ends(source, "outputs")]) if key not in replayed]
     if record.sample is None:
         return [comparison.not_proven(key, "no answer was recorded") for key in keys]
     reasons = {key: "its answer changes from run to run" for key in record.sample.unstable}
@@ -301,11 +305,10 @@ def _unlike_sample(source: artefact.Artefact, sample: codec.Arrays) -> list[str]
     record = source.record
     if record is None or record.sample is None:
         return []
-    held = source.signatures[_SIGNATURE].inputs if _SIGNATURE in source.signatures else {}
     differences = [
         f"input {key}: DIFFERENT, "
         f"{'step 1 recorded a value' if key in record.inputs else 'the graph has it'}, and {codec.PATH} has none"
-        for key in dict.fromkeys([*record.inputs, *held])
+        for key in dict.fromkeys([*record.inputs, *_ends(source, "inputs")])
         if key not in sample.inputs
     ]
     expected: SampleEntry = record.sample

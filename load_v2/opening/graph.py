@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1.ir import graph as ir
-from export_v1.ir import importing, ops, safety
+from export_v1.ir import importing, ops, rewrite, safety
 from export_v1.ir.graph import GraphDef, NodeDef, Tensor
 from load_v2.errors import LoadError, quoted
 from load_v2.opening.carried import Carried
@@ -191,11 +191,8 @@ def placeholder(name: str, dtype: tf.DType, shape) -> NodeDef:
 
 
 def constant(name: str, value: np.ndarray) -> NodeDef:
-    """Returns a node with a value."""
-    node = NodeDef(name=name, op="Const")
-    node.attr["dtype"].type = tf.as_dtype(value.dtype).as_datatype_enum
-    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
-    return node
+    """Returns a node with a value, of the value's own type."""
+    return rewrite.constant(name, value, tf.as_dtype(value.dtype))
 
 
 def plain(node: NodeDef) -> NodeDef:

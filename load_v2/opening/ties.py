@@ -236,7 +236,7 @@ class _Rewriting:
         return self._constant(name, np.asarray(number, tf.as_dtype(dtype).as_numpy_dtype))
 
     def _constant(self, name: str, value: np.ndarray) -> str:
-        self.made.append(rewrite.constant(name, value, tf.as_dtype(value.dtype)))
+        self.made.append(graphs.constant(name, value))
         return name
 
     @staticmethod
