@@ -39,6 +39,8 @@ SELECTS = frozenset({"Select", "SelectV2"})
 IDENTITIES = frozenset({"Identity", "StopGradient"})
 # Gives input 0 in another shape.
 RESHAPES = frozenset({"Reshape", "Squeeze", "ExpandDims"})
+# Put their inputs beside each other, in their order.
+JOINS = frozenset({"Concat", "ConcatV2", "Pack"})
 ADDS = frozenset({"Add", "AddV2"})
 # Says how large a tensor is, not what is in it.
 SIZES = frozenset({"Shape", "ShapeN", "Size", "Rank"})

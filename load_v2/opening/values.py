@@ -26,7 +26,6 @@ _REARRANGING = ops.ADDS | {
 }  # fmt: skip
 # Those of them that leave each number what it is.
 _MOVING = _REARRANGING - ops.ADDS - {"Cast", "Sub"}
-_PUT_TOGETHER = frozenset({"Concat", "ConcatV2", "Pack"})
 _ORDER: tuple[Kind, ...] = ("constant", "weight", "data")
 
 
@@ -114,7 +113,7 @@ class Values:
             return True
         node = self._graph.index[tensor.node]
         weights = [source for source in ir.data_inputs(node) if self._kinds[source.node] == "weight"]
-        if node.op in _PUT_TOGETHER:
+        if node.op in ops.JOINS:
             # The last, or the first, is the axis; any other constant would be trained along with the variables.
             known = len(ir.data_inputs(node)) == len(weights) + (node.op != "Pack")
         else:
@@ -148,7 +147,7 @@ class Values:
         held = [at for at in sorted(above) if at in self._graph.weights and self._graph.weights[at].name == name]
         between = [self._graph.index[at].op for at in above if name in self._variables[at] and at not in held]
         everything = np.array(True)
-        if len(held) != 1 or not set(between) <= _REARRANGING | _PUT_TOGETHER:
+        if len(held) != 1 or not set(between) <= _REARRANGING | ops.JOINS:
             return everything
         with self._graph.imported.as_default():
             (gradient,) = tf.gradients(self._graph.fetch(tensor), [self._graph.fetch(Tensor(held[0]))])

@@ -17,7 +17,8 @@ from load_v2.porting.types import Ambiguity, Assignment, Entry, Plan, Weight
 class Report:
     """The account of one loading; printed, to the last variable.
 
-    `assignments`: a weight, the variables it came from, how they were found. `skipped`: variable -> why. `left_over`
+    `assignments`: a weight, the variables it came from, how they were found. `skipped`: variable -> why. `kept`: weight
+    that stays as the model had it -> why. `left_over`
     and `missing`: variables without a weight and weights without a variable. `misfits`: sentences, each naming both
     sides. `ambiguous`: layers with several candidates. `choices`: what was decided by default. `proven`: how
     many weights were read back and found equal, bit for bit. `unequal`: those that were not. `answers`: the worst
@@ -30,6 +31,7 @@ class Report:
     weights: Mapping[str, Weight]
     assignments: list[Assignment]
     skipped: dict[str, str]
+    kept: dict[str, str]
     missing: list[str]
     left_over: list[str]
     misfits: list[str]
@@ -49,6 +51,7 @@ class Report:
             {weight.path: weight for weight in weights},
             plan.assignments,
             plan.skipped,
+            plan.kept,
             plan.missing,
             plan.left_over,
             plan.misfits,
@@ -63,7 +66,7 @@ class Report:
 
     def refusal(self) -> LoadError:
         """Returns the error that says everything that does not fit, at once, and which rules would fix it."""
-        failed = len(self.weights) - len(self.assignments)
+        failed = len(self.weights) - len(self.assignments) - len(self.kept)
         first = (
             f"{os.path.basename(self.checkpoint)!r} has no matching variable for {failed} of {len(self.weights)} weights of "
             f"model {self.model!r}"
@@ -104,6 +107,7 @@ class Report:
             ("proven", f"{self.proven} weights read back equal, bit for bit"),
             ("skipped", f"{len(self.skipped)} variables"),
         ]
+        rows += [("kept as they were", _named(list(self.kept)))] if self.kept else []
         rows += [
             (name, _named(names)) for name, names in (("missing", self.missing), ("left over", self.left_over)) if names
         ]
@@ -119,11 +123,7 @@ class Report:
             steps += [text(step) for step in assignment.steps]
             done = f", {', '.join(steps)}" if steps else ""
             lines.append(f"  {assignment.weight} <- {', '.join(assignment.keys)}  ({assignment.how}{done})")
-        reasons: dict[str, list[str]] = {}
-        for key, reason in self.skipped.items():
-            reasons.setdefault(re.sub(r"'.*'", "…", reason), []).append(key)
-        for reason, keys in sorted(reasons.items()):
-            lines.append(f"  skipped, {reason}: {len(keys)} ({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''})")
+        lines += _by_reason("skipped", self.skipped) + _by_reason("kept as the model had it", self.kept)
         lines += [f"  chosen: {choice}" for choice in self.choices]
         lines += self._faults()
         lines.append(f"  proven: {self.proven} weights read back equal, bit for bit")
@@ -132,8 +132,19 @@ class Report:
         return "\n".join(lines)
 
 
+def _by_reason(what: str, reasons: Mapping[str, str]) -> list[str]:
+    names: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        names.setdefault(re.sub(r"'.*'", "…", reason), []).append(name)
+    return [f"  {what}, {reason}: {len(same)} ({_first(same)})" for reason, same in sorted(names.items())]
+
+
 def _named(names: list[str]) -> str:
-    return f"{len(names)}: {', '.join(names[:3])}{', …' if len(names) > 3 else ''}"
+    return f"{len(names)}: {_first(names)}"
+
+
+def _first(names: list[str]) -> str:
+    return f"{', '.join(names[:3])}{', …' if len(names) > 3 else ''}"
 
 
 def _sized(name, shape) -> str:

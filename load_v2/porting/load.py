@@ -28,9 +28,9 @@ def load_checkpoint_weights(
 ) -> Report:
     """Loads a TF1 checkpoint's variables into a Keras model, completely or not at all, and proves it.
 
-    Guaranteed when it returns (with `strict`): every weight of the model holds a value from the checkpoint, read back
-    and equal bit for bit; every variable of the checkpoint is used, or skipped for a reason that the report gives.
-    When it raises, the model is as it was. Values pass through memory one weight at a time.
+    Guaranteed when it returns (with `strict`): every weight of the model, but those that a rule keeps, holds a value from
+    the checkpoint, read back and equal bit for bit; every variable of the checkpoint is used, or skipped for a reason that
+    the report gives. When it raises, the model is as it was. Values pass through memory one weight at a time.
 
     Args:
         model: a built Keras 3 model or layer. One that is not built is built by the inputs of `expect`.

@@ -4,13 +4,15 @@ A wrong match that looks right is the worst outcome, so nothing is scored and no
 removes possibilities, and a match is used only when one is left. The steps, for whole layers (a scope's variables
 together) first, and then for single variables in what remains:
 
+0. *Heads.* Where the saved graph has heads that the model does not have, their variables are out (see `heads`).
 1. *Parts.* A variable's role is the last part of its name, in every dialect (`weights` is a kernel). A scope fits a
-   layer if roles and shapes are equal, all of them. Nothing is transposed or reshaped here. Scopes and layers that fit
-   one another make a class; a scope whose only fit is one layer, which fits no other, is matched: "only one fits".
+   layer if roles and shapes are equal, all of them. Nothing is transposed here. Scopes and layers that fit one another
+   make a class; a scope whose only fit is one layer, which fits no other, is matched: "only one fits". What is left
+   after all steps goes through them again with one difference: a convolution of one position is a dense layer.
 2. *Graph.* Where the checkpoint has its .meta file and the model is functional, both sides know what computes before
    what. Members of a class are told apart by the classes of their nearest neighbours, upstream and downstream, and
-   those by theirs, until nothing changes. If the two sides differ at any point (the model computes something else),
-   this step is not used at all.
+   those by theirs, until nothing changes; then by the order in which what they give is concatenated, too. If the two
+   sides differ at any point (the model computes something else), this step is not used at all.
 3. *Names.* In a class of several, drop what all its members have in common on each side; if what is left names every
    member, and the same on both sides, that is the match. Numbers that Keras made up (`dense_7`) are no names: they
    count the layers of the process.
@@ -28,7 +30,7 @@ candidate. A class of unequal sides is matched by names only.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from load_v2.porting import refine, weight_roles
+from load_v2.porting import heads, refine, weight_roles
 from load_v2.porting.flow import Flow
 from load_v2.porting.types import Ambiguity, Entry, Weight
 from load_v2.porting.weight_roles import Group
@@ -54,21 +56,29 @@ def match(
     target_flow: Flow | None = None,
 ) -> Matching:
     """Returns the matches that are the only ones possible, and the candidates where there are several."""
-    entries, weights = list(entries), list(weights)
+    weights = list(weights)
+    entries = heads.needed(list(entries), weights, source_flow)
     matching = Matching()
-    layers = _Stage(weight_roles.groups(entries), weight_roles.groups(weights), source_flow, target_flow)
-    matching.pairs += layers.run()
-    used = {pair.key for pair in matching.pairs} | {pair.weight for pair in matching.pairs}
+
+    def rest(known: set[str]) -> tuple[list[Entry], list[Weight]]:
+        used = known | {name for pair in matching.pairs for name in (pair.key, pair.weight)}
+        return [e for e in entries if e.key not in used], [w for w in weights if w.path not in used]
+
+    def by_layers(undecided: set[str], known: Sequence[tuple[Group, Group]], *, as_dense: bool) -> _Stage:
+        scopes, layers = (weight_roles.groups(side, as_dense=as_dense) for side in rest(undecided))
+        stage = _Stage(scopes, layers, source_flow, target_flow, known)
+        matching.pairs += stage.run()
+        return stage
+
+    layers = by_layers(set(), (), as_dense=False)
     # A class of layers that fit but could not be told apart stays as it is: its variables one by one would be no
     # better.
-    matching.ambiguous += layers.ambiguous()
-    undecided = layers.undecided()
-    singles = _Stage(
-        _singles(entry for entry in entries if entry.key not in used | undecided),
-        _singles(weight for weight in weights if weight.path not in used | undecided),
-        source_flow,
-        target_flow,
-    )
+    dense = by_layers(layers.undecided(), layers.matched, as_dense=True)
+    if dense.found:
+        layers = by_layers(dense.undecided(), dense.matched, as_dense=False)
+    matching.ambiguous += layers.ambiguous() + dense.ambiguous()
+    variables, single_weights = (_singles(side) for side in rest(layers.undecided() | dense.undecided()))
+    singles = _Stage(variables, single_weights, source_flow, target_flow)
     matching.pairs += singles.run()
     matching.ambiguous += singles.ambiguous()
     return matching
@@ -95,10 +105,32 @@ class Class:
 
 
 class _Stage:
-    def __init__(self, sources: list[Group], targets: list[Group], source_flow, target_flow):
+    """The steps, over some of the scopes and layers.
+
+    Args:
+        sources: scopes that are to be matched.
+        targets: layers that are to be matched.
+        source_flow: as of `match`.
+        target_flow: as of `match`.
+        known: pairs that were matched before.
+    """
+
+    def __init__(
+        self,
+        sources: list[Group],
+        targets: list[Group],
+        source_flow,
+        target_flow,
+        known: Sequence[tuple[Group, Group]] = (),
+    ):
         self.sources, self.targets = sources, targets
         self.source_flow, self.target_flow = source_flow, target_flow
+        self.known = list(known)
         self.found: list[tuple[Group, Group, str]] = []
+
+    @property
+    def matched(self) -> refine.Pairs:
+        return [*self.known, *((source, target) for source, target, _ in self.found)]
 
     def run(self) -> list[Pair]:
         """Applies the steps until none of them finds anything more."""
@@ -166,9 +198,10 @@ class _Stage:
     def _by_graph(self) -> bool:
         if self.source_flow is None or self.target_flow is None:
             return False
-        matched = [(source, target) for source, target, _ in self.found]
         classes = [(part.sources, part.targets) for part in self.classes()]
-        pairs = refine.told_apart(matched, classes, self.source_flow, self.target_flow)
+        pairs = refine.told_apart(self.matched, classes, self.source_flow, self.target_flow)
+        if not pairs and self.source_flow.joins and self.target_flow.joins:
+            pairs = refine.told_apart(self.matched, classes, self.source_flow, self.target_flow, by_place=True)
         return self._add([(s, t) for s, t in pairs if weight_roles.alike(s, t)], "same place in both graphs")
 
     def _by_names(self) -> bool:

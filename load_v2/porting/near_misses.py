@@ -11,22 +11,25 @@ from load_v2.porting.types import Entry
 _SHOWN = 3
 
 
-def of(rule: Rule, entries: Mapping[str, Entry], used: Collection[str]) -> str:
+def of(rule: Rule, entries: Mapping, used: Collection[str]) -> str:
     """Returns what a rule nearly matched, in words.
 
     Args:
-        rule: one that matched no variable.
-        entries: all variables.
+        rule: one that matched no variable, or, where it keeps weights, no weight.
+        entries: all variables by key; for a rule that keeps weights, all weights by path.
         used: those that earlier rules have taken.
     """
-    return next((miss for pattern in rule.key if (miss := _one(pattern, rule, entries, used))), "nothing is like it")
+    misses = (_one(pattern, rule, entries, used) for pattern in rule.key or rule.targets)
+    return next(filter(None, misses), "nothing is like it")
 
 
-def _one(pattern: str, rule: Rule, entries: Mapping[str, Entry], used: Collection[str]) -> str:
+def _one(pattern: str, rule: Rule, entries: Mapping, used: Collection[str]) -> str:
     names = _scopes(entries) if rule.preset else list(entries)
     compiled = re.compile(pattern)
     whole = [name for name in names if compiled.fullmatch(name)]
     used_names = [name for name in whole if name in used or any(key.startswith(f"{name}/") for key in used)]
+    if used_names and rule.keep:
+        return f"an earlier rule has filled {quoted(used_names, _SHOWN)}"
     if used_names:
         return f"an earlier rule has taken {quoted(used_names, _SHOWN)}; write more = true there if both are meant"
     if whole and rule.preset:

@@ -25,7 +25,7 @@ def make(
     """Returns what goes where, and everything that does not fit.
 
     Guaranteed: every variable is in exactly one of assigned, skipped, left over; every weight in exactly one of
-    assigned, missing. An assignment in the plan fits by shape and dtype; one that does not is in `misfits`, and its
+    assigned, kept, missing. An assignment in the plan fits by shape and dtype; one that does not is in `misfits`, and its
     weight among neither the assigned nor the missing.
 
     Args:
@@ -58,15 +58,25 @@ class _Planner:
 
     def follow(self, rule: Rule, label: str) -> None:
         """Applies one rule to every variable that it matches."""
-        if rule.skip:
+        if rule.keep:
+            used = self._keep(rule, label)
+        elif rule.skip:
             used = self._skip(rule, label)
         elif rule.preset:
             used = self._preset(rule, rule.preset, label)
         else:
             used = self._map(rule, label)
         if not used:
-            near = near_misses.of(rule, self.entries, self.used)
-            self.plan.unused_rules.append(f"{label} ({', '.join(rule.key)}): {near}")
+            names = self.weights if rule.keep else self.entries
+            near = near_misses.of(rule, names, {*self.used, *self.filled, *self.plan.kept})
+            self.plan.unused_rules.append(f"{label} ({', '.join(rule.key or rule.targets)}): {near}")
+
+    def _keep(self, rule: Rule, label: str) -> bool:
+        free = [path for path in self.weights if path not in self.filled and path not in self.plan.kept]
+        paths = [path for path in free if any(re.fullmatch(pattern, path) for pattern in rule.targets)]
+        reason = rule.keep if isinstance(rule.keep, str) else f"kept by {label}"
+        self.plan.kept.update(dict.fromkeys(paths, reason))
+        return bool(paths)
 
     def _skip(self, rule: Rule, label: str) -> bool:
         keys = [key for key in self.free() for pattern in rule.key if re.fullmatch(pattern, key)]
@@ -132,6 +142,8 @@ class _Planner:
         earlier = self.filled.get(weight.path)
         if earlier:
             fault = f"{earlier.how} gives it {errors.quoted(earlier.keys)} already"
+        elif weight.path in self.plan.kept:
+            fault = "an earlier rule keeps it as the model has it"
         else:
             fault = shape_fitting.misfit(assignment, weight, self.entries)
         if fault:
@@ -182,11 +194,16 @@ class _Planner:
         """Matches by itself what the rules have not mentioned."""
         used = {key for assignment in self.filled.values() for key in assignment.keys}
         entries = [entry for key, entry in self.free().items() if key not in self.reasons and key not in used]
-        weights = [w for path, w in self.weights.items() if path not in self.filled and path not in self.failed_weights]
+        weights = [weight for path, weight in self.weights.items() if self._is_open(path)]
         matched = matching.match(entries, weights, source_flow, target_flow)
         for pair in matched.pairs:
-            self._assign(Assignment(pair.weight, (Term(pair.key),)), pair.how)
+            shape = self.weights[pair.weight].shape
+            steps = () if shape == self.entries[pair.key].shape else (transforms.Reshape(shape),)
+            self._assign(Assignment(pair.weight, (Term(pair.key),), steps), pair.how)
         self.plan.ambiguous = matched.ambiguous
+
+    def _is_open(self, path: str) -> bool:
+        return path not in self.filled and path not in self.failed_weights and path not in self.plan.kept
 
     def finish(self) -> Plan:
         """Accounts for every variable and every weight."""
@@ -196,7 +213,7 @@ class _Planner:
         rest = [key for key in self.entries if key not in used and key not in plan.skipped]
         plan.skipped.update({key: self.reasons[key] for key in rest if key in self.reasons})
         plan.left_over = [key for key in rest if key not in self.reasons and key not in self.failed_keys]
-        plan.missing = [path for path in self.weights if path not in self.filled and path not in self.failed_weights]
+        plan.missing = [path for path in self.weights if self._is_open(path)]
         self._pair_misshapen()
         return plan
 

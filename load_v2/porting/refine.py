@@ -1,9 +1,10 @@
 """Telling same-shaped layers apart by their places in two graphs: colour refinement, on both at once.
 
 A layer's first colour is the class it is in. Each round, its new colour is the old one together with the colours of its
-nearest neighbours upstream and downstream. Two layers end with the same colour only if the graph around them looks the
-same as far as it goes. A graph that is the same on both sides gives the same colours on both; where a colour has one
-layer on each side, these are the same layer. Where the graphs differ, nothing is said at all.
+nearest neighbours upstream and downstream, and, if asked for, the place that each has where several are joined. Two
+layers end with the same colour only if the graph around them looks the same as far as it goes. A graph that is the same
+on both sides gives the same colours on both; where a colour has one layer on each side, these are the same layer. Where
+the graphs differ, nothing is said at all.
 """
 
 from collections import Counter
@@ -16,15 +17,21 @@ Pairs = list[tuple[Group, Group]]
 
 
 def told_apart(
-    matched: Pairs, classes: list[tuple[tuple[Group, ...], tuple[Group, ...]]], source_flow: Flow, target_flow: Flow
+    matched: Pairs,
+    classes: list[tuple[tuple[Group, ...], tuple[Group, ...]]],
+    source_flow: Flow,
+    target_flow: Flow,
+    *,
+    by_place: bool = False,
 ) -> Pairs:
     """Returns the pairs, out of the classes, that are the only ones in the same place of both graphs.
 
     Args:
         matched: layers already matched; each pair is a class of its own.
         classes: scopes and layers that fit one another.
-        one: the graph of the scopes.
-        other: the graph of the layers.
+        source_flow: the graph of the scopes.
+        target_flow: the graph of the layers.
+        by_place: whether the order in which layers' outputs are concatenated counts, too.
 
     Returns:
         Nothing if a layer is missing in its graph, or if the graphs disagree about any layer.
@@ -37,7 +44,7 @@ def told_apart(
         groups = [(group, colour) for colour, pair in enumerate(everything) for group in pair[index]]
         if not all(flow.knows(_names(group)) for group, _ in groups):
             return []
-        sides.append((groups, _neighbours([group for group, _ in groups], flow)))
+        sides.append((groups, _neighbours([group for group, _ in groups], flow, by_place)))
     colours = [{id(group): colour for group, colour in groups} for groups, _ in sides]
     while True:
         finer = [_refined(side, colour) for side, colour in zip(sides, colours, strict=True)]
@@ -66,15 +73,16 @@ def _names(group: Group) -> list[str]:
     return [name for _, _, name in group.members]
 
 
-def _neighbours(groups: Iterable[Group], flow: Flow) -> dict[int, tuple[set[int], set[int]]]:
-    """Returns, for each group, the groups nearest upstream and nearest downstream."""
+def _neighbours(groups: Iterable[Group], flow: Flow, by_place: bool) -> dict[int, tuple[set, set]]:
+    """Returns, for each group, the groups nearest upstream and nearest downstream, each as (place, group)."""
     owner = {name: id(group) for group in groups for name in _names(group)}
-    neighbours: dict[int, tuple[set[int], set[int]]] = {id(group): (set(), set()) for group in groups}
+    neighbours: dict[int, tuple[set, set]] = {id(group): (set(), set()) for group in groups}
     for group in groups:
-        for name in flow.nearest(_names(group)):
+        names = _names(group)
+        for place, name in flow.places(names) if by_place else ((0, near) for near in flow.nearest(names)):
             if name in owner and owner[name] != id(group):
-                neighbours[id(group)][0].add(owner[name])
-                neighbours[owner[name]][1].add(id(group))
+                neighbours[id(group)][0].add((place, owner[name]))
+                neighbours[owner[name]][1].add((place, id(group)))
     return neighbours
 
 
@@ -83,8 +91,8 @@ def _refined(side, colours: dict[int, int]) -> dict[int, tuple]:
     return {
         id(group): (
             colours[id(group)],
-            tuple(sorted(colours[near] for near in neighbours[id(group)][0])),
-            tuple(sorted(colours[near] for near in neighbours[id(group)][1])),
+            tuple(sorted((place, colours[near]) for place, near in neighbours[id(group)][0])),
+            tuple(sorted((place, colours[near]) for place, near in neighbours[id(group)][1])),
         )
         for group, _ in groups
     }

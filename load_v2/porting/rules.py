@@ -18,6 +18,10 @@ variable takes it. What no rule mentions is matched by itself.
     key = 'cls/.*'
     skip = "pre-training head"           # left out, with the reason given
 
+    [[rule]]
+    weight = 'new_head/.*'               # regular expression on the whole path; without a key
+    keep = "trained from here on"        # weights that stay as the model has them, with the reason given
+
 `more = true` leaves the variable to later rules too (a table that is also the output layer's kernel).
 """
 
@@ -53,17 +57,18 @@ class Rule:
         LoadError: a pattern, transform or combination of fields makes no sense.
     """
 
-    key: str | Sequence[str]
+    key: str | Sequence[str] = ()
     weight: str | Sequence[str] | None = None
     transform: Sequence = ()
     preset: str | None = None
     skip: str | bool | None = None
+    keep: str | bool | None = None
     forget_bias: float | None = None
     more: bool = False
 
     def __post_init__(self):
         steps = tuple(_step(step) for step in _sequence(self.transform))
-        object.__setattr__(self, "key", _texts(self.key, "key"))
+        object.__setattr__(self, "key", () if self.keep and not self.key else _texts(self.key, "key"))
         object.__setattr__(self, "weight", _texts(self.weight, "weight") if self.weight is not None else ())
         object.__setattr__(self, "transform", steps)
         _check_patterns(self)
@@ -162,7 +167,7 @@ def _parsed(content: dict, name: str) -> RuleSet:
             if field not in fields:
                 raise errors.unknown("Field", field, f"rule {number} of {name!r}", fields, "Rename it or remove it.")
         try:
-            rules.append(Rule(**{"key": (), **table}))
+            rules.append(Rule(**table))
         except LoadError as error:
             raise LoadError(f"Rule {number} of {name!r}: {error}") from error
     return RuleSet(tuple(rules), ema, name)
@@ -188,11 +193,10 @@ def _texts(value, field: str) -> tuple[str, ...]:
 
 
 def _check_patterns(rule: Rule) -> None:
+    for pattern in rule.targets if rule.keep else ():
+        _compiled("weight", pattern)
     for pattern in rule.key:
-        try:
-            compiled = re.compile(pattern)
-        except re.error as error:
-            raise LoadError(f"key {pattern!r} is not a regular expression: {error}") from error
+        compiled = _compiled("key", pattern)
         for template in rule.targets:
             for group in re.findall(r"\\(\d)|\\g<(\w+)>", template):
                 name = group[0] or group[1]
@@ -203,7 +207,19 @@ def _check_patterns(rule: Rule) -> None:
                     )
 
 
+def _compiled(field: str, pattern: str) -> re.Pattern:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise LoadError(f"{field} {pattern!r} is not a regular expression: {error}") from error
+
+
 def _check_fields(rule: Rule) -> None:
+    if rule.keep:
+        others = (rule.key, rule.transform, rule.preset, rule.skip, rule.forget_bias, rule.more)
+        if not rule.targets or any(others):
+            raise LoadError("keep = \"reason\" goes with weight = 'REGULAR EXPRESSION' alone, without a key")
+        return
     if bool(rule.skip) == bool(rule.weight):
         raise LoadError(f"key {rule.key[0]!r} needs either weight = '…' or skip = \"reason\", and not both")
     if rule.preset is not None and rule.preset not in PRESETS:

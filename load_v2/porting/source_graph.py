@@ -45,10 +45,10 @@ def of_graph(graph_def, entries: Mapping[str, Entry]) -> Flow:
     active = _active(kinds, inputs)
     users = _users(inputs, keys, active)
     first = _first(kinds, inputs, users)
-    feeds: dict[Hashable, frozenset[Hashable]] = {
-        name: frozenset(source for source in inputs[name] if source in active) for name in active
+    feeds: dict[Hashable, tuple[Hashable, ...]] = {
+        name: tuple(source for source in inputs[name] if source in active) for name in active
     }
-    return Flow(first, feeds)
+    return Flow(first, feeds, frozenset(name for name in active if kinds[name] in ops.JOINS))
 
 
 def _data_inputs(node) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from load_v2.porting import proposing, suggestions
+from load_v2.porting import proposing, reshaping, suggestions
 from load_v2.porting.account import Report
 
 _HEAD = """\
@@ -49,7 +49,8 @@ def text(report: Report, ema: bool | None) -> str:
     body: list[str] = []
     for assignment in report.assignments:
         key = assignment.terms[0].key
-        body += _rule(key, assignment.weight, (), f"{list(report.entries[key].shape)}, {assignment.how}")
+        way = reshaping.way(report.entries[key], report.weights[assignment.weight]) or reshaping.Way()
+        body += _rule(key, assignment.weight, way.steps, f"{list(report.entries[key].shape)}, {assignment.how}")
     lines += _section("Certain: names and shapes allow nothing else", body)
     body = [line for rule in presets for line in ("", *rule.toml())]
     for proposal in proposals:

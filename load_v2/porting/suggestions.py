@@ -1,11 +1,11 @@
 """Rules to paste where nothing could be decided: candidates in a plausible order, with the alternatives beside them."""
 
-import math
+import os
 import re
 from collections.abc import Iterable
 
 from load_v2.errors import SHOWN
-from load_v2.porting import presets, weight_roles
+from load_v2.porting import presets, reshaping, weight_roles
 from load_v2.porting.likeness import Likeness
 from load_v2.porting.types import Entry, Weight
 
@@ -25,32 +25,75 @@ def lines(report) -> list[str]:
     spoken = {case.layer for case in report.ambiguous} | {n for case in report.ambiguous for n in case.candidates}
     rules += recurrent(report, {key: entry for key, entry in left.items() if not _within(key, spoken)})
     spoken |= {name for rule in rules for name in (*rule.candidates, rule.weight)}
+    lacking: list[str] = []
     for path in [path for path in report.missing if not _within(path, spoken)]:
         free = [entry for key, entry in left.items() if not _within(key, spoken)]
         rule = _by_shape(free, report.weights[path])
         if rule:
             rules.append(rule)
             spoken.add(rule.candidates[0])
+        else:
+            lacking.append(path)
+    # First, since what is undecided without these weights may be clear then.
+    tables = [_table("weight", path, "keep", "not in the checkpoint") for path in _by_end(lacking, report.weights)]
+    tables += [rule.toml() for rule in rules]
     if not report.missing:
-        rules += [_Rule((key,), more=('skip = "not in this model"',)) for key in left if not _within(key, spoken)]
-    return [line for rule in rules[: 2 * SHOWN] for line in rule.toml()]
+        unspoken = [key for key in left if not _within(key, spoken)]
+        patterns = _by_scope(unspoken, report.entries.keys() - report.skipped.keys())
+        tables += [_table("key", found, "skip", "not in this model") for found in patterns]
+    return [line for table in tables[: 2 * SHOWN] for line in table]
+
+
+def _table(field: str, regex: str, what: str, reason: str) -> list[str]:
+    return ["[[rule]]", f"{field} = {quoted(regex)}", f'{what} = "{reason}"']
+
+
+def _by_scope(names: list[str], every: Iterable[str]) -> list[str]:
+    """Returns patterns for the names: one for a scope that holds several of them, and nothing else of `every`."""
+    others = set(every) - set(names)
+    taken = {f"{name[: end.start()]}/" for name in others for end in re.finditer("/", name)}
+    scopes: dict[str, list[str]] = {}
+    for name in names:
+        free = (name[: end.end()] for end in re.finditer("/", name) if name[: end.end()] not in taken)
+        scopes.setdefault(next(free, name), []).append(name)
+    return [f"{_escaped(scope)}.*" if len(held) > 1 else _escaped(held[0]) for scope, held in scopes.items()]
+
+
+def _by_end(names: list[str], every: Iterable[str]) -> list[str]:
+    """Returns patterns for the names: one for those that end alike as nothing else of `every` does, else by scope."""
+    others = set(every) - set(names)
+    by_leaf: dict[str, list[str]] = {}
+    for name in names:
+        by_leaf.setdefault(name.rpartition("/")[2], []).append(name)
+    patterns, rest = [], []
+    for same in by_leaf.values():
+        end = os.path.commonprefix([name[::-1] for name in same])[::-1]
+        if len(same) > 2 and "/" in end and not any(name.endswith(end) for name in others):
+            patterns.append(f".*{_escaped(end)}")
+        else:
+            rest += same
+    return patterns + _by_scope(rest, every)
 
 
 class _Rule:
     """A rule for the first candidate; the others are its comment."""
 
-    def __init__(self, candidates: Iterable[str], weight: str = "", more: Iterable[str] = ()):
+    def __init__(self, candidates: Iterable[str], weight: str, more: Iterable[str] = ()):
         self.candidates, self.weight, self.more = tuple(candidates), weight, tuple(more)
 
     def toml(self) -> list[str]:
         others = f"    # or {', '.join(map(repr, self.candidates[1:4]))}" if self.candidates[1:] else ""
-        weight = [f"weight = {quoted(self.weight)}"] if self.weight else []
-        return ["[[rule]]", f"key = {pattern(self.candidates[0])}{others}", *weight, *self.more]
+        key = f"key = {pattern(self.candidates[0])}{others}"
+        return ["[[rule]]", key, f"weight = {quoted(self.weight)}", *self.more]
 
 
 def pattern(key: str) -> str:
     """Returns a rule's pattern, as a TOML string, that matches one name alone."""
-    return quoted(re.sub(r"([.+*?^$()\[\]{}|\\])", r"\\\1", key))
+    return quoted(_escaped(key))
+
+
+def _escaped(name: str) -> str:
+    return re.sub(r"([.+*?^$()\[\]{}|\\])", r"\\\1", name)
 
 
 def quoted(name: str) -> str:
@@ -128,19 +171,18 @@ def _preset_of(scope: str, left: dict[str, Entry], rows: int, kernel: tuple[int,
 
 
 def _by_shape(free: list[Entry], weight: Weight) -> _Rule | None:
-    """Returns a rule for the variables that are the weight in size: as they are, transposed, or split into heads."""
-    same = [entry.key for entry in free if entry.shape == weight.shape]
-    if same:
-        return _Rule(same, weight.path)
-    turned = [entry.key for entry in free if len(entry.shape) == 2 and entry.shape[::-1] == weight.shape]
-    if turned:
-        return _Rule(turned, weight.path, ["transform = [{ transpose = [1, 0] }]"])
+    """Returns a rule for the variables that are the weight in size: as they are, or by the steps most likely meant."""
     role = weight_roles.role_of(weight.path)
-    split = [
-        entry.key
+    ways = [
+        (way.cost, way.steps, entry.key)
         for entry in free
-        if weight_roles.role_of(entry.key) == role
-        and len(entry.shape) < len(weight.shape)
-        and math.prod(entry.shape) == math.prod(weight.shape)
+        if (way := reshaping.way(entry, weight))
+        and (
+            entry.shape == weight.shape or entry.shape[::-1] == weight.shape or weight_roles.role_of(entry.key) == role
+        )
     ]
-    return _Rule(split, weight.path, [f"transform = [{{ reshape = {list(weight.shape)} }}]"]) if split else None
+    if not ways:
+        return None
+    _, steps, _ = min(ways, key=lambda found: found[0])
+    keys = [key for _, same, key in ways if same == steps]
+    return _Rule(keys, weight.path, [f"transform = [{', '.join(steps)}]"] if steps else [])

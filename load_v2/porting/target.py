@@ -1,12 +1,16 @@
 """The Keras side: a model's weights with their layers, and what computes before what in it."""
 
 import re
+from collections.abc import Hashable
 
 import keras
 
 from load_v2.errors import LoadError
 from load_v2.porting.flow import Flow
 from load_v2.porting.types import Weight
+
+# The layers and the operations of `keras.ops` that put their inputs beside each other, in their order.
+_JOINS = frozenset({"Concatenate", "Stack"})
 
 
 def variables(model: keras.layers.Layer) -> dict[str, "keras.Variable"]:
@@ -70,17 +74,23 @@ def flow(model: keras.layers.Layer) -> Flow | None:
         return None
     if not outputs:
         return None
-    feeds: dict[int, set[int]] = {}
+    feeds: dict[Hashable, list[Hashable]] = {}
     layers: dict[int, keras.Operation] = {}
+    joins: set[int] = set()
     seen, stack = set(), list(outputs)
     while stack:
         operation, node = _producer(stack.pop(), feeds, stack)
         if (id(operation), id(node)) in seen:
             continue
         seen.add((id(operation), id(node)))
+        # One that is called twice joins different things; then their order says nothing.
+        if type(operation).__name__ in _JOINS and id(operation) not in layers:
+            joins.add(id(operation))
+        else:
+            joins.discard(id(operation))
         layers[id(operation)] = operation
         for tensor in node.input_tensors:
-            feeds.setdefault(id(operation), set()).add(id(_producer(tensor, feeds, stack)[0]))
+            feeds.setdefault(id(operation), []).append(id(_producer(tensor, feeds, stack)[0]))
             stack.append(tensor)
     paths = {id(variable): path for path, variable in variables(model).items()}
     operations: dict[str, set[int]] = {}
@@ -90,7 +100,8 @@ def flow(model: keras.layers.Layer) -> Flow | None:
                 operations.setdefault(paths[id(variable)], set()).add(name)
     return Flow(
         {path: frozenset(names) for path, names in operations.items()},
-        {name: frozenset(sources) for name, sources in feeds.items()},
+        feeds,
+        frozenset(joins),
     )
 
 
@@ -105,6 +116,6 @@ def _producer(tensor, feeds, stack):
             return operation, node
         for inside, outside in zip(operation.inputs, node.input_tensors, strict=True):
             entrance = inside._keras_history.operation
-            feeds.setdefault(id(entrance), set()).add(id(_producer(outside, feeds, stack)[0]))
+            feeds.setdefault(id(entrance), []).append(id(_producer(outside, feeds, stack)[0]))
             stack.append(outside)
         tensor = inner[position]

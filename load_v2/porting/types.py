@@ -74,6 +74,7 @@ class Plan:
     ambiguous: list[Ambiguity] = field(default_factory=list)
     choices: list[str] = field(default_factory=list)
     unused_rules: list[str] = field(default_factory=list)
+    kept: dict[str, str] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:

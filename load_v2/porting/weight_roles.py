@@ -61,8 +61,13 @@ def scope_of(name: str) -> str:
     return leaf.rpartition("/")[0] + (f"#{mark}" if mark else "")
 
 
-def groups(variables: Iterable[Entry | Weight]) -> list[Group]:
-    """Returns the variables by layer, in order of first appearance; those of unknown role each by themselves."""
+def groups(variables: Iterable[Entry | Weight], *, as_dense: bool = False) -> list[Group]:
+    """Returns the variables by layer, in order of first appearance; those of unknown role each by themselves.
+
+    Args:
+        variables: of one side.
+        as_dense: whether the kernel of a convolution of one position counts as that of a dense layer.
+    """
     members: dict[str, list] = {}
     owners: dict[str, Entry | Weight] = {}
     for variable in variables:
@@ -72,7 +77,10 @@ def groups(variables: Iterable[Entry | Weight]) -> list[Group]:
         if layer_class.startswith("Depthwise") and role == "kernel":
             role = "depthwise_kernel"  # Keras 3 calls it `kernel`; TF1 and Keras 2 do not.
         path = name if role == UNKNOWN else scope_of(name)
-        members.setdefault(path, []).append((role, variable.shape, name))
+        shape = variable.shape
+        if as_dense and role == "kernel" and len(shape) > 2 and set(shape[:-2]) == {1}:
+            shape = shape[-2:]
+        members.setdefault(path, []).append((role, shape, name))
         owners.setdefault(path, variable)
     return [
         Group(path, tuple(sorted(group)), getattr(owners[path], "given", "") or path) for path, group in members.items()

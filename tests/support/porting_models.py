@@ -36,6 +36,19 @@ def slim_net():
     return keras.Model(inputs, layers.UnitNormalization()(layers.Dense(4)(hidden)))
 
 
+def branches(*, swapped=False):
+    def conv(tensor, size, kernel=1, activation="relu"):
+        return layers.Conv2D(size, kernel, padding="same", activation=activation)(tensor)
+
+    def mixed(tensor):
+        parts = [conv(tensor, 4), conv(conv(tensor, 4), 4, 3), conv(layers.MaxPooling2D(3, 1, "same")(tensor), 4)]
+        return layers.Concatenate()(parts[::-1] if swapped else parts)
+
+    inputs = keras.Input((6, 6, 3))
+    hidden = mixed(mixed(mixed(conv(inputs, 12))))
+    return keras.Model(inputs, layers.Dense(5, activation="softmax")(layers.GlobalAveragePooling2D()(hidden)))
+
+
 def same_shapes(depth=11, *, heads=("policy", "value")):
     inputs = keras.Input((8,))
     hidden = inputs

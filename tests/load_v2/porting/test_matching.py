@@ -2,6 +2,7 @@
 
 import random
 
+import keras
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -69,6 +70,58 @@ def test_variables_without_names_are_matched_by_shape():
         "Variable_2": "dense_1/kernel",
         "Variable_3": "dense_1/bias",
     }
+
+
+def test_a_convolution_of_one_position_is_a_dense_layer():
+    found = matching.match(
+        entries(logits__weights=(1, 1, 8, 3), logits__biases=(3,), line__weights=(1, 4, 2), fc__weights=(5, 6)),
+        layer("head", kernel=(8, 3), bias=(3,)) + layer("proj", kernel=(4, 2)) + layer("conv", kernel=(1, 1, 5, 6)),
+    )
+    assert pairs(found) == {
+        "logits/weights": "head/kernel",
+        "logits/biases": "head/bias",
+        "line/weights": "proj/kernel",
+        "fc/weights": "conv/kernel",
+    }
+    # One of more positions is none, however many weights it has.
+    assert not matching.match(entries(fc6__weights=(2, 2, 4, 3)), layer("fc1", kernel=(16, 3))).pairs
+
+
+def test_layers_beside_each_other_are_told_apart_by_where_they_are_concatenated():
+    def branches(order):
+        flow = {"join": tuple(order), 3: ("join",), 0: ("x",), 1: ("x",), 2: ("x",)}
+        return lambda names: Flow(dict(zip(names, map(frozenset, ([0], [1], [2], [3])), strict=True)), flow, {"join"})
+
+    source = entries(a__kernel=(4, 4), b__kernel=(4, 4), c__kernel=(4, 4), end__kernel=(12, 2))
+    weights = layer("p", given="dense", kernel=(4, 4)) + layer("q", given="dense", kernel=(4, 4))
+    weights += layer("r", given="dense", kernel=(4, 4)) + layer("head", kernel=(12, 2))
+    one, other = branches([2, 0, 1]), branches([0, 1, 2])
+    found = matching.match(source, weights, one([e.key for e in source]), other([w.path for w in weights]))
+    assert pairs(found) == {
+        "c/kernel": "p/kernel",
+        "a/kernel": "q/kernel",
+        "b/kernel": "r/kernel",
+        "end/kernel": "head/kernel",
+    }
+    # Without a concatenation, which is to be added and has no order, nothing tells them apart.
+    found = matching.match(
+        source, weights, one([e.key for e in source]), Flow(other([w.path for w in weights]).operations, {})
+    )
+    assert set(pairs(found)) == {"end/kernel"}
+
+
+def test_joins_of_joins_are_one_join_and_sums_have_no_order():
+    operations = {name: frozenset([name]) for name in "abcd"}
+    feeds = {"in": ("a", "b"), "out": ("in", "c"), "relu": ("out",), "d": ("relu",)}
+    assert Flow(operations, feeds, frozenset({"in", "out"})).places("d") == {(0, "a"), (1, "b"), (2, "c")}
+    assert Flow(operations, feeds, frozenset({"out"})).places("d") == {(0, "a"), (0, "b"), (1, "c")}
+    assert Flow(operations, feeds).places("d") == {(0, "a"), (0, "b"), (0, "c")}
+    # What the model is given has its place, too; what goes beside without variables (a mask) takes none.
+    given = {"join": ("x", "a", "b"), "mul": ("join", "noise"), "d": ("mul",)}
+    assert Flow(operations, given, frozenset({"join"})).places("d") == {(1, "a"), (2, "b")}
+    # A loop ends.
+    loop = {"d": ("merge",), "merge": ("a", "next"), "next": ("merge", "d")}
+    assert Flow(operations, loop, frozenset({"merge"})).places("d") == {(0, "a")}
 
 
 def test_equal_shapes_need_names():
@@ -156,19 +209,31 @@ def networks(draw):
     """Draws a graph of layers of few shapes, its TF1 scopes in order of creation, and a model made in another order."""
     count = draw(st.integers(2, 9))
     shapes = [draw(st.sampled_from([(2, 2), (2, 3)])) for _ in range(count)]
-    feeds = {n: frozenset(draw(st.sets(st.integers(0, n - 1), min_size=1, max_size=2))) for n in range(1, count)}
-    return shapes, feeds, draw(st.permutations(range(count))), draw(st.booleans()), draw(st.booleans())
+    feeds = {n: tuple(draw(st.sets(st.integers(0, n - 1), min_size=1, max_size=2))) for n in range(1, count)}
+    joins = set()
+    for n, sources in list(feeds.items()):
+        if len(sources) > 1 and draw(st.booleans()):
+            joins.add(f"join {n}")
+            feeds[f"join {n}"], feeds[n] = tuple(draw(st.permutations(sources))), (f"join {n}",)
+    return (
+        shapes,
+        feeds,
+        frozenset(joins),
+        draw(st.permutations(range(count))),
+        draw(st.booleans()),
+        draw(st.booleans()),
+    )
 
 
 @given(networks())
 @settings(max_examples=400, deadline=None)
 def test_no_match_is_ever_wrong(network):
-    shapes, feeds, order, with_source, with_target = network
+    shapes, feeds, joins, order, with_source, with_target = network
     scopes = ["dense" + (f"_{n}" if n else "") for n in range(len(shapes))]
     source = entries(**{f"{scope}__kernel": shape for scope, shape in zip(scopes, shapes, strict=True)})
     weights = [layer(f"made_{n}", given="made", kernel=shapes[n])[0] for n in order]
-    source_flow = Flow({f"{scope}/kernel": frozenset([n]) for n, scope in enumerate(scopes)}, feeds)
-    target_flow = Flow({f"made_{n}/kernel": frozenset([n]) for n in order}, feeds)
+    source_flow = Flow({f"{scope}/kernel": frozenset([n]) for n, scope in enumerate(scopes)}, feeds, joins)
+    target_flow = Flow({f"made_{n}/kernel": frozenset([n]) for n in order}, feeds, joins)
     found = matching.match(source, weights, source_flow if with_source else None, target_flow if with_target else None)
     right = {f"{scope}/kernel": f"made_{n}/kernel" for n, scope in enumerate(scopes)}
     assert pairs(found).items() <= right.items()
@@ -282,3 +347,13 @@ def test_rules_come_before_matching():
         "d1/kernel": ("a/kernel", "only one fits"),
         "d1/bias": ("a/bias", "only one fits"),
     }
+
+
+def test_a_concatenation_that_is_called_twice_tells_no_order():
+    inputs = keras.Input((4,))
+    join = keras.layers.Concatenate()
+    first, second = (keras.layers.Dense(4, use_bias=False)(inputs) for _ in range(2))
+    once = keras.Model(inputs, keras.layers.Dense(2)(join([first, second])))
+    assert target.flow(once).joins
+    twice = keras.Model(inputs, keras.layers.Dense(2)(join([first, second]) + join([second, first])))
+    assert not target.flow(twice).joins

@@ -17,11 +17,18 @@ def oracle(case):
 
 
 def port(model, case, rules=None, **more):
-    """Loads a case into a model whose weights are first made wrong, and compares with TensorFlow 1.15's answers."""
+    """Loads a case into a model whose weights are first made wrong, and compares with TensorFlow 1.15's answers.
+
+    `rules` is a file of fixtures/port_rules, or Rule objects.
+    """
     for weight in model.weights:
         weight.assign(keras.ops.full(weight.shape, -7.0))
     return load_checkpoint_weights(
-        model, cases.FOLDER / case / "model.ckpt-3", rules and RULES / rules, expect=oracle(case), **more
+        model,
+        cases.FOLDER / case / "model.ckpt-3",
+        RULES / rules if isinstance(rules, str) else rules,
+        expect=oracle(case),
+        **more,
     )
 
 
@@ -222,12 +229,69 @@ def test_not_strict_loads_what_fits_and_returns_the_rest():
     assert "Missing in the checkpoint (2): 'new/kernel' [32, 4]" in str(report)
 
 
+def test_a_net_of_branches_with_a_head_that_the_model_lacks():
+    model = porting_models.branches()
+    with pytest.raises(LoadError) as caught:
+        port(model, "port_branches")
+    assert "Left over in the checkpoint (4): 'aux/logits/bias' [5]" in str(caught.value)
+    assert "key = 'aux/.*'\n    skip = " in str(caught.value) and "Undecided" not in str(caught.value)
+    report = port(model, "port_branches", [Rule("aux/.*", skip="not in this model")])
+    assert_accounted(report)
+    sources = {assignment.keys[0]: assignment.weight for assignment in report.assignments}
+    first, _, last = (sources[f"mixed_c/{name}/kernel"] for name in ("b1x1", "b3x3", "pool_proj"))
+    order = list(report.weights)
+    assert order.index(first) < order.index(last)
+
+
+def test_branches_in_another_order_are_another_model():
+    # The one of the pool is told by what it computes from alone, which both branches of one convolution do.
+    with pytest.raises(LoadError, match="Undecided|does not give the answers"):
+        port(porting_models.branches(swapped=True), "port_branches", [Rule("aux/.*", skip="not in this model")])
+
+
+def test_weights_that_a_rule_keeps_stay_as_the_model_has_them():
+    inputs = keras.Input((16,))
+    hidden = layers.Dense(32, activation="relu", name="dense")(inputs)
+    model = keras.Model(inputs, layers.Dense(7, name="new_head")(hidden))
+    before = [np.asarray(weight) for weight in model.get_layer("new_head").weights]
+    rules = [Rule("dense_1/.*", skip="another task"), Rule(weight="new_head/.*", keep="trained from here on")]
+    with pytest.raises(LoadError, match=r"weight = 'new_head/\.\*'\n    keep = \"not in the checkpoint\""):
+        load_checkpoint_weights(model, cases.FOLDER / "mlp_layers", rules[:1])
+    report = load_checkpoint_weights(model, cases.FOLDER / "mlp_layers", rules)
+    assert report.complete and report.proven == 2
+    assert report.kept == dict.fromkeys(("new_head/kernel", "new_head/bias"), "trained from here on")
+    assert "2 of 4 weights of" in str(report) and "kept as the model had it, trained from here on: 2 (" in str(report)
+    assert "kept as they were" in repr(report)
+    for weight, value in zip(model.get_layer("new_head").weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+    with np.load(oracle("mlp_layers")) as file:
+        assert not np.array_equal(keras.Model(inputs, hidden)(file["in/x"]), np.zeros((1, 32)))
+
+
+@pytest.mark.parametrize(
+    ("rules", "fact"),
+    [
+        ([Rule("dense/kernel", "new_head/kernel"), Rule(weight="new_head/.*", keep=True)], "does not fit|shape"),
+        ([Rule(weight="new_haed/.*", keep=True)], "Matched nothing: rule 1 \\(new_haed/.*\\): closest: 'new_head"),
+        ([Rule(weight="new_head", keep=True)], "it matches only a part of 'new_head/bias'"),
+        ([Rule(weight=".*", keep=True), Rule("dense_1/bias", "new_head/bias")], "an earlier rule keeps it"),
+        ([Rule(weight="new_.*", keep=True), Rule(weight="new_head/bias", keep=True)], "an earlier rule has filled"),
+    ],
+)
+def test_a_rule_that_keeps_what_is_not_there_or_taken_is_said(rules, fact):
+    inputs = keras.Input((16,))
+    hidden = layers.Dense(32, activation="relu", name="dense")(inputs)
+    model = keras.Model(inputs, layers.Dense(7, name="new_head")(hidden))
+    with pytest.raises(LoadError, match=fact):
+        load_checkpoint_weights(model, cases.FOLDER / "mlp_layers", [*rules, Rule("nothing/.*", skip=True)])
+
+
 def test_left_over_variables_are_refused_with_a_rule_to_skip_them():
     model = keras.Sequential([keras.Input((16,)), layers.Dense(32)])
     with pytest.raises(LoadError) as caught:
         load_checkpoint_weights(model, cases.FOLDER / "mlp_layers")
     assert "Left over in the checkpoint (2): 'dense_1/bias' [3], 'dense_1/kernel' [32, 3]" in str(caught.value)
-    assert "key = 'dense_1/bias'\n    skip = " in str(caught.value)
+    assert "key = 'dense_1/.*'\n    skip = " in str(caught.value)
     report = load_checkpoint_weights(model, cases.FOLDER / "mlp_layers", [Rule("dense_1/.*", skip="other task")])
     assert report.skipped["dense_1/bias"] == "other task"
 

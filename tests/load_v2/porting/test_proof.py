@@ -202,9 +202,9 @@ def test_a_report_tells_everything_once():
     assert report.complete
 
 
-def suggested(missing=(), left=(), ambiguous=()):
+def suggested(missing=(), left=(), ambiguous=(), weights=()):
     entries = {key: Entry(key, shape, "float32") for key, shape in dict(left).items()}
-    weights = [Weight(path, shape, "float32") for path, shape in dict(missing).items()]
+    weights = [Weight(path, shape, "float32") for path, shape in {**dict(missing), **dict(weights)}.items()]
     plan = Plan([], {}, list(dict(missing)), list(entries), [], list(ambiguous), [], [])
     return suggestions.lines(Report.of_plan(plan, "c", "m", entries, weights))
 
@@ -215,12 +215,27 @@ def test_a_variable_of_the_size_is_proposed_as_it_is_or_turned_or_reshaped():
     ]  # fmt: skip
     assert suggested({"d/kernel": (2, 3)}, {"a": (3, 2)})[-1] == "transform = [{ transpose = [1, 0] }]"
     assert suggested({"d/kernel": (4, 2, 3)}, {"a/kernel": (4, 6)})[-1] == "transform = [{ reshape = [4, 2, 3] }]"
-    assert suggested({"d/kernel": (4, 2, 3)}, {"a/bias": (4, 6)}) == []
-    assert suggested({"d/kernel": (5,)}, {"a": (4,)}) == []
+    assert suggested({"d/kernel": (8, 3)}, {"a/kernel": (2, 2, 2, 3)})[-1] == "transform = [{ reshape = [8, 3] }]"
+    assert not any("transform" in line for line in suggested({"d/kernel": (4, 2, 3)}, {"a/bias": (4, 6)}))
+    assert not any("key" in line for line in suggested({"d/kernel": (5,)}, {"a": (4,)}))
+
+
+def test_what_nothing_could_be_is_proposed_to_be_kept_by_scope_or_by_end():
+    assert suggested({"norm/mean": (3,), "norm/count": ()}) == [
+        "[[rule]]", "weight = 'norm/.*'", 'keep = "not in the checkpoint"'
+    ]  # fmt: skip
+    weights = {f"block{n}_conv/{role}": (n,) for n in range(3) for role in ("kernel", "bias")}
+    biases = {path: shape for path, shape in weights.items() if path.endswith("bias")}
+    assert suggested(biases, weights=weights)[1] == "weight = '.*_conv/bias'"
+    # The end is not theirs alone where another weight has it, too: each is named.
+    weights["stem_conv/bias"] = (9,)
+    lines = suggested(biases, weights=weights)
+    assert [line for line in lines if line.startswith("weight")] == [f"weight = '{path}'" for path in biases]
 
 
 def test_what_is_left_over_is_proposed_to_be_skipped_only_where_nothing_is_missing():
     assert suggested({}, {"a/b": (2,)}) == ["[[rule]]", "key = 'a/b'", 'skip = "not in this model"']
+    assert suggested({}, {"a/b/w": (2,), "a/b/v": (2,)})[1] == "key = 'a/.*'"
     assert not any("skip" in line for line in suggested({"d/kernel": (5,)}, {"a": (4,)}))
 
 

@@ -170,6 +170,11 @@ def test_first_rule_that_matches_takes_the_variable():
         ("[[rule]]\nkey = 'a'\nweight = 'b'\npreset = 'gru'\nforget_bias = 1.0", ["forget_bias belongs"]),
         ("[[rule]]\nkey = '(?P<n>a)'\nweight = 'b\\g<m>'", ["refers to group m"]),
         ("[[rule]]\nkey = []\nweight = 'b'", ["key is a string"]),
+        ("[[rule]]\nweight = 'b'", ["key is a string"]),
+        ("[[rule]]\nkey = 'a'\nweight = 'b'\nkeep = 'c'", ["keep = ", "without a key"]),
+        ("[[rule]]\nweight = 'b'\nmore = true\nkeep = 'c'", ["keep = ", "without a key"]),
+        ("[[rule]]\nkeep = 'c'", ["keep = ", "without a key"]),
+        ("[[rule]]\nweight = 'b('\nkeep = 'c'", ["weight 'b(' is not a regular expression"]),
         ("[[rule]]\nkey = 'a'\nweight = [1]", ["weight is a string"]),
         (
             "[[rule]]\nkey = 'a'\nweight = 'b'\ntransform = [{ split = { axis = 0, parts = 2 } }]",
