@@ -137,7 +137,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/refine.py",
-        before="tuple(sorted(colours[near] for near in neighbours[id(group)][1])),",
+        before="tuple(sorted((place, colours[near]) for place, near in neighbours[id(group)][1])),",
         after="(),",
         tests=("tests/load_v2/porting/test_steps.py",),
     ),

@@ -85,6 +85,7 @@ def test_a_convolution_of_one_position_is_a_dense_layer():
     }
     # One of more positions is none, however many weights it has.
     assert not matching.match(entries(fc6__weights=(2, 2, 4, 3)), layer("fc1", kernel=(16, 3))).pairs
+    assert not matching.match(entries(fc6__weights=(2, 2, 4, 3)), layer("fc1", kernel=(4, 3))).pairs
 
 
 def test_layers_beside_each_other_are_told_apart_by_where_they_are_concatenated():

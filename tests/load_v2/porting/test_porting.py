@@ -257,6 +257,9 @@ def test_weights_that_a_rule_keeps_stay_as_the_model_has_them():
     rules = [Rule("dense_1/.*", skip="another task"), Rule(weight="new_head/.*", keep="trained from here on")]
     with pytest.raises(LoadError, match=r"weight = 'new_head/\.\*'\n    keep = \"not in the checkpoint\""):
         load_checkpoint_weights(model, cases.FOLDER / "mlp_layers", rules[:1])
+    with pytest.raises(LoadError, match="no matching variable for 1 of 4 weights"):
+        kept = Rule(weight="new_head/kernel", keep=True)
+        load_checkpoint_weights(model, cases.FOLDER / "mlp_layers", [rules[0], kept])
     report = load_checkpoint_weights(model, cases.FOLDER / "mlp_layers", rules)
     assert report.complete and report.proven == 2
     assert report.kept == dict.fromkeys(("new_head/kernel", "new_head/bias"), "trained from here on")
