@@ -54,7 +54,7 @@ def test_a_product_of_which_more_is_read_is_a_layer_without_its_activation():
         return {"x": x}, {"linear": product, "y": tf.nn.relu(product)}
 
     code = assert_rebuilt(build, _x(4, 20), "Dense")
-    assert "activation" not in code and "ops.relu" in code
+    assert "activation" not in code and "layers.ReLU()(linear)" in code
 
 
 def test_the_same_weights_twice_are_one_layer():
@@ -256,8 +256,8 @@ def _gpt_gelu(x):
     [
         (_bert_gelu, " gelu(x)"),
         (_gpt_gelu, "ops.gelu(x, approximate=True)"),
-        (lambda x: tf.maximum(0.2 * x, x), "ops.leaky_relu(x, 0.2)"),
-        (lambda x: x * tf.sigmoid(x), "ops.silu(x)"),
+        (lambda x: tf.maximum(0.2 * x, x), "layers.LeakyReLU(0.2)(x)"),
+        (lambda x: x * tf.sigmoid(x), 'layers.Activation("silu")(x)'),
     ],
 )
 def test_activations_are_called_by_their_names(build, text):
