@@ -92,7 +92,7 @@ def _concatenation(context: Context, parts: Sequence, axis: Expression | None) -
     if len(parts.items) < 2 or not all(_fits(context, part) for part in parts.items) or not isinstance(axis, Literal):
         return None
     (rank, *others) = {context.graph.rank(part.tensor) for part in parts.items if isinstance(part, Operand)}
-    if others or axis.value in (0, -rank):
+    if others or rank is None or axis.value in (0, -rank):
         return None
     return _called(context, "Concatenate", parts, axis=None if axis.value == -1 else axis.value)
 
