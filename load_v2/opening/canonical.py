@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from export_v1.ir import graph as ir
 from export_v1.ir.graph import GraphDef, NodeDef, Tensor
-from load_v2.opening import choices
+from load_v2.opening import biases, choices
 from load_v2.opening import graph as graphs
 from load_v2.opening.graph import Graph
 from load_v2.opening.size_algebra import divided, product
@@ -34,6 +34,9 @@ def simplified(result: Graph, read: Reader) -> Graph:
             continue
         if widened := _with_widths(result, values):
             result = graphs.with_nodes(result, widened)
+            continue
+        if moved := biases.moved(result, values):
+            result = graphs.with_nodes(result, moved)
             continue
         known = _static(result, values, sizes)
         idle = _idle(result, values, sizes)
