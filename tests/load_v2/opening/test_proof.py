@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from load_v2.opening import cover, proof, rebuilding
+from load_v2.opening import cover, expressions, proof, rebuilding
 from load_v2.opening.context import Context
 from load_v2.opening.patterns import weighted
 from tests.support.rebuilding import case, covered, numbers, placeholder
@@ -61,6 +61,29 @@ def test_two_gates_swapped_fail_their_proof(exported, places):
         np.concatenate([np.split(value, 4, axis=-1)[at] for at in order], axis=-1) for value in lstm.weights
     )
     assert proof.check(context, pieces, inputs)
+
+
+def _roots_of(spread):
+    """A loop over matrices that have a root, as those that are recorded do, and random ones do not."""
+
+    def build():
+        x = placeholder("x", [None, 3, 3])
+        least = tf.constant(spread)
+        body = lambda at, h: (at + 1, tf.linalg.cholesky(h @ tf.transpose(h, [0, 2, 1]) * 0.1 + h + least))  # noqa: E731
+        return {"x": x}, {"y": tf.while_loop(lambda at, h: at < 2, body, [0, x])[1]}
+
+    return build
+
+
+@pytest.mark.parametrize("spread", [np.eye(3, dtype="float32") * 2 + 0.25, np.zeros((3, 3), "float32")])
+def test_what_random_numbers_have_no_answer_to_is_compared_by_recorded_ones(spread):
+    built = case(_roots_of(spread))
+    pieces = covered(built).pieces
+    inputs = {"x": np.tile(np.eye(3, dtype="float32"), (2, 1, 1))}
+    assert proof.check(built.context, pieces, inputs) == {}
+    loop = next(piece for piece in pieces if piece.rule == "loop")
+    changed = dataclasses.replace(loop, code=expressions.Binary("*", loop.code, expressions.Literal(1.5)))
+    assert "DIFFERENT" in next(iter(proof.check(built.context, [changed], inputs).values()))
 
 
 def test_a_match_that_fails_gives_way(monkeypatch):
