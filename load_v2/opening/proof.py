@@ -173,7 +173,7 @@ def _is_finite(values: Iterable[np.ndarray]) -> bool:
 def _difference(context: Context, evaluator: Evaluator, piece: Piece, tries, feeds) -> str | None:
     """Returns what is different for inputs; for the next ones, too, where there is no finite answer to the first."""
     outputs = [output for output in piece.outputs if output is not None]
-    refused, compared = None, False
+    refused, answered = None, False
     for given in tries:
         want = context.values.run(outputs, {**feeds, **given})
         try:
@@ -185,14 +185,14 @@ def _difference(context: Context, evaluator: Evaluator, piece: Piece, tries, fee
         members = [member for member, output in zip(members, piece.outputs, strict=True) if output is not None]
         for output, wanted, member in zip(outputs, want, members, strict=True):
             got = np.asarray(keras.ops.convert_to_numpy(member))
-            result = comparison.compare(output.name, np.asarray(wanted), got, sides=("in the graph", "in Keras"))
-            if not result.equal:
-                return str(result)
+            compared = comparison.compare(output.name, np.asarray(wanted), got, sides=("in the graph", "in Keras"))
+            if not compared.equal:
+                return str(compared)
         if _is_finite(want):
             return None
         # NaN equals NaN: where there is nothing else, nothing was compared.
-        compared = True
-    return None if compared else refused
+        answered = True
+    return None if answered else refused
 
 
 def first_lines(error: Exception) -> str:
