@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 
 from export_v1 import errors, interface
-from export_v1.analysis import changed_kernels, endless, races
+from export_v1.analysis import changed_kernels, endless
 from export_v1.artifact import assembly, model_settings, recording, save, versions, warmup
 from export_v1.artifact.report import Report
 from export_v1.console import progress
@@ -19,7 +19,7 @@ from export_v1.ir import randomness, safety, wellformed
 from export_v1.ir.graph import Index, parse
 from export_v1.model import Source
 from export_v1.passes import replacements
-from export_v1.planning import norms, plan, variant
+from export_v1.planning import norms, plan
 from export_v1.planning.plan import DEFAULT, Plan
 from export_v1.proof import batch, checking, memory, sample, training
 from export_v1.proof.asking import Unanswered
@@ -92,8 +92,8 @@ def _export(
 
         _, outputs, _ = assembled.exported.signatures[DEFAULT]
         writes = bool(answers) and save.writes_variables(assembled.exported.graph_def, outputs.values())
-        left_open = _left_open(opened.planned, assembled.exported, files, writes) if answers else {}
-        written, not_proven = _write(assembled, answers, requests, target.folder, left_open, writes)
+        changed = changed_kernels.unproven(assembled.exported.graph_def, outputs) if answers else {}
+        written, not_proven = _write(assembled, answers, requests, target.folder, changed, writes)
         recorded = recorded and recorded.without(not_proven)
         if request.require_proof:
             _require(recorded)
@@ -162,25 +162,12 @@ def _require(recorded: Sample | None) -> None:
         )
 
 
-def _left_open(planned: Plan, exported: save.Exported, files: assets.Files, writes: bool) -> dict[str, str]:
-    """Returns output key -> why its answers prove nothing, equal or not.
-
-    The graph does not say what is read there, or TensorFlow 1 computed it otherwise.
-    """
-    _, outputs, _ = exported.signatures[DEFAULT]
-    changed = changed_kernels.unproven(exported.graph_def, outputs)
-    if not writes:
-        return changed
-    serving = variant.original(planned.serving, files)
-    return changed | races.undecided(serving.graph_def, serving.outputs[planned.default])
-
-
 def _write(
     assembled: assembly.Assembly,
     answers: list[Sample],
     requests: Mapping[int, warmup.Batch],
     folder: str,
-    left_open: Mapping[str, str],
+    changed: Mapping[str, str],
     writes: bool,
 ) -> tuple[save.Written, dict[str, str]]:
     """Writes the SavedModel after it has given the original's answers; returns which outputs prove nothing after all.
@@ -192,7 +179,7 @@ def _write(
     is_rewritten = optimized or not exported.weights.variables
     remedy = checking.OPTIMIZED if optimized else checking.FROZEN if is_rewritten else checking.DEFECT
     inputs, outputs, _ = exported.signatures[DEFAULT]
-    not_proven = dict(left_open)
+    not_proven = dict(changed)
 
     def compare(answer: Sample, session) -> None:
         def refill() -> None:

@@ -30,6 +30,8 @@ _ARITHMETIC = ops.ADDS | {
 _SUMS = ops.ADDS | {"AddN", "ConcatV2"}
 # What scales and shifts a value, where the other input is a constant.
 _SCALES = ops.ADDS | {"Sub", "Mul", "RealDiv", "Div"}
+# Other layouts of the same numbers.
+_LAYOUTS = ops.RESHAPES | {"Identity", "Transpose"}
 # Of so many parts of one value that a loss compares one by one, each may be an answer; of more, none is told apart.
 _MOST_PARTS = 4
 DIFFERENCES = frozenset({"Sub", "SquaredDifference"})
@@ -279,12 +281,31 @@ class _Finding:
             reader, tensor = node, roles.live.data(node)[0]
         plain = node.op in made or (reader.op == "Mul" and self._is_scaled(tensor))
         plain = plain and not self._results.in_loss_scope(node) and self._is_value(tensor)
+        plain = plain and not self._is_held_against_itself(tensor)
         return tensor if plain and not self._results.is_presentable(node, tensor, reader) else None
 
     def _is_scaled(self, tensor: Tensor) -> bool:
         """Whether a tensor is a result of the model, scaled by constants."""
         node, result = self._roles.index[tensor.node], self._unscaled(tensor)
         return result != tensor and self._results.is_presentable(self._roles.index[result.node], result, node)
+
+    def _is_held_against_itself(self, tensor: Tensor) -> bool:
+        """Whether a tensor is one value beside its own other layout: the rows of a batch in pairs or triplets.
+
+        A loss makes those of embeddings, to choose among them by labels.
+        """
+        sides = self._roles.live.data(self._roles.index[self._unscaled(tensor).node])
+        if len(sides) != 2 or sides[0] == sides[1]:
+            return False
+        one, other = (self._laid_out(side) for side in sides)
+        return one == other
+
+    def _laid_out(self, tensor: Tensor) -> Tensor:
+        """What a tensor is but for its layout."""
+        roles = self._roles
+        while (node := roles.index[tensor.node]).op in _LAYOUTS and tensor not in roles.sources:
+            tensor = roles.live.data(node)[0]
+        return tensor
 
     def _is_loss(self, node: NodeDef) -> bool:
         """Whether a node that nothing reads is a loss or a metric."""

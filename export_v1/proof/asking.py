@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from export_v1 import errors
-from export_v1.analysis import endless
+from export_v1.analysis import endless, races
 from export_v1.console import supervise
 from export_v1.ir import graph, importing, ops
 from export_v1.ir.graph import GraphDef, NodeDef
@@ -119,6 +119,10 @@ class Original:
             session.fill(self._opened, self._weights)
         if self._tables is not None:
             self._tables.restore()
+
+    def undecided(self) -> dict[str, str]:
+        """Returns output key -> which order its answer depends on that the graph leaves open."""
+        return races.undecided(self.graph_def, self._original.outputs[self._key]) if self._writes else {}
 
     def trial(self) -> trial.Trial:
         """Returns what runs guesses at the inputs in a process of their own."""

@@ -116,7 +116,9 @@ def record(
         elsewhere = {key for other in further for key in other.outputs}
         here = tuple(f"the first inputs, output {key!r}: {why}" for key, why in not_proven.items() if key in elsewhere)
         not_proven = {key: why for key, why in not_proven.items() if key not in elsewhere}
-        return dataclasses.replace(first, not_proven=not_proven, further=further, not_asked=here + not_asked)
+        found = dataclasses.replace(first, not_proven=not_proven, further=further, not_asked=here + not_asked)
+        # What the export leaves out of the graph may be what writes: it is no proof that the answers agreed.
+        return found.without(original.undecided())
 
 
 def _first_that_fits(

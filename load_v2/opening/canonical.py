@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from export_v1.ir import graph as ir
 from export_v1.ir.graph import GraphDef, NodeDef, Tensor
-from load_v2.opening import choices
+from load_v2.opening import biases, choices
 from load_v2.opening import graph as graphs
 from load_v2.opening.graph import Graph
 from load_v2.opening.size_algebra import divided, product
@@ -34,6 +34,9 @@ def simplified(result: Graph, read: Reader) -> Graph:
             continue
         if widened := _with_widths(result, values):
             result = graphs.with_nodes(result, widened)
+            continue
+        if moved := biases.moved(result, values):
+            result = graphs.with_nodes(result, moved)
             continue
         known = _static(result, values, sizes)
         idle = _idle(result, values, sizes)
@@ -130,7 +133,7 @@ def _filled_in(sizes: Sizes, source: Tensor, wanted: list) -> list:
 
 
 def _idle(result: Graph, values: Values, sizes: Sizes) -> dict[Tensor, Tensor]:
-    """Returns tensors that are the same as an input of their node."""
+    """Returns tensors that are the same as an input of their node, or as one that this is made of."""
     passed_on = {}
     for node in result.graph_def.node:
         tensor = Tensor(node.name)
@@ -152,7 +155,23 @@ def _idle(result: Graph, values: Values, sizes: Sizes) -> dict[Tensor, Tensor]:
             same = amounts is not None and not amounts.any()
         if same:
             passed_on[tensor] = sources[0]
+        elif node.op in {"Reshape", "Transpose"} and (origin := _origin(result, sizes, tensor)) is not None:
+            passed_on[tensor] = origin
     return passed_on
 
 
+def _origin(result: Graph, sizes: Sizes, tensor: Tensor) -> Tensor | None:
+    """Returns a tensor of the same shape that is only brought back, by steps none of which changes the order of numbers.
+
+    What a product gives is none: the Reshape behind it may be part of a layer over many axes.
+    """
+    shape, source = sizes.shape(tensor), tensor
+    while shape is not None and sizes.keeps_order(source):
+        source = result.sources(source)[0]
+        if sizes.shape(source) == shape and result.op(source) not in _PRODUCTS:
+            return source
+    return None
+
+
+_PRODUCTS = frozenset({"MatMul", "BatchMatMul", "BatchMatMulV2"})
 _CAN_BE_IDLE = frozenset({"Transpose", "Reshape", "BroadcastTo", "Cast", "AddN", "ConcatV2", "Pad"})

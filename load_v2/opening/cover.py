@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from export_v1.ir import ops
 from export_v1.ir.graph import Tensor
-from load_v2.opening import expressions, operations, ties
+from load_v2.opening import as_layers, expressions, operations, ties
 from load_v2.opening.context import Context, Pattern, Piece, Refused
 from load_v2.opening.loops import bidirectional
 from load_v2.opening.patterns.pattern import Missed
@@ -92,7 +92,7 @@ def cover(context: Context) -> Cover:
         pieces.append(piece)
         todo.extend(expressions.operands(piece.code))
     if not refusals:
-        pieces = ties.bound(context, bidirectional.paired(context, pieces))
+        pieces = as_layers.in_place(context, ties.bound(context, bidirectional.paired(context, pieces)))
     return Cover(tuple(pieces), tuple(dict.fromkeys(refusals)), tuple(dict.fromkeys(misses)))
 
 

@@ -25,6 +25,7 @@ _LOOKS_LIKE_A_DIGIT = frozenset("lo")
 # Names that Keras gives by itself to layers that the code gives none, and to calls of `keras.ops`.
 _AUTOMATIC = re.compile(
     r"(flatten|reshape|dynamic_\w+|(global_)?(max|average)_pooling\d_?d|zero_padding\d_?d|up_sampling\d_?d|functional|dropout"
+    r"|activation|(leaky_)?re_lu|permute"
     rf"|get_item|sequence_mask|reverse_sequence|{'|'.join(n for n in dir(keras.ops) if callable(getattr(keras.ops, n)))})(_\d+)?"
 )
 

@@ -15,8 +15,8 @@ from export_v1.format import sample as codec
 from export_v1.ir.graph import Tensor
 from load_v2.errors import LoadError, path_of, quoted
 from load_v2.layer.signature_layer import SignatureLayer
-from load_v2.opening import backends as processes
 from load_v2.opening import (
+    as_layers,
     canonical,
     carried,
     choices,
@@ -37,10 +37,12 @@ from load_v2.opening import (
     values,
     weight_rules,
 )
+from load_v2.opening import backends as processes
 from load_v2.opening import graph as graphs
 from load_v2.opening.context import Context
 from load_v2.opening.cover import Cover
 from load_v2.opening.layers import Layer
+from load_v2.opening.loops import bidirectional
 from load_v2.opening.report import Report
 from load_v2.opening.sizes import Sizes
 from load_v2.opening.strings import Split
@@ -303,7 +305,7 @@ def proven(context: Context, sample: codec.Arrays | None) -> Cover:
             return covered
         context.rejected.update(wrong)
         context.start_anew()
-        patterns = {pattern.name for pattern in context.patterns.of_model}
+        patterns = {*(pattern.name for pattern in context.patterns.of_model), as_layers.RULE, bidirectional.RULE}
         stubborn = {key: why for key, why in wrong.items() if key[0] not in patterns}
         if stubborn:
             refusals = tuple(
@@ -456,16 +458,20 @@ def report(plan_: Plan, proofs: Mapping[str, tuple[str, ...]] | None = None, not
         else:
             operations[piece.rule] += 1
     refused = plan_.covered.refusals
-    weights = sum(value.size for layer in plan_.layers for value in layer.weights) + _outside(plan_)
-    in_parts = (value for layer in plan_.layers if layer.printed for part in layer.parts for value in part.weights)
-    standard = [value for layer in plan_.layers if not layer.printed for value in layer.weights] + [*in_parts]
+    # A graph without variables was frozen: which of its constants were weights is not known.
+    learned = [layer for layer in plan_.layers if layer.variables] or plan_.layers
+    weights = sum(value.size for layer in learned for value in layer.weights)
+    held = sum(value.size for layer in plan_.layers for value in layer.weights)
+    in_parts = (value for layer in learned if layer.printed for part in layer.parts for value in part.weights)
+    standard = [value for layer in learned if not layer.printed for value in layer.weights] + [*in_parts]
     return Report(
         layers=own,
         printed=printed,
         operations=operations,
         nodes=sum(len(piece.nodes) for piece in plan_.covered.pieces) + len({refusal.node for refusal in refused}),
         nodes_in_layers=in_layers,
-        weights=weights,
+        weights=weights + _outside(plan_),
+        constants=held - weights,
         standard_weights=sum(value.size for value in standard),
         lines=None if refused else source.lines_of_code(plan_.source),
         live=sum(1 for _ in subgraph.all_nodes(plan_.taken.serve.graph_def)),

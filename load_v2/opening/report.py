@@ -18,8 +18,9 @@ class Report:
         operations: op -> how many nodes became code without a layer.
         nodes: live nodes that depend on data.
         nodes_in_layers: those of them that are part of a layer of Keras's own.
-        weights: numbers in weights altogether.
-        standard_weights: those of them in Keras's own layers.
+        weights: numbers that layers hold of the graph's variables; in a graph that has none, all that layers hold.
+        constants: numbers that layers hold of no variable, such as a large table of sines.
+        standard_weights: those of `weights` that are in Keras's own layers.
         lines: of the generated code, without docstrings, comments, imports and blank lines; None where there is no code.
         live: nodes of the graph that the outputs need, weights, constants and the bodies of loops among them.
         islands: pieces of graph without code, one line for each.
@@ -34,6 +35,7 @@ class Report:
     nodes: int
     nodes_in_layers: int
     weights: int
+    constants: int
     standard_weights: int
     lines: int | None
     live: int
@@ -63,9 +65,10 @@ class Report:
         if self.operations:
             lines.append(f"keras.ops: {_counted(self.operations)}")
         code = "none, something is refused" if self.lines is None else f"{self.lines} lines for {self.live} nodes"
+        beside = f", and {self.constants:,} in constants" if self.constants else ""
         lines.append(
-            f"weights: {self.weights:,} numbers, {self.share:.2%} in Keras's own layers; nodes: {self.nodes_in_layers} of "
-            f"{self.nodes} in layers; code: {code}"
+            f"weights: {self.weights:,} numbers, {self.share:.2%} in Keras's own layers{beside}; "
+            f"nodes: {self.nodes_in_layers} of {self.nodes} in layers; code: {code}"
         )
         lines += [f"no code: {island}" for island in self.islands]
         lines += [f"not a layer: {miss}" for miss in self.misses]

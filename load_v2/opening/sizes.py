@@ -318,6 +318,18 @@ class Sizes:
             return None
         return filled([-1 if at in data else size for at, size in enumerate(sizes)])
 
+    def keeps_order(self, tensor: Tensor) -> bool:
+        """Returns whether a tensor has the numbers of its node's first input in the same order, in whatever shape."""
+        op = self._graph.op(tensor)
+        if op != "Transpose":
+            return op in {"Reshape", "Squeeze", "ExpandDims"}
+        source, permutation = self._graph.sources(tensor)
+        order, shape = self.array(permutation), self.shape(source)
+        if order is None or shape is None or not all(isinstance(at, int) for at in order):
+            return False
+        kept = [at for at in order if shape[at] != 1]
+        return kept == sorted(kept)
+
     def _of_sparse(self, sources: list[Tensor]) -> np.ndarray | None:
         """Returns the shape that a sparse tensor gets, where one size may follow from the others."""
         before, after = (self.array(source) for source in sources[1:])

@@ -23,6 +23,7 @@ _A_VALUE = 10
 # So many statements in a numbered scope are a block; fewer are a layer.
 _A_BLOCK = 4
 _DEEPEST = 4
+_MOST_LAYERS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,7 +245,13 @@ def _without_masks(statements: list[Statement], outputs: dict[str, Expression]) 
         if not isinstance(part, LayerCall):
             continue
         given = any(key == "mask" for key, _ in part.options)
-        if given or any(isinstance(argument, Operand) and argument.tensor in masked for argument in part.arguments):
+        read = [
+            tensor
+            for argument in part.arguments
+            if isinstance(argument, (Operand, expressions.Sequence))
+            for tensor in expressions.operands(argument)
+        ]
+        if given or not masked.isdisjoint(read):
             masked.update(target for target in statement.targets if target is not None)
     return {
         key: expressions.call("ops.copy", code) if isinstance(code, Operand) and code.tensor in masked else code
@@ -337,7 +344,9 @@ def _may_move(maker: Statement, reader: Statement, blocks: frozenset[str]) -> bo
 def _is_readable(code: Expression) -> bool:
     """Returns whether a line has one layer with weights at most, and no brackets in too many brackets."""
     layers = [part.layer for part in expressions.walk(code) if isinstance(part, LayerCall)]
-    return sum(bool(layer.weights) for layer in layers) <= 1 and len(layers) <= 2 and _depth(code) <= _DEEPEST
+    return (
+        sum(bool(layer.weights) for layer in layers) <= 1 and len(layers) <= _MOST_LAYERS and _depth(code) <= _DEEPEST
+    )
 
 
 def _depth(code: Expression) -> int:

@@ -136,6 +136,25 @@ def test_what_the_graph_leaves_open_is_not_proven_although_the_answers_agree(tmp
     assert [output.key for output in load_v2.verify(out).outputs if not output.equal] == ["read"]
 
 
+def test_an_order_left_open_is_told_where_the_export_leaves_the_write_out(tmp_path):
+    """Both sides of a condition are computed before it, so that the original moves its average whatever the mode is."""
+
+    def moving():
+        x = v1.placeholder(tf.float32, [None, 2], "x")
+        average = v1.get_variable("average", initializer=[1.0, 2.0], use_resource=False)
+        with tf.control_dependencies([v1.assign_add(average, tf.reduce_sum(x, 0) * 0.0)]):
+            trained = x - tf.reduce_mean(x, 0)
+        served = x - average
+        is_training = v1.placeholder(tf.bool, [], "is_training")
+        tf.identity(v1.cond(is_training, lambda: trained, lambda: served), name="y")
+
+    (tmp_path / "model").mkdir()
+    checkpoint = small_models.checkpoint(tmp_path / "model", moving)
+    flags = {"inputs": {"x": "x:0"}, "outputs": {"y": "y:0"}, "freeze": {"is_training": False}}
+    report = export_v1.export(checkpoint=checkpoint, export_dir=str(tmp_path / "out"), **flags)
+    assert "reads variable 'average'" in report["proof"]["not_proven"]["y"]
+
+
 def test_an_original_that_cannot_be_run_stops_no_export(picky, tmp_path, monkeypatch):
     def refuse(*_):
         raise export_v1.ExportError("TensorFlow refuses the pruned graph: why\n  Remedy.")

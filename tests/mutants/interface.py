@@ -21,6 +21,10 @@ def _change(module: str, before: str, after: str, tests: tuple[str, ...], why: s
 
 
 CHANGES = (
+    _change("ends", "return one == other\n", "return False\n", _ROLES, "a loss's triplets are taken for the answer"),
+    _change(
+        "ends", "self._roles.index[self._unscaled(tensor).node]", "self._roles.index[tensor.node]", _ROLES, "a margin"
+    ),
     _change("offers", "        joined := _joined(anatomy, judge),\n", "        joined := [],\n", _ROLES),
     _change("offers", "judge, [tensor for tensor, _ in joined]),", "judge, []),", _ROLES),
     _change("copies", "not all(copy.compares for copy in copies)", "False", _COPIES, "what has no labels is a copy"),

@@ -85,7 +85,7 @@ class Recurrent:
         if items[axis] != -1 or context.op(stack) not in ops.WHILES:
             return None
         loop = _loop(context, stack)
-        if loop.steps.lengths is not None:
+        if loop.steps.gives_zeros:
             return None
         given = _outputs_of_list(context, loop, stack.index)
         return context.piece(tensor, operand(given[1]), self.name, [*inside, source])
@@ -100,7 +100,7 @@ def _loop(context: Context, tensor: Tensor) -> _Loop:
     if key not in context.notes:
         try:
             apart = steps.taken_apart(context, Tensor(tensor.node))
-            steps.check_past(context, apart)
+            apart = dataclasses.replace(apart, gives_zeros=steps.gives_zeros(context, apart))
             sequences = steps.sequences(context, apart)
             context.notes[key] = _Loop(Tensor(tensor.node), apart.without_lengths(), sequences)
         except (Missed, Refused) as missed:
@@ -166,7 +166,7 @@ def _run(context: Context, loop: _Loop, cell: Cell) -> tuple[Tensor, ...]:
         cell.kind, _scope(context, loop, cell), _outside(loop, cell), (cell.units,),
         {
             **cell.options, "return_sequences": True, "return_state": True,
-            "zero_output_for_mask": True if loop.steps.lengths is not None else None,
+            "zero_output_for_mask": True if loop.steps.gives_zeros else None,
         },
     )  # fmt: skip
     given = tuple(loop.new_tensor() for _ in range(1 + len(cell.states)))

@@ -25,7 +25,8 @@ class Steps:
         lengths: the tensor outside that says how many steps of each member are valid, None where all are; past them a
             state stays as it was, and a list gets what the body says.
         mask: the tensor outside, time major, that says which steps are, in place of lengths; an output of a step that is
-            not stays that of the step before.
+            not stays that of the step before, or is zero.
+        gives_zeros: whether outputs of steps that are not valid are zero.
     """
 
     body: Function
@@ -34,6 +35,7 @@ class Steps:
     states: dict[int, Tensor]
     lengths: Tensor | None
     mask: Tensor | None = None
+    gives_zeros: bool = False
 
     @property
     def state_arguments(self) -> list[Tensor]:
@@ -42,6 +44,8 @@ class Steps:
 
     def without_lengths(self) -> "Steps":
         """Returns the steps as they are for members that have not ended."""
+        if self.lengths is None and self.mask is None:
+            return self
         written = {at: _unmasked(self, value)[0] for at, value in self.written.items()}
         states = {at: _unmasked(self, value)[0] for at, value in self.states.items()}
         return dataclasses.replace(self, written=written, states=states)
@@ -270,28 +274,33 @@ def sequences(context: Context, steps: Steps) -> dict[Tensor, Tensor]:
     return outside
 
 
-def check_past(context: Context, apart: Steps) -> None:
-    """Raises Missed where what is written past the end of a sequence is not zero.
+def gives_zeros(context: Context, apart: Steps) -> bool:
+    """Returns whether what is written at steps that are not valid is zero; else a list gets there what it got before.
 
-    Keras's layers give zeros there, and so does a list that a loop does not fill to its end.
+    Past its length that is what Keras's layers give, and what a list has that a loop does not fill to its end.
+
+    Raises:
+        Missed: it is neither, or not the same for all lists.
     """
-    body = apart.body
+    body, found = apart.body, set[bool]()
     for value in apart.written.values():
-        if apart.mask is not None:
-            past = body.context.sources(value)[2]
-            at = body.arguments.index(past) if past in body.arguments else None
-            if at is None or body.results[at] != value or not is_zero(context, body.given[at]):
-                raise Missed("what it gives at a step that a mask leaves out is not what it gave before")
-        if apart.lengths is None:
+        if apart.mask is None and apart.lengths is None:
             continue
-        past = body.context.sources(value)[1]
-        if past in body.arguments:
-            if not body.is_same(body.arguments.index(past)) or not is_zero(
-                context, body.given[body.arguments.index(past)]
-            ):
-                raise Missed("what it gives past the end of a sequence is not zero")
-        elif not is_zero(body.context, past):
+        past = body.context.sources(value)[1 if apart.mask is None else 2]
+        at = body.arguments.index(past) if past in body.arguments else None
+        if at is None:
+            is_nothing = is_zero(body.context, past)
+        else:
+            is_nothing = body.is_same(at) and is_zero(context, body.given[at])
+        keeps = at is not None and body.results[at] == value and is_zero(context, body.given[at])
+        if not is_nothing and apart.mask is None:
             raise Missed("what it gives past the end of a sequence is not zero")
+        if not is_nothing and not keeps:
+            raise Missed("what it gives at a step that a mask leaves out is neither zero nor what it gave before")
+        found.add(is_nothing)
+    if len(found) > 1:
+        raise Missed("of the steps that a mask leaves out, it gives zeros for one list and not for another")
+    return found == {True} or apart.lengths is not None
 
 
 def is_zero(context: Context, tensor: Tensor) -> bool:

@@ -4,6 +4,7 @@ import numpy as np
 
 from export_v1.ir.graph import Tensor
 from load_v2.opening.context import Context
+from load_v2.opening.patterns import axes
 from load_v2.opening.patterns.linear import Linear
 from load_v2.opening.patterns.pattern import Missed
 
@@ -25,7 +26,7 @@ def convolution(context: Context, tensor: Tensor) -> Linear | None:
         return _transposed(context, tensor)
     if op == "ConcatV2":
         return _in_groups(context, tensor)
-    if op == "Squeeze":
+    if op in {"Squeeze", "Reshape"}:
         return _along_one_axis(context, tensor)
     return _dilated(context, tensor) if op == "BatchToSpaceND" else None
 
@@ -165,29 +166,36 @@ def _transposed(context: Context, tensor: Tensor) -> Linear | None:
 
 
 def _along_one_axis(context: Context, tensor: Tensor) -> Linear | None:
-    """Returns a Conv1D, which TensorFlow 1 computes as a Conv2D over an axis of size one."""
     source = context.sources(tensor)[0]
     if context.op(source) != "Conv2D" or not context.read_once(source):
         return None
-    inner = _plain(context, source)
-    if inner is None or inner.kind != "Conv2D" or context.op(inner.source) != "ExpandDims":
+    return along_one_axis(context, tensor, _plain(context, source))
+
+
+def along_one_axis(context: Context, tensor: Tensor, inner: Linear | None) -> Linear | None:
+    """Returns a Conv1D, which TensorFlow 1 computes as a Conv2D over an axis of size one.
+
+    Args:
+        context: of the graph.
+        tensor: what is left when that axis is dropped.
+        inner: the Conv2D.
+    """
+    if inner is None or inner.kind != "Conv2D":
         return None
-    data, axis = context.sources(inner.source)
-    added, dropped = context.values.number(axis), list(context.graph.attr(tensor, "squeeze_dims").list.i)
-    if added is None or len(dropped) != 1:
-        return None
-    at = int(added) % 4
+    added = axes.added(context, inner.source)
     kernel, weights = inner.kernels[0]
-    if at not in (1, 2) or dropped[0] % 4 != at or kernel.shape[at - 1] != 1:
+    if added is None or added.at not in (1, 2) or axes.dropped(context, tensor) != added.at:
         return None
-    kept = 2 - at
+    if kernel.shape[added.at - 1] != 1:
+        return None
+    kept = 2 - added.at
     options = {
         key: value[kept] if isinstance(value, tuple) else value for key, value in inner.options.items()
     }  # fmt: skip
-    inside = (tensor, source, *((inner.source,) if context.read_once(inner.source) else ()))
-    squeezed = np.squeeze(kernel, at - 1)
+    squeezed = np.squeeze(kernel, added.at - 1)
     arguments = (inner.channels, squeezed.shape[0])
-    return Linear("Conv1D", data, ((squeezed, weights),), inner.channels, inside, arguments, options)
+    inside = (*inner.inside, tensor, *added.inside)
+    return Linear("Conv1D", added.source, ((squeezed, weights),), inner.channels, inside, arguments, options)
 
 
 def _dilated(context: Context, tensor: Tensor) -> Linear | None:

@@ -5,6 +5,7 @@ from typing import ClassVar
 from export_v1.ir.graph import Tensor
 from load_v2.opening.context import Context, Piece, called, operand
 from load_v2.opening.expressions import Binary, Expression, Item, Literal, Slice, call
+from load_v2.opening.patterns import axes
 from load_v2.opening.patterns.pattern import Missed
 
 _POOLS = {"MaxPool": ("MaxPooling", 2), "AvgPool": ("AveragePooling", 2), "MaxPool3D": ("MaxPooling", 3),
@@ -15,11 +16,11 @@ class Pooling:
     """The largest or the mean of each window."""
 
     name: ClassVar[str] = "pooling"
-    roots: ClassVar[frozenset[str]] = frozenset(_POOLS) | {"Squeeze"}
+    roots: ClassVar[frozenset[str]] = frozenset(_POOLS) | {"Squeeze", "Reshape"}
 
     def find(self, context: Context, tensor: Tensor) -> Piece | None:
         """Returns the layer that ends in a tensor."""
-        if context.op(tensor) == "Squeeze":
+        if context.op(tensor) not in _POOLS:
             return self._along_one_axis(context, tensor)
         kind, dimensions = _POOLS[context.op(tensor)]
         window, options = self._settings(context, tensor, dimensions)
@@ -50,26 +51,20 @@ class Pooling:
         source = context.sources(tensor)[0]
         if context.op(source) not in ("MaxPool", "AvgPool") or not context.read_once(source):
             return None
-        spread = context.sources(source)[0]
-        if context.op(spread) != "ExpandDims":
-            return None
-        added = context.values.number(context.sources(spread)[1])
-        dropped = list(context.graph.attr(tensor, "squeeze_dims").list.i)
-        if added is None or len(dropped) != 1 or dropped[0] % 4 != int(added) % 4 or int(added) % 4 not in (1, 2):
+        added = axes.added(context, context.sources(source)[0])
+        if added is None or added.at not in (1, 2) or axes.dropped(context, tensor) != added.at:
             return None
         window, options = self._settings(context, source, 2)
-        at = int(added) % 4 - 1
+        at = added.at - 1
         steps = tuple(context.graph.attr(source, "strides").list.i)[1:3]
         if window[at] != 1 or steps[at] != 1:
             return None
         options["strides"] = None if steps[1 - at] == window[1 - at] else steps[1 - at]
         kind = _POOLS[context.op(source)][0]
-        data = context.sources(spread)[0]
-        if kind == "AveragePooling" and _uneven(context, data, (window[1 - at],), options) is not None:
+        if kind == "AveragePooling" and _uneven(context, added.source, (window[1 - at],), options) is not None:
             return None
         layer = context.layer(f"{kind}1D", tensor.node, (), (window[1 - at],), options)
-        inside = (source, *((spread,) if context.read_once(spread) else ()))
-        return context.piece(tensor, called(layer, context.sources(spread)[0]), self.name, inside)
+        return context.piece(tensor, called(layer, added.source), self.name, (source, *added.inside))
 
 
 def _uneven(context: Context, source: Tensor, window: tuple[int, ...], options: dict) -> list[tuple[int, int]] | None:
@@ -109,8 +104,8 @@ class GlobalPooling:
 
     def find(self, context: Context, tensor: Tensor) -> Piece | None:
         """Returns the layer that ends in a tensor."""
-        source, axes = context.sources(tensor)
-        rank, at = context.graph.rank(source), context.values.constant(axes)
+        source, over = context.sources(tensor)
+        rank, at = context.graph.rank(source), context.values.constant(over)
         # Not over time: the layer for that would leave out steps that a recurrent layer before it has masked.
         if rank not in (4, 5) or at is None or context.graph.dtype(source) != "float32":
             return None

@@ -31,18 +31,18 @@ class Weighted:
     def find(self, context: Context, tensor: Tensor) -> Piece | None:
         """Returns the layer that ends in a tensor."""
         parts = found(context, tensor)
-        if parts is None and context.op(tensor) == "Reshape":
+        if parts is None and context.op(tensor) in {"Reshape", "Squeeze"}:
             return self._reshaped_at_the_end(context, tensor)
         return None if parts is None else _piece(context, tensor, *parts)
 
     def _reshaped_at_the_end(self, context: Context, tensor: Tensor) -> Piece | None:
-        """A Dense over many axes whose second reshape stands behind bias and activation."""
+        """A Dense over many axes, or a Conv1D, whose second reshape stands behind bias and activation."""
         source = context.sources(tensor)[0]
         parts = found(context, source) if context.is_data(source) and context.read_once(source) else None
         if parts is None:
             return None
         inner, bias, activation, inside = parts
-        whole = dense.over_many_axes(context, tensor, inner)
+        whole = dense.over_many_axes(context, tensor, inner) or convolution.along_one_axis(context, tensor, inner)
         return None if whole is None else _piece(context, tensor, whole, bias, activation, [*inside, source])
 
 

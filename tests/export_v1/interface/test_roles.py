@@ -1114,3 +1114,19 @@ def test_what_a_function_returns_and_nothing_reads_is_offered(is_trained):
     _, outputs = offers_of(make)
     calls = [name for name in outputs if "PartitionedCall" in name]
     assert [name.rpartition(":")[2] for name in calls] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.5])
+def test_embeddings_that_a_loss_puts_into_triplets_are_the_output(margin):
+    """Labels are multiplied with the distances' differences, as the cross entropy of a sigmoid multiplies them with scores."""
+
+    def make(x):
+        classes = v1.placeholder(tf.int32, [None], "seen")
+        embeddings = tf.add(tf.matmul(x, weight([4, 3])), weight([3], "b"), name="embedded")
+        distances = 1.0 - tf.matmul(embeddings, tf.transpose(embeddings))
+        same = tf.cast(tf.equal(classes[:, None], classes[None, :]), tf.float32)
+        nearer = tf.expand_dims(distances, 2) - tf.transpose(tf.expand_dims(distances, 2), [0, 2, 1])
+        nearer = nearer + margin if margin else nearer
+        tf.reduce_mean(tf.maximum(nearer * (tf.expand_dims(same, 2) - tf.expand_dims(same, 1)), 0.0))
+
+    assert chosen(make) == ({"x": "x:0"}, {"embedded": "embedded:0"})

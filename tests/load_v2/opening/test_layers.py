@@ -54,7 +54,7 @@ def test_a_product_of_which_more_is_read_is_a_layer_without_its_activation():
         return {"x": x}, {"linear": product, "y": tf.nn.relu(product)}
 
     code = assert_rebuilt(build, _x(4, 20), "Dense")
-    assert "activation" not in code and "ops.relu" in code
+    assert "activation" not in code and "layers.ReLU()(" in code
 
 
 def test_the_same_weights_twice_are_one_layer():
@@ -67,6 +67,14 @@ def test_the_same_weights_twice_are_one_layer():
     assert code.count("layers.Dense(") == 1
 
 
+def _by_reshapes(x, at):
+    """As code does whose axes are put in and dropped by functions of its own, some of them twice."""
+    whole, kernel = ([-1, 1, 8, 2], (1, 3)) if at == 1 else ([-1, 8, 1, 2], (3, 1))
+    there_and_back = tf.reshape(tf.transpose(tf.reshape(x, [-1, 8, 1, 2]), [0, 2, 1, 3]), [-1, 8, 2])
+    y = tf.nn.conv2d(tf.reshape(there_and_back, whole), numbers(*kernel, 2, 4), 1, "SAME")
+    return tf.reshape(tf.nn.bias_add(y, numbers(4)), [-1, 8, 4])
+
+
 CONVOLUTIONS = {
     "plain": (lambda x: tf.nn.conv2d(x, numbers(3, 3, 2, 4), [1, 2, 1, 1], "SAME"), (2, 8, 9, 2), "Conv2D"),
     "grouped": (lambda x: tf.nn.conv2d(x, numbers(3, 3, 1, 4), 1, "VALID"), (2, 8, 9, 2), None),
@@ -75,6 +83,14 @@ CONVOLUTIONS = {
     ),
     "three axes": (lambda x: tf.nn.conv3d(x, numbers(2, 2, 2, 2, 4), [1] * 5, "VALID"), (2, 4, 5, 6, 2), "Conv3D"),
     "one axis": (lambda x: tf.nn.conv1d(x, numbers(3, 2, 4), 1, "SAME") + numbers(4), (2, 8, 2), "Conv1D"),
+    "one axis, by reshapes": (lambda x: _by_reshapes(x, 1), (2, 8, 2), "Conv1D"),
+    "one axis, the other one put in": (lambda x: _by_reshapes(x, 2), (2, 8, 2), "Conv1D"),
+    "one axis, with a bias before it is dropped": (
+        lambda x: tf.squeeze(
+            tf.nn.relu(tf.nn.conv2d(tf.expand_dims(x, 1), numbers(1, 3, 2, 4), 1, "VALID") + numbers(4)), [1]
+        ),
+        (2, 8, 2), "Conv1D",
+    ),
     "dilated through the batch": (
         lambda x: tf.nn.with_space_to_batch(
             x, [2, 2], "VALID", lambda y, *_: tf.nn.conv2d(y, numbers(3, 3, 2, 4), 1, "VALID"), [3, 3]
@@ -94,6 +110,60 @@ CONVOLUTIONS = {
 def test_convolutions_are_layers(name):
     build, shape, kind = CONVOLUTIONS[name]
     assert_rebuilt(_of_x([None, *shape[1:]], build), _x(*shape), kind)
+
+
+OTHER_AXES = {
+    "a kernel over both": (lambda x: _dropped(tf.expand_dims(x, 1), (2, 3), "SAME"), "Conv2D"),
+    "another axis dropped": (lambda x: _dropped(tf.expand_dims(x, 1), (1, 8), "VALID", 2), "Conv2D"),
+    "an axis that was there": (lambda x: _dropped(tf.reshape(x, [-1, 2, 4, 2]), (1, 3), "SAME", None), "Conv2D"),
+}
+
+
+def _dropped(x, kernel, padding, at=1):
+    y = tf.nn.conv2d(x, numbers(*kernel, 2, 4), 1, padding)
+    return tf.reshape(y, [-1, 8, 4]) if at is None else tf.squeeze(y, [at])
+
+
+@pytest.mark.parametrize("name", OTHER_AXES)
+def test_a_convolution_over_more_than_one_axis_stays_one(name):
+    build, kind = OTHER_AXES[name]
+    code = assert_rebuilt(
+        _of_x([None, 8, 2], build), _x(2, 8, 2), *([kind, "Reshape", "Reshape"] if "was there" in name else [kind])
+    )
+    assert "Conv1D" not in code
+
+
+def test_pooling_along_one_axis_put_in_by_a_reshape_is_a_layer():
+    def build(x):
+        return tf.reshape(tf.nn.max_pool2d(tf.reshape(x, [-1, 1, 8, 2]), [1, 2], [1, 2], "VALID"), [-1, 4, 2])
+
+    assert_rebuilt(_of_x([None, 8, 2], build), _x(2, 8, 2), "MaxPooling1D")
+
+
+THERE_AND_BACK = {
+    "time into the batch by ones": (lambda x: tf.reshape(_turned(x, 1), [-1, 6, 4]), True),
+    "time into the batch by twos": (lambda x: tf.reshape(_turned(x, 2), [-1, 6, 4]), False),
+    "an axis of one moved away and back": (lambda x: _moved(_moved(tf.expand_dims(x, 1)))[:, 0], True),
+    "through other shapes": (lambda x: tf.reshape(tf.expand_dims(tf.reshape(x, [-1, 3, 8]), 2), [-1, 6, 4]), True),
+    "into another shape": (lambda x: tf.reshape(tf.reshape(x, [-1, 3, 8]), [-1, 4, 6]), False),
+}
+
+
+def _moved(x):
+    return tf.transpose(x, [0, 2, 1, 3])
+
+
+def _turned(x, rate):
+    return tf.transpose(tf.reshape(x, [-1, 6 // rate, rate, 4]), [0, 2, 1, 3])
+
+
+@pytest.mark.parametrize("name", THERE_AND_BACK)
+def test_shapes_that_go_there_and_back_again_are_no_code(name):
+    build, is_gone = THERE_AND_BACK[name]
+    code, layers = code_of(case(_of_x([None, 6, 4], lambda x: tf.sin(build(tf.cos(x))))))
+    kinds = [layer.kind for layer in layers]
+    assert_rebuilt(_of_x([None, 6, 4], lambda x: tf.sin(build(tf.cos(x)))), _x(2, 6, 4), *kinds)
+    assert ("eshape" not in code and "Permute" not in code) == is_gone
 
 
 KERNELS = numbers(3, 3, 1, 4), numbers(3, 3, 1, 4, seed=2)
@@ -256,8 +326,8 @@ def _gpt_gelu(x):
     [
         (_bert_gelu, " gelu(x)"),
         (_gpt_gelu, "ops.gelu(x, approximate=True)"),
-        (lambda x: tf.maximum(0.2 * x, x), "ops.leaky_relu(x, 0.2)"),
-        (lambda x: x * tf.sigmoid(x), "ops.silu(x)"),
+        (lambda x: tf.maximum(0.2 * x, x), "layers.LeakyReLU(0.2)(x)"),
+        (lambda x: x * tf.sigmoid(x), 'layers.Activation("silu")(x)'),
     ],
 )
 def test_activations_are_called_by_their_names(build, text):

@@ -213,6 +213,39 @@ def test_the_last_step_of_a_sequence_is_what_a_layer_gives(step, text):
     assert text in assert_rebuilt(build, {"x": numbers(3, STEPS, 3)}, "SimpleRNN")
 
 
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("name", ["zeros", "what it gave before", "ones"])
+def test_steps_that_a_mask_leaves_out_give_zeros_or_what_was_given_before(name, last):
+    """As tf.keras writes its recurrent layers behind a mask; for a Bidirectional it asks for zeros."""
+
+    def build():
+        x, valid = placeholder("x", [None, STEPS, 3]), placeholder("valid", [None, STEPS], "bool")
+        kernel = tf.constant(numbers(3 + UNITS, UNITS))
+        steps = tf.TensorArray("float32", STEPS).unstack(tf.transpose(x, [1, 0, 2]))
+        masks = tf.TensorArray("bool", STEPS).unstack(tf.transpose(tf.expand_dims(valid, -1), [1, 0, 2]))
+        first = tf.zeros_like(_zeros(x))
+        else_ = tf.ones_like(first) if name == "ones" else first
+
+        def body(at, h, outputs, *given):
+            new = tf.tanh(tf.matmul(tf.concat([steps.read(at), h], 1), kernel))
+            mask = tf.tile(masks.read(at), [1, UNITS])
+            output = tf.where(mask, new, *(given or [else_]))
+            return at + 1, tf.where(mask, new, h), outputs.write(at, output), *(output for _ in given)
+
+        outputs = tf.TensorArray("float32", STEPS, element_shape=[None, UNITS])
+        begins = [0, _zeros(x), outputs, *([first] if name == "what it gave before" else [])]
+        outputs = tf.while_loop(lambda at, *_: at < STEPS, body, begins)[2].stack()
+        return {"x": x, "valid": valid}, {"y": outputs[-1] if last else tf.transpose(outputs, [1, 0, 2])}
+
+    valid = np.array([[1, 1, 1, 1, 1], [0, 1, 0, 0, 1], [1, 0, 1, 0, 0]], bool)
+    feeds = {"x": numbers(3, STEPS, 3), "valid": valid}
+    _, layers = code_of(case(build))
+    kinds = [layer.kind for layer in layers]
+    code = assert_rebuilt(build, feeds, *kinds)
+    assert kinds.count("SimpleRNN") == (name != "ones")
+    assert ("zero_output_for_mask" in code) == (name == "zeros")
+
+
 def test_the_penalties_of_both_ways_are_those_of_two_layers():
     _, (both,) = code_of(case(_both_ways(lambda one, other: tf.concat([one, other], 2))))
     both.parts = tuple(

@@ -106,6 +106,25 @@ def test_other_sizes_of_the_batch_are_tried(exported):
     assert len(np.unique(batches[-1][0]["x"], axis=0)) == size + 2
 
 
+@pytest.mark.parametrize("has_variables", [True, False])
+def test_what_no_variable_holds_is_no_weight(tmp_path, has_variables):
+    """A table of sines is a constant; where weights are constants, too, it cannot be told from them, and counts."""
+    kernel = np.linspace(-1, 1, 32, dtype="float32").reshape(4, 8)
+    module = tf.Module()
+    module.kernel = tf.Variable(kernel) if has_variables else tf.constant(kernel)
+    sines = np.sin(np.arange(40, dtype="float32")).reshape(5, 8)
+
+    def call(x):
+        return {"y": tf.matmul(tf.reshape(x, [-1, 4]), module.kernel)[:5] - sines}
+
+    call = tf.function(call, [tf.TensorSpec([5, 4], tf.float32, "x")])
+    tf.saved_model.save(module, str(tmp_path), {"serving_default": call})
+    report = rebuilding.report(rebuilding.plan(str(tmp_path)))
+    assert (report.weights, report.constants) == ((32, 40) if has_variables else (72, 0))
+    assert report.standard_weights == 32
+    assert ("and 40 in constants" in str(report)) == has_variables
+
+
 def test_a_model_that_answers_something_else_is_not_returned(exported, monkeypatch):
     real = rebuilding.fill
 
