@@ -93,7 +93,7 @@ def is_data(size: Value) -> bool:
     return any(isinstance(atom, Number) or any(map(is_data, _parts(atom))) for atom in atoms)
 
 
-def asked(size: Size) -> Size:
+def asked(size: Value) -> Value:
     """Returns a size of which each number that is data is made a size by itself, as a shape has to have it."""
     if not isinstance(size, Product):
         return size
