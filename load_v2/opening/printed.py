@@ -334,9 +334,17 @@ _DECIDED = textwrap.dedent('''\
 ''')
 
 
+_AS_COMPLEX = textwrap.dedent('''\
+    def as_complex(parts):
+        """Returns complex numbers of their real and their imaginary parts."""
+        real, imaginary = (ops.cast(part, "complex64") for part in parts)
+        return real + imaginary * 1j
+''')
+
+
 HELPERS = {
     "resize": _RESIZE, "crop_and_resize": _CROP_AND_RESIZE, "choose": _CHOOSE, "hard_sigmoid": _HARD_SIGMOID,
-    "put": _PUT, "gelu": _GELU, "of_sizes": _OF_SIZES,
+    "put": _PUT, "gelu": _GELU, "of_sizes": _OF_SIZES, "as_complex": _AS_COMPLEX,
     "as_type": _AS_TYPE, "decided": _DECIDED, **sparse_functions.FUNCTIONS,
 }  # fmt: skip
 # Those of them that need the sizes of real tensors.

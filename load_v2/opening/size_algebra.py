@@ -31,7 +31,7 @@ class Number:
     Attributes:
         node, output: of the tensor.
         place: in a vector.
-        asked: whether code outside of a layer's call asks for it, which has to be given it as a size.
+        asked: whether it has to be given as a size: outside of a layer's call, or to a shape.
     """
 
     node: str
@@ -91,6 +91,23 @@ def is_data(size: Value) -> bool:
     """Returns whether a size is, or is computed from, an integer that is data."""
     atoms = size.unknown if isinstance(size, Product) else ()
     return any(isinstance(atom, Number) or any(map(is_data, _parts(atom))) for atom in atoms)
+
+
+def asked(size: Value) -> Value:
+    """Returns a size of which each number that is data is made a size by itself, as a shape has to have it."""
+    if not isinstance(size, Product):
+        return size
+    return Product(size.factor, tuple(map(_asked, size.unknown)))
+
+
+def _asked(atom: Atom) -> Atom:
+    if isinstance(atom, Number):
+        return dataclasses.replace(atom, asked=True)
+    if isinstance(atom, Computed):
+        return dataclasses.replace(atom, left=asked(atom.left), right=asked(atom.right))
+    if isinstance(atom, Applied):
+        return dataclasses.replace(atom, arguments=tuple(map(asked, atom.arguments)))
+    return atom
 
 
 def _parts(atom: Atom) -> "tuple[Value, ...]":

@@ -6,9 +6,13 @@ Of how many rows there are, backends but TensorFlow have to know a number; while
 import textwrap
 
 _AS_SIZE = textwrap.dedent('''\
-    def as_size(value):
-        """Returns a whole number that is data as a size; backends but TensorFlow have to know it, so they run step by step."""
-        value = ops.cast(value, "int32")
+    def as_size(value, place=None):
+        """Returns a whole number that is data, or one of several, as a size.
+
+        Backends but TensorFlow have to know it, so they run step by step; inside of a loop, JAX knows what is outside.
+        """
+        value = ops.cast(value, "int32") if keras.backend.backend() == "tensorflow" else ops.convert_to_numpy(value)
+        value = value if place is None else value[place]
         return value if keras.backend.backend() == "tensorflow" else int(value)
 ''')
 

@@ -55,12 +55,12 @@ class PrintedLoop:
     """A While: over sequences as a scan, which has gradients everywhere; any other as a loop with a condition."""
 
     name: ClassVar[str] = "loop"
-    roots: ClassVar[frozenset[str]] = ops.WHILES | {"TensorListStack"}
+    roots: ClassVar[frozenset[str]] = ops.WHILES | {"TensorListStack", "TensorListConcatV2"}
 
     def find(self, context: Context, tensor: Tensor) -> Piece | None:
         """Returns the value of the loop's layer that a tensor is; the layer itself is a piece of its own."""
-        stacked = context.op(tensor) == "TensorListStack"
-        source = context.sources(tensor)[0] if stacked else tensor
+        joined = context.op(tensor) == "TensorListConcatV2"
+        source = context.sources(tensor)[0] if joined or context.op(tensor) == "TensorListStack" else tensor
         if context.op(source) not in ops.WHILES:
             return None
         key = ("printed loop", source.node)
@@ -69,7 +69,8 @@ class PrintedLoop:
         given = context.notes[key]
         if source.index not in given:
             raise Missed("it gives a list that nothing reads as a tensor")
-        return context.piece(tensor, operand(given[source.index]), self.name)
+        whole = operand(given[source.index])
+        return context.piece(tensor, _joined(context, tensor, whole) if joined else whole, self.name)
 
     def _given(self, context: Context, loop: Tensor) -> dict[int, Tensor]:
         """Returns the tensors that stand for a loop's results: result -> tensor; a list's is all of it, steps first."""
@@ -79,6 +80,15 @@ class PrintedLoop:
         piece = Piece(outputs, code, self.name, frozenset({loop.node}), loop.node)
         context.virtual.update(dict.fromkeys(outputs, piece))
         return given
+
+
+def _joined(context: Context, tensor: Tensor, whole: Expression) -> Expression:
+    """Returns the rows of a list's tensors one after the other, of the tensor that has these tensors as its rows."""
+    given = context.sources(tensor)[0]
+    element, _ = _shape_of_element(functions.of_loop(context, Tensor(given.node)), given.index)
+    if tensor.index or not element or None in element:
+        raise Missed("it joins tensors that may have different lengths")
+    return call("ops.reshape", whole, (-1, *element[1:]))
 
 
 class PrintedCondition:

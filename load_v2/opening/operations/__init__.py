@@ -1,6 +1,7 @@
 """Ops that are no layer, one by one as `keras.ops`."""
 
 from load_v2.opening.operations import (
+    complex_numbers,
     convolutions,
     elementwise,
     finding,
@@ -15,6 +16,7 @@ from load_v2.opening.operations import (
 from load_v2.opening.operations.registry import translated
 
 __all__ = [
+    "complex_numbers",
     "convolutions",
     "elementwise",
     "finding",

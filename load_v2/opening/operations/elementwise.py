@@ -11,12 +11,12 @@ from load_v2.opening.operations.registry import translates
 _FUNCTIONS = {
     "Relu": "relu", "Relu6": "relu6", "Elu": "elu", "Selu": "selu", "Sigmoid": "sigmoid", "Tanh": "tanh",
     "Softplus": "softplus", "Softsign": "softsign", "Exp": "exp", "Log": "log", "Log1p": "log1p", "Expm1": "expm1",
-    "Sqrt": "sqrt", "Rsqrt": "rsqrt", "Square": "square", "Abs": "abs", "ComplexAbs": "abs", "Sin": "sin", "Cos": "cos",
+    "Sqrt": "sqrt", "Rsqrt": "rsqrt", "Square": "square", "Abs": "abs", "Sin": "sin", "Cos": "cos",
     "Tan": "tan", "Asin": "arcsin", "Acos": "arccos", "Atan": "arctan", "Sinh": "sinh", "Cosh": "cosh", "Asinh": "arcsinh",
     "Acosh": "arccosh", "Atanh": "arctanh", "Floor": "floor", "Ceil": "ceil", "Round": "round", "Rint": "round",
     "Sign": "sign", "Erf": "erf", "Erfinv": "erfinv", "Reciprocal": "reciprocal", "Inv": "reciprocal",
-    "IsFinite": "isfinite", "IsNan": "isnan", "IsInf": "isinf", "LogicalNot": "logical_not", "Real": "real",
-    "Imag": "imag", "Conj": "conj", "StopGradient": "stop_gradient", "ZerosLike": "zeros_like", "OnesLike": "ones_like",
+    "IsFinite": "isfinite", "IsNan": "isnan", "IsInf": "isinf", "LogicalNot": "logical_not",
+    "Conj": "conj", "StopGradient": "stop_gradient", "ZerosLike": "zeros_like", "OnesLike": "ones_like",
     "Invert": "bitwise_not", "Cholesky": "cholesky", "MatrixInverse": "inv",
 }  # fmt: skip
 # Op -> infix operator, and the function for operands that have none.
@@ -135,12 +135,6 @@ def _select(context: Context, tensor: Tensor) -> Expression:
             return call("choose", code, operand(yes), operand(no))
         code = call("ops.reshape", code, (-1,) + (1,) * (rank - 1))
     return call("ops.where", code, operand(yes), operand(no))
-
-
-@translates("Complex")
-def _complex(context: Context, tensor: Tensor) -> Expression:
-    real, imaginary = map(operand, context.sources(tensor))
-    return Binary("+", real, Binary("*", imaginary, Literal(1j)))
 
 
 @translates("Cumsum", "Cumprod")

@@ -1,4 +1,4 @@
-"""Resizing and local normalization of images."""
+"""Resizing, colours and local normalization of images."""
 
 import numpy as np
 import tensorflow as tf
@@ -114,6 +114,22 @@ def _other_resizes(context: Context, tensor: Tensor) -> Expression:
     if context.graph.dtype(source) != "float32":
         value = call("ops.cast", value, "float32")
     return _by_shares(tensor, value, shares)
+
+
+@translates("RGBToHSV", "HSVToRGB")
+def _colours(context: Context, tensor: Tensor) -> Expression:
+    source = context.sources(tensor)[0]
+    if context.graph.rank(source) not in (3, 4):
+        raise Refused("it takes colours of what is no image and no batch of images")
+    function = "rgb_to_hsv" if context.op(tensor) == "RGBToHSV" else "hsv_to_rgb"
+    return call(f"ops.image.{function}", operand(source))
+
+
+@translates("AdjustContrastv2")
+def _contrast(context: Context, tensor: Tensor) -> Expression:
+    images, factor = map(operand, context.sources(tensor))
+    mean = call("ops.mean", images, axis=(-3, -2), keepdims=True)
+    return Binary("+", Binary("*", Binary("-", images, mean), factor), mean)
 
 
 @translates("CropAndResize")

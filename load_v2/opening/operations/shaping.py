@@ -38,9 +38,10 @@ def _atom(atom: Atom) -> Expression:
     if isinstance(atom, Axis):
         return Item(call("ops.shape", operand(atom.tensor)), (Literal(atom.axis),))
     if isinstance(atom, Number):
-        number = operand(atom.tensor)
-        element = number if atom.place is None else Item(number, (Literal(atom.place),))
-        return call("as_size", element) if atom.asked else element
+        place = () if atom.place is None else (Literal(atom.place),)
+        if atom.asked:
+            return call("as_size", operand(atom.tensor), *place)
+        return Item(operand(atom.tensor), place) if place else operand(atom.tensor)
     if isinstance(atom, Applied):
         given = map(size, atom.arguments)
         if atom.function == "as_type":
@@ -74,7 +75,7 @@ def shape(values) -> Expression:
     """Returns the tuple of some sizes."""
     if all(isinstance(value, int) for value in values):
         return Literal(tuple(values))
-    return Sequence(tuple(map(size, values)), is_tuple=True)
+    return Sequence(tuple(size(size_algebra.asked(value)) for value in values), is_tuple=True)
 
 
 def target(context: Context, tensor: Tensor, shape_tensor: Tensor) -> list[Size]:

@@ -463,6 +463,38 @@ def test_a_list_that_grows_without_a_bound_has_its_steps_counted_first():
         assert_rebuilt(_growing(None), {"x": scale * numbers(2, 3)}, *(layer.kind for layer in layers))
 
 
+def _joining(rows):
+    def build():
+        x = placeholder("x", [6, 3])
+        outputs = tf.TensorArray("float32", 3, element_shape=[rows, 3], infer_shape=False)
+        body = lambda at, h, outputs: (at + 1, h * 0.5, outputs.write(at, h[: rows or 3 - at]))  # noqa: E731
+        loop = tf.while_loop(lambda at, *_: at < 3, body, [0, x, outputs])
+        return {"x": x}, {"y": loop[2].concat()}
+
+    return build
+
+
+def test_the_rows_of_a_list_are_joined_where_its_tensors_have_equally_many():
+    code, layers = code_of(case(_joining(2)))
+    assert "ops.reshape(" in code
+    assert_rebuilt(_joining(2), {"x": numbers(6, 3)}, *(layer.kind for layer in layers))
+    covered = cover.cover(case(_joining(None)).context)
+    assert [refusal.op for refusal in covered.refusals if "different lengths" in refusal.reason] == [
+        "TensorListConcatV2"
+    ]
+
+
+def test_a_shape_inside_a_loop_has_sizes_of_numbers_that_are_data():
+    def build():
+        x, count = placeholder("x", [2, 3]), placeholder("count", [1], "int32")
+        body = lambda at, h: (at + 1, h + tf.scatter_nd([[1], [0]], h, [count[0] * 2, 3])[:2])  # noqa: E731
+        return {"x": x, "count": count}, {"y": tf.while_loop(lambda at, h: at < 3, body, [0, x])[1]}
+
+    code, layers = code_of(case(build))
+    assert "(as_size(count, 0) * 2, 3)" in code or "(2 * as_size(count, 0), 3)" in code, code
+    assert_rebuilt(build, {"x": numbers(2, 3), "count": np.int32([3])}, *(layer.kind for layer in layers))
+
+
 def test_a_list_that_begins_at_another_place_has_room_for_all_it_is_given():
     def build():
         x = placeholder("x", [None, 3])

@@ -10,6 +10,12 @@ from tests.support.rebuilding import assert_rebuilt, case, code_of, numbers, pla
 
 v1 = tf.compat.v1
 
+
+def _images(x):
+    """Complex images of two by two pixels."""
+    return tf.reshape(tf.complex(x, x[:, ::-1] - 1.0), [-1, 2, 2])
+
+
 OF_FLOATS = {
     "arithmetic": lambda x: (1.0 - x) * np.float32([1, 2, 3, 4]) / 3 - x**2 % 2.5,
     "array before": lambda x: np.float32([1, 2, 3, 4]) - x,
@@ -39,6 +45,10 @@ OF_FLOATS = {
     "gathered": lambda x: tf.gather(x, [2, 0], axis=1) + tf.gather_nd(x, [[0, 1], [1, 1]])[:, None],
     "gathered from each row": lambda x: tf.gather(x, tf.argmax(x, 1), axis=1, batch_dims=1)[:, None] + x,
     "band": lambda x: tf.linalg.band_part(tf.matmul(x, x, transpose_b=True), -1, 0),
+    "correlation": lambda x: tf.signal.irfft(tf.signal.rfft(x, [6]) * tf.math.conj(tf.signal.rfft(x[:, ::-1], [6])), [6]),
+    "spectrum": lambda x: tf.abs(tf.signal.rfft(x)) + tf.math.real(tf.signal.rfft(x)) * tf.math.imag(tf.signal.rfft(x)),
+    "complex numbers": lambda x: tf.abs(tf.signal.ifft(tf.signal.fft(tf.complex(x, x[:, ::-1])) * tf.complex(x, 1.0 - x))),
+    "complex images": lambda x: tf.math.imag(tf.signal.ifft2d(tf.square(tf.signal.fft2d(_images(x))))),
     "lrn": lambda x: tf.nn.lrn(x[:, None, None], 2, 1.0, 1e-2, 0.75),
 }  # fmt: skip
 
@@ -189,6 +199,36 @@ def test_images_are_resized_by_the_rules_of_tensorflow_1(aligned, half):
         return {"x": x}, {"near": near, "mean": mean, "cubic": cubic, "area": area}
 
     assert_rebuilt_in_any_layers(build, {"x": numbers(2, 5, 6, 2)})
+
+
+def test_colours_and_contrast():
+    def build():
+        x = placeholder("x", [None, 4, 5, 3])
+        hue = tf.image.rgb_to_hsv(x)
+        contrast = tf.raw_ops.AdjustContrastv2(images=x, contrast_factor=1.5)
+        return {"x": x}, {"hue": hue, "back": tf.image.hsv_to_rgb(hue * [1.0, 0.5, 0.9]), "contrast": contrast}
+
+    assert_rebuilt_in_any_layers(build, {"x": np.abs(numbers(2, 4, 5, 3)) / 4})
+
+
+def test_a_transform_of_unknown_length_is_refused():
+    def build():
+        x = placeholder("x", [None, None])
+        return {"x": x}, {"y": tf.math.real(tf.signal.fft(tf.complex(x, x)))}
+
+    (refusal,) = cover.cover(case(build).context).refusals
+    assert refusal.op == "FFT" and "unknown length" in refusal.reason
+
+
+def test_complex_numbers_in_double_precision_are_refused():
+    def build():
+        x = placeholder("x", [None, 4], "float64")
+        return {"x": x}, {"y": tf.abs(tf.signal.rfft(x))}
+
+    refusals = cover.cover(case(build).context).refusals
+    assert [refusal.reason for refusal in refusals if refusal.op == "RFFT"] == [
+        "its numbers are complex, in double precision"
+    ]
 
 
 @pytest.mark.parametrize("columns", [1, 4])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from load_v2.opening import cover, proof, rebuilding
+from load_v2.opening import cover, expressions, proof, rebuilding
 from load_v2.opening.context import Context
 from load_v2.opening.patterns import weighted
 from tests.support.rebuilding import case, covered, numbers, placeholder
@@ -61,6 +61,43 @@ def test_two_gates_swapped_fail_their_proof(exported, places):
         np.concatenate([np.split(value, 4, axis=-1)[at] for at in order], axis=-1) for value in lstm.weights
     )
     assert proof.check(context, pieces, inputs)
+
+
+def _roots_of(least):
+    """A loop over matrices that have a root, as those that are recorded do, and random ones do not."""
+
+    def build():
+        x, always = placeholder("x", [None, 8, 8]), tf.constant(least)
+        root = lambda h: tf.linalg.cholesky(h @ tf.transpose(h, [0, 2, 1]) * 0.1 + h + always)  # noqa: E731
+        return {"x": x}, {"y": tf.while_loop(lambda at, h: at < 2, lambda at, h: (at + 1, root(h)), [0, x])[1]}
+
+    return build
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_what_random_numbers_have_no_answer_to_is_compared_by_recorded_ones(share):
+    # Of what has a root, the weights hold one share and the data the rest: without either, there is none.
+    whole = np.eye(8, dtype="float32") * 2 + 0.25 + np.abs(np.diag(numbers(8)))
+    built = case(_roots_of(whole * share))
+    pieces = covered(built).pieces
+    inputs = {"x": np.tile(whole * (1.0 - share), (2, 1, 1))}
+    assert proof.check(built.context, pieces, inputs) == {}
+    loop = next(piece for piece in pieces if piece.rule == "loop")
+    changed = dataclasses.replace(loop, code=expressions.Binary("*", loop.code, expressions.Literal(1.5)))
+    assert "DIFFERENT" in next(iter(proof.check(built.context, [changed], inputs).values()))
+
+
+def test_no_answer_is_no_proof():
+    def build():
+        x = placeholder("x", [None, 1])
+        return {"x": x}, {"y": tf.acosh(x)}
+
+    built = case(build)
+    (piece,) = (piece for piece in covered(built).pieces if piece.rule == "Acosh")
+    changed = dataclasses.replace(piece, code=expressions.Binary("*", piece.code, expressions.Literal(1.5)))
+    # The random number has none, whatever it is multiplied by.
+    assert proof.check(built.context, [piece], {"x": np.float32([[3.0]])}) == {}
+    assert "DIFFERENT" in next(iter(proof.check(built.context, [changed], {"x": np.float32([[3.0]])}).values()))
 
 
 def test_a_match_that_fails_gives_way(monkeypatch):
