@@ -70,7 +70,6 @@ CHANGES = (
     Change(
         "load_v2/opening/canonical.py", '{"Reshape", "Transpose"} and (origin', '{"Reshape"} and (origin', _ALONG_ONE
     ),
-    Change("load_v2/opening/patterns/axes.py", "if size == 1 and", "if", _ALONG_ONE),
     Change("load_v2/opening/patterns/convolution.py", "kernel.shape[added.at - 1] != 1", "False", _ALONG_ONE),
     Change(
         "load_v2/opening/patterns/weighted.py", " or convolution.along_one_axis(context, tensor, inner)", "", _ALONG_ONE

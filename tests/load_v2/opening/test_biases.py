@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from export_v1.ir.graph import Tensor
 from tests.support.rebuilding import assert_rebuilt, case, code_of, numbers, placeholder
 
 KERNELS, BIAS = (numbers(4, 5), numbers(3, 5, seed=2)), numbers(5, seed=3)
@@ -40,6 +41,19 @@ def test_a_bias_beside_one_product_is_in_that():
         return {"x": x, "h": h}, {"y": (tf.exp(h) + tf.matmul(x, KERNELS[0])) + BIAS}
 
     assert_rebuilt(build, {"x": numbers(2, 4), "h": numbers(2, 5)}, "Dense")
+    assert len(_biased_products(case(build))) == 1
+
+
+def _biased_products(built) -> list[str]:
+    """Returns the sums of a product and something that is no data, in the graph that the code is written for."""
+    context = built.context
+    sums = [node.name for node in context.graph.graph_def.node if node.op in {"Add", "AddV2", "BiasAdd"}]
+    pairs = {name: context.sources(Tensor(name)) for name in sums}
+    return [
+        name
+        for name, pair in pairs.items()
+        if "MatMul" in map(context.op, pair) and not all(map(context.is_data, pair))
+    ]
 
 
 OTHERS = {
@@ -54,6 +68,7 @@ OTHERS = {
 def test_other_sums_stay_as_they_are(name):
     build = _of_two(OTHERS[name])
     _, layers = code_of(case(build))
+    assert not _biased_products(case(build))
     assert {len(layer.weights) for layer in layers if layer.kind == "Dense"} == {1}
     assert_rebuilt(build, {"x": numbers(2, 4), "h": numbers(2, 3)}, *(layer.kind for layer in layers))
 
@@ -64,3 +79,4 @@ def test_a_channel_that_is_spread_keeps_its_bias_behind_the_sum():
         return {"x": x, "h": h}, {"y": (tf.matmul(x, numbers(4, 1)) + tf.sin(h)) + np.float32([1, 2, 3, 4, 5])}
 
     assert_rebuilt(build, {"x": numbers(2, 4), "h": numbers(2, 5)}, "Dense")
+    assert not _biased_products(case(build))
