@@ -641,7 +641,7 @@ CHANGES = (
     ),
     Change(
         "load_v2/opening/proof.py",
-        "        if not compared.equal:\n            return str(compared)\n",
+        "            if not compared.equal:\n                return str(compared)\n",
         "",
         _PROOF,
         why="nothing is ever different",
