@@ -143,7 +143,7 @@ def test_what_is_found_in_a_loop_or_a_condition_is_left_behind_with_it(way, tmp_
     folder, given, want = _saved(tmp_path, function, FRAMES)
     plan = rebuilding.plan(folder)
     _, known = _in_a_row(plan, given)
-    assert [layer.kind for layer in plan.layers] == ["Dense"] and plan.parts.front is None
+    assert [layer.kind for layer in plan.layers if layer.weights] == ["Dense"] and plan.parts.front is None
     assert set(strings.signature_of(plan.parts.back).outputs) == {"kept"}
     for key in want:
         np.testing.assert_allclose(known[key], want[key], rtol=1e-5, err_msg=key)

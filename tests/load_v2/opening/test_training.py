@@ -112,7 +112,7 @@ def test_a_dropout_of_nothing_that_is_left_in_inference_is_no_code():
         return {"x": x}, {"y": tf.nn.relu(x * 1.0 * mask)}
 
     code, _ = code_of(case(build))
-    assert "ops.relu(x)" in code
+    assert "layers.ReLU()(x)" in code
 
 
 def _layer(kind, *weights, origins):
