@@ -559,7 +559,7 @@ CHANGES = (
         "load_v2/opening/naming.py",
         "    used_names = set(inputs)\n",
         "    used_names: set[str] = set()\n",
-        _LAYERS,
+        ("tests/load_v2/opening/test_naming.py",),
         why="a layer has the name of an input",
     ),
     Change(

@@ -611,3 +611,21 @@ def test_a_product_with_a_number_is_not_taken_for_sparse(name):
         return {"x": x}, {"y": make(x, x * 2.0)}
 
     assert told in assert_rebuilt(build, {"x": numbers(2, STEPS, UNITS)}, *kinds.split())
+
+
+def test_steps_written_out_within_a_loop_are_steps_of_its_layer():
+    def build():
+        x = placeholder("x", [None, STEPS, 3])
+        kernel, bias = _weights((3 + UNITS, 4 * UNITS), (4 * UNITS,))
+
+        def body(at, given):
+            h, c, outputs = _zeros(given), _zeros(given), []
+            for step in _slices(given):
+                h, c = _lstm_step(step, h, c, kernel, bias)
+                outputs.append(h[:, :3])
+            return at + 1, tf.stack(outputs, 1)
+
+        return {"x": x}, {"y": tf.while_loop(lambda at, _: at < 2, body, [0, x])[1]}
+
+    code = assert_rebuilt(build, {"x": numbers(2, STEPS, 3, seed=7)}, "While")
+    assert "layers.LSTM(" not in code and "while_loop" in code
