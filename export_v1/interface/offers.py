@@ -361,9 +361,7 @@ def candidates(model: Graph) -> Candidates:
 
 def look(model: Graph) -> Anatomy:
     """Returns the parts of a graph of which nothing is given."""
-    from export_v1.interface import resolving
-
-    return Anatomy(model, resolving.of(model), {}, [], {})
+    return Anatomy(model, settle.of(model), {}, [], {})
 
 
 def unclear(anatomy: Anatomy, reason: str, place: str) -> errors.ExportError:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from export_v1 import errors
-from export_v1.interface import backward, choose, given, offers
+from export_v1.interface import choose, given, offers, settle
 from export_v1.interface.anatomy import Anatomy
 from export_v1.interface.settle import Settling, text
 from export_v1.interface.telling import telling
@@ -38,7 +38,7 @@ def resolve(
         ExportError: a name is not there, a shape or a value does not fit, a tensor is given twice, something needed
             is neither fed nor frozen, or the choice is not clear.
     """
-    settling = of(model)
+    settling = settle.of(model)
     index = settling.index
     fed = given.inputs(index, inputs or {}, place=place)
     wanted = given.outputs(index, outputs or {}, place=place)
@@ -92,15 +92,6 @@ def _completed(model, settling: Settling, fed, wanted, frozen, train, place: str
         for name in settling.unfed(settled, cuts, names):
             raise offers.unclear(anatomy, choose.undecided(settling, name), place)
     return fed, wanted, chosen
-
-
-def of(model: Graph) -> Settling:
-    """Returns what is asked about a graph's flags and placeholders."""
-    return model.index.once(_settling)
-
-
-def _settling(index: graph.Index) -> Settling:
-    return Settling(index, backward.nodes(index))
 
 
 def _refuse_both(cuts: list[str], values: Mapping[str, object]) -> None:

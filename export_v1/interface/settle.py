@@ -11,11 +11,12 @@ from tensorflow.core.framework import types_pb2
 from export_v1 import errors
 from export_v1.analysis import constants
 from export_v1.analysis.liveness import Liveness, Ordered, path
-from export_v1.interface import given
+from export_v1.interface import backward, given
 from export_v1.interface.mode_flags import Flag, Flags
 from export_v1.interface.types import Choice
 from export_v1.ir import graph, ops
 from export_v1.ir.graph import Index, NodeDef, Tensor
+from export_v1.model import Graph
 
 # Ops that meet values with weights.
 _WEIGHTED = frozenset({"MatMul", "Conv2D", "Conv3D", "DepthwiseConv2dNative", "BatchMatMul", "BatchMatMulV2"})
@@ -23,6 +24,15 @@ _WEIGHTED = frozenset({"MatMul", "Conv2D", "Conv3D", "DepthwiseConv2dNative", "B
 _ADJUSTABLE = ops.PLACEHOLDERS | ops.VARIABLE_READS
 # Nodes shown of a path, at each end.
 _PATH_ENDS = 3
+
+
+def of(model: Graph) -> "Settling":
+    """Returns what is asked about a graph's flags and placeholders."""
+    return model.index.once(_settling)
+
+
+def _settling(index: Index) -> "Settling":
+    return Settling(index, backward.nodes(index))
 
 
 class Settling:

@@ -14,7 +14,7 @@ import numpy as np
 from export_v1 import errors
 from export_v1.errors import quoted
 from export_v1.format.record import TRAINING_SIGNATURES
-from export_v1.interface import Choice, resolving
+from export_v1.interface import Choice, settle
 from export_v1.ir import ops
 from export_v1.ir.graph import Index, parse
 from export_v1.ir.norms import averages, training_norms
@@ -56,7 +56,7 @@ def _norms(model: Source, planned: plan.Plan) -> tuple[list[Norm], set[str]]:
     index = model.graph.index
     if not index.once(averages.kept) and not any(averages.is_training(node) for node in index.nodes.values()):
         return [], set()
-    settling, norms, all_live = resolving.of(model.graph), dict[str, Norm](), set[str]()
+    settling, norms, all_live = settle.of(model.graph), dict[str, Norm](), set[str]()
     for variant in planned.variants:
         if variant.model is model.graph and not _TRAINING & set(variant.signatures):
             outputs = [parse(name) for signature in variant.signatures.values() for name in signature.outputs.values()]

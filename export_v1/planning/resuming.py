@@ -26,7 +26,7 @@ from export_v1.format.record import (
     OptimizerEntry,
     ResumeEntry,
 )
-from export_v1.interface import given, resolving, settle
+from export_v1.interface import given, settle
 from export_v1.interface.settle import Settling
 from export_v1.interface.types import Input
 from export_v1.ir import graph, ops, randomness, rewrite
@@ -65,7 +65,7 @@ def variants(
     Raises:
         ExportError: the graph has no training to go on with, or what it needs is not clear; see `training.step.find`.
     """
-    settling = resolving.of(model)
+    settling = settle.of(model)
     index = settling.index
     freeze = given.values(index, request.freeze, flag="freeze", place=place)
     train = given.values(index, request.train_freeze, flag="train_freeze", place=place)

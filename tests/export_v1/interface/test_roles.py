@@ -5,7 +5,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from export_v1 import errors, interface
-from export_v1.interface import ends, naming, offers, resolving
+from export_v1.interface import ends, naming, offers, settle
 from export_v1.interface.anatomy import Anatomy
 from export_v1.ir import graph
 from export_v1.source import meta_graph
@@ -26,7 +26,7 @@ def read(make, trainable=None):
 
 def anatomy(make, trainable=None):
     model = read(make, trainable)
-    return Anatomy(model, resolving.of(model), {}, [], {})
+    return Anatomy(model, settle.of(model), {}, [], {})
 
 
 def chosen(make, **given):
@@ -630,7 +630,7 @@ def test_two_losses_over_one_set_of_variables_are_one_training():
 )
 def test_a_placeholder_with_a_default_takes_data_where_that_stands_for_data(default, shape, takes):
     model = read(lambda x: v1.placeholder_with_default(default(), shape, "given"))
-    assert resolving.of(model).takes_data("given:0") is takes
+    assert settle.of(model).takes_data("given:0") is takes
 
 
 def test_a_default_stays_where_inputs_are_given():
