@@ -144,11 +144,20 @@ def test_who_is_swept_while_it_is_made_makes_another(tmp_path, monkeypatch):
 def test_a_link_is_not_followed(tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / unfinished.LOCK).write_bytes(unfinished._machine())
+    (tmp_path / "thesis" / "chapter").touch()
     parent = tmp_path / "parent"
     parent.mkdir()
     (parent / f"{PREFIX}abcdef12").symlink_to(tmp_path / "thesis")
     unfinished.sweep(str(parent), PREFIX)
-    assert (tmp_path / "thesis" / unfinished.LOCK).exists()
+    assert sorted(os.listdir(tmp_path / "thesis")) == [unfinished.LOCK, "chapter"]
+
+
+def test_what_a_killed_process_leaves_goes_at_once_however_young(tmp_path, subprocess_env):
+    process, folder = _hold(tmp_path, subprocess_env)
+    _kill(process)
+    assert folder.is_dir()
+    unfinished.sweep(str(tmp_path), PREFIX)
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("age", [0, 2 * 24 * 3600])

@@ -224,3 +224,4 @@ def test_a_part_becomes_nodes_while_a_graph_is_built():
         (y,) = program.run_now(subgraph.needed(_effect(), ["y:0"], ["x:0"]), ["y:0"], {"x:0": x})
     assert y.graph is made
     assert program.import_into_current(subgraph.GraphDef(), ["x:0"], {"x:0": x}) == [x]
+    assert program.import_into_current(subgraph.GraphDef(), ["file:0"], {}, {"file:0": x}) == [x]
