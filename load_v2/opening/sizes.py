@@ -322,7 +322,7 @@ class Sizes:
         """Returns whether a tensor has the numbers of its node's first input in the same order, in whatever shape."""
         op = self._graph.op(tensor)
         if op != "Transpose":
-            return op in {"Reshape", "Squeeze", "ExpandDims"}
+            return op in ops.RESHAPES
         source, permutation = self._graph.sources(tensor)
         order, shape = self.array(permutation), self.shape(source)
         if order is None or shape is None or not all(isinstance(at, int) for at in order):

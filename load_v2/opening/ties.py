@@ -30,7 +30,7 @@ _PRODUCTS = {
 }  # fmt: skip
 _TRANSPOSES = {"MatMul": "transpose_b", "BatchMatMul": "adj_y", "BatchMatMulV2": "adj_y"}
 _GATHERS = ops.GATHERS - {"ResourceGather"}
-_RESHAPING = frozenset({"Transpose", "Reshape", "Squeeze", "ExpandDims"})
+_RESHAPING = ops.RESHAPES | {"Transpose"}
 
 
 @dataclasses.dataclass(frozen=True)

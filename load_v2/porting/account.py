@@ -18,11 +18,10 @@ class Report:
     """The account of one loading; printed, to the last variable.
 
     `assignments`: a weight, the variables it came from, how they were found. `skipped`: variable -> why. `kept`: weight
-    that stays as the model had it -> why. `left_over`
-    and `missing`: variables without a weight and weights without a variable. `misfits`: sentences, each naming both
-    sides. `ambiguous`: layers with several candidates. `choices`: what was decided by default. `proven`: how
-    many weights were read back and found equal, bit for bit. `unequal`: those that were not. `answers`: the worst
-    element of each output, if answers were expected.
+    that stays as the model had it -> why. `left_over` and `missing`: variables without a weight and weights without a
+    variable. `misfits`: sentences, each naming both sides. `ambiguous`: layers with several candidates. `choices`: what
+    was decided by default. `proven`: how many weights were read back and found equal, bit for bit. `unequal`: those that
+    were not. `answers`: the worst element of each output, if answers were expected.
     """
 
     checkpoint: str

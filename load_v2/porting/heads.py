@@ -32,12 +32,12 @@ def needed(entries: list[Entry], weights: Iterable[Weight], flow: Flow | None) -
     if _counted(entries) == wanted:
         return entries
     by_key = {entry.key: entry for entry in entries}
-    known = [group for group in weight_roles.groups(entries) if flow.knows(_names(group))]
-    needs = {id(group): frozenset(_names(group)) | flow.after(_names(group)) for group in known}
+    known = [group for group in weight_roles.groups(entries) if flow.knows(group.names)]
+    needs = {id(group): frozenset(group.names) | flow.after(group.names) for group in known}
     heads = [
         needs[id(group)]
         for group in known
-        if not any(needs[id(other)] & set(_names(group)) for other in known if other is not group)
+        if not any(needs[id(other)] & set(group.names) for other in known if other is not group)
     ]
     if not 1 < len(heads) <= _MOST:
         return entries
@@ -46,10 +46,6 @@ def needed(entries: list[Entry], weights: Iterable[Weight], flow: Flow | None) -
     )
     choices = [names for names in unions if _counted(by_key[name] for name in names if name in by_key) == wanted]
     return [entry for entry in entries if entry.key in choices[0]] if len(choices) == 1 else entries
-
-
-def _names(group: weight_roles.Group) -> list[str]:
-    return [name for _, _, name in group.members]
 
 
 def _counted(variables: Iterable[Entry | Weight]) -> Counter:

@@ -178,7 +178,7 @@ class _Stage:
     def undecided(self) -> set[str]:
         """Returns the names of the variables and weights of classes that could not be told apart."""
         groups = [group for part in self.classes() for group in (*part.sources, *part.targets)]
-        return {name for group in groups for _, _, name in group.members}
+        return {name for group in groups for name in group.names}
 
     def _add(self, pairs: list[tuple[Group, Group]], how: str) -> bool:
         self.found += [(source, target, how) for source, target in pairs]
@@ -232,7 +232,7 @@ class _Stage:
                 owner = inside[id(source)]
                 if owner is None or sum(other is owner for other in inside.values()) > 1:
                     continue
-                weights = {name for _, _, name in owner.members}
+                weights = set(owner.names)
                 after = [t for t in part.targets if weight_roles.alike(source, t) and self._follows(t, weights)]
                 if len(after) == 1:
                     pairs.append((source, after[0]))
@@ -240,7 +240,7 @@ class _Stage:
         return self._add(pairs if unique else [], "attached to a matched layer")
 
     def _follows(self, target: Group, weights: set[str]) -> bool:
-        nearest = self.target_flow.nearest(name for _, _, name in target.members)
+        nearest = self.target_flow.nearest(target.names)
         return bool(nearest) and nearest <= weights
 
     def _by_order(self) -> bool:
@@ -339,12 +339,12 @@ def numbered(groups: Iterable[Group]) -> list[Group] | None:
 def chained(groups: Iterable[Group], flow: Flow | None) -> list[Group] | None:
     """Returns the layers in the order of computation, or None unless each of them computes from the one before."""
     groups = list(groups)
-    if flow is None or not all(flow.knows(name for _, _, name in group.members) for group in groups):
+    if flow is None or not all(flow.knows(group.names) for group in groups):
         return None
-    upstream = {id(group): flow.after(name for _, _, name in group.members) for group in groups}
+    upstream = {id(group): flow.after(group.names) for group in groups}
     groups.sort(key=lambda group: len(upstream[id(group)]))
     for earlier, later in zip(groups, groups[1:], strict=False):
-        first, second = ({name for _, _, name in group.members} for group in (earlier, later))
+        first, second = (set(group.names) for group in (earlier, later))
         if not first <= upstream[id(later)] or second & upstream[id(earlier)]:
             return None
     return groups

@@ -42,7 +42,7 @@ def told_apart(
     sides = []
     for flow, index in ((source_flow, 0), (target_flow, 1)):
         groups = [(group, colour) for colour, pair in enumerate(everything) for group in pair[index]]
-        if not all(flow.knows(_names(group)) for group, _ in groups):
+        if not all(flow.knows(group.names) for group, _ in groups):
             return []
         sides.append((groups, _neighbours([group for group, _ in groups], flow, by_place)))
     colours = [{id(group): colour for group, colour in groups} for groups, _ in sides]
@@ -69,16 +69,12 @@ def _only(classes, colours) -> Pairs:
     return pairs
 
 
-def _names(group: Group) -> list[str]:
-    return [name for _, _, name in group.members]
-
-
 def _neighbours(groups: Iterable[Group], flow: Flow, by_place: bool) -> dict[int, tuple[set, set]]:
     """Returns, for each group, the groups nearest upstream and nearest downstream, each as (place, group)."""
-    owner = {name: id(group) for group in groups for name in _names(group)}
+    owner = {name: id(group) for group in groups for name in group.names}
     neighbours: dict[int, tuple[set, set]] = {id(group): (set(), set()) for group in groups}
     for group in groups:
-        names = _names(group)
+        names = group.names
         for place, name in flow.places(names) if by_place else ((0, near) for near in flow.nearest(names)):
             if name in owner and owner[name] != id(group):
                 neighbours[id(group)][0].add((place, owner[name]))

@@ -50,6 +50,10 @@ class Group:
     def signature(self) -> tuple[tuple[str, Shape], ...]:
         return tuple(member[:2] for member in self.members)
 
+    @property
+    def names(self) -> list[str]:
+        return [name for _, _, name in self.members]
+
 
 def scope_of(name: str) -> str:
     """Returns the name without its last part; a mark like `#2` stays.

@@ -119,7 +119,7 @@ CHANGES = (
     ),
     Change(
         file="load_v2/porting/refine.py",
-        before="if not all(flow.knows(_names(group)) for group, _ in groups):",
+        before="if not all(flow.knows(group.names) for group, _ in groups):",
         after="if False:",
         tests=("tests/load_v2/porting/test_steps.py",),
     ),
